@@ -1,0 +1,22 @@
+# Every target makes the virtual environment that it needs; `make demo` is the place to start.
+# make bench DATA=FOLDER (with lfw_dev/ and photos/), make accuracy DATA=FOLDER (a sub-folder for each person)
+BIN := .venv/bin
+SAM := build/aws-tools/sam/bin/sam
+
+.PHONY: demo serve test check bench accuracy deploy destroy test-aws clean
+.venv/ready: pyproject.toml
+	python3 -m venv .venv && $(BIN)/pip install -q -U pip && $(BIN)/pip install -q -e . && touch $@
+.venv/tools: .venv/ready
+	$(BIN)/pip install -q -e '.[aws,evaluate]' --group dev && touch $@
+demo: .venv/ready ; @$(BIN)/mien demo
+serve: .venv/ready ; @$(BIN)/mien serve
+test: check ; $(BIN)/pytest
+check: .venv/tools ; $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
+bench: .venv/tools ; $(BIN)/pip install -q --group bench && for b in "engine.py --data $(DATA)" "search.py --faces 10000 --peers" "server.py $(DATA)/lfw_dev" "rekognition.py $(DATA)/lfw_dev" "page.py $(DATA)"; do $(BIN)/python benchmarks/$$b || exit; done
+accuracy: .venv/tools ; $(BIN)/python -m benchmarks.accuracy $(DATA)
+build/aws-tools/sam/ready:
+	python3 -m venv $(@D) && $(@D)/bin/pip install -q aws-sam-cli && touch $@
+deploy: .venv/tools build/aws-tools/sam/ready ; $(BIN)/python infra/package.py && $(SAM) deploy --template infra/template.yaml $(if $(WITH),--parameter-overrides $(WITH))
+destroy: .venv/tools build/aws-tools/sam/ready ; $(BIN)/python infra/destroy.py --sam $(SAM) $(if $(ERASE),--erase-data)
+test-aws: .venv/tools ; $(BIN)/pytest -m aws tests/aws
+clean: ; rm -rf .venv .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,131 @@
+"""Writes docs/accuracy.md and its curves from photos that you supply: `make accuracy DATA=folder`.
+
+DATA has one sub-folder per person, as LFW does, and may hold pairs.txt or pairs.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from string import Template
+
+from benchmarks import accuracy_studies as studies
+from benchmarks.accuracy_engine import variants
+from mien import rates
+from mien.engine import FaceEngine
+from mien.evaluation.degradation import SERIES, Series
+from mien.evaluation.embeddings import EmbeddingCache
+from mien.evaluation.evaluate import Evaluation, Evidence, evaluate, gather
+from mien.evaluation.metrics import rate_name
+from mien.evaluation.pairs import Pairs, draw_pairs, read_pairs
+from mien.evaluation.plots import Axes, Curve, det, roc, svg
+from mien.evaluation.robustness import Step, measure, prepare
+from mien.gallery.aggregate import aggregate
+
+TEMPLATE = Path(__file__).with_name("accuracy.md.template")
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("data", type=Path)
+    options.add_argument("--out", type=Path, default=Path("docs"))
+    options.add_argument("--per-person", type=int, default=2, help="spoiled photos of each person")
+    given = options.parse_args()
+    write(given.data, given.out, per_person=given.per_person)
+
+
+def write(data: Path, out: Path, *, per_person: int) -> None:
+    """Measures everything; some minutes for a thousand photos."""
+    engine = FaceEngine()
+    evidence = gather(data, engine, EmbeddingCache(":memory:", engine.model_version), _say)
+    result = evaluate(evidence, _pairs(evidence), aggregate)
+    plots = out / "accuracy"
+    plots.mkdir(parents=True, exist_ok=True)
+    _curves(evidence, plots)
+    text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        data=data.name,
+        model=engine.model_version,
+        photos=f"{len(evidence.folder.photos):,}",
+        people=f"{len(evidence.folder.people):,}",
+        impostors=f"{len(evidence.comparisons.impostors):,}",
+        genuine=f"{len(evidence.comparisons.genuine):,}",
+        summary=_summary(evidence, result),
+        open_set=_open_set(result),
+        shipped_rates=studies.shipped_rates(evidence),
+        own_calibration=studies.own_calibration(evidence),
+        gallery_size=studies.gallery_size(evidence),
+        margins=studies.margins(evidence),
+        look_alikes=studies.look_alikes(evidence),
+        aggregation=studies.aggregation(evidence),
+        variants=variants(data, _pairs),
+        degradation="\n\n".join(_degradation(engine, evidence, plots, per_person)),
+    )
+    (out / "accuracy.md").write_text(text, encoding="utf-8")
+
+
+def _pairs(evidence: Evidence) -> Pairs:
+    files = [evidence.folder.root / name for name in ("pairs.txt", "pairs.csv")]
+    found = next(filter(Path.is_file, files), None)
+    return read_pairs(found, evidence.folder) if found else draw_pairs(evidence.folder)
+
+
+def _summary(evidence: Evidence, result: Evaluation) -> str:
+    rows = [
+        ["Photos without a face found (FTA)", str(len(evidence.embedded.failed)), ""],
+        [f"Accuracy, {result.pairs:,} pairs, folds", f"{result.accuracy:.2%} ± {result.accuracy_std:.2%}", ""],
+        ["EER", f"{result.eer:.2%}", f"cosine {result.eer_threshold:.3f}"],
+    ]
+    for point in result.operating_points:
+        if point.tmr:
+            interval = f"{point.tmr.low:.2%} to {point.tmr.high:.2%}; cosine {point.threshold:.3f}"
+            rows.append([f"TMR at FMR {rate_name(point.fmr)}", f"{point.tmr.value:.2%}", interval])
+        else:
+            rows.append([f"TMR at FMR {rate_name(point.fmr)}", "too few impostor pairs", ""])
+    rows.append(["Right person first among all, one photo each", f"{result.rank_rates[0]:.2%}", ""])
+    return studies.table(["", "measured", "95 % interval"], rows)
+
+
+def _open_set(result: Evaluation) -> str:
+    rows = [
+        [str(f.gallery), str(f.photos), f"{f.fpir:.1%}", f"{f.fnir:.2%} ± {f.fnir_std:.2%}", f"{f.threshold:.3f}"]
+        for f in result.open_set
+    ]
+    return studies.table(["people", "photos each", "FPIR", "FNIR", "cosine"], rows)
+
+
+def _curves(evidence: Evidence, plots: Path) -> None:
+    genuine, impostors = evidence.comparisons.genuine, evidence.comparisons.impostors
+    for name, axes, curve in (
+        ("roc", Axes("ROC", "FMR", "TMR", log_x=True, y_limits=(0.97, 1.001)), roc(genuine, impostors, "")),
+        ("det", Axes("DET", "FMR", "FNMR", log_x=True, log_y=True), det(genuine, impostors, "")),
+    ):
+        (plots / f"{name}.svg").write_text(svg(axes, [curve]), encoding="utf-8")
+
+
+def _degradation(engine: FaceEngine, evidence: Evidence, plots: Path, per_person: int) -> Iterator[str]:
+    probes = prepare(engine, evidence.folder, per_person=per_person)
+    for place, series in enumerate(SERIES):
+        _say(place, len(SERIES))
+        steps = list(measure(engine, probes, series, rates.cosine_of_fmr(1e-4)))
+        name = series.name.split()[0].lower()
+        (plots / f"{name}.svg").write_text(_degradation_plot(series, steps), encoding="utf-8")
+        rows = [[f"{s.value:g}", f"{s.tmr:.1%}", f"{s.fmr:.1e}", f"{s.not_found:.1%}"] for s in steps]
+        head = [series.unit, "recognised (TMR)", "FMR", "no face found"]
+        yield f"### {series.name}\n\n![{series.name}](accuracy/{name}.svg)\n\n{studies.table(head, rows)}"
+
+
+def _degradation_plot(series: Series, steps: list[Step]) -> str:
+    axes = Axes(series.name, series.unit, "share of probes", y_limits=(0, 1.02), markers=True)
+    values = [step.value for step in steps]
+    found = Curve("recognised at FMR 1e-4", values, [step.tmr for step in steps])
+    return svg(axes, [found, Curve("no face found", values, [step.not_found for step in steps])])
+
+
+def _say(done: int, total: int) -> None:
+    print(f"{done} of {total}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""Questions put to labelled embeddings; each answer is a Markdown table of docs/accuracy.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from mien import rates
+from mien.evaluation.evaluate import Evidence
+from mien.evaluation.identification import Aggregate, Searches, search, splits
+from mien.evaluation.metrics import Impostors, Scores, rate_name
+from mien.gallery.aggregate import aggregate
+from mien.gallery.calibration import calibrate, stranger_cosines
+
+REPEATS = 40
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def aggregation(evidence: Evidence) -> str:
+    """FNIR at FPIR 1 % when a person's photos stand for them in different ways; the same splits for all."""
+    vectors, labels = evidence.embedded.vectors, evidence.folder.labels
+    rng = np.random.default_rng(0)
+    hard = vectors + rng.normal(0, 0.055, vectors.shape).astype(np.float32)
+    hard /= np.maximum(np.linalg.norm(hard, axis=1, keepdims=True), 1e-9)
+    ways: dict[str, Callable[[Scores], list[Scores]]] = {
+        "mean of unit vectors": lambda v: [aggregate(v)],
+        "mean without the least central photo": lambda v: [_trimmed(v)],
+        "mean weighted by centrality": lambda v: [_central(v)],
+        "best single photo": list,
+        "the mean or the best photo, whichever is more alike": lambda v: [aggregate(v), *v],
+    }
+    counts = np.bincount(labels)
+    cases = [(photos, int(np.sum(counts > photos) * 3 // 4)) for photos in (2, 3, 4)]
+    cases = [(photos, people) for photos, people in cases if people >= 2]
+    head = ["a person is", *(f"{photos} photos{kind}" for photos, _ in cases for kind in ("", ", poor probes"))]
+    rows = []
+    for name, way in ways.items():
+        cells = []
+        for photos, people in cases:
+            enrolled = list(splits(labels, people, photos, count=REPEATS))
+            cells += [f"{_fnir(vectors, probes, labels, enrolled, way):.2%}" for probes in (vectors, hard)]
+        rows.append([name, *cells])
+    return table(head, rows)
+
+
+def _fnir(
+    vectors: Scores, probes: Scores, labels: Scores, enrolled: list[list[Scores]], way: Callable[[Scores], list[Scores]]
+) -> float:
+    runs = [_search(vectors, probes, labels, split, way) for split in enrolled]
+    return float(np.mean([run.fnir(run.threshold(0.01)) for run in runs]))
+
+
+def _search(
+    vectors: Scores, probes: Scores, labels: Scores, enrolled: list[Scores], way: Callable[[Scores], list[Scores]]
+) -> Searches:
+    names = np.array([labels[rows[0]] for rows in enrolled])
+    rest = np.setdiff1d(np.arange(len(labels)), np.concatenate(enrolled))
+    scores = np.stack([(probes[rest] @ np.stack(way(vectors[rows])).T).max(axis=1) for rows in enrolled], axis=1)
+    best, mated = scores.argmax(axis=1), np.isin(labels[rest], names)
+    top = scores[np.arange(len(rest)), best]
+    return Searches(top[mated], names[best[mated]] == labels[rest][mated], top[~mated])
+
+
+def _trimmed(vectors: Scores) -> Scores:
+    kept = np.argsort(vectors @ aggregate(vectors))[1:] if len(vectors) > 2 else slice(None)
+    return aggregate(vectors[kept])
+
+
+def _central(vectors: Scores) -> Scores:
+    weights = np.maximum((vectors @ vectors.T).sum(axis=1) - 1, 0.01)
+    return aggregate(vectors * weights[:, None])
+
+
+def shipped_rates(evidence: Evidence) -> str:
+    """The share of strangers that the shipped table's thresholds let pass, on these people."""
+    impostors = evidence.comparisons.impostors
+    rows = [
+        [rate_name(fmr), f"{rates.similarity_of_fmr(fmr):.1f}", f"{cosine:.3f}", _observed(impostors, fmr, cosine)]
+        for fmr, cosine in rates.FMR_TO_COSINE
+    ]
+    return table(["FMR asked for", "similarity", "cosine", "FMR on these people"], rows)
+
+
+def _observed(impostors: Impostors, fmr: float, cosine: float) -> str:
+    if fmr < impostors.smallest_rate:
+        return "too few pairs"
+    return f"{impostors.rates[np.searchsorted(impostors.edges, cosine)]:.1e}"
+
+
+def own_calibration(evidence: Evidence) -> str:
+    """Calibrated on one half of the people, asked for a rate on the other half."""
+    vectors, labels = evidence.embedded.vectors, evidence.folder.labels
+    rng, ratios = np.random.default_rng(0), {1e-2: [], 1e-3: []}
+    for _ in range(REPEATS):
+        seen = np.isin(labels, rng.permutation(labels.max() + 1)[: labels.max() // 2])
+        own = calibrate(stranger_cosines(vectors[seen], labels[seen]))
+        strangers = stranger_cosines(vectors[~seen], labels[~seen])
+        for fmr, found in ratios.items():
+            cosine = own.offset + own.scale * rates.cosine_of_fmr(fmr)
+            found.append(np.mean(strangers >= cosine) / fmr)
+    rows = [
+        [rate_name(fmr), *(f"{np.quantile(found, q):.2f}" for q in (0.05, 0.5, 0.95))] for fmr, found in ratios.items()
+    ]
+    return table(["FMR asked for", "got / asked, 5 % of splits below", "median", "95 % below"], rows)
+
+
+def gallery_size(evidence: Evidence) -> str:
+    """FPIR by the formula and as measured, for galleries of one photo per person."""
+    vectors, labels = evidence.embedded.vectors, evidence.folder.labels
+    fmr = 1e-3
+    cosine = evidence.comparisons.impostors.threshold(fmr)
+    rows = []
+    for people in (10, 40, 160):
+        if people < labels.max():
+            rng, shares = np.random.default_rng(0), []
+            for _ in range(REPEATS):
+                chosen = rng.permutation(labels.max() + 1)[:people]
+                enrolled = [np.flatnonzero(labels == person)[:1] for person in chosen]
+                shares.append(np.mean(search(vectors, labels, enrolled, aggregate).stranger >= cosine))
+            rows.append([str(people), f"{rates.fpir(fmr, people):.2%}", f"{np.mean(shares):.2%}"])
+    return table(["people enrolled", "1 - (1 - FMR)^N", "measured FPIR"], rows)
+
+
+def margins(evidence: Evidence, way: Aggregate = aggregate) -> str:
+    """What the margin to the runner-up costs right answers, for one photo each of everybody enrolled."""
+    vectors, labels = evidence.embedded.vectors, evidence.folder.labels
+    first = np.unique(labels, return_index=True)[1]
+    rest = np.setdiff1d(np.arange(len(labels)), first)
+    scores = np.sort(vectors[rest] @ vectors[first].T, axis=1)
+    best = (vectors[rest] @ vectors[first].T).argmax(axis=1) == labels[rest]
+    lead, accepted = scores[:, -1] - scores[:, -2], scores[:, -1] >= rates.cosine_of_fmr(1e-3)
+    rows = []
+    for odds in (1, 2, 4, 8, 16):
+        clear = lead >= np.log(odds) / rates.STEEPNESS
+        right, wrong = (np.sum(accepted & clear & kind) for kind in (best, ~best))
+        rows.append([str(odds), f"{right / len(rest):.2%}", f"{wrong} of {len(rest)}"])
+    return table(["odds between best and runner-up", "right and matched", "wrong and matched"], rows)
+
+
+def look_alikes(evidence: Evidence, most: int = 60) -> str:
+    """One rejected photo of each look-alike: what it does to their other photos, and to the person's own."""
+    vectors, labels = evidence.embedded.vectors, evidence.folder.labels
+    counts = np.bincount(labels)
+    people = np.flatnonzero(counts >= 3)
+    rows = []
+    for fmr in (1e-2, 1e-3):
+        threshold = rates.cosine_of_fmr(fmr)
+        cases = [case for a in people for x in people if a != x for case in _mistakes(vectors, labels, a, x, threshold)]
+        cases = sorted(cases, key=lambda case: -case[0])[:most]
+        if cases:
+            before, after, own_before, own_after = np.mean([case[1:] for case in cases], axis=0)
+            shares = (f"{share:.1%}" for share in (before, after, own_before, own_after))
+            rows.append([rate_name(fmr), str(len(cases)), *shares])
+    head = ["threshold: FMR", "look-alikes", "their other photos taken for the person", "after one rejection"]
+    return table([*head, "the person's own found", "after"], rows)
+
+
+def _mistakes(
+    vectors: Scores, labels: Scores, person: int, other: int, threshold: float
+) -> list[tuple[float, float, float, float, float]]:
+    """(cosine, others before, after, own before, after) where a photo of `other` is taken for `person`."""
+    enrolled, *own = vectors[labels == person]
+    theirs = vectors[labels == other]
+    likeness = theirs @ enrolled
+    worst = int(likeness.argmax())
+    if likeness[worst] < threshold:
+        return []
+    rest = np.delete(theirs, worst, axis=0)
+
+    def taken(probes: Scores) -> tuple[float, float]:
+        found = probes @ enrolled >= threshold
+        return float(found.mean()), float((found & (probes @ enrolled > probes @ theirs[worst])).mean())
+
+    return [(float(likeness[worst]), *taken(rest), *taken(np.array(own)))]

@@ -1,0 +1,48 @@
+"""Build .package/, the code of all functions: infra/requirements.txt and the parts of mien that run on AWS.
+
+Wheels are fetched for Lambda's platform, whatever this machine is. The engine, the gallery and the
+embedded backend stay out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+KEPT = {"": {"backends", "http", "lambdas"}, "backends": {"aws"}}
+PIP = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
+GLIBC = (34, 28, 27, 26, 17)  # Lambda's runtimes stand on Amazon Linux 2023, which has 2.34
+
+
+def add_libraries(target: Path, python: str, machine: str) -> None:
+    platforms = [f"--platform=manylinux_2_{minor}_{machine}" for minor in GLIBC]
+    wheels = ["--only-binary=:all:", f"--python-version={python}", f"--platform=manylinux2014_{machine}", *platforms]
+    subprocess.run([*PIP, *wheels, "-r", HERE / "requirements.txt", "--target", target], check=True)  # noqa: S603
+
+
+def add_mien(target: Path) -> None:
+    subprocess.run([*PIP, HERE.parent, "--target", target], check=True)  # noqa: S603
+    for parent, kept in KEPT.items():
+        for folder in (target / "mien" / parent).iterdir():
+            if folder.is_dir() and folder.name not in kept:
+                shutil.rmtree(folder)
+    shutil.rmtree(target / "bin", ignore_errors=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--target", type=Path, default=HERE.parent / ".package")
+    parser.add_argument("--python", default="3.13", help="as Runtime in template.yaml")
+    parser.add_argument("--machine", default="aarch64", help="as Architectures in template.yaml")
+    options = parser.parse_args()
+    shutil.rmtree(options.target, ignore_errors=True)
+    add_libraries(options.target, options.python, options.machine)
+    add_mien(options.target)
+
+
+if __name__ == "__main__":
+    main()

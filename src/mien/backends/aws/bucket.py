@@ -1,0 +1,91 @@
+"""Bucket on S3. The object-created event is S3's own; infra/template.yaml leads it to the upload function."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote, unquote
+
+from botocore.exceptions import ClientError
+
+from mien.backends.aws.batches import batches
+from mien.backends.aws.errors import code, domain_errors
+from mien.errors import ImageNotFound, StorageError
+from mien.records import Image, UploadForm
+
+FEW = 5
+DELETE_AT_ONCE = 1000
+
+
+class S3Bucket:
+    """Images as objects of one bucket."""
+
+    def __init__(self, client: Any, name: str) -> None:
+        self._s3, self._name = client, name
+
+    def put(self, key: str, body: bytes, content_type: str, metadata: Mapping[str, str]) -> None:
+        with domain_errors():
+            self._s3.put_object(
+                Bucket=self._name,
+                Key=key,
+                Body=body,
+                ContentType=content_type,
+                Metadata={name: quote(value) for name, value in metadata.items()},  # S3 takes ASCII only
+            )
+
+    def get(self, key: str) -> Image:
+        with domain_errors():
+            try:
+                answer = self._s3.get_object(Bucket=self._name, Key=key)
+            except ClientError as error:
+                if code(error) == "NoSuchKey":
+                    raise ImageNotFound("There is no image under this path.") from error
+                raise
+            metadata = {name: unquote(value) for name, value in answer["Metadata"].items()}
+            return Image(answer["Body"].read(), answer["ContentType"], metadata)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        with domain_errors():
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=prefix)
+            for page in pages:
+                yield from (entry["Key"] for entry in page.get("Contents", ()))
+
+    def delete(self, keys: Sequence[str]) -> int:
+        """Versions are listed by folder where many keys lie in one, else key by key."""
+        folders: dict[str, set[str]] = defaultdict(set)
+        for key in keys:
+            folders[key.rpartition("/")[0] + "/"].add(key)
+        with domain_errors():
+            return sum(
+                self._delete_versions(prefix, wanted)
+                for folder, wanted in folders.items()
+                for prefix in ([folder] if len(wanted) > FEW else sorted(wanted))
+            )
+
+    def presign(self, key: str, content_type: str, max_bytes: int, expires_in: int) -> UploadForm:
+        with domain_errors():
+            form = self._s3.generate_presigned_post(
+                self._name,
+                key,
+                Fields={"Content-Type": content_type},
+                Conditions=[{"Content-Type": content_type}, ["content-length-range", 1, max_bytes]],
+                ExpiresIn=expires_in,
+            )
+        expires_at = datetime.now(UTC) + timedelta(seconds=expires_in)
+        return UploadForm(form["url"], form["fields"], key, expires_at)
+
+    def _delete_versions(self, prefix: str, wanted: set[str]) -> int:
+        pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=self._name, Prefix=prefix)
+        versions = [
+            {"Key": version["Key"], "VersionId": version["VersionId"]}
+            for page in pages
+            for version in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
+            if version["Key"] in wanted and (version["Key"] == prefix or prefix.endswith("/"))
+        ]
+        for portion in batches(versions, DELETE_AT_ONCE):
+            answer = self._s3.delete_objects(Bucket=self._name, Delete={"Objects": list(portion), "Quiet": True})
+            if answer.get("Errors"):
+                raise StorageError("S3 did not delete every image; try again.")
+        return len({version["Key"] for version in versions})

@@ -1,0 +1,136 @@
+"""Does the stack stand, and do these credentials suffice? One harmless call for each right.
+
+A call that AWS refuses for its content was allowed: it names a face that is not there, carries an image
+of one byte, or writes on a condition that cannot hold. Nothing is stored and nothing is charged.
+"""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from mien.backends.aws import clients
+from mien.backends.aws.errors import code
+
+if TYPE_CHECKING:
+    from mien.config import Settings
+
+_REFUSED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden"}
+_BY_CONTENT = {
+    "InvalidParameterException",
+    "InvalidImageFormatException",
+    "ConditionalCheckFailedException",
+    "BadDigest",
+    "InvalidDigest",
+    "NoSuchKey",
+}
+_NO_FACE = str(uuid.UUID(int=0))
+_NO_KEY = f"uploaded/_/{_NO_FACE}"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`subject` is the right or the setting that was looked at; `advice` is empty when all is well."""
+
+    subject: str
+    advice: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Findings on every right that the command line and the functions use, and on the settings of the stack."""
+    rekognition = clients.rekognition(settings.rekognition_keys_secret)
+    yield from _probe(_bucket_calls(clients.s3(), settings.bucket))
+    yield from _probe(_collection_calls(rekognition, settings.collection))
+    for table, key in (
+        (settings.faces_table, "FaceId"),
+        (settings.recognitions_table, "RecognitionId"),
+        (settings.records_table, "RecordId"),
+    ):
+        yield from _probe(_table_calls(clients.dynamodb(), table, key))
+    yield _public_access(clients.s3(), settings.bucket)
+
+
+def _probe(calls: dict[str, Callable[[], Any]]) -> Iterator[Finding]:
+    for subject, call in calls.items():
+        try:
+            call()
+        except ClientError as error:
+            yield Finding(subject, _advice(subject, error))
+        except BotoCoreError as error:
+            yield Finding(subject, f"AWS was not reached ({type(error).__name__}); check credentials and region.")
+        else:
+            yield Finding(subject)
+
+
+def _advice(subject: str, error: ClientError) -> str:
+    if code(error) in _REFUSED:
+        return f"The credentials lack the right {subject.split()[0]}; add it to their policy."
+    if code(error) in _BY_CONTENT:
+        return ""
+    if code(error) in {"ResourceNotFoundException", "NoSuchBucket", "404"}:
+        if "user" in str(error).lower() and "ssociateFaces" in subject:
+            return ""
+        return "It does not exist; deploy the stack, or correct the MIEN_* variable that names it."
+    return f"AWS answered {code(error)}."
+
+
+def _bucket_calls(s3: Any, bucket: str) -> dict[str, Callable[[], Any]]:
+    wrong = base64.b64encode(bytes(16)).decode()
+    return {
+        f"s3:ListBucket on {bucket}": lambda: s3.list_objects_v2(Bucket=bucket, MaxKeys=1),
+        f"s3:ListBucketVersions on {bucket}": lambda: s3.list_object_versions(Bucket=bucket, MaxKeys=1),
+        f"s3:GetObject on {bucket}": lambda: s3.get_object(Bucket=bucket, Key=_NO_KEY),
+        f"s3:PutObject on {bucket}": lambda: s3.put_object(Bucket=bucket, Key=_NO_KEY, Body=b"x", ContentMD5=wrong),
+        f"s3:DeleteObject on {bucket}": lambda: s3.delete_object(Bucket=bucket, Key=_NO_KEY),
+    }
+
+
+def _collection_calls(rekognition: Any, collection: str) -> dict[str, Callable[[], Any]]:
+    here = {"CollectionId": collection}
+    image = {"Image": {"Bytes": b"x"}}
+    faces = {"FaceIds": [_NO_FACE]}
+    calls: dict[str, Callable[[], Any]] = {
+        "DescribeCollection": lambda: rekognition.describe_collection(**here),
+        "ListFaces": lambda: rekognition.list_faces(**here, MaxResults=1),
+        "IndexFaces": lambda: rekognition.index_faces(**here, **image),
+        "SearchFaces": lambda: rekognition.search_faces(**here, FaceId=_NO_FACE),
+        "SearchFacesByImage": lambda: rekognition.search_faces_by_image(**here, **image),
+        "SearchUsersByImage": lambda: rekognition.search_users_by_image(**here, **image),
+        "DetectFaces": lambda: rekognition.detect_faces(**image),
+        "CompareFaces": lambda: rekognition.compare_faces(SourceImage=image["Image"], TargetImage=image["Image"]),
+        "AssociateFaces": lambda: rekognition.associate_faces(**here, **faces, UserId=_NO_FACE),
+        "DisassociateFaces": lambda: rekognition.disassociate_faces(**here, **faces, UserId=_NO_FACE),
+        "DeleteFaces": lambda: rekognition.delete_faces(**here, **faces),
+    }
+    return {f"rekognition:{name} on {collection}": call for name, call in calls.items()}
+
+
+def _table_calls(dynamodb: Any, table: str, key: str) -> dict[str, Callable[[], Any]]:
+    item = {key: {"S": _NO_FACE}}
+    never = {"ConditionExpression": f"attribute_exists({key})"}
+    by_time: dict[str, Any] = {
+        "TableName": table,
+        "IndexName": "ByTime",
+        "KeyConditionExpression": "Kind = :k",
+        "ExpressionAttributeValues": {":k": {"S": "none"}},
+    }
+    return {
+        f"dynamodb:BatchGetItem on {table}": lambda: dynamodb.batch_get_item(RequestItems={table: {"Keys": [item]}}),
+        f"dynamodb:Query on {table}": lambda: dynamodb.query(**by_time),
+        f"dynamodb:PutItem on {table}": lambda: dynamodb.put_item(TableName=table, Item=item, **never),
+        f"dynamodb:DeleteItem on {table}": lambda: dynamodb.delete_item(TableName=table, Key=item),
+    }
+
+
+def _public_access(s3: Any, bucket: str) -> Finding:
+    subject = f"public access to {bucket}"
+    try:
+        block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+    except ClientError as error:
+        return Finding(subject, f"It cannot be told whether it is blocked: AWS answered {code(error)}.")
+    return Finding(subject, "" if all(block.values()) else "It is not blocked; deploy the stack again.")

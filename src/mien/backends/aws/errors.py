@@ -1,0 +1,80 @@
+"""AWS's error codes -> the error tree, in this one place.
+
+A right that a role lacks is a fault of the set-up, not of the caller: it must not look as if the
+photo or the person's key were refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from mien.errors import (
+    CollectionNotFound,
+    DamagedImage,
+    ImageTooLarge,
+    LimitExceeded,
+    MienError,
+    Overloaded,
+    SetupError,
+    StorageError,
+)
+
+_BUSY = "AWS takes no more requests at the moment; try again."
+_FAILED = "AWS failed inside at {operation}; try again."
+_REFUSED = "AWS refused {operation}: the credentials lack the right to it. `mien doctor` checks them all."
+
+_LEAVES: dict[str, tuple[type[MienError], str]] = {
+    "InvalidImageFormatException": (DamagedImage, "The image is damaged or of a kind that cannot be read."),
+    "ImageTooLargeException": (ImageTooLarge, "The image has too many bytes or pixels."),
+    "ServiceQuotaExceededException": (LimitExceeded, "A quota of the AWS account is full."),
+    "NoSuchBucket": (SetupError, "The bucket does not exist; deploy the stack or set MIEN_BUCKET."),
+    "ConflictException": (Overloaded, _BUSY),
+    "InternalError": (Overloaded, _FAILED),
+    "InternalServerError": (Overloaded, _FAILED),
+    "ProvisionedThroughputExceededException": (Overloaded, _BUSY),
+    "RequestLimitExceeded": (Overloaded, _BUSY),
+    "ServiceUnavailable": (Overloaded, _FAILED),
+    "SlowDown": (Overloaded, _BUSY),
+    "ThrottlingException": (Overloaded, _BUSY),
+    "TransactionCanceledException": (Overloaded, _BUSY),
+    "TransactionInProgressException": (Overloaded, _BUSY),
+    "AccessDenied": (SetupError, _REFUSED),
+    "AccessDeniedException": (SetupError, _REFUSED),
+    "ExpiredToken": (SetupError, _REFUSED),
+    "ExpiredTokenException": (SetupError, _REFUSED),
+    "InvalidAccessKeyId": (SetupError, _REFUSED),
+    "InvalidSignatureException": (SetupError, _REFUSED),
+    "SignatureDoesNotMatch": (SetupError, _REFUSED),
+    "UnrecognizedClientException": (SetupError, _REFUSED),
+}
+
+
+def code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def domain_error(error: ClientError | BotoCoreError) -> MienError:
+    """The leaf that says the same; AWS's own text stays in the cause, for it may hold names and keys."""
+    if isinstance(error, BotoCoreError):
+        return StorageError("AWS cannot be reached, or there are no credentials for it.")
+    if code(error) == "ResourceNotFoundException":
+        return _missing(error)
+    kind, message = _LEAVES.get(code(error), (StorageError, f"AWS answered {code(error)} to {error.operation_name}."))
+    return kind(message.format(operation=error.operation_name))
+
+
+@contextmanager
+def domain_errors() -> Iterator[None]:
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise domain_error(error) from error
+
+
+def _missing(error: ClientError) -> MienError:
+    if "collection" in str(error).lower():
+        return CollectionNotFound("The collection does not exist; deploy the stack or set MIEN_COLLECTION.")
+    return SetupError(f"What {error.operation_name} needs does not exist on AWS; deploy the stack.")

@@ -1,0 +1,1 @@
+"""One machine, no account, no network: files, SQLite and our own engine."""

@@ -1,0 +1,152 @@
+"""Images as plain files under `bucket/`, each written whole or not at all; what else is known of them in SQLite.
+
+A file that was copied there by hand is an object like any other; its content type comes from its bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from mien import formats, names
+from mien.backends.embedded.database import scrub, storage_errors
+from mien.errors import ImageError, ImageNotFound, InvalidInput
+from mien.gallery.database import Database
+from mien.records import Image, UploadForm
+from mien.signing import UPLOAD_FORM, UPLOAD_FORM_PATH, Signer
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS BucketObjects (
+  Key TEXT PRIMARY KEY, ContentType TEXT NOT NULL, Metadata TEXT NOT NULL) WITHOUT ROWID;
+"""
+INCOMING = ".incoming"
+
+
+class FolderBucket:
+    """`created` and `deleted` hear of keys after the fact."""
+
+    def __init__(
+        self,
+        folder: Path,
+        database: Database,
+        signer: Signer,
+        created: Callable[[str], None] = lambda _: None,
+        deleted: Callable[[Sequence[str]], None] = lambda _: None,
+    ) -> None:
+        self._folder, self._database, self._signer = folder, database, signer
+        self._created, self._deleted = created, deleted
+        with storage_errors():
+            (folder / names.UPLOADED).mkdir(parents=True, exist_ok=True)
+            (folder / INCOMING).mkdir(exist_ok=True)
+
+    def put(self, key: str, body: bytes, content_type: str, metadata: Mapping[str, str]) -> None:
+        target = self._path(key)
+        with self._database.write() as transaction:
+            transaction.execute(
+                "INSERT OR REPLACE INTO BucketObjects VALUES (?, ?, ?)",
+                (key, content_type, json.dumps(dict(metadata))),
+            )
+        with storage_errors():
+            self._write(target, body)
+        self._created(key)
+
+    def get(self, key: str) -> Image:
+        path = self._path(key)
+        with storage_errors():
+            if not path.is_file():
+                raise ImageNotFound("There is no photo under this path.")
+            body = path.read_bytes()
+        known = self._database.read("SELECT ContentType, Metadata FROM BucketObjects WHERE Key = ?", (key,))
+        if known:
+            return Image(body, known[0][0], json.loads(known[0][1]))
+        return Image(body, _content_type(body))
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        if _is_key(prefix) and self._path(prefix).is_file():
+            yield prefix
+        start = self._folder / prefix.rpartition("/")[0]
+        for parent, _, files in os.walk(start):
+            place = Path(parent).relative_to(self._folder).as_posix()
+            keys = (f"{place}/{file}" for file in files)
+            yield from (key for key in keys if key.startswith(prefix) and key != prefix and _is_key(key))
+
+    def delete(self, keys: Sequence[str]) -> int:
+        gone = sum(self._unlink(self._path(key)) for key in keys)
+        with self._database.write() as transaction:
+            transaction.executemany("DELETE FROM BucketObjects WHERE Key = ?", [(key,) for key in keys])
+        scrub(self._database)
+        self._deleted(keys)
+        return gone
+
+    def presign(self, key: str, content_type: str, max_bytes: int, expires_in: int) -> UploadForm:
+        facts = {"key": key, "type": content_type, "bytes": max_bytes}
+        fields = {"key": key, "Content-Type": content_type}
+        fields["policy"] = self._signer.seal(UPLOAD_FORM, facts, expires_in)
+        return UploadForm(UPLOAD_FORM_PATH, fields, key, datetime.now(UTC) + timedelta(seconds=expires_in))
+
+    def _path(self, key: str) -> Path:
+        path = self._folder / names.image_key(key)
+        if not path.resolve().is_relative_to(self._folder.resolve()):
+            raise InvalidInput("The image path leads out of the bucket.")
+        return path
+
+    def _write(self, target: Path, body: bytes) -> None:
+        draft = self._folder / INCOMING / uuid.uuid4().hex
+        try:
+            with draft.open("xb") as file:
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+            _move(draft, target)
+        finally:
+            draft.unlink(missing_ok=True)
+        _sync_folder(target.parent)
+
+    def _unlink(self, path: Path) -> bool:
+        with storage_errors():
+            if not path.is_file():
+                return False
+            path.unlink(missing_ok=True)
+            _sync_folder(path.parent)
+            if path.parent != self._folder / names.UPLOADED:
+                with suppress(OSError):  # not empty
+                    path.parent.rmdir()
+            return True
+
+
+def _move(draft: Path, target: Path) -> None:
+    while True:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            draft.replace(target)
+        except FileNotFoundError:  # the folder was removed as empty in between
+            continue
+        return
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _content_type(body: bytes) -> str:
+    try:
+        return formats.sniff(body)[0]
+    except ImageError:
+        return "application/octet-stream"
+
+
+def _is_key(text: str) -> bool:
+    try:
+        names.owner(text)
+    except InvalidInput:
+        return False
+    return True

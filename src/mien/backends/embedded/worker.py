@@ -1,0 +1,116 @@
+"""What Lambda and S3 events are on AWS: threads that index what the queue holds, and eyes on the bucket's folder."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from watchfiles import Change, watch
+
+from mien import names
+from mien.app import FaceApp
+from mien.backends.embedded.events import EventQueue
+from mien.errors import ImageNotFound, InvalidInput
+from mien.ports import Bucket, Catalog
+from mien.records import Upload, UploadStatus
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 0.2
+SETTLE_SECONDS = 0.5  # a file that is being copied changes until it is whole
+
+
+class Worker:
+    """Runs until stopped; `start` also finishes what a dead process left behind."""
+
+    def __init__(
+        self, app: FaceApp, bucket: Bucket, catalog: Catalog, queue: EventQueue, folder: Path, threads: int
+    ) -> None:
+        self._app, self._bucket, self._catalog, self._queue = app, bucket, catalog, queue
+        self._folder = folder.resolve()  # as the watcher names paths
+        self._stop = threading.Event()
+        tasks: list[Callable[[], None]] = [self._recover, self._watch, *[self._work] * threads]
+        self._threads = [threading.Thread(target=task, daemon=True) for task in tasks]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def run_once(self) -> bool:
+        """Deal with one event; False when none is due."""
+        event = self._queue.claim()
+        if event is None:
+            return False
+        try:
+            self._app.index_upload(event.key)
+        except (ImageNotFound, InvalidInput):
+            self._queue.settle(event)
+        except Exception as error:  # whatever it is, the other photos must not wait for this one
+            log.warning("indexing failed", extra={"error": type(error).__name__, "attempt": event.attempts})
+            self._queue.fail(event)
+        else:
+            self._queue.settle(event)
+        return True
+
+    def reconcile(self) -> int:
+        """Announce every photo in the bucket that has no outcome yet, and say how many that were."""
+        count = 0
+        for key in self._bucket.keys(names.UPLOADED):
+            state = self._catalog.get(Upload, [key])
+            if not state or state[0].status is UploadStatus.PENDING:
+                self._queue.put(key)
+                count += 1
+        return count
+
+    def _recover(self) -> None:
+        self._guard(self._app.resume_erasures)
+        self._guard(self.reconcile)
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            if not self._guard(self.run_once):
+                self._stop.wait(IDLE_SECONDS)
+
+    def _watch(self) -> None:
+        while not self._stop.is_set():
+            self._guard(self._look_on)
+
+    def _look_on(self) -> None:
+        uploaded = self._folder / names.UPLOADED
+        for changes in watch(uploaded, stop_event=self._stop, raise_interrupt=False):
+            for change, path in changes:
+                if change is not Change.deleted:
+                    self._guard(partial(self._announce, Path(path)))
+
+    def _announce(self, path: Path) -> None:
+        key = path.relative_to(self._folder).as_posix()
+        # A new folder may have been filled before it was watched.
+        for found in list(self._bucket.keys(f"{key}/" if path.is_dir() else key)):
+            if not self._is_known(found):
+                self._queue.put(found, SETTLE_SECONDS)
+
+    def _is_known(self, key: str) -> bool:
+        """The application announced it, or there is an outcome for these very bytes."""
+        state = next(iter(self._catalog.get(Upload, [key])), None)
+        if state is None or state.digest is None:
+            return state is not None
+        return state.digest == hashlib.sha256(self._bucket.get(key).body).hexdigest()
+
+    def _guard(self, task: Callable[[], T]) -> T | None:
+        try:
+            return task()
+        except Exception as error:  # a full disk or a locked database passes; the thread must live on
+            log.warning("background task failed", extra={"error": type(error).__name__})
+            self._stop.wait(IDLE_SECONDS)
+            return None

@@ -1,0 +1,35 @@
+"""Images in a dictionary; whoever listens hears of each one that is created."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from mien.errors import ImageNotFound
+from mien.records import Image, UploadForm
+
+
+class MemoryBucket:
+    def __init__(self, created: Callable[[str], None] = lambda _: None) -> None:
+        self._images: dict[str, Image] = {}
+        self._created = created
+
+    def put(self, key: str, body: bytes, content_type: str, metadata: Mapping[str, str]) -> None:
+        self._images[key] = Image(body, content_type, dict(metadata))
+        self._created(key)
+
+    def get(self, key: str) -> Image:
+        try:
+            return self._images[key]
+        except KeyError:
+            raise ImageNotFound("There is no photo under this path.") from None
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        return (key for key in list(self._images) if key.startswith(prefix))
+
+    def delete(self, keys: Sequence[str]) -> int:
+        return sum(self._images.pop(key, None) is not None for key in keys)
+
+    def presign(self, key: str, content_type: str, max_bytes: int, expires_in: int) -> UploadForm:
+        expires_at = datetime.now(UTC) + timedelta(seconds=expires_in)
+        return UploadForm("memory:", {"key": key, "Content-Type": content_type}, key, expires_at)

@@ -1,0 +1,76 @@
+"""Records in dictionaries, one per kind."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from threading import Lock
+from typing import Any
+
+from mien import items
+from mien.errors import InvalidInput
+from mien.model import Page
+from mien.ports import R
+from mien.records import Record
+
+
+class MemoryCatalog:
+    def __init__(self) -> None:
+        self._tables: dict[type, dict[str, Any]] = defaultdict(dict)
+        self._lock = Lock()
+
+    def put(self, record: Record) -> None:
+        with self._lock:
+            self._tables[type(record)][items.key(record)] = record
+
+    def get(self, kind: type[R], keys: Sequence[str]) -> list[R]:
+        table = self._table(kind)
+        return [table[key] for key in keys if key in table]
+
+    def find(
+        self,
+        kind: type[R],
+        *,
+        user_id: str | None = None,
+        image_path: str | None = None,
+        since: datetime | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[R]:
+        found = [
+            record
+            for record in self._table(kind).values()
+            if (user_id is None or _is_of(record, user_id))
+            and (image_path is None or getattr(record, "image_path", None) == image_path)
+            and (since is None or record.timestamp >= since)
+        ]
+        found.sort(key=_place, reverse=True)
+        last = _parse(cursor) if cursor is not None else None
+        after = [record for record in found if last is None or _place(record) < last]
+        page = tuple(after[:limit])
+        return Page(page, "|".join(_place(page[-1])) if len(after) > limit else None)
+
+    def delete(self, kind: type[R], keys: Sequence[str]) -> int:
+        with self._lock:
+            return sum(self._tables[kind].pop(key, None) is not None for key in keys)
+
+    def _table(self, kind: type[R]) -> dict[str, R]:
+        with self._lock:
+            return dict(self._tables[kind])
+
+
+def _is_of(record: Record, user_id: str) -> bool:
+    several = getattr(record, "user_ids", None)
+    return user_id in several if several is not None else getattr(record, "user_id", None) == user_id
+
+
+def _place(record: Record) -> tuple[str, str]:
+    return items.stamp(record.timestamp), items.key(record)
+
+
+def _parse(cursor: str) -> tuple[str, str]:
+    stamp, bar, key = cursor.partition("|")
+    if not bar:
+        raise InvalidInput("The cursor is not one of this listing.")
+    return stamp, key

@@ -1,0 +1,40 @@
+"""`mien compare`: do two photos show the same person?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien.cli import failures, output
+from mien.cli.photos import read
+from mien.cli.verb import Json
+
+
+def compare(
+    source: Annotated[Path, typer.Argument(help="A photo; its largest face counts.")],
+    target: Annotated[Path, typer.Argument(help="Another photo; each of its faces is compared.")],
+    threshold: Annotated[float | None, typer.Option(help="Least similarity of the same person, 0 to 100.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare two photos: is it the same person?
+
+    Exit code 0 when it is, 1 when it is not.
+    """
+    from mien.config import open_app
+
+    with open_app() as app:
+        limit = app.policy.max_image_bytes
+        least = app.policy.threshold if threshold is None else threshold
+        found = app.compare(read(source, limit), read(target, limit))
+    same = any(comparison.similarity >= least for comparison in found)
+    if as_json:
+        output.emit({"same_person": same, "threshold": least, "faces": found})
+    else:
+        table = output.table(">Face", ">Similarity", "")
+        for number, comparison in enumerate(found, 1):
+            verdict = "same person" if comparison.similarity >= least else "another person"
+            table.add_row(str(number), output.percent(comparison.similarity), verdict)
+        output.show(table if found else "The second photo shows no face.")
+    raise typer.Exit(failures.ExitCode.DONE if same else failures.ExitCode.NO)

@@ -1,0 +1,165 @@
+"""The error tree. Every message is a sentence for a person; no HTTP words, no AWS words.
+
+MienError
+├── ImageError              the photo itself
+│   ├── EmptyImage              no bytes
+│   ├── UnsupportedImage        not a format that can be read
+│   ├── DamagedImage            truncated or corrupt
+│   ├── ImageTooLarge           more bytes or pixels than allowed
+│   └── ImageTooSmall           too few pixels to hold a face
+├── NoFace                  a face is needed and none is there
+├── InvalidInput            a name, threshold, token … that cannot be
+├── NotFound
+│   ├── CollectionNotFound
+│   ├── FaceNotFound
+│   ├── UserNotFound
+│   ├── ImageNotFound
+│   └── RecognitionNotFound
+├── AlreadyExists
+│   ├── CollectionExists
+│   └── UserExists
+├── LimitExceeded           a quota is full
+├── ModelError              the recognition models
+│   ├── WeightsMissing
+│   ├── WeightsDamaged
+│   └── ModelMismatch           embeddings of another model version
+├── StorageError            the data folder or a remote store
+│   ├── StorageFull
+│   ├── StorageDamaged
+│   └── StorageBusy
+├── Overloaded              too much at once; try again
+│   └── RateLimited             more calls than the caller may make
+├── AccessDenied
+│   └── NotAuthenticated        no key, or one that is not known
+└── SetupError              the settings or the surroundings do not fit
+"""
+
+from __future__ import annotations
+
+
+class MienError(Exception):
+    """Base of all errors that Mien raises on purpose: `except MienError` catches them all."""
+
+
+class ImageError(MienError):
+    """The photo cannot be used."""
+
+
+class EmptyImage(ImageError):
+    """The photo has no bytes."""
+
+
+class UnsupportedImage(ImageError):
+    """The bytes are not an image of a known format."""
+
+
+class DamagedImage(ImageError):
+    """The image is truncated or corrupt."""
+
+
+class ImageTooLarge(ImageError):
+    """The image has more bytes or pixels than allowed."""
+
+
+class ImageTooSmall(ImageError):
+    """The image has too few pixels to hold a face."""
+
+
+class NoFace(MienError):
+    """A face is needed and the photo shows none (that passes the filter)."""
+
+
+class InvalidInput(MienError):
+    """A value that cannot be: a malformed name, a threshold out of range, a foreign page token."""
+
+
+class NotFound(MienError):
+    """What was asked for is not there."""
+
+
+class CollectionNotFound(NotFound):
+    """No such collection."""
+
+
+class FaceNotFound(NotFound):
+    """No such face in the collection."""
+
+
+class UserNotFound(NotFound):
+    """No such user."""
+
+
+class ImageNotFound(NotFound):
+    """No such image in the bucket."""
+
+
+class RecognitionNotFound(NotFound):
+    """No such stored recognition."""
+
+
+class AlreadyExists(MienError):
+    """The name is taken."""
+
+
+class CollectionExists(AlreadyExists):
+    """A collection of that name exists."""
+
+
+class UserExists(AlreadyExists):
+    """A user of that name exists."""
+
+
+class LimitExceeded(MienError):
+    """A quota is full, such as 100 faces per user."""
+
+
+class ModelError(MienError):
+    """The recognition models cannot be used."""
+
+
+class WeightsMissing(ModelError):
+    """A model file is not where it is looked for."""
+
+
+class WeightsDamaged(ModelError):
+    """A model file's SHA-256 is not the expected one."""
+
+
+class ModelMismatch(ModelError):
+    """The collection's embeddings were made by another model version."""
+
+
+class StorageError(MienError):
+    """The data cannot be read or written."""
+
+
+class StorageFull(StorageError):
+    """No space is left."""
+
+
+class StorageDamaged(StorageError):
+    """The stored data is corrupt."""
+
+
+class StorageBusy(StorageError):
+    """Another process holds the data."""
+
+
+class Overloaded(MienError):
+    """Too much work at once; the same call may succeed later."""
+
+
+class RateLimited(Overloaded):
+    """The caller makes more calls than they may."""
+
+
+class AccessDenied(MienError):
+    """The caller may not do this."""
+
+
+class NotAuthenticated(AccessDenied):
+    """The caller shows no key, or one that is not known."""
+
+
+class SetupError(MienError):
+    """The settings or the surroundings do not fit."""

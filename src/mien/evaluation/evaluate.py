@@ -1,0 +1,162 @@
+"""One evaluation: labelled embeddings and a list of pairs in, every error rate out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.evaluation.embeddings import Embedded, EmbeddingCache, Engine, embed
+from mien.evaluation.folder import Folder, read_folder
+from mien.evaluation.identification import Aggregate, OpenSet, gallery_sizes, open_set, rank_rates
+from mien.evaluation.metrics import Rate, equal_error, fold_accuracies, rate_name, tmr_by_person
+from mien.evaluation.pairs import Pairs
+from mien.evaluation.verification import Comparisons, compare_all
+
+FMRS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+PHOTOS_PER_PERSON = (1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the rates are computed from."""
+
+    folder: Folder
+    embedded: Embedded
+    comparisons: Comparisons
+    model_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """TMR at an FMR, and the cosine that gives it; `tmr` is None where the impostors are too few."""
+
+    fmr: float
+    threshold: float
+    tmr: Rate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """`accuracy_std` is the deviation of the folds (n - 1); `partial`: some rate could not be measured."""
+
+    accuracy: float
+    accuracy_std: float
+    pairs: int
+    operating_points: tuple[OperatingPoint, ...]
+    eer: float
+    eer_threshold: float
+    rank_rates: tuple[float, ...]
+    open_set: tuple[OpenSet, ...]
+    notes: tuple[str, ...]
+    partial: bool
+
+
+def gather(
+    root: Path, engine: Engine, cache: EmbeddingCache, progress: Callable[[int, int], None] = lambda *_: None
+) -> Evidence:
+    """Reads, embeds and compares the photos below `root`. `progress` is told (done, of how many)."""
+    folder = read_folder(root)
+    paths = [photo.path for photo in folder.photos]
+    embedded = embed(engine, paths, cache, lambda done: progress(done, len(paths)))
+    return Evidence(folder, embedded, compare_all(embedded.vectors, folder.labels), engine.model_version)
+
+
+def evaluate(
+    evidence: Evidence, pairs: Pairs, aggregate: Aggregate, *, galleries: tuple[int, ...] | None = None
+) -> Evaluation:
+    """All rates. Accuracy is of `pairs`; TMR, FMR and EER are of every pair of photos in the folder."""
+    comparisons = evidence.comparisons
+    folds = _accuracies(evidence, pairs)
+    points = tuple(operating_point(comparisons, fmr) for fmr in FMRS)
+    eer, eer_threshold = equal_error(comparisons.genuine, comparisons.impostors)
+    searches, unmeasured = _open_set(evidence, aggregate, galleries)
+    problems = [*_pair_problems(pairs), *_rate_problems(comparisons, points), *unmeasured]
+    return Evaluation(
+        accuracy=float(folds.mean()),
+        accuracy_std=float(folds.std(ddof=1)) if len(folds) > 1 else 0.0,
+        pairs=len(pairs.pairs),
+        operating_points=points,
+        eer=eer,
+        eer_threshold=eer_threshold,
+        rank_rates=tuple(rank_rates(evidence.embedded.vectors, evidence.folder.labels).tolist()),
+        open_set=tuple(searches),
+        notes=(*problems, *evidence.folder.notes, *_photo_notes(evidence)),
+        partial=bool(problems),
+    )
+
+
+def operating_point(comparisons: Comparisons, fmr: float) -> OperatingPoint:
+    threshold = comparisons.impostors.threshold(fmr)
+    if fmr < comparisons.impostors.smallest_rate:
+        return OperatingPoint(fmr, threshold, None)
+    return OperatingPoint(fmr, threshold, tmr_by_person(comparisons.genuine, comparisons.person, threshold))
+
+
+def _accuracies(evidence: Evidence, pairs: Pairs) -> np.ndarray[Any, np.dtype[np.float64]]:
+    vectors = evidence.embedded.vectors
+    left = np.array([pair.left for pair in pairs.pairs])
+    right = np.array([pair.right for pair in pairs.pairs])
+    scores = np.einsum("ij,ij->i", vectors[left], vectors[right])
+    same = np.array([pair.same for pair in pairs.pairs])
+    return fold_accuracies(scores, same, np.array([pair.fold for pair in pairs.pairs]))
+
+
+def _open_set(
+    evidence: Evidence, aggregate: Aggregate, galleries: tuple[int, ...] | None
+) -> tuple[list[OpenSet], list[str]]:
+    labels = evidence.folder.labels
+    results: list[OpenSet] = []
+    notes: list[str] = []
+    for photos in PHOTOS_PER_PERSON:
+        possible = gallery_sizes(labels, photos, galleries)
+        for size in possible:
+            results += open_set(evidence.embedded.vectors, labels, size, photos, aggregate)
+        too_large = [size for size in galleries or () if size not in possible]
+        if too_large or not possible:
+            sizes = " and ".join(map(str, too_large)) or "any size"
+            notes.append(
+                f"There are too few people with more than {photos} photo{'s'[: photos - 1]} "
+                f"for a gallery of {sizes}, so it was not measured."
+            )
+    return results, notes
+
+
+def _pair_problems(pairs: Pairs) -> list[str]:
+    if not pairs.missing:
+        return []
+    return [
+        f"{len(pairs.missing)} photos of the pairs file are not in the folder, such as {pairs.missing[0]}; "
+        f"the accuracy is of the other {len(pairs.pairs)} pairs."
+    ]
+
+
+def _rate_problems(comparisons: Comparisons, points: tuple[OperatingPoint, ...]) -> list[str]:
+    missing = [rate_name(point.fmr) for point in points if point.tmr is None]
+    if not missing:
+        return []
+    impostors = comparisons.impostors
+    return [
+        f"{len(impostors):,} impostor comparisons are too few for FMR {', '.join(missing)}; "
+        f"the smallest rate that they support is {impostors.smallest_rate:.1e}."
+    ]
+
+
+def _photo_notes(evidence: Evidence) -> list[str]:
+    notes = []
+    failed = [evidence.folder.photos[position].path for position in evidence.embedded.failed]
+    if failed:
+        names = ", ".join(str(path.relative_to(evidence.folder.root)) for path in failed[:5])
+        notes.append(f"No face was found on {len(failed)} photos, which count as never matching: {names}.")
+    shared: dict[bytes, set[str]] = {}
+    for key, photo in zip(evidence.embedded.keys, evidence.folder.photos, strict=True):
+        shared.setdefault(key, set()).add(photo.person)
+    notes += [
+        f"One and the same photo is filed under {' and '.join(sorted(names))}."
+        for names in shared.values()
+        if len(names) > 1
+    ]
+    return notes

@@ -1,0 +1,182 @@
+"""The index of one space: segments, then the tail, then the truth.
+
+The cache only ever proposes rows. What is answered was read from the database in the same search, with
+its cosine; a proposed row that the database no longer has is deleted, and left out from then on. So
+neither a late, a foreign nor a deleted row can be answered, whatever the cache holds.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from concurrent.futures import Executor
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from mien.gallery.nearest import files
+from mien.gallery.nearest.arithmetic import cosines, nth_best, one_thread, places
+from mien.gallery.nearest.segment import Candidates, Segment
+from mien.gallery.nearest.tail import Tail
+from mien.gallery.nearest.truth import Rows, Truth, Vectors
+from mien.gallery.nearest.tuning import Tuning
+
+Hits = tuple[Rows, Vectors]
+"""Rows (n,) and their exact cosines (n,), best first, equal ones by row."""
+
+_View = tuple[tuple[Segment, ...], Tail]
+CORES = os.cpu_count() or 1
+_NEVER = -1
+_TAIL_DEAD = 64
+_PROBES_AT_ONCE = 64
+_NOTHING = Candidates(np.empty(0, np.int64), np.empty(0, np.float32), 0.0)
+
+
+class SpaceIndex:
+    """Searches one space; thread-safe. `workers` search segments side by side."""
+
+    def __init__(self, folder: Path, space: str, truth: Truth, tuning: Tuning, workers: Executor) -> None:
+        self._folder = folder
+        self._space = space
+        self._truth = truth
+        self._tuning = tuning
+        self._workers = workers
+        self._view: _View = ((), Tail(truth, space, 0, tuning.resident_tail))
+        self._seen = _NEVER
+        self._opening = threading.Lock()
+        self._following = threading.Lock()
+        self.damaged: frozenset[str] = frozenset()
+
+    @property
+    def memory(self) -> int:
+        """Bytes held."""
+        segments, tail = self._view
+        return tail.memory + sum(segment.memory for segment in segments)
+
+    @property
+    def due(self) -> bool:
+        """Whether there is something to build: a long tail, a damaged segment, or many deleted rows."""
+        segments, tail = self._view
+        most = self._tuning.dead_share
+        return (
+            len(tail) >= self._tuning.seal_at
+            or bool(self.damaged)
+            or any(segment.dead > most * len(segment) for segment in segments)
+        )
+
+    def search(self, probes: Vectors, min_cosine: float, limit: int | None) -> list[Hits]:
+        """For each probe (m, 128) the best `limit` rows of at least `min_cosine`."""
+        probes = np.ascontiguousarray(probes, np.float32)
+        asked = limit
+        while True:
+            proposed = self._propose(probes, min_cosine, asked)
+            hits, deleted = self._verified(probes, proposed, min_cosine, limit)
+            self.bury(deleted)
+            if asked is None or not len(deleted):
+                return hits
+            asked *= 4
+
+    def bury(self, rows: Rows) -> None:
+        """Leave deleted rows out of all later answers."""
+        if not len(rows):
+            return
+        with self._following:
+            segments, tail = self._view
+            for segment in segments:
+                segment.bury(rows)
+            tail.bury(rows)
+            if tail.dead > max(_TAIL_DEAD, self._tuning.dead_share * len(tail)):
+                self._view = (segments, tail.swept())
+
+    def refresh(self) -> _View:
+        """Take in what was committed and what was built, here or by another process."""
+        changed = self._folder.stat().st_mtime_ns if self._folder.is_dir() else 0
+        if changed != self._seen and self._opening.acquire(blocking=self._seen == _NEVER):
+            try:
+                self._reopen(changed)
+            finally:
+                self._opening.release()
+        newest = self._truth.newest(self._space)
+        with self._following:
+            segments, tail = self._view
+            if newest > tail.upto:
+                tail.follow(newest)
+            return segments, tail
+
+    def _reopen(self, changed: int) -> None:
+        if changed == self._seen:
+            return
+        segments = self._open_chain()
+        after = segments[-1].upto if segments else 0
+        with self._following:
+            tail = self._view[1]
+            self._view = (segments, tail if tail.after == after else tail.trimmed(after))
+        self._seen = changed
+
+    def _open_chain(self) -> tuple[Segment, ...]:
+        opened = {segment.name: segment for segment in self._view[0]}
+        damaged: frozenset[str] = frozenset()
+        while True:
+            names = files.chain(self._folder, damaged)
+            try:
+                for name in names:
+                    opened.setdefault(name, files.open_segment(self._folder / name, self._truth.identity))
+            except files.DamagedSegment as error:
+                damaged |= {str(error)}
+            else:
+                self.damaged = damaged
+                return tuple(opened[name] for name in names)
+
+    def _propose(self, probes: Vectors, min_cosine: float, limit: int | None) -> list[Rows]:
+        segments, tail = self.refresh()
+        floors = np.full(len(probes), min_cosine, np.float32)
+        found = [tail.candidates(probes, floors, limit), *self._of_segments(segments, probes, floors, limit)]
+        return [_best(parts, min_cosine, limit) for parts in zip(*found, strict=True)]
+
+    def _of_segments(
+        self, segments: tuple[Segment, ...], probes: Vectors, floors: Vectors, limit: int | None
+    ) -> list[list[Candidates]]:
+        """The candidates of each segment; this thread and the workers take pieces of work until none is left."""
+        step = len(probes) if len(segments) >= CORES else -(-len(probes) // CORES)
+        starts = range(0, len(probes), max(1, min(step, _PROBES_AT_ONCE)))
+        found = [[_NOTHING] * len(probes) for _ in segments]
+        waiting = deque((number, slice(at, at + starts.step)) for number in range(len(segments)) for at in starts)
+
+        def work() -> None:
+            with suppress(IndexError), one_thread():
+                while True:
+                    number, some = waiting.popleft()
+                    found[number][some] = segments[number].candidates(probes[some], floors[some], limit)
+
+        helpers = [self._workers.submit(work) for _ in range(min(len(waiting), CORES) - 1)]
+        work()
+        for helper in helpers:
+            helper.result()
+        return found
+
+    def _verified(
+        self, probes: Vectors, proposed: list[Rows], min_cosine: float, limit: int | None
+    ) -> tuple[list[Hits], Rows]:
+        wanted = np.unique(np.concatenate(proposed)) if proposed else np.empty(0, np.int64)
+        rows, vectors = self._truth.fetch(self._space, wanted)
+        hits = []
+        for probe, own in zip(probes, proposed, strict=True):
+            present = places(rows, own)
+            exact = cosines(probe, vectors[present])
+            order = np.lexsort((rows[present], -exact))
+            order = order[exact[order] >= min_cosine][:limit]
+            hits.append((rows[present[order]], exact[order]))
+        return hits, wanted[:0] if len(rows) == len(wanted) else np.setdiff1d(wanted, rows)
+
+
+def _best(parts: tuple[Candidates, ...], min_cosine: float, limit: int | None) -> Rows:
+    """The rows that may be among the best `limit`, from the candidates of all parts."""
+    rows = np.concatenate([part.rows for part in parts])
+    highest = np.concatenate([part.cosines + part.error for part in parts])
+    floor = min_cosine
+    if limit is not None:
+        lowest = np.concatenate([part.cosines - part.error for part in parts])
+        floor = max(floor, nth_best(lowest, limit))
+    return rows[highest >= floor]

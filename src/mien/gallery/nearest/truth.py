@@ -1,0 +1,41 @@
+"""What the index needs from the database it is a cache of: rows of vectors, never changed, only added and deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+Vectors = NDArray[np.float32]
+
+
+class Truth(Protocol):
+    """The durable vectors, by space (one searchable set, such as the faces of a collection).
+
+    Row numbers are positive, rise in the order of commits and are never used twice; a vector that
+    changes is a new row. Every method may be called from any thread. A space is a plain file name.
+    """
+
+    @property
+    def identity(self) -> str:
+        """Which database and which model; files of another identity are foreign."""
+        ...
+
+    def newest(self, space: str) -> int:
+        """The highest row of the space, 0 when it is empty."""
+        ...
+
+    def count(self, space: str, after: int, upto: int) -> int:
+        """How many rows lie in (after, upto]."""
+        ...
+
+    def scan(self, space: str, after: int, upto: int) -> Iterator[tuple[Rows, Vectors]]:
+        """The rows in (after, upto] with their vectors (n, 128), ascending, some thousands at a time."""
+        ...
+
+    def fetch(self, space: str, rows: Rows) -> tuple[Rows, Vectors]:
+        """Those of the rows that exist, ascending, with their vectors."""
+        ...

@@ -1,0 +1,1 @@
+"""The application over HTTP: REST routes, the page, and what keeps both safe."""

@@ -1,0 +1,65 @@
+// The frame: navigation, routes, the offline banner. Each view is loaded when it is first looked at.
+
+import { online, call } from "./api.js";
+import { h, toast } from "./dom.js";
+import { text } from "./strings.js";
+
+const views = {
+  "": { name: "recognise", load: () => import("./views/recognise.js") },
+  live: { name: "live", load: () => import("./views/live.js") },
+  people: { name: "people", load: () => import("./views/people.js") },
+  person: { name: "people", load: () => import("./views/person.js") },
+  history: { name: "history", load: () => import("./views/history.js") },
+  settings: { name: "settings", load: () => import("./views/settings.js") },
+};
+const main = document.getElementById("main");
+const kept = new Map(); // views that keep what the user chose (photos, a half-typed form) while another is shown
+let leave = () => {};
+
+function navigation(current) {
+  const links = ["", "live", "people", "history", "settings"].map((route) => {
+    const { name } = views[route];
+    return h("a", { href: `#/${route}`, "aria-current": name === current ? "page" : null }, text.nav[name]);
+  });
+  document.getElementById("nav").replaceChildren(...links);
+}
+
+async function show() {
+  const [route, argument] = location.hash.replace(/^#\//, "").split("/");
+  const view = views[route] ?? views[""];
+  navigation(view.name);
+  document.title = `${text.nav[view.name]} · Mien`;
+  leave();
+  const module = await view.load();
+  const address = location.hash;
+  const node = (module.keep && kept.get(route)) || module.render(argument ? decodeURIComponent(argument) : undefined);
+  if (address !== location.hash) return;
+  if (module.keep) kept.set(route, node);
+  leave = () => node.dispatchEvent(new Event("leave"));
+  main.replaceChildren(node);
+  node.dispatchEvent(new Event("enter"));
+}
+
+let reachable = true;
+online.addEventListener("state", ({ detail }) => {
+  const banner = document.getElementById("offline");
+  if (detail === reachable) return;
+  reachable = detail;
+  banner.hidden = detail;
+  banner.textContent = text.offline;
+  if (detail) toast(text.back);
+  else knock();
+});
+
+async function knock() {
+  while (!reachable) {
+    await new Promise((done) => setTimeout(done, 2000));
+    await call("GET", "health").catch(() => {});
+  }
+}
+
+document.addEventListener("key-needed", () => {
+  if (!location.hash.startsWith("#/settings")) toast(text.errors.keyNeeded, "error");
+});
+addEventListener("hashchange", show);
+show();

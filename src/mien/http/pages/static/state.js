@@ -1,0 +1,23 @@
+// What several views share: the chosen threshold and the names that are known.
+
+import { api, pages } from "./api.js";
+
+const THRESHOLD = "mien-threshold";
+
+export const threshold = {
+  get: () => localStorage.getItem(THRESHOLD) ?? "",
+  set: (value) => (value ? localStorage.setItem(THRESHOLD, value) : localStorage.removeItem(THRESHOLD)),
+  query: () => threshold.get() || undefined,
+};
+
+let names = null;
+
+export async function knownNames() {
+  names ??= (async () => {
+    const all = [];
+    for await (const user of pages(api.users, "users")) all.push(user.user_id);
+    return all;
+  })().catch((error) => { names = null; throw error; });
+  return names;
+}
+knownNames.changed = () => { names = null; };

@@ -1,0 +1,96 @@
+// The camera with boxes that follow; names are voted over several frames; a log says who was seen when.
+
+import { api } from "../api.js";
+import { start } from "../camera.js";
+import { h, place, toast } from "../dom.js";
+import { frame } from "../photo.js";
+import { threshold } from "../state.js";
+import { text } from "../strings.js";
+import { Tracks } from "../votes.js";
+
+const t = text.live;
+const SAME_VISIT_MS = 10_000;
+
+export function render() {
+  const video = h("video", { muted: true, playsInline: true });
+  const layer = h("div", { className: "layer" });
+  const rate = h("span", { className: "note", role: "status" });
+  const log = h("ol", { className: "log" }, h("li", { className: "note" }, t.nobody));
+  const button = h("button", {}, t.start);
+  const view = h("div", { className: "live" },
+    h("section", {}, h("h1", {}, t.title), h("p", {}, t.lead),
+      h("div", { className: "stage" }, video, layer),
+      h("div", { className: "row" }, button, rate)),
+    h("aside", { "aria-label": t.log }, h("h2", {}, t.log), log));
+  let session = null;
+  const end = () => { session?.stop(); session = null; button.textContent = t.start; layer.replaceChildren(); rate.textContent = ""; };
+  button.addEventListener("click", async () => {
+    if (session) return end();
+    session = await begin(video, layer, rate, log).catch((error) => { toast(error.message, "error"); return null; });
+    if (session) button.textContent = t.stop;
+  });
+  view.addEventListener("leave", end);
+  return view;
+}
+
+async function begin(video, layer, rate, log) {
+  const close = await start(video);
+  const abort = new AbortController();
+  const visits = new Map();
+  const tracks = new Tracks();
+  const drawn = new Map();
+  // Two requests under way: one is recognised while the next one travels.
+  const scene = { video, layer, rate, log, abort, visits, tracks, drawn, ticks: [] };
+  for (let i = 0; i < 2; i += 1) watch(scene);
+  return { stop: () => { abort.abort(); close(); } };
+}
+
+async function watch(scene) {
+  while (!scene.abort.signal.aborted) {
+    try {
+      const picture = await frame(scene.video);
+      const answer = await api.recognize(picture, { threshold: threshold.query(), store: "false", signal: scene.abort.signal });
+      if (scene.abort.signal.aborted) return;
+      draw(scene, scene.tracks.update(answer.faces, performance.now()));
+      scene.rate.textContent = t.rate(framesPerSecond(scene));
+    } catch (error) {
+      if (scene.abort.signal.aborted) return;
+      scene.rate.textContent = error.message;
+      await new Promise((done) => setTimeout(done, 1000));
+    }
+  }
+}
+
+function framesPerSecond(scene) {
+  const now = performance.now();
+  scene.ticks = [...scene.ticks, now].filter((at) => now - at < 2000);
+  return Math.round(scene.ticks.length / 2);
+}
+
+function draw({ layer, drawn, log, visits }, tracks) {
+  const alive = new Set(tracks.map((track) => track.id));
+  for (const [id, node] of drawn) if (!alive.has(id)) { node.remove(); drawn.delete(id); }
+  for (const track of tracks) {
+    const node = drawn.get(track.id) ?? open(layer, drawn, track.id);
+    place(node, track.box);
+    node.className = `box ${track.name ? "matched" : "unknown"}`;
+    node.firstChild.textContent = track.name ?? text.recognise.unknown;
+    if (track.name) seen(log, visits, track.name);
+  }
+}
+
+function open(layer, drawn, id) {
+  const node = h("div", { className: "box unknown" }, h("span", { className: "tag", dir: "auto" }));
+  layer.append(node);
+  drawn.set(id, node);
+  return node;
+}
+
+function seen(log, visits, name) {
+  const now = Date.now();
+  const last = visits.get(name);
+  visits.set(name, now);
+  if (last && now - last < SAME_VISIT_MS) return;
+  if (visits.size === 1 && !last) log.replaceChildren();
+  log.prepend(h("li", {}, h("time", {}, new Date(now).toLocaleTimeString()), h("strong", { dir: "auto" }, name)));
+}

@@ -1,0 +1,1 @@
+"""Entry points on AWS Lambda, one module for each function of infra/template.yaml."""

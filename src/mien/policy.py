@@ -1,0 +1,25 @@
+"""The choices an operator makes about enrolment and recognition; the defaults are on the safe side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class SeveralFaces(StrEnum):
+    """What to do with a photo that is uploaded for a person and shows several faces."""
+
+    LARGEST = "largest"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """`threshold` is a similarity, 0..100. A runner-up makes a match ambiguous when its odds, s / (100 - s), are
+    less than `margin` times smaller (4 is 0.05 of cosine), or when it is beyond chance itself (docs/accuracy.md)."""
+
+    threshold: float = 80.0
+    margin: float = 4.0
+    several_faces: SeveralFaces = SeveralFaces.LARGEST
+    candidates: int = 5
+    max_image_bytes: int = 15 * 1024 * 1024

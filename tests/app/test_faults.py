@@ -1,0 +1,279 @@
+"""What goes wrong around the embedded backend: full disks, damage, death at any moment, two at once."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from mien.backends.embedded.machine import Machine
+from mien.engine import FaceEngine
+from mien.errors import ImageNotFound, InvalidInput, StorageDamaged, StorageError, StorageFull
+from mien.policy import Policy
+from mien.records import Upload, UploadStatus
+
+pytestmark = pytest.mark.photos
+
+Portraits = dict[str, list[bytes]]
+
+
+def drain(machine: Machine) -> None:
+    worker = machine.worker(threads=1)
+    while worker.run_once():
+        pass
+
+
+def outcomes(machine: Machine) -> list[UploadStatus]:
+    return [upload.status for upload in machine.catalog.find(Upload, limit=1000).items]
+
+
+def test_the_same_photo_by_many_at_once_is_one_face(machine: Machine, portraits: Portraits) -> None:
+    photo = portraits["Robert_De_Niro"][0]
+    with ThreadPoolExecutor(8) as pool:
+        states = list(pool.map(lambda _: machine.app.enroll(photo, "Robert"), range(8)))
+    assert {state.face_ids for state in states} == {states[0].face_ids}
+    assert len(machine.app.faces().items) == len(machine.recognizer.face_ids("Robert")) == 1
+
+
+def test_photos_of_one_person_at_once_all_count(machine: Machine, portraits: Portraits) -> None:
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(lambda photo: machine.app.enroll(photo, "Robert"), portraits["Robert_De_Niro"]))
+    assert len(machine.app.faces(user_id="Robert").items) == 5
+    members = machine.gallery().list_faces("people", user_id="Robert").items
+    assert len(members) == 5
+
+
+@pytest.mark.parametrize("moment", ["index", "associate"])
+def test_forgetting_during_indexing_wins(
+    machine: Machine, portraits: Portraits, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    upload = machine.app.upload(portraits["Robert_De_Niro"][0], "Robert")
+    plain = getattr(machine.recognizer, moment)
+
+    def interrupted(*arguments: object) -> object:
+        done = plain(*arguments)
+        machine.app.forget("Robert")
+        return done
+
+    monkeypatch.setattr(machine.recognizer, moment, interrupted)
+    with pytest.raises(ImageNotFound):
+        machine.app.index_upload(upload.image_path)
+    assert machine.app.verify_erased("Robert") == ()
+
+
+@pytest.mark.parametrize("step", ["bucket.delete", "recognizer.delete", "recognizer.forget", "catalog.delete"])
+def test_an_erasure_that_is_cut_off_finishes_at_the_next_start(
+    start: Callable[[], Machine], portraits: Portraits, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    machine = start()
+    machine.app.enroll(portraits["Robert_De_Niro"][0], "Robert")
+    machine.app.recognize(portraits["Robert_De_Niro"][1])
+    port, method = step.split(".")
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(getattr(machine, port), method, die)
+        with pytest.raises(KeyboardInterrupt):
+            machine.app.forget("Robert")
+    again = start()
+    (receipt,) = again.app.resume_erasures()
+    assert receipt.traces == again.app.verify_erased("Robert") == ()
+    assert again.app.resume_erasures() == []
+
+
+def test_erased_vectors_and_names_are_in_no_file(
+    start: Callable[[], Machine], portraits: Portraits, engine: FaceEngine, tmp_path: Path
+) -> None:
+    machine = start()
+    name, photos = "Róbert the Unmistakable", portraits["Robert_De_Niro"]
+    machine.app.enroll(portraits["Venus_Williams"][0], "Venus")
+    for photo in photos[:3]:
+        machine.app.enroll(photo, name)
+    machine.app.recognize(photos[3])
+    needles = [engine.read(photo)[0].embedding.tobytes()[:64] for photo in photos[:3]]
+    needles += [name.encode(), *(photo[-256:] for photo in photos[:3])]
+    assert all(_in_files(tmp_path / "data", needle) for needle in needles)
+    machine.app.forget(name)
+    machine.app.recognize(portraits["Venus_Williams"][1])
+    assert [needle for needle in needles if _in_files(tmp_path / "data", needle)] == []
+    assert machine.app.verify_erased(name) == ()
+
+
+def _in_files(folder: Path, needle: bytes) -> bool:
+    return any(
+        needle in path.read_bytes() or needle in os.fsencode(path) for path in folder.rglob("*") if path.is_file()
+    )
+
+
+def test_a_full_disk_refuses_the_upload_whole(
+    machine: Machine, portraits: Portraits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StorageFull):
+            machine.app.upload(portraits["Robert_De_Niro"][0], "Robert")
+    assert list(machine.bucket.keys("uploaded/")) == []
+    assert [path for path in (tmp_path / "data" / "bucket").rglob("*") if path.is_file()] == []
+    assert machine.app.enroll(portraits["Robert_De_Niro"][0], "Robert").status is UploadStatus.INDEXED
+
+
+def test_a_full_database_refuses_and_recovers(machine: Machine, portraits: Portraits) -> None:
+    photo = portraits["Robert_De_Niro"][0]
+    machine.app.enroll(photo, "Robert")
+    pages = machine.database.read("PRAGMA page_count")[0][0]
+    machine.database.read(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StorageFull):
+        list(map(machine.app.recognize, [photo] * 1000))
+    machine.database.read("PRAGMA max_page_count = 1000000")
+    assert machine.app.recognize(photo).faces[0].user_id == "Robert"
+
+
+def test_a_damaged_database_says_so(start: Callable[[], Machine], portraits: Portraits, tmp_path: Path) -> None:
+    machine = start()
+    machine.app.enroll(portraits["Robert_De_Niro"][0], "Robert")
+    machine.close()
+    database = tmp_path / "data" / "mien.db"
+    database.write_bytes(b"no database at all" + database.read_bytes()[18:])
+    with pytest.raises(StorageDamaged, match="backup"):
+        start()
+
+
+def test_a_folder_that_cannot_be_says_so(tmp_path: Path, engine: FaceEngine) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError):
+        Machine(tmp_path / "file" / "data", "people", Policy(), lambda: engine)
+
+
+def test_a_folder_that_cannot_be_written_says_so(
+    machine: Machine, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "replace", read_only)
+    with pytest.raises(StorageError):
+        machine.app.upload(portraits["Robert_De_Niro"][0], "Robert")
+
+
+def test_links_out_of_the_bucket_lead_nowhere(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "secret.jpg").write_bytes(b"\xff\xd8\xff secret")
+    folder = tmp_path / "data" / "bucket" / "uploaded" / "Robert"
+    folder.mkdir()
+    (folder / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+    with pytest.raises(InvalidInput):
+        machine.app.image("uploaded/Robert/link.jpg")
+
+
+def test_failures_are_tried_again_and_then_put_aside(
+    machine: Machine, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = machine.app.upload(portraits["Robert_De_Niro"][0], "Robert")
+    worker = machine.worker(threads=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(machine.recognizer, "index", lambda *_: 1 / 0)
+        assert worker.run_once()
+    assert machine.queue.waiting() == 1
+    machine.queue.put(upload.image_path)  # its time has come
+    assert worker.run_once()
+    assert machine.app.upload_state(upload.image_path).status is UploadStatus.INDEXED
+    assert machine.queue.waiting() == machine.queue.dead() == 0
+
+
+def test_two_servers_on_one_folder_index_everything_once(start: Callable[[], Machine], portraits: Portraits) -> None:
+    machines = [start(), start()]
+    workers = [machine.worker(threads=2) for machine in machines]
+    for worker in workers:
+        worker.start()
+    try:
+        for number, (name, photos) in enumerate(portraits.items()):
+            for photo in photos:
+                machines[number % 2].app.upload(photo, name)
+        _wait_for(lambda: machines[0].queue.waiting() == 0)
+    finally:
+        for worker in workers:
+            worker.stop()
+    for machine in machines:
+        assert outcomes(machine) == [UploadStatus.INDEXED] * 20
+        assert len(machine.app.faces().items) == 20
+        assert sum(len(machine.recognizer.face_ids(name)) for name in portraits) == 20
+        assert machine.app.recognize(portraits["Salma_Hayek"][0]).faces[0].user_id == "Salma_Hayek"
+
+
+def test_a_photo_copied_by_hand_is_an_upload(machine: Machine, portraits: Portraits, tmp_path: Path) -> None:
+    uploaded = tmp_path / "data" / "bucket" / "uploaded"
+    before, after = (uploaded / name for name in ("Robert De Niro", "Venus"))
+    before.mkdir()
+    (before / "my.photo_1.jpg").write_bytes(portraits["Robert_De_Niro"][0])
+    worker = machine.worker(threads=1)
+    worker.start()
+    try:
+        _wait_for(lambda: len(machine.app.people().items) == 1)
+        after.mkdir()
+        (after / ".hidden.jpg").write_bytes(portraits["Salma_Hayek"][0])
+        (after / "x.jpg").write_bytes(portraits["Venus_Williams"][0])
+        _wait_for(lambda: len(machine.app.people().items) == 2)
+    finally:
+        worker.stop()
+    assert {person.user_id for person in machine.app.people().items} == {"Robert De Niro", "Venus"}
+    assert len(machine.app.faces().items) == 2
+
+
+def test_nothing_is_lost_or_done_twice_after_kill_9(
+    start: Callable[[], Machine], portraits: Portraits, tmp_path: Path
+) -> None:
+    photos = [(name, photo) for name, many in portraits.items() for photo in many]
+    for round_number in range(2):
+        server, address = _serve(tmp_path / "data")
+        half = photos[round_number * 10 : round_number * 10 + 10]
+        for name, photo in half:
+            answer = httpx.post(
+                f"{address}/upload", params={"user_id": name}, content=photo, headers={"Content-Type": "image/jpeg"}
+            )
+            assert answer.status_code == 202
+        os.kill(server.pid, signal.SIGKILL)
+        server.wait()
+    machine = start()
+    machine.worker(threads=1).reconcile()
+    _wait_for(lambda: drain(machine) is None and machine.queue.waiting() == 0)
+    assert outcomes(machine) == [UploadStatus.INDEXED] * 20
+    assert len(machine.app.faces().items) == 20
+    assert sum(len(machine.recognizer.face_ids(name)) for name in portraits) == 20
+
+
+def _serve(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+    command = [sys.executable, "-m", "mien", "serve", "--port", "18431"]
+    server = subprocess.Popen(
+        command, env=os.environ | {"MIEN_DATA_DIR": str(folder), "MIEN_COLLECTION": "people"}, stderr=subprocess.DEVNULL
+    )
+    address = "http://127.0.0.1:18431"
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"{address}/health", timeout=30).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    _wait_for(answers)
+    return server, address
+
+
+def _wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        threading.Event().wait(0.1)

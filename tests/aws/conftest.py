@@ -1,0 +1,66 @@
+"""The deployed stack, once for all tests that are marked `aws`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+import pytest
+
+from mien.backends.aws import clients, keys
+from mien.engine import FaceEngine
+from mien.keys import Scope
+from tests.aws import emulator, local
+from tests.aws.rekognition import COLLECTION, Rekognition
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A deployment takes minutes and tools from the registries: only when it is asked for."""
+    if "aws" not in config.option.markexpr:
+        skip = pytest.mark.skip(reason="deploys to an emulator; make test-aws runs it")
+        for item in items:
+            if item.get_closest_marker("aws"):
+                item.add_marker(skip)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    stack: emulator.Stack
+    rekognition: Rekognition
+    rekognition_url: str
+    key: str
+
+    @property
+    def bucket(self) -> str:
+        return self.stack.outputs["BucketName"]
+
+
+@pytest.fixture(scope="session")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    folder = tmp_path_factory.mktemp("stack")
+    with (
+        local.switchable(folder / "gallery", FaceEngine()) as (rekognition, url),
+        emulator.deployed(folder, url) as deployed,
+    ):
+        client = boto3.client("rekognition", endpoint_url=url, **local.CREDENTIALS)
+        client.create_collection(CollectionId=COLLECTION)
+        yield Deployment(deployed, rekognition, url, _key(deployed))
+
+
+def _key(deployed: emulator.Stack) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clients, "secrets", lambda: deployed.client("secretsmanager"))
+        with keys.edited(deployed.outputs["ApiKeysSecret"]) as file:
+            return file.create("tests", Scope)
+
+
+@pytest.fixture
+def robert(lfw_dev: Path) -> list[bytes]:
+    return [photo.read_bytes() for photo in sorted((lfw_dev / "Robert_De_Niro").iterdir())]
+
+
+@pytest.fixture
+def venus(lfw_dev: Path) -> list[bytes]:
+    return [photo.read_bytes() for photo in sorted((lfw_dev / "Venus_Williams").iterdir())]

@@ -1,0 +1,178 @@
+"""The stack on ministack: the real template, by the real `sam deploy`, with IAM enforced; our wire API recognises.
+
+What cannot be there is cut out of a copy of the template: the collection (the wire API has its own), alarms
+by metric arithmetic, and the policy that refuses plain HTTP, which is what the emulator speaks. What it reads
+otherwise than AWS is written as it wants it: a number by parameter counts as text, a reference to a secret
+gives its name, not its ARN, `~1` is no slash. The queue's visibility timeout is shortened, so that what failed
+comes again within a test's patience.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+
+from tests.aws import stack
+
+ROOT = Path(__file__).parents[2]
+TOOLS = Path(os.environ.get("MIEN_AWS_TOOLS", ROOT / "build" / "aws-tools"))
+MINISTACK = ("ministack==1.5.33", "boto3", "aws-sam-translator")
+SAM = ("aws-sam-cli",)
+CUT_OUT = ("Collection", "ErrorsAlarm", "FunctionThrottlesAlarm", "BucketPolicy")
+READ_OTHERWISE = {
+    "MaximumConcurrency: !Ref UploadConcurrency": "MaximumConcurrency: 5",
+    "Resource: !Ref ApiKeys": "Resource: !Sub arn:aws:secretsmanager:*:${AWS::AccountId}:secret:${ApiKeys}-*",
+    'BinaryMediaTypes: ["*~1*"]': 'BinaryMediaTypes: ["*/*"]',
+    "VisibilityTimeout: 360": "VisibilityTimeout: 30",
+}
+STACK_NAME = "mien-dev"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A deployed stack and how to talk to it."""
+
+    endpoint: str
+    outputs: dict[str, str]
+
+    def client(self, service: str) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name=stack.REGION,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+    def api(self, key: str | None) -> httpx.Client:
+        """The API as its users call it; the emulator tells APIs apart by host name."""
+        host = self.outputs["ApiUrl"].split("/")[2].split(".")[0] + ".execute-api.localhost"
+        headers = {"Host": host} | ({"X-Api-Key": key} if key else {})
+        return httpx.Client(base_url=f"{self.endpoint}/dev", headers=headers, timeout=60)
+
+
+@contextmanager
+def deployed(folder: Path, rekognition: str) -> Iterator[Stack]:
+    package(folder / "package")
+    template = folder / "template.yaml"
+    template.write_text(adapted(stack.TEMPLATE.read_text(), folder / "package"))
+    with ministack(folder) as endpoint:
+        yield Stack(endpoint, deploy(template, endpoint, RekognitionEndpoint=rekognition))
+
+
+def package(target: Path) -> None:
+    """For this machine's Python, which is the one that the emulator runs functions with."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    machine = os.uname().machine
+    command = [sys.executable, ROOT / "infra" / "package.py", "--target", target]
+    subprocess.run([*command, "--python", version, "--machine", machine], check=True)
+
+
+def adapted(template: str, code: Path) -> str:
+    for name in CUT_OUT:
+        template, cut = re.subn(rf"(?m)^  {name}:\n(?:    .*\n|\n)+", "", template)
+        assert cut == 1
+    for written, taken in READ_OTHERWISE.items():
+        assert written in template
+        template = template.replace(written, taken)
+    return template.replace("CodeUri: ../.package", f"CodeUri: {code}")
+
+
+@contextmanager
+def ministack(folder: Path) -> Iterator[str]:
+    port = _free_port()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "IOT_MTLS_ENABLED": "0",  # else a port opens to the world
+        "LAMBDA_EXECUTOR": "local",
+        "AUTH": "true",
+    }
+    with (folder / "ministack.log").open("w") as log:
+        process = subprocess.Popen(
+            [tool("ministack", MINISTACK) / "ministack"], env=environment, cwd=folder, stdout=log, stderr=log
+        )
+        try:
+            _wait_for(f"http://127.0.0.1:{port}/_ministack/health")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+def deploy(template: Path, endpoint: str, **parameters: str) -> dict[str, str]:
+    """`sam deploy`; answers the stack's outputs."""
+    options = ["--resolve-s3", "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar"]
+    command = [tool("sam", SAM) / "sam", "deploy", "--template", template, "--stack-name", STACK_NAME, *options]
+    overrides = ["--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())]
+    run([*command, *overrides], endpoint, template.parent)
+    cloudformation = Stack(endpoint, {}).client("cloudformation")
+    (found,) = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
+    assert found["StackStatus"] == "CREATE_COMPLETE"
+    return {output["OutputKey"]: output["OutputValue"] for output in found["Outputs"]}
+
+
+def destroy(endpoint: str, folder: Path, *options: str) -> str:
+    """What `make destroy` runs, and what it says."""
+    program = [sys.executable, ROOT / "infra" / "destroy.py", "--sam", tool("sam", SAM) / "sam"]
+    return run([*program, *options], endpoint, folder)
+
+
+def run(command: list[str | Path], endpoint: str, home: Path) -> str:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": stack.REGION,
+        "SAM_CLI_TELEMETRY": "0",
+    }
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def tool(name: str, packages: tuple[str, ...]) -> Path:
+    """The programs of a virtual environment of its own, made when missing."""
+    programs = TOOLS / name / "bin"
+    if not (programs.parent / "ready").exists():
+        shutil.rmtree(programs.parent, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", programs.parent], check=True)
+        subprocess.run([programs / "pip", "install", "--quiet", *packages], check=True)
+        (programs.parent / "ready").touch()
+    return programs
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def _wait_for(url: str, patience: float = 60.0) -> None:
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        try:
+            httpx.get(url)
+        except httpx.TransportError:
+            time.sleep(0.2)
+        else:
+            return
+    raise TimeoutError(f"{url} does not answer")

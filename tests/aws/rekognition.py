@@ -1,0 +1,67 @@
+"""Our wire API as the tests' Rekognition: real recognition, which a test can make slow or broken."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mien.engine import FaceEngine
+from mien.gallery import Gallery
+from mien.rekognition.server import create_app
+from mien.rekognition.settings import SigV4, WireSettings
+
+COLLECTION = "face-collection"
+
+
+class Rekognition:
+    """An ASGI application that can be told how to behave."""
+
+    def __init__(self, engine: FaceEngine, gallery: Gallery) -> None:
+        self._engine, self._gallery = engine, gallery
+        self.stalled = threading.Event()
+        self._app = self._with()
+
+    def throttle(self, **per_second: float) -> None:
+        """Requests per second by operation."""
+        self._app = self._with(rates=per_second)
+
+    def fail(self, status: int, code: str) -> None:
+        self._app = JSONResponse({"__type": code, "Message": "as asked"}, status)
+
+    def stall_after(self, operation: str) -> None:
+        """Do what is asked, but never answer; `stalled` tells that it is done."""
+        self._app = Stall(self._with(), operation, self.stalled)
+
+    def heal(self) -> None:
+        self.stalled.clear()
+        self._app = self._with()
+
+    def faces(self) -> list[str]:
+        return [face.face_id for face in self._gallery.list_faces(COLLECTION).items]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._app(scope, receive, send)
+
+    def _with(self, **settings: Any) -> ASGIApp:
+        options = WireSettings(sigv4=SigV4.ACCEPT_ANY, most_waiting=1000, **settings)
+        return create_app(self._engine, self._gallery, settings=options)
+
+
+class Stall:
+    def __init__(self, app: ASGIApp, operation: str, stalled: threading.Event) -> None:
+        self._app, self._operation, self._stalled = app, operation, stalled
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        target = dict(scope["headers"]).get(b"x-amz-target", b"").decode()
+        await self._app(scope, receive, self._never if target.endswith(f".{self._operation}") else send)
+
+    async def _never(self, _: Message) -> None:
+        self._stalled.set()
+        while self._stalled.is_set():  # until healed
+            await asyncio.sleep(0.05)
+        raise ConnectionAbortedError

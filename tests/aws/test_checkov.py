@@ -1,0 +1,23 @@
+"""checkov finds nothing but what infra/checkov.yaml explains."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.aws import emulator, stack
+
+pytestmark = pytest.mark.aws
+
+
+def test_checkov_finds_only_what_is_explained(tmp_path: Path) -> None:
+    file = tmp_path / "template.json"
+    file.write_text(json.dumps(stack.translated()))
+    program = emulator.tool("checkov", ("checkov",)) / "checkov"
+    command = [program, "--config-file", emulator.ROOT / "infra" / "checkov.yaml", "-f", file]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Failed checks: 0" in done.stdout

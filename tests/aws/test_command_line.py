@@ -1,0 +1,55 @@
+"""The command line against the deployed stack, with the settings that the stack itself puts out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.aws import stack
+from tests.aws.conftest import Deployment
+
+pytestmark = [pytest.mark.aws, pytest.mark.photos]
+
+
+def mien(deployment: Deployment, *arguments: str | Path) -> tuple[int, Any]:
+    """Exit code and the JSON object of standard output."""
+    settings = dict(part.split("=", 1) for part in deployment.stack.outputs["CommandLine"].split()[1:])
+    surroundings = {
+        "PATH": os.environ["PATH"],
+        "AWS_ENDPOINT_URL": deployment.stack.endpoint,
+        "AWS_ENDPOINT_URL_REKOGNITION": deployment.rekognition_url,
+        "AWS_DEFAULT_REGION": stack.REGION,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
+    command = [sys.executable, "-m", "mien", *arguments, "--json"]
+    done = subprocess.run(command, env=settings | surroundings, capture_output=True, text=True, timeout=300)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_enrol_recognise_and_forget(deployment: Deployment, lfw_dev: Path, tmp_path: Path) -> None:
+    robert = sorted((lfw_dev / "Robert_De_Niro").iterdir())
+    code, enrolled = mien(deployment, "enroll", robert[0], robert[1], "--user", "Robert")
+    assert (code, enrolled["enrolled"]) == (0, 2)
+    _, found = mien(deployment, "recognize", robert[2])
+    assert "Robert" in json.dumps(found)
+    _, people = mien(deployment, "people")
+    assert "Robert" in json.dumps(people)
+    code, _ = mien(deployment, "forget", "Robert", "--yes")
+    assert code == 0
+    code, left = mien(deployment, "doctor", "--verify-erased", "Robert")
+    assert (code, left) == (0, {"erased": True, "traces": []})
+
+
+def test_the_doctor_is_content(deployment: Deployment) -> None:
+    _, answer = mien(deployment, "doctor")
+    rights = [check for check in answer["checks"] if ":" in check["check"]]
+    assert len(rights) > 20
+    assert [check for check in rights if not check["works"]] == []

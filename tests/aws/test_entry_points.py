@@ -1,0 +1,46 @@
+"""What the entry points load, which routes they serve, and that the Postman collection knows the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+from mien.lambdas import people, recognize, upload
+from tests.aws import stack
+
+HEAVY = ["numpy", "cv2", "openvino", "faiss", "onnx", "scipy", "PIL"]
+
+
+def _loaded(module: str) -> set[str]:
+    program = f"import sys, {module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+@pytest.mark.parametrize("name", ["upload", "recognize", "people", "reconcile"])
+def test_importing_an_entry_point_loads_no_engine(name: str) -> None:
+    assert not _loaded(f"mien.lambdas.{name}") & set(HEAVY)
+
+
+def test_an_event_loads_no_web_framework() -> None:
+    assert not _loaded("mien.lambdas.upload") & {"fastapi", "starlette", "pydantic"}
+
+
+@pytest.mark.parametrize(("function", "module"), [("Upload", upload), ("Recognize", recognize), ("People", people)])
+def test_the_template_leads_each_route_to_the_function_that_serves_it(function: str, module: ModuleType) -> None:
+    (api,) = stack.resources("AWS::ApiGateway::RestApi").values()
+    routes = {
+        (method.upper(), path)
+        for path, methods in api["Body"]["paths"].items()
+        for method, operation in methods.items()
+        if f"${{{function}Function.Arn}}" in str(operation["x-amazon-apigateway-integration"]["uri"])
+    }
+    assert routes == module.ROUTES
+
+
+def test_the_postman_collection_is_up_to_date() -> None:
+    program = "import postman; assert postman.COLLECTION.read_text() == postman.text()"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=stack.TEMPLATE.parent)

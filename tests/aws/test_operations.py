@@ -1,0 +1,171 @@
+"""The reconciler, the doctor, the keys, the prices and a throttled table, on moto and our wire API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.awsrequest import AWSResponse
+
+from mien.app import FaceApp
+from mien.backends.aws import clients, doctor, keys, prices
+from mien.backends.aws.reconcile import Reconciler
+from mien.config import Settings
+from mien.engine import FaceEngine
+from mien.errors import Overloaded
+from mien.keys import KeyFile, Scope
+from mien.lambdas import events
+from mien.model import Box
+from mien.ports import Catalog
+from mien.records import FaceRecord, Upload, UploadStatus
+from tests.aws import local
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+BOX = Box(0.1, 0.1, 0.5, 0.5)
+
+
+class Backend:
+    """The three ports, and the clients behind them."""
+
+    def __init__(self, opened: ExitStack, folder: Path) -> None:
+        self.bucket, self.catalog = opened.enter_context(local.storage())
+        self.rekognition, self.url = opened.enter_context(local.switchable(folder, FaceEngine()))
+        self.recognizer = local.recognizer(self.url)
+        self.app = FaceApp(self.bucket, self.recognizer, self.catalog)
+
+    def put(self, path: str, photo: bytes) -> None:
+        self.bucket.put(path, photo, "image/jpeg", {})
+
+
+@pytest.fixture
+def aws(tmp_path: Path) -> Iterator[Backend]:
+    with ExitStack() as opened:
+        yield Backend(opened, tmp_path)
+
+
+@pytest.mark.photos
+def test_the_reconciler_puts_leftovers_right(aws: Backend, robert: list[bytes], venus: list[bytes]) -> None:
+    for name, photo in (("fine", robert[0]), ("lost", robert[1]), ("new", robert[2])):
+        aws.put(f"uploaded/Bo/{name}.jpg", photo)
+    fine, lost = (aws.app.index_upload(f"uploaded/Bo/{name}.jpg") for name in ("fine", "lost"))
+    orphan = aws.recognizer.index(venus[0], "Venus", 1, 80).faces[0].face_id
+    aws.recognizer.delete(lost.face_ids)
+    found = Reconciler(aws.bucket, aws.recognizer, aws.catalog, aws.app.index_upload, grace=0).run()
+    assert (found.faces_without_metadata, found.metadata_without_face, found.photos_without_state) == (1, 1, 1)
+    faces, records = aws.recognizer.all_face_ids(), _records(aws.catalog)
+    assert orphan not in faces
+    assert faces == records.keys()
+    assert set(records.values()) == {f"uploaded/Bo/{name}.jpg" for name in ("fine", "lost", "new")}
+    assert set(fine.face_ids) <= faces
+    again = Reconciler(aws.bucket, aws.recognizer, aws.catalog, aws.app.index_upload, grace=0).run()
+    assert (again.faces_without_metadata, again.metadata_without_face, again.photos_without_state) == (0, 0, 0)
+
+
+def _records(catalog: Catalog) -> dict[str, str]:
+    return {record.face_id: record.image_path for record in catalog.find(FaceRecord, limit=1000).items}
+
+
+@pytest.mark.photos
+def test_a_table_that_throttles_loses_nothing(
+    aws: Backend, robert: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "uploaded/Bo/1.jpg"
+    aws.put(path, robert[0])
+    dynamodb = boto3.client("dynamodb", **local.CREDENTIALS)
+    throttled = FaceApp(aws.bucket, aws.recognizer, _on(dynamodb))
+    dynamodb.meta.events.register("before-call.dynamodb.PutItem", _throttle)
+    monkeypatch.setattr(events, "_app", lambda: throttled)
+    counted: list[str] = []
+    monkeypatch.setattr(events, "count", lambda name, number=1: counted.append(name))
+    message = {
+        "messageId": "1",
+        "body": json.dumps({"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": path}}}]}),
+    }
+    assert events.index_all([message]) == {"batchItemFailures": [{"itemIdentifier": "1"}]}
+    assert counted == ["UploadsRetried", "Throttled"]
+    assert aws.catalog.find(FaceRecord).items == ()
+    dynamodb.meta.events.unregister("before-call.dynamodb.PutItem", _throttle)
+    assert events.index_all([message]) == {"batchItemFailures": []}
+    assert list(_records(aws.catalog).values()) == [path]
+    assert aws.recognizer.all_face_ids() == _records(aws.catalog).keys()
+
+
+def _on(dynamodb: Any) -> Catalog:
+    from mien.backends.aws.catalog import DynamoCatalog
+    from mien.backends.aws.tables import tables
+
+    return DynamoCatalog(dynamodb, tables("FaceMetadata", "RecognitionResults", "MienRecords"))
+
+
+def _throttle(**_: Any) -> tuple[AWSResponse, dict[str, Any]]:
+    error = {"Code": "ProvisionedThroughputExceededException", "Message": "slow down"}
+    return AWSResponse("", 400, {}, None), {"Error": error, "ResponseMetadata": {}}
+
+
+def test_what_was_left_unprocessed_is_asked_for_again(aws: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    aws.catalog.put(FaceRecord("f", "Bo", "uploaded/Bo/1.jpg", NOW, BOX, 99.0))
+    dynamodb = aws.catalog._dynamodb
+    real, refusals = dynamodb.batch_get_item, iter([True, True, False])
+
+    def reluctant(**asked: Any) -> Any:
+        if next(refusals, True):
+            return {"Responses": {}, "UnprocessedKeys": asked["RequestItems"]}
+        return real(**asked)
+
+    monkeypatch.setattr(dynamodb, "batch_get_item", reluctant)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    assert [record.face_id for record in aws.catalog.get(FaceRecord, ["f"])] == ["f"]
+    with pytest.raises(Overloaded):
+        aws.catalog.get(FaceRecord, ["f"])
+
+
+def test_the_doctor_finds_what_is_missing(aws: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "s3", lambda: boto3.client("s3", **local.CREDENTIALS))
+    monkeypatch.setattr(clients, "dynamodb", lambda: boto3.client("dynamodb", **local.CREDENTIALS))
+    wire = boto3.client("rekognition", endpoint_url=aws.url, **local.CREDENTIALS)
+    monkeypatch.setattr(clients, "rekognition", lambda _: wire)
+    settings = replace(Settings.from_environment({}), bucket=local.BUCKET)
+    before = aws.recognizer.all_face_ids()
+    advice = {finding.subject: finding.advice for finding in doctor.examine(settings)}
+    wrong = {subject for subject, text in advice.items() if text}
+    assert wrong == {f"public access to {local.BUCKET}"}  # nobody blocked it on this bucket
+    assert aws.recognizer.all_face_ids() == before
+    assert aws.catalog.find(FaceRecord).items == ()
+    elsewhere = {f.subject: f.advice for f in doctor.examine(replace(settings, faces_table="Nothing"))}
+    assert "does not exist" in elsewhere["dynamodb:Query on Nothing"]
+    aws.rekognition.fail(400, "AccessDeniedException")
+    refused = {f.subject: f.advice for f in doctor.examine(settings)}
+    assert "lack the right rekognition:IndexFaces" in refused["rekognition:IndexFaces on face-collection"]
+
+
+def test_keys_live_in_a_secret(aws: Backend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    secrets = boto3.client("secretsmanager", **local.CREDENTIALS)
+    monkeypatch.setattr(clients, "secrets", lambda: secrets)
+    secrets.create_secret(Name="keys", SecretString='{"keys": {}, "signing": "abc"}')
+    with keys.edited("keys") as file:
+        text = file.create("phone", [Scope.RECOGNIZE])
+    copy = keys.SecretKeys("keys", tmp_path / "copy.json")
+    copy.refresh()
+    assert KeyFile(copy.copy).check(text).name == "phone"
+    assert copy.signing == "abc"
+    assert text not in secrets.get_secret_value(SecretId="keys")["SecretString"]
+
+
+def test_an_upload_state_is_found_by_its_owner(aws: Backend) -> None:
+    aws.catalog.put(Upload("uploaded/Bo/1.jpg", "Bo", UploadStatus.PENDING, NOW))
+    assert [upload.image_path for upload in aws.catalog.find(Upload, user_id="Bo").items] == ["uploaded/Bo/1.jpg"]
+
+
+def test_prices_follow_the_tiers() -> None:
+    assert prices.price(1_000_000) == pytest.approx(1000)
+    assert prices.price(6_000_000) == pytest.approx(1000 + 3200 + 600)
+    forecast = prices.enrolment(1000)
+    assert (forecast.calls, forecast.dollars) == (3000, pytest.approx(3.0))
+    assert prices.recognition(100, faces_per_photo=2).calls == 500

@@ -1,0 +1,190 @@
+"""The handlers under AWS's own runtime client, with events as AWS sends them; moto and our wire API around them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus
+
+import boto3
+import httpx
+import pytest
+from moto.server import ThreadedMotoServer
+
+import mien
+from mien.engine import FaceEngine
+from mien.keys import KeyFile, Scope
+from tests.aws import local, runtime, stack
+from tests.aws.rekognition import COLLECTION, Rekognition
+
+pytestmark = pytest.mark.photos
+
+CODE = Path(mien.__file__).parents[1]
+BUCKET = "photos"
+
+
+class World:
+    """The services that the functions talk to."""
+
+    def __init__(self, aws: str, rekognition: Rekognition, rekognition_url: str) -> None:
+        self.aws, self.rekognition, self._rekognition_url = aws, rekognition, rekognition_url
+        self.s3, self.dynamodb = self.client("s3"), self.client("dynamodb")
+        self.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": stack.REGION})
+        local.create_tables(self.dynamodb)
+        boto3.client("rekognition", endpoint_url=rekognition_url, **local.CREDENTIALS).create_collection(
+            CollectionId=COLLECTION
+        )
+
+    def client(self, service: str) -> Any:
+        return boto3.client(service, endpoint_url=self.aws, **local.CREDENTIALS)
+
+    def keep_keys(self, folder: Path) -> str:
+        file = folder / "keys.json"
+        key = KeyFile(file).create("tests", Scope)
+        content = {"keys": json.loads(file.read_text()), "signing": "s" * 32}
+        self.client("secretsmanager").create_secret(Name="keys", SecretString=json.dumps(content))
+        return key
+
+    def function(self, handler: str) -> AbstractContextManager[runtime.RuntimeApi]:
+        settings = {
+            "MIEN_BACKEND": "aws",
+            "MIEN_BUCKET": BUCKET,
+            "MIEN_KEYS_SECRET": "keys",
+            "AWS_ENDPOINT_URL": self.aws,
+            "AWS_ENDPOINT_URL_REKOGNITION": self._rekognition_url,
+        }
+        return runtime.function(f"mien.lambdas.{handler}.handler", CODE, settings)
+
+    def items(self, table: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.dynamodb.scan(TableName=table)["Items"]
+        return found
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    engine = FaceEngine()
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    host, port = server.get_host_and_port()
+    httpx.post(f"http://{host}:{port}/moto-api/reset").raise_for_status()
+    with local.switchable(tmp_path, engine) as (rekognition, url):
+        yield World(f"http://{host}:{port}", rekognition, url)
+    server.stop()
+
+
+def message(*keys: str, body: str | None = None, message_id: str = "m-1") -> dict[str, Any]:
+    """A message of SQS that carries an S3 event, as AWS writes them."""
+    records = [
+        {
+            "eventVersion": "2.1",
+            "eventSource": "aws:s3",
+            "awsRegion": stack.REGION,
+            "eventName": "ObjectCreated:Put",
+            "s3": {
+                "s3SchemaVersion": "1.0",
+                "bucket": {"name": BUCKET, "arn": f"arn:aws:s3:::{BUCKET}"},
+                "object": {"key": quote_plus(key, safe="/"), "size": 1, "eTag": "e", "sequencer": "0"},
+            },
+        }
+        for key in keys
+    ]
+    return {
+        "messageId": message_id,
+        "receiptHandle": "r",
+        "body": body or json.dumps({"Records": records}),
+        "attributes": {"ApproximateReceiveCount": "1"},
+        "eventSource": "aws:sqs",
+    }
+
+
+def request(method: str, resource: str, path: str, key: str | None = None, **more: Any) -> dict[str, Any]:
+    """An event of a REST API with Lambda proxy integration."""
+    headers = {"Host": "api.example", "Accept": "*/*"} | ({"X-Api-Key": key} if key else {}) | more.pop("headers", {})
+    return {
+        "resource": resource,
+        "path": path,
+        "httpMethod": method,
+        "headers": headers,
+        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+        "queryStringParameters": more.get("query"),
+        "multiValueQueryStringParameters": {n: [v] for n, v in more.get("query", {}).items()} or None,
+        "pathParameters": None,
+        "requestContext": {"path": f"/dev{path}", "stage": "dev", "identity": {"sourceIp": "203.0.113.7"}},
+        "body": base64.b64encode(more["body"]).decode() if "body" in more else None,
+        "isBase64Encoded": "body" in more,
+    }
+
+
+def test_an_event_indexes_the_photo_and_a_duplicate_changes_nothing(world: World, robert: list[bytes]) -> None:
+    key = "uploaded/Zoë O'Neill/a photo+1.jpg"
+    world.s3.put_object(Bucket=BUCKET, Key=key, Body=robert[0])
+    with world.function("upload") as function:
+        for _ in range(2):
+            assert function.invoke({"Records": [message(key, key)]}) == {"batchItemFailures": []}
+    (item,) = world.items("FaceMetadata")
+    assert (item["UserId"]["S"], item["ImagePath"]["S"]) == ("Zoë O'Neill", key)
+
+
+def test_only_what_failed_comes_again(world: World, robert: list[bytes]) -> None:
+    world.s3.put_object(Bucket=BUCKET, Key="uploaded/Bo/1.jpg", Body=robert[0])
+    messages = [
+        message("uploaded/Bo/1.jpg", message_id="good"),
+        message(body="{no json", message_id="broken"),
+        message("uploaded/Bo/gone.jpg", message_id="gone"),
+        message("uploaded/", message_id="folder"),
+        message(body='{"Service":"Amazon S3","Event":"s3:TestEvent"}', message_id="test event"),
+    ]
+    with world.function("upload") as function:
+        answer = function.invoke({"Records": messages})
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "broken"}]}
+    assert len(world.items("FaceMetadata")) == 1
+
+
+def test_a_handler_killed_in_the_middle_loses_nothing(world: World, robert: list[bytes]) -> None:
+    world.s3.put_object(Bucket=BUCKET, Key="uploaded/Bo/1.jpg", Body=robert[0])
+    event = {"Records": [message("uploaded/Bo/1.jpg")]}
+    world.rekognition.stall_after("IndexFaces")
+    with world.function("upload") as function:
+        function.begin(event)
+        assert world.rekognition.stalled.wait(60)
+    assert world.items("FaceMetadata") == []
+    world.rekognition.heal()
+    with world.function("upload") as function:
+        assert function.invoke(event) == {"batchItemFailures": []}
+    (item,) = world.items("FaceMetadata")
+    assert world.rekognition.faces() == [item["FaceId"]["S"]]
+
+
+def test_the_api_answers_through_the_gateway_and_asks_for_a_key(
+    world: World, robert: list[bytes], tmp_path: Path
+) -> None:
+    key = world.keep_keys(tmp_path)
+    jpeg = {"Content-Type": "image/jpeg"}
+    with world.function("upload") as function:
+        refused = function.invoke(request("POST", "/upload", "/upload", body=robert[0], headers=jpeg))
+        assert refused["statusCode"] == 401
+        sent = function.invoke(
+            request("POST", "/upload", "/upload", key, body=robert[0], headers=jpeg, query={"user_id": "Bo"})
+        )
+        assert sent["statusCode"] == 202
+        path = json.loads(sent["body"])["image_path"]
+        assert sent["headers"]["location"] == f"/dev/uploads/{path}"
+        assert world.s3.get_object(Bucket=BUCKET, Key=path)["Body"].read() == robert[0]
+        assert function.invoke({"Records": [message(path)]}) == {"batchItemFailures": []}
+    with world.function("recognize") as function:
+        answer = function.invoke(request("GET", "/recognize", "/recognize", key, query={"image_path": path}))
+        (face,) = json.loads(answer["body"])["faces"]
+        assert (answer["statusCode"], face["status"], face["user_id"]) == (200, "matched", "Bo")
+    assert '"FacesMatched":[1.0]' in function.output
+    with world.function("people") as function:
+        page = function.invoke(request("GET", "/", "/"))
+        assert (page["statusCode"], page["headers"]["content-type"]) == (200, "text/html; charset=utf-8")
+        photo = function.invoke(request("GET", "/images/{image_path+}", f"/images/{path}", key))
+        assert base64.b64decode(photo["body"]) == robert[0]
+        assert function.invoke(request("POST", "/upload", "/upload", key))["statusCode"] == 404
+    assert "Bo" not in function.output
+    assert path not in function.output

@@ -1,0 +1,107 @@
+"""The template says what docs/deploy-aws.md promises, before and after SAM's translation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cfnlint import lint_file  # type: ignore[import-untyped]
+
+from tests.aws import stack
+
+
+def _findings(file: Path) -> list[str]:
+    return [f"{match.rule.id} {match.message}" for match in lint_file(file)]
+
+
+def test_cfn_lint_finds_nothing_in_the_source() -> None:
+    assert _findings(stack.TEMPLATE) == []
+
+
+def test_cfn_lint_finds_nothing_in_the_translation(tmp_path: Path) -> None:
+    """Only here do circular dependencies show."""
+    file = tmp_path / "translated.json"
+    file.write_text(json.dumps(stack.translated()))
+    assert _findings(file) == []
+
+
+def test_the_bucket_is_closed_encrypted_and_tells_the_queue() -> None:
+    (bucket,) = stack.resources("AWS::S3::Bucket").values()
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert "BucketEncryption" in bucket
+    (event,) = stack.resolve(bucket["NotificationConfiguration"]["QueueConfigurations"])
+    assert event["Queue"] == "<UploadQueue.Arn>"
+    assert event["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": "uploaded/"}]
+    (policy,) = stack.resources("AWS::S3::BucketPolicy").values()
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_data_survives_the_stack() -> None:
+    data = {"AWS::S3::Bucket", "AWS::Rekognition::Collection", "AWS::DynamoDB::Table"}
+    for resource in stack.translated()["Resources"].values():
+        if resource["Type"] in data:
+            assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
+            assert resource["UpdateReplacePolicy"] == "Retain"
+
+
+def test_names_are_those_that_were_asked_for() -> None:
+    assert stack.resolve(stack.resources("AWS::S3::Bucket")["Bucket"]["BucketName"]).startswith(
+        "facial-recognition-bucket-"
+    )
+    (collection,) = stack.resources("AWS::Rekognition::Collection").values()
+    assert stack.resolve(collection["CollectionId"]) == "face-collection"
+    table = stack.resolve(stack.resources("AWS::DynamoDB::Table")["FacesTable"])
+    assert (table["TableName"], table["KeySchema"]) == (
+        "FaceMetadata",
+        [{"AttributeName": "FaceId", "KeyType": "HASH"}],
+    )
+
+
+@pytest.mark.parametrize("table", ["FacesTable", "RecognitionsTable", "RecordsTable"])
+def test_tables_scale_and_can_be_restored(table: str) -> None:
+    properties = stack.resources("AWS::DynamoDB::Table")[table]
+    assert properties["BillingMode"] == "PAY_PER_REQUEST"
+    assert properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
+    assert properties["SSESpecification"]["SSEEnabled"]
+
+
+def test_a_burst_waits_and_a_failure_is_set_aside() -> None:
+    (mapping,) = stack.resources("AWS::Lambda::EventSourceMapping").values()
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert stack.resolve(mapping["ScalingConfig"]) == {"MaximumConcurrency": "5"}
+    queue = stack.resolve(stack.resources("AWS::SQS::Queue")["UploadQueue"])
+    function = stack.resources("AWS::Lambda::Function")["UploadFunction"]
+    assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == "<UploadDeadLetters.Arn>"
+
+
+def test_every_function_logs_to_a_group_with_retention() -> None:
+    groups = stack.resources("AWS::Logs::LogGroup")
+    assert all("RetentionInDays" in group for group in groups.values())
+    for function in stack.resources("AWS::Lambda::Function").values():
+        assert function["LoggingConfig"]["LogGroup"]["Ref"] in groups
+        assert function["TracingConfig"] == {"Mode": "Active"}
+
+
+def test_every_alarm_tells_somebody_and_is_quiet_without_data() -> None:
+    alarms = stack.resources("AWS::CloudWatch::Alarm")
+    assert {"ErrorsAlarm", "DeadLettersAlarm", "ThrottledAlarm", "LatencyAlarm"} <= alarms.keys()
+    for alarm in alarms.values():
+        assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]
+        assert alarm["TreatMissingData"] == "notBreaching"
+
+
+def test_the_dashboard_is_json() -> None:
+    (dashboard,) = stack.resources("AWS::CloudWatch::Dashboard").values()
+    assert json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]
+
+
+def test_the_api_takes_binary_images_and_is_throttled() -> None:
+    (api,) = stack.resources("AWS::ApiGateway::RestApi").values()
+    assert api["Body"]["x-amazon-apigateway-binary-media-types"] == ["*/*"]
+    (stage,) = stack.resources("AWS::ApiGateway::Stage").values()
+    (method,) = stage["MethodSettings"]
+    assert {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= method.keys()

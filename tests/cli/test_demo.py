@@ -1,0 +1,81 @@
+"""The demo shows what happened, whatever that is."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from mien.demo import photos
+from tests.cli.conftest import picture
+
+FILES = {
+    "biden.jpg": ("Biden",),
+    "obama.jpg": ("Obama",),
+    "obama2.jpg": ("Obama",),
+    "obama3.jpg": ("Obama", "Bystander"),
+}
+
+
+@pytest.fixture
+def stage(monkeypatch, tmp_path):
+    """Pictures in place of the photos from the registry."""
+
+    def set_up(files: dict[str, tuple[str, ...]]) -> None:
+        folder = tmp_path / "photos"
+        folder.mkdir()
+        for take, (name, people) in enumerate(files.items()):
+            (folder / name).write_bytes(picture(*people, take=take))
+        monkeypatch.setattr(photos, "demo_photos", lambda cache: sorted(folder.iterdir()))
+
+    return set_up
+
+
+def test_the_story(mien, stage, tmp_path):
+    stage(FILES)
+    answer = mien("demo")
+    assert answer.code == 0
+    assert "Barack Obama" in answer.out
+    assert "unknown" in answer.out
+    assert "mien-demo.jpg" in answer.out
+    assert answer.out.rstrip().splitlines()[-1].lstrip().partition(" ")[2].startswith("serve")
+    with Image.open(tmp_path / "mien-demo.jpg") as sheet:
+        assert sheet.width > 1000
+
+
+def test_the_stranger_is_known_once_enrolled(mien, stage):
+    stage(FILES)
+    first, second = mien("demo", "--json").json["acts"]
+    before = next(photo for photo in first["photos"] if photo["photo"].endswith("biden.jpg"))
+    after = next(photo for photo in second["photos"] if photo["photo"].endswith("biden.jpg"))
+    assert before["faces"][0]["status"] == "unknown"
+    assert after["faces"][0]["user_id"] == "Joe Biden"
+
+
+def test_nothing_is_made_up(mien, stage):
+    stage({**FILES, "obama2.jpg": ("Somebody else",)})
+    first, _ = mien("demo", "--json").json["acts"]
+    answers = {photo["photo"].rpartition("/")[2]: photo["faces"][0]["user_id"] for photo in first["photos"]}
+    assert answers == {"obama2.jpg": None, "obama3.jpg": "Barack Obama", "biden.jpg": None}
+
+
+def test_the_users_own_people_are_left_alone(mien, stage, people):
+    mien("enroll", people)
+    stage(FILES)
+    mien("demo")
+    assert {person["user_id"] for person in mien("people", "--json").json["people"]} == {"Ada", "Grace"}
+
+
+def test_the_photos_can_be_kept_to_go_on_with(mien, stage):
+    stage(FILES)
+    mien("demo", "--keep", "photos")
+    assert mien("enroll", "photos/people", "--json").json["enrolled"] == 2
+    answer = mien("recognize", "photos/new", "--json").json
+    assert [photo["faces"][0]["user_id"] for photo in answer["photos"]] == ["Barack Obama", "Barack Obama"]
+
+
+def test_without_network_and_cache_it_says_what_it_could_not_fetch(mien, monkeypatch, tmp_path):
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    answer = mien("demo", "--json")
+    assert answer.code == 4
+    assert photos.ARCHIVE in answer.json["error"]["message"]

@@ -1,0 +1,163 @@
+"""Enrolling: whole folders, bad photos among good ones, again, and cut off."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import picture
+
+
+def test_a_folder_of_people_is_enrolled(mien, people):
+    answer = mien("enroll", people, "--json")
+    assert answer.code == 0
+    assert (answer.json["enrolled"], answer.json["refused"]) == (3, 0)
+    assert {person["user_id"]: person["faces"] for person in mien("people", "--json").json["people"]} == {
+        "Ada": 2,
+        "Grace": 1,
+    }
+
+
+def test_enrolling_again_takes_nothing_twice(mien, people):
+    mien("enroll", people)
+    (people / "Ada" / "new.jpg").write_bytes(picture("Ada", take=9))
+    again = mien("enroll", people, "--json").json
+    assert (again["enrolled"], again["already_enrolled"]) == (1, 3)
+    assert len(mien("faces", "--user", "Ada", "--json").json["faces"]) == 3
+
+
+def test_one_bad_photo_among_a_hundred_is_reported_and_the_others_are_taken(mien, tmp_path):
+    folder = tmp_path / "many" / "Ada"
+    folder.mkdir(parents=True)
+    for take in range(99):
+        (folder / f"{take:02}.jpg").write_bytes(picture("Ada", take=take))
+    (folder / "bad.jpg").write_bytes(picture("Ada")[:60])
+    answer = mien("enroll", tmp_path / "many", "--json")
+    assert answer.code == 3
+    assert (answer.json["enrolled"], answer.json["refused"]) == (99, 1)
+    (refused,) = (photo for photo in answer.json["photos"] if photo["outcome"] == "refused")
+    assert Path(refused["photo"]).name == "bad.jpg"
+    assert refused["reasons"] == ["The image is damaged."]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("text.jpg", b"hello", "not a JPEG"),
+        ("empty.jpg", b"", "no bytes"),
+        ("nobody.jpg", picture(), "no face"),
+        ("huge.jpg", b"\xff\xd8\xff" + bytes(16 * 1024 * 1024), "more than"),
+    ],
+)
+def test_what_cannot_be_enrolled_is_refused_with_a_reason(mien, people, name, content, sentence):
+    (people / "Ada" / name).write_bytes(content)
+    answer = mien("enroll", people)
+    assert answer.code == 3
+    assert name in answer.out
+    assert sentence in answer.out
+    assert "3 enrolled, 0 already enrolled, 1 refused." in answer.out
+
+
+def test_a_file_in_no_persons_folder_is_refused(mien, people):
+    (people / "loose.jpg").write_bytes(picture("Ada"))
+    answer = mien("enroll", people, "--json").json
+    assert [photo["user_id"] for photo in answer["photos"] if photo["outcome"] == "refused"] == [None]
+
+
+def test_what_systems_leave_in_folders_is_no_photo(mien, people):
+    (people / "Ada" / ".DS_Store").write_bytes(b"x")
+    (people / "Ada" / "Thumbs.db").write_bytes(b"x")
+    assert mien("enroll", people).code == 0
+
+
+def test_photos_of_one_person(mien, people):
+    assert mien("enroll", people / "Ada", people / "Ada" / "0.jpg", "--user", "Ada L.").code == 0
+    assert [person["user_id"] for person in mien("people", "--json").json["people"]] == ["Ada L."]
+
+
+def test_a_bystander_is_not_enrolled_silently(mien, people):
+    (people / "Ada" / "both.jpg").write_bytes(picture("Ada", "Grace"))
+    answer = mien("enroll", people)
+    assert "only the largest was enrolled" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["people/Ada/0.jpg"], "--user NAME"),
+        (["people/Ada"], "no sub-folders"),
+        (["nothing"], "no file or folder nothing"),
+        (["people", "--user", "x" * 200], ""),
+    ],
+)
+def test_what_cannot_be_understood_is_said(mien, people, words, sentence):
+    answer = mien("enroll", *words)
+    assert answer.code in {2, 3}
+    assert sentence in answer.err
+
+
+def test_names_are_shown_as_they_are(mien, people):
+    (people / "Ada").rename(people / "[red]Ada")
+    mien("enroll", people)
+    assert "[red]Ada" in mien("people").out
+
+
+def start(folder: Path, data: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "mien", "enroll", str(folder), "--data-dir", str(data), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "MIEN_BACKEND": "embedded"},
+    )
+
+
+def enrolled(data: Path) -> int:
+    """How many faces another process sees."""
+    words = [sys.executable, "-m", "mien", "faces", "--data-dir", str(data), "--limit", "100000", "--json"]
+    return len(json.loads(subprocess.run(words, capture_output=True, check=True).stdout)["faces"])
+
+
+def wait_for_photos(data: Path, count: int) -> None:
+    for _ in range(600):
+        if len(list((data / "bucket" / "uploaded").rglob("*.jpg"))) >= count:
+            return
+        time.sleep(0.05)
+    raise AssertionError("nothing is being enrolled")
+
+
+@pytest.fixture
+def crowd(lfw_dev, tmp_path):
+    """A hundred people, enough for a run to be cut off in the middle."""
+    folder = tmp_path / "crowd"
+    folder.mkdir()
+    for person in sorted(path for path in lfw_dev.iterdir() if path.is_dir())[:100]:
+        (folder / person.name).symlink_to(person)
+    return folder
+
+
+@pytest.mark.photos
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_is_cut_off_keeps_what_it_has_and_can_go_on(crowd, tmp_path, end):
+    data = tmp_path / "data"
+    photos = len(list(crowd.glob("*/*.jpg")))
+    cut_off = start(crowd, data, "--json")
+    wait_for_photos(data, 10)
+    cut_off.send_signal(end)
+    out, _ = cut_off.communicate(timeout=60)
+    kept = enrolled(data)
+    assert 0 < kept < photos
+    if end is signal.SIGINT:
+        assert cut_off.returncode == 130
+        assert 0 < json.loads(out)["enrolled"] <= kept
+    again = start(crowd, data, "--json")
+    answer = json.loads(again.communicate(timeout=300)[0])
+    assert again.returncode == 0
+    assert answer["enrolled"] + answer["already_enrolled"] == photos == enrolled(data)

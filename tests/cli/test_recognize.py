@@ -1,0 +1,126 @@
+"""Recognising, finding and comparing: the answers, their exit codes and their pictures."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import picture
+
+
+@pytest.fixture
+def known(mien, people):
+    """Ada and Grace are enrolled."""
+    assert mien("enroll", people).code == 0
+    return mien
+
+
+@pytest.fixture
+def shown(tmp_path):
+    """A folder of new photos."""
+    folder = tmp_path / "new"
+    folder.mkdir()
+    (folder / "ada.jpg").write_bytes(picture("Ada", take=7))
+    (folder / "group.jpg").write_bytes(picture("Edith", "Grace", take=7))
+    (folder / "nobody.jpg").write_bytes(picture(take=7))
+    return folder
+
+
+def test_everybody_on_every_photo_is_named(known, shown):
+    answer = known("recognize", shown, "--json")
+    assert answer.code == 0
+    assert [[face["user_id"] for face in photo["faces"]] for photo in answer.json["photos"]] == [
+        ["Ada"],
+        [None, "Grace"],
+        [],
+    ]
+    assert {face["status"] for photo in answer.json["photos"] for face in photo["faces"]} == {"matched", "unknown"}
+
+
+def test_a_person_reads_names_and_similarities(known, shown):
+    answer = known("recognize", shown)
+    assert "Ada" in answer.out
+    assert "unknown" in answer.out
+    assert "no face" in answer.out
+
+
+def test_nobody_recognised_is_exit_code_1(known, shown):
+    assert known("recognize", shown / "nobody.jpg").code == 1
+
+
+def test_the_threshold_decides_who_is_recognised(known, shown):
+    (shown / "edith.jpg").write_bytes(picture("Edith", take=7))
+    assert known("recognize", shown / "edith.jpg").code == 1
+    assert known("recognize", shown / "edith.jpg", "--threshold", "0").code == 0
+
+
+def test_a_photo_that_cannot_be_used_is_exit_code_3(known, shown):
+    (shown / "bad.jpg").write_bytes(b"\xff\xd8\xff")
+    answer = known("recognize", shown, "--json")
+    assert answer.code == 3
+    assert [photo["error"]["code"] for photo in answer.json["photos"] if "error" in photo] == ["damaged_image"]
+
+
+def test_answers_are_kept_unless_they_shall_not(known, shown):
+    known("recognize", shown / "ada.jpg", "--no-store")
+    assert known("forget", "Ada", "--yes", "--json").json["recognitions"] == 0
+    known("recognize", shown / "group.jpg")
+    assert known("forget", "Grace", "--yes", "--json").json["recognitions"] == 1
+
+
+@pytest.mark.parametrize("name", ["out.jpg", "out.png", "out.webp"])
+def test_one_photo_is_annotated(known, shown, tmp_path, name):
+    assert known("recognize", shown / "group.jpg", "--annotate", name).code == 0
+    with Image.open(tmp_path / name) as drawn:
+        assert len(drawn.convert("RGB").getcolors(1 << 20)) > 3
+
+
+def test_several_photos_become_a_contact_sheet(known, shown, tmp_path):
+    known("recognize", shown, "--annotate", "sheet.jpg")
+    with Image.open(tmp_path / "sheet.jpg") as sheet:
+        assert sheet.width > 3 * 400
+
+
+def test_a_contact_sheet_has_an_end(known, shown):
+    answer = known("recognize", *[shown / "ada.jpg"] * 201, "--annotate", "sheet.jpg")
+    assert answer.code == 2
+    assert "at most 200" in answer.err
+
+
+@pytest.mark.parametrize("name", ["out.txt", "out", "nowhere/out.jpg"])
+def test_a_picture_that_cannot_be_written_is_said_before_the_work(known, shown, name):
+    answer = known("recognize", shown, "--annotate", name, "--json")
+    assert answer.code == 2
+    assert answer.json["error"]["code"] == "invalid_input"
+
+
+def test_faces_are_found(mien, shown):
+    answer = mien("detect", shown / "group.jpg", "--json")
+    assert answer.code == 0
+    assert len(answer.json["photos"][0]["faces"]) == 2
+    assert {"bounding_box", "landmarks", "confidence", "pose", "quality"} <= set(answer.json["photos"][0]["faces"][0])
+
+
+def test_no_face_found_is_exit_code_1(mien, shown):
+    answer = mien("detect", shown / "nobody.jpg")
+    assert answer.code == 1
+    assert "no face" in answer.out
+
+
+def test_the_same_person_on_two_photos(mien, people, shown):
+    answer = mien("compare", shown / "ada.jpg", people / "Ada" / "0.jpg", "--json")
+    assert answer.code == 0
+    assert answer.json["same_person"] is True
+
+
+def test_different_people_on_two_photos(mien, people, shown):
+    answer = mien("compare", shown / "ada.jpg", people / "Grace" / "0.jpg")
+    assert answer.code == 1
+    assert "another person" in answer.out
+
+
+def test_a_source_without_a_face_is_said(mien, shown):
+    answer = mien("compare", shown / "nobody.jpg", shown / "ada.jpg", "--json")
+    assert answer.code == 3
+    assert answer.json["error"]["code"] == "no_face"
+    assert answer.err

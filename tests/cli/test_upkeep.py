@@ -1,0 +1,125 @@
+"""Listing, forgetting and checking."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import picture
+
+
+@pytest.fixture
+def known(mien, people):
+    assert mien("enroll", people).code == 0
+    return mien
+
+
+def test_an_empty_folder_says_how_to_begin(mien):
+    assert "mien enroll" in mien("people").out
+    assert mien("faces", "--json").json == {"faces": []}
+
+
+def test_a_listing_can_be_cut(known):
+    assert len(known("faces", "--limit", "2", "--json").json["faces"]) == 2
+
+
+def test_forgetting_asks_first(known):
+    refused = known("forget", "Ada", answer="n\n")
+    assert refused.code != 0
+    assert len(known("people", "--json").json["people"]) == 2
+    assert known("forget", "Ada", answer="y\n").code == 0
+    assert [person["user_id"] for person in known("people", "--json").json["people"]] == ["Grace"]
+
+
+def test_who_is_forgotten_is_not_recognised(known, tmp_path):
+    (tmp_path / "new.jpg").write_bytes(picture("Ada", take=5))
+    assert known("recognize", "new.jpg").code == 0
+    receipt = known("forget", "Ada", "--yes", "--json").json
+    assert (receipt["faces"], receipt["images"], receipt["recognitions"], receipt["traces"]) == (2, 2, 1, [])
+    assert known("recognize", "new.jpg").code == 1
+
+
+def test_the_absence_of_a_forgotten_person_is_proved(known):
+    assert known("doctor", "--verify-erased", "Ada", "--json").json["erased"] is False
+    assert known("doctor", "--verify-erased", "Ada").code == 1
+    known("forget", "Ada", "--yes")
+    assert known("doctor", "--verify-erased", "Ada").code == 0
+
+
+def test_one_face_is_forgotten(known):
+    first, second = known("faces", "--user", "Ada", "--json").json["faces"]
+    assert known("forget", "--face", first["face_id"], "--yes").code == 0
+    assert [face["face_id"] for face in known("faces", "--user", "Ada", "--json").json["faces"]] == [second["face_id"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(["forget", "Nobody", "--yes"], 1), (["forget", "--yes"], 2), (["forget", "--face", "no-such-face", "--yes"], 1)],
+)
+def test_what_cannot_be_forgotten_is_said(known, words, code):
+    answer = known(*words)
+    assert answer.code == code
+    assert answer.err
+
+
+def test_the_doctor_finds_nothing_wrong(known):
+    answer = known("doctor", "--json")
+    assert answer.code == 0, answer.out
+    assert answer.json["works"] is True
+    assert {check["check"] for check in answer.json["checks"]} >= {"models", "recognition", "data folder", "database"}
+
+
+def test_the_doctor_names_a_damaged_database(known, tmp_path):
+    (tmp_path / "data" / "mien.db").write_bytes(b"not a database" * 1000)
+    answer = known("doctor", "--json")
+    assert answer.code == 4
+    assert "database" in {check["check"] for check in answer.json["checks"] if not check["works"]}
+
+
+def test_the_doctor_names_models_that_are_not_there(known, tmp_path, monkeypatch):
+    monkeypatch.setenv("MIEN_MODELS_DIR", str(tmp_path))
+    answer = known("doctor")
+    assert answer.code == 4
+    assert "fails" in answer.out
+
+
+def test_what_was_left_half_done_is_finished(known, tmp_path):
+    by_hand = tmp_path / "data" / "bucket" / "uploaded" / "Edith" / "photo.jpg"
+    by_hand.parent.mkdir()
+    by_hand.write_bytes(picture("Edith"))
+    assert known("doctor", "--reconcile", "--json").json == {"erasures": 0, "photos_without_state": 1}
+    assert "Edith" in known("people").out
+    assert known("doctor", "--reconcile", "--json").json == {"erasures": 0, "photos_without_state": 0}
+
+
+def test_who_is_enrolled_is_looked_over(known, people):
+    assert known("doctor", "--gallery").code == 0
+    (people / "Impostor").mkdir()
+    (people / "Impostor" / "0.jpg").write_bytes(picture("Ada", take=8))
+    known("enroll", people)
+    answer = known("doctor", "--gallery")
+    assert answer.code == 1
+    assert "Impostor" in answer.out
+
+
+@pytest.mark.parametrize("words", [["people"], ["recognize", "new.jpg"]])
+def test_a_data_folder_that_cannot_be_is_said(known, tmp_path, words):
+    (tmp_path / "new.jpg").write_bytes(picture("Ada"))
+    (tmp_path / "file").write_bytes(b"")
+    answer = known(*words, "--data-dir", tmp_path / "file", "--json")
+    assert answer.code == 4
+    assert answer.json["error"]["message"] in answer.err
+
+
+def test_a_setting_that_cannot_be_is_said(mien):
+    answer = mien("people", "--backend", "abacus")
+    assert answer.code == 4
+    assert "MIEN_BACKEND" in answer.err
+
+
+def test_the_data_folder_can_be_named(mien, people, tmp_path: Path):
+    other = tmp_path / "other"
+    assert mien("enroll", people, "--data-dir", other).code == 0
+    assert (other / "mien.db").exists()
+    assert not (tmp_path / "data").exists()

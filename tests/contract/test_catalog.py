@@ -1,0 +1,154 @@
+"""What every Catalog does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mien.errors import InvalidInput
+from mien.model import Box
+from mien.ports import Catalog, R
+from mien.records import (
+    Candidate,
+    Erasure,
+    FaceRecord,
+    Person,
+    Recognition,
+    RecognitionStatus,
+    RecognizedFace,
+    Record,
+    Remark,
+    Upload,
+    UploadStatus,
+)
+from tests.contract.backends import Ports
+
+NOON = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
+BOX = Box(0.1, -0.02, 0.333333343267, 0.5)
+FACE = FaceRecord("face-1", "Zoë", "uploaded/Zoë/1.jpg", NOON, BOX, 99.87654)
+SEEN = RecognizedFace(
+    BOX,
+    98.5,
+    RecognitionStatus.AMBIGUOUS,
+    None,
+    91.25,
+    (Candidate("Zoë", 91.25, "face-1", "uploaded/Zoë/1.jpg"), Candidate("Bob", 90.5, None, None)),
+)
+RECORDS: list[Record] = [
+    FACE,
+    FaceRecord("face-2", None, "uploaded/_/2.jpg", NOON, BOX, 0.0),
+    Upload("uploaded/Zoë/1.jpg", "Zoë", UploadStatus.PENDING, NOON),
+    Upload(
+        "uploaded/Zoë/2.jpg",
+        "Zoë",
+        UploadStatus.REJECTED,
+        NOON,
+        "d1",
+        (),
+        (Remark("no_face", "The photo shows no face."),),
+    ),
+    Upload(
+        "uploaded/Zoë/3.jpg",
+        "Zoë",
+        UploadStatus.INDEXED,
+        NOON,
+        "d2",
+        ("face-1",),
+        (),
+        (Remark("unlike_person", "Unlike.", "face-2", 12.5),),
+    ),
+    Person("Zoë", NOON),
+    Recognition("r-1", None, NOON, 80.0, ()),
+    Recognition("r-2", "uploaded/_/2.jpg", NOON, 80.5, (SEEN,)),
+    Erasure("Zoë", NOON),
+]
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=repr)
+def test_gives_back_what_was_put(ports: Ports, record: Record) -> None:
+    key = next(iter(getattr(record, name) for name in record.__slots__))
+    ports.catalog.put(record)
+    assert ports.catalog.get(type(record), [key]) == [record]
+    assert list(ports.catalog.find(type(record)).items) == [record]
+    assert ports.catalog.delete(type(record), [key, "another"]) == 1
+    assert ports.catalog.get(type(record), [key]) == []
+    assert ports.catalog.find(type(record)).items == ()
+
+
+def test_replaces_a_record_of_the_same_key(ports: Ports) -> None:
+    for status in UploadStatus:
+        ports.catalog.put(Upload("uploaded/a/1.jpg", "a", status, NOON))
+    assert [u.status for u in ports.catalog.find(Upload).items] == [UploadStatus.REJECTED]
+
+
+def test_gets_in_the_order_asked_for(ports: Ports) -> None:
+    for number in range(120):
+        ports.catalog.put(Person(str(number), NOON))
+    wanted = [str(number) for number in reversed(range(0, 240, 2))]
+    found = ports.catalog.get(Person, wanted)
+    assert [person.user_id for person in found] == [name for name in wanted if int(name) < 120]
+    assert ports.catalog.get(Person, []) == []
+
+
+def test_lists_newest_first_in_pages(ports: Ports) -> None:
+    for number in range(7):
+        ports.catalog.put(Person(f"p{number}", NOON + timedelta(microseconds=number // 2)))
+    names = [person.user_id for person in _all(ports.catalog, Person, limit=2)]
+    assert sorted(names) == [f"p{number}" for number in range(7)]
+    moments = [person.timestamp for person in _all(ports.catalog, Person, limit=3)]
+    assert moments == sorted(moments, reverse=True)
+
+
+def test_a_full_last_page_has_no_cursor(ports: Ports) -> None:
+    for number in range(4):
+        ports.catalog.put(Person(f"p{number}", NOON))
+    assert ports.catalog.find(Person, limit=4).next_token is None
+
+
+def test_finds_by_user_by_photo_and_by_time(ports: Ports) -> None:
+    for number in range(6):
+        user, photo = ("even", "odd")[number % 2], f"uploaded/x/{number // 3}.jpg"
+        ports.catalog.put(FaceRecord(str(number), user, photo, NOON + timedelta(days=number), BOX, 99.0))
+    assert _ids(ports.catalog, user_id="even") == ["4", "2", "0"]
+    assert _ids(ports.catalog, image_path="uploaded/x/1.jpg") == ["5", "4", "3"]
+    assert _ids(ports.catalog, since=NOON + timedelta(days=4)) == ["5", "4"]
+    assert _ids(ports.catalog, user_id="odd", since=NOON + timedelta(days=2)) == ["5", "3"]
+    assert _ids(ports.catalog, user_id="od") == []
+
+
+def test_finds_recognitions_by_everybody_they_name(ports: Ports) -> None:
+    ports.catalog.put(Recognition("r-1", None, NOON, 80.0, (SEEN,)))
+    ports.catalog.put(Recognition("r-2", None, NOON + timedelta(seconds=1), 80.0, ()))
+    for name in ("Zoë", "Bob"):
+        assert [r.recognition_id for r in ports.catalog.find(Recognition, user_id=name).items] == ["r-1"]
+    ports.catalog.delete(Recognition, ["r-1"])
+    assert ports.catalog.find(Recognition, user_id="Bob").items == ()
+
+
+def test_pages_of_one_persons_recognitions(ports: Ports) -> None:
+    for number in range(5):
+        ports.catalog.put(Recognition(f"r{number}", None, NOON + timedelta(seconds=number), 80.0, (SEEN,)))
+    found = _all(ports.catalog, Recognition, user_id="Bob", limit=2)
+    assert [r.recognition_id for r in found] == ["r4", "r3", "r2", "r1", "r0"]
+
+
+def test_refuses_a_foreign_cursor(ports: Ports) -> None:
+    with pytest.raises(InvalidInput):
+        ports.catalog.find(Person, cursor="never made here")
+
+
+def _all(catalog: Catalog, kind: type[R], limit: int, user_id: str | None = None) -> Iterator[R]:
+    cursor = None
+    while True:
+        page = catalog.find(kind, user_id=user_id, limit=limit, cursor=cursor)
+        assert len(page.items) <= limit
+        yield from page.items
+        cursor = page.next_token
+        if cursor is None:
+            return
+
+
+def _ids(catalog: Catalog, **by: object) -> list[str]:
+    return [face.face_id for face in catalog.find(FaceRecord, **by).items]  # type: ignore[arg-type]

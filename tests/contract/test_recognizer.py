@@ -1,0 +1,120 @@
+"""What every Recognizer does, with real faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mien.errors import DamagedImage, NoFace
+from mien.model import Reason
+from tests.contract.backends import Ports
+
+pytestmark = pytest.mark.photos
+
+ROBERT, VENUS = "Robert De Niro", "Venus_Williams"
+
+
+def test_detects_every_face_largest_first(ports: Ports, group: bytes, landscape: bytes) -> None:
+    faces = ports.recognizer.detect(group)
+    assert len(faces) == 3
+    assert faces[0].box.area == max(face.box.area for face in faces)
+    assert ports.recognizer.detect(landscape) == []
+
+
+def test_compares_one_to_many(ports: Ports, robert: list[bytes], venus: list[bytes], landscape: bytes) -> None:
+    assert ports.recognizer.compare(robert[0], robert[1])[0].similarity > 80
+    assert ports.recognizer.compare(robert[0], venus[0])[0].similarity < 80
+    assert ports.recognizer.compare(robert[0], landscape) == []
+    with pytest.raises(NoFace):
+        ports.recognizer.compare(landscape, robert[0])
+
+
+def test_indexing_twice_gives_the_same_ids(ports: Ports, robert: list[bytes]) -> None:
+    first, again = (ports.recognizer.index(robert[0], ROBERT, 1, 80) for _ in range(2))
+    assert [f.face_id for f in first.faces] == [f.face_id for f in again.faces]
+    assert ports.recognizer.face_ids(ROBERT) == {first.faces[0].face_id}
+    other = ports.recognizer.index(robert[0], VENUS, 1, 80)
+    assert other.faces[0].face_id != first.faces[0].face_id
+
+
+def test_indexing_takes_the_largest_and_says_what_it_left(ports: Ports, group: bytes, landscape: bytes) -> None:
+    indexing = ports.recognizer.index(group, ROBERT, 1, 80)
+    assert len(indexing.faces) == 1
+    assert [reasons for reasons in indexing.left_out if Reason.EXCEEDS_MAX_FACES in reasons]
+    assert len(ports.recognizer.index(group, None, 100, 80).faces) == 3
+    assert ports.recognizer.index(landscape, ROBERT, 1, 80).faces == ()
+
+
+def test_indexing_tells_whom_a_face_is_like(ports: Ports, robert: list[bytes], venus: list[bytes]) -> None:
+    first = ports.recognizer.index(robert[0], ROBERT, 1, 80).faces[0]
+    assert first.face_hits == ()
+    assert [hit.face_id for hit in ports.recognizer.index(robert[1], VENUS, 1, 80).faces[0].face_hits] == [
+        first.face_id
+    ]
+    assert ports.recognizer.index(venus[0], VENUS, 1, 80).faces[0].face_hits == ()
+
+
+def test_search_answers_for_every_face(ports: Ports, robert: list[bytes], group: bytes) -> None:
+    face_id = ports.recognizer.index(robert[0], ROBERT, 1, 80).faces[0].face_id
+    ports.recognizer.associate(ROBERT, [face_id])
+    (probe,) = ports.recognizer.search(robert[1], 80, 5)
+    assert [hit.face_id for hit in probe.face_hits] == [face_id]
+    assert [hit.user_id for hit in probe.user_hits] == [ROBERT]
+    strangers = ports.recognizer.search(group, 80, 5)
+    assert len(strangers) == 3
+    assert not any(probe.face_hits or probe.user_hits for probe in strangers)
+
+
+def test_search_keeps_the_threshold_and_the_limit(ports: Ports, robert: list[bytes]) -> None:
+    for photo in robert[1:4]:
+        ports.recognizer.index(photo, ROBERT, 1, 80)
+    (probe,) = ports.recognizer.search(robert[0], 0, 2)
+    similarities = [hit.similarity for hit in probe.face_hits]
+    assert len(similarities) == 2
+    assert similarities == sorted(similarities, reverse=True)
+    (strict,) = ports.recognizer.search(robert[0], min(100, similarities[1] + 0.01), 5)
+    assert all(hit.similarity >= similarities[1] + 0.01 for hit in strict.face_hits)
+
+
+def test_search_in_an_empty_collection(ports: Ports, robert: list[bytes], landscape: bytes) -> None:
+    (probe,) = ports.recognizer.search(robert[0], 80, 5)
+    assert (probe.face_hits, probe.user_hits) == ((), ())
+    assert ports.recognizer.search(landscape, 80, 5) == []
+
+
+def test_association_leaves_out_who_is_unlike(ports: Ports, robert: list[bytes], venus: list[bytes]) -> None:
+    mine = [ports.recognizer.index(photo, ROBERT, 1, 80).faces[0].face_id for photo in robert[:2]]
+    stranger = ports.recognizer.index(venus[0], ROBERT, 1, 80).faces[0].face_id
+    for _ in range(2):
+        assert ports.recognizer.associate(ROBERT, mine) == set(mine)
+    assert ports.recognizer.associate(ROBERT, [stranger, "00000000-0000-0000-0000-000000000000"]) == frozenset()
+
+
+def test_deleted_faces_are_not_found(ports: Ports, robert: list[bytes]) -> None:
+    face_id = ports.recognizer.index(robert[0], ROBERT, 1, 80).faces[0].face_id
+    ports.recognizer.associate(ROBERT, [face_id])
+    assert ports.recognizer.delete([face_id]) == 1
+    assert ports.recognizer.delete([face_id]) == 0
+    assert ports.recognizer.delete([]) == 0
+    (probe,) = ports.recognizer.search(robert[0], 0, 5)
+    assert probe.face_hits == ()
+
+
+def test_a_forgotten_user_is_gone(ports: Ports, robert: list[bytes], venus: list[bytes]) -> None:
+    associated = ports.recognizer.index(robert[0], ROBERT, 1, 80).faces[0].face_id
+    ports.recognizer.associate(ROBERT, [associated])
+    ports.recognizer.index(robert[1], ROBERT, 1, 80)
+    venus_id = ports.recognizer.index(venus[0], VENUS, 1, 80).faces[0].face_id
+    for _ in range(2):
+        ports.recognizer.forget(ROBERT)
+    assert ports.recognizer.face_ids(ROBERT) == frozenset()
+    (probe,) = ports.recognizer.search(robert[0], 80, 5)
+    assert (probe.face_hits, probe.user_hits) == ((), ())
+    assert ports.recognizer.face_ids(VENUS) == {venus_id}
+
+
+def test_refuses_what_is_no_image(ports: Ports, photos: Path) -> None:
+    truncated = (photos / "bad" / "truncated.jpg").read_bytes()
+    with pytest.raises(DamagedImage):
+        ports.recognizer.detect(truncated[:2000])

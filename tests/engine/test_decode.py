@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import struct
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from mien.engine.decode import Limits, open_photo, upright
+from mien.errors import DamagedImage, EmptyImage, ImageError, ImageTooLarge, ImageTooSmall, UnsupportedImage
+
+FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "HEIF", "ICO"]
+
+
+def whole(content: bytes) -> np.ndarray:
+    photo = open_photo(content)
+    pixels = photo.pixels(max(photo.width, photo.height))
+    assert pixels.dtype == np.uint8
+    assert pixels.shape == (photo.height, photo.width, 3)
+    return pixels
+
+
+def error(left: np.ndarray, right: Image.Image) -> float:
+    return float(np.abs(left.astype(float) - np.asarray(right.convert("RGB"))).mean())
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_gives_the_picture(scene, encode, form):
+    if form == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    options = {"sizes": [scene.size]} if form == "ICO" else {}
+    assert error(whole(encode(scene, form, **options)), scene) < 6
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1", "I;16"])
+def test_every_colour_mode_gives_rgb(scene, encode, mode):
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(scene.convert("L")).astype(np.uint16) * 257)
+        expected = scene.convert("L")
+    else:
+        image = scene.convert(mode)
+        expected = image
+    form = "JPEG" if mode == "CMYK" else "PNG"
+    assert error(whole(encode(image, form)), expected) < 6
+
+
+def test_alpha_is_ignored(scene, encode):
+    transparent = scene.copy()
+    transparent.putalpha(0)
+    assert error(whole(encode(transparent, "PNG")), scene) == 0
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_exif_orientation_is_applied(scene, encode, orientation, form):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    tagged = scene.copy()
+    tagged.getexif()[0x0112] = orientation
+    assert error(whole(encode(scene, form, exif=exif)), ImageOps.exif_transpose(tagged)) < 6
+
+
+def test_an_impossible_orientation_changes_nothing(scene):
+    pixels = np.asarray(scene)
+    assert np.array_equal(upright(pixels, 77), pixels)
+
+
+def test_a_jpeg_is_decoded_at_the_scale_that_is_asked_for(scene, encode):
+    content = encode(scene.resize((1600, 1200)), "JPEG")
+    photo = open_photo(content)
+    assert photo.pixels(400).shape == (300, 400, 3)
+    assert photo.pixels(700).shape == (600, 800, 3)
+    assert photo.pixels(300).shape == (600, 800, 3), "the larger decoding is kept"
+    assert photo.pixels(9999).shape == (1200, 1600, 3)
+
+
+def test_only_the_first_picture_of_an_animation_counts(scene, encode):
+    black = Image.new("RGB", scene.size)
+    assert error(whole(encode(scene, "WEBP", save_all=True, append_images=[black], lossless=True)), scene) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "refusal"),
+    [
+        (b"", EmptyImage),
+        (b"This is a letter, not a photo.\n" * 9, UnsupportedImage),
+        (b"%PDF-1.7 ...", UnsupportedImage),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", UnsupportedImage),
+        (b"\xff\xd8\xff\xe0 no more", DamagedImage),
+        (b"\x89PNG\r\n\x1a\n", DamagedImage),
+    ],
+)
+def test_what_is_no_photo_is_refused_with_a_sentence(content, refusal):
+    with pytest.raises(refusal, match=r"^The .*\.$"):
+        open_photo(content)
+
+
+def test_too_many_bytes_are_refused(scene, encode):
+    with pytest.raises(ImageTooLarge, match="bytes"):
+        open_photo(encode(scene, "PNG"), Limits(max_bytes=50))
+
+
+def test_a_single_pixel_is_refused(encode):
+    with pytest.raises(ImageTooSmall, match="1 x 1"):
+        open_photo(encode(Image.new("RGB", (1, 1)), "PNG"))
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A PNG that is a few kilobytes long and claims any size."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("side", [9_500, 30_000])
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_decompression_bomb_is_refused_by_its_header(side):
+    with pytest.raises(ImageTooLarge, match="pixels"):
+        open_photo(png_of(side, side))
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF"])
+@pytest.mark.parametrize("tenth", range(1, 10))
+def test_a_photo_cut_short_is_refused(scene, encode, form, tenth):
+    content = encode(scene.resize((480, 320)), form)
+    with pytest.raises((DamagedImage, UnsupportedImage)):
+        whole(content[: len(content) * tenth // 10])
+
+
+def test_stray_bytes_between_jpeg_markers_do_no_harm(scene, encode):
+    content = encode(scene, "JPEG")
+    end = content.rindex(b"\xff\xd9")
+    assert error(whole(content[:end] + b"\0\0\0" + content[end:]), scene) < 6
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_mutated_photos_decode_or_are_refused(scene, encode, data):
+    content = bytearray(encode(scene, data.draw(st.sampled_from(FORMATS[:7]))))
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(ImageError):
+        photo = open_photo(bytes(content), Limits(max_pixels=1_000_000))
+        assert photo.pixels(64).ndim == 3
+
+
+@given(content=st.binary(max_size=200))
+@settings(deadline=None)
+def test_random_bytes_are_refused(content):
+    with pytest.raises(ImageError):
+        whole(content)
+
+
+def test_formats_are_told_by_content_not_by_name(photos: Path):
+    for path in (photos / "bad").glob("einstein.*"):
+        assert open_photo(path.read_bytes()).width > 0
+
+
+@pytest.mark.parametrize("name", ["corrupted.png", "empty.png", "truncated.jpg"])
+def test_broken_files_are_refused(photos: Path, name: str):
+    with pytest.raises((DamagedImage, UnsupportedImage, EmptyImage)):
+        whole((photos / "bad" / name).read_bytes())

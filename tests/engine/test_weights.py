@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from mien.engine import FaceEngine, weights
+from mien.engine.fold import fold
+from mien.errors import WeightsDamaged, WeightsMissing
+
+
+@pytest.mark.parametrize("file", [weights.DETECTOR, weights.EMBEDDER])
+def test_the_shipped_files_are_the_expected_ones(file):
+    loaded = weights.load(file)
+    assert hashlib.sha256(loaded.content).hexdigest() == loaded.sha256 == file.sha256
+
+
+def test_a_damaged_file_is_named(monkeypatch, tmp_path):
+    damaged = tmp_path / weights.DETECTOR.name
+    damaged.write_bytes(b"not a model")
+    monkeypatch.setattr(weights, "_in_carrier", lambda file: damaged)
+    with pytest.raises(WeightsDamaged, match=weights.DETECTOR.name):
+        weights.load(weights.DETECTOR)
+
+
+def test_a_missing_file_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(weights, "_in_carrier", lambda file: tmp_path / file.name)
+    with pytest.raises(WeightsMissing, match=weights.EMBEDDER.name):
+        weights.load(weights.EMBEDDER)
+
+
+def test_a_missing_carrier_is_named(monkeypatch):
+    monkeypatch.setattr(weights, "CARRIER", "no-such-package")
+    with pytest.raises(WeightsMissing, match="no-such-package"):
+        weights.load(weights.EMBEDDER)
+
+
+def test_an_empty_models_folder_is_named(tmp_path):
+    with pytest.raises(WeightsMissing, match=str(tmp_path)):
+        FaceEngine(models_dir=tmp_path)
+
+
+def test_own_model_files_give_their_own_version(tmp_path, engine):
+    for file in (weights.DETECTOR, weights.EMBEDDER):
+        model = fold(weights.load(file).content)
+        (tmp_path / file.name.replace("_int8bq", "")).write_bytes(model)
+    own = FaceEngine(models_dir=tmp_path)
+    assert own.model_version != engine.model_version
+    assert own.model_version.startswith("sface-")
+
+
+def quantised_model() -> bytes:
+    """y = x @ reshape(dequantise(q)): blocks of 4 along axis 1, the last one cut short."""
+    random = np.random.default_rng(1)
+    constants = {
+        "q": random.integers(-128, 127, (3, 10), np.int8),
+        "scale": random.random((3, 3), np.float32),
+        "zero": random.integers(-5, 5, (3, 3), np.int8),
+        "shape": np.array([5, 6], np.int64),
+    }
+    nodes = [
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["w"], axis=1, block_size=4),
+        helper.make_node("Reshape", ["w", "shape"], ["v"]),
+        helper.make_node("MatMul", ["x", "v"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "blocks",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 5])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 6])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)]).SerializeToString()
+
+
+def test_folding_leaves_no_quantised_weight_and_the_same_answer():
+    model = quantised_model()
+    folded = onnx.load_from_string(fold(model))
+    x = np.random.default_rng(2).random((2, 5), np.float32)
+    expected = ReferenceEvaluator(onnx.load_from_string(model)).run(None, {"x": x})[0]
+    assert [node.op_type for node in folded.graph.node] == ["MatMul"]
+    np.testing.assert_allclose(ReferenceEvaluator(folded).run(None, {"x": x})[0], expected, rtol=1e-5)
+
+
+def test_folding_twice_changes_nothing():
+    once = fold(quantised_model())
+    assert fold(once) == once

@@ -1,0 +1,176 @@
+"""A whole evaluation on a stand-in engine, from photo files to JSON and report."""
+
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.errors import DamagedImage, ImageError
+from mien.evaluation.embeddings import EmbeddingCache
+from mien.evaluation.evaluate import evaluate, gather
+from mien.evaluation.metrics import rate_name
+from mien.evaluation.pairs import draw_pairs, read_pairs
+from mien.evaluation.report import html
+from mien.evaluation.summary import as_json, as_lines
+from mien.model import Box
+
+
+@dataclass(frozen=True)
+class StandInFace:
+    box: Box
+    embedding: np.ndarray
+
+
+MIDDLE, CORNER = Box(0.3, 0.3, 0.4, 0.4), Box(0.0, 0.0, 0.5, 0.5)
+
+
+@dataclass
+class ColourEngine:
+    """Sees a person by the photo's red value; a black photo has no face; every other has a passer-by, too."""
+
+    model_version: str = "colour-1"
+    seen: int = 0
+    stop_after: int | None = None
+    noise: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+
+    def read_many(self, images: Iterable[bytes]) -> Iterator[list[StandInFace] | ImageError]:
+        for image in images:
+            if self.seen == self.stop_after:
+                raise KeyboardInterrupt
+            self.seen += 1
+            try:
+                red = Image.open(io.BytesIO(image)).getpixel((0, 0))[0]
+            except OSError:
+                yield DamagedImage("The photo is damaged.")
+                continue
+            yield [] if red == 0 else [self._face(CORNER, 127), self._face(MIDDLE, red % 128)]
+
+    def _face(self, box: Box, place: int) -> StandInFace:
+        vector = self.noise.normal(0, 0.02, 128)
+        vector[place] += 1
+        return StandInFace(box, (vector / np.linalg.norm(vector)).astype(np.float32))
+
+
+def photo(path: Path, red: int, shade: int) -> None:
+    path.parent.mkdir(exist_ok=True)
+    Image.new("RGB", (8, 8), (red, shade, 0)).save(path)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "people"
+    folder.mkdir()
+    for person in range(40):
+        for number in range(1, 4):
+            photo(folder / f"p{person:02d}" / f"p{person:02d}_{number:04d}.png", person + 1, number)
+    return folder
+
+
+def test_separable_people_are_told_apart(root: Path) -> None:
+    evidence = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
+    result = as_json(evidence, evaluate(evidence, draw_pairs(evidence.folder), mean_vector))
+    assert result["accuracy"] == 1.0
+    assert result["accuracy_std"] == 0.0
+    assert result["eer"] == 0.0
+    assert result["tmr"]["1e-2"] == 1.0
+    assert result["rank"]["1"] == 1.0
+    assert result["failures_to_acquire"] == 0
+    assert {(r["gallery"], r["photos"], r["fnir"]) for r in result["open_set"]} == {
+        (10, 1, 0.0),
+        (20, 1, 0.0),
+        (10, 2, 0.0),
+        (20, 2, 0.0),
+    }
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_rates_without_support_are_null_and_the_result_partial(root: Path) -> None:
+    evidence = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
+    result = as_json(evidence, evaluate(evidence, draw_pairs(evidence.folder), mean_vector))
+    # 120 photos of 40 people: 7,020 impostor pairs, ten of which are a rate of 1.4e-3.
+    assert [rate for rate, value in result["tmr"].items() if value is None] == ["1e-3", "1e-4", "1e-5", "1e-6"]
+    assert result["partial"]
+    assert "7,020 impostor comparisons are too few for FMR 1e-3, 1e-4, 1e-5, 1e-6" in result["notes"][0]
+    assert "1.4e-03" in result["notes"][0]
+
+
+def test_photos_without_a_face_are_counted_as_misses(root: Path) -> None:
+    photo(root / "p00" / "p00_0001.png", 0, 0)
+    (root / "p01" / "p01_0001.png").write_bytes(b"not an image")
+    evidence = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
+    result = as_json(evidence, evaluate(evidence, draw_pairs(evidence.folder), mean_vector))
+    assert result["failures_to_acquire"] == 2
+    # Each failed photo spoils two of the 120 genuine pairs.
+    assert result["tmr"]["1e-2"] == pytest.approx(1 - 4 / 120)
+    assert any("p00/p00_0001.png, p01/p01_0001.png" in note for note in result["notes"])
+
+
+def test_one_photo_under_two_names_is_reported(root: Path) -> None:
+    (root / "p01" / "copy.png").write_bytes((root / "p00" / "p00_0001.png").read_bytes())
+    evidence = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
+    notes = evaluate(evidence, draw_pairs(evidence.folder), mean_vector).notes
+    assert "One and the same photo is filed under p00 and p01." in notes
+
+
+def test_missing_photos_and_large_galleries_make_it_partial(root: Path) -> None:
+    file = root / "pairs.txt"
+    file.write_text("p00 1 2\np00 1 p01 1\np01 1 2\np02 1 p01 1\np00 1 99\n")
+    evidence = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
+    result = evaluate(evidence, read_pairs(file, evidence.folder), mean_vector, galleries=(10, 800))
+    assert result.pairs == 4
+    assert result.partial
+    assert result.notes[0].startswith("1 photos of the pairs file are not in the folder, such as p00/p00_0099")
+    assert sum("gallery of 800" in note for note in result.notes) == 2
+    assert {found.gallery for found in result.open_set} == {10}
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(root: Path, tmp_path: Path) -> None:
+    cache = EmbeddingCache(tmp_path / "cache.db", "colour-1")
+    with pytest.raises(KeyboardInterrupt):
+        gather(root, ColourEngine(stop_after=110), cache)
+    cache.close()
+    second = ColourEngine()
+    told: list[tuple[int, int]] = []
+    again = EmbeddingCache(tmp_path / "cache.db", "colour-1")
+    gather(root, second, again, lambda *step: told.append(step))
+    assert second.seen == 20
+    assert told == [(100, 120), (120, 120)]
+
+
+def test_another_model_reads_everything_anew(root: Path, tmp_path: Path) -> None:
+    gather(root, ColourEngine(), EmbeddingCache(tmp_path / "cache.db", "colour-1"))
+    other = ColourEngine(model_version="colour-2")
+    gather(root, other, EmbeddingCache(tmp_path / "cache.db", "colour-2"))
+    assert other.seen == 120
+
+
+def test_report_shows_curves_and_the_worst_pairs_escaped(root: Path) -> None:
+    pytest.importorskip("matplotlib")
+    (root / "p00").rename(root / "p00 <b>")
+    evidence = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
+    page = html(evidence, evaluate(evidence, draw_pairs(evidence.folder), mean_vector))
+    assert page.count("<svg") == 3
+    assert page.count("data:image/jpeg;base64,") == 48
+    assert "<b>" not in page
+
+
+def test_lines_say_partial_in_words(root: Path) -> None:
+    evidence = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
+    lines = list(as_lines(evidence, evaluate(evidence, draw_pairs(evidence.folder), mean_vector)))
+    assert lines[0] == "120 photos of 40 people, colour-1"
+    assert "Partial result:" in lines
+
+
+@pytest.mark.parametrize(("rate", "name"), [(1e-2, "1e-2"), (1e-4, "1e-4"), (5e-6, "5e-6")])
+def test_rates_are_written_in_one_way(rate: float, name: str) -> None:
+    assert rate_name(rate) == name
+
+
+def mean_vector(vectors: np.ndarray) -> np.ndarray:
+    centre = vectors.mean(axis=0)
+    return centre / max(np.linalg.norm(centre), 1e-9)

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.gallery.faces import MODEL
+
+from mien.gallery import Gallery
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Iterator[Gallery]:
+    """With one empty collection, "people"."""
+    with closing(Gallery(tmp_path, MODEL)) as opened:
+        opened.create_collection("people")
+        yield opened

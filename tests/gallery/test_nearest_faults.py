@@ -1,0 +1,191 @@
+"""Whatever happens to the cache, answers are right: the database is the truth."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.gallery.plain_truth import SMALL, PlainTruth, people
+
+from mien.gallery.nearest import Indexes, Tuning
+from mien.gallery.nearest.builder import Builder, Stopped
+
+SPACE = "faces"
+FILES = ("rows", "steps", "codes", "vectors", "manifest")
+
+
+@pytest.fixture
+def truth() -> PlainTruth:
+    truth = PlainTruth()
+    truth.add(people(300))
+    return truth
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, truth = tmp_path_factory.mktemp("built"), PlainTruth()
+    truth.add(people(300))
+    indexes = Indexes(folder, truth, SMALL)
+    indexes.build(SPACE)
+    indexes.close()
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path, built: Path) -> Path:
+    """A folder with a whole segment of 300 rows."""
+    shutil.copytree(built, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def agrees(folder: Path, truth: PlainTruth, tuning: Tuning = SMALL) -> None:
+    indexes = Indexes(folder, truth, tuning)
+    probes = people(20)
+    for probe, (rows, _) in zip(probes, indexes.search(SPACE, probes, 0.25, 8), strict=True):
+        assert rows.tolist() == truth.best(probe, 0.25, 8)
+    indexes.close()
+
+
+def segments(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / SPACE).iterdir() if path.is_dir())
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[random.Random(path.name).randrange(len(content))] ^= 4
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("harm", [truncate, flip_a_bit, Path.unlink], ids=["truncated", "bit flipped", "missing"])
+def test_a_damaged_file_is_not_used_and_is_made_anew(
+    folder: Path, truth: PlainTruth, name: str, harm: Callable[[Path], None]
+) -> None:
+    harm(folder / SPACE / "0-300-300" / name)
+    agrees(folder, truth)
+    indexes = Indexes(folder, truth, SMALL)
+    indexes.build(SPACE)
+    assert not indexes._index(SPACE).damaged
+    indexes.close()
+    assert segments(folder) == ["0-300-300"]
+    agrees(folder, truth)
+
+
+def test_the_cache_of_another_database_is_not_used(folder: Path) -> None:
+    other = PlainTruth("another database")
+    other.add(people(300, seed=9))
+    agrees(folder, other)
+
+
+def test_a_missing_cache_is_made_anew_in_the_background(folder: Path, truth: PlainTruth) -> None:
+    shutil.rmtree(folder / SPACE)
+    indexes = Indexes(folder, truth, SMALL)
+    indexes.search(SPACE, people(1), 0.25, 8)
+    while not indexes._index(SPACE).refresh()[0]:
+        pass
+    indexes.close()
+    assert segments(folder) == ["0-300-300"]
+
+
+def test_a_half_built_segment_of_a_dead_process_is_removed(folder: Path, truth: PlainTruth) -> None:
+    shutil.copytree(folder / SPACE / "0-300-300", folder / SPACE / "building-dead")
+    agrees(folder, truth)
+    Builder(folder / SPACE, SPACE, truth, SMALL, lambda: False).build()
+    assert segments(folder) == ["0-300-300"]
+
+
+def test_a_full_disk_leaves_the_old_segments_and_no_rubbish(
+    folder: Path, truth: PlainTruth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth.delete(list(truth.vectors)[:150])
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("mien.gallery.nearest.files.write_manifest", full)
+    indexes = Indexes(folder, truth, SMALL)
+    with pytest.raises(OSError, match="No space"):
+        indexes.build(SPACE)
+    indexes.close()
+    assert segments(folder) == ["0-300-300"]
+    agrees(folder, truth)
+
+
+def test_closing_ends_a_build(folder: Path, truth: PlainTruth) -> None:
+    truth.add(people(100, seed=3))
+    with pytest.raises(Stopped):
+        Builder(folder / SPACE, SPACE, truth, SMALL, lambda: True).build()
+    assert segments(folder) == ["0-300-300"]
+
+
+def test_two_builders_at_once_do_the_work_once(folder: Path, truth: PlainTruth) -> None:
+    truth.add(people(100, seed=3))
+    built: list[int] = []
+
+    class Counting(PlainTruth):
+        def scan(self, space: str, after: int, upto: int):  # type: ignore[no-untyped-def]
+            built.append(after)
+            return super().scan(space, after, upto)
+
+    counting = Counting()
+    counting.vectors = truth.vectors
+    threads = [
+        threading.Thread(target=Builder(folder / SPACE, SPACE, counting, SMALL, lambda: False).build) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert built == [0] or built == [300]
+    agrees(folder, truth)
+
+
+def test_what_one_process_builds_another_uses(folder: Path, truth: PlainTruth) -> None:
+    reader, writer = Indexes(folder, truth, Tuning()), Indexes(folder, truth, SMALL)
+    reader.search(SPACE, people(1), 0.5, 1)
+    truth.add(people(200, seed=3))
+    writer.build(SPACE)
+    reader.search(SPACE, people(1), 0.5, 1)
+    in_use = [segment.name for segment in reader._index(SPACE).refresh()[0]]
+    reader.close()
+    writer.close()
+    assert in_use == segments(folder) != ["0-300-300"]
+
+
+def test_searches_stay_right_while_rows_come_go_and_are_built(tmp_path: Path) -> None:
+    truth = PlainTruth()
+    settled = truth.add(people(200))
+    indexes = Indexes(tmp_path, truth, SMALL)
+    done, wrong = threading.Event(), []
+
+    def search() -> None:
+        while not done.is_set():
+            probes = people(5)
+            for number, (rows, _) in enumerate(indexes.search(SPACE, probes, 0.5, 3)):
+                if settled[number] not in rows:
+                    wrong.append((number, rows))
+
+    threads = [threading.Thread(target=search) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for seed in range(1, 12):
+        rows = truth.add(people(60, seed))
+        indexes.build(SPACE)
+        truth.delete(rows[: len(rows) // 2])
+        indexes.bury(SPACE, np.array(rows[: len(rows) // 2]))
+    done.set()
+    for thread in threads:
+        thread.join()
+    indexes.close()
+    assert not wrong

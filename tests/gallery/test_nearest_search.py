@@ -1,0 +1,152 @@
+"""The index answers what looking at every vector answers, however the rows are spread over its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.gallery.plain_truth import SMALL, PlainTruth, people
+
+from mien.gallery.nearest import Indexes, Tuning
+
+SPACE = "faces"
+
+
+@pytest.fixture
+def truth() -> PlainTruth:
+    return PlainTruth()
+
+
+@pytest.fixture
+def indexes(tmp_path: Path, truth: PlainTruth) -> Iterator[Indexes]:
+    made = Indexes(tmp_path, truth, SMALL)
+    yield made
+    made.close()
+
+
+def answers(indexes: Indexes, truth: PlainTruth, probes: np.ndarray, least: float, limit: int | None) -> None:
+    for probe, (rows, cosines) in zip(probes, indexes.search(SPACE, probes, least, limit), strict=True):
+        assert rows.tolist() == truth.best(probe, least, limit)
+        _, vectors = truth.fetch(SPACE, rows)
+        assert cosines == pytest.approx((vectors[np.argsort(np.argsort(rows))] @ probe), abs=1e-6)
+
+
+def segments(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / SPACE).iterdir() if path.is_dir())
+
+
+@pytest.mark.parametrize("limit", [None, 7])
+@pytest.mark.parametrize("least", [-1.0, 0.3, 0.6, float("inf")])
+@pytest.mark.parametrize("size", [0, 1, 64, 900])
+def test_finds_what_exact_search_finds(
+    indexes: Indexes, truth: PlainTruth, size: int, least: float, limit: int | None
+) -> None:
+    if size:
+        truth.add(people(size // 3 + 1, photos=3)[:size])
+        indexes.build(SPACE)
+    answers(indexes, truth, people(20, seed=0, photos=2), least, limit)
+
+
+def test_new_and_deleted_rows_count_at_once(indexes: Indexes, truth: PlainTruth) -> None:
+    first = truth.add(people(500))
+    indexes.build(SPACE)
+    again = truth.vectors[first[3]]
+    truth.delete(first[3:10])
+    answers(indexes, truth, people(10), 0.2, 3)
+    (row,) = truth.add(again[None])
+    assert indexes.search(SPACE, again[None], 0.9, 1)[0][0].tolist() == [row]
+
+
+def test_deleting_all_but_the_last_of_many_alike(indexes: Indexes, truth: PlainTruth) -> None:
+    rows = truth.add(people(1, photos=300))
+    indexes.build(SPACE)
+    truth.delete(rows[:-1])
+    assert indexes.search(SPACE, people(1), 0.2, 2)[0][0].tolist() == rows[-1:]
+
+
+def test_compaction_takes_deleted_rows_off_the_disk(tmp_path: Path, indexes: Indexes, truth: PlainTruth) -> None:
+    rows = truth.add(people(400))
+    indexes.build(SPACE)
+    assert segments(tmp_path) == ["0-400-400"]
+    truth.delete(rows[:200])
+    indexes.build(SPACE)
+    assert segments(tmp_path) == ["0-400-200"]
+    answers(indexes, truth, people(10), 0.2, 3)
+    truth.delete(rows[200:399])
+    indexes.build(SPACE)
+    assert segments(tmp_path) == []
+    answers(indexes, truth, people(10), -1.0, None)
+
+
+def test_many_small_additions_make_few_segments(tmp_path: Path, indexes: Indexes, truth: PlainTruth) -> None:
+    for seed in range(12):
+        truth.add(people(70, seed))
+        indexes.build(SPACE)
+    assert len(segments(tmp_path)) <= 5
+    answers(indexes, truth, people(30, seed=4), 0.3, None)
+
+
+def test_a_tail_too_long_for_memory_is_read_from_the_database(tmp_path: Path, truth: PlainTruth) -> None:
+    indexes = Indexes(tmp_path, truth, Tuning(seal_at=100_000, resident_tail=100))
+    truth.add(people(333))
+    answers(indexes, truth, people(5), 0.1, 4)
+    truth.add(people(33, seed=5))
+    answers(indexes, truth, people(5), 0.1, None)
+    indexes.close()
+
+
+def test_streams_every_pair_once(indexes: Indexes, truth: PlainTruth) -> None:
+    rows = truth.add(people(100, photos=3))
+    indexes.build(SPACE)
+    matrix = np.array([truth.vectors[row] for row in rows])
+    expected = {(rows[a], rows[b]) for a, b in zip(*np.nonzero(np.triu(matrix @ matrix.T, 1) >= 0.5), strict=True)}
+    found = [(one, other) for one, other, _ in indexes.pairs(SPACE, 0.5)]
+    assert len(found) == len(set(found))
+    assert set(found) == expected
+
+
+def test_memory_stays_bounded_over_many_spaces(tmp_path: Path, truth: PlainTruth) -> None:
+    indexes = Indexes(tmp_path, truth, Tuning(memory=1_000_000))
+    truth.add(people(100))
+    for number in range(200):
+        indexes.search(f"space-{number}", people(1), 0.5)
+    assert sum(index.memory for index in indexes._open.values()) <= 1_000_000
+    indexes.close()
+
+
+operations = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.integers(1, 90)),
+        st.tuples(st.just("delete"), st.integers(1, 90)),
+        st.tuples(st.just("build"), st.just(0)),
+        st.tuples(st.just("reopen"), st.just(0)),
+        st.tuples(st.just("search"), st.integers(0, 9)),
+    ),
+    max_size=14,
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(steps=operations, seed=st.integers(0, 1000))
+def test_any_order_of_operations_agrees_with_a_plain_list(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]], seed: int
+) -> None:
+    folder, truth, random = tmp_path_factory.mktemp("index"), PlainTruth(), np.random.default_rng(seed)
+    indexes = Indexes(folder, truth, SMALL)
+    for number, (step, amount) in enumerate(steps):
+        if step == "add":
+            truth.add(people(amount, seed + number))
+        elif step == "delete":
+            rows = list(truth.vectors)
+            truth.delete(random.choice(rows, min(amount, len(rows)), replace=False).tolist() if rows else [])
+        elif step == "build":
+            indexes.build(SPACE)
+        elif step == "reopen":
+            indexes.close()
+            indexes = Indexes(folder, truth, SMALL)
+        answers(indexes, truth, people(3, seed + number), 0.25, amount or None)
+    indexes.close()

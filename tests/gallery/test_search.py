@@ -1,0 +1,106 @@
+"""What a match is: inclusive thresholds, order, limits, batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.gallery.faces import embedding, embeddings, face, image_id
+
+from mien.errors import FaceNotFound, InvalidInput
+from mien.gallery import Gallery
+from mien.gallery.search import MARGIN
+from mien.gallery.similarity import SHIPPED, Calibration, cosine_at, similarity
+
+
+def test_everyone_is_found_at_zero_and_the_face_itself_at_any_threshold(gallery: Gallery) -> None:
+    vectors = embeddings(300)
+    ids = gallery.bulk_add("people", vectors)
+    found = gallery.search_faces("people", vectors[:5], threshold=0)
+    assert all({match.face.face_id for match in hits} == set(ids) for hits in found)
+    best = gallery.search_faces("people", vectors[:5], threshold=99.9)
+    assert [[match.face.face_id for match in hits] for hits in best] == [[face_id] for face_id in ids[:5]]
+
+
+def test_matches_come_most_similar_first_and_the_limit_keeps_the_best(gallery: Gallery) -> None:
+    gallery.bulk_add("people", embeddings(500))
+    (every,) = gallery.search_faces("people", embeddings(1, seed=9), threshold=0)
+    scores = [match.similarity for match in every]
+    assert scores == sorted(scores, reverse=True)
+    assert gallery.search_faces("people", embeddings(1, seed=9), threshold=0, limit=7) == [every[:7]]
+
+
+def test_a_batch_answers_as_one_by_one(gallery: Gallery) -> None:
+    gallery.bulk_add("people", np.stack([embedding(person, photo) for person in range(40) for photo in range(3)]))
+    probes = np.stack([embedding(person, 9) for person in range(40)])
+    together = gallery.search_faces("people", probes, threshold=1)
+    assert together == [gallery.search_faces("people", probe[np.newaxis], threshold=1)[0] for probe in probes]
+    assert all(len(hits) >= 3 for hits in together)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(person=st.integers(0, 200))
+def test_a_face_is_found_at_exactly_its_own_similarity(gallery: Gallery, person: int) -> None:
+    if not gallery.list_faces("people", limit=1).items:
+        gallery.bulk_add("people", embeddings(200))
+    probe = embedding(person, spread=1.5)[np.newaxis]
+    for match in gallery.search_faces("people", probe, threshold=0)[0][:20]:
+        again = gallery.search_faces("people", probe, threshold=match.similarity)[0]
+        assert match in again
+        assert all(other.similarity >= match.similarity for other in again)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    threshold=st.floats(0.001, 99.9),
+    calibration=st.builds(Calibration, st.floats(-0.3, 0.3), st.floats(0.5, 2)) | st.just(SHIPPED),
+    nearby=st.floats(-1e-3, 1e-3),
+)
+def test_the_index_is_asked_for_every_cosine_that_reaches_the_threshold(
+    threshold: float, calibration: Calibration, nearby: float
+) -> None:
+    cosine = np.float32(cosine_at(threshold, calibration) + nearby)
+    if similarity(cosine, calibration) >= threshold:
+        assert cosine >= cosine_at(threshold, calibration) - MARGIN
+
+
+def test_a_search_for_a_face_leaves_it_out_within_the_limit(gallery: Gallery) -> None:
+    ids = gallery.bulk_add("people", np.stack([embedding(1, photo) for photo in range(5)]))
+    found = gallery.search_face("people", ids[0], limit=4)
+    assert {match.face.face_id for match in found} == set(ids[1:])
+    assert len(gallery.search_face("people", ids[0], limit=2)) == 2
+
+
+def test_an_unknown_face_cannot_be_searched_for(gallery: Gallery) -> None:
+    with pytest.raises(FaceNotFound):
+        gallery.search_face("people", image_id(1))
+
+
+def test_nobody_is_found_in_an_empty_collection(gallery: Gallery) -> None:
+    assert gallery.search_faces("people", embeddings(2)) == [[], []]
+    assert gallery.search_faces("people", np.empty((0, 128), np.float32)) == []
+
+
+def test_at_most_4096_faces_and_500_users_are_answered(gallery: Gallery) -> None:
+    ids = gallery.bulk_add("people", np.repeat(embedding(1)[np.newaxis], 4200, axis=0))
+    for limit in (None, 5000):
+        assert len(gallery.search_faces("people", embedding(1)[np.newaxis], limit=limit)[0]) == 4096
+    for number in range(502):
+        gallery.create_user("people", f"user{number}")
+        gallery.associate_faces("people", f"user{number}", [ids[number]])
+    assert len(gallery.search_users("people", embedding(1)[np.newaxis])[0]) == 500
+
+
+@pytest.mark.parametrize("terms", [{"threshold": -1}, {"threshold": 100.1}, {"threshold": float("nan")}, {"limit": 0}])
+def test_terms_that_cannot_be_are_refused(gallery: Gallery, terms: dict[str, float]) -> None:
+    (stored,) = gallery.index_faces("people", [face(1)], image_id=image_id(1))
+    gallery.create_user("people", "ann")
+    for call in (
+        lambda: gallery.search_faces("people", embeddings(1), **terms),
+        lambda: gallery.search_users("people", embeddings(1), **terms),
+        lambda: gallery.search_face("people", stored.face_id, **terms),
+        lambda: gallery.search_user("people", face_id=stored.face_id, **terms),
+    ):
+        with pytest.raises(InvalidInput):
+            call()

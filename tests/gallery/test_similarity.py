@@ -1,0 +1,71 @@
+"""Similarities and thresholds: the published table, its inverse, and what may be written."""
+
+import numpy as np
+import pytest
+
+from mien import rates
+from mien.errors import InvalidInput
+from mien.gallery.similarity import Calibration, cosine_at, similarity
+
+
+@pytest.mark.parametrize(("fmr", "cosine"), rates.FMR_TO_COSINE)
+def test_the_table_is_met_both_ways(fmr: float, cosine: float) -> None:
+    assert rates.cosine_of_fmr(fmr) == pytest.approx(cosine)
+    assert rates.fmr_of_cosine(cosine) == pytest.approx(fmr, rel=1e-6)
+
+
+def test_80_is_one_in_ten_thousand_and_99_one_in_a_million() -> None:
+    assert rates.threshold("fmr=1e-4") == pytest.approx(80)
+    assert rates.threshold("fmr=1e-6") == pytest.approx(99)
+
+
+def test_rates_and_similarities_are_inverse_beyond_the_table_too() -> None:
+    for fmr in (0.4, 0.05, 3e-4, 1e-8):
+        assert rates.fmr_of_similarity(rates.similarity_of_fmr(fmr)) == pytest.approx(fmr, rel=1e-5)
+
+
+def test_similarity_rises_with_the_cosine_and_inverts() -> None:
+    cosines = np.linspace(-1, 1, 2001, dtype=np.float32)
+    scores = similarity(cosines)
+    assert scores.dtype == np.float32
+    assert np.all(np.diff(scores) >= 0)
+    for score in (0.5, 50.0, 80.0, 99.0, 99.9):
+        assert float(similarity(np.float32(cosine_at(score)))) == pytest.approx(score, abs=1e-3)
+    assert cosine_at(0) == -1.0
+
+
+def test_a_collections_own_calibration_moves_the_cosine_not_the_meaning() -> None:
+    own = Calibration(offset=0.05, scale=1.2, comparisons=5000)
+    assert cosine_at(80, own) == pytest.approx(0.05 + 1.2 * 0.422)
+    assert float(similarity(np.float32(cosine_at(80, own)), own)) == pytest.approx(80, abs=1e-3)
+
+
+def test_false_alarms_grow_with_the_gallery() -> None:
+    assert rates.fpir(1e-4, 1) == pytest.approx(1e-4)
+    assert rates.fpir(1e-4, 1000) == pytest.approx(1 - 0.9999**1000)
+    assert rates.fmr_for_fpir(rates.fpir(1e-5, 800), 800) == pytest.approx(1e-5)
+    assert rates.threshold("fpir=0.01", lambda: 10) < rates.threshold("fpir=0.01", lambda: 1000)
+
+
+def test_fpir_with_an_empty_gallery_is_that_of_one_person() -> None:
+    assert rates.threshold("fpir=0.01", lambda: 0) == rates.threshold("fmr=0.01")
+
+
+@pytest.mark.parametrize("given", [80, 80.0, "80", " 80 "])
+def test_a_plain_similarity_stays_itself(given: str | float) -> None:
+    assert rates.threshold(given) == 80
+
+
+@pytest.mark.parametrize("given", ["", "high", "101", "-1", "nan", "fmr=", "fmr=0", "fmr=2", "tmr=0.1", "=5x"])
+def test_what_cannot_be_a_threshold_is_refused_in_words(given: str) -> None:
+    with pytest.raises(InvalidInput, match="fmr=1e-4"):
+        rates.threshold(given)
+
+
+def test_reach_is_measured_in_odds() -> None:
+    assert rates.within_reach(80, 4) == pytest.approx(50)
+    assert rates.within_reach(99, 4) == pytest.approx(96.117, abs=1e-3)
+    assert rates.within_reach(100, 4) == 100
+    assert rates.within_reach(0, 4) == 0
+    distance = cosine_at(99) - cosine_at(rates.within_reach(99, 4))
+    assert distance == pytest.approx(cosine_at(80) - cosine_at(rates.within_reach(80, 4)))

@@ -1,0 +1,160 @@
+"""What storage can do to a gallery: a kill, a full disk, damage, a newer version, a folder that is none."""
+
+from __future__ import annotations
+
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.gallery.faces import MODEL, embedding, embeddings, face, image_id
+
+from mien.errors import StorageBusy, StorageDamaged, StorageError, StorageFull
+from mien.gallery import Gallery, database
+from mien.gallery.schema import VERSION
+
+KILLS = 24
+
+WRITER = """
+import sys
+from pathlib import Path
+from mien.gallery import Gallery
+from tests.gallery.faces import MODEL, embeddings, face, image_id
+
+gallery, start = Gallery(Path(sys.argv[1]), MODEL), int(sys.argv[2])
+print("open", flush=True)
+for number in range(start, start + 1_000_000):
+    (one,) = gallery.index_faces("people", [face(number)], image_id=image_id(number))
+    print("added", one.face_id, number, flush=True)
+    several = gallery.bulk_add("people", embeddings(50, seed=number))
+    print("bulk", *several, flush=True)
+    gallery.associate_faces("people", "ann", [one.face_id], threshold=0)
+    gallery.disassociate_faces("people", "ann", [one.face_id])
+    gallery.delete_faces("people", several)
+    print("deleted", *several, flush=True)
+"""
+
+
+def test_every_answered_write_survives_a_kill(tmp_path: Path) -> None:
+    with closing(Gallery(tmp_path, MODEL)) as gallery:
+        gallery.create_collection("people")
+        gallery.create_user("people", "ann")
+    chance = random.Random(1)
+    alive: dict[str, int | None] = {}
+    for start in range(0, KILLS * 1000, 1000):
+        lines = _killed_writer(tmp_path, start, after=chance.randint(1, 12))
+        doubtful = _play(lines, alive)
+        with closing(Gallery(tmp_path, MODEL)) as gallery:
+            _agree(gallery, alive, doubtful)
+
+
+def _killed_writer(folder: Path, start: int, after: int) -> list[str]:
+    """All lines of a writer that is killed right after printing so many; the last may be cut."""
+    command = [sys.executable, "-c", WRITER, str(folder), str(start)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as writer:
+        assert writer.stdout
+        lines = [writer.stdout.readline() for _ in range(after)]
+        writer.send_signal(signal.SIGKILL)
+        lines += writer.stdout.readlines()
+    return [line for line in lines if line.endswith("\n")]
+
+
+def _play(lines: list[str], alive: dict[str, int | None]) -> set[str]:
+    """Repeat on `alive` what was answered; the ids whose deletion may have been under way."""
+    assert lines[0] == "open\n"
+    doubtful: set[str] = set()
+    for verb, *words in map(str.split, lines[1:]):
+        if verb == "added":
+            alive[words[0]] = int(words[1])
+        elif verb == "bulk":
+            alive |= dict.fromkeys(words)
+            doubtful = set(words)
+        else:
+            doubtful = set()
+            for face_id in words:
+                del alive[face_id]
+    return doubtful
+
+
+def _agree(gallery: Gallery, alive: dict[str, int | None], doubtful: set[str]) -> None:
+    """Also adopts what was committed but not yet answered when the kill came."""
+    stored = {found.face_id for found in gallery.list_faces("people").items}
+    assert stored >= alive.keys() - doubtful
+    assert doubtful <= stored or not doubtful & stored
+    assert gallery.describe_collection("people").face_count == len(stored)
+    for face_id in doubtful - stored:
+        del alive[face_id]
+    alive |= dict.fromkeys(stored - alive.keys())
+    gallery.check()
+    some = list(alive)[-60:]
+    found = gallery.search_faces("people", gallery.embeddings("people", some), threshold=99)
+    assert all(face_id in {match.face.face_id for match in hits} for face_id, hits in zip(some, found, strict=True))
+
+
+def test_a_full_disk_refuses_and_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "_PRAGMAS", database._PRAGMAS + "PRAGMA max_page_count=120;")
+    with closing(Gallery(tmp_path, MODEL)) as gallery:
+        gallery.create_collection("people")
+        kept = gallery.bulk_add("people", embeddings(100))
+        with pytest.raises(StorageFull, match="full"):
+            gallery.bulk_add("people", embeddings(5000))
+        assert [found.face_id for found in gallery.list_faces("people").items] == kept
+        assert gallery.delete_faces("people", kept[:50]).deleted == tuple(kept[:50])
+        gallery.index_faces("people", [face(1)], image_id=image_id(1))
+        assert gallery.search_faces("people", embedding(1)[np.newaxis])[0]
+
+
+def test_damaged_pages_are_found(tmp_path: Path) -> None:
+    with closing(Gallery(tmp_path, MODEL)) as gallery:
+        gallery.create_collection("people")
+        gallery.bulk_add("people", embeddings(500))
+        gallery.check()
+    path = tmp_path / "mien.db"
+    content = bytearray(path.read_bytes())
+    for place in range(5 * database.PAGE_BYTES, len(content), database.PAGE_BYTES):
+        content[place : place + 64] = b"\xff" * 64
+    path.write_bytes(content)
+    with pytest.raises(StorageDamaged, match="backup"), closing(Gallery(tmp_path, MODEL)) as gallery:
+        gallery.check()
+
+
+def test_a_file_that_is_no_database_is_damage(tmp_path: Path) -> None:
+    (tmp_path / "mien.db").write_bytes(b"not a database at all" * 1000)
+    with pytest.raises(StorageDamaged, match=r"mien\.db"):
+        Gallery(tmp_path, MODEL)
+
+
+def test_a_newer_schema_is_refused_untouched(gallery: Gallery, tmp_path: Path) -> None:
+    with gallery._database.write() as transaction:
+        transaction.execute("UPDATE gallery_schema SET version = ?", (VERSION + 1,))
+    with pytest.raises(StorageError, match="newer version"):
+        Gallery(tmp_path, MODEL)
+
+
+def test_a_folder_that_cannot_be_is_said_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot be"):
+        Gallery(tmp_path / "file" / "folder", MODEL)
+
+
+def test_waiting_for_another_process_ends(gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
+    other = Gallery(tmp_path, MODEL)
+    with closing(sqlite3.connect(tmp_path / "mien.db", isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        assert other.describe_collection("people").face_count == 0
+        with pytest.raises(StorageBusy, match="Another process"):
+            Gallery(tmp_path, MODEL)
+        holder.execute("ROLLBACK")
+    other.close()
+
+
+def test_a_closed_gallery_says_so(gallery: Gallery) -> None:
+    gallery.close()
+    with pytest.raises(StorageError, match="closed"):
+        gallery.list_collections()

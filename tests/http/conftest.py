@@ -1,0 +1,89 @@
+"""The REST API on the in-memory backend with the real engine; events run when a test says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from mien.app import FaceApp
+from mien.backends.memory.bucket import MemoryBucket
+from mien.backends.memory.catalog import MemoryCatalog
+from mien.backends.memory.recognizer import MemoryRecognizer
+from mien.config import Settings
+from mien.engine import FaceEngine
+from mien.http.api import create_api
+from mien.policy import Policy
+
+
+@dataclass
+class Service:
+    """A client of the API, and what lies behind it."""
+
+    client: TestClient
+    app: FaceApp
+    waiting: list[str]
+
+    def run_events(self) -> None:
+        while self.waiting:
+            self.app.index_upload(self.waiting.pop())
+
+    def enroll(self, photo: bytes, user_id: str | None) -> dict[str, Any]:
+        query = {} if user_id is None else {"user_id": user_id}
+        answer = self.client.post("/upload", params=query, content=photo, headers=JPEG)
+        assert answer.status_code == 202, answer.text
+        self.run_events()
+        state: dict[str, Any] = self.client.get(answer.headers["location"]).json()
+        return state
+
+
+JPEG = {"Content-Type": "image/jpeg"}
+
+
+@pytest.fixture(scope="session")
+def engine() -> FaceEngine:
+    return FaceEngine()
+
+
+@pytest.fixture
+def open_service(engine: FaceEngine) -> Callable[..., Service]:
+    def open_service(policy: Policy | None = None, settings: Settings | None = None, **more: Any) -> Service:
+        waiting: list[str] = []
+        app = FaceApp(MemoryBucket(waiting.append), MemoryRecognizer(engine), MemoryCatalog(), policy)
+        api = create_api(app, settings or Settings(), **more)
+        return Service(TestClient(api, raise_server_exceptions=False), app, waiting)
+
+    return open_service
+
+
+@pytest.fixture
+def service(open_service: Callable[..., Service]) -> Service:
+    return open_service()
+
+
+def _portraits(folder: Path) -> list[bytes]:
+    return [photo.read_bytes() for photo in sorted(folder.iterdir())]
+
+
+@pytest.fixture
+def robert(lfw_dev: Path) -> list[bytes]:
+    return _portraits(lfw_dev / "Robert_De_Niro")
+
+
+@pytest.fixture
+def venus(lfw_dev: Path) -> list[bytes]:
+    return _portraits(lfw_dev / "Venus_Williams")
+
+
+@pytest.fixture
+def group(photos: Path) -> bytes:
+    return (photos / "groups" / "011_3.jpg").read_bytes()
+
+
+@pytest.fixture
+def landscape(photos: Path) -> bytes:
+    return (photos / "groups" / "017_0.jpg").read_bytes()

@@ -1,0 +1,68 @@
+"""The OpenAPI document is the committed one, and the API keeps to it whatever it is sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from mien.app import FaceApp
+from mien.backends.memory.bucket import MemoryBucket
+from mien.backends.memory.catalog import MemoryCatalog
+from mien.backends.memory.recognizer import MemoryRecognizer
+from mien.config import Settings
+from mien.engine import FaceEngine
+from mien.http.api import create_api
+from mien.http.document import document
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+
+@pytest.fixture
+def documented(engine: FaceEngine) -> schemathesis.BaseSchema:
+    app = FaceApp(MemoryBucket(), MemoryRecognizer(engine), MemoryCatalog())
+    return schemathesis.openapi.from_asgi("/openapi.json", create_api(app, Settings()))
+
+
+def _operations() -> Iterator[tuple[str, str, GenerationMode]]:
+    for path, methods in json.loads(document())["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, GenerationMode.POSITIVE
+            in_query = any(parameter["in"] == "query" for parameter in operation.get("parameters", ()))
+            if in_query or "requestBody" in operation:  # there is something to get wrong
+                yield path, method, GenerationMode.NEGATIVE
+
+
+def test_the_committed_document_is_current() -> None:
+    committed = Path(__file__).parents[2] / "docs" / "openapi.json"
+    assert committed.read_text() == document(), "run: python -m mien.http.document > docs/openapi.json"
+
+
+@pytest.mark.parametrize(("path", "method", "mode"), list(_operations()))
+def test_answers_keep_to_the_document(
+    documented: schemathesis.BaseSchema, path: str, method: str, mode: GenerationMode
+) -> None:
+    @given(case=documented[path][method].as_strategy(generation_mode=mode))
+    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    def send(case: schemathesis.Case) -> None:
+        case.call_and_validate(checks=CHECKS)
+
+    send()

@@ -1,0 +1,257 @@
+"""What is refused, how it is said, and what never leaves."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from tests.http.conftest import JPEG, Service
+
+from mien import errors
+from mien.config import Settings
+from mien.http import problems
+from mien.http.auth import Rates
+from mien.http.observe import JsonLines
+from mien.keys import KeyFile, Scope
+from mien.policy import Policy
+from mien.signing import Signer
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status"),
+    [
+        (b"", JPEG, 400),
+        (b"not an image", JPEG, 415),
+        (b"\xff\xd8\xff", {"Content-Type": "text/plain"}, 415),
+        (b"\xff\xd8\xff", {"Content-Type": "application/x-www-form-urlencoded"}, 415),
+        (b"\xff\xd8\xff" + b"x" * 2_000_000, JPEG, 413),
+        (b"x", {"Content-Type": "multipart/form-data; boundary=x"}, 400),
+    ],
+)
+def test_uploads_that_cannot_be(
+    open_service: Callable[..., Service], content: bytes, headers: dict[str, str], status: int
+) -> None:
+    service = open_service(Policy(max_image_bytes=1_000_000))
+    answer = service.client.post("/upload?user_id=a", content=content, headers=headers)
+    assert answer.status_code == status
+    _is_problem(answer.headers, answer.json(), status)
+
+
+def test_a_body_without_a_length_is_cut_off(open_service: Callable[..., Service]) -> None:
+    service = open_service(Policy(max_image_bytes=100_000))
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        while sent < 50_000_000:
+            sent += 10_000
+            yield b"\xff\xd8\xff" + b"x" * 9_997
+
+    answer = service.client.post("/recognize", content=endless(), headers=JPEG)
+    assert answer.status_code == 413
+
+
+def test_truncated_photos_say_so(service: Service, photos: Path) -> None:
+    truncated = (photos / "bad" / "truncated.jpg").read_bytes()[:3000]
+    answer = service.client.post("/recognize", content=truncated, headers=JPEG)
+    assert answer.status_code == 422
+    assert answer.json()["type"] == "urn:mien:damaged-image"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../../etc/passwd", "uploaded/../../etc/passwd", "/etc/passwd", "secret", "uploaded/a/..%2f..%2fsecret", "\x00"],
+)
+def test_paths_that_lead_elsewhere(service: Service, path: str) -> None:
+    assert service.client.get("/recognize", params={"image_path": path}).status_code in {404, 422}
+    assert service.client.get("/images/" + quote(path, safe="")).status_code in {404, 422}
+
+
+@pytest.mark.parametrize("query", ["threshold=101", "threshold=-1", "threshold=nan", "threshold=high"])
+def test_thresholds_that_cannot_be(service: Service, query: str) -> None:
+    answer = service.client.post(f"/recognize?{query}", content=b"\xff\xd8\xff", headers=JPEG)
+    assert answer.status_code == 422
+
+
+def test_every_error_has_a_status() -> None:
+    def leaves(kind: type[errors.MienError]) -> Iterator[type[errors.MienError]]:
+        yield kind
+        for child in kind.__subclasses__():
+            yield from leaves(child)
+
+    for kind in leaves(errors.MienError):
+        if kind is not errors.MienError:
+            assert 400 <= problems.status_of(kind("A sentence.")) < 600
+
+
+def test_an_unforeseen_failure_tells_nothing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(service.app, "people", fail)
+    answer = service.client.get("/users")
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    _is_problem(answer.headers, answer.json(), 500)
+
+
+def test_request_ids_go_round(service: Service) -> None:
+    answer = service.client.get("/users/nobody", headers={"X-Request-Id": "abc-123"})
+    assert answer.headers["x-request-id"] == answer.json()["request_id"] == "abc-123"
+    forged = service.client.get("/users/nobody", headers={"X-Request-Id": "a b\tc"})
+    assert forged.headers["x-request-id"] != "a b\tc"
+
+
+def test_logs_hold_no_personal_data(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        service.client.get("/users/Alice Secret", headers={"X-Api-Key": "mien_key"})
+        service.client.get("/recognitions?user_id=Alice Secret")
+    lines = [JsonLines().format(record) for record in caplog.records if record.name.startswith("mien")]
+    assert [json.loads(line)["route"] for line in lines] == ["/users/{user_id:path}", "/recognitions"]
+    assert not any("Alice" in line or "mien_key" in line for line in lines)
+
+
+# Who may call
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> KeyFile:
+    return KeyFile(tmp_path / "keys.json")
+
+
+@pytest.fixture
+def guarded(open_service: Callable[..., Service], tmp_path: Path) -> Service:
+    return open_service(settings=Settings(api_keys_file=tmp_path / "keys.json"))
+
+
+def test_without_a_key_nothing_but_health(guarded: Service) -> None:
+    answer = guarded.client.get("/users")
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert guarded.client.get("/metrics").status_code == 401
+    assert guarded.client.get("/health").status_code == 200
+
+
+def test_scopes(guarded: Service, keys: KeyFile) -> None:
+    key = keys.create("door", [Scope.UPLOAD])
+    headers = JPEG | {"X-Api-Key": key}
+    assert guarded.client.post("/upload", content=b"\xff\xd8\xff", headers=headers).status_code == 202
+    assert guarded.client.post("/recognize", content=b"\xff\xd8\xff", headers=headers).status_code == 403
+    assert guarded.client.delete("/users/x", headers=headers).status_code == 403
+
+
+def test_a_revoked_key_is_refused_at_once(guarded: Service, keys: KeyFile) -> None:
+    key = keys.create("door", list(Scope))
+    headers = {"Authorization": f"Bearer {key}"}
+    assert guarded.client.get("/users", headers=headers).status_code == 200
+    keys.revoke(keys.list()[0].key_id)
+    assert guarded.client.get("/users", headers=headers).status_code == 401
+
+
+def test_keys_are_kept_as_hashes(keys: KeyFile, tmp_path: Path) -> None:
+    key = keys.create("door", list(Scope))
+    kept = (tmp_path / "keys.json").read_text()
+    assert key.rpartition("_")[2] not in kept
+    assert (tmp_path / "keys.json").stat().st_mode & 0o077 == 0
+    assert keys.check(key).name == "door"
+    for wrong in ("", "mien_", key[:-1] + ("a" if key[-1] != "a" else "b"), key + "x"):
+        with pytest.raises(errors.NotAuthenticated):
+            keys.check(wrong)
+
+
+def test_a_damaged_key_file_lets_nobody_in(guarded: Service, tmp_path: Path) -> None:
+    (tmp_path / "keys.json").write_text("{not json")
+    assert guarded.client.get("/users", headers={"X-Api-Key": "x"}).status_code == 500
+
+
+def test_rates_per_key(open_service: Callable[..., Service], tmp_path: Path, keys: KeyFile) -> None:
+    service = open_service(settings=Settings(api_keys_file=tmp_path / "keys.json", rate_per_minute=12))
+    one, two = ({"X-Api-Key": keys.create(name, list(Scope))} for name in "ab")
+    assert service.client.get("/users", headers=one).status_code == 200
+    refused = service.client.get("/users", headers=one)
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) > 0
+    assert service.client.get("/users", headers=two).status_code == 200
+
+
+def test_a_rate_recovers() -> None:
+    now = 0.0
+    rates = Rates(60, lambda: now)
+    for _ in range(5):
+        rates.spend("a")
+    with pytest.raises(errors.RateLimited):
+        rates.spend("a")
+    now = 1.0
+    rates.spend("a")
+
+
+# From where it may be called
+
+
+def test_foreign_hosts_are_refused_on_loopback(open_service: Callable[..., Service]) -> None:
+    service = open_service(hosts={"localhost", "127.0.0.1", "::1"})
+    for host in ("localhost:8000", "127.0.0.1", "[::1]:8000"):
+        assert service.client.get("/users", headers={"Host": host}).status_code == 200
+    for host in ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example:8000", ""):
+        assert service.client.get("/users", headers={"Host": host}).status_code == 403
+
+
+def test_foreign_pages_cannot_post(service: Service) -> None:
+    foreign = JPEG | {"Origin": "https://evil.example"}
+    assert service.client.post("/upload", content=b"\xff\xd8\xff", headers=foreign).status_code == 403
+    own = JPEG | {"Origin": "http://testserver"}
+    assert service.client.post("/upload", content=b"\xff\xd8\xff", headers=own).status_code == 202
+
+
+def test_cors_is_closed_unless_opened(open_service: Callable[..., Service]) -> None:
+    origin = {"Origin": "https://app.example"}
+    assert "access-control-allow-origin" not in open_service().client.get("/users", headers=origin).headers
+    opened = open_service(settings=Settings(cors_origins=("https://app.example",)))
+    for path in ("/users", "/users/nobody", "/recognitions?cursor=x"):
+        answer = opened.client.get(path, headers=origin)
+        assert answer.headers["access-control-allow-origin"] == "https://app.example"
+    assert "access-control-allow-origin" not in opened.client.get("/users", headers={"Origin": "https://b.c"}).headers
+
+
+def test_a_full_queue_says_come_back(open_service: Callable[..., Service], monkeypatch: pytest.MonkeyPatch) -> None:
+    service = open_service(settings=Settings(threads=1, max_waiting=0))  # two may be inside
+    inside, leave = threading.Barrier(3), threading.Event()
+
+    def slow(_: bytes) -> list[object]:
+        inside.wait(10)
+        leave.wait(10)
+        return []
+
+    monkeypatch.setattr(service.app, "detect", slow)
+    with service.client, ThreadPoolExecutor(2) as callers:
+        for _ in range(2):
+            callers.submit(service.client.post, "/detect", content=b"x", headers=JPEG)
+        inside.wait(10)
+        answer = service.client.post("/detect", content=b"x", headers=JPEG)
+        leave.set()
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+
+
+def test_tokens_expire_and_keep_to_their_purpose() -> None:
+    signer = Signer(b"0123456789abcdef")
+    token = signer.seal("cursor", {"at": 1})
+    assert signer.open("cursor", token) == {"at": 1}
+    with pytest.raises(errors.InvalidInput):
+        signer.open("upload form", token)
+    with pytest.raises(errors.InvalidInput):
+        Signer(b"another secret 12").open("cursor", token)
+    with pytest.raises(errors.AccessDenied):
+        signer.open("cursor", signer.seal("cursor", {}, expires_in=-1))
+
+
+def _is_problem(headers: object, body: dict[str, object], status: int) -> None:
+    assert headers["content-type"] == "application/problem+json"  # type: ignore[index]
+    assert set(body) == {"type", "title", "status", "detail", "request_id"}
+    assert body["status"] == status

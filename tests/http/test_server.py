@@ -1,0 +1,162 @@
+"""`mien serve` as a new user meets it: a real process, a real socket, photos copied and sent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import boto3
+import httpx
+import pytest
+from botocore.config import Config
+
+pytestmark = pytest.mark.photos
+
+JPEG = {"Content-Type": "image/jpeg"}
+
+
+@dataclass
+class Running:
+    client: httpx.Client
+    folder: Path
+
+    def indexed(self, location: str) -> dict[str, Any]:
+        state: dict[str, Any] = {}
+
+        def settled() -> bool:
+            nonlocal state
+            state = self.client.get(location).json()
+            return state.get("status", "pending") != "pending"
+
+        wait_for(settled)
+        return state
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("served")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mien", "serve", "--port", str(port)],
+        env=os.environ | {"MIEN_DATA_DIR": str(folder)},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            wait_for(lambda: _healthy(client))
+            yield Running(client, folder)
+    finally:
+        server.terminate()
+        assert server.wait(30) in {0, -15}
+
+
+def test_from_the_first_upload_to_forgetting(running: Running, lfw_dev: Path, photos: Path) -> None:
+    client = running.client
+    for letter, name in (("007_B", "Bert"), ("008_B", "Bert"), ("009_C", "Carl")):
+        image = photos / "groups" / f"{letter}.jpg"
+        answer = client.post("/upload", data={"user_id": name}, files={"image": image.read_bytes()})
+        assert answer.status_code == 202
+        assert running.indexed(answer.headers["location"])["status"] == "indexed"
+    robert = sorted((lfw_dev / "Robert_De_Niro").iterdir())
+    by_hand = running.folder / "bucket" / "uploaded" / "Robert"
+    by_hand.mkdir()
+    shutil.copy(robert[0], by_hand / "by hand.jpg")
+    wait_for(lambda: len(client.get("/users").json()["users"]) == 3)
+
+    seen = client.post("/recognize", content=robert[1].read_bytes(), headers=JPEG).json()
+    assert [face["user_id"] for face in seen["faces"]] == ["Robert"]
+    group = client.post("/recognize", content=(photos / "groups" / "011_3.jpg").read_bytes(), headers=JPEG).json()
+    assert [face["status"] for face in group["faces"]] == ["unknown"] * 3
+    listed = client.get("/recognitions", params={"user_id": "Robert"}).json()["recognitions"]
+    assert [r["recognition_id"] for r in listed] == [seen["recognition_id"]]
+
+    receipt = client.delete("/users/Robert").json()
+    assert (receipt["faces"], receipt["images"], receipt["traces"]) == (1, 1, [])
+    assert not by_hand.exists()
+    again = client.post("/recognize", content=robert[1].read_bytes(), headers=JPEG).json()
+    assert [face["status"] for face in again["faces"]] == ["unknown"]
+
+
+def test_any_name_goes_through_urls(running: Running, lfw_dev: Path) -> None:
+    client, name = running.client, "Zoë O'Neill + 100%/2?# 名前"
+    image = sorted((lfw_dev / "Salma_Hayek").iterdir())[0].read_bytes()
+    answer = client.post("/upload", params={"user_id": name}, content=image, headers=JPEG)
+    state = running.indexed(answer.headers["location"])
+    assert (state["status"], state["user_id"]) == ("indexed", name)
+    assert client.get("/images/" + quote(state["image_path"])).content == image
+    assert client.get("/recognize", params={"image_path": state["image_path"]}).json()["faces"][0]["user_id"] == name
+    assert client.get("/users/" + quote(name, safe="")).json()["user_id"] == name
+    assert client.delete("/users/" + quote(name, safe="")).json()["traces"] == []
+
+
+def test_a_presigned_form_takes_one_photo(running: Running, lfw_dev: Path) -> None:
+    client = running.client
+    image = sorted((lfw_dev / "Venus_Williams").iterdir())[0].read_bytes()
+    form = client.post("/uploads", json={"user_id": "Venus", "content_type": "image/jpeg"}).json()
+    assert form["url"].startswith(str(client.base_url))
+    forged = form["fields"] | {"key": "uploaded/Somebody/else.jpg"}
+    assert httpx.post(form["url"], data=forged, files={"file": image}).status_code == 403
+    altered = form["fields"] | {"policy": form["fields"]["policy"][:-3] + "AAA"}
+    assert httpx.post(form["url"], data=altered, files={"file": image}).status_code == 422
+    assert httpx.post(form["url"], data=form["fields"], files={"file": b"GIF89a"}).status_code == 403
+    assert httpx.post(form["url"], data=form["fields"], files={"file": image}).status_code == 204
+    assert running.indexed("/uploads/" + quote(form["image_path"]))["user_id"] == "Venus"
+
+
+def test_rekognitions_clients_are_served_at_the_same_address(running: Running, lfw_dev: Path) -> None:
+    rekognition = boto3.client(
+        "rekognition",
+        endpoint_url=str(running.client.base_url),
+        region_name="eu-central-1",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+        config=Config(retries={"max_attempts": 0}),
+    )
+    image = sorted((lfw_dev / "Sheryl_Crow").iterdir())[0].read_bytes()
+    assert len(rekognition.detect_faces(Image={"Bytes": image})["FaceDetails"]) == 1
+    uploaded = running.client.post("/upload", params={"user_id": "Sheryl"}, content=image, headers=JPEG).json()
+    place = {"Bucket": "facial-recognition-bucket", "Name": uploaded["image_path"]}
+    assert len(rekognition.detect_faces(Image={"S3Object": place})["FaceDetails"]) == 1
+
+
+def test_foreign_hosts_are_refused(running: Running) -> None:
+    assert running.client.get("/users", headers={"Host": "evil.example"}).status_code == 403
+
+
+def test_other_machines_need_keys(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mien", "serve", "--host", "0.0.0.0", "--port", "0"]
+    refused = subprocess.run(
+        command,
+        env=os.environ | {"MIEN_DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert refused.returncode != 0
+    assert "mien keys create" in refused.stderr
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def _healthy(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health").status_code == 200
+    except httpx.TransportError:
+        return False

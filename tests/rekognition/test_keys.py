@@ -1,0 +1,124 @@
+"""The access keys file, and the settings that decide who may talk to the server."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mien.errors import SetupError
+from mien.rekognition.errors import WireError
+from mien.rekognition.keys import AccessKey, find_key, load_keys
+from mien.rekognition.rates import LARGE_REGION
+from mien.rekognition.settings import SigV4, WireSettings
+from mien.rekognition.sigv4 import Claim
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+def claim(key_id="AKID", token=None):
+    scope = ("20260501", "eu-west-1", "rekognition", "aws4_request")
+    return Claim(key_id, scope, ("host",), "", "20260501T000000Z", token, None)
+
+
+@pytest.fixture
+def keys_file(tmp_path):
+    def write(content):
+        path = tmp_path / "keys.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return path
+
+    return write
+
+
+def test_a_key_has_an_identity_and_limits(keys_file):
+    entry = {"secret": "s", "identity": "gate", "collections": ["door-*"], "operations": ["Search*"]}
+    key = load_keys(keys_file({"AKID": entry}))["AKID"]
+    assert key.identity == "gate"
+    assert key.may("SearchFaces", "door-1")
+    assert not key.may("SearchFaces", "staff")
+    assert not key.may("IndexFaces", "door-1")
+    assert "secret" not in repr(key)
+
+
+def test_a_key_that_is_bound_to_collections_may_not_list_the_others():
+    key = AccessKey("gate", "s", collections=("door",))
+    assert not key.may("ListCollections", None)
+    assert key.may("DetectFaces", None)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "no json",
+        [],
+        {"AKID": {}},
+        {"AKID": {"secret": "s"}},
+        {"AKID": {"secret": "", "identity": "i"}},
+        {"AKID": {"secret": "s", "identity": "i", "colections": ["typo"]}},
+        {"AKID": {"secret": "s", "identity": "i", "collections": "all"}},
+        {"AKID": {"secret": "s", "identity": "i", "expires": "soon"}},
+        {"AKID": {"secret": "s", "identity": "i", "session_token": 1}},
+    ],
+)
+def test_a_keys_file_that_may_mean_something_else_is_refused(keys_file, content):
+    with pytest.raises(SetupError):
+        load_keys(keys_file(content))
+
+
+def test_a_missing_keys_file_is_refused(tmp_path):
+    with pytest.raises(SetupError):
+        load_keys(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("known", "given_"), [(None, "token"), ("token", None), ("token", "other")], ids=["surplus", "missing", "wrong"]
+)
+def test_session_tokens_must_fit(known, given_):
+    with pytest.raises(WireError) as caught:
+        find_key({"AKID": AccessKey("i", "s", session_token=known)}, claim(token=given_), NOW)
+    assert caught.value.code == "UnrecognizedClientException"
+
+
+def test_an_expired_session_says_so():
+    key = AccessKey("i", "s", session_token="t", expires=NOW)
+    assert find_key({"AKID": key}, claim(token="t"), NOW - timedelta(seconds=1)) is key
+    with pytest.raises(WireError) as caught:
+        find_key({"AKID": key}, claim(token="t"), NOW)
+    assert caught.value.code == "ExpiredTokenException"
+
+
+def test_signatures_are_verified_except_for_developers_on_their_own_machine(keys_file):
+    keys = {"MIEN_ACCESS_KEYS_FILE": str(keys_file({"AKID": {"secret": "s", "identity": "i"}}))}
+    assert WireSettings.from_environment({}, "127.0.0.1").sigv4 is SigV4.ACCEPT_ANY
+    assert WireSettings.from_environment({}, "0.0.0.0").sigv4 is SigV4.VERIFY
+    assert WireSettings.from_environment(keys, "localhost").sigv4 is SigV4.VERIFY
+    assert WireSettings().sigv4 is SigV4.VERIFY
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"MIEN_SIGV4": "accept-any"},
+        {"MIEN_SIGV4": "off"},
+        {"MIEN_REKOGNITION_LIMITS": "fast"},
+        {"MIEN_REKOGNITION_LIMITS": "DetectLabels=3"},
+        {"MIEN_REKOGNITION_LIMITS": "IndexFaces=-3"},
+        {"MIEN_REKOGNITION_DELAY": "soon"},
+        {"MIEN_REKOGNITION_DELAY": "-1"},
+        {"MIEN_REKOGNITION_ACCOUNT": "me"},
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(environment):
+    with pytest.raises(SetupError):
+        WireSettings.from_environment(environment, "192.168.0.1")
+
+
+def test_rates_are_awss_table_or_ones_own():
+    def rates(text):
+        return WireSettings.from_environment({"MIEN_REKOGNITION_LIMITS": text}, "127.0.0.1").rates
+
+    assert rates("us-east-1") == LARGE_REGION
+    assert rates("IndexFaces=5, SearchFaces=0.5") == {"IndexFaces": 5, "SearchFaces": 0.5}
+    assert rates("") == {}

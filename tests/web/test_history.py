@@ -1,0 +1,31 @@
+"""What was recognised: filtered by person, exported, and the answer to "when was X last seen"."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.web.conftest import Server
+from tests.web.people import call, enrol, several_photos
+
+pytestmark = [pytest.mark.web, pytest.mark.photos]
+
+
+def test_the_timeline_filters_exports_and_answers_when(page: Page, server: Server, lfw_dev: Path, photos: Path) -> None:
+    person = several_photos(lfw_dev, 1)[0]
+    first, second, *_ = sorted(person.iterdir())
+    enrol(server, "=Eve", first)
+    call(server, "/recognize", second.read_bytes())
+    call(server, "/recognize", (photos / "groups" / "010_2.jpg").read_bytes())
+    page.goto("/#/history")
+    expect(page.locator(".timeline li")).to_have_count(2)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export CSV").click()
+    rows = list(csv.DictReader(Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()))
+    assert sorted(row["user_id"] for row in rows) == ["", "", "'=Eve"]
+    page.get_by_label("Person").select_option("=Eve")
+    expect(page.locator(".timeline li")).to_have_count(1)
+    expect(page.get_by_role("status").filter(has_text="last seen")).to_contain_text("=Eve was last seen")

@@ -1,0 +1,80 @@
+"""The camera, played from photos: boxes with names, a log, and a camera that is refused or absent."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserType, Page, expect
+
+from tests.web.conftest import CHROMIUM, QUIET, Server
+from tests.web.people import enrol, several_photos
+
+pytestmark = [pytest.mark.web, pytest.mark.photos]
+
+
+@pytest.fixture(scope="module")
+def portrait(lfw_dev: Path) -> list[Path]:
+    return sorted(several_photos(lfw_dev, 1)[0].iterdir())
+
+
+@pytest.fixture
+def camera(portrait: list[Path], tmp_path: Path) -> Path:
+    """A still face as a video that Chromium takes for a camera."""
+    if not shutil.which("ffmpeg"):
+        pytest.skip("ffmpeg is not installed")
+    video = tmp_path / "face.mjpeg"
+    size = "scale=480:480,pad=640:480:80:0"
+    still = [
+        "-loop",
+        "1",
+        "-i",
+        str(portrait[1]),
+        "-t",
+        "1",
+        "-r",
+        "20",
+        "-vf",
+        size,
+        "-pix_fmt",
+        "yuvj420p",
+        "-q:v",
+        "2",
+    ]
+    subprocess.run(["ffmpeg", "-y", "-loglevel", "error", *still, str(video)], check=True)
+    return video
+
+
+def _launch(tool: BrowserType, *more: str) -> Browser:
+    return tool.launch(executable_path=CHROMIUM, chromium_sandbox=False, args=[*QUIET, *more])
+
+
+@pytest.fixture
+def watching(server: Server, camera: Path, chromium: Browser) -> Iterator[Page]:
+    flags = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
+    browser = _launch(chromium.browser_type, *flags, f"--use-file-for-fake-video-capture={camera}")
+    yield browser.new_page(base_url=server.url)
+    browser.close()
+
+
+def test_a_known_face_is_named_and_logged_once(watching: Page, server: Server, portrait: list[Path]) -> None:
+    enrol(server, "Vera", portrait[0])
+    watching.goto("/#/live")
+    watching.get_by_role("button", name="Start the camera").click()
+    expect(watching.locator(".layer .box.matched")).to_contain_text("Vera", timeout=15_000)
+    expect(watching.locator(".log li")).to_have_count(1)
+    expect(watching.locator(".log li")).to_contain_text("Vera")
+    watching.get_by_role("button", name="Stop").click()
+    expect(watching.locator(".layer .box")).to_have_count(0)
+    watching.get_by_role("link", name="History").click()
+    expect(watching.get_by_text("Nothing was recognised yet")).to_be_visible()
+
+
+def test_a_refused_camera_gets_a_sentence(page: Page) -> None:
+    page.goto("/#/live")
+    page.get_by_role("button", name="Start the camera").click()
+    expect(page.locator(".toast.error")).to_contain_text("camera")
+    expect(page.get_by_role("button", name="Start the camera")).to_be_visible()

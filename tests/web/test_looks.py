@@ -1,0 +1,77 @@
+"""Every view on phone and desktop, in light and dark: no sideways scrolling, and axe-core finds nothing."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.web.conftest import Server
+from tests.web.people import call, enrol, several_photos
+
+pytestmark = [pytest.mark.web, pytest.mark.photos]
+
+AXE = "axe-core@4.10.3"
+VIEWS = ("#/", "#/live", "#/people", "#/person/Alice", "#/history", "#/settings")
+PAGE_WEIGHT = 200_000
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("axe")
+    try:
+        subprocess.run(
+            ["npm", "install", "--silent", "--prefix", folder, AXE], check=True, capture_output=True, timeout=120
+        )
+    except (OSError, subprocess.SubprocessError):
+        pytest.skip("axe-core cannot be installed from the npm registry")
+    return folder / "node_modules" / "axe-core" / "axe.min.js"
+
+
+@pytest.fixture
+def lived_in(server: Server, lfw_dev: Path, photos: Path) -> Server:
+    person = several_photos(lfw_dev, 1)[0]
+    enrol(server, "Alice", *sorted(person.iterdir())[:2])
+    call(server, "/recognize", (photos / "groups" / "010_2.jpg").read_bytes())
+    return server
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1440])
+def test_views_fit_and_axe_finds_nothing(
+    lived_in: Server, chromium: Browser, axe: Path, photos: Path, scheme: str, width: int
+) -> None:
+    context = chromium.new_context(
+        viewport={"width": width, "height": 800},
+        base_url=lived_in.url,
+        bypass_csp=True,  # for axe itself; the flows run under the real policy
+        color_scheme="dark" if scheme == "dark" else "light",
+    )
+    page = context.new_page()
+    for view in VIEWS:
+        page.goto(f"/{view}")
+        expect(page.locator("main h1").first).to_be_visible()
+        if view == "#/":
+            page.set_input_files("#photos", photos / "groups" / "010_2.jpg")
+            expect(page.locator(".card .box")).to_have_count(2)
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, view
+        page.add_script_tag(path=axe)
+        found = page.evaluate(
+            "axe.run().then(r => r.violations.map(v => v.id + ': ' + v.nodes.map(n => n.html).join(' | ')))"
+        )
+        assert found == [], view
+    context.close()
+
+
+def test_the_page_is_light(server: Server, chromium: Browser) -> None:
+    page = chromium.new_page(base_url=server.url)
+    sizes: list[int] = []
+    page.on("response", lambda response: sizes.append(len(response.body())))
+    for view in VIEWS:
+        page.goto(f"/{view}")
+        page.wait_for_load_state("networkidle")
+    assert sum(sizes) < PAGE_WEIGHT
+    page.close()

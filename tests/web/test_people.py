@@ -1,0 +1,63 @@
+"""The people: added, renamed, merged with undo, forgotten with a receipt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.web.conftest import Server
+from tests.web.people import call, enrol, several_photos
+
+pytestmark = [pytest.mark.web, pytest.mark.photos]
+
+
+def test_an_empty_gallery_invites(page: Page) -> None:
+    page.goto("/#/people")
+    expect(page.get_by_role("heading", name="Nobody is enrolled yet")).to_be_visible()
+
+
+def test_a_person_is_added_with_a_line_for_each_photo(page: Page, lfw_dev: Path, photos: Path) -> None:
+    person = several_photos(lfw_dev, 1)[0]
+    page.goto("/#/people")
+    page.get_by_role("button", name="Add a person").click()
+    page.get_by_label("Photos").set_input_files([*sorted(person.iterdir())[:2], photos / "groups" / "017_0.jpg"])
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator(".problem")).to_have_text("Enter a name first.")
+    page.get_by_label("Name").fill("Zoë")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator(".progress .indexed")).to_have_count(2)
+    expect(page.locator(".progress .rejected")).to_have_count(1)
+    expect(page.locator(".tile")).to_contain_text("Zoë")
+    expect(page.locator(".tile")).to_contain_text("2 photos")
+
+
+def test_a_merge_can_be_undone(page: Page, server: Server, lfw_dev: Path) -> None:
+    one, other = several_photos(lfw_dev, 2)
+    enrol(server, "One", sorted(one.iterdir())[0])
+    enrol(server, "Other", sorted(other.iterdir())[0])
+    page.goto("/#/person/One")
+    page.get_by_role("button", name="Rename").click()
+    page.locator("dialog").get_by_label("Name").fill("Other")
+    page.locator("dialog").get_by_role("button", name="Rename").click()
+    expect(page.locator("#toasts")).to_contain_text("One is now part of Other.")
+    expect(page.locator("h1")).to_have_text("Other")
+    expect(page.locator(".tile")).to_have_count(2)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".tile")).to_have_count(1)
+    assert sorted(user["user_id"] for user in call(server, "/users")["users"]) == ["One", "Other"]
+
+
+def test_forgetting_shows_the_receipt(page: Page, server: Server, lfw_dev: Path) -> None:
+    person = several_photos(lfw_dev, 1)[0]
+    enrol(server, "Gone", sorted(person.iterdir())[0])
+    page.goto("/#/person/Gone")
+    page.get_by_role("button", name="Forget this person").click()
+    page.locator("dialog").get_by_role("button", name="Cancel").click()
+    expect(page.locator(".tile")).to_have_count(1)
+    page.get_by_role("button", name="Forget this person").click()
+    page.locator("dialog").get_by_role("button", name="Forget this person").click()
+    expect(page.get_by_role("heading", name="Gone is forgotten.")).to_be_visible()
+    expect(page.locator("table")).to_contain_text("faces")
+    assert call(server, "/users")["users"] == []

@@ -1,0 +1,118 @@
+"""Drop a photo, see the names; unknown faces can be named; nothing that goes wrong loses the photo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from tests.web.conftest import Server
+from tests.web.people import enrol, several_photos
+
+pytestmark = [pytest.mark.web, pytest.mark.photos]
+
+
+def test_a_known_face_gets_its_name_and_lights_its_box(page: Page, server: Server, lfw_dev: Path) -> None:
+    person = several_photos(lfw_dev, 1)[0]
+    first, second, *_ = sorted(person.iterdir())
+    enrol(server, "Ana María 👩", first)
+    page.goto("/")
+    page.set_input_files("#photos", second)
+    row = page.locator(".face.matched")
+    expect(row).to_contain_text("Ana María 👩")
+    row.hover()
+    expect(page.locator(".box.matched")).to_have_class("box matched lit")
+
+
+def test_an_unknown_face_is_remembered_in_two_clicks(page: Page, lfw_dev: Path) -> None:
+    person = several_photos(lfw_dev, 1)[0]
+    first, second, *_ = sorted(person.iterdir())
+    page.goto("/")
+    page.set_input_files("#photos", first)
+    form = page.locator(".face.unknown form").first
+    form.get_by_label("Who is this?").fill("<script>alert(1)</script> O'Neil")
+    form.get_by_role("button", name="Remember").click()
+    expect(page.locator("#toasts")).to_contain_text("is remembered")
+    page.set_input_files("#photos", second)
+    expect(page.locator(".card").first.locator(".face.matched")).to_contain_text("<script>alert(1)</script> O'Neil")
+
+
+def test_everybody_on_a_group_photo_has_a_box(page: Page, photos: Path) -> None:
+    page.goto("/")
+    page.set_input_files("#photos", photos / "groups" / "016_8.jpg")
+    expect(page.locator(".card .box")).to_have_count(8)
+    expect(page.locator(".card h2")).to_have_text("8 faces")
+
+
+def test_a_photo_without_faces_says_so(page: Page, photos: Path) -> None:
+    page.goto("/")
+    page.set_input_files("#photos", photos / "groups" / "017_0.jpg")
+    expect(page.locator(".card h2")).to_have_text("No face was found on this photo.")
+
+
+def test_a_file_that_is_no_picture_gets_a_sentence(page: Page, tmp_path: Path) -> None:
+    note = tmp_path / "note.jpg"
+    note.write_text("not a picture")
+    page.goto("/")
+    page.set_input_files("#photos", note)
+    expect(page.locator(".problem")).to_contain_text("not an image")
+
+
+def test_a_stopped_server_loses_nothing(page: Page, server: Server, photos: Path) -> None:
+    page.goto("/")
+    expect(page.locator("h1")).to_be_visible()
+    server.stop()
+    page.set_input_files("#photos", photos / "groups" / "010_2.jpg")
+    expect(page.locator(".problem")).to_contain_text("does not answer")
+    expect(page.locator("#offline")).to_be_visible()
+    server.start()
+    expect(page.locator("#offline")).to_be_hidden(timeout=15_000)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".card .box")).to_have_count(2)
+
+
+def test_photos_stay_while_another_view_is_looked_at(page: Page, photos: Path) -> None:
+    page.goto("/")
+    page.set_input_files("#photos", photos / "groups" / "010_2.jpg")
+    expect(page.locator(".card .box")).to_have_count(2)
+    page.get_by_role("link", name="History").click()
+    expect(page.locator(".timeline li")).to_have_count(1)
+    page.get_by_role("link", name="Recognise", exact=True).click()
+    expect(page.locator(".card .box")).to_have_count(2)
+
+
+def test_a_wrong_name_is_taken_back_and_back_again(page: Page, server: Server, lfw_dev: Path) -> None:
+    person = several_photos(lfw_dev, 1)[0]
+    first, second, *_ = sorted(person.iterdir())
+    enrol(server, "Ann", first)
+    page.goto("/")
+    page.set_input_files("#photos", second)
+    page.get_by_role("button", name="Not Ann").click()
+    expect(page.locator("#toasts")).to_contain_text("this is not Ann")
+    expect(page.locator(".face.unknown")).to_have_count(1)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".face.matched")).to_contain_text("Ann")
+
+
+def test_a_crowd_of_a_hundred_has_a_hundred_boxes(page: Page, lfw_dev: Path, tmp_path: Path) -> None:
+    portraits = sorted(lfw_dev.glob("*/*_0001.jpg"))[:100]
+    crowd = Image.new("RGB", (2000, 2000))
+    for place, portrait in enumerate(portraits):
+        crowd.paste(Image.open(portrait).resize((200, 200)), (place % 10 * 200, place // 10 * 200))
+    crowd.save(tmp_path / "crowd.jpg", quality=92)
+    page.goto("/")
+    page.set_input_files("#photos", tmp_path / "crowd.jpg")
+    expect(page.locator(".card .box")).to_have_count(100, timeout=60_000)
+
+
+def test_sixty_megapixels_are_made_smaller_and_a_hundred_are_refused(page: Page, photos: Path, tmp_path: Path) -> None:
+    whole = Image.open(photos / "groups" / "010_2.jpg")
+    for name, size in (("large.jpg", (9200, 6509)), ("huge.jpg", (11000, 9000))):
+        whole.resize(size).save(tmp_path / name, quality=70)
+    page.goto("/")
+    page.set_input_files("#photos", tmp_path / "large.jpg")
+    expect(page.locator(".card .box")).to_have_count(2, timeout=60_000)
+    page.set_input_files("#photos", tmp_path / "huge.jpg")
+    expect(page.locator(".card").first.locator(".problem")).to_contain_text("too many pixels", timeout=60_000)
