@@ -1,4 +1,7 @@
-"""A real server on loopback and a real browser; both are skipped where Chromium is not installed."""
+"""A real server on loopback and a real browser; both are skipped where Chromium is not installed.
+
+Patience is long: it costs nothing where all is well, and a busy machine may be ten times slower.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,15 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 playwright = pytest.importorskip("playwright.sync_api")
 
 CHROMIUM = shutil.which("chromium")
-START_SECONDS = 60
+PATIENCE_SECONDS = 120
+playwright.expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 QUIET = (
     "--disable-background-networking",
     "--disable-component-update",
@@ -48,7 +53,7 @@ class Server:
             environment["MIEN_API_KEYS_FILE"] = str(self.keys)
         command = [sys.executable, "-m", "mien", "serve", "--port", str(self.port)]
         self.process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not self._answers():
             assert time.monotonic() < deadline, "the server did not start"
             time.sleep(0.1)
@@ -56,11 +61,11 @@ class Server:
     def stop(self) -> None:
         if self.process:
             self.process.terminate()
-            self.process.wait(20)
+            self.process.wait(PATIENCE_SECONDS)
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=PATIENCE_SECONDS) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
@@ -91,11 +96,16 @@ def chromium() -> Iterator[playwright.Browser]:
         browser.close()
 
 
+def new_page(browser: playwright.Browser, server: Server, **options: Any) -> playwright.Page:
+    page = browser.new_context(base_url=server.url, **options).new_page()
+    page.set_default_timeout(PATIENCE_SECONDS * 1000)
+    return page
+
+
 @pytest.fixture
 def page(chromium: playwright.Browser, server: Server) -> Iterator[playwright.Page]:
     """The page at 1440 x 900; a script error, or a request to another host, fails the test."""
-    context = chromium.new_context(viewport={"width": 1440, "height": 900}, base_url=server.url)
-    view = context.new_page()
+    view = new_page(chromium, server, viewport={"width": 1440, "height": 900})
     troubles: list[str] = []
     view.on("pageerror", lambda error: troubles.append(str(error)))
     view.on(
@@ -103,5 +113,5 @@ def page(chromium: playwright.Browser, server: Server) -> Iterator[playwright.Pa
         lambda request: request.url.startswith((server.url, "blob:", "data:")) or troubles.append(request.url),
     )
     yield view
-    context.close()
+    view.context.close()
     assert troubles == []

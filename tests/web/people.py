@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.web.conftest import Server
+from tests.web.conftest import PATIENCE_SECONDS, Server
 
 
 def several_photos(lfw: Path, count: int) -> list[Path]:
@@ -29,5 +29,5 @@ def enrol(server: Server, name: str, *photos: Path) -> None:
 
 def call(server: Server, route: str, photo: bytes | None = None) -> Any:
     request = urllib.request.Request(server.url + route, photo, {"Content-Type": "image/jpeg"} if photo else {})
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
         return json.load(answer)

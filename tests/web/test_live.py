@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserType, Page, expect
 
-from tests.web.conftest import CHROMIUM, QUIET, Server
+from tests.web.conftest import CHROMIUM, QUIET, Server, new_page
 from tests.web.people import enrol, several_photos
 
 pytestmark = [pytest.mark.web, pytest.mark.photos]
@@ -56,7 +56,7 @@ def _launch(tool: BrowserType, *more: str) -> Browser:
 def watching(server: Server, camera: Path, chromium: Browser) -> Iterator[Page]:
     flags = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
     browser = _launch(chromium.browser_type, *flags, f"--use-file-for-fake-video-capture={camera}")
-    yield browser.new_page(base_url=server.url)
+    yield new_page(browser, server)
     browser.close()
 
 
@@ -64,7 +64,7 @@ def test_a_known_face_is_named_and_logged_once(watching: Page, server: Server, p
     enrol(server, "Vera", portrait[0])
     watching.goto("/#/live")
     watching.get_by_role("button", name="Start the camera").click()
-    expect(watching.locator(".layer .box.matched")).to_contain_text("Vera", timeout=15_000)
+    expect(watching.locator(".layer .box.matched")).to_contain_text("Vera")
     expect(watching.locator(".log li")).to_have_count(1)
     expect(watching.locator(".log li")).to_contain_text("Vera")
     watching.get_by_role("button", name="Stop").click()

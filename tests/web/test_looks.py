@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.web.conftest import Server
+from tests.web.conftest import Server, new_page
 from tests.web.people import call, enrol, several_photos
 
 pytestmark = [pytest.mark.web, pytest.mark.photos]
@@ -43,35 +43,45 @@ def lived_in(server: Server, lfw_dev: Path, photos: Path) -> Server:
 def test_views_fit_and_axe_finds_nothing(
     lived_in: Server, chromium: Browser, axe: Path, photos: Path, scheme: str, width: int
 ) -> None:
-    context = chromium.new_context(
+    page = new_page(
+        chromium,
+        lived_in,
         viewport={"width": width, "height": 800},
-        base_url=lived_in.url,
         bypass_csp=True,  # for axe itself; the flows run under the real policy
         color_scheme="dark" if scheme == "dark" else "light",
     )
-    page = context.new_page()
     for view in VIEWS:
-        page.goto(f"/{view}")
-        expect(page.locator("main h1").first).to_be_visible()
+        _open(page, view)
         if view == "#/":
             page.set_input_files("#photos", photos / "groups" / "010_2.jpg")
             expect(page.locator(".card .box")).to_have_count(2)
-        page.wait_for_load_state("networkidle")
+        expect(page.locator(".busy")).to_have_count(0)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, view
         page.add_script_tag(path=axe)
         found = page.evaluate(
             "axe.run().then(r => r.violations.map(v => v.id + ': ' + v.nodes.map(n => n.html).join(' | ')))"
         )
         assert found == [], view
-    context.close()
+    page.context.close()
 
 
 def test_the_page_is_light(server: Server, chromium: Browser) -> None:
-    page = chromium.new_page(base_url=server.url)
-    sizes: list[int] = []
-    page.on("response", lambda response: sizes.append(len(response.body())))
+    page = new_page(chromium, server)
+    sizes: dict[str, int] = {}
     for view in VIEWS:
-        page.goto(f"/{view}")
-        page.wait_for_load_state("networkidle")
-    assert sum(sizes) < PAGE_WEIGHT
-    page.close()
+        _open(page, view)
+        sizes |= page.evaluate(
+            "Object.fromEntries(['navigation', 'resource'].flatMap(kind => performance.getEntriesByType(kind))"
+            ".map(entry => [entry.name, entry.encodedBodySize]))"
+        )
+    assert f"{server.url}/static/views/settings.js" in sizes
+    assert sum(sizes.values()) < PAGE_WEIGHT
+    page.context.close()
+
+
+def _open(page: Page, view: str) -> None:
+    """Afresh: going from one hash to the next loads nothing, and the view before would still be there."""
+    page.goto("about:blank")
+    page.goto(f"/{view}")
+    expect(page.locator("main h1").first).to_be_visible()
+    page.wait_for_load_state("networkidle")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.web.conftest import Server, free_port
+from tests.web.conftest import Server, free_port, new_page
 
 pytestmark = pytest.mark.web
 
@@ -30,7 +30,7 @@ def test_a_server_with_keys_asks_for_one(chromium: Browser, tmp_path: Path) -> N
     server = Server(tmp_path / "data", free_port(), keys)
     server.start()
     try:
-        page = chromium.new_page(base_url=server.url)
+        page = new_page(chromium, server)
         page.goto("/#/people")
         expect(page.get_by_text("asks for an API key").first).to_be_visible()
         page.goto("/#/settings")
