@@ -1,32 +1,38 @@
 """Other vector indexes on the same galleries, asked for as many neighbours as a gallery search answers at most.
 
-Each with its usual settings: HNSW with M 32 and 256 candidates, faceflash with 512 bits. A peer that is
-not installed (`uv sync --group bench`) is named and left out. `rss_mb` is what the process grew by.
+Each with its usual settings: HNSW with M 32 and 256 candidates, faceflash with 512 bits. Each is built, and
+opened again from its file, in processes of its own, so that `start_s` (start of the process to the first answer)
+and `rss_mb` (the whole process that opened the file) mean what they mean for Mien. A peer that is not installed
+(`uv sync --group bench`) is named and left out; one that is not built within the budget says how far it came.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 import galleries
+from asked import PROBES, Asked, exact_matches, recall, speed
 from galleries import Vectors
-from search import Asked, exact_matches, recall, speed
 
-M, EFFORT = 32, 256
+M, EFFORT, STEP = 32, 256, 10_000
+NOT_INSTALLED = 3
 
 
 class Peer(Protocol):
     """`search` gives places in the gallery (n, k), best first, -1 where there are fewer."""
 
-    def build(self, vectors: Vectors) -> None: ...
+    def begin(self, faces: int) -> None: ...
+    def add(self, vectors: Vectors) -> None: ...
     def search(self, probes: Vectors, k: int) -> Any: ...
     def save(self, path: str) -> None: ...
     def load(self, path: str) -> None: ...
@@ -35,12 +41,14 @@ class Peer(Protocol):
 class FaissIndex:
     recipe = "Flat"
 
-    def build(self, vectors: Vectors) -> None:
+    def begin(self, faces: int) -> None:
         import faiss
 
         self.index = faiss.index_factory(galleries.DIMENSIONS, self.recipe, faiss.METRIC_INNER_PRODUCT)
         if self.recipe != "Flat":
             faiss.ParameterSpace().set_index_parameter(self.index, "efSearch", EFFORT)
+
+    def add(self, vectors: Vectors) -> None:
         self.index.add(vectors)
 
     def search(self, probes: Vectors, k: int) -> Any:
@@ -62,9 +70,11 @@ class FaissHnsw(FaissIndex):
 
 
 class Hnswlib:
-    def build(self, vectors: Vectors) -> None:
+    def begin(self, faces: int) -> None:
         self.index = self._new()
-        self.index.init_index(len(vectors), ef_construction=EFFORT, M=M)
+        self.index.init_index(faces, ef_construction=EFFORT, M=M)
+
+    def add(self, vectors: Vectors) -> None:
         self.index.add_items(vectors)
 
     def search(self, probes: Vectors, k: int) -> Any:
@@ -85,9 +95,11 @@ class Hnswlib:
 
 
 class Usearch:
-    def build(self, vectors: Vectors) -> None:
+    def begin(self, faces: int) -> None:
         self.index = self._new()
-        self.index.add(np.arange(len(vectors)), vectors)
+
+    def add(self, vectors: Vectors) -> None:
+        self.index.add(np.arange(len(self.index), len(self.index) + len(vectors)), vectors)
 
     def search(self, probes: Vectors, k: int) -> Any:
         return np.atleast_2d(self.index.search(probes, k).keys.astype(np.int64))
@@ -106,8 +118,14 @@ class Usearch:
 
 
 class Faceflash:
-    def build(self, vectors: Vectors) -> None:
+    """Fits its codes on the first batch and copies everything for each further one, so it gets large ones."""
+
+    step = galleries.CHUNK
+
+    def begin(self, faces: int) -> None:
         self.index = self._new()
+
+    def add(self, vectors: Vectors) -> None:
         self.index.add_batch(vectors, ["x"] * len(vectors))
 
     def search(self, probes: Vectors, k: int) -> Any:
@@ -136,37 +154,83 @@ PEERS: dict[str, Callable[[], Peer]] = {
 }
 
 
-def measured(asked: Asked, names: list[str]) -> dict[str, dict[str, float | None]]:
-    """The figures of each peer that is installed."""
-    vectors = np.concatenate(list(galleries.gallery(asked.faces)))
-    probes = galleries.probes(min(1000, asked.faces))
-    expected = exact_matches(asked, probes)
-    table: dict[str, dict[str, float | None]] = {}
-    for name in names:
-        try:
-            table[name] = _measured(PEERS[name](), vectors, probes, expected, asked)
-        except ImportError:
-            print(f"{name} is not installed.", file=sys.stderr)
-    return table
-
-
-def _measured(
-    peer: Peer, vectors: Vectors, probes: Vectors, expected: list[set[int]], asked: Asked
-) -> dict[str, float | None]:
-    before, start = _resident(), time.perf_counter()
-    peer.build(vectors)
-    figures: dict[str, float | None] = {"build_s": time.perf_counter() - start, "rss_mb": _resident() - before}
-    k = min(asked.limit, len(vectors))
-    figures |= speed(lambda some: peer.search(some, k), probes)
-    figures["recall_of_matches"] = recall([set(row.tolist()) for row in peer.search(probes, k)], expected)
-    with tempfile.TemporaryDirectory() as folder:
-        peer.save(path := str(Path(folder) / "index"))
-        start = time.perf_counter()
-        peer.load(path)
-        peer.search(probes[:1], k)
-        figures["start_s"] = time.perf_counter() - start
+def measured(asked: Asked, name: str, folder: Path | None, budget: float) -> dict[str, float | None] | None:
+    """The figures of one peer; None when it is not installed."""
+    terms = [str(asked.faces), str(asked.threshold), str(asked.limit), str(budget)]
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        figures, _ = _in_new_process("measure", name, str(Path(place) / "index"), *terms)
+        if figures and "p50_ms" in figures:
+            opened, seconds = _in_new_process("open", name, str(Path(place) / "index"), *terms)
+            figures |= {"start_s": seconds, **(opened or {})}
+            figures["disk_mb"] = sum(path.stat().st_size for path in Path(place).rglob("*") if path.is_file()) / 1e6
     return figures
 
 
-def _resident() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+def _in_new_process(*arguments: str) -> tuple[dict[str, float | None] | None, float]:
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, __file__, *arguments], stdout=subprocess.PIPE, text=True)
+    seconds = time.perf_counter() - start
+    if done.returncode == NOT_INSTALLED:
+        print(f"{arguments[1]} is not installed.", file=sys.stderr)
+        return None, seconds
+    done.check_returncode()
+    return json.loads(done.stdout), seconds
+
+
+def _measure(peer: Peer, path: str, asked: Asked, budget: float) -> dict[str, float | None]:
+    built, seconds = _build(peer, asked, budget)
+    if built < asked.faces:
+        return {"built_faces": built, "budget_s": budget}
+    k = min(asked.limit, asked.faces)
+    probes = galleries.probes(min(PROBES, asked.faces))
+    figures: dict[str, float | None] = {"build_s": seconds, **speed(lambda some: peer.search(some, k), probes)}
+    some = probes[: int(figures["probes"] or 0)]
+    found = [set(row.tolist()) for row in peer.search(some, k)]
+    figures["recall_of_matches"] = recall(found, exact_matches(asked, some))
+    peer.save(path)
+    return figures
+
+
+def _build(peer: Peer, asked: Asked, budget: float) -> tuple[int, float]:
+    """How many faces were added before the budget was spent, and the seconds."""
+    built, seconds = 0, 0.0
+    peer.begin(asked.faces)
+    for part in _parts(asked.faces, getattr(peer, "step", STEP)):
+        start = time.perf_counter()
+        peer.add(part)
+        seconds += time.perf_counter() - start
+        built += len(part)
+        print(
+            f"\r{type(peer).__name__}: {built:,} of {asked.faces:,} faces in {seconds:.0f} s", end="", file=sys.stderr
+        )
+        if seconds > budget:
+            break
+    print(file=sys.stderr)
+    return built, seconds
+
+
+def _parts(faces: int, step: int) -> Iterator[Vectors]:
+    for chunk in galleries.gallery(faces):
+        for start in range(0, len(chunk), step):
+            yield chunk[start : start + step]
+
+
+def _open(peer: Peer, path: str, asked: Asked) -> dict[str, float | None]:
+    """The memory of this process after the first answer; its caller measures the time."""
+    peer.load(path)
+    random = np.random.default_rng(1).standard_normal((1, galleries.DIMENSIONS)).astype(np.float32)
+    peer.search(random / np.linalg.norm(random), min(asked.limit, asked.faces))
+    return {"rss_mb": int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6}
+
+
+def main(what: str, name: str, path: str, faces: str, threshold: str, limit: str, budget: str) -> None:
+    asked, peer = Asked(int(faces), float(threshold), int(limit)), PEERS[name]()
+    try:
+        figures = _open(peer, path, asked) if what == "open" else _measure(peer, path, asked, float(budget))
+    except ImportError:
+        sys.exit(NOT_INSTALLED)
+    print(json.dumps(figures), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

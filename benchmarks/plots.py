@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-Table = Mapping[int, Mapping[str, Mapping[str, float | None]]]
-
 FIGURES = {
     "p50_ms": "One probe, median (ms)",
     "batch64_ms_per_probe": "64 probes at once, per probe (ms)",
     "recall_of_matches": "Recall of matches",
-    "rss_mb": "Resident memory (MB)",
-    "start_s": "Start to first answer (s)",
+    "rss_mb": "Resident memory of the process (MB)",
+    "build_s": "Loading and building (s)",
+    "start_s": "Process start to first answer (s)",
 }
 
 
-def by_size(table: Table, folder: Path) -> None:
-    """Write search-<figure>.svg into the folder."""
+def by_size(lines: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Write search-<figure>.svg into the folder; of several lines for an index and a size, the last counts."""
     folder.mkdir(parents=True, exist_ok=True)
-    names = dict.fromkeys(name for figures in table.values() for name in figures)
+    plt.rcParams["svg.hashsalt"] = "mien"
     for figure, title in FIGURES.items():
         plot, axes = plt.subplots(figsize=(6, 4))
-        for name in names:
-            points = [(size, known[name].get(figure)) for size, known in sorted(table.items()) if name in known]
-            axes.plot(*zip(*points, strict=True), marker="o", label=name)
+        for name in dict.fromkeys(line["index"] for line in lines):
+            points = {line["faces"]: line[figure] for line in lines if line["index"] == name and figure in line}
+            if points:
+                axes.plot(*zip(*sorted(points.items()), strict=True), marker="o", label=name)
         axes.set(xscale="log", xlabel="Faces in the collection", title=title)
         if figure != "recall_of_matches":
             axes.set_yscale("log")

@@ -1,13 +1,16 @@
 """How fast the gallery searches, and beside it FAISS and other vector indexes in the same run.
 
     python benchmarks/search.py --faces 1000000 --json
-    python benchmarks/search.py --faces 1000 --faces 10000 --faces 100000 --peers --plots docs
+    python benchmarks/search.py --faces 1000 --faces 10000 --faces 100000 --peers --plots docs/images
+
+Long series go in slices: `--keep FILE` adds each line to a file, `--no-mien --peers NAME` measures one peer,
+and `--plots` draws what the file holds.
 
 The threshold is 99 unless said otherwise: one pair of strangers in a million reaches it, so that a probe
 finds about one stranger among a million faces. At 80 it finds a hundred, and the search takes longer.
 Everything is measured through the public Gallery, on galleries made as `galleries.py` says. Of the
 found, "matches" are the faces that an exact search finds: at least `--threshold`, at most `--limit`.
-`rss_mb` is the whole process, with Python, NumPy and FAISS.
+`rss_mb` is the whole process, with Python, NumPy and FAISS. What is slow is asked less often: `probes` says how often.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,27 +31,15 @@ import faiss
 import numpy as np
 
 import galleries
+from asked import PROBES, Asked, exact_matches, milliseconds, recall, speed
 from galleries import Vectors
 from mien.gallery import Gallery
-from mien.gallery.similarity import cosine_at
 from mien.model import Box
 
 NAME, MODEL = "benchmark", "benchmark-1"
-PROBES, BATCH, BATCHES, ADDED = 1000, 64, 12, 50
+ADDED = 50
 RAM_FOR_FLAT = 12_000_000
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One run: how many faces, and what a probe asks for."""
-
-    faces: int
-    threshold: float
-    limit: int
-
-    @property
-    def least(self) -> float:
-        return cosine_at(self.threshold)
+BUDGET = 600.0
 
 
 @dataclass(frozen=True)
@@ -58,40 +49,43 @@ class NewFace:
     confidence: float = 99.0
 
 
-def milliseconds(work: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    work()
-    return (time.perf_counter() - start) * 1e3
+class Places:
+    """Where in the made gallery a face lies, by the random half of its id: a dictionary of 20 million is 4 GB."""
+
+    def __init__(self, numbers: Any) -> None:
+        self._order = np.argsort(numbers)
+        self._sorted = numbers[self._order]
+
+    @staticmethod
+    def numbers(ids: list[str]) -> Any:
+        return np.array([int(one[19:23] + one[24:], 16) for one in ids], np.uint64)
+
+    def of(self, ids: list[str]) -> list[int]:
+        at = np.searchsorted(self._sorted, self.numbers(ids))
+        places: list[int] = self._order[at].tolist()
+        return places
 
 
-def exact_matches(asked: Asked, probes: Vectors) -> list[set[int]]:
-    """For each probe the places in the gallery of what an exact search answers."""
-    found: list[list[tuple[float, int]]] = [[] for _ in probes]
-    for number, chunk in enumerate(galleries.gallery(asked.faces)):
-        scores = probes @ chunk.T
-        for probe, place in zip(*np.nonzero(scores >= asked.least), strict=True):
-            found[probe].append((-float(scores[probe, place]), number * galleries.CHUNK + int(place)))
-    return [{place for _, place in sorted(matches)[: asked.limit]} for matches in found]
-
-
-def recall(found: list[set[int]], expected: list[set[int]]) -> float:
-    return sum(len(one & other) for one, other in zip(found, expected, strict=True)) / sum(map(len, expected))
+def tell(progress: str) -> None:
+    print(progress, file=sys.stderr, flush=True)
 
 
 def measure(asked: Asked, folder: Path) -> dict[str, float | None]:
     """The figures of one size, as the JSON has them."""
     gallery = Gallery(folder, MODEL)
     gallery.create_collection(NAME)
-    faces, seconds = load(gallery, asked)
-    gallery.compact(NAME)
+    places, seconds = load(gallery, asked)
+    tell("building the index")
+    built = milliseconds(lambda: gallery.compact(NAME)) / 1e3
     gallery.close()
+    tell("measuring")
     started = in_new_process(folder, asked, searches=1)
     settled = in_new_process(folder, asked, searches=PROBES)
     gallery = Gallery(folder, MODEL)
     probes = galleries.probes(min(PROBES, asked.faces))
     figures = speed(lambda some: gallery.search_faces(NAME, some, threshold=asked.threshold, limit=asked.limit), probes)
     found = [
-        {faces[match.face.face_id] for match in matches if match.face.face_id in faces}
+        set(places.of([match.face.face_id for match in matches]))
         for matches in gallery.search_faces(NAME, probes, threshold=asked.threshold, limit=asked.limit)
     ]
     figures["recall_of_matches"] = recall(found, exact_matches(asked, probes))
@@ -100,34 +94,22 @@ def measure(asked: Asked, folder: Path) -> dict[str, float | None]:
     figures |= {"start_s": started["seconds"], "rss_mb": settled["rss_mb"]}
     figures["disk_mb"] = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
     figures["add_ms"] = adding(gallery, asked, figures["p50_ms"])
-    figures["bulk_per_s"] = asked.faces / seconds
+    figures |= {"bulk_per_s": asked.faces / seconds, "build_s": seconds + built}
     gallery.close()
     return figures
 
 
-def load(gallery: Gallery, asked: Asked) -> tuple[dict[str, int], float]:
-    """Fill the collection; where the faces that the probes can match lie, and the seconds that it took."""
-    places: dict[str, int] = {}
+def load(gallery: Gallery, asked: Asked) -> tuple[Places, float]:
+    """Fill the collection; where each face lies in the made gallery, and the seconds that it took."""
+    numbers: list[Any] = []
     seconds = 0.0
     for chunk in galleries.gallery(asked.faces):
         start = time.perf_counter()
         ids = gallery.bulk_add(NAME, chunk)
         seconds += time.perf_counter() - start
-        places.update(zip(ids, range(len(places), len(places) + len(ids)), strict=True))
-    return places, seconds
-
-
-def speed(search: Callable[[Vectors], object], probes: Vectors) -> dict[str, Any]:
-    """Latency of one probe, and per probe of 64 at once."""
-    search(probes[:BATCH])
-    single = [milliseconds(lambda at=at: search(probes[at : at + 1])) for at in range(len(probes))]
-    starts = [at % max(1, len(probes) - BATCH) for at in range(0, BATCH * BATCHES, BATCH)]
-    batches = [milliseconds(lambda at=at: search(probes[at : at + BATCH])) for at in starts]
-    return {
-        "p50_ms": float(np.percentile(single, 50)),
-        "p99_ms": float(np.percentile(single, 99)),
-        "batch64_ms_per_probe": float(np.median(batches)) / min(BATCH, len(probes)),
-    }
+        numbers.append(Places.numbers(ids))
+        tell(f"{len(numbers) * galleries.CHUNK:,} faces loaded in {seconds:.0f} s")
+    return Places(np.concatenate(numbers)), seconds
 
 
 def flat_p50(asked: Asked) -> float | None:
@@ -181,6 +163,9 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=80, help="most matches for a probe")
     parser.add_argument("--folder", type=Path, help="where the galleries are made (default: the temporary folder)")
     parser.add_argument("--peers", nargs="*", metavar="NAME", help="measure these peers too, or all (see peers.py)")
+    parser.add_argument("--no-mien", action="store_true", help="measure the peers only")
+    parser.add_argument("--budget", type=float, default=BUDGET, help="seconds in which a peer must be built")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="add each line to this file; plots show all of it")
     parser.add_argument("--plots", type=Path, help="folder for plots over the sizes")
     parser.add_argument("--json", action="store_true", help="print one JSON object per size")
     parser.add_argument("--child", nargs=2, metavar=("FOLDER", "SEARCHES"), help=argparse.SUPPRESS)
@@ -188,26 +173,38 @@ def main() -> None:
     if options.child:
         child(Path(options.child[0]), int(options.child[1]), Asked(0, options.threshold, options.limit))
         return
-    report([Asked(faces, options.threshold, options.limit) for faces in options.faces or [100_000]], options)
-
-
-def report(runs: list[Asked], options: argparse.Namespace) -> None:
-    table: dict[int, dict[str, dict[str, float | None]]] = {}
-    for asked in runs:
-        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-            table[asked.faces] = {"mien": measure(asked, Path(folder))}
-        if options.peers is not None:
-            import peers
-
-            table[asked.faces] |= peers.measured(asked, options.peers or list(peers.PEERS))
-        for name, figures in table[asked.faces].items():
-            rounded = {key: value and round(value, 4) for key, value in figures.items()}
-            named = rounded if len(table[asked.faces]) == 1 else {"faces": asked.faces, "index": name, **rounded}
-            print(json.dumps(named) if options.json else f"{asked.faces:>10,} {name:12} {rounded}", flush=True)
+    sizes = options.faces or ([] if options.plots and options.keep else [100_000])
+    table = [line for faces in sizes for line in lines(Asked(faces, options.threshold, options.limit), options)]
     if options.plots:
         import plots
 
-        plots.by_size(table, options.plots)
+        kept = options.keep.read_text().splitlines() if options.keep else []
+        plots.by_size([json.loads(line) for line in kept] or table, options.plots)
+
+
+def lines(asked: Asked, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """One for each index, printed and kept as soon as it is measured."""
+    for name, figures in indexes(asked, options):
+        rounded = {key: value and round(value, 4) for key, value in figures.items()}
+        line = {"faces": asked.faces, "index": name, "threshold": asked.threshold, **rounded}
+        shown = line if options.peers is not None else rounded
+        print(json.dumps(shown) if options.json else f"{asked.faces:>10,} {name:12} {rounded}", flush=True)
+        if options.keep:
+            with options.keep.open("a") as file:
+                print(json.dumps(line), file=file)
+        yield line
+
+
+def indexes(asked: Asked, options: argparse.Namespace) -> Iterator[tuple[str, dict[str, float | None]]]:
+    if not options.no_mien:
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            yield "mien", measure(asked, Path(folder))
+    if options.peers is not None:
+        import peers
+
+        for name in options.peers or peers.PEERS:
+            if figures := peers.measured(asked, name, options.folder, options.budget):
+                yield name, figures
 
 
 if __name__ == "__main__":
