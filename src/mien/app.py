@@ -16,29 +16,14 @@ from types import TracebackType
 from mien import names
 from mien.enrolment import Enrolment
 from mien.erasure import Eraser, Residue
-from mien.errors import (
-    FaceNotFound,
-    ImageTooLarge,
-    InvalidInput,
-    RecognitionNotFound,
-    UserNotFound,
-)
+from mien.errors import FaceNotFound, ImageTooLarge, InvalidInput, RecognitionNotFound, UserNotFound
 from mien.identification import Identification
 from mien.model import Detection, Finding, Page
 from mien.policy import Policy
 from mien.ports import Bucket, Catalog, Recognizer
+from mien.rates import Threshold
 from mien.reception import Reception
-from mien.records import (
-    Comparison,
-    FaceRecord,
-    Image,
-    Person,
-    Receipt,
-    Recognition,
-    Upload,
-    UploadForm,
-    UploadStatus,
-)
+from mien.records import Comparison, FaceRecord, Image, Person, Receipt, Recognition, Upload, UploadForm, UploadStatus
 from mien.rejections import Rejections
 
 
@@ -128,6 +113,10 @@ class FaceApp:
         return self._bucket.get(names.image_key(image_path))
 
     # Recognition
+
+    def threshold(self, given: str | float | None = None) -> Threshold:
+        """What a threshold means here and now; without one, the policy's. InvalidInput for what cannot be."""
+        return self._recognizer.threshold(self.policy.threshold if given is None else given)
 
     def recognize(self, image: bytes, threshold: str | float | None = None, *, store: bool = True) -> Recognition:
         """Who is on the photo? Every face is searched. The photo is not kept; the answer is, if `store`.

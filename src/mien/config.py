@@ -9,7 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mien.errors import SetupError
+from mien import rates
+from mien.errors import InvalidInput, SetupError
 from mien.policy import Policy, SeveralFaces
 
 if TYPE_CHECKING:
@@ -74,7 +75,16 @@ class Settings:
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Raises SetupError for a value that cannot be."""
         values = os.environ if environment is None else environment
-        return cls(**_read(cls, values), policy=Policy(**_read(Policy, values)))
+        settings = cls(**_read(cls, values), policy=Policy(**_read(Policy, values)))
+        if settings.backend is Backend.AWS and rates.is_rate(settings.policy.threshold):
+            raise SetupError("MIEN_THRESHOLD must be a similarity here: Rekognition's error rates are not published.")
+        return settings
+
+
+def _threshold(text: str) -> str | float:
+    """Kept as it is given: what `fpir=0.01` means depends on how many are enrolled."""
+    rates.threshold(text)
+    return text if rates.is_rate(text) else float(text)
 
 
 _READERS: dict[str, Callable[[str], Any]] = {
@@ -89,7 +99,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "max_waiting": int,
     "result_days": int,
     "rate_per_minute": int,
-    "threshold": float,
+    "threshold": _threshold,
     "margin": float,
     "several_faces": SeveralFaces,
     "candidates": int,
@@ -104,6 +114,8 @@ def _read(kind: type, environment: Mapping[str, str]) -> dict[str, Any]:
         if text:
             try:
                 found[name] = _READERS.get(name, str)(text)
+            except InvalidInput as error:
+                raise SetupError(f"{PREFIX}{name.upper()}: {error}") from None
             except ValueError:
                 raise SetupError(f"{PREFIX}{name.upper()} cannot be {text!r}.") from None
     return found

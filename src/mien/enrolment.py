@@ -105,7 +105,8 @@ class Enrolment:
             return Upload(path, owner, status, timestamp, digest, **more)  # type: ignore[arg-type]
 
         try:
-            indexing = self._recognizer.index(image.body, owner, 1 if owner else MAX_FACES, self._policy.threshold)
+            alike = self._recognizer.threshold(self._policy.threshold).similarity
+            indexing = self._recognizer.index(image.body, owner, 1 if owner else MAX_FACES, alike)
         except ImageError as error:
             return state(UploadStatus.REJECTED, reasons=(Remark(_code(error), str(error)),))
         if reasons := tuple(self._refusals(indexing, owner)):

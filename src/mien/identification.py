@@ -22,14 +22,15 @@ class Identification:
         self, image: bytes, image_path: str | None, threshold: str | float | None, *, store: bool
     ) -> Recognition:
         """`image_path` says where the photo lies in the bucket, if it does."""
-        least = self._recognizer.threshold(self._policy.threshold if threshold is None else threshold)
+        wanted = self._recognizer.threshold(self._policy.threshold if threshold is None else threshold)
+        least = wanted.similarity
         probes = self._recognizer.search(image, rates.within_reach(least, self._policy.margin), HITS_PER_FACE)
         ids = dict.fromkeys(hit.face_id for probe in probes for hit in probe.face_hits)
         records = {record.face_id: record for record in self._catalog.get(FaceRecord, list(ids))}
         if image_path is not None:  # a photo that was indexed without a name is no news to itself
             records = {i: r for i, r in records.items() if r.user_id or r.image_path != image_path}
         faces = matching.identify(probes, records, least, self._policy)
-        answer = Recognition(str(uuid.uuid4()), image_path, self._now(), least, faces)
+        answer = Recognition(str(uuid.uuid4()), image_path, self._now(), least, faces, wanted.fmr, wanted.fpir)
         if store:
             self._catalog.put(answer)
         return answer

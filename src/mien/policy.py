@@ -15,10 +15,11 @@ class SeveralFaces(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`threshold` is a similarity, 0..100. A runner-up makes a match ambiguous when its odds, s / (100 - s), are
-    less than `margin` times smaller (4 is 0.05 of cosine), or when it is beyond chance itself (docs/accuracy.md)."""
+    """`threshold` is a similarity or an error rate, as `rates.threshold` reads it. A runner-up makes a match
+    ambiguous when its odds, s / (100 - s), are less than `margin` times smaller (4 is 0.05 of cosine), or when it is
+    beyond chance itself (docs/accuracy.md)."""
 
-    threshold: float = 80.0
+    threshold: str | float = 80.0
     margin: float = 4.0
     several_faces: SeveralFaces = SeveralFaces.LARGEST
     candidates: int = 5

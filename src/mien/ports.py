@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from mien.model import Box, Detection, Page
+from mien.rates import Threshold
 from mien.records import Comparison, Image, Indexing, Probe, Record, UploadForm
 
 R = TypeVar("R", bound=Record)
@@ -68,8 +69,8 @@ class Recognizer(Protocol):
 
         The same again gives the same id. NoFace when there is none."""
 
-    def threshold(self, given: str | float) -> float:
-        """The similarity that a number, `fmr=1e-4` or `fpir=0.01` (among the faces enrolled now) means.
+    def threshold(self, given: str | float) -> Threshold:
+        """What a number, `fmr=1e-4` or `fpir=0.01` (among the faces enrolled now) means.
 
         InvalidInput for what cannot be, and for rates where nobody has measured them."""
 

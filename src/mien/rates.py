@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from statistics import NormalDist
 
@@ -31,7 +32,23 @@ BEYOND_CHANCE = 99.0
 """The similarity of FMR 1e-6: two people who both reach it are one person under two names, or twins."""
 
 LEAST_RATE, MOST_RATE = 1e-9, 0.5
+MOST_CERTAIN = 1 - 1e-12  # the formula of FPIR takes the logarithm of what is left
+MOST_BARE_RATE = 0.01
+"""A number up to here is a rate even without its name: as a similarity it would take everybody for everybody."""
+
 _NORMAL = NormalDist()
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """What counts as the same person: a similarity, and the error rates that it stands for where they are known.
+
+    `fmr`: of one comparison of two strangers. `fpir`: of a stranger's search among all who are enrolled now.
+    """
+
+    similarity: float
+    fmr: float | None = None
+    fpir: float | None = None
 
 
 def cosine_of_fmr(fmr: float) -> float:
@@ -67,10 +84,17 @@ def fmr_for_fpir(fpir: float, gallery: int) -> float:
     return -math.expm1(math.log1p(-fpir) / max(gallery, 1))
 
 
-def threshold(given: str | float, gallery: Callable[[], int] = lambda: 1) -> float:
-    """A similarity from "80", "fmr=1e-4" or "fpir=0.01"; only for the latter the gallery's size is asked for.
+def rated(similarity: float, gallery: int) -> Threshold:
+    """A similarity with its rates among `gallery` faces; neither is told below 1e-9, where nothing is known."""
+    strict = 0 < similarity < 100
+    fmr = max(fmr_of_similarity(similarity), LEAST_RATE) if strict else (LEAST_RATE if similarity else 1.0)
+    return Threshold(similarity, _rounded(fmr), _rounded(fpir(min(fmr, MOST_CERTAIN), gallery)))
 
-    InvalidInput says what may be written.
+
+def threshold(given: str | float, gallery: Callable[[], int] = lambda: 1) -> float:
+    """A similarity from "80", "fmr=1e-4" (or "1e-4" alone) or "fpir=0.01"; the last needs the gallery's size.
+
+    A bare number between 0.01 and 1 could be meant either way and is refused. InvalidInput says what may be written.
     """
     name, _, value = str(given).strip().lower().rpartition("=")
     try:
@@ -78,16 +102,28 @@ def threshold(given: str | float, gallery: Callable[[], int] = lambda: 1) -> flo
     except ValueError:
         number = math.nan
     match name.strip():
-        case "" if 0 <= number <= 100:
+        case "" if number == 0 or 1 <= number <= 100:
             return number
+        case "" if LEAST_RATE <= number <= MOST_BARE_RATE:
+            return similarity_of_fmr(number)
         case "fmr" if LEAST_RATE <= number <= MOST_RATE:
             return similarity_of_fmr(number)
         case "fpir" if LEAST_RATE <= number <= MOST_RATE:
             return similarity_of_fmr(max(fmr_for_fpir(number, gallery()), LEAST_RATE))
     raise InvalidInput(
-        f"The threshold {given!s:.40} cannot be used. Give a similarity from 0 to 100, a false match rate such as "
+        f"The threshold {given!s:.40} cannot be used. Give a similarity (0, or 1 to 100), a false match rate such as "
         "fmr=1e-4, or a false alarm rate per search such as fpir=0.01 (rates from 1e-9 to 0.5)."
     )
+
+
+def _rounded(rate: float) -> float:
+    """To the four digits beyond which nothing was measured."""
+    return float(f"{rate:.4g}")
+
+
+def is_rate(given: str | float) -> bool:
+    """Whether a threshold is given as an error rate; of those that `threshold` takes."""
+    return "=" in str(given) or 0 < float(given) < 1
 
 
 def within_reach(similarity: float, odds: float) -> float:

@@ -106,13 +106,19 @@ class RecognizedFace:
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """One answered question "who is on this photo?"; `image_path` is None for a photo that was not kept."""
+    """One answered question "who is on this photo?"; `image_path` is None for a photo that was not kept.
+
+    `threshold` is a similarity; `threshold_fmr` and `threshold_fpir` are what it stood for among the faces that
+    were enrolled then, None where the recognizer's error rates are not known.
+    """
 
     recognition_id: str
     image_path: str | None
     timestamp: datetime
     threshold: float
     faces: tuple[RecognizedFace, ...]
+    threshold_fmr: float | None = None
+    threshold_fpir: float | None = None
 
     @property
     def user_ids(self) -> frozenset[str]:

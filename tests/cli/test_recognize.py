@@ -124,3 +124,19 @@ def test_a_source_without_a_face_is_said(mien, shown):
     assert answer.code == 3
     assert answer.json["error"]["code"] == "no_face"
     assert answer.err
+
+
+@pytest.mark.parametrize(("threshold", "same"), [("80", 0), ("fmr=0.5", 0), ("1e-4", 0), ("100", 1)])
+def test_compare_takes_error_rates(mien, shown, threshold, same):
+    (shown / "again.jpg").write_bytes(picture("Ada", take=8))
+    answer = mien("compare", shown / "ada.jpg", shown / "again.jpg", "--threshold", threshold)
+    assert answer.code == same
+    assert "comparisons of strangers" in answer.err
+
+
+def test_the_usual_threshold_may_be_an_error_rate(known, shown, monkeypatch):
+    monkeypatch.setenv("MIEN_THRESHOLD", "fmr=1e-4")
+    (photo,) = known("recognize", shown / "ada.jpg", "--json").json["photos"]
+    assert photo["threshold"] == pytest.approx(80)
+    assert photo["threshold_fmr"] == pytest.approx(1e-4)
+    assert photo["threshold_fpir"] == pytest.approx(3e-4, rel=1e-3)  # three faces are enrolled

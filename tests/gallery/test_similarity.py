@@ -56,8 +56,25 @@ def test_a_plain_similarity_stays_itself(given: str | float) -> None:
     assert rates.threshold(given) == 80
 
 
-@pytest.mark.parametrize("given", ["", "high", "101", "-1", "nan", "fmr=", "fmr=0", "fmr=2", "tmr=0.1", "=5x"])
-def test_what_cannot_be_a_threshold_is_refused_in_words(given: str) -> None:
+@pytest.mark.parametrize("given", ["1e-4", 1e-4, "0.0001", "fmr=1e-4"])
+def test_a_small_number_is_a_false_match_rate(given: str | float) -> None:
+    assert rates.is_rate(given)
+    assert rates.threshold(given) == pytest.approx(80)
+
+
+@pytest.mark.parametrize(
+    ("similarity", "fmr", "fpir"), [(0, 1, 1), (80, 1e-4, 0.00995), (99, 1e-6, 1e-4), (100, 1e-9, 1e-7)]
+)
+def test_a_similarity_says_its_rates(similarity: float, fmr: float, fpir: float) -> None:
+    rated = rates.rated(similarity, 100)
+    assert rated.fmr == pytest.approx(fmr, rel=1e-3)
+    assert rated.fpir == pytest.approx(fpir, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "given", ["", "high", "101", "-1", "nan", "0.42", 0.5, "1e-10", "fmr=", "fmr=0", "fmr=2", "tmr=0.1", "=5x"]
+)
+def test_what_cannot_be_a_threshold_is_refused_in_words(given: str | float) -> None:
     with pytest.raises(InvalidInput, match="fmr=1e-4"):
         rates.threshold(given)
 

@@ -35,12 +35,14 @@ def test_hygiene_says_where_it_is_not_to_be_had(service: Service) -> None:
     assert "embeddings" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("threshold", ["80", "fmr=1e-4", "fpir=0.01"])
+@pytest.mark.parametrize("threshold", ["80", "fmr=1e-4", "1e-4", "fpir=0.0001"])
 def test_a_threshold_may_be_an_error_rate(service: Service, robert: list[bytes], threshold: str) -> None:
     service.enroll(robert[0], "Bob")
     answer = service.client.post("/recognize", params={"threshold": threshold}, content=robert[1], headers=JPEG)
     assert answer.json()["faces"][0]["user_id"] == "Bob"
-    assert 0 < answer.json()["threshold"] <= 80.0001
+    assert answer.json()["threshold"] == pytest.approx(80, abs=1e-3)
+    assert answer.json()["threshold_fmr"] == pytest.approx(1e-4, rel=1e-3)
+    assert answer.json()["threshold_fpir"] == pytest.approx(1e-4, rel=1e-3)
 
 
 def _status(service: Service, photo: bytes) -> str:

@@ -46,7 +46,8 @@ def test_a_recognition_has_the_shape_of_the_documents(service: Service, robert: 
     answer = service.client.post("/recognize", content=robert[1], headers=JPEG)
     assert answer.status_code == 200
     body = answer.json()
-    assert set(body) == {"recognition_id", "image_path", "timestamp", "threshold", "faces"}
+    rates = {"threshold", "threshold_fmr", "threshold_fpir"}
+    assert set(body) == {"recognition_id", "image_path", "timestamp", "faces"} | rates
     (face,) = body["faces"]
     assert set(face["bounding_box"]) == {"left", "top", "width", "height"}
     assert (face["status"], face["user_id"]) == ("matched", "Robert")

@@ -15,7 +15,10 @@ from mien.cli.verb import Json
 def compare(
     source: Annotated[Path, typer.Argument(help="A photo; its largest face counts.")],
     target: Annotated[Path, typer.Argument(help="Another photo; each of its faces is compared.")],
-    threshold: Annotated[float | None, typer.Option(help="Least similarity of the same person, 0 to 100.")] = None,
+    threshold: Annotated[
+        str | None,
+        typer.Option(help="Least similarity of the same person, 0 to 100, or a false match rate such as fmr=1e-4."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare two photos: is it the same person?
@@ -26,15 +29,17 @@ def compare(
 
     with open_app() as app:
         limit = app.policy.max_image_bytes
-        least = app.policy.threshold if threshold is None else threshold
+        wanted = app.threshold(threshold)
         found = app.compare(read(source, limit), read(target, limit))
+    least = wanted.similarity
     same = any(comparison.similarity >= least for comparison in found)
     if as_json:
-        output.emit({"same_person": same, "threshold": least, "faces": found})
+        output.emit({"same_person": same, "threshold": least, "threshold_fmr": wanted.fmr, "faces": found})
     else:
         table = output.table(">Face", ">Similarity", "")
         for number, comparison in enumerate(found, 1):
             verdict = "same person" if comparison.similarity >= least else "another person"
             table.add_row(str(number), output.percent(comparison.similarity), verdict)
         output.show(table if found else "The second photo shows no face.")
+        output.note(output.threshold(wanted.similarity, wanted.fmr))
     raise typer.Exit(failures.ExitCode.DONE if same else failures.ExitCode.NO)

@@ -59,6 +59,17 @@ def percent(similarity: float) -> str:
     return f"{floor(similarity * 100) / 100:.2f}"
 
 
+def threshold(similarity: float, fmr: float | None, fpir: float | None = None) -> str:
+    """A threshold in words, with the error rates that it stands for where they are known."""
+    words = f"Threshold: similarity {similarity:.1f}"
+    if fmr is None:
+        return f"{words}."
+    words += f", a false match in {1 / fmr:,.0f} comparisons of strangers (FMR {fmr:.1e})"
+    if fpir:
+        words += f"; among all who are enrolled, {fpir:.2%} of strangers would be named (FPIR)"
+    return f"{words}."
+
+
 def plain(value: Any) -> Any:
     """Domain values as what JSON knows; names are those of the REST API."""
     if is_dataclass(value):

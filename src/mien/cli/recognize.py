@@ -58,6 +58,8 @@ def _report(answers: Sequence[Answer], annotated: Path | None, *, as_json: bool)
         output.emit({"photos": [as_object(path, answer) for path, answer in answers], "annotated": annotated})
         return
     output.show(faces_table(answers))
+    if last := next((answer for _, answer in reversed(answers) if not isinstance(answer, MienError)), None):
+        output.note(output.threshold(last.threshold, last.threshold_fmr, last.threshold_fpir))
     if annotated:
         output.note(f"Written: {annotated}")
 

@@ -95,12 +95,13 @@ class RekognitionRecognizer:
                     self._members.delete_faces([face["FaceId"]])
         raise NoFace("There is no face at this place of the photo.")
 
-    def threshold(self, given: str | float) -> float:
-        if "=" in str(given):
+    def threshold(self, given: str | float) -> rates.Threshold:
+        similarity = rates.threshold(given)
+        if rates.is_rate(given):
             raise InvalidInput(
                 "Rekognition's error rates are not published. Give the threshold as a similarity from 0 to 100."
             )
-        return rates.threshold(given)
+        return rates.Threshold(similarity)
 
     def search(self, image: bytes, threshold: float, limit: int) -> list[Probe]:
         photo = _photo(image)

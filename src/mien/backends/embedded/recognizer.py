@@ -68,8 +68,9 @@ class LocalRecognizer:
         )
         return stored.face_id
 
-    def threshold(self, given: str | float) -> float:
-        return rates.threshold(given, lambda: self._gallery.describe_collection(self._collection).face_count)
+    def threshold(self, given: str | float) -> rates.Threshold:
+        enrolled = self._gallery.describe_collection(self._collection).face_count
+        return rates.rated(rates.threshold(given, lambda: enrolled), enrolled)
 
     def search(self, image: bytes, threshold: float, limit: int) -> list[Probe]:
         import numpy as np

@@ -73,8 +73,8 @@ class MemoryRecognizer:
             self._vectors[face_id] = face.embedding
         return face_id
 
-    def threshold(self, given: str | float) -> float:
-        return rates.threshold(given, lambda: len(self._vectors))
+    def threshold(self, given: str | float) -> rates.Threshold:
+        return rates.rated(rates.threshold(given, lambda: len(self._vectors)), len(self._vectors))
 
     def search(self, image: bytes, threshold: float, limit: int) -> list[Probe]:
         with self._lock:

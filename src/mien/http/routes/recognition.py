@@ -16,8 +16,8 @@ Threshold = Annotated[
     str | None,
     Query(
         max_length=40,
-        description="The least similarity that counts, 0 to 100, or an error rate: `fmr=1e-4` for each comparison, "
-        "`fpir=0.01` for a search among the faces enrolled now.",
+        description="The least similarity that counts, 0 or 1 to 100, or an error rate: `fmr=1e-4` (`1e-4` alone) for "
+        "each comparison, `fpir=0.01` for a search among the faces enrolled now.",
         examples=["80", "fmr=1e-4", "fpir=0.01"],
     ),
 ]

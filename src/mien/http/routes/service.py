@@ -49,7 +49,8 @@ async def calibration(desk: OnDesk) -> schemas.Calibration:
         schemas.CalibrationPoint(similarity=tenth / 10, fmr=rates.fmr_of_similarity(tenth / 10))
         for tenth in range(5, 1000, 5)
     ]
-    return schemas.Calibration(points=points, default_threshold=desk.app.policy.threshold)
+    usual = await desk.storage.run(desk.app.threshold)
+    return schemas.Calibration(points=points, default_threshold=usual.similarity)
 
 
 @routes.get("/", include_in_schema=False)

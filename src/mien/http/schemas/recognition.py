@@ -27,13 +27,19 @@ class RecognizedFace(Schema):
 
 
 class Recognition(Schema):
-    """Who is on the photo; `user_id` is given for matched faces only."""
+    """Who is on the photo; `user_id` is given for matched faces only.
+
+    `threshold_fmr` is the false match rate of one comparison at the threshold, `threshold_fpir` how often a stranger
+    would be named among the faces enrolled then; null where the recogniser's rates are not published.
+    """
 
     model_config = example(
         recognition_id="0c9f4d5e-9d43-4c11-8a55-7c7ad3fdc0f2",
         image_path=None,
         timestamp="2026-11-23T12:00:00Z",
         threshold=80.0,
+        threshold_fmr=0.0001,
+        threshold_fpir=0.0012,
         faces=[
             {
                 "bounding_box": BOX,
@@ -49,6 +55,8 @@ class Recognition(Schema):
     image_path: str | None
     timestamp: datetime
     threshold: Similarity
+    threshold_fmr: float | None
+    threshold_fpir: float | None
     faces: list[RecognizedFace]
 
 
