@@ -22,6 +22,7 @@ from mien.evaluation.metrics import rate_name
 from mien.evaluation.pairs import Pairs, draw_pairs, read_pairs
 from mien.evaluation.plots import Axes, Curve, det, roc, svg
 from mien.evaluation.robustness import Step, measure, prepare
+from mien.evaluation.summary import accuracy
 from mien.gallery.aggregate import aggregate
 
 TEMPLATE = Path(__file__).with_name("accuracy.md.template")
@@ -74,7 +75,7 @@ def _pairs(evidence: Evidence) -> Pairs:
 def _summary(evidence: Evidence, result: Evaluation) -> str:
     rows = [
         ["Photos without a face found (FTA)", str(len(evidence.embedded.failed)), ""],
-        [f"Accuracy, {result.pairs:,} pairs, folds", f"{result.accuracy:.2%} ± {result.accuracy_std:.2%}", ""],
+        [f"Accuracy, {result.pairs:,} pairs, folds", accuracy(result), ""],
         ["EER", f"{result.eer:.2%}", f"cosine {result.eer_threshold:.3f}"],
     ]
     for point in result.operating_points:

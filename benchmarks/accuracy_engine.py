@@ -14,6 +14,7 @@ from mien.evaluation.embeddings import EmbeddingCache
 from mien.evaluation.evaluate import Evidence, evaluate, gather
 from mien.evaluation.metrics import Scores, separation
 from mien.evaluation.pairs import Pairs
+from mien.evaluation.summary import accuracy
 from mien.gallery.aggregate import aggregate
 
 
@@ -39,7 +40,9 @@ def variants(root: Path, pairs: Callable[[Evidence], Pairs]) -> str:
         rates_shown = [f"{point.tmr.value:.2%}" for point in result.operating_points[1:3] if point.tmr]
         fnir = next((f"{found.fnir:.2%}" for found in result.open_set if found.fpir == 0.01), "too few")
         apart = separation(evidence.comparisons.genuine, evidence.comparisons.impostors)
-        rows.append([name, f"{result.accuracy:.2%}", *rates_shown, fnir, f"{apart:.2f}", f"{cost / unit:.2f}"])
+        rows.append(
+            [name, accuracy(result).partition(" ±")[0], *rates_shown, fnir, f"{apart:.2f}", f"{cost / unit:.2f}"]
+        )
     head = [
         "setting",
         "accuracy",

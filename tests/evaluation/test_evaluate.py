@@ -124,7 +124,7 @@ def test_missing_photos_and_large_galleries_make_it_partial(root: Path) -> None:
     result = evaluate(evidence, read_pairs(file, evidence.folder), mean_vector, galleries=(10, 800))
     assert result.pairs == 4
     assert result.partial
-    assert result.notes[0].startswith("1 photos of the pairs file are not in the folder, such as p00/p00_0099")
+    assert result.notes[0].startswith("1 photo of the pairs file not found in the folder, such as p00/p00_0099")
     assert sum("gallery of 800" in note for note in result.notes) == 2
     assert {found.gallery for found in result.open_set} == {10}
 
@@ -174,3 +174,45 @@ def test_rates_are_written_in_one_way(rate: float, name: str) -> None:
 def mean_vector(vectors: np.ndarray) -> np.ndarray:
     centre = vectors.mean(axis=0)
     return centre / max(np.linalg.norm(centre), 1e-9)
+
+
+@pytest.mark.parametrize(("counts", "pairs"), [((3, 2), 8), ((2, 2, 2), 6), ((4, 1), 8)])
+def test_a_few_people_are_measured_in_folds_that_share_them(
+    tmp_path: Path, counts: tuple[int, ...], pairs: int
+) -> None:
+    evidence = gather(few(tmp_path, counts), ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
+    result = evaluate(evidence, draw_pairs(evidence.folder), mean_vector)
+    assert (result.accuracy, result.pairs, result.partial) == (1.0, pairs, True)
+    assert any("share people" in note for note in result.notes)
+
+
+def test_one_pair_of_either_kind_is_no_accuracy_but_an_answer(tmp_path: Path) -> None:
+    evidence = gather(few(tmp_path, (2, 1)), ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
+    result = evaluate(evidence, draw_pairs(evidence.folder), mean_vector)
+    assert as_json(evidence, result)["accuracy"] is None
+    assert result.partial
+    lines = "\n".join(as_lines(evidence, result))
+    assert "two pairs of the same person" in lines
+    assert "they support no rate at all" in lines
+
+
+def test_a_rate_of_searches_that_cannot_be_shown_is_named(root: Path) -> None:
+    evidence = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
+    result = evaluate(evidence, draw_pairs(evidence.folder), mean_vector)
+    assert any(note.startswith("FPIR 0.1% needs 1,000 searches of strangers") for note in result.notes)
+
+
+def test_the_report_shows_what_it_can_of_a_damaged_photo(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    root = few(tmp_path, (2, 2))
+    (root / "p0" / "p0_0003.jpg").write_bytes(b"no photo")
+    evidence = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
+    page = html(evidence, evaluate(evidence, draw_pairs(evidence.folder), mean_vector))
+    assert "p0_0003.jpg" in page
+
+
+def few(root: Path, counts: tuple[int, ...]) -> Path:
+    for person, count in enumerate(counts):
+        for number in range(1, count + 1):
+            photo(root / f"p{person}" / f"p{person}_{number:04d}.png", person + 1, number)
+    return root

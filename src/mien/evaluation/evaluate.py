@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from mien.evaluation.embeddings import Embedded, EmbeddingCache, Engine, embed
 from mien.evaluation.folder import Folder, read_folder
-from mien.evaluation.identification import Aggregate, OpenSet, gallery_sizes, open_set, rank_rates
+from mien.evaluation.identification import FPIRS, Aggregate, OpenSet, gallery_sizes, open_set, rank_rates
 from mien.evaluation.metrics import Rate, equal_error, fold_accuracies, rate_name, tmr_by_person
 from mien.evaluation.pairs import Pairs
 from mien.evaluation.verification import Comparisons, compare_all
@@ -41,9 +41,12 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """`accuracy_std` is the deviation of the folds (n - 1); `partial`: some rate could not be measured."""
+    """`accuracy_std` is the deviation of the folds (n - 1); `partial`: some rate could not be measured.
 
-    accuracy: float
+    `accuracy` is None where there are too few pairs for two folds.
+    """
+
+    accuracy: float | None
     accuracy_std: float
     pairs: int
     operating_points: tuple[OperatingPoint, ...]
@@ -76,7 +79,7 @@ def evaluate(
     searches, unmeasured = _open_set(evidence, aggregate, galleries)
     problems = [*_pair_problems(pairs), *_rate_problems(comparisons, points), *unmeasured]
     return Evaluation(
-        accuracy=float(folds.mean()),
+        accuracy=float(folds.mean()) if len(folds) > 1 else None,
         accuracy_std=float(folds.std(ddof=1)) if len(folds) > 1 else 0.0,
         pairs=len(pairs.pairs),
         operating_points=points,
@@ -84,7 +87,7 @@ def evaluate(
         eer_threshold=eer_threshold,
         rank_rates=tuple(rank_rates(evidence.embedded.vectors, evidence.folder.labels).tolist()),
         open_set=tuple(searches),
-        notes=(*problems, *evidence.folder.notes, *_photo_notes(evidence)),
+        notes=(*problems, *_fold_notes(pairs), *evidence.folder.notes, *_photo_notes(evidence)),
         partial=bool(problems),
     )
 
@@ -97,6 +100,9 @@ def operating_point(comparisons: Comparisons, fmr: float) -> OperatingPoint:
 
 
 def _accuracies(evidence: Evidence, pairs: Pairs) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Of each fold; empty when all pairs are in one, which leaves nothing to find a threshold on."""
+    if pairs.folds < 2:
+        return np.empty(0)
     vectors = evidence.embedded.vectors
     left = np.array([pair.left for pair in pairs.pairs])
     right = np.array([pair.right for pair in pairs.pairs])
@@ -111,38 +117,58 @@ def _open_set(
     labels = evidence.folder.labels
     results: list[OpenSet] = []
     notes: list[str] = []
+    unshown: dict[float, set[int]] = {}
     for photos in PHOTOS_PER_PERSON:
         possible = gallery_sizes(labels, photos, galleries)
         for size in possible:
-            results += open_set(evidence.embedded.vectors, labels, size, photos, aggregate)
+            found = open_set(evidence.embedded.vectors, labels, size, photos, aggregate)
+            results += found
+            for fpir in set(FPIRS) - {result.fpir for result in found}:
+                unshown.setdefault(fpir, set()).add(size)
         too_large = [size for size in galleries or () if size not in possible]
         if too_large or not possible:
             sizes = " and ".join(map(str, too_large)) or "any size"
             notes.append(
-                f"There are too few people with more than {photos} photo{'s'[: photos - 1]} "
+                f"There are too few people with more than {counted(photos, 'photo')} "
                 f"for a gallery of {sizes}, so it was not measured."
             )
-    return results, notes
+    return results, [*notes, *(_too_few_searches(fpir, unshown[fpir]) for fpir in sorted(unshown))]
 
 
-def _pair_problems(pairs: Pairs) -> list[str]:
-    if not pairs.missing:
-        return []
-    return [
-        f"{len(pairs.missing)} photos of the pairs file are not in the folder, such as {pairs.missing[0]}; "
-        f"the accuracy is of the other {len(pairs.pairs)} pairs."
-    ]
+def counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def _too_few_searches(fpir: float, galleries: set[int]) -> str:
+    sizes = " and ".join(map(str, sorted(galleries)))
+    return f"FPIR {fpir:.1%} needs {1 / fpir:,.0f} searches of strangers; a gallery of {sizes} leaves too few for it."
+
+
+def _pair_problems(pairs: Pairs) -> Iterator[str]:
+    if pairs.missing:
+        yield (
+            f"{counted(len(pairs.missing), 'photo')} of the pairs file not found in the folder, such as "
+            f"{pairs.missing[0]}; what can be measured is of the other {counted(len(pairs.pairs), 'pair')}."
+        )
+    if pairs.folds < 2:
+        yield "Accuracy was not measured: it needs two pairs of the same person and two of different people."
+
+
+def _fold_notes(pairs: Pairs) -> Iterator[str]:
+    if pairs.dealt:
+        yield f"The pairs lay in one fold and were dealt out to {pairs.folds}, which therefore share people."
 
 
 def _rate_problems(comparisons: Comparisons, points: tuple[OperatingPoint, ...]) -> list[str]:
     missing = [rate_name(point.fmr) for point in points if point.tmr is None]
     if not missing:
         return []
-    impostors = comparisons.impostors
-    return [
-        f"{len(impostors):,} impostor comparisons are too few for FMR {', '.join(missing)}; "
-        f"the smallest rate that they support is {impostors.smallest_rate:.1e}."
-    ]
+    few = f"{counted(len(comparisons.impostors), 'impostor comparison')} are too few for FMR {', '.join(missing)}; "
+    return [f"{few}{_supported(comparisons.impostors.smallest_rate)}."]
+
+
+def _supported(smallest: float) -> str:
+    return f"the smallest rate that they support is {smallest:.1e}" if smallest < 1 else "they support no rate at all"
 
 
 def _photo_notes(evidence: Evidence) -> list[str]:

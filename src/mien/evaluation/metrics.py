@@ -87,7 +87,9 @@ def wilson(successes: int, trials: int, z: float = Z95) -> Rate:
     centre = share + z * z / (2 * trials)
     spread = z * np.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
     scale = 1 + z * z / trials
-    return Rate(share, max(0.0, float(centre - spread) / scale), min(1.0, float(centre + spread) / scale))
+    low = float(centre - spread) / scale if successes else 0.0
+    high = float(centre + spread) / scale if successes < trials else 1.0
+    return Rate(share, low, high)
 
 
 def tmr_by_person(

@@ -8,7 +8,8 @@ LFW (http://vis-www.cs.umass.edu/lfw/README.txt): a first line `10 300` (folds, 
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +33,18 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """`missing` names the photos that the file asks for and the folder does not hold."""
+    """`missing` names the photos that the file asks for and the folder does not hold.
+
+    `dealt`: the pairs all lay in one fold, by which nothing can be cross-validated, and were dealt out anew.
+    """
 
     pairs: tuple[Pair, ...]
     missing: tuple[str, ...] = ()
+    dealt: bool = False
+
+    @property
+    def folds(self) -> int:
+        return len({pair.fold for pair in self.pairs})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +71,19 @@ def read_pairs(file: Path, folder: Folder) -> Pairs:
             f"only {len(found)} have their photos in {folder.root}, and {len(missing)} photos are missing"
             + (f", such as {missing[0]}." if missing else ".")
         )
-    return Pairs(tuple(Pair(places[r.left], places[r.right], r.same, r.fold) for r in found), tuple(missing))
+    return _in_folds((Pair(places[r.left], places[r.right], r.same, r.fold) for r in found), tuple(missing))
+
+
+def _in_folds(pairs: Iterable[Pair], missing: tuple[str, ...] = ()) -> Pairs:
+    """Pairs that lie in several folds, if need be dealt out to ten in turn, as far as there are two of either kind."""
+    given = Pairs(tuple(pairs), missing)
+    kinds = [[pair for pair in given.pairs if pair.same == kind] for kind in (True, False)]
+    fewest = min(map(len, kinds))
+    if given.folds > 1 or fewest < 2:
+        return given
+    folds = min(FOLDS, fewest)
+    dealt = (replace(pair, fold=turn % folds) for kind in kinds for turn, pair in enumerate(kind))
+    return Pairs(tuple(dealt), missing, dealt=True)
 
 
 def _read_lfw(lines: list[str], file: Path) -> list[_Row]:
@@ -100,7 +121,7 @@ def _read_csv(lines: list[str], file: Path) -> list[_Row]:
     rows: list[_Row] = []
     dealt = {True: 0, False: 0}
     for number, record in enumerate(reader, 2):
-        same = {"1": True, "true": True, "0": False, "false": False}.get((record["same"] or "").strip().lower())
+        same = SAME.get((record["same"] or "").strip().lower())
         if same is None or not record["left"] or not record["right"]:
             raise InvalidInput(f"Line {number} of {file} must be two photos and 1 or 0.")
         rows.append(_Row(_stem(record["left"]), _stem(record["right"]), same, dealt[same] % FOLDS))
@@ -116,8 +137,8 @@ def _stem(name: str) -> str:
 def draw_pairs(folder: Folder, *, per_fold: int = 300, seed: int = 0) -> Pairs:
     """Pairs in LFW's way: ten sets of people without overlap, in each as many same as different pairs.
 
-    At most `per_fold` of either kind; fewer where a set of people has fewer pairs. Always the same
-    for the same folder.
+    At most `per_fold` of either kind; fewer where a set of people has fewer pairs. With too few people for
+    several sets, the folds share people. Always the same for the same folder.
     """
     rng = np.random.default_rng(seed)
     people = folder.labels
@@ -131,4 +152,4 @@ def draw_pairs(folder: Folder, *, per_fold: int = 300, seed: int = 0) -> Pairs:
         for kind in (True, False):
             chosen = rng.choice(np.flatnonzero(same == kind), count, replace=False)
             pairs += [Pair(int(left[i]), int(right[i]), kind, fold) for i in chosen]
-    return Pairs(tuple(pairs))
+    return _in_folds(pairs)

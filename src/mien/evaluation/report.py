@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator
 from html import escape
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from mien.engine.decode import open_photo
+from mien.errors import ImageError
 from mien.evaluation.evaluate import Evaluation, Evidence
 from mien.evaluation.plots import Axes, Curve, det, roc, svg
 from mien.evaluation.summary import as_lines
@@ -79,9 +81,12 @@ def _pairs(evidence: Evidence, pairs: Iterable[tuple[int, int, float]]) -> Itera
 
 
 def _thumbnail(photo: bytes) -> str:
+    """A data URL; grey where the photo cannot be shown, which may be why it counts as an error."""
     out = io.BytesIO()
-    with Image.open(io.BytesIO(photo)) as image:
-        small = ImageOps.exif_transpose(image).convert("RGB")
-        small.thumbnail((THUMBNAIL, THUMBNAIL))
-        small.save(out, "JPEG", quality=80)
+    try:
+        small = Image.fromarray(open_photo(photo).pixels(THUMBNAIL))
+    except ImageError:
+        small = Image.new("RGB", (THUMBNAIL, THUMBNAIL), "grey")
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    small.save(out, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mien.evaluation.evaluate import Evaluation, Evidence
+from mien.evaluation.evaluate import Evaluation, Evidence, counted
 from mien.evaluation.metrics import rate_name
 
 
@@ -43,14 +43,19 @@ def as_json(evidence: Evidence, evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
+def accuracy(evaluation: Evaluation) -> str:
+    """With its deviation over the folds."""
+    if evaluation.accuracy is None:
+        return "too few pairs"
+    return f"{evaluation.accuracy:.2%} ± {evaluation.accuracy_std:.2%}"
+
+
 def as_lines(evidence: Evidence, evaluation: Evaluation) -> Iterator[str]:
     """The same for a person to read."""
     folder = evidence.folder
     yield f"{len(folder.photos):,} photos of {len(folder.people):,} people, {evidence.model_version}"
     yield f"No face found on (failures to acquire)   {len(evidence.embedded.failed)}"
-    yield (
-        f"Accuracy, {evaluation.pairs:,} pairs in folds      {evaluation.accuracy:.2%} ± {evaluation.accuracy_std:.2%}"
-    )
+    yield f"Accuracy, {evaluation.pairs:,} pairs in folds      {accuracy(evaluation)}"
     yield f"Equal error rate                         {evaluation.eer:.3%}"
     for point in evaluation.operating_points:
         if point.tmr:
@@ -61,7 +66,7 @@ def as_lines(evidence: Evidence, evaluation: Evaluation) -> Iterator[str]:
     yield f"Right person first, closed set           {evaluation.rank_rates[0]:.2%}"
     for found in evaluation.open_set:
         yield (
-            f"FNIR at FPIR {found.fpir:.1%}, {found.gallery} people, {found.photos} photos each   "
+            f"FNIR at FPIR {found.fpir:.1%}, {found.gallery} people, {counted(found.photos, 'photo')} each   "
             f"{found.fnir:.2%} ± {found.fnir_std:.2%}"
         )
     if evaluation.partial:

@@ -28,9 +28,11 @@ Floats = NDArray[np.float32]
 def calibrate(strangers: Floats) -> Calibration:
     """The calibration that impostor cosines (n,) ask for. InvalidInput when they are too few or not spread."""
     if len(strangers) < LEAST_COMPARISONS:
+        smallest = ENOUGH_PER_RATE / max(len(strangers), 1)
+        support = f"These support no smaller false match rate than {smallest:.1e}." if smallest < 1 else ""
         raise InvalidInput(
             f"{len(strangers)} pairs of different people are too few to calibrate on; {LEAST_COMPARISONS} are "
-            f"needed. These support no smaller false match rate than {ENOUGH_PER_RATE / max(len(strangers), 1):.1e}."
+            f"needed. {support}".rstrip()
         )
     rates = np.geomspace(LARGEST_RATE, ENOUGH_PER_RATE / len(strangers), 20)
     own = np.quantile(strangers, 1 - rates)
