@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import random
 import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -61,6 +63,10 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
 
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
 def flip_a_bit(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[random.Random(path.name).randrange(len(content))] ^= 4
@@ -68,7 +74,7 @@ def flip_a_bit(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("harm", [truncate, flip_a_bit, Path.unlink], ids=["truncated", "bit flipped", "missing"])
+@pytest.mark.parametrize("harm", [truncate, empty, flip_a_bit, Path.unlink])
 def test_a_damaged_file_is_not_used_and_is_made_anew(
     folder: Path, truth: PlainTruth, name: str, harm: Callable[[Path], None]
 ) -> None:
@@ -105,20 +111,53 @@ def test_a_half_built_segment_of_a_dead_process_is_removed(folder: Path, truth: 
     assert segments(folder) == ["0-300-300"]
 
 
+class Disk:
+    """`room` more bytes fit; then a write stores what still fits and fails, as the kernel has it."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+    def open(self, file: Path, mode: str = "r", *terms: object, **more: object) -> IO[bytes] | IO[str]:
+        if "w" not in mode:
+            return open(file, mode)
+        raw = io.BufferedWriter(_OnDisk(self, file))
+        return raw if "b" in mode else io.TextIOWrapper(raw, encoding="utf-8")
+
+
+class _OnDisk(io.FileIO):
+    def __init__(self, disk: Disk, file: Path) -> None:
+        super().__init__(file, "w")
+        self.disk = disk
+
+    def write(self, data: Any) -> int:
+        if not self.disk.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = super().write(memoryview(data).cast("B")[: self.disk.room])
+        self.disk.room -= written
+        return written
+
+
+@pytest.mark.parametrize("short", [0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.99, 1.0])
 def test_a_full_disk_leaves_the_old_segments_and_no_rubbish(
-    folder: Path, truth: PlainTruth, monkeypatch: pytest.MonkeyPatch
+    folder: Path, truth: PlainTruth, monkeypatch: pytest.MonkeyPatch, short: float
 ) -> None:
-    truth.delete(list(truth.vectors)[:150])
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr("mien.gallery.nearest.files.write_manifest", full)
+    """Whatever byte of the compaction is the first that does not fit."""
+    truth.add(people(200, seed=3))
+    shutil.copytree(folder / SPACE, folder / "copy")
     indexes = Indexes(folder, truth, SMALL)
-    with pytest.raises(OSError, match="No space"):
-        indexes.build(SPACE)
+    indexes.build("copy")
+    need = sum(path.stat().st_size for path in (folder / "copy" / "0-500-500").iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr(io, "open", Disk(max(0, int(short * need) - 1)).open)
+        with pytest.raises(OSError, match="No space"):
+            indexes.build(SPACE)
     indexes.close()
     assert segments(folder) == ["0-300-300"]
+    agrees(folder, truth)
+    indexes = Indexes(folder, truth, SMALL)
+    indexes.build(SPACE)
+    indexes.close()
+    assert segments(folder) == ["0-500-500"]
     agrees(folder, truth)
 
 
@@ -152,10 +191,12 @@ def test_two_builders_at_once_do_the_work_once(folder: Path, truth: PlainTruth) 
 
 
 def test_what_one_process_builds_another_uses(folder: Path, truth: PlainTruth) -> None:
+    """Also when the clock went backwards meanwhile."""
     reader, writer = Indexes(folder, truth, Tuning()), Indexes(folder, truth, SMALL)
     reader.search(SPACE, people(1), 0.5, 1)
     truth.add(people(200, seed=3))
     writer.build(SPACE)
+    os.utime(folder / SPACE, (0, 0))
     reader.search(SPACE, people(1), 0.5, 1)
     in_use = [segment.name for segment in reader._index(SPACE).refresh()[0]]
     reader.close()

@@ -121,18 +121,21 @@ class Builder:
             raise
 
     def _copy(self, folder: Path, span: Span) -> tuple[Rows, Vectors, float]:
-        """Write `rows`, `steps` and `vectors`; return the first two and the bound of the 8-bit error."""
+        """Write `rows`, `steps` and `vectors`; return the first two and the bound of the 8-bit error.
+
+        NumPy's `tofile` says nothing when the disk is full at the last few kilobytes, so it is not used here.
+        """
         error = 0.0
         all_rows, all_steps = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
         with (folder / "vectors").open("wb") as file:
             for rows, vectors in self._scan(span):
                 stored, steps = to_bytes(vectors)
-                stored.tofile(file)
+                file.write(stored.data)
                 error = max(error, byte_error(vectors, stored, steps))
                 all_rows.append(rows)
                 all_steps.append(steps)
-        np.concatenate(all_rows).tofile(folder / "rows")
-        np.concatenate(all_steps).tofile(folder / "steps")
+        (folder / "rows").write_bytes(np.concatenate(all_rows).data)
+        (folder / "steps").write_bytes(np.concatenate(all_steps).data)
         return np.concatenate(all_rows), np.concatenate(all_steps), error
 
     def _scan(self, span: Span) -> Iterator[tuple[Rows, Vectors]]:
@@ -155,7 +158,7 @@ class Builder:
             self._check()
             part = slice(start, start + _CHUNK)
             codes.add(from_bytes(stored[part], steps[part]))
-        faiss.serialize_index(codes).tofile(folder / "codes")
+        (folder / "codes").write_bytes(faiss.serialize_index(codes).data)
         files.write_manifest(folder, self._truth.identity, size, calibrate(codes, sample, error))
 
     def _check(self) -> None:

@@ -1,0 +1,60 @@
+"""A process that adds, deletes and compacts until it is killed; each line says what begins or what was answered.
+
+    python -m tests.gallery.doomed FOLDER FIRST_BATCH
+
+Every file that the index makes, renames or removes is a line too, so that a kill can be aimed at any moment
+of a compaction: half of the vectors written, in training, before or after the rename.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from tests.gallery.faces import MODEL, Vectors, embeddings
+
+from mien.gallery import Gallery
+from mien.gallery.nearest import Tuning
+
+PEOPLE, BATCH, DELETED, MOST_BATCHES = "people", 20, 5, 1000
+
+
+def open_small(folder: Path) -> Gallery:
+    """A gallery that builds, merges and thins segments of a few hundred faces."""
+    gallery = Gallery(folder, MODEL)
+    gallery._indexes._tuning = Tuning(seal_at=64, segment=256, dead_share=0.1, retry_after=0.0)
+    return gallery
+
+
+def vectors(batch: int) -> Vectors:
+    return embeddings(BATCH, seed=batch)
+
+
+def say(*words: object) -> None:
+    """One write, so that lines of two threads do not mix and none is lost in a buffer."""
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
+def tell_of_files(event: str, arguments: tuple[object, ...]) -> None:
+    if event in {"open", "os.mkdir", "os.rename", "shutil.rmtree"} and "/index/" in str(arguments[0]):
+        say("compacting", event, Path(str(arguments[0])).name)
+
+
+def main(folder: Path, first: int) -> None:
+    gallery = open_small(folder)
+    sys.addaudithook(tell_of_files)
+    for batch in range(first, first + MOST_BATCHES):
+        say("adding", batch)
+        ids = gallery.bulk_add(PEOPLE, vectors(batch))
+        say("added", batch, *ids)
+        gallery.search_faces(PEOPLE, vectors(batch)[:1])
+        say("deleting", *ids[:DELETED])
+        gallery.delete_faces(PEOPLE, ids[:DELETED])
+        say("deleted", *ids[:DELETED])
+        if batch % 3 == 0:
+            gallery.compact(PEOPLE)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
