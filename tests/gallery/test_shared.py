@@ -6,16 +6,20 @@ import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.gallery.faces import MODEL, embedding, embeddings, face, image_id
+from tests.gallery.doomed import open_small
+from tests.gallery.faces import MODEL, Vectors, embedding, embeddings, face, image_id
 
 from mien.errors import LimitExceeded
 from mien.gallery import Gallery
+from mien.gallery.nearest.files import chain
 
 WORKERS = 4
+COMPACTORS, ROUNDS, ADDED, DELETED, PATIENCE = 2, 8, 90, 30, 120
 
 
 @pytest.fixture(params=["threads", "processes"])
@@ -106,3 +110,40 @@ def test_searches_beside_additions_and_deletions_are_never_wrong(gallery: Galler
 def _together(*calls: Callable[[], object]) -> list[object]:
     with ThreadPoolExecutor(len(calls)) as pool:
         return [future.result() for future in [pool.submit(call) for call in calls]]
+
+
+def _compact_with_others(folder: Path, number: int, together: Barrier) -> None:
+    """Add, delete some of what was added, and compact at the same moment as the others, several times."""
+    with closing(open_small(folder)) as gallery:
+        for turn in range(ROUNDS):
+            ids = gallery.bulk_add("people", embeddings(ADDED, seed=100 * number + turn))
+            gallery.delete_faces("people", ids[:DELETED])
+            together.wait(PATIENCE)
+            gallery.compact("people")
+
+
+def test_processes_that_compact_at_once_leave_one_whole_index(gallery: Gallery, tmp_path: Path) -> None:
+    fresh = multiprocessing.get_context("spawn")
+    together = fresh.Barrier(COMPACTORS)
+    processes = [
+        fresh.Process(target=_compact_with_others, args=(tmp_path, number, together)) for number in range(COMPACTORS)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * COMPACTORS
+    (space,) = (path for path in (tmp_path / "index").iterdir() if path.name.startswith("face"))
+    folders = [path.name for path in space.iterdir() if path.is_dir()]
+    assert sorted(folders) == sorted(chain(space))
+    for number in range(COMPACTORS):
+        for turn in range(ROUNDS):
+            _only_what_was_kept(tmp_path, embeddings(ADDED, seed=100 * number + turn))
+    assert gallery.describe_collection("people").face_count == COMPACTORS * ROUNDS * (ADDED - DELETED)
+
+
+def _only_what_was_kept(folder: Path, added: Vectors) -> None:
+    with closing(open_small(folder)) as gallery:
+        found = gallery.search_faces("people", added, threshold=99, limit=1)
+    itself = [bool(matches and matches[0].similarity > 99.99) for matches in found]
+    assert itself == [False] * DELETED + [True] * (ADDED - DELETED)
