@@ -13,6 +13,7 @@ from mien.rekognition.settings import SigV4, WireSettings
 KEYS = {
     "ADMIN": AccessKey("admin", "s1"),
     "GATE": AccessKey("gate", "s2", collections=("door",), operations=("Search*", "ListFaces")),
+    "ALBUM": AccessKey("album", "s4", buckets=("album-*",)),
     "GUEST": AccessKey("arn:aws:sts::1:assumed-role/guest/x", "s3", session_token="token"),
 }
 
@@ -43,6 +44,19 @@ def test_a_limited_key_may_do_what_it_says_and_is_told_what_it_may_not(strict):
     with pytest.raises(gate.exceptions.AccessDeniedException):
         gate.list_faces(CollectionId="staff")
     assert "on resource: *" in refusal(gate.list_collections)["Message"]
+
+
+def test_a_limited_key_has_no_other_buckets_read(serve, caplog):
+    client = serve(WireSettings(keys=KEYS), read_object=lambda *_: b"").client("ALBUM", "s4")
+    for image in ("Image", "SourceImage", "TargetImage"):
+        images = {"SourceImage": {"Bytes": b"x"}, "TargetImage": {"Bytes": b"x"}} if image != "Image" else {}
+        images[image] = {"S3Object": {"Bucket": "payroll", "Name": "ann.jpg"}}
+        call = client.detect_faces if image == "Image" else client.compare_faces
+        with pytest.raises(client.exceptions.InvalidS3ObjectException, match="Unable to get object metadata from S3"):
+            call(**images)
+    assert caplog.text.count("The caller's key does not allow this bucket.") == 3
+    with pytest.raises(client.exceptions.InvalidImageFormatException):
+        client.detect_faces(Image={"S3Object": {"Bucket": "album-1", "Name": "ann.jpg"}})
 
 
 def test_tags_are_guarded_like_their_collection(strict):

@@ -80,3 +80,18 @@ def test_a_store_that_does_not_answer_is_an_invalid_object(client, monkeypatch):
     with pytest.raises(client.exceptions.InvalidS3ObjectException):
         client.detect_faces(Image=s3_object("five.jpg"))
     images._s3_client.cache_clear()
+
+
+def test_a_server_without_credentials_says_so_in_its_log(client, monkeypatch, caplog):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, "/nowhere")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+    images._s3_client.cache_clear()
+    with pytest.raises(client.exceptions.InvalidS3ObjectException, match="Unable to get object metadata from S3"):
+        client.detect_faces(Image=s3_object("five.jpg"))
+    images._s3_client.cache_clear()
+    assert "The server has no AWS credentials to read from S3." in caplog.text

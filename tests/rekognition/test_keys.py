@@ -39,6 +39,7 @@ def test_a_key_has_an_identity_and_limits(keys_file):
     assert key.may("SearchFaces", "door-1")
     assert not key.may("SearchFaces", "staff")
     assert not key.may("IndexFaces", "door-1")
+    assert key.may_read("any")
     assert "secret" not in repr(key)
 
 
@@ -58,6 +59,7 @@ def test_a_key_that_is_bound_to_collections_may_not_list_the_others():
         {"AKID": {"secret": "", "identity": "i"}},
         {"AKID": {"secret": "s", "identity": "i", "colections": ["typo"]}},
         {"AKID": {"secret": "s", "identity": "i", "collections": "all"}},
+        {"AKID": {"secret": "s", "identity": "i", "buckets": "album"}},
         {"AKID": {"secret": "s", "identity": "i", "expires": "soon"}},
         {"AKID": {"secret": "s", "identity": "i", "session_token": 1}},
     ],

@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mien.rekognition.arns import collection_arn, identity_arn
-from mien.rekognition.errors import WireError
+from mien.rekognition.errors import UNREADABLE_OBJECT, WireError
 from mien.rekognition.keys import AccessKey, find_key
 from mien.rekognition.settings import SigV4, WireSettings
 from mien.rekognition.sigv4 import Received, read_claim, verify
+
+IMAGES = ("Image", "SourceImage", "TargetImage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +42,13 @@ def identify(request: Received, local: bool, settings: WireSettings) -> Caller:
 
 
 def authorise(caller: Caller, operation: str, params: dict[str, Any], account: str) -> None:
-    """Raise AccessDeniedException, in AWS's words, unless the caller may do this."""
+    """Raise AccessDeniedException, in AWS's words, unless the caller may do this.
+
+    A bucket that the caller may not read is InvalidS3ObjectException, as on AWS.
+    """
     collection_id = params.get("CollectionId")
     if caller.key.may(operation, collection_id):
+        _check_buckets(caller, params)
         return
     who, action = identity_arn(account, caller.key.identity), f"rekognition:{operation}"
     resource = collection_arn(caller.region, account, collection_id) if collection_id else "*"
@@ -52,3 +58,11 @@ def authorise(caller: Caller, operation: str, params: dict[str, Any], account: s
         f"because no identity-based policy allows the {action} action",
         cause=f"The caller's key does not allow {operation} here.",
     )
+
+
+def _check_buckets(caller: Caller, params: dict[str, Any]) -> None:
+    objects = [params[name].get("S3Object", {}) for name in IMAGES if name in params]
+    if not all(caller.key.may_read(place["Bucket"]) for place in objects if "Bucket" in place):
+        raise WireError(
+            "InvalidS3ObjectException", UNREADABLE_OBJECT, cause="The caller's key does not allow this bucket."
+        )

@@ -16,6 +16,12 @@ from mien.rekognition.errors import UNREADABLE_OBJECT, WireError, invalid
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 LEAST_SIDE = 80
 MOST_OBJECT_BYTES = 15 * 1024 * 1024
+LACKS = {
+    "ModuleNotFoundError": "The server lacks boto3 to read from S3: pip install mien[aws].",
+    "NoCredentialsError": "The server has no AWS credentials to read from S3.",
+    "NoRegionError": "The server has no AWS region to read from S3: set AWS_REGION.",
+}
+"""By the kind of error, so that boto3 need not be there to be missed."""
 
 
 class ReadObject(Protocol):
@@ -62,9 +68,7 @@ def _s3_bytes(bucket: str, key: str, version: str | None) -> bytes:
     except ImageError:
         raise
     except Exception as error:  # boto3 absent, no credentials, no such key, endpoint away: one answer for all
-        raise WireError(
-            "InvalidS3ObjectException", UNREADABLE_OBJECT, cause=f"S3 answered with {_what(error)}."
-        ) from error
+        raise WireError("InvalidS3ObjectException", UNREADABLE_OBJECT, cause=_what(error)) from error
 
 
 @cache
@@ -76,9 +80,12 @@ def _s3_client() -> Any:
 
 
 def _what(error: Exception) -> str:
-    """S3's error code, or the kind of error; the text itself may hold names."""
+    """For the log: what the server lacks, or S3's error code, or the kind of error; its text may hold names."""
+    kind = type(error).__name__
+    if kind in LACKS:
+        return LACKS[kind]
     response = getattr(error, "response", {})
-    return str(response.get("Error", {}).get("Code", type(error).__name__))
+    return f"S3 answered with {response.get('Error', {}).get('Code', kind)}."
 
 
 def _check_size(size: int) -> None:

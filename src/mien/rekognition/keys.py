@@ -1,8 +1,9 @@
 """Whose access keys are known, and what each of them may do; read from MIEN_ACCESS_KEYS_FILE.
 
-The file is JSON: access key id -> `secret`, `identity` (a name or an ARN), and optionally `collections` and
-`operations` (lists of names, `*` allowed), `session_token` and `expires` (ISO 8601) for temporary credentials.
-A key that is limited to some collections may not list the names of the others.
+The file is JSON: access key id -> `secret`, `identity` (a name or an ARN), and optionally `collections`,
+`operations` and `buckets` (lists of names, `*` allowed), `session_token` and `expires` (ISO 8601) for temporary
+credentials. A key that is limited to some collections may not list the names of the others. `buckets` are those
+that S3Object may name: they are read with the server's credentials, so a key should reach no more of them than it must.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from mien.errors import SetupError
 from mien.rekognition.errors import WireError
 from mien.rekognition.sigv4 import Claim
 
-FIELDS = {"secret", "identity", "collections", "operations", "session_token", "expires"}
+FIELDS = {"secret", "identity", "collections", "operations", "buckets", "session_token", "expires"}
 EVERYTHING = ("*",)
 
 
@@ -32,6 +33,7 @@ class AccessKey:
     secret: str = field(repr=False)
     collections: tuple[str, ...] = EVERYTHING
     operations: tuple[str, ...] = EVERYTHING
+    buckets: tuple[str, ...] = EVERYTHING
     session_token: str | None = field(default=None, repr=False)
     expires: datetime | None = None
 
@@ -42,6 +44,10 @@ class AccessKey:
         else:
             known = _matches(collection_id, self.collections)
         return known and _matches(operation, self.operations)
+
+    def may_read(self, bucket: str) -> bool:
+        """Whether this key may have photos read from the bucket."""
+        return _matches(bucket, self.buckets)
 
 
 def load_keys(path: Path) -> dict[str, AccessKey]:
@@ -89,6 +95,7 @@ def _entry(key_id: str, entry: Any) -> AccessKey:
         secret=entry["secret"],
         collections=_patterns(key_id, entry, "collections"),
         operations=_patterns(key_id, entry, "operations"),
+        buckets=_patterns(key_id, entry, "buckets"),
         session_token=token,
         expires=_moment(key_id, entry.get("expires")),
     )
