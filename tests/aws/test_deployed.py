@@ -106,6 +106,18 @@ def test_photos_pass_through_the_door_unchanged(deployment: Deployment, robert: 
         api.delete("/users/Bo").raise_for_status()
 
 
+def test_a_photo_is_given_to_another_person(deployment: Deployment, robert: list[bytes]) -> None:
+    with deployment.stack.api(deployment.key) as api:
+        sent = api.post("/upload", files={"image": robert[0]}, data={"user_id": "Bo"}).raise_for_status().json()
+        until(lambda: indexed(api, sent["image_path"]))
+        moved = api.patch(f"/images/{quote(sent['image_path'])}", json={"user_id": "Robert"})
+        assert (moved.status_code, moved.json()["status"]) == (200, "indexed"), moved.text
+        assert [user["user_id"] for user in api.get("/users").json()["users"]] == ["Robert"]
+        assert api.get("/calibration").json()["points"] == []
+        assert "/recognize" in api.get("/openapi.json").json()["paths"]
+        api.delete("/users/Robert").raise_for_status()
+
+
 def test_a_presigned_form_uploads_past_the_api(deployment: Deployment, robert: list[bytes]) -> None:
     with deployment.stack.api(deployment.key) as api:
         form = api.post("/uploads", json={"content_type": "image/jpeg", "user_id": "Form"}).raise_for_status().json()

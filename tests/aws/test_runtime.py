@@ -186,5 +186,28 @@ def test_the_api_answers_through_the_gateway_and_asks_for_a_key(
         photo = function.invoke(request("GET", "/images/{image_path+}", f"/images/{path}", key))
         assert base64.b64decode(photo["body"]) == robert[0]
         assert function.invoke(request("POST", "/upload", "/upload", key))["statusCode"] == 404
+        calibration = json.loads(function.invoke(request("GET", "/calibration", "/calibration", key))["body"])
+        assert calibration == {"points": [], "default_threshold": 80.0}  # Rekognition does not publish its rates
+        described = function.invoke(request("GET", "/openapi.json", "/openapi.json", key))
+        assert json.loads(described["body"])["servers"] == [{"url": "/dev"}]
+        for route in ("/calibration", "/openapi.json"):
+            assert function.invoke(request("GET", route, route))["statusCode"] == 401
     assert "Bo" not in function.output
     assert path not in function.output
+
+
+def test_a_photo_is_given_to_another_person_at_once(world: World, robert: list[bytes], tmp_path: Path) -> None:
+    key = world.keep_keys(tmp_path)
+    path = "uploaded/Bo/1.jpg"
+    world.s3.put_object(Bucket=BUCKET, Key=path, Body=robert[0])
+    with world.function("upload") as function:
+        function.invoke({"Records": [message(path)]})
+        to = {"body": b'{"user_id": "Robert"}', "headers": {"Content-Type": "application/json"}}
+        answer = function.invoke(request("PATCH", "/images/{image_path+}", f"/images/{path}", key, **to))
+        moved = json.loads(answer["body"])
+        assert (answer["statusCode"], moved["status"]) == (200, "indexed")
+        event = {"Records": [message(moved["image_path"])]}  # the new object's own event comes after
+        assert function.invoke(event) == {"batchItemFailures": []}
+    (item,) = world.items("FaceMetadata")
+    assert (item["UserId"]["S"], item["ImagePath"]["S"]) == ("Robert", moved["image_path"])
+    assert [each["Key"] for each in world.s3.list_objects_v2(Bucket=BUCKET)["Contents"]] == [moved["image_path"]]

@@ -1,6 +1,6 @@
 """API Gateway's events -> the same FastAPI routes as on one machine, those that the function serves.
 
-Every route needs a key here, health too; only the page's own files are open, and the page asks for the key.
+Every route needs a key here; only the page's own files are open, and the page asks for the key.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
+from mien.app import FaceApp
+from mien.backends import aws
 from mien.backends.aws.keys import SecretKeys
-from mien.config import Settings, open_app
+from mien.config import Settings
 from mien.errors import MienError, SetupError
 from mien.http import problems
 from mien.http.api import create_api
@@ -26,7 +28,8 @@ from mien.http.auth import Guard
 from mien.keys import KeyFile, Scope
 
 TEXTS = [*DEFAULT_TEXT_MIME_TYPES, problems.MEDIA_TYPE]
-HEALTH = "/health"  # open on one machine; here each call costs an inference
+# Open on one machine; here no route is, and a call of /health costs an inference.
+GUARDED = frozenset({"/health", "/calibration", "/openapi.json"})
 
 Routes = frozenset[tuple[str, str]]
 """Method and resource, as in the template."""
@@ -48,7 +51,8 @@ class Door:
         self._keys = SecretKeys(settings.keys_secret, Path(gettempdir()) / "mien-api-keys.json")
         self._keys.refresh()
         guarded = replace(settings, api_keys_file=self._keys.copy, secret=self._keys.signing)
-        api = create_api(open_app(guarded), guarded)
+        # Not open_app: that one waits for the stack to index a photo, and this is the stack.
+        api = create_api(FaceApp(*aws.ports(guarded), guarded.policy), guarded)
         guard = Guard(KeyFile(self._keys.copy), guarded.rate_per_minute)
         self._mangum = Mangum(Staged(api, guard), lifespan="off", text_mime_types=TEXTS)
 
@@ -67,7 +71,7 @@ class Staged:
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         event = scope["aws.event"]
         try:
-            if event["resource"] == HEALTH:
+            if event["resource"] in GUARDED:
                 self._guard.check(Request(scope), Scope.RECOGNIZE)
         except MienError as error:
             await problems.refusal(Request(scope), error)(scope, receive, send)

@@ -1,4 +1,4 @@
-"""The function `people`: the API's routes that read and erase what is stored, and the page."""
+"""The function `people`: the API's routes that read and erase what is stored or describe the API; the page."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ ROUTES = frozenset(
         ("GET", "/users/{user_id+}"),
         ("DELETE", "/users/{user_id+}"),
         ("GET", "/images/{image_path+}"),
+        ("GET", "/calibration"),
+        ("GET", "/openapi.json"),
         ("GET", "/"),
         ("GET", "/static/{file+}"),
     }

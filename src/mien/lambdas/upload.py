@@ -1,4 +1,4 @@
-"""The function `upload`: indexes each image that lands in the bucket, and serves the API's upload routes.
+"""The function `upload`: indexes each image that lands in the bucket, and serves the API's routes that index photos.
 
 S3 tells the queue, the queue tells us, at least once and in any order. What fails goes back to the queue
 alone, the rest of the batch is done. Indexing never writes to the bucket, so no event makes another.
@@ -12,7 +12,13 @@ from mien.lambdas import events
 from mien.lambdas.telemetry import logger, metrics, tracer
 
 ROUTES = frozenset(
-    {("POST", "/upload"), ("POST", "/uploads"), ("GET", "/uploads/{image_path+}"), ("POST", "/rejections")}
+    {
+        ("POST", "/upload"),
+        ("POST", "/uploads"),
+        ("GET", "/uploads/{image_path+}"),
+        ("PATCH", "/images/{image_path+}"),
+        ("POST", "/rejections"),
+    }
 )
 
 

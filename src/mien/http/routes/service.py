@@ -44,12 +44,10 @@ async def metrics(desk: OnDesk) -> Response:
 
 @routes.get("/calibration", responses=problems())
 async def calibration(desk: OnDesk) -> schemas.Calibration:
-    """How often two strangers reach each similarity, for the shipped model."""
-    points = [
-        schemas.CalibrationPoint(similarity=tenth / 10, fmr=rates.fmr_of_similarity(tenth / 10))
-        for tenth in range(5, 1000, 5)
-    ]
+    """How often two strangers reach each similarity, for the shipped model; no points where that is not known."""
     usual = await desk.storage.run(desk.app.threshold)
+    tenths = range(5, 1000, 5) if usual.fmr is not None else ()
+    points = [schemas.CalibrationPoint(similarity=t / 10, fmr=rates.fmr_of_similarity(t / 10)) for t in tenths]
     return schemas.Calibration(points=points, default_threshold=usual.similarity)
 
 

@@ -17,7 +17,7 @@ class CalibrationPoint(Schema):
 
 
 class Calibration(Schema):
-    """How often two strangers reach a similarity."""
+    """How often two strangers reach a similarity; no points where the recogniser does not tell its rates."""
 
     points: list[CalibrationPoint]
     default_threshold: Similarity
