@@ -4,6 +4,7 @@ import { text } from "./strings.js";
 
 const KEY = "mien-api-key"; // sessionStorage: a key must not outlive the tab
 const TIMEOUT_MS = 30_000;
+const PATIENCE_MS = 90_000;
 
 export class ApiError extends Error {
   constructor(message, status, problem = {}) {
@@ -16,6 +17,11 @@ export class ApiError extends Error {
 export const key = {
   get: () => sessionStorage.getItem(KEY) ?? "",
   set: (value) => (value ? sessionStorage.setItem(KEY, value) : sessionStorage.removeItem(KEY)),
+  async try(value) {
+    key.set(value);
+    await call("GET", "users", { query: { limit: 1 } }).catch((error) => { if (error.status !== 403) throw error; });
+    document.dispatchEvent(new CustomEvent("key-accepted"));
+  },
 };
 
 export const online = new EventTarget();
@@ -50,13 +56,17 @@ async function send(url, options) {
 
 async function failure(answer) {
   const problem = await answer.json().catch(() => ({}));
-  if (answer.status === 401 || answer.status === 403) {
-    document.dispatchEvent(new CustomEvent("key-needed"));
-    return new ApiError(key.get() ? text.errors.keyWrong : text.errors.keyNeeded, answer.status, problem);
+  if (answer.status === 401) {
+    const sentence = key.get() ? text.errors.keyWrong : text.errors.keyNeeded;
+    document.dispatchEvent(new CustomEvent("key-needed", { detail: sentence }));
+    return new ApiError(sentence, 401, problem);
   }
-  const sentence = problem.detail || problem.title || text.errors.server(answer.status);
+  const sentence = problem.detail || problem.title || gateway[answer.status] || text.errors.server(answer.status);
   return new ApiError(sentence, answer.status, problem);
 }
+
+// What stands before Mien (a proxy, API Gateway) refuses in words of its own.
+const gateway = { 413: text.errors.tooLarge, 429: text.errors.tooMany, 503: text.errors.tooMany, 504: text.errors.timeout };
 
 const part = (value) => value.split("/").map(encodeURIComponent).join("/");
 
@@ -84,9 +94,10 @@ export async function image(path, signal) {
   return URL.createObjectURL(await answer.blob());
 }
 
-export async function indexed(upload, { attempts = 60, pause = 250 } = {}) {
+export async function indexed(upload) {
   let state = upload;
-  for (let i = 0; i < attempts && state.status === "pending"; i += 1) {
+  for (let pause = 250, waited = 0; waited < PATIENCE_MS && state.status === "pending"; waited += pause) {
+    pause = Math.min(pause * 1.2, 2000); // a queue may hold the photo back: ask less and less often
     await new Promise((done) => setTimeout(done, pause));
     state = await api.uploadState(upload.image_path);
   }

@@ -9,7 +9,7 @@ const sentences = {
   NotReadableError: text.live.busy,
 };
 
-export async function start(video) {
+export async function start(video, ended = () => {}) {
   if (!navigator.mediaDevices?.getUserMedia) throw new Error(text.live.insecure);
   let stream;
   try {
@@ -17,6 +17,7 @@ export async function start(video) {
   } catch (error) {
     throw new Error(sentences[error.name] ?? text.live.absent, { cause: error });
   }
+  stream.getTracks().forEach((track) => track.addEventListener("ended", ended));
   video.srcObject = stream;
   await video.play();
   return () => stream.getTracks().forEach((track) => track.stop());

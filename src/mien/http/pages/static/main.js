@@ -1,7 +1,8 @@
 // The frame: navigation, routes, the offline banner. Each view is loaded when it is first looked at.
 
 import { online, call } from "./api.js";
-import { h, toast } from "./dom.js";
+import { failure, h, toast } from "./dom.js";
+import { watchKey } from "./key.js";
 import { text } from "./strings.js";
 
 const views = {
@@ -25,20 +26,34 @@ function navigation(current) {
 }
 
 async function show() {
-  const [route, argument] = location.hash.replace(/^#\//, "").split("/");
+  const address = location.hash;
+  const [route, argument] = address.replace(/^#\//, "").split("/");
   const view = views[route] ?? views[""];
   navigation(view.name);
   document.title = `${text.nav[view.name]} · Mien`;
-  leave();
-  const module = await view.load();
-  const address = location.hash;
-  const node = (module.keep && kept.get(route)) || module.render(argument ? decodeURIComponent(argument) : undefined);
+  const node = await view.load().then((module) => opened(module, route, argument), broken);
   if (address !== location.hash) return;
-  if (module.keep) kept.set(route, node);
+  leave();
   leave = () => node.dispatchEvent(new Event("leave"));
   main.replaceChildren(node);
   node.dispatchEvent(new Event("enter"));
 }
+
+function opened(module, route, argument) {
+  const node = (module.keep && kept.get(route)) || module.render(argument ? unescaped(argument) : undefined);
+  if (module.keep) kept.set(route, node);
+  return node;
+}
+
+function unescaped(argument) {
+  try {
+    return decodeURIComponent(argument);
+  } catch {
+    return argument;
+  }
+}
+
+const broken = () => h("section", {}, h("h1", {}, text.errors.view), failure(new Error(text.errors.offline), show));
 
 let reachable = true;
 online.addEventListener("state", ({ detail }) => {
@@ -58,8 +73,11 @@ async function knock() {
   }
 }
 
-document.addEventListener("key-needed", () => {
-  if (!location.hash.startsWith("#/settings")) toast(text.errors.keyNeeded, "error");
+// A hash would be taken for the name of a view.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
 });
+watchKey(document.getElementById("locked"), main);
 addEventListener("hashchange", show);
 show();

@@ -1,10 +1,12 @@
 // Photos in the browser: read upright, made smaller before they travel, cut into faces.
 
+import { text } from "./strings.js";
+
 const LONGEST_SIDE = 2048; // enough for every face the engine can use; a 12-megapixel photo becomes ~0.6 MB
 const KEEP_AS_IS = 1_500_000;
 const MOST_PIXELS = 80_000_000;
 
-export class UnreadablePhoto extends Error {}
+class UnreadablePhoto extends Error {}
 
 export async function open(file) {
   let bitmap;
@@ -17,7 +19,7 @@ export async function open(file) {
   const { width, height } = bitmap;
   if (width * height > MOST_PIXELS) {
     bitmap.close();
-    throw new UnreadablePhoto("too many pixels");
+    throw new UnreadablePhoto(text.errors.tooManyPixels);
   }
   const small = file.size <= KEEP_AS_IS && Math.max(width, height) <= LONGEST_SIDE;
   const blob = small && file.type !== "" ? file : await shrink(bitmap);
@@ -55,7 +57,7 @@ export async function frame(video, quality = 0.85) {
 export function jpeg(canvas, quality = 0.92) {
   // Not toBlob: Chromium encodes there when it is idle, and on a busy machine it may never be.
   const [kind, data] = canvas.toDataURL("image/jpeg", quality).split(",");
-  if (!kind.startsWith("data:image/jpeg")) throw new UnreadablePhoto("no picture");
+  if (!kind.startsWith("data:image/jpeg")) throw new UnreadablePhoto(text.recognise.unreadable);
   return new Blob([Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0))], { type: "image/jpeg" });
 }
 

@@ -28,7 +28,8 @@ async function load(place, face) {
     canvas.setAttribute("aria-label", face.user_id ?? "");
     place.replaceChildren(canvas);
     URL.revokeObjectURL(url);
-  } catch {
+  } catch (error) {
+    if (error.status === 401) document.addEventListener("key-accepted", () => load(place, face), { once: true });
     place.replaceChildren(); // the photo is gone or not for this key: an empty tile says so
   }
 }

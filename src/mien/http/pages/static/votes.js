@@ -15,9 +15,15 @@ export function overlap(a, b) {
 export class Tracks {
   #tracks = [];
   #next = 1;
+  #last = 0;
+  #gap = 0;
 
   update(faces, now) {
-    this.#tracks = this.#tracks.filter((track) => now - track.seen < FORGET_AFTER_MS);
+    // A slow server answers each second or so: a face is gone when frames lack it, not when frames are rare.
+    this.#gap = Math.max(this.#last ? now - this.#last : 0, this.#gap * 0.8);
+    this.#last = now;
+    const patience = Math.max(FORGET_AFTER_MS, 2.5 * this.#gap);
+    this.#tracks = this.#tracks.filter((track) => now - track.seen < patience);
     const free = new Set(this.#tracks);
     for (const face of faces) {
       const track = this.#nearest(free, face.bounding_box) ?? this.#open();

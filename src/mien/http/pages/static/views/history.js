@@ -1,8 +1,8 @@
 // What was recognised and when; filters by person and time; CSV; "when was X last seen".
 
-import { api } from "../api.js";
+import { api, pages } from "../api.js";
 import { nameOf } from "../boxes.js";
-import { empty, h } from "../dom.js";
+import { action, empty, failure, h, spinner } from "../dom.js";
 import { portrait } from "../portrait.js";
 import { knownNames } from "../state.js";
 import { text } from "../strings.js";
@@ -12,36 +12,35 @@ const t = text.history;
 export function render() {
   const person = h("select", { id: "who" }, h("option", { value: "" }, t.everyone));
   const since = h("input", { id: "since", type: "date" });
-  const answer = h("p", { role: "status" });
-  const list = h("ol", { className: "timeline" });
-  const rest = h("div");
-  const shown = [];
-  const filters = () => ({ user_id: person.value, since: since.value ? new Date(since.value).toISOString() : "" });
-  const reload = () => { shown.length = 0; list.replaceChildren(); more({ list, rest, answer, shown, filters }); };
-  person.addEventListener("change", reload);
-  since.addEventListener("change", reload);
+  const scene = { person, since, answer: h("p", { role: "status" }), list: h("ol", { className: "timeline" }), rest: h("div"), turn: 0 };
+  for (const filter of [person, since]) filter.addEventListener("change", () => more(scene));
   knownNames().then((names) => person.append(...names.map((name) => h("option", { value: name }, name)))).catch(() => {});
-  more({ list, rest, answer, shown, filters });
+  more(scene);
   return h("div", {},
     h("div", { className: "head" }, h("h1", {}, t.title),
       h("label", { htmlFor: "who" }, t.person), person, h("label", { htmlFor: "since" }, t.since), since,
-      h("button", { className: "quiet", onclick: () => download(shown) }, t.csv)),
-    answer, list, rest);
+      action(t.csv, () => download(wanted(scene)), "quiet")),
+    scene.answer, scene.list, scene.rest);
 }
 
+// A day begins at midnight where the person is.
+const wanted = ({ person, since }) => ({ user_id: person.value, since: since.value ? new Date(`${since.value}T00:00`).toISOString() : "" });
+
 async function more(scene, cursor) {
-  const { list, rest, answer, shown, filters } = scene;
-  const query = filters();
+  const { list, rest, answer } = scene;
+  const query = wanted(scene);
+  if (!cursor) rest.replaceChildren(spinner(text.recognise.working));
+  const turn = scene.turn += 1; // an answer to filters that were changed meanwhile is not shown
   try {
-    const page = await api.recognitions({ ...query, cursor });
-    shown.push(...page.recognitions);
-    list.append(...page.recognitions.map(entry));
-    if (!cursor) answer.textContent = lastSeen(query.user_id, page.recognitions[0]);
-    rest.replaceChildren(
-      page.next_cursor ? h("button", { className: "quiet", onclick: () => more(scene, page.next_cursor) }, t.more)
-        : shown.length ? "" : empty(t.none, t.noneText));
+    const { recognitions, next_cursor: next } = await api.recognitions({ ...query, cursor });
+    if (turn !== scene.turn) return;
+    if (!cursor) list.replaceChildren();
+    if (!cursor) answer.textContent = lastSeen(query.user_id, recognitions[0]);
+    list.append(...recognitions.map(entry));
+    const none = query.user_id || query.since ? [h("p", { className: "note" }, t.noneSuch)] : [empty(t.none, t.noneText)];
+    rest.replaceChildren(...(next ? [action(t.more, () => more(scene, next), "quiet")] : list.children.length ? [] : none));
   } catch (error) {
-    rest.replaceChildren(h("p", { className: "problem", role: "alert" }, error.message), h("button", { onclick: () => more(scene, cursor) }, text.recognise.again));
+    if (turn === scene.turn) rest.replaceChildren(...failure(error, () => more(scene, cursor)));
   }
 }
 
@@ -54,20 +53,26 @@ function entry(recognition) {
   const [first] = recognition.faces;
   const pic = h("span", { className: `pic ${first?.status ?? ""}`, "aria-hidden": "true" }, initial(first));
   if (first && recognition.image_path) portrait(pic, { image_path: recognition.image_path, bounding_box: first.bounding_box });
-  return h("li", {}, pic, h("span", { dir: "auto" }, names(recognition) || t.nobody),
+  return h("li", {}, pic, h("span", { dir: "auto" }, names(recognition) || t.noFace),
     h("time", { dateTime: recognition.timestamp }, new Date(recognition.timestamp).toLocaleString()));
 }
 
 const initial = (face) => (face?.status === "matched" ? [...face.user_id][0] : "?");
 
-const names = (recognition) => recognition.faces.map(nameOf).join(", ");
+function names(recognition) {
+  const known = recognition.faces.filter((face) => face.status !== "unknown").map(nameOf);
+  const strangers = recognition.faces.length - known.length;
+  return [...new Set(known), ...(strangers ? [t.unknown(strangers)] : [])].join(", ");
+}
 
 // A cell that starts like a formula would be run by a spreadsheet.
 const cell = (value) => `"${String(value ?? "").replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
 
-function download(recognitions) {
+async function download(query) {
+  const rows = [];
+  for await (const r of pages((cursor) => api.recognitions({ ...query, limit: 1000, cursor }), "recognitions"))
+    rows.push(...r.faces.map((f) => [r.timestamp, r.recognition_id, f.status, f.user_id, f.similarity, r.image_path]));
   const head = ["timestamp", "recognition_id", "status", "user_id", "similarity", "image_path"];
-  const rows = recognitions.flatMap((r) => r.faces.map((f) => [r.timestamp, r.recognition_id, f.status, f.user_id, f.similarity, r.image_path]));
   const csv = [head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n");
   const link = h("a", { href: URL.createObjectURL(new Blob(["\ufeff", csv], { type: "text/csv" })), download: "recognitions.csv" });
   link.click();

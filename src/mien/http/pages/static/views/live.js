@@ -2,7 +2,7 @@
 
 import { api } from "../api.js";
 import { start } from "../camera.js";
-import { h, place, toast } from "../dom.js";
+import { busy, h, place, toast } from "../dom.js";
 import { frame } from "../photo.js";
 import { threshold } from "../state.js";
 import { text } from "../strings.js";
@@ -24,17 +24,20 @@ export function render() {
     h("aside", { "aria-label": t.log }, h("h2", {}, t.log), log));
   let session = null;
   const end = () => { session?.stop(); session = null; button.textContent = t.start; layer.replaceChildren(); rate.textContent = ""; };
-  button.addEventListener("click", async () => {
+  const ended = () => { end(); toast(t.ended, "error"); };
+  const toggle = async () => {
     if (session) return end();
-    session = await begin(video, layer, rate, log).catch((error) => { toast(error.message, "error"); return null; });
-    if (session) button.textContent = t.stop;
-  });
+    session = await begin(video, layer, rate, log, ended);
+    if (view.isConnected) button.textContent = t.stop;
+    else end(); // the view was left while the browser asked for the camera
+  };
+  button.addEventListener("click", () => busy(button, toggle));
   view.addEventListener("leave", end);
   return view;
 }
 
-async function begin(video, layer, rate, log) {
-  const close = await start(video);
+async function begin(video, layer, rate, log, ended) {
+  const close = await start(video, ended);
   const abort = new AbortController();
   const visits = new Map();
   const tracks = new Tracks();
@@ -56,6 +59,7 @@ async function watch(scene) {
     } catch (error) {
       if (scene.abort.signal.aborted) return;
       scene.rate.textContent = error.message;
+      draw(scene, []); // names over a picture that nobody looks at any more would lie
       await new Promise((done) => setTimeout(done, 1000));
     }
   }
@@ -63,8 +67,9 @@ async function watch(scene) {
 
 function framesPerSecond(scene) {
   const now = performance.now();
-  scene.ticks = [...scene.ticks, now].filter((at) => now - at < 2000);
-  return Math.round(scene.ticks.length / 2);
+  scene.ticks = [...scene.ticks, now].filter((at) => now - at < 4000);
+  const rate = scene.ticks.length / 4;
+  return rate < 2 ? rate.toFixed(1) : Math.round(rate);
 }
 
 function draw({ layer, drawn, log, visits }, tracks) {

@@ -1,7 +1,7 @@
 // The grid of people with their best face, and the form that adds one.
 
 import { api, pages } from "../api.js";
-import { empty, h, spinner } from "../dom.js";
+import { busy, empty, failure, h, spinner } from "../dom.js";
 import { portrait } from "../portrait.js";
 import { knownNames } from "../state.js";
 import { text } from "../strings.js";
@@ -14,12 +14,19 @@ export function render() {
   const rest = h("div", {}, spinner(text.recognise.working));
   const find = h("input", { type: "search", placeholder: t.filter, "aria-label": t.filter });
   const form = addForm(() => fill(grid, rest));
-  const view = h("div", {},
-    h("div", { className: "head" }, h("h1", {}, t.title), find, h("button", { onclick: () => { form.hidden = !form.hidden; form.querySelector("input").focus(); } }, t.add)),
-    form, grid, rest);
+  const nobody = h("p", { className: "note", role: "status" });
+  const add = h("button", { "aria-expanded": "false" }, t.add);
+  add.addEventListener("click", () => {
+    form.hidden = !form.hidden;
+    add.ariaExpanded = String(!form.hidden);
+    if (!form.hidden) form.querySelector("input").focus();
+  });
+  const view = h("div", {}, h("div", { className: "head" }, h("h1", {}, t.title), find, add), form, nobody, grid, rest);
   find.addEventListener("input", () => {
     const wanted = find.value.trim().toLocaleLowerCase();
     for (const item of grid.children) item.hidden = !item.dataset.name.toLocaleLowerCase().includes(wanted);
+    const none = grid.children.length && [...grid.children].every((item) => item.hidden);
+    nobody.textContent = none ? t.nobodyCalled(find.value.trim()) : "";
   });
   fill(grid, rest);
   return view;
@@ -32,7 +39,7 @@ async function fill(grid, rest) {
     grid.replaceChildren(...tiles);
     rest.replaceChildren(tiles.length ? "" : empty(t.none, t.noneText));
   } catch (error) {
-    rest.replaceChildren(h("p", { className: "problem", role: "alert" }, error.message), h("button", { onclick: () => fill(grid, rest) }, text.recognise.again));
+    rest.replaceChildren(...failure(error, () => fill(grid, rest)));
   }
 }
 
@@ -53,16 +60,17 @@ function addForm(done) {
     h("div", { className: "field" }, h("label", { htmlFor: "new-name" }, t.name), name),
     h("div", { className: "field" }, h("label", { htmlFor: "new-photos" }, t.photos), photos),
     problem, h("button", {}, t.save), list);
-  form.addEventListener("submit", async (event) => {
+  const changed = () => { knownNames.changed(); done(); };
+  form.addEventListener("submit", (event) => {
     event.preventDefault();
     problem.textContent = !name.value.trim() ? t.nameNeeded : !photos.files.length ? t.photosNeeded : "";
     if (problem.textContent) return;
-    const button = form.querySelector("button");
-    button.disabled = true;
-    const taken = await uploader([...photos.files], name.value.trim(), list);
-    button.disabled = false;
-    knownNames.changed();
-    if (taken) { photos.value = ""; done(); }
+    busy(event.submitter ?? form.querySelector("button"), async () => {
+      list.replaceChildren();
+      const taken = await uploader([...photos.files], name.value.trim(), list, changed);
+      if (taken === photos.files.length) photos.value = "";
+      if (taken) changed();
+    });
   });
   return form;
 }

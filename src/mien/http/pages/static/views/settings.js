@@ -1,7 +1,8 @@
 // The threshold as an error rate in words, with the model's measured curve; the API key; health.
 
-import { api, key } from "../api.js";
-import { h, spinner, toast } from "../dom.js";
+import { api } from "../api.js";
+import { busy, failure, h, spinner } from "../dom.js";
+import { keyField, use } from "../key.js";
 import { threshold } from "../state.js";
 import { text } from "../strings.js";
 
@@ -20,9 +21,10 @@ export function render() {
 async function fill(panel) {
   try {
     const { points, default_threshold: usual } = await api.calibration();
-    panel.replaceChildren(h("h2", {}, t.threshold), slider(points, usual), curve(points));
+    const parts = points.length ? [slider(points, usual), curve(points)] : [plainSlider(usual)];
+    panel.replaceChildren(h("h2", {}, t.threshold), ...parts);
   } catch (error) {
-    panel.replaceChildren(h("h2", {}, t.threshold), h("p", { className: "problem" }, error.message));
+    panel.replaceChildren(h("h2", {}, t.threshold), ...failure(error, () => fill(panel)));
   }
 }
 
@@ -43,6 +45,15 @@ function slider(points, usual) {
   range.addEventListener("input", () => threshold.set(say()));
   say();
   return h("div", { className: "field" }, h("label", { htmlFor: "sure", className: "sr" }, t.threshold), range, words);
+}
+
+function plainSlider(usual) {
+  const range = h("input", { type: "range", id: "sure", min: 50, max: 100, step: 0.5, value: threshold.get() || usual });
+  const words = h("output", { htmlFor: "sure" });
+  const say = () => { words.textContent = t.similarity(range.value); return range.value; };
+  range.addEventListener("input", () => threshold.set(say()));
+  say();
+  return h("div", { className: "field" }, h("label", { htmlFor: "sure", className: "sr" }, t.threshold), range, words, h("p", { className: "note" }, t.unmeasured));
 }
 
 function curve(points) {
@@ -73,15 +84,12 @@ function node(name, attributes, ...children) {
 const label = (x, y, words, anchor = "middle") => node("text", { x, y, "text-anchor": anchor }, String(words));
 
 function keyForm(done) {
-  const input = h("input", { id: "key", type: "password", autocomplete: "off", value: key.get() });
-  const form = h("form", { className: "panel" },
-    h("div", { className: "field" }, h("label", { htmlFor: "key" }, t.key), input, h("p", { className: "note" }, t.keyHelp)),
-    h("button", {}, t.keySave));
+  const parts = keyField("key");
+  const button = h("button", {}, t.keySave);
+  const form = h("form", { className: "panel" }, parts.field, button);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    key.set(input.value.trim());
-    toast(input.value.trim() ? t.keySaved : t.keyGone);
-    done();
+    busy(button, async () => { await use(parts); done(); });
   });
   return form;
 }
@@ -93,7 +101,7 @@ async function check(panel) {
     rows = [h("p", {}, t.healthy), h("table", {}, h("tbody", {}, Object.entries(health).map(([name, value]) =>
       h("tr", {}, h("th", { scope: "row" }, name.replaceAll("_", " ")), h("td", {}, typeof value === "object" ? JSON.stringify(value) : String(value))))))];
   } catch (error) {
-    rows = [h("p", { className: "problem" }, t.unhealthy), h("p", {}, error.message)];
+    rows = [h("p", { className: "problem" }, t.unhealthy), ...failure(error, () => check(panel))];
   }
   panel.replaceChildren(h("h2", {}, t.health), ...rows);
 }
