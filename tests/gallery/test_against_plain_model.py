@@ -11,7 +11,8 @@ import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
-from tests.gallery.faces import MODEL, Vectors, embedding, face, image_id
+from tests.gallery.doomed import open_small
+from tests.gallery.faces import Vectors, embedding, face, image_id
 
 from mien.errors import FaceNotFound, UserExists, UserNotFound
 from mien.gallery import Gallery, Refusal
@@ -39,7 +40,7 @@ class Comparison(RuleBasedStateMachine):
     @initialize()
     def open(self) -> None:
         self.folder = Path(tempfile.mkdtemp())
-        self.galleries = [Gallery(self.folder, MODEL) for _ in range(2)]
+        self.galleries = [open_small(self.folder) for _ in range(2)]
         self.faces: dict[str, PlainFace] = {}
         self.users: set[str] = set()
         self.turn = 0
@@ -75,13 +76,17 @@ class Comparison(RuleBasedStateMachine):
             assert (found.image_id, found.box, found.external_image_id) == (image_id(image), one.box, external)
         return multiple(*[found.face_id for found in stored])
 
-    @rule(target=face_ids, person=PEOPLE, photo=PHOTOS)
-    def add_in_bulk(self, person: int, photo: int) -> str:
-        (face_id,) = self.gallery.bulk_add("c", embedding(person, photo)[np.newaxis], ["bulk"])
-        self.faces[face_id] = PlainFace((-1, "bulk", len(self.faces)), embedding(person, photo))
-        return face_id
+    @rule(target=face_ids, person=PEOPLE, photos=st.sampled_from([1, 70]), compact=st.booleans())
+    def add_in_bulk(self, person: int, photos: int, compact: bool) -> object:
+        vectors = [embedding(person, photo) for photo in range(photos)]
+        added = self.gallery.bulk_add("c", np.stack(vectors), ["bulk"] * photos)
+        for face_id, vector in zip(added, vectors, strict=True):
+            self.faces[face_id] = PlainFace((-1, "bulk", len(self.faces)), vector)
+        if compact:
+            self.gallery.compact("c")
+        return multiple(*added)
 
-    @rule(chosen=st.lists(consumes(face_ids), min_size=1, max_size=3))
+    @rule(chosen=st.lists(consumes(face_ids), min_size=1, max_size=8))
     def delete(self, chosen: list[str]) -> None:
         done = self.gallery.delete_faces("c", chosen)
         asked = set(chosen)
@@ -196,8 +201,7 @@ class Comparison(RuleBasedStateMachine):
             page = self.gallery.list_faces("c", user_id=user, external_image_id=external, limit=size, token=token)
             listed += page.items
             assert len(page.items) <= size
-            token = page.next_token
-            if token is None:
+            if (token := page.next_token) is None:
                 break
         expected = [
             face_id
@@ -215,8 +219,7 @@ class Comparison(RuleBasedStateMachine):
 
     def _centre(self, name: str) -> Vectors | None:
         own = [plain.vector for plain in self.faces.values() if plain.user == name]
-        centre = np.sum(own, axis=0) if own else None
-        return None if centre is None else np.asarray(centre / np.linalg.norm(centre), np.float32)
+        return (centre := np.sum(own, axis=0)) / np.linalg.norm(centre) if own else None
 
     def _user_scores(self, probe: Vectors) -> dict[str, float]:
         centres = {name: self._centre(name) for name in self.users}
