@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from tests.cli.conftest import picture
+from mien.backends.embedded import care
+from mien.gallery import Gallery
+from mien.gallery.similarity import Calibration
+from tests.cli.conftest import NameReader, picture
 
 
 @pytest.fixture
@@ -140,3 +143,14 @@ def test_the_usual_threshold_may_be_an_error_rate(known, shown, monkeypatch):
     assert photo["threshold"] == pytest.approx(80)
     assert photo["threshold_fmr"] == pytest.approx(1e-4)
     assert photo["threshold_fpir"] == pytest.approx(3e-4, rel=1e-3)  # three faces are enrolled
+
+
+def test_compare_speaks_of_the_same_similarity_as_recognize(known, people, shown, tmp_path):
+    (shown / "grace.jpg").write_bytes(picture("Grace", take=8))
+    gallery = Gallery(tmp_path / "data", NameReader.model_version)
+    care.use(gallery, "face-collection", Calibration(offset=0.4, comparisons=1000))
+    gallery.close()
+    (photo,) = known("recognize", shown / "grace.jpg", "--threshold", "0", "--json").json["photos"]
+    (found,) = known("compare", people / "Grace" / "0.jpg", shown / "grace.jpg", "--json").json["faces"]
+    assert found["similarity"] < 99.99  # by the shipped calibration it is more
+    assert photo["faces"][0]["similarity"] == pytest.approx(found["similarity"], abs=1e-3)

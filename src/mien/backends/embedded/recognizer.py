@@ -30,13 +30,14 @@ class LocalRecognizer:
         return self._engine.detect(image)
 
     def compare(self, source: bytes, target: bytes) -> list[Comparison]:
+        from mien.backends.embedded.care import calibration
         from mien.gallery.similarity import similarity
 
         faces = self._engine.read(source)
         if not faces:
             raise NoFace("The source photo shows no face.")
-        wanted = faces[0].embedding
-        found = [Comparison(f, float(similarity(wanted @ f.embedding))) for f in self._engine.read(target)]
+        wanted, own = faces[0].embedding, calibration(self._gallery, self._collection)
+        found = [Comparison(f, float(similarity(wanted @ f.embedding, own))) for f in self._engine.read(target)]
         return sorted(found, key=lambda comparison: -comparison.similarity)
 
     def index(self, image: bytes, user_id: str | None, max_faces: int, threshold: float) -> Indexing:
