@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.web.conftest import Server
 from tests.web.people import call, enrol, several_photos
@@ -29,3 +29,19 @@ def test_the_timeline_filters_exports_and_answers_when(page: Page, server: Serve
     page.get_by_label("Person").select_option("=Eve")
     expect(page.locator(".timeline li")).to_have_count(1)
     expect(page.get_by_role("status").filter(has_text="last seen")).to_contain_text("=Eve was last seen")
+
+
+def test_the_export_holds_what_is_not_shown_yet(page: Page) -> None:
+    def listing(route: Route) -> None:
+        last = "cursor=next" in route.request.url
+        entry = {"timestamp": "2026-01-02T03:04:05Z", "recognition_id": "b" if last else "a", "image_path": None}
+        face = {"status": "unknown", "user_id": None, "similarity": None, "bounding_box": {}, "candidates": []}
+        route.fulfill(json={"recognitions": [entry | {"faces": [face]}], "next_cursor": None if last else "next"})
+
+    page.route("**/recognitions*", listing)
+    page.goto("/#/history")
+    expect(page.locator(".timeline li")).to_have_count(1)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export CSV").click()
+    rows = list(csv.DictReader(Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()))
+    assert [row["recognition_id"] for row in rows] == ["a", "b"]

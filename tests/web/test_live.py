@@ -78,3 +78,28 @@ def test_a_refused_camera_gets_a_sentence(page: Page) -> None:
     page.get_by_role("button", name="Start the camera").click()
     expect(page.locator(".toast.error")).to_contain_text("camera")
     expect(page.get_by_role("button", name="Start the camera")).to_be_visible()
+
+
+def test_nobody_is_named_while_the_server_refuses(watching: Page, server: Server, portrait: list[Path]) -> None:
+    enrol(server, "Vera", portrait[0])
+    watching.goto("/#/live")
+    watching.get_by_role("button", name="Start the camera").click()
+    expect(watching.locator(".layer .box.matched")).to_contain_text("Vera")
+    watching.route("**/recognize*", lambda route: route.fulfill(status=401, json={}))
+    expect(watching.locator(".live [role=status]")).to_contain_text("asks for an API key")
+    expect(watching.locator(".layer .box")).to_have_count(0)
+    expect(watching.locator("#locked")).to_be_visible()
+    watching.unroute("**/recognize*")
+    expect(watching.locator(".layer .box.matched")).to_contain_text("Vera")
+
+
+def test_a_slow_server_names_faces_too(page: Page) -> None:
+    page.goto("/#/live")
+    names = page.evaluate("""async () => {
+      const { Tracks } = await import("./static/votes.js");
+      const box = { left: 0.4, top: 0.4, width: 0.2, height: 0.2 };
+      const face = { status: "matched", user_id: "Vera", bounding_box: box };
+      const tracks = new Tracks();
+      return [1000, 3000, 5000, 7000].map((now) => tracks.update([face], now)[0].name);
+    }""")
+    assert names == [None, None, "Vera", "Vera"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.web.conftest import Server
 from tests.web.people import call, enrol, several_photos
@@ -61,3 +61,43 @@ def test_forgetting_shows_the_receipt(page: Page, server: Server, lfw_dev: Path)
     expect(page.get_by_role("heading", name="Gone is forgotten.")).to_be_visible()
     expect(page.locator("table")).to_contain_text("faces")
     assert call(server, "/users")["users"] == []
+
+
+def test_a_refused_photo_keeps_its_line_with_the_reason(
+    page: Page, server: Server, lfw_dev: Path, photos: Path
+) -> None:
+    first, second, *_ = sorted(several_photos(lfw_dev, 1)[0].iterdir())
+    enrol(server, "Ann", first)
+    page.goto("/#/person/Ann")
+    page.get_by_label("Add photos").set_input_files([second, photos / "groups" / "017_0.jpg"])
+    expect(page.locator(".tile")).to_have_count(2)
+    expect(page.locator(".progress .rejected")).to_contain_text("no face")
+
+
+def test_the_last_photo_is_removed_after_a_question(page: Page, server: Server, lfw_dev: Path) -> None:
+    enrol(server, "Ann", next(several_photos(lfw_dev, 1)[0].iterdir()))
+    page.goto("/#/person/Ann")
+    page.locator(".tile").get_by_role("button", name="Remove").click()
+    expect(page.locator("dialog")).to_contain_text("Ann is then no longer known")
+    page.locator("dialog").get_by_role("button", name="Remove").click()
+    expect(page.get_by_role("heading", name="Nobody is enrolled yet")).to_be_visible()
+
+
+def test_a_renaming_that_fails_half_way_can_be_taken_back(page: Page, server: Server, lfw_dev: Path) -> None:
+    enrol(server, "One", *sorted(several_photos(lfw_dev, 1)[0].iterdir())[:2])
+    moves: list[str] = []
+
+    def move(route: Route) -> None:
+        moves.append(route.request.url)
+        route.fulfill(status=503, json={"detail": "Too busy."}) if len(moves) == 2 else route.continue_()
+
+    page.route("**/images/**", lambda route: move(route) if route.request.method == "PATCH" else route.continue_())
+    page.goto("/#/person/One")
+    page.get_by_role("button", name="Rename").click()
+    page.locator("dialog").get_by_label("Name").fill("Two")
+    page.keyboard.press("Enter")
+    expect(page.locator("#toasts")).to_contain_text("1 of 2 photos went to Two. Too busy.")
+    expect(page.locator(".tile")).to_have_count(1)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".tile")).to_have_count(2)
+    assert [user["user_id"] for user in call(server, "/users")["users"]] == ["One"]

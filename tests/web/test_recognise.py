@@ -116,3 +116,56 @@ def test_sixty_megapixels_are_made_smaller_and_a_hundred_are_refused(page: Page,
     expect(page.locator(".card .box")).to_have_count(2)
     page.set_input_files("#photos", tmp_path / "huge.jpg")
     expect(page.locator(".card").first.locator(".problem")).to_contain_text("too many pixels")
+
+
+def test_a_double_click_works_once(page: Page, server: Server, lfw_dev: Path) -> None:
+    first, second, *_ = sorted(several_photos(lfw_dev, 1)[0].iterdir())
+    posts: list[str] = []
+    page.on("request", lambda request: request.method == "POST" and posts.append(request.url.split("?")[0]))
+    page.goto("/")
+    page.set_input_files("#photos", first)
+    page.get_by_label("Who is this?").fill("Ann")
+    page.get_by_role("button", name="Remember").dblclick()
+    expect(page.locator("#toasts")).to_contain_text("is remembered")
+    page.get_by_role("button", name="Remove").click()
+    page.set_input_files("#photos", second)
+    page.get_by_role("button", name="Not Ann").dblclick()
+    expect(page.locator(".face.unknown")).to_have_count(1)
+    assert posts.count(f"{server.url}/upload") == 1
+    assert posts.count(f"{server.url}/rejections") == 1
+
+
+def test_a_name_half_typed_outlives_a_correction(page: Page, server: Server, lfw_dev: Path, tmp_path: Path) -> None:
+    ann, stranger = (sorted(person.iterdir()) for person in several_photos(lfw_dev, 2))
+    enrol(server, "Ann", ann[0])
+    both = Image.new("RGB", (500, 250))
+    both.paste(Image.open(ann[1]), (0, 0))
+    both.paste(Image.open(stranger[0]), (250, 0))
+    both.save(tmp_path / "both.png")
+    page.goto("/")
+    page.set_input_files("#photos", tmp_path / "both.png")
+    page.get_by_label("Who is this?").fill("Ben")
+    page.get_by_role("button", name="Not Ann").click()
+    expect(page.locator(".face.unknown")).to_have_count(2)
+    expect(page.locator(".box")).to_have_count(2)
+    assert sorted(box.input_value() for box in page.get_by_label("Who is this?").all()) == ["", "Ben"]
+
+
+def test_the_skip_link_stays_in_the_view(page: Page) -> None:
+    page.goto("/#/settings")
+    expect(page.get_by_role("heading", name="Settings")).to_be_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+    expect(page.get_by_role("heading", name="Settings")).to_be_visible()
+
+
+def test_a_view_that_cannot_be_loaded_says_so_and_comes_later(page: Page, server: Server) -> None:
+    page.goto("/")
+    expect(page.locator("h1")).to_be_visible()
+    server.stop()
+    page.get_by_role("link", name="History").click()
+    expect(page.locator("main .problem")).to_contain_text("does not answer")
+    server.start()
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("heading", name="History")).to_be_visible()

@@ -1,15 +1,9 @@
-"""The threshold in words, the key, health."""
+"""The threshold in words, health; and a recogniser whose error rates are not known."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-from playwright.sync_api import Browser, Page, expect
-
-from tests.web.conftest import Server, free_port, new_page
+from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.web
 
@@ -24,37 +18,10 @@ def test_the_threshold_is_an_error_rate_in_words(page: Page) -> None:
     expect(page.get_by_text("All is well.")).to_be_visible()
 
 
-def test_a_server_with_keys_asks_for_one(chromium: Browser, tmp_path: Path) -> None:
-    keys = tmp_path / "keys.json"
-    secret = _new_key(keys)
-    server = Server(tmp_path / "data", free_port(), keys)
-    server.start()
-    try:
-        page = new_page(chromium, server)
-        page.goto("/#/people")
-        expect(page.get_by_text("asks for an API key").first).to_be_visible()
-        page.goto("/#/settings")
-        page.get_by_label("API key").fill("wrong")
-        page.get_by_role("button", name="Use this key").click()
-        page.goto("/#/people")
-        expect(page.get_by_text("was refused").first).to_be_visible()
-        page.goto("/#/settings")
-        page.get_by_label("API key").fill(secret)
-        page.get_by_role("button", name="Use this key").click()
-        page.goto("/#/people")
-        expect(page.get_by_role("heading", name="Nobody is enrolled yet")).to_be_visible()
-    finally:
-        server.stop()
-
-
-def _new_key(keys: Path) -> str:
-    import json
-    import os
-
-    made = subprocess.run(
-        [sys.executable, "-m", "mien", "keys", "create", "page", "--json"],
-        env={**os.environ, "MIEN_API_KEYS_FILE": str(keys)},
-        capture_output=True,
-        check=True,
-    )
-    return str(json.loads(made.stdout)["key"])
+def test_without_a_measured_curve_the_threshold_is_a_similarity(page: Page) -> None:
+    page.route("**/calibration", lambda route: route.fulfill(json={"points": [], "default_threshold": 80}))
+    page.goto("/#/settings")
+    expect(page.locator("output")).to_have_text("similarity 80")
+    expect(page.get_by_text("is not known for this recogniser")).to_be_visible()
+    page.locator("#sure").press("End")
+    assert page.evaluate("localStorage.getItem('mien-threshold')") == "100"

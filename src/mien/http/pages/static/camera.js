@@ -19,6 +19,9 @@ export async function start(video, ended = () => {}) {
   }
   stream.getTracks().forEach((track) => track.addEventListener("ended", ended));
   video.srcObject = stream;
-  await video.play();
-  return () => stream.getTracks().forEach((track) => track.stop());
+  await video.play().catch(() => {}); // the view may have been left meanwhile
+  return () => {
+    stream.getTracks().forEach((track) => track.stop());
+    video.srcObject = null;
+  };
 }

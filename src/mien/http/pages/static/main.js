@@ -6,12 +6,12 @@ import { watchKey } from "./key.js";
 import { text } from "./strings.js";
 
 const views = {
-  "": { name: "recognise", load: () => import("./views/recognise.js") },
-  live: { name: "live", load: () => import("./views/live.js") },
-  people: { name: "people", load: () => import("./views/people.js") },
-  person: { name: "people", load: () => import("./views/person.js") },
-  history: { name: "history", load: () => import("./views/history.js") },
-  settings: { name: "settings", load: () => import("./views/settings.js") },
+  "": { name: "recognise", file: "recognise" },
+  live: { name: "live", file: "live" },
+  people: { name: "people", file: "people" },
+  person: { name: "people", file: "person" },
+  history: { name: "history", file: "history" },
+  settings: { name: "settings", file: "settings" },
 };
 const main = document.getElementById("main");
 const kept = new Map(); // views that keep what the user chose (photos, a half-typed form) while another is shown
@@ -31,13 +31,16 @@ async function show() {
   const view = views[route] ?? views[""];
   navigation(view.name);
   document.title = `${text.nav[view.name]} · Mien`;
-  const node = await view.load().then((module) => opened(module, route, argument), broken);
+  const node = await load(view.file).then((module) => opened(module, route, argument), broken);
   if (address !== location.hash) return;
   leave();
   leave = () => node.dispatchEvent(new Event("leave"));
   main.replaceChildren(node);
   node.dispatchEvent(new Event("enter"));
 }
+
+// A browser remembers for good that a module could not be fetched: another address makes it ask again.
+const load = (file) => import(`./views/${file}.js`).catch(() => import(`./views/${file}.js?again=${Date.now()}`));
 
 function opened(module, route, argument) {
   const node = (module.keep && kept.get(route)) || module.render(argument ? unescaped(argument) : undefined);

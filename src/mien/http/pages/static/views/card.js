@@ -43,6 +43,8 @@ function show(photo, answer) {
   const rows = answer.faces.map((face) => row(photo, face));
   keepTyped(node, rows);
   figure.querySelectorAll(".box").forEach((old) => old.remove());
+  figure.classList.toggle("many", rows.length > 4);
+  figure.classList.toggle("crowd", rows.length > 12);
   if (figure.querySelector("img")) {
     const boxes = answer.faces.map((face) => box(face));
     figure.append(...boxes);

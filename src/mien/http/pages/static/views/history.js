@@ -18,7 +18,8 @@ export function render() {
   more(scene);
   return h("div", {},
     h("div", { className: "head" }, h("h1", {}, t.title),
-      h("label", { htmlFor: "who" }, t.person), person, h("label", { htmlFor: "since" }, t.since), since,
+      h("span", { className: "filter" }, h("label", { htmlFor: "who" }, t.person), person),
+      h("span", { className: "filter" }, h("label", { htmlFor: "since" }, t.since), since),
       action(t.csv, () => download(wanted(scene)), "quiet")),
     scene.answer, scene.list, scene.rest);
 }
@@ -53,7 +54,7 @@ function entry(recognition) {
   const [first] = recognition.faces;
   const pic = h("span", { className: `pic ${first?.status ?? ""}`, "aria-hidden": "true" }, initial(first));
   if (first && recognition.image_path) portrait(pic, { image_path: recognition.image_path, bounding_box: first.bounding_box });
-  return h("li", {}, pic, h("span", { dir: "auto" }, names(recognition) || t.noFace),
+  return h("li", {}, pic, h("span", {}, h("bdi", {}, names(recognition) || t.noFace)),
     h("time", { dateTime: recognition.timestamp }, new Date(recognition.timestamp).toLocaleString()));
 }
 

@@ -17,19 +17,21 @@ export function render() {
   const rate = h("span", { className: "note", role: "status" });
   const log = h("ol", { className: "log" }, h("li", { className: "note" }, t.nobody));
   const button = h("button", {}, t.start);
+  const off = h("p", { className: "off" }, t.off);
   const view = h("div", { className: "live" },
     h("section", {}, h("h1", {}, t.title), h("p", {}, t.lead),
-      h("div", { className: "stage" }, video, layer),
+      h("div", { className: "stage" }, video, off, layer),
       h("div", { className: "row" }, button, rate)),
     h("aside", { "aria-label": t.log }, h("h2", {}, t.log), log));
   let session = null;
-  const end = () => { session?.stop(); session = null; button.textContent = t.start; layer.replaceChildren(); rate.textContent = ""; };
+  const end = () => { session?.stop(); session = null; off.hidden = false; button.textContent = t.start; layer.replaceChildren(); rate.textContent = ""; };
   const ended = () => { end(); toast(t.ended, "error"); };
   const toggle = async () => {
     if (session) return end();
     session = await begin(video, layer, rate, log, ended);
-    if (view.isConnected) button.textContent = t.stop;
-    else end(); // the view was left while the browser asked for the camera
+    off.hidden = true;
+    button.textContent = t.stop;
+    if (!view.isConnected) end(); // the view was left while the browser asked for the camera
   };
   button.addEventListener("click", () => busy(button, toggle));
   view.addEventListener("leave", end);

@@ -37,6 +37,7 @@ async function fill(grid, rest) {
     const tiles = [];
     for await (const user of pages(api.users, "users")) tiles.push(tile(user));
     grid.replaceChildren(...tiles);
+    grid.parentElement.querySelector("[type=search]").hidden = !tiles.length;
     rest.replaceChildren(tiles.length ? "" : empty(t.none, t.noneText));
   } catch (error) {
     rest.replaceChildren(...failure(error, () => fill(grid, rest)));

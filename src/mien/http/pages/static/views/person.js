@@ -58,8 +58,8 @@ function tile(shown, user, face, marks) {
   return h("li", {}, h("div", { className: "tile" }, pic,
     h("span", { className: "text" },
       remarks,
-      h("span", { className: "note" }, new Date(face.timestamp).toLocaleDateString()), " · ",
-      action(t.deletePhoto, () => remove(shown, user, face), "link"))));
+      h("span", { className: "foot" }, h("span", { className: "note" }, new Date(face.timestamp).toLocaleDateString()),
+        action(t.deletePhoto, () => remove(shown, user, face), "link")))));
 }
 
 async function mark(marks) {

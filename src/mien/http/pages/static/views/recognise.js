@@ -1,5 +1,6 @@
 // Drop, paste, choose or take photos; each gets a card.
 
+import { start } from "../camera.js";
 import { action, h, toast } from "../dom.js";
 import { frame } from "../photo.js";
 import { knownNames } from "../state.js";
@@ -64,7 +65,6 @@ async function fillNames(view) {
 
 async function openCamera(place, view, take) {
   if (place.firstChild) return;
-  const { start } = await import("../camera.js");
   const video = h("video", { muted: true, playsInline: true, autoplay: true });
   const close = () => { stop(); place.replaceChildren(); };
   const stop = await start(video, () => { close(); toast(text.live.ended, "error"); });
