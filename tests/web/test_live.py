@@ -73,6 +73,14 @@ def test_a_known_face_is_named_and_logged_once(watching: Page, server: Server, p
     expect(watching.get_by_text("Nothing was recognised yet")).to_be_visible()
 
 
+def test_frames_that_are_paid_for_are_sent_one_a_second(watching: Page) -> None:
+    watching.route("**/calibration", lambda route: route.fulfill(json={"points": [], "default_threshold": 80}))
+    watching.goto("/#/live")
+    watching.get_by_role("button", name="Start the camera").click()
+    expect(watching.locator("#toasts")).to_contain_text("at most one a second")
+    expect(watching.locator(".live [role=status]")).to_contain_text("frames a second")
+
+
 def test_a_refused_camera_gets_a_sentence(page: Page) -> None:
     page.goto("/#/live")
     page.get_by_role("button", name="Start the camera").click()

@@ -1,4 +1,4 @@
-// What several views share: the chosen threshold and the names that are known.
+// What several views share: the chosen threshold, the names that are known, and who recognises.
 
 import { api, pages } from "./api.js";
 
@@ -21,3 +21,9 @@ export async function knownNames() {
   return names;
 }
 knownNames.changed = () => { names = null; };
+
+// Amazon's recogniser tells no error rates and shows no embeddings, and each call of it costs money.
+export async function ownRecogniser() {
+  const { points } = await api.calibration().catch(() => ({ points: [] }));
+  return points.length > 0;
+}

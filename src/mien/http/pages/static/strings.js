@@ -48,6 +48,7 @@ export const text = {
     start: "Start the camera",
     stop: "Stop",
     off: "The camera is off.",
+    paid: "Each frame is paid for here, so at most one a second is sent.",
     refused: "The camera was refused. Allow it in the browser's address bar and start again.",
     absent: "No camera was found.",
     busy: "The camera is used by another program.",

@@ -4,12 +4,13 @@ import { api } from "../api.js";
 import { start } from "../camera.js";
 import { busy, h, place, toast } from "../dom.js";
 import { frame } from "../photo.js";
-import { threshold } from "../state.js";
+import { ownRecogniser, threshold } from "../state.js";
 import { text } from "../strings.js";
 import { Tracks } from "../votes.js";
 
 const t = text.live;
 const SAME_VISIT_MS = 10_000;
+const PAID_PAUSE_MS = 1000;
 
 export function render() {
   const video = h("video", { muted: true, playsInline: true });
@@ -44,11 +45,16 @@ async function begin(video, layer, rate, log, ended) {
   const visits = new Map();
   const tracks = new Tracks();
   const drawn = new Map();
+  const pause = (await ownRecogniser()) ? 0 : PAID_PAUSE_MS;
+  const scene = { video, layer, rate, log, abort, visits, tracks, drawn, pause, ticks: [] };
+  watch(scene);
   // Two requests under way: one is recognised while the next one travels.
-  const scene = { video, layer, rate, log, abort, visits, tracks, drawn, ticks: [] };
-  for (let i = 0; i < 2; i += 1) watch(scene);
+  if (pause) toast(t.paid);
+  else watch(scene);
   return { stop: () => { abort.abort(); close(); } };
 }
+
+const sleep = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 async function watch(scene) {
   while (!scene.abort.signal.aborted) {
@@ -58,11 +64,12 @@ async function watch(scene) {
       if (scene.abort.signal.aborted) return;
       draw(scene, scene.tracks.update(answer.faces, performance.now()));
       scene.rate.textContent = t.rate(framesPerSecond(scene));
+      if (scene.pause) await sleep(scene.pause);
     } catch (error) {
       if (scene.abort.signal.aborted) return;
       scene.rate.textContent = error.message;
       draw(scene, []); // names over a picture that nobody looks at any more would lie
-      await new Promise((done) => setTimeout(done, 1000));
+      await sleep(1000);
     }
   }
 }

@@ -3,7 +3,7 @@
 import { api } from "../api.js";
 import { action, asked, confirmed, failure, h, spinner, toast, undoable } from "../dom.js";
 import { portrait } from "../portrait.js";
-import { knownNames } from "../state.js";
+import { knownNames, ownRecogniser } from "../state.js";
 import { text } from "../strings.js";
 import { uploader } from "../uploader.js";
 
@@ -63,6 +63,7 @@ function tile(shown, user, face, marks) {
 }
 
 async function mark(marks) {
+  if (!(await ownRecogniser())) return;
   const { findings } = await api.hygiene().catch(() => ({ findings: [] }));
   for (const finding of findings)
     for (const id of finding.face_ids)
