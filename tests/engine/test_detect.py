@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.engine.detect import STRIDES, Candidates, distinct, join, read_heads
+from mien.engine.detect import STRIDES, Candidates, distinct, join, seen_on
 
 
 def candidates(*rows: tuple[float, float, float, float, float]) -> Candidates:
@@ -25,19 +25,23 @@ def test_nothing_stays_nothing():
     assert len(distinct(join([nothing, nothing]))) == 0
 
 
-def outputs_with_one_face(count: int, image: int, row: int, column: int, stride: int, side: int) -> list[np.ndarray]:
-    cells = [count * (side // step) ** 2 for step in STRIDES]
-    heads = [[np.zeros((1, n, width), np.float32) for n in cells] for width in (1, 1, 4, 10)]
-    level, at = STRIDES.index(stride), image * (side // stride) ** 2 + row * (side // stride) + column
-    heads[0][level][0, at] = heads[1][level][0, at] = 0.9
-    heads[2][level][0, at] = [0.5, 0.5, np.log(2), np.log(3)]
-    heads[3][level][0, at] = 0.25
-    return [output for head in heads for output in head]
+class OneFace:
+    """A network that sees one face, on one image, in one cell of one grid."""
+
+    def __init__(self, image: int, row: int, column: int, stride: int) -> None:
+        self._image, self._row, self._column, self._stride = image, row, column, stride
+
+    def __call__(self, canvases: np.ndarray) -> np.ndarray:
+        count, height, width, _ = canvases.shape
+        grids = [np.zeros((count, height // stride, width // stride, 15), np.float32) for stride in STRIDES]
+        cell = [0.9, 0.5, 0.5, np.log(2), np.log(3)] + 10 * [0.25]
+        grids[STRIDES.index(self._stride)][self._image, self._row, self._column] = cell
+        return np.concatenate([grid.reshape(count, -1, 15) for grid in grids], axis=1)
 
 
 @pytest.mark.parametrize("stride", STRIDES)
 def test_each_head_places_its_faces(stride):
-    found = read_heads(outputs_with_one_face(2, 1, 1, 0, stride, 64), (2, 64, 64), 0.5)
+    found = seen_on(OneFace(1, 1, 0, stride), np.zeros((2, 64, 64, 3), np.uint8), 0.5)
     assert [len(image) for image in found] == [0, 1]
     np.testing.assert_allclose(found[1].boxes[0] / stride, [-0.5, 0, 2, 3], atol=1e-5)
     np.testing.assert_allclose(found[1].points[0] / stride, [[0.25, 1.25]] * 5, atol=1e-5)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from mien.engine.decode import Pixels
-from mien.engine.detect import Floats
+from mien.engine.runtime import Floats
 
 SIDE = 112
 TEMPLATE = np.array(

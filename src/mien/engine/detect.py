@@ -7,14 +7,14 @@ predicts at every cell of three grids (strides 8, 16, 32): class, objectness, bo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.engine.decode import Pixels
-from mien.engine.runtime import Arrays, Network
-
-Floats = NDArray[np.float32]
+from mien.engine.runtime import Floats, Network
 
 STRIDES = (8, 16, 32)
 OVERLAP = 0.3
@@ -54,50 +54,44 @@ def join(parts: list[Candidates]) -> Candidates:
 
 def distinct(found: Candidates) -> Candidates:
     """Each face once, the surest of those that overlap; the surest first."""
-    found = found[np.argsort(-found.scores, kind="stable")]
-    kept: list[int] = []
-    for index in range(len(found)):
-        if not kept or _overlap(found.boxes[index], found.boxes[kept]).max() < OVERLAP:
-            kept.append(index)
-    return found[np.array(kept, np.intp)]
-
-
-def _overlap(box: Floats, others: Floats) -> Floats:
-    start = np.maximum(box[:2], others[:, :2])
-    end = np.minimum(box[:2] + box[2:], others[:, :2] + others[:, 2:])
-    shared = np.prod(np.maximum(end - start, 0), axis=1)
-    result: Floats = shared / (box[2:].prod() + others[:, 2:].prod(axis=1) - shared)
-    return result
+    kept = cv2.dnn.NMSBoxes(found.boxes.tolist(), found.scores.tolist(), 0.0, OVERLAP)
+    return found[np.asarray(kept, np.intp)]
 
 
 def detect(network: Network, pixels: Pixels, min_score: float) -> Candidates:
     """Find the faces on an image at the size it has; the surest first."""
     height, width = pixels.shape[:2]
     canvas = np.zeros((1, padded(height, CANVAS), padded(width, CANVAS), 3), np.uint8)
-    canvas[0, :height, :width] = pixels[:, :, ::-1]
-    return distinct(read_heads(network(canvas), canvas.shape[:3], min_score)[0])
+    canvas[0, :height, :width] = pixels
+    return distinct(seen_on(network, canvas, min_score)[0])
 
 
-def read_heads(outputs: Arrays, shape: tuple[int, ...], min_score: float) -> list[Candidates]:
-    """Turn YuNet's twelve outputs into candidates, one set for each image of the batch `shape` (n, height, width)."""
-    count, _, width = shape
-    classes, objects, boxes, points = (outputs[first : first + 3] for first in (0, 3, 6, 9))
-    found: list[list[Candidates]] = [[] for _ in range(count)]
-    for level, stride in enumerate(STRIDES):
-        scores = np.sqrt(classes[level] * objects[level]).reshape(count, -1)
-        for image, cell in enumerate(scores >= min_score):
-            at = np.flatnonzero(cell)
-            corner = np.stack([at % (width // stride), at // (width // stride)], axis=1).astype(np.float32)
-            box = boxes[level].reshape(count, -1, 4)[image, at]
-            kps = points[level].reshape(count, -1, 5, 2)[image, at]
-            found[image].append(_place(box, kps, corner, stride, scores[image, at]))
-    return [join(levels) for levels in found]
+def seen_on(network: Network, canvases: Pixels, min_score: float) -> list[Candidates]:
+    """All candidates on each image (n, height, width, 3), unsorted; sides are multiples of 32."""
+    places = _places(*canvases.shape[1:3])
+    found = []
+    for table in network(canvases):
+        at = np.flatnonzero(table[:, 0] >= min_score)
+        found.append(_candidates(table[at], places[at]))
+    return found
 
 
-def _place(box: Floats, points: Floats, corner: Floats, stride: int, scores: Floats) -> Candidates:
-    size = np.exp(box[:, 2:]) * stride
-    middle = (corner + box[:, :2]) * stride
-    return Candidates(np.concatenate([middle - size / 2, size], axis=1), (points + corner[:, None]) * stride, scores)
+def _candidates(cells: Floats, places: Floats) -> Candidates:
+    corners, strides = places[:, :2], places[:, 2:]
+    sizes = np.exp(cells[:, 3:5]) * strides
+    middles = (corners + cells[:, 1:3]) * strides
+    points = (cells[:, 5:].reshape(-1, 5, 2) + corners[:, None]) * strides[:, None]
+    return Candidates(np.concatenate([middles - sizes / 2, sizes], axis=1), points, cells[:, 0])
+
+
+@lru_cache(maxsize=64)
+def _places(height: int, width: int) -> Floats:
+    """Column, row and stride of each cell, in the order of the network's table: (cells, 3)."""
+    grids = []
+    for stride in STRIDES:
+        rows, columns = np.indices((height // stride, width // stride), np.float32)
+        grids.append(np.stack([columns, rows, np.full_like(rows, stride)], axis=-1).reshape(-1, 3))
+    return np.concatenate(grids)
 
 
 def padded(length: int, step: int = STRIDES[-1]) -> int:

@@ -10,20 +10,25 @@ from collections.abc import Sequence
 import numpy as np
 
 from mien.engine.decode import Pixels
-from mien.engine.detect import Floats
-from mien.engine.runtime import Network
+from mien.engine.runtime import Floats, Network
 
 DIMENSIONS = 128
 
 
-def embed(network: Network, crops: Sequence[Pixels], *, mirrored: bool) -> Floats:
-    """The embedding (128,), float32, unit length, of one face from its crops (112, 112, 3).
+def embed(network: Network, faces: Sequence[Sequence[Pixels]], *, mirrored: bool) -> Floats:
+    """The embeddings (n, 128), float32, unit length, of n faces from their crops (112, 112, 3), in one batch.
 
-    Several crops give the direction of their sum. With `mirrored`, the crops' mirror images count as well:
+    Several crops of a face give the direction of their sum. With `mirrored`, the crops' mirror images count as well:
     steadier, at twice the cost.
     """
-    mirrors = [crop[:, ::-1] for crop in crops] if mirrored else []
-    vectors = np.concatenate([network(crop[None])[0] for crop in (*crops, *mirrors)])
-    total = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).sum(axis=0)
-    result: Floats = total / np.linalg.norm(total)
-    return result
+    if not faces:
+        return np.empty((0, DIMENSIONS), np.float32)
+    shots = [[*crops, *(crop[:, ::-1] for crop in crops)] if mirrored else crops for crops in faces]
+    vectors = _unit(network(np.stack([crop for crops in shots for crop in crops])))
+    starts = np.cumsum([0, *(len(crops) for crops in shots[:-1])])
+    return _unit(np.add.reduceat(vectors, starts, axis=0))
+
+
+def _unit(vectors: Floats) -> Floats:
+    lengths: Floats = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / lengths

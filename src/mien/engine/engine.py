@@ -6,7 +6,7 @@ One engine serves any number of threads; nothing waits on a lock while a model r
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -19,18 +19,21 @@ from numpy.typing import NDArray
 from mien.engine import weights
 from mien.engine.align import SIDE, crop, face_size
 from mien.engine.decode import Limits, Photo, Pixels, open_photo
-from mien.engine.detect import Candidates, Floats
+from mien.engine.detect import Candidates
 from mien.engine.embed import embed
 from mien.engine.fold import fold
+from mien.engine.heads import join_heads
 from mien.engine.look import find_faces
 from mien.engine.quality import measure, pose
-from mien.engine.refine import refine
-from mien.engine.runtime import Network, Runtime
+from mien.engine.refine import USUAL_SIDE, Refined, Rough, refine
+from mien.engine.runtime import Floats, Network, Runtime
 from mien.errors import ImageError
 from mien.model import Box, Detection, Landmarks, Point
 
 PREPROCESSING = 1
 SHARP_ENOUGH = 2 * SIDE
+GROUP = 4  # photos whose faces go through the models together
+MOST_HELD = 64 * 1024 * 1024
 WORKERS_PER_CORE = 2  # one infers while the other prepares or waits for the interpreter: 1.3 times the photos of one
 
 
@@ -60,59 +63,98 @@ class FaceEngine:
         detector, embedder = (weights.load(file, models_dir) for file in (weights.DETECTOR, weights.EMBEDDER))
         self._runtime = Runtime(threads)
         self.model_version = f"sface-{PREPROCESSING}-{embedder.sha256[:12]}"
-        self._detector = _network(self._runtime, detector, [-1, -1, -1, 3])
-        self._embedder = _network(self._runtime, embedder, [1, SIDE, SIDE, 3])
+        self._finder = _detector(self._runtime, detector, None)
+        self._refiner = _detector(self._runtime, detector, (USUAL_SIDE, USUAL_SIDE))
+        self._embedder = self._runtime.network(embedder.sha256, lambda: fold(embedder.content), (SIDE, SIDE))
         self._limits, self._mirrored = limits, mirrored
 
     def detect(self, image: bytes) -> list[Detection]:
         """Find the faces on a photo, the largest first, at most 100. Raises ImageError's leaves."""
         with self._runtime.caller():
-            return [detection for detection, _ in self._find(image)]
+            return [found.detection for found in self._find([self._see(image)])[0]]
 
     def read(self, image: bytes) -> list[Face]:
         """Find and describe the faces on a photo, the largest first, at most 100. Raises ImageError's leaves."""
         with self._runtime.caller():
-            return [
-                _face(detection, embed(self._embedder, crops, mirrored=self._mirrored))
-                for detection, crops in self._find(image)
-            ]
+            return self._describe([self._see(image)])[0]
 
     def read_many(self, images: Iterable[bytes]) -> Iterator[list[Face] | ImageError]:
         """Read photos on all cores; answers come in order, an unusable photo's error in its place."""
-        waiting: deque[Future[list[Face] | ImageError]] = deque()
+        waiting: deque[Future[list[list[Face] | ImageError]]] = deque()
         source = iter(images)
+        groups = iter(lambda: list(islice(source, GROUP)), [])
         workers = WORKERS_PER_CORE * self._runtime.threads
         with ThreadPoolExecutor(workers) as pool:
-            waiting.extend(pool.submit(self._read, image) for image in islice(source, 2 * workers))
+            waiting.extend(pool.submit(self._read_group, group) for group in islice(groups, 2 * workers))
             while waiting:
-                yield waiting.popleft().result()
-                waiting.extend(pool.submit(self._read, image) for image in islice(source, 1))
+                yield from waiting.popleft().result()
+                waiting.extend(pool.submit(self._read_group, group) for group in islice(groups, 1))
 
-    def _read(self, image: bytes) -> list[Face] | ImageError:
+    def _read_group(self, images: Sequence[bytes]) -> list[list[Face] | ImageError]:
+        answers: list[list[Face] | ImageError] = []
+        with self._runtime.caller():
+            for seen in _within_memory(map(self._see_or_refuse, images)):
+                described = iter(self._describe([sight for sight in seen if isinstance(sight, _Sight)]))
+                answers += [next(described) if isinstance(sight, _Sight) else sight for sight in seen]
+        return answers
+
+    def _see_or_refuse(self, image: bytes) -> _Sight | ImageError:
         try:
-            return self.read(image)
+            return self._see(image)
         except ImageError as error:
             return error
 
-    def _find(self, image: bytes) -> list[tuple[Detection, list[Pixels]]]:
-        photo, found = find_faces(self._detector, open_photo(image, self._limits))
+    def _see(self, image: bytes) -> _Sight:
+        photo, found = find_faces(self._finder, open_photo(image, self._limits))
         if not len(found):
-            return []
+            return _Sight(photo, None, ())
         pixels, scale = _sharp_pixels(photo, found)
         found = found.scaled(scale)
-        looks = refine(self._detector, pixels, found)
-        faces = [
-            (
-                _detection(photo, pixels, box, points.mean(axis=0), score),
-                [crop(pixels, five) for five in points],
-            )
-            for (box, points), score in zip(looks, found.scores, strict=True)
-        ]
-        return sorted(faces, key=lambda face: face[0].box.area, reverse=True)
+        faces = zip(found.boxes, found.points, found.scores, strict=True)
+        return _Sight(photo, pixels, tuple(Rough(pixels, *face) for face in faces))
+
+    def _find(self, sights: Sequence[_Sight]) -> list[list[_Found]]:
+        refined = iter(refine(self._refiner, [face for sight in sights for face in sight.faces]))
+        found = [[_found(sight, face, next(refined)) for face in sight.faces] for sight in sights]
+        return [sorted(faces, key=lambda face: face.detection.box.area, reverse=True) for faces in found]
+
+    def _describe(self, sights: Sequence[_Sight]) -> list[list[Face]]:
+        found = self._find(sights)
+        crops = [face.crops for faces in found for face in faces]
+        vectors = iter(embed(self._embedder, crops, mirrored=self._mirrored))
+        return [[_face(face.detection, next(vectors)) for face in faces] for faces in found]
 
 
-def _network(runtime: Runtime, model: weights.Weights, shape: list[int]) -> Network:
-    return runtime.network(model.sha256, lambda: fold(model.content), shape)
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """A photo, the pixels on which its faces are looked at again, and the faces as they were found."""
+
+    photo: Photo
+    pixels: Pixels | None
+    faces: tuple[Rough, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    detection: Detection
+    crops: list[Pixels]
+
+
+def _within_memory(sights: Iterable[_Sight | ImageError]) -> Iterator[list[_Sight | ImageError]]:
+    """The same, in lists whose pixels together take about MOST_HELD bytes at most, or one photo's."""
+    held: list[_Sight | ImageError] = []
+    size = 0
+    for sight in sights:
+        held.append(sight)
+        size += sight.pixels.nbytes if isinstance(sight, _Sight) and sight.pixels is not None else 0
+        if size > MOST_HELD:
+            yield held
+            held, size = [], 0
+    yield held
+
+
+def _detector(runtime: Runtime, model: weights.Weights, usual: tuple[int, int] | None) -> Network:
+    return runtime.network(f"{model.sha256}-joined", lambda: join_heads(fold(model.content)), usual, reverse=True)
 
 
 def _sharp_pixels(photo: Photo, found: Candidates) -> tuple[Pixels, float]:
@@ -123,17 +165,24 @@ def _sharp_pixels(photo: Photo, found: Candidates) -> tuple[Pixels, float]:
     return pixels, pixels.shape[1] / photo.width
 
 
-def _detection(photo: Photo, pixels: Pixels, box: Floats, points: Floats, score: float) -> Detection:
-    size = np.array([pixels.shape[1], pixels.shape[0]], np.float32)
+def _found(sight: _Sight, face: Rough, seen: Refined) -> _Found:
+    crops = [crop(face.pixels, five) for five in seen.points]
+    middling = seen.points.mean(axis=0)
+    typical = crops[0] if len(crops) == 1 else crop(face.pixels, middling)
+    return _Found(_detection(sight.photo, face, seen.box, middling, typical), crops)
+
+
+def _detection(photo: Photo, face: Rough, box: Floats, points: Floats, aligned: Pixels) -> Detection:
+    size = np.array([face.pixels.shape[1], face.pixels.shape[0]], np.float32)
     corners = turned_back(np.stack([box[:2], box[:2] + box[2:]]) / size, photo.turned)
     (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
-    full_size = float(min(box[2:])) * photo.width / pixels.shape[1]
+    full_size = float(min(box[2:])) * photo.width / face.pixels.shape[1]
     return Detection(
         box=Box(left, top, right - left, bottom - top),
         landmarks=Landmarks(*(Point(x, y) for x, y in turned_back(points / size, photo.turned).tolist())),
-        confidence=100 * float(score),
+        confidence=100 * float(face.score),
         pose=pose(points),
-        quality=measure(crop(pixels, points), full_size),
+        quality=measure(aligned, full_size),
         turned=photo.turned,
     )
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import asin, atan2, degrees, sqrt
 from typing import TypeVar
 
 import cv2
 import numpy as np
 
 from mien.engine.decode import Pixels
-from mien.engine.detect import Floats
+from mien.engine.runtime import Floats
 from mien.model import Detection, Pose, Quality, QualityFilter, Reason
 
 D = TypeVar("D", bound=Detection)
@@ -22,6 +23,7 @@ D = TypeVar("D", bound=Detection)
 HEAD = np.array([[-1.0, -1.0, 0.0], [1.0, -1.0, 0.0], [0.0, 0.3, 0.8], [-0.8, 1.32, 0.1], [0.8, 1.32, 0.1]], np.float32)
 _FIT = np.linalg.pinv(HEAD - HEAD.mean(axis=0)).astype(np.float32)
 SHARP = 120.0
+TINY = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +98,18 @@ def pose(points: Floats) -> Pose:
     The rotation nearest to the linear fit, parted as roll after yaw after pitch. DeMenthon and Davis: Model-based
     object pose in 25 lines of code, IJCV 1995 (its first iteration).
     """
-    across, _, along = np.linalg.svd((_FIT @ (points - points.mean(axis=0))).T, full_matrices=False)
-    right, down = across @ along
-    ahead = np.cross(right, down)
-    roll = np.arctan2(down[0], right[0])
-    yaw = np.arcsin(np.clip(-ahead[0], -1, 1))
-    pitch = np.arctan2(ahead[1], ahead[2])
-    return Pose(*(float(np.degrees(angle)) for angle in (roll, yaw, pitch)))
+    (a, b, c), (d, e, f) = _nearest_rotation(_FIT @ (points - points.mean(axis=0)))
+    ahead = (b * f - c * e, c * d - a * f, a * e - b * d)
+    roll, yaw, pitch = atan2(d, a), asin(min(max(-ahead[0], -1.0), 1.0)), atan2(ahead[1], ahead[2])
+    return Pose(degrees(roll), degrees(yaw), degrees(pitch))
+
+
+def _nearest_rotation(fit: Floats) -> list[list[float]]:
+    """The two orthonormal rows nearest to the columns of `fit` (3, 2): its polar factor, (A A^T)^-1/2 A."""
+    rows = fit.T.astype(np.float64)
+    gram = rows @ rows.T
+    root = sqrt(max(float(gram[0, 0] * gram[1, 1] - gram[0, 1] ** 2), TINY))
+    inverse = np.array([[gram[1, 1] + root, -gram[0, 1]], [-gram[0, 1], gram[0, 0] + root]])
+    inverse /= root * sqrt(float(gram[0, 0] + gram[1, 1]) + 2 * root)
+    result: list[list[float]] = (inverse @ rows).tolist()
+    return result

@@ -1,4 +1,4 @@
-"""Candidates on a photo go in, better landmarks for each come out: a second look at the enlarged face.
+"""Faces as they were found go in, better landmarks for each come out: a second look at the enlarged face.
 
 YuNet's landmarks are good from about 200 pixels of face upwards, and the likeness of two embeddings hangs on them
 more than on anything else. A doubtful face (a profile, say) gets many looks: one alone follows the noise.
@@ -6,19 +6,17 @@ more than on anything else. A doubtful face (a profile, say) gets many looks: on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 
+import cv2
 import numpy as np
 
-from mien.engine.align import warp
 from mien.engine.decode import Pixels
-from mien.engine.detect import Candidates, Floats, padded, read_heads
-from mien.engine.runtime import Network
+from mien.engine.detect import Candidates, padded, seen_on
+from mien.engine.runtime import Floats, Network
 
-Looks = tuple[tuple[int, bool], ...]
-
-ONE_LOOK: Looks = ((264, False),)
-MANY_LOOKS: Looks = tuple(product((128, 160, 192, 224, 256, 320), (False, True)))
 DOUBTFUL = 0.85
 DOUBTFUL_SIZE = 80
 MIN_SCORE = 0.1
@@ -27,49 +25,114 @@ MARGIN = 48
 MIRRORED_ORDER = [1, 0, 2, 4, 3]
 
 
-def refine(network: Network, pixels: Pixels, found: Candidates) -> list[tuple[Floats, Floats]]:
-    """For each candidate its steadier box (4,), and its landmarks as each of k >= 1 looks saw them (k, 5, 2)."""
-    faces = zip(found.boxes, found.points, found.scores, strict=True)
-    return [_refined(network, pixels, *face) for face in faces]
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """The sizes in pixels that a face is enlarged to, and whether it is looked at plain, mirrored, or both."""
+
+    sizes: tuple[int, ...]
+    mirrored: tuple[bool, ...]
 
 
-def _refined(network: Network, pixels: Pixels, box: Floats, points: Floats, score: float) -> tuple[Floats, Floats]:
-    looks = ONE_LOOK
-    if score < DOUBTFUL and min(box[2:]) >= DOUBTFUL_SIZE:
-        looks = MANY_LOOKS
-        box, _ = _looks(network, pixels, box, points, looks)
-    return _looks(network, pixels, box, points, looks)
+ONE_LOOK = Looks((264,), (False,))
+MANY_LOOKS = Looks(tuple(range(120, 321, 20)), (False, True))
+USUAL_SIDE = padded(ONE_LOOK.sizes[0] + MARGIN)
 
 
-def _looks(network: Network, pixels: Pixels, box: Floats, points: Floats, looks: Looks) -> tuple[Floats, Floats]:
-    seen = [_look(network, pixels, box, size, mirrored=mirrored) for size, mirrored in looks]
-    boxes, fives = zip(*([face for face in seen if face] or [(box, points)]), strict=True)
-    return np.mean(boxes, axis=0), np.stack(fives)
+@dataclass(frozen=True, slots=True)
+class Rough:
+    """A face as it was found: the photo's pixels, box (4,), points (5, 2), score."""
+
+    pixels: Pixels
+    box: Floats
+    points: Floats
+    score: float
+
+    @property
+    def looks(self) -> Looks:
+        """How often it needs to be looked at."""
+        return MANY_LOOKS if self.score < DOUBTFUL and min(self.box[2:]) >= DOUBTFUL_SIZE else ONE_LOOK
 
 
-def _look(network: Network, pixels: Pixels, box: Floats, size: int, *, mirrored: bool) -> tuple[Floats, Floats] | None:
-    side = padded(size + MARGIN)
-    scale = np.float32(size / max(box[2], box[3]))
-    shift = np.float32(side / 2) - (box[:2] + box[2:] / 2) * scale
-    enlarged = warp(pixels, np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float32), side)
-    if mirrored:
-        enlarged = enlarged[:, ::-1]
-    seen = read_heads(network(enlarged[None, :, :, ::-1]), (1, side, side), MIN_SCORE)[0]
-    seen = seen[np.abs(seen.boxes[:, :2] + seen.boxes[:, 2:] / 2 - side / 2).max(axis=1) <= size / 4]
-    if not len(seen):
-        return None
-    place, points = _voted(seen)
-    if mirrored:
-        place, points = _mirror(place, points, side)
-    place[:2] -= shift
-    return place / scale, ((points - shift) / scale).astype(np.float32)
+@dataclass(frozen=True, slots=True)
+class Refined:
+    """The steadier box (4,) of a face, and its landmarks as each of k >= 1 looks saw them: (k, 5, 2)."""
+
+    box: Floats
+    points: Floats
+
+
+def refine(network: Network, faces: Sequence[Rough]) -> list[Refined]:
+    """Look again at each face; what can be, is looked at in one batch."""
+    doubtful = [face for face in faces if face.looks is MANY_LOOKS]
+    centred = [
+        replace(face, box=seen.box) for face, seen in zip(doubtful, _look(network, doubtful, MANY_LOOKS), strict=True)
+    ]
+    seen = {
+        ONE_LOOK: iter(_look(network, [face for face in faces if face.looks is ONE_LOOK], ONE_LOOK)),
+        MANY_LOOKS: iter(_look(network, centred, MANY_LOOKS)),
+    }
+    return [next(seen[face.looks]) for face in faces]
+
+
+def _look(network: Network, faces: Sequence[Rough], looks: Looks) -> list[Refined]:
+    views: list[list[Refined]] = [[] for _ in faces]
+    for size in looks.sizes if faces else ():
+        shots = [_Shot(face.box, size, mirrored) for face, mirrored in product(faces, looks.mirrored)]
+        owners = [place for place in range(len(faces)) for _ in looks.mirrored]
+        canvases = np.stack([shot.of(faces[owner].pixels) for shot, owner in zip(shots, owners, strict=True)])
+        for shot, owner, found in zip(shots, owners, seen_on(network, canvases, MIN_SCORE), strict=True):
+            views[owner] += shot.middle_of(found)
+    return [_agreed(seen or [Refined(face.box, face.points[None])]) for face, seen in zip(faces, views, strict=True)]
+
+
+def _agreed(views: list[Refined]) -> Refined:
+    return Refined(np.mean([view.box for view in views], axis=0), np.concatenate([view.points for view in views]))
+
+
+class _Shot:
+    """A square canvas on which the face in `box` is about `size` pixels large.
+
+    It shows whole pixels of the photo: enlarging them is several times quicker than drawing them between others.
+    """
+
+    def __init__(self, box: Floats, size: int, mirrored: bool) -> None:
+        self._size, self._mirrored = size, mirrored
+        self._side = padded(size + MARGIN)
+        self._span = max(round(float(max(box[2:])) * self._side / size), 1)
+        self._scale = np.float32(self._side / self._span)
+        self._corner = np.round(box[:2] + box[2:] / 2 - self._span / 2).astype(int)
+        self._shift = ((0.5 - self._corner) * self._scale - 0.5).astype(np.float32)  # by the centres of pixels
+
+    def of(self, pixels: Pixels) -> Pixels:
+        way = cv2.INTER_LINEAR if self._scale >= 1 else cv2.INTER_AREA
+        drawn = cv2.resize(self._region(pixels), (self._side, self._side), interpolation=way)
+        return drawn[:, ::-1] if self._mirrored else drawn  # type: ignore[return-value]
+
+    def _region(self, pixels: Pixels) -> Pixels:
+        height, width = pixels.shape[:2]
+        (left, top), (right, bottom) = self._corner.tolist(), (self._corner + self._span).tolist()
+        inside = pixels[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+        missing = (max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0))
+        return cv2.copyMakeBorder(inside, *missing, cv2.BORDER_CONSTANT) if any(missing) else inside  # type: ignore[return-value]
+
+    def middle_of(self, found: Candidates) -> list[Refined]:
+        """The face in the middle of the canvas, on the photo again; none when nothing was seen there."""
+        off = np.abs(found.boxes[:, :2] + found.boxes[:, 2:] / 2 - self._side / 2).max(axis=1)
+        found = found[off <= self._size / 4]
+        if not len(found):
+            return []
+        box, points = _voted(found)
+        if self._mirrored:
+            box, points = _mirror(box, points, self._side)
+        box[:2] -= self._shift
+        return [Refined(box / self._scale, (points[None] - self._shift) / self._scale)]
 
 
 def _voted(seen: Candidates) -> tuple[Floats, Floats]:
     """The mean of neighbouring cells' opinions, weighted by score: steadier than the surest cell's alone."""
     weights = np.where(seen.scores >= VOTE * seen.scores.max(), seen.scores, np.float32(0))
     weights /= weights.sum()
-    points: Floats = np.tensordot(weights, seen.points, axes=1).astype(np.float32)
+    points: Floats = np.einsum("k,kij->ij", weights, seen.points)
     return weights @ seen.boxes, points
 
 

@@ -1,7 +1,9 @@
-"""A folded ONNX model and batches of pixels go in, arrays come out: the only file that knows OpenVINO.
+"""A folded ONNX model and batches of pixels go in, an array comes out: the only file that knows OpenVINO.
 
 Each model is compiled twice: wide (one inference on all cores) for a caller that is alone, and narrow (one core
-per inference) for callers that come at once. Folded and compiled models are cached on disk.
+per inference) for callers that come at once. A model compiled for one shape is faster than one for any shape, all
+the more when shapes alternate, so usual shapes have their own. Nothing is compiled before it is needed; folded
+and compiled models are cached on disk.
 """
 
 from __future__ import annotations
@@ -9,10 +11,11 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -25,19 +28,67 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino as ov  # type: ignore[import-untyped]  # noqa: E402
 from openvino.preprocess import PrePostProcessor  # type: ignore[import-untyped]  # noqa: E402
 
-Arrays = list[NDArray[np.float32]]
+Floats = NDArray[np.float32]
+Shape = tuple[int, ...]
+Compile = Callable[[Shape, int], ov.CompiledModel]
+
+ANY = (-1, -1, -1, 3)
+BATCHES = (4, 1)  # of the usual shapes; larger ones gain nothing more
+OFTEN = 32
+MOST_SHAPES = 8  # each takes some megabytes
 
 
 class Network:
-    """A compiled model, safe to call from many threads at once; no lock is held during inference."""
+    """A model for (n, height, width, 3) bytes, safe to call from many threads; no lock is held during inference.
 
-    def __init__(self, wide: ov.CompiledModel, narrow: ov.CompiledModel, callers: deque[None]) -> None:
-        self._wide, self._narrow = _Requests(wide), _Requests(narrow)
-        self._callers = callers
+    It is compiled for the (height, width) of `usual`, or if that is None, for those that prove to be so.
+    """
 
-    def __call__(self, pixels: NDArray[np.uint8]) -> Arrays:
-        """Run (n, height, width, 3) bytes through the model; the outputs in the model's own order."""
-        return (self._narrow if len(self._callers) > 1 else self._wide).run(pixels)
+    def __init__(self, compile_for: Compile, threads: int, usual: Shape | None, callers: deque[None]) -> None:
+        self._wide, self._narrow = (_Variants(compile_for, streams) for streams in (1, threads))
+        self._usual, self._learns = {usual} - {None}, usual is None
+        self._met, self._callers = Counter[Shape](), callers
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> Floats:
+        """Run n images through the model; its one output, with n as its first dimension."""
+        model = self._narrow if len(self._callers) > 1 else self._wide
+        if not self._is_usual(pixels.shape[1:3]):
+            return model.run(ANY, pixels)
+        parts = [model.run(part.shape, part) for part in _batched(pixels)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _is_usual(self, shape: Shape) -> bool:
+        if self._learns and shape not in self._usual and len(self._usual) < MOST_SHAPES:
+            self._met[shape] += 1
+            if self._met[shape] == OFTEN:
+                self._usual.add(shape)
+        return shape in self._usual
+
+
+def _batched(pixels: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    for size in BATCHES:
+        whole = len(pixels) // size * size
+        yield from (pixels[first : first + size] for first in range(0, whole, size))
+        pixels = pixels[whole:]
+
+
+class _Variants:
+    """One model compiled for several shapes, each at its first use."""
+
+    def __init__(self, compile_for: Compile, streams: int) -> None:
+        self._compile_for, self._streams = compile_for, streams
+        self._compiled: dict[Shape, _Requests] = {}
+        self._compiling = Lock()
+
+    def run(self, shape: Shape, pixels: NDArray[np.uint8]) -> Floats:
+        requests = self._compiled.get(shape) or self._compile(shape)
+        return requests.run(pixels)
+
+    def _compile(self, shape: Shape) -> _Requests:
+        with self._compiling:
+            if shape not in self._compiled:
+                self._compiled[shape] = _Requests(self._compile_for(shape, self._streams))
+            return self._compiled[shape]
 
 
 class _Requests:
@@ -47,15 +98,16 @@ class _Requests:
         self._model = model
         self._idle: deque[Any] = deque()
 
-    def run(self, pixels: NDArray[np.uint8]) -> Arrays:
+    def run(self, pixels: NDArray[np.uint8]) -> Floats:
         try:
             request = self._idle.pop()
         except IndexError:
             request = self._model.create_infer_request()
         try:
-            request.set_input_tensor(ov.Tensor(np.ascontiguousarray(pixels)))
+            request.set_input_tensor(ov.Tensor(np.ascontiguousarray(pixels), shared_memory=True))
             request.infer()
-            return [tensor.data.copy() for tensor in request.output_tensors]
+            result: Floats = request.get_output_tensor().data.copy()
+            return result
         finally:
             self._idle.append(request)
 
@@ -81,15 +133,17 @@ class Runtime:
         finally:
             self._callers.pop()
 
-    def network(self, key: str, make: Callable[[], bytes], shape: list[int]) -> Network:
-        """Compile the ONNX model that `make` gives; it is made once and kept in the cache under `key`.
+    def network(self, key: str, make: Callable[[], bytes], usual: Shape | None, *, reverse: bool = False) -> Network:
+        """The network of the ONNX model that `make` gives; it is made once and kept in the cache under `key`.
 
-        `shape` is (n, height, width, 3), -1 for any size. The model gets its channels as the caller orders them.
+        `usual` is the (height, width) of most inputs, None if only use will tell. Pixels are RGB; `reverse` turns
+        them to BGR for the model.
         """
-        model = _taking_bytes(self._read(key, make), shape)
-        wide = self._compile(model, streams=1)
-        narrow = self._compile(model, streams=self.threads) if self.threads > 1 else wide
-        return Network(wide, narrow, self._callers)
+
+        def compile_for(shape: Shape, streams: int) -> ov.CompiledModel:
+            return self._compile(_taking_bytes(self._read(key, make), shape, reverse=reverse), streams)
+
+        return Network(compile_for, self.threads, usual, self._callers)
 
     def _read(self, key: str, make: Callable[[], bytes]) -> ov.Model:
         if not self._cache:
@@ -111,12 +165,14 @@ class Runtime:
         return list(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
-def _taking_bytes(model: ov.Model, shape: list[int]) -> ov.Model:
+def _taking_bytes(model: ov.Model, shape: Shape, *, reverse: bool) -> ov.Model:
     steps = PrePostProcessor(model)
     steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
     steps.input().model().set_layout(ov.Layout("NCHW"))
+    if reverse:
+        steps.input().preprocess().reverse_channels()  # OpenVINO merges it into the first weights: it costs nothing
     model = steps.build()
-    model.reshape(shape)
+    model.reshape(list(shape))
     return model
 
 
