@@ -71,6 +71,7 @@ def test_calibrate_on_photos_and_on_who_is_enrolled(mien: Mien, people: Path) ->
     code, on_photos = mien("calibrate", people)
     assert code == 0
     assert 0.8 < on_photos["calibration"]["scale"] < 1.2
+    assert on_photos["smallest_fmr"] == pytest.approx(10 / on_photos["calibration"]["comparisons"])
     mien("enroll", people)
     _, on_itself = mien("calibrate")
     assert on_itself["calibration"]["comparisons"] == on_photos["calibration"]["comparisons"]

@@ -55,11 +55,13 @@ def _on_photos(folder: Path) -> Calibration:
 
 def _report(collection: str, own: Calibration | None, *, as_json: bool) -> None:
     from mien import rates
+    from mien.gallery.calibration import smallest_rate
     from mien.gallery.similarity import SHIPPED, cosine_at
 
     used = own or SHIPPED
+    supported = smallest_rate(own.comparisons) if own else None
     if as_json:
-        output.emit({"collection": collection, "calibration": used})
+        output.emit({"collection": collection, "calibration": used, "smallest_fmr": supported})
         return
     source = f"{own.comparisons:,} pairs of different people" if own else "the shipped table"
     table = output.table("False match rate", ">Similarity", ">Cosine", title=f"{collection}: {source}")
@@ -67,3 +69,7 @@ def _report(collection: str, own: Calibration | None, *, as_json: bool) -> None:
         similarity = rates.similarity_of_fmr(fmr)
         table.add_row(f"{fmr:.0e}", f"{similarity:.1f}", f"{cosine_at(similarity, used):.3f}")
     output.show(table)
+    if supported:
+        output.note(
+            f"These pairs support rates down to {supported:.1e}; below that, the shipped curve's shape is taken."
+        )

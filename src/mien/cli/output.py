@@ -64,7 +64,7 @@ def threshold(similarity: float, fmr: float | None, fpir: float | None = None) -
     words = f"Threshold: similarity {similarity:.1f}"
     if fmr is None:
         return f"{words}."
-    words += f", a false match in {1 / fmr:,.0f} comparisons of strangers (FMR {fmr:.1e})"
+    words += f", reached in 1 of {1 / fmr:,.0f} comparisons of strangers (FMR {fmr:.2g})"
     if fpir:
         words += f"; among all who are enrolled, {fpir:.2%} of strangers would be named (FPIR)"
     return f"{words}."

@@ -27,20 +27,25 @@ Floats = NDArray[np.float32]
 
 def calibrate(strangers: Floats) -> Calibration:
     """The calibration that impostor cosines (n,) ask for. InvalidInput when they are too few or not spread."""
+    smallest = smallest_rate(len(strangers))
     if len(strangers) < LEAST_COMPARISONS:
-        smallest = ENOUGH_PER_RATE / max(len(strangers), 1)
         support = f"These support no smaller false match rate than {smallest:.1e}." if smallest < 1 else ""
         raise InvalidInput(
             f"{len(strangers)} pairs of different people are too few to calibrate on; {LEAST_COMPARISONS} are "
             f"needed. {support}".rstrip()
         )
-    rates = np.geomspace(LARGEST_RATE, ENOUGH_PER_RATE / len(strangers), 20)
+    rates = np.geomspace(LARGEST_RATE, smallest, 20)
     own = np.quantile(strangers, 1 - rates)
     shipped = np.array([cosine_of_fmr(rate) for rate in rates])
     scale, offset = np.polyfit(shipped, own, 1)
     if scale < LEAST_SCALE:
         raise InvalidInput("The photos of different people are all equally alike; no calibration fits them.")
     return Calibration(float(offset), float(scale), len(strangers))
+
+
+def smallest_rate(comparisons: int) -> float:
+    """The smallest FMR that so many comparisons support; below, a calibration has the shipped curve's shape."""
+    return ENOUGH_PER_RATE / max(comparisons, 1)
 
 
 def stranger_cosines(embeddings: Floats, people: NDArray[np.int64], *, seed: int = 0) -> Floats:
