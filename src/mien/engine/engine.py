@@ -62,7 +62,7 @@ class FaceEngine:
     ) -> None:
         detector, embedder = (weights.load(file, models_dir) for file in (weights.DETECTOR, weights.EMBEDDER))
         self._runtime = Runtime(threads)
-        self.model_version = f"sface-{PREPROCESSING}-{embedder.sha256[:12]}"
+        self.model_version = f"sface-{PREPROCESSING}-{embedder.sha256[:12]}{'-mirrored' * mirrored}"
         self._finder = _detector(self._runtime, detector, None)
         self._refiner = _detector(self._runtime, detector, (USUAL_SIDE, USUAL_SIDE))
         self._embedder = self._runtime.network(embedder.sha256, lambda: fold(embedder.content), (SIDE, SIDE))
