@@ -211,3 +211,13 @@ def test_a_photo_is_given_to_another_person_at_once(world: World, robert: list[b
     (item,) = world.items("FaceMetadata")
     assert (item["UserId"]["S"], item["ImagePath"]["S"]) == ("Robert", moved["image_path"])
     assert [each["Key"] for each in world.s3.list_objects_v2(Bucket=BUCKET)["Contents"]] == [moved["image_path"]]
+
+
+def test_a_throttled_recognition_says_so_and_is_counted(world: World, robert: list[bytes], tmp_path: Path) -> None:
+    key = world.keep_keys(tmp_path)
+    jpeg = {"body": robert[0], "headers": {"Content-Type": "image/jpeg"}}
+    world.rekognition.fail(400, "ProvisionedThroughputExceededException")
+    with world.function("recognize") as function:
+        answer = function.invoke(request("POST", "/recognize", "/recognize", key, **jpeg))
+        assert (answer["statusCode"], answer["headers"]["retry-after"]) == (503, "2")
+    assert '"Throttled":[1.0]' in function.output

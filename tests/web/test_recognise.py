@@ -169,3 +169,18 @@ def test_a_view_that_cannot_be_loaded_says_so_and_comes_later(page: Page, server
     server.start()
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_role("heading", name="History")).to_be_visible()
+
+
+def test_a_call_too_many_comes_again_by_itself(page: Page, photos: Path) -> None:
+    refusals = iter([True])
+    page.route(
+        "**/recognize*",
+        lambda route: (
+            route.fulfill(status=429, json={"message": "Too Many Requests"})
+            if next(refusals, False)
+            else route.continue_()
+        ),
+    )
+    page.goto("/")
+    page.set_input_files("#photos", photos / "groups" / "010_2.jpg")
+    expect(page.locator(".card .box")).to_have_count(2)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -26,6 +27,7 @@ from mien.http import problems
 from mien.http.api import create_api
 from mien.http.auth import Guard
 from mien.keys import KeyFile, Scope
+from mien.lambdas.telemetry import count
 
 TEXTS = [*DEFAULT_TEXT_MIME_TYPES, problems.MEDIA_TYPE]
 # Open on one machine; here no route is, and a call of /health costs an inference.
@@ -39,7 +41,10 @@ def answer(event: dict[str, Any], context: Any, routes: Routes) -> dict[str, Any
     """The answer in API Gateway's shape. The first call of an instance opens the application."""
     if (event["httpMethod"], event["resource"]) not in routes:
         return {"statusCode": 404, "headers": {"Content-Type": "text/plain"}, "body": "There is no such route.\n"}
-    return _door().answer(event, context)
+    given = _door().answer(event, context)
+    if given["statusCode"] == HTTPStatus.SERVICE_UNAVAILABLE:
+        count("Throttled")
+    return given
 
 
 class Door:

@@ -42,16 +42,19 @@ function headers(body) {
   return all;
 }
 
-async function send(url, options) {
+async function send(url, options, patience = 3) {
   try {
     const answer = await fetch(url, options);
     online.dispatchEvent(new CustomEvent("state", { detail: true }));
-    return answer;
+    if (answer.status !== 429 || !patience) return answer;
   } catch (error) {
     if (error.name === "AbortError") throw error;
     online.dispatchEvent(new CustomEvent("state", { detail: false }));
     throw new ApiError(error.name === "TimeoutError" ? text.errors.timeout : text.errors.offline, 0);
   }
+  // A grid of people asks for many photos at once; what was one too many had no effect and may come again.
+  await new Promise((done) => setTimeout(done, 1000 + 1000 * Math.random()));
+  return send(url, options, patience - 1);
 }
 
 async function failure(answer) {
