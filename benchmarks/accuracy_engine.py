@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from unittest.mock import patch
 
 from benchmarks.accuracy_studies import table
 from mien.engine import FaceEngine
+from mien.engine.refine import Refined, Rough
 from mien.evaluation.embeddings import EmbeddingCache
 from mien.evaluation.evaluate import Evidence, evaluate, gather
-from mien.evaluation.metrics import Scores, separation
+from mien.evaluation.metrics import separation
 from mien.evaluation.pairs import Pairs
 from mien.evaluation.summary import accuracy
 from mien.gallery.aggregate import aggregate
@@ -21,13 +22,7 @@ from mien.gallery.aggregate import aggregate
 def variants(root: Path, pairs: Callable[[Evidence], Pairs]) -> str:
     """Accuracy and processor time of the engine's settings, one after the other in the same run."""
     rows, unit = [], 0.0
-    for name, changes, options in (
-        ("as shipped", {}, {}),
-        ("plus the mirrored crop", {}, {"mirrored": True}),
-        ("one look at every face, doubtful or not", {"mien.engine.refine.DOUBTFUL": 0.0}, {}),
-        ("no second look at the landmarks", {"mien.engine.engine.refine": _first_look}, {}),
-        ("first detection at 320 pixels", {"mien.engine.look.FIRST": 320}, {}),
-    ):
+    for name, changes, options in SETTINGS:
         with ExitStack() as stack:
             for target, value in changes.items():
                 stack.enter_context(patch(target, value))
@@ -55,5 +50,15 @@ def variants(root: Path, pairs: Callable[[Evidence], Pairs]) -> str:
     return table(head, rows)
 
 
-def _first_look(network: object, pixels: object, found: object) -> list[tuple[Scores, Scores]]:
-    return [(box, points[None]) for box, points in zip(found.boxes, found.points, strict=True)]
+def _first_look(network: object, faces: Sequence[Rough]) -> list[Refined]:
+    return [Refined(face.box, face.points[None]) for face in faces]
+
+
+SETTINGS: tuple[tuple[str, dict[str, object], dict[str, bool]], ...] = (
+    ("as shipped", {}, {}),
+    ("plus the mirrored crop", {}, {"mirrored": True}),
+    ("one look at every face, doubtful or not", {"mien.engine.refine.DOUBTFUL": 0.0}, {}),
+    ("no second look at the landmarks", {"mien.engine.engine.refine": _first_look}, {}),
+    ("first detection at 320 pixels", {"mien.engine.look.FIRST": 320}, {}),
+)
+"""Name, what is changed inside the engine, and the engine's own options."""

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 from benchmarks import accuracy
+from benchmarks.accuracy_engine import SETTINGS
+
+from mien.engine import FaceEngine
 
 pytestmark = pytest.mark.photos
 
@@ -20,8 +23,20 @@ def test_the_page_is_written_from_photos(lfw_dev: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr(accuracy, "SERIES", accuracy.SERIES[:1])
     monkeypatch.setattr(accuracy, "variants", lambda data, pairs: "not measured here")
     accuracy.write(tmp_path / "few", tmp_path / "docs", per_person=1)
-    page = (tmp_path / "docs" / "accuracy.md").read_text()
+    page = (tmp_path / "docs" / "accuracy.md").read_text("utf-8")
     assert "$" not in page
     assert re.search(r"\| Accuracy, [\d,]+ pairs, folds \| (9[89]|100)\.\d\d%", page)
     drawn = set(re.findall(r"\]\(accuracy/(\w+)\.svg\)", page))
     assert drawn == {path.stem for path in (tmp_path / "docs" / "accuracy").iterdir()} == {"roc", "det", "resolution"}
+
+
+@pytest.mark.parametrize(("changes", "options"), [setting[1:] for setting in SETTINGS])
+def test_every_setting_that_the_page_compares_can_be_made(
+    lfw_dev: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], options: dict[str, bool]
+) -> None:
+    photo = next(lfw_dev.rglob("*.jpg")).read_bytes()
+    (usual, *_) = FaceEngine().read(photo)
+    for target, value in changes.items():
+        monkeypatch.setattr(target, value)
+    (found, *_) = FaceEngine(**options).read(photo)
+    assert usual.embedding @ found.embedding > 0.8

@@ -51,7 +51,7 @@ def test_evaluate(mien: Mien, people: Path, tmp_path: Path) -> None:
     assert result["tmr"]["1e-2"] > 0.98
     assert result["tmr"]["1e-6"] is None
     assert {found["gallery"] for found in result["open_set"]} == {8}
-    assert "<svg" in (tmp_path / "report.html").read_text()
+    assert "<svg" in (tmp_path / "report.html").read_text("utf-8")
 
 
 def test_evaluate_refuses_a_folder_of_one_person(mien: Mien, people: Path) -> None:
