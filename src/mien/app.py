@@ -96,6 +96,10 @@ class FaceApp:
         """
         return self._enrolment.index(names.image_key(image_path))
 
+    def give_up(self, image_path: str) -> Upload:
+        """What the event calls once its attempts are used up: the upload is `failed`. Raises ImageNotFound."""
+        return self._enrolment.give_up(names.image_key(image_path))
+
     def enroll(self, image: bytes, user_id: str) -> Upload:
         """Upload and index at once, for callers that wait for the outcome."""
         return self.index_upload(self.upload(image, user_id).image_path)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from mien import names
-from mien.errors import ImageError, ImageNotFound
+from mien.errors import ImageError, ImageNotFound, StorageError
 from mien.model import Reason
 from mien.policy import Policy, SeveralFaces
 from mien.ports import Bucket, Catalog, Recognizer
@@ -28,6 +28,11 @@ from mien.records import (
 )
 
 MAX_FACES = 100
+GAVE_UP = Remark(
+    "indexing_failed",
+    "Something went wrong each time the photo was looked at, through no fault of the photo. It is kept; upload it "
+    "again to have it tried once more.",
+)
 
 _SENTENCES = {
     Reason.EXTREME_POSE: "The face is turned too far away.",
@@ -41,7 +46,7 @@ _SENTENCES = {
 
 
 class Enrolment:
-    """Indexes photos and takes them back."""
+    """Indexes photos, gives up on them, and takes them back."""
 
     def __init__(
         self,
@@ -70,6 +75,25 @@ class Enrolment:
             raise ImageNotFound("The photo was deleted while it was indexed.")
         return upload
 
+    def give_up(self, path: str) -> Upload:
+        """Bring the upload to `failed`, unless its photo has an outcome. ImageNotFound when there is no photo."""
+        known = self._state(path)
+        if not self._lies_in_bucket(path):
+            self.withdraw(path)
+            raise ImageNotFound("There is no photo under this path.")
+        if known and known.status.final and known.digest == self._digest(path):
+            return known
+        upload = Upload(
+            path,
+            names.owner(path),
+            UploadStatus.FAILED,
+            known.timestamp if known else self._now(),
+            known.digest if known else None,  # faces of a photo that was replaced are removed by it later
+            reasons=(GAVE_UP,),
+        )
+        self._catalog.put(upload)
+        return upload
+
     def withdraw(self, path: str) -> None:
         """Remove a photo and all that came of it; the person too, when it was their last."""
         self._bucket.delete([path])
@@ -89,6 +113,12 @@ class Enrolment:
 
     def _state(self, path: str) -> Upload | None:
         return next(iter(self._catalog.get(Upload, [path])), None)
+
+    def _digest(self, path: str) -> str | None:
+        try:
+            return hashlib.sha256(self._bucket.get(path).body).hexdigest()
+        except StorageError:  # which may be why indexing failed
+            return None
 
     def _lies_in_bucket(self, path: str) -> bool:
         return path in self._bucket.keys(path)
@@ -126,7 +156,10 @@ class Enrolment:
         enrolled = self._enrolled(indexing)
         for found in indexing.faces:
             record = FaceRecord(found.face_id, owner, path, timestamp, found.face.box, found.face.confidence)
-            if enrolled.get(found.face_id) is None:
+            same = enrolled.get(found.face_id)
+            if same and same.image_path != path and not self._lies_in_bucket(same.image_path):  # it was renamed
+                del enrolled[found.face_id]
+            if found.face_id not in enrolled:
                 self._catalog.put(record)
         warnings = list(_about_photo(path, indexing, owner, enrolled))
         if owner is not None:

@@ -21,11 +21,11 @@ class Reception:
         self._bucket, self._catalog, self._now = bucket, catalog, now
 
     def take(self, image: bytes, owner: str | None) -> Upload:
-        """The content gives the path; a photo that is indexed there already is not stored again."""
+        """The content gives the path; a photo that is indexed and there already is not stored again."""
         _, extension = formats.sniff(image)
         path = names.image_path(owner, names.upload_id(image), extension)
         known = self._catalog.get(Upload, [path])
-        if known and known[0].status is UploadStatus.INDEXED:
+        if known and known[0].status is UploadStatus.INDEXED and path in self._bucket.keys(path):
             return known[0]
         upload = Upload(path, owner, UploadStatus.PENDING, self._now())
         self._catalog.put(upload)

@@ -14,9 +14,17 @@ from mien.model import Box, Detection, Reason
 
 
 class UploadStatus(StrEnum):
+    """`rejected` is the photo's fault; `failed` is not, and the photo is worth another attempt."""
+
     PENDING = "pending"
     INDEXED = "indexed"
     REJECTED = "rejected"
+    FAILED = "failed"
+
+    @property
+    def final(self) -> bool:
+        """Nothing more will come of the photo as it is."""
+        return self in {UploadStatus.INDEXED, UploadStatus.REJECTED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,7 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """The state of one photo in the bucket: `face_ids` when indexed, `reasons` when rejected.
+    """The state of one photo in the bucket: `face_ids` when indexed, `reasons` when not.
 
     `digest` is the SHA-256 of the bytes that the state is about, once they were looked at.
     """

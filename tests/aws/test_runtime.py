@@ -18,6 +18,7 @@ from moto.server import ThreadedMotoServer
 import mien
 from mien.engine import FaceEngine
 from mien.keys import KeyFile, Scope
+from mien.lambdas.events import MAX_RECEIVES
 from tests.aws import local, runtime, stack
 from tests.aws.rekognition import COLLECTION, Rekognition
 
@@ -76,7 +77,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     server.stop()
 
 
-def message(*keys: str, body: str | None = None, message_id: str = "m-1") -> dict[str, Any]:
+def message(*keys: str, body: str | None = None, message_id: str = "m-1", receives: int = 1) -> dict[str, Any]:
     """A message of SQS that carries an S3 event, as AWS writes them."""
     records = [
         {
@@ -96,7 +97,7 @@ def message(*keys: str, body: str | None = None, message_id: str = "m-1") -> dic
         "messageId": message_id,
         "receiptHandle": "r",
         "body": body or json.dumps({"Records": records}),
-        "attributes": {"ApproximateReceiveCount": "1"},
+        "attributes": {"ApproximateReceiveCount": str(receives)},
         "eventSource": "aws:sqs",
     }
 
@@ -141,6 +142,23 @@ def test_only_what_failed_comes_again(world: World, robert: list[bytes]) -> None
     with world.function("upload") as function:
         answer = function.invoke({"Records": messages})
     assert answer == {"batchItemFailures": [{"itemIdentifier": "broken"}]}
+    assert len(world.items("FaceMetadata")) == 1
+
+
+def test_what_is_about_to_be_set_aside_has_failed_and_is_tried_again(world: World, robert: list[bytes]) -> None:
+    key = "uploaded/Bo/1.jpg"
+    world.s3.put_object(Bucket=BUCKET, Key=key, Body=robert[0])
+    world.rekognition.fail(400, "AccessDeniedException")
+    again = {"batchItemFailures": [{"itemIdentifier": "m-1"}]}
+    with world.function("upload") as function:
+        assert function.invoke({"Records": [message(key, receives=MAX_RECEIVES - 1)]}) == again
+        assert world.items("MienRecords") == []
+        assert function.invoke({"Records": [message(key, receives=MAX_RECEIVES)]}) == again
+        (state,) = world.items("MienRecords")
+        assert state["Status"]["S"] == "failed"
+        world.rekognition.heal()
+        assert function.invoke({"Records": [message(key)]}) == {"batchItemFailures": []}
+    assert '"UploadsFailed":[1.0]' in function.output
     assert len(world.items("FaceMetadata")) == 1
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cfnlint import lint_file  # type: ignore[import-untyped]
 
+from mien.lambdas import events
 from tests.aws import stack
 
 
@@ -75,7 +76,10 @@ def test_a_burst_waits_and_a_failure_is_set_aside() -> None:
     queue = stack.resolve(stack.resources("AWS::SQS::Queue")["UploadQueue"])
     function = stack.resources("AWS::Lambda::Function")["UploadFunction"]
     assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
-    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == "<UploadDeadLetters.Arn>"
+    assert queue["RedrivePolicy"] == {
+        "deadLetterTargetArn": "<UploadDeadLetters.Arn>",
+        "maxReceiveCount": events.MAX_RECEIVES,
+    }
 
 
 def test_every_function_logs_to_a_group_with_retention() -> None:

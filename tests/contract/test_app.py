@@ -277,6 +277,48 @@ def test_a_replaced_photo_is_indexed_anew(ports: Ports, robert: list[bytes], ven
     assert ports.app.recognize(venus[1]).faces[0].user_id == "someone"
 
 
+def test_an_upload_that_was_given_up_says_so_and_is_tried_again(ports: Ports, robert: list[bytes]) -> None:
+    path = ports.app.upload(robert[0], "Bob").image_path
+    failed = ports.app.give_up(path)
+    assert failed == ports.app.upload_state(path)
+    assert (failed.status, failed.user_id, failed.face_ids) == (UploadStatus.FAILED, "Bob", ())
+    assert [reason.code for reason in failed.reasons] == ["indexing_failed"]
+    assert ports.app.upload(robert[0], "Bob").status is UploadStatus.PENDING
+    ports.run_events()
+    indexed = ports.app.upload_state(path)
+    assert indexed.status is UploadStatus.INDEXED
+    assert ports.app.give_up(path) == indexed  # another one succeeded meanwhile
+    with pytest.raises(ImageNotFound):
+        ports.app.give_up("uploaded/Bob/none.jpg")
+
+
+def test_the_photo_of_a_deleted_object_can_be_uploaded_again(ports: Ports, robert: list[bytes]) -> None:
+    path = ports.app.enroll(robert[0], "Bob").image_path
+    ports.bucket.delete([path])
+    with pytest.raises(ImageNotFound):
+        ports.app.index_upload(path)
+    assert (ports.app.faces().items, ports.app.people().items) == ((), ())
+    again = ports.app.enroll(robert[0], "Bob")
+    ports.bucket.delete([path])
+    assert ports.app.upload(robert[0], "Bob").status is UploadStatus.PENDING
+    ports.run_events()
+    assert ports.app.upload_state(path).face_ids == again.face_ids
+
+
+def test_a_renamed_photo_keeps_its_face(ports: Ports, robert: list[bytes]) -> None:
+    old = ports.app.enroll(robert[0], "Bob").image_path
+    ports.bucket.delete([old])
+    new = "uploaded/Bob/renamed.jpg"
+    ports.bucket.put(new, robert[0], "image/jpeg", {})
+    renamed = ports.app.index_upload(new)
+    with pytest.raises(ImageNotFound):
+        ports.app.index_upload(old)
+    assert (renamed.status, renamed.warnings) == (UploadStatus.INDEXED, ())
+    (face,) = ports.app.faces(user_id="Bob").items
+    assert face.image_path == new
+    assert ports.app.recognize(robert[1]).faces[0].user_id == "Bob"
+
+
 def test_forms_are_for_images(ports: Ports) -> None:
     form = ports.app.presign_upload("image/png", ROBERT)
     assert form.image_path.startswith(f"uploaded/{ROBERT}/")

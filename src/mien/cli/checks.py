@@ -35,7 +35,7 @@ def run(settings: Settings) -> Iterator[Finding]:
     checks: list[tuple[str, Callable[[Settings], str]]] = [("system", _system), ("libraries", _libraries)]
     if settings.backend is Backend.EMBEDDED:
         checks += [("models", _models), ("recognition", _recognition), ("data folder", _data_folder)]
-        checks += [("database", _database)]
+        checks += [("database", _database), ("photos", _photos)]
     checks.append(("application", _application))
     for name, check in checks:
         try:
@@ -113,6 +113,18 @@ def _database(settings: Settings) -> str:
     if not file.exists():
         return "not there yet"
     return f"{file.stat().st_size / 1e6:.1f} MB, sound" if _is_sound(file) else "in use"
+
+
+def _photos(settings: Settings) -> str:
+    """Is the folder of the photos the one that they were stored in?"""
+    from mien.config import open_machine
+
+    machine = open_machine(settings)
+    with machine.app:
+        gone = len(machine.worker(threads=1).deleted_by_hand())
+    if gone:
+        raise StorageError(f"{gone} photos were deleted by hand; `mien doctor --reconcile` removes their faces, too.")
+    return str(settings.data_dir / "bucket")
 
 
 def _is_sound(file: Path) -> bool:

@@ -16,10 +16,10 @@ def _machine(settings: Settings) -> dict[str, int]:
     with machine.app as app:
         erasures = len(app.resume_erasures())
         worker = machine.worker(threads=1)
-        photos = worker.reconcile()
+        found = worker.reconcile()
         while worker.run_once():
             pass
-    return {"erasures": erasures, "photos_without_state": photos}
+    return {"erasures": erasures, **plain(found)}
 
 
 def _stack(settings: Settings) -> dict[str, int]:

@@ -14,6 +14,9 @@ from mien.records import UploadStatus
 
 if TYPE_CHECKING:
     from mien.app import FaceApp
+    from mien.records import Upload
+
+MAX_RECEIVES = 10  # the upload queue's maxReceiveCount
 
 
 def index_all(messages: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -37,9 +40,10 @@ def _app() -> FaceApp:
 
 
 def _settled(message: dict[str, Any]) -> bool:
+    last = int(message["attributes"]["ApproximateReceiveCount"]) >= MAX_RECEIVES
     try:
         for key in keys(message["body"]):
-            _index(key)
+            _index(key, last=last)
     except Exception as error:
         count("UploadsRetried")
         if isinstance(error, Overloaded):
@@ -49,9 +53,9 @@ def _settled(message: dict[str, Any]) -> bool:
     return True
 
 
-def _index(key: str) -> None:
+def _index(key: str, *, last: bool) -> None:
     try:
-        upload = _app().index_upload(key)
+        upload = _attempt(key, last=last)
     except ImageNotFound:
         logger.info("the photo was deleted before it was indexed")
     except InvalidInput:
@@ -60,3 +64,15 @@ def _index(key: str) -> None:
     else:
         count("FacesIndexed", len(upload.face_ids))
         count("UploadsRejected", upload.status is UploadStatus.REJECTED)
+
+
+def _attempt(key: str, *, last: bool) -> Upload:
+    """After the last one the message is set aside, and who asks for the photo's state has to know."""
+    try:
+        return _app().index_upload(key)
+    except (ImageNotFound, InvalidInput):
+        raise
+    except Exception:
+        if last:
+            count("UploadsFailed", _app().give_up(key).status is UploadStatus.FAILED)
+        raise

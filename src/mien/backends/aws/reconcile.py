@@ -17,7 +17,7 @@ from mien.backends.aws.batches import batches
 from mien.backends.aws.recognizer import RekognitionRecognizer
 from mien.errors import MienError
 from mien.ports import Bucket, Catalog
-from mien.records import FaceRecord, Upload, UploadStatus
+from mien.records import FaceRecord, Upload
 
 if TYPE_CHECKING:
     from mien.config import Settings
@@ -81,7 +81,7 @@ class Reconciler:
             upload.image_path
             for portion in batches(sorted(photos), AT_ONCE)
             for upload in self._catalog.get(Upload, portion)
-            if upload.status is not UploadStatus.PENDING
+            if upload.status.final
         }
 
     def _records(self) -> Iterator[FaceRecord]:

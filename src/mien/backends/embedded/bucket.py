@@ -1,6 +1,8 @@
 """Images as plain files under `bucket/`, each written whole or not at all; what else is known of them in SQLite.
 
-A file that was copied there by hand is an object like any other; its content type comes from its bytes.
+A file that was copied there by hand is an object like any other; its content type comes from its bytes. One that was
+deleted by hand is gone, but only if the folder is the one that it lay in, and not what is seen of it while its disk
+is not mounted: a mark in the folder, which SQLite knows too, tells them apart.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from pathlib import Path
 
 from mien import formats, names
 from mien.backends.embedded.database import scrub, storage_errors
-from mien.errors import ImageError, ImageNotFound, InvalidInput
+from mien.errors import ImageError, ImageNotFound, InvalidInput, StorageError
 from mien.gallery.database import Database
 from mien.records import Image, UploadForm
 from mien.signing import UPLOAD_FORM, UPLOAD_FORM_PATH, Signer
@@ -23,8 +25,10 @@ from mien.signing import UPLOAD_FORM, UPLOAD_FORM_PATH, Signer
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS BucketObjects (
   Key TEXT PRIMARY KEY, ContentType TEXT NOT NULL, Metadata TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS BucketMark (Mark TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 INCOMING = ".incoming"
+MARK = ".mark"
 
 
 class FolderBucket:
@@ -43,9 +47,22 @@ class FolderBucket:
         with storage_errors():
             (folder / names.UPLOADED).mkdir(parents=True, exist_ok=True)
             (folder / INCOMING).mkdir(exist_ok=True)
+        self._mark = self._agree_on_mark()
+
+    def check(self) -> None:
+        """StorageError when this is not the folder that the photos are in."""
+        path = self._folder / MARK
+        with storage_errors(), suppress(FileNotFoundError):
+            if path.read_text().strip() == self._mark:
+                return
+        raise StorageError(
+            "The folder of the photos is not the one that they were stored in; its disk may not be mounted. If it is, "
+            f"after all, write {self._mark} into bucket/{MARK} of the data folder."
+        )
 
     def put(self, key: str, body: bytes, content_type: str, metadata: Mapping[str, str]) -> None:
         target = self._path(key)
+        self.check()
         with self._database.write() as transaction:
             transaction.execute(
                 "INSERT OR REPLACE INTO BucketObjects VALUES (?, ?, ?)",
@@ -59,6 +76,7 @@ class FolderBucket:
         path = self._path(key)
         with storage_errors():
             if not path.is_file():
+                self.check()
                 raise ImageNotFound("There is no photo under this path.")
             body = path.read_bytes()
         known = self._database.read("SELECT ContentType, Metadata FROM BucketObjects WHERE Key = ?", (key,))
@@ -88,6 +106,18 @@ class FolderBucket:
         fields = {"key": key, "Content-Type": content_type}
         fields["policy"] = self._signer.seal(UPLOAD_FORM, facts, expires_in)
         return UploadForm(UPLOAD_FORM_PATH, fields, key, datetime.now(UTC) + timedelta(seconds=expires_in))
+
+    def _agree_on_mark(self) -> str:
+        path = self._folder / MARK
+        with self._database.write() as transaction, storage_errors():
+            known = transaction.read("SELECT Mark FROM BucketMark")
+            if known:
+                return str(known[0][0])
+            if not path.exists():
+                path.write_text(f"{uuid.uuid4().hex}\n")
+            mark = path.read_text().strip()
+            transaction.execute("INSERT INTO BucketMark VALUES (?)", (mark,))
+        return mark
 
     def _path(self, key: str) -> Path:
         path = self._folder / names.image_key(key)

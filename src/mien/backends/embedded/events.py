@@ -31,6 +31,11 @@ class Event:
     generation: int
     attempts: int
 
+    @property
+    def last(self) -> bool:
+        """A failure now is for good."""
+        return self.attempts >= MAX_ATTEMPTS
+
 
 class EventQueue:
     def __init__(self, database: Database, now: Callable[[], float] = time.time) -> None:
@@ -67,7 +72,7 @@ class EventQueue:
         with self._database.write() as transaction:
             transaction.execute(
                 "UPDATE Events SET DueAt = ?, Dead = ? WHERE Key = ? AND Generation = ?",
-                (later, event.attempts >= MAX_ATTEMPTS, event.key, event.generation),
+                (later, event.last, event.key, event.generation),
             )
 
     def drop(self, keys: Sequence[str]) -> None:

@@ -47,7 +47,7 @@ async def presign(request: Request, wanted: schemas.FormRequest, desk: OnDesk) -
 
 @routes.get("/uploads/{image_path:path}", dependencies=[may_upload], responses=problems(404, 422))
 async def upload_state(image_path: str, desk: OnDesk) -> schemas.Upload:
-    """`pending`, then `indexed` with its faces or `rejected` with the reasons."""
+    """`pending`, then `indexed` with its faces or `rejected` with the reasons, or `failed`: worth another try."""
     return state(await desk.storage.run(desk.app.upload_state, image_path))
 
 

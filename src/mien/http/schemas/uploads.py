@@ -16,7 +16,10 @@ class Remark(Schema):
 
 
 class Upload(Schema):
-    """`reasons` say why a photo was rejected, `warnings` what to know about an indexed one; `remarks` are both."""
+    """`reasons` say why a photo was rejected or failed, `warnings` what to know of an indexed one; `remarks` are both.
+
+    A failed photo is no worse than others: something else kept failing. Uploading it again has it tried once more.
+    """
 
     model_config = example(
         image_path=PATH,

@@ -92,7 +92,7 @@ export const text = {
     },
     lastSeen: "Last seen",
     never: "never",
-    uploadState: { pending: "waiting", indexed: "taken", rejected: "refused", uploading: "uploading" },
+    uploadState: { pending: "waiting", indexed: "taken", rejected: "refused", failed: "not done", uploading: "uploading" },
     deletePhoto: "Remove",
     deleteAsk: "Remove this photo?",
     deleteText: "The face is no longer recognised by it, and the photo is deleted. This cannot be undone.",

@@ -33,6 +33,7 @@ async function one(entry) {
     const upload = await api.upload(photo.blob, name);
     state.textContent = words.pending;
     const result = await indexed(upload);
+    if (result.status === "failed") throw new Error([words.failed, ...result.reasons].join(" · "));
     const notes = result.status === "rejected" ? result.reasons : result.warnings;
     state.textContent = [words[result.status], ...(notes ?? [])].join(" · ");
     line.className = result.status;

@@ -102,7 +102,7 @@ function denier(photo, face, image) {
 async function enrol(image, face, name) {
   const upload = await api.upload(jpeg(await crop(image, face.bounding_box, 0.6)), name);
   const state = await indexed(upload);
-  if (state.status === "rejected") throw new Error(state.reasons.join(" "));
+  if (["rejected", "failed"].includes(state.status)) throw new Error(state.reasons.join(" "));
   toast(state.status === "pending" ? t.enrolling(name) : t.enrolled(name));
   knownNames.changed();
 }

@@ -1,0 +1,133 @@
+"""What people do to the bucket's folder past the application: delete, rename, move away, unmount."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from mien.backends.embedded.machine import Machine
+from mien.errors import StorageError
+from mien.records import Upload, UploadStatus
+
+pytestmark = pytest.mark.photos
+
+Portraits = dict[str, list[bytes]]
+PATIENCE_SECONDS = 60.0
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "bucket"
+
+
+@pytest.fixture
+def filled(machine: Machine, portraits: Portraits) -> Machine:
+    """Two photos of Robert, one of Venus."""
+    for photo in portraits["Robert_De_Niro"][:2]:
+        machine.app.enroll(photo, "Robert")
+    machine.app.enroll(portraits["Venus_Williams"][0], "Venus")
+    return machine
+
+
+@contextmanager
+def working(machine: Machine) -> Iterator[None]:
+    worker = machine.worker(threads=1)
+    worker.start()
+    try:
+        yield
+    finally:
+        worker.stop()
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        threading.Event().wait(0.1)
+
+
+def paths(machine: Machine) -> set[str]:
+    uploads = {upload.image_path for upload in machine.catalog.find(Upload).items}
+    assert uploads == {face.image_path for face in machine.app.faces().items}
+    return uploads
+
+
+def test_a_deleted_photo_takes_its_face_along_at_the_next_start(filled: Machine, bucket: Path) -> None:
+    roberts = sorted((bucket / "uploaded" / "Robert").iterdir())
+    roberts[0].unlink()
+    assert filled.worker(threads=1).reconcile().photos_deleted_by_hand == 1
+    assert len(paths(filled)) == 2
+    assert len(filled.recognizer.face_ids("Robert")) == 1
+    roberts[1].unlink()
+    filled.worker(threads=1).reconcile()
+    assert [person.user_id for person in filled.app.people().items] == ["Venus"]
+    assert filled.app.verify_erased("Robert") == ()
+
+
+def test_a_deleted_photo_and_a_folder_that_is_moved_away_are_noticed(
+    filled: Machine, bucket: Path, tmp_path: Path
+) -> None:
+    folder = bucket / "uploaded" / "Robert"
+    photo = next(folder.iterdir())
+    body = photo.read_bytes()
+
+    def deleted() -> bool:
+        photo.write_bytes(body)  # again and again, because nobody knows from when on the folder is watched
+        photo.unlink()
+        return len(filled.app.faces(user_id="Robert").items) == 1
+
+    with working(filled):
+        eventually(deleted)
+        folder.rename(tmp_path / "Robert")
+        eventually(lambda: len(filled.app.people().items) == 1)
+    assert filled.recognizer.face_ids("Robert") == frozenset()
+
+
+def test_a_renamed_photo_keeps_its_face(filled: Machine, bucket: Path) -> None:
+    (photo,) = (bucket / "uploaded" / "Venus").iterdir()
+    photo.rename(photo.with_name("Wimbledon.jpg"))
+    with working(filled):
+        eventually(lambda: "uploaded/Venus/Wimbledon.jpg" in {face.image_path for face in filled.app.faces().items})
+    assert len(paths(filled)) == 3
+
+
+def test_a_disk_that_is_not_mounted_takes_nothing_along(
+    start: Callable[[], Machine], filled: Machine, bucket: Path, portraits: Portraits
+) -> None:
+    disk = bucket.rename(bucket.with_name("elsewhere"))
+    bucket.mkdir()  # the empty folder on which it would be mounted
+    again = start()
+    worker = again.worker(threads=1)
+    with pytest.raises(StorageError, match="mounted"):
+        worker.reconcile()
+    path = f"uploaded/Robert/{next((disk / 'uploaded' / 'Robert').iterdir()).name}"
+    with pytest.raises(StorageError, match="mounted"):
+        again.app.index_upload(path)
+    with pytest.raises(StorageError, match="mounted"):
+        again.app.upload(portraits["Salma_Hayek"][0], "Salma")
+    assert len(again.app.faces().items) == 3
+    for folder in (bucket / "uploaded", bucket / ".incoming", bucket):
+        folder.rmdir()
+    disk.rename(bucket)
+    assert worker.reconcile().photos_deleted_by_hand == 1  # Salma's, whose upload was refused
+    assert len(paths(again)) == 3
+    assert {upload.status for upload in again.catalog.find(Upload).items} == {UploadStatus.INDEXED}
+
+
+def test_a_folder_without_its_database_is_taken_over(
+    filled: Machine, bucket: Path, start: Callable[[], Machine]
+) -> None:
+    filled.app.close()
+    for file in bucket.parent.glob("mien.db*"):
+        file.unlink()
+    again = start()
+    worker = again.worker(threads=1)
+    assert worker.reconcile().photos_without_state == 3
+    while worker.run_once():
+        pass
+    assert len(paths(again)) == 3
