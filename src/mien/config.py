@@ -48,6 +48,7 @@ class Settings:
     data_dir: Path = field(default_factory=_default_data_dir)
     models_dir: Path | None = None
     threads: int | None = None
+    mirrored: bool = False
     collection: str = "face-collection"
     bucket: str = "facial-recognition-bucket"
     faces_table: str = "FaceMetadata"
@@ -87,11 +88,13 @@ def _threshold(text: str) -> str | float:
     return text if rates.is_rate(text) else float(text)
 
 
+_TRUTHS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 _READERS: dict[str, Callable[[str], Any]] = {
     "backend": Backend,
     "data_dir": Path,
     "models_dir": Path,
     "threads": int,
+    "mirrored": lambda text: _TRUTHS[text.strip().lower()],
     "api_keys_file": Path,
     "access_keys_file": Path,
     "sigv4": SigV4,
@@ -116,7 +119,7 @@ def _read(kind: type, environment: Mapping[str, str]) -> dict[str, Any]:
                 found[name] = _READERS.get(name, str)(text)
             except InvalidInput as error:
                 raise SetupError(f"{PREFIX}{name.upper()}: {error}") from None
-            except ValueError:
+            except (ValueError, KeyError):
                 raise SetupError(f"{PREFIX}{name.upper()} cannot be {text!r}.") from None
     return found
 
@@ -145,7 +148,7 @@ def open_engine(settings: Settings | None = None) -> FaceEngine:
     from mien.engine import FaceEngine
 
     settings = settings or Settings.from_environment()
-    return FaceEngine(threads=settings.threads, models_dir=settings.models_dir)
+    return FaceEngine(threads=settings.threads, models_dir=settings.models_dir, mirrored=settings.mirrored)
 
 
 def open_gallery(engine: FaceEngine, settings: Settings | None = None) -> Gallery:

@@ -22,3 +22,11 @@ def test_a_threshold_that_cannot_be_is_refused_at_the_start(text: str) -> None:
 def test_rekognitions_error_rates_are_not_known() -> None:
     with pytest.raises(SetupError, match="not published"):
         Settings.from_environment({"MIEN_BACKEND": "aws", "MIEN_THRESHOLD": "fmr=1e-4"})
+
+
+def test_mirrored_is_yes_or_no() -> None:
+    assert not Settings.from_environment({}).mirrored
+    assert Settings.from_environment({"MIEN_MIRRORED": "yes"}).mirrored
+    assert not Settings.from_environment({"MIEN_MIRRORED": "0"}).mirrored
+    with pytest.raises(SetupError, match="MIEN_MIRRORED cannot be 'perhaps'"):
+        Settings.from_environment({"MIEN_MIRRORED": "perhaps"})
