@@ -74,6 +74,20 @@ def test_a_refused_photo_keeps_its_line_with_the_reason(
     expect(page.locator(".progress .rejected")).to_contain_text("no face")
 
 
+def test_a_photo_that_was_given_up_says_why_and_is_sent_again(page: Page, server: Server, lfw_dev: Path) -> None:
+    first, second, *_ = sorted(several_photos(lfw_dev, 1)[0].iterdir())
+    enrol(server, "Ann", first)
+    state = {"image_path": "uploaded/Ann/x.jpg", "status": "failed", "reasons": ["Something went wrong."]}
+    page.route("**/uploads/**", lambda route: route.fulfill(json=state))
+    page.goto("/#/person/Ann")
+    page.get_by_label("Add photos").set_input_files([second])
+    line = page.locator(".progress .rejected")
+    expect(line).to_contain_text("not done · Something went wrong.")
+    page.unroute("**/uploads/**")
+    line.get_by_role("button").click()
+    expect(page.locator(".tile")).to_have_count(2)
+
+
 def test_the_last_photo_is_removed_after_a_question(page: Page, server: Server, lfw_dev: Path) -> None:
     enrol(server, "Ann", next(several_photos(lfw_dev, 1)[0].iterdir()))
     page.goto("/#/person/Ann")

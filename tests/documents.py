@@ -1,0 +1,79 @@
+"""Runs the commands of a document as they stand there, in one shell, and compares what they print with what it says.
+
+In expected output, `…` stands for anything, and similarities may be others, since processors round differently.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+MARK = "==== next ===="
+PATIENCE = 4  # how much longer than a reader we wait
+CURL = "alias curl='curl -sS --retry 9 --retry-connrefused'"  # the server may still be starting
+
+
+@dataclass(frozen=True)
+class Step:
+    command: str
+    expected: str | None
+
+    def __str__(self) -> str:
+        return self.command.partition("\n")[0][:60]
+
+
+def steps(document: Path) -> list[Step]:
+    found = []
+    text = document.read_text(encoding="utf-8")
+    for kind, body in re.findall(r"^```(console|python)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        if kind == "python":
+            found.append(Step(f"python - <<'END'\n{body}END", None))
+        else:
+            parts = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", body, re.MULTILINE)
+            found += [Step(command, expected) for command, expected in parts]
+    return found
+
+
+def run(document: Path, home: Path) -> list[str]:
+    """What each step printed, in `home` as the working directory; a server gets a port of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    script = f"\necho '{MARK}'\n".join(step.command for step in steps(document))
+    script = script.replace("make demo", "mien demo").replace("mien serve &", f"mien serve --port {port} &")
+    script = script.replace(":8000", f":{port}").replace("sleep 3", f"sleep {3 * PATIENCE}")
+    done = subprocess.run(
+        ["bash", "-c", f"shopt -s expand_aliases; {CURL}; trap 'kill %1' EXIT\n{script}"],
+        cwd=home,
+        env={
+            "HOME": str(home),
+            "XDG_CACHE_HOME": str(user_cache_path("mien").parent),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=300,
+    )
+    return done.stdout.replace(f":{port}", ":8000").split(f"{MARK}\n")
+
+
+def fits(step: Step, printed: str) -> bool:
+    if step.expected is None:
+        return bool(tidy(printed))
+    return re.fullmatch(_pattern(tidy(step.expected)), tidy(printed), re.DOTALL) is not None
+
+
+def tidy(output: str) -> str:
+    """Without blank lines, and with one space for several."""
+    return "\n".join(" ".join(line.split()) for line in output.splitlines() if line.strip())
+
+
+def _pattern(expected: str) -> str:
+    text = re.escape(expected).replace("…", ".*")
+    return re.sub(r"\d+\\\.\d\d(?!\d)", r"\\d+\\.\\d\\d", text)
