@@ -32,7 +32,7 @@ from mien.model import Box, Detection, Landmarks, Point
 
 PREPROCESSING = 1
 SHARP_ENOUGH = 2 * SIDE
-GROUP = 4  # photos whose faces go through the models together
+GROUP = 8  # photos whose faces go through the models together
 MOST_HELD = 64 * 1024 * 1024
 WORKERS_PER_CORE = 2  # one infers while the other prepares or waits for the interpreter: 1.3 times the photos of one
 

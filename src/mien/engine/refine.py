@@ -21,21 +21,21 @@ DOUBTFUL = 0.85
 DOUBTFUL_SIZE = 80
 MIN_SCORE = 0.1
 VOTE = 0.3
-MARGIN = 48
 MIRRORED_ORDER = [1, 0, 2, 4, 3]
 
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """The sizes in pixels that a face is enlarged to, and whether it is looked at plain, mirrored, or both."""
+    """The sizes in pixels that a face is enlarged to, the margin left, and whether it is seen plain or mirrored."""
 
     sizes: tuple[int, ...]
+    margin: int
     mirrored: tuple[bool, ...]
 
 
-ONE_LOOK = Looks((264,), (False,))
-MANY_LOOKS = Looks(tuple(range(120, 321, 20)), (False, True))
-USUAL_SIDE = padded(ONE_LOOK.sizes[0] + MARGIN)
+ONE_LOOK = Looks((248,), 40, (False,))
+MANY_LOOKS = Looks(tuple(range(120, 321, 20)), 48, (False, True))
+USUAL_SIDE = padded(ONE_LOOK.sizes[0] + ONE_LOOK.margin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def refine(network: Network, faces: Sequence[Rough]) -> list[Refined]:
 def _look(network: Network, faces: Sequence[Rough], looks: Looks) -> list[Refined]:
     views: list[list[Refined]] = [[] for _ in faces]
     for size in looks.sizes if faces else ():
-        shots = [_Shot(face.box, size, mirrored) for face, mirrored in product(faces, looks.mirrored)]
+        shots = [_Shot(face.box, size, looks.margin, mirrored) for face, mirrored in product(faces, looks.mirrored)]
         owners = [place for place in range(len(faces)) for _ in looks.mirrored]
         canvases = np.stack([shot.of(faces[owner].pixels) for shot, owner in zip(shots, owners, strict=True)])
         for shot, owner, found in zip(shots, owners, seen_on(network, canvases, MIN_SCORE), strict=True):
@@ -95,9 +95,9 @@ class _Shot:
     It shows whole pixels of the photo: enlarging them is several times quicker than drawing them between others.
     """
 
-    def __init__(self, box: Floats, size: int, mirrored: bool) -> None:
+    def __init__(self, box: Floats, size: int, margin: int, mirrored: bool) -> None:
         self._size, self._mirrored = size, mirrored
-        self._side = padded(size + MARGIN)
+        self._side = padded(size + margin)
         self._span = max(round(float(max(box[2:])) * self._side / size), 1)
         self._scale = np.float32(self._side / self._span)
         self._corner = np.round(box[:2] + box[2:] / 2 - self._span / 2).astype(int)
