@@ -44,6 +44,7 @@ def test_a_photo_without_a_face_gives_none(engine, encode, scene):
 
 def test_the_model_version_names_the_weights(engine):
     assert re.fullmatch(r"sface-\d+-[0-9a-f]{12}", engine.model_version)
+    assert FaceEngine(mirrored=True).model_version == f"{engine.model_version}-mirrored"
 
 
 def test_what_is_no_photo_is_refused(engine):
@@ -57,10 +58,10 @@ def test_read_many_answers_in_order_and_puts_errors_in_their_place(engine, encod
     assert [type(answer) for answer in answers] == [list, EmptyImage, list, UnsupportedImage]
 
 
-def test_read_many_takes_photos_as_they_are_needed(engine, encode, scene):
+def test_read_many_takes_photos_as_they_are_needed(encode, scene):
     taken = []
     photos = (taken.append(number) or encode(scene, "PNG") for number in range(1000))
-    next(engine.read_many(photos))
+    next(FaceEngine(threads=2).read_many(photos))
     assert len(taken) < 100
 
 
@@ -157,6 +158,24 @@ def test_faces_come_the_largest_first_with_unit_embeddings(engine, photos):
         assert face.embedding.dtype == np.float32
         assert face.embedding.shape == (128,)
         assert np.linalg.norm(face.embedding) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.photos
+def test_the_largest_face_alone_is_the_first_of_all(engine, photos):
+    content = (photos / "groups/016_8.jpg").read_bytes()
+    [largest], everybody = engine.read(content, most=1), engine.read(content)
+    assert largest.box == everybody[0].box
+    assert likeness(largest, everybody[0]) > 0.999
+
+
+@pytest.mark.photos
+def test_photos_read_together_get_the_answers_of_photos_read_alone(engine, photos, lfw_dev):
+    paths = [*sorted(lfw_dev.glob("*/*.jpg"))[:20], *sorted((photos / "groups").glob("*.jpg"))[:6]]
+    contents = [path.read_bytes() for path in paths]
+    for together, content in zip(engine.read_many(contents), contents, strict=True):
+        alone = engine.read(content)
+        assert [face.box.left for face in together] == pytest.approx([face.box.left for face in alone], abs=1e-3)
+        assert all(likeness(*pair) > 0.999 for pair in zip(together, alone, strict=True))
 
 
 @pytest.mark.photos

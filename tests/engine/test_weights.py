@@ -53,6 +53,12 @@ def test_own_model_files_give_their_own_version(tmp_path, engine):
     assert own.model_version.startswith("sface-")
 
 
+def test_another_detector_gives_its_own_version(tmp_path, engine):
+    for file, content in ((weights.DETECTOR, fold(weights.load(weights.DETECTOR).content)), (weights.EMBEDDER, None)):
+        (tmp_path / file.name).write_bytes(content or weights.load(file).content)
+    assert FaceEngine(models_dir=tmp_path).model_version.startswith(f"{engine.model_version}-")
+
+
 def quantised_model() -> bytes:
     """y = x @ reshape(dequantise(q)): blocks of 4 along axis 1, the last one cut short."""
     random = np.random.default_rng(1)

@@ -23,14 +23,14 @@ from mien.engine.detect import Candidates
 from mien.engine.embed import embed
 from mien.engine.fold import fold
 from mien.engine.heads import join_heads
-from mien.engine.look import find_faces
+from mien.engine.look import MAX_FACES, find_faces
 from mien.engine.quality import measure, pose
 from mien.engine.refine import USUAL_SIDE, Refined, Rough, refine
 from mien.engine.runtime import Floats, Network, Runtime
 from mien.errors import ImageError
 from mien.model import Box, Detection, Landmarks, Point
 
-PREPROCESSING = 1
+PREPROCESSING = 2
 SHARP_ENOUGH = 2 * SIDE
 GROUP = 8  # photos whose faces go through the models together
 MOST_HELD = 64 * 1024 * 1024
@@ -62,7 +62,7 @@ class FaceEngine:
     ) -> None:
         detector, embedder = (weights.load(file, models_dir) for file in (weights.DETECTOR, weights.EMBEDDER))
         self._runtime = Runtime(threads)
-        self.model_version = f"sface-{PREPROCESSING}-{embedder.sha256[:12]}{'-mirrored' * mirrored}"
+        self.model_version = _version(detector, embedder, mirrored)
         self._finder = _detector(self._runtime, detector, None)
         self._refiner = _detector(self._runtime, detector, (USUAL_SIDE, USUAL_SIDE))
         self._embedder = self._runtime.network(embedder.sha256, lambda: fold(embedder.content), (SIDE, SIDE))
@@ -73,10 +73,10 @@ class FaceEngine:
         with self._runtime.caller():
             return [found.detection for found in self._find([self._see(image)])[0]]
 
-    def read(self, image: bytes) -> list[Face]:
-        """Find and describe the faces on a photo, the largest first, at most 100. Raises ImageError's leaves."""
+    def read(self, image: bytes, most: int = MAX_FACES) -> list[Face]:
+        """Find and describe the faces on a photo, the largest first, at most `most`. Raises ImageError's leaves."""
         with self._runtime.caller():
-            return self._describe([self._see(image)])[0]
+            return self._describe([self._see(image)], most)[0]
 
     def read_many(self, images: Iterable[bytes]) -> Iterator[list[Face] | ImageError]:
         """Read photos on all cores; answers come in order, an unusable photo's error in its place."""
@@ -85,7 +85,7 @@ class FaceEngine:
         groups = iter(lambda: list(islice(source, GROUP)), [])
         workers = WORKERS_PER_CORE * self._runtime.threads
         with ThreadPoolExecutor(workers) as pool:
-            waiting.extend(pool.submit(self._read_group, group) for group in islice(groups, 2 * workers))
+            waiting.extend(pool.submit(self._read_group, group) for group in islice(groups, workers + 1))
             while waiting:
                 yield from waiting.popleft().result()
                 waiting.extend(pool.submit(self._read_group, group) for group in islice(groups, 1))
@@ -118,8 +118,8 @@ class FaceEngine:
         found = [[_found(sight, face, next(refined)) for face in sight.faces] for sight in sights]
         return [sorted(faces, key=lambda face: face.detection.box.area, reverse=True) for faces in found]
 
-    def _describe(self, sights: Sequence[_Sight]) -> list[list[Face]]:
-        found = self._find(sights)
+    def _describe(self, sights: Sequence[_Sight], most: int = MAX_FACES) -> list[list[Face]]:
+        found = [faces[:most] for faces in self._find(sights)]
         crops = [face.crops for faces in found for face in faces]
         vectors = iter(embed(self._embedder, crops, mirrored=self._mirrored))
         return [[_face(face.detection, next(vectors)) for face in faces] for faces in found]
@@ -151,6 +151,12 @@ def _within_memory(sights: Iterable[_Sight | ImageError]) -> Iterator[list[_Sigh
             yield held
             held, size = [], 0
     yield held
+
+
+def _version(detector: weights.Weights, embedder: weights.Weights, mirrored: bool) -> str:
+    """What decides the numbers of an embedding: two that differ in it are not to be compared."""
+    other_detector = "" if detector.sha256 == weights.DETECTOR.sha256 else f"-{detector.sha256[:8]}"
+    return f"sface-{PREPROCESSING}-{embedder.sha256[:12]}{other_detector}{'-mirrored' * mirrored}"
 
 
 def _detector(runtime: Runtime, model: weights.Weights, usual: tuple[int, int] | None) -> Network:

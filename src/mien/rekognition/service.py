@@ -32,7 +32,7 @@ class Service:
 
     def largest_face(self, image: bytes) -> Face:
         """Raises NoFace."""
-        faces = self.engine.read(image)
+        faces = self.engine.read(image, most=1)
         if not faces:
             raise NoFace("There is no face on the photo.")
         return faces[0]

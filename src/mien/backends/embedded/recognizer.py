@@ -33,7 +33,7 @@ class LocalRecognizer:
         from mien.backends.embedded.care import calibration
         from mien.gallery.similarity import similarity
 
-        faces = self._engine.read(source)
+        faces = self._engine.read(source, most=1)
         if not faces:
             raise NoFace("The source photo shows no face.")
         wanted, own = faces[0].embedding, calibration(self._gallery, self._collection)

@@ -27,7 +27,7 @@ FACES_PER_USER = 100
 class Engine(Protocol):
     """What is needed of a `FaceEngine`."""
 
-    def read(self, image: bytes) -> list[Face]: ...
+    def read(self, image: bytes, most: int = 100) -> list[Face]: ...
     def detect(self, image: bytes) -> list[Detection]: ...
 
 
@@ -43,7 +43,7 @@ class MemoryRecognizer:
         return self._engine.detect(image)
 
     def compare(self, source: bytes, target: bytes) -> list[Comparison]:
-        faces = self._engine.read(source)
+        faces = self._engine.read(source, most=1)
         if not faces:
             raise NoFace("The source photo shows no face.")
         found = [Comparison(f, _alike(faces[0].embedding, f.embedding)) for f in self._engine.read(target)]
