@@ -86,6 +86,7 @@ def test_a_table_that_throttles_loses_nothing(
     monkeypatch.setattr(events, "count", lambda name, number=1: counted.append(name))
     message = {
         "messageId": "1",
+        "attributes": {"ApproximateReceiveCount": "1"},
         "body": json.dumps({"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": path}}}]}),
     }
     assert events.index_all([message]) == {"batchItemFailures": [{"itemIdentifier": "1"}]}
