@@ -220,7 +220,11 @@ def _open(peer: Peer, path: str, asked: Asked) -> dict[str, float | None]:
     peer.load(path)
     random = np.random.default_rng(1).standard_normal((1, galleries.DIMENSIONS)).astype(np.float32)
     peer.search(random / np.linalg.norm(random), min(asked.limit, asked.faces))
-    return {"rss_mb": int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6}
+    return {
+        "rss_mb": int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
+        * os.sysconf("SC_PAGE_SIZE")
+        / 1e6
+    }
 
 
 def main(what: str, name: str, path: str, faces: str, threshold: str, limit: str, budget: str) -> None:

@@ -151,7 +151,7 @@ def child(folder: Path, searches: int, asked: Asked) -> None:
     random = np.random.default_rng(1).standard_normal((searches, galleries.DIMENSIONS)).astype(np.float32)
     for probe in random / np.linalg.norm(random, axis=1, keepdims=True):
         gallery.search_faces(NAME, probe[None], threshold=asked.threshold, limit=asked.limit)
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     print(json.dumps({"rss_mb": pages * os.sysconf("SC_PAGE_SIZE") / 1e6}), flush=True)
     gallery.close()
 

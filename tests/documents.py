@@ -57,7 +57,7 @@ def run(document: Path, home: Path) -> list[str]:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         },
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         timeout=300,
     )
     return done.stdout.replace(f":{port}", ":8000").split(f"{MARK}\n")

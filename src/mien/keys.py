@@ -98,7 +98,7 @@ class KeyFile:
 
 def _parse(path: Path) -> dict[str, ApiKey]:
     try:
-        entries = json.loads(path.read_text())
+        entries = json.loads(path.read_text(encoding="utf-8"))
         return {
             key_id: ApiKey(key_id, entry["name"], frozenset(map(Scope, entry["scopes"])), entry["sha256"])
             for key_id, entry in entries.items()

@@ -143,7 +143,7 @@ def run(command: list[str | Path], endpoint: str, home: Path) -> str:
         "AWS_DEFAULT_REGION": stack.REGION,
         "SAM_CLI_TELEMETRY": "0",
     }
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

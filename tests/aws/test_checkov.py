@@ -18,6 +18,6 @@ def test_checkov_finds_only_what_is_explained(tmp_path: Path) -> None:
     file.write_text(json.dumps(stack.translated()))
     program = emulator.tool("checkov", ("checkov",)) / "checkov"
     command = [program, "--config-file", emulator.ROOT / "infra" / "checkov.yaml", "-f", file]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Failed checks: 0" in done.stdout

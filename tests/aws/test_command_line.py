@@ -29,7 +29,7 @@ def mien(deployment: Deployment, *arguments: str | Path) -> tuple[int, Any]:
         "AWS_SECRET_ACCESS_KEY": "test",
     }
     command = [sys.executable, "-m", "mien", *arguments, "--json"]
-    done = subprocess.run(command, env=settings | surroundings, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=settings | surroundings, capture_output=True, encoding="utf-8", timeout=300)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 

@@ -16,7 +16,7 @@ HEAVY = ["numpy", "cv2", "openvino", "faiss", "onnx", "scipy", "PIL"]
 
 def _loaded(module: str) -> set[str]:
     program = f"import sys, {module}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True)
     return {name.partition(".")[0] for name in done.stdout.split()}
 
 

@@ -114,7 +114,7 @@ def start(folder: Path, data: Path, *words: str) -> subprocess.Popen[str]:
         [sys.executable, "-m", "mien", "enroll", str(folder), "--data-dir", str(data), *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         env={**os.environ, "MIEN_BACKEND": "embedded"},
     )
 

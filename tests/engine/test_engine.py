@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import locale
 import re
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -18,7 +19,7 @@ GROUPS += ["012_4", "013_4", "014_5", "015_6", "016_8", "017_0"]
 
 
 def noses(photos: Path, name: str) -> list[tuple[int, int]]:
-    readme = (photos / "README.md").read_text()
+    readme = (photos / "README.md").read_text("utf-8")
     found = re.search(name + r"((?: \(\d+,\d+\))+)", readme)
     return [(int(x), int(y)) for x, y in re.findall(r"\((\d+),(\d+)\)", found[1])] if found else []
 
@@ -138,6 +139,13 @@ def test_a_hundred_faces_are_a_hundred_faces(engine, lfw_dev):
     for number, face in enumerate(faces):
         sheet.paste(face, (number % 10 * 140, number // 10 * 140))
     assert len(engine.detect(png(sheet))) == 100
+
+
+@pytest.mark.photos
+def test_models_compiled_by_many_threads_leave_the_locale_alone(lfw_dev):
+    before = locale.setlocale(locale.LC_ALL)
+    list(FaceEngine(threads=2).read_many([path.read_bytes() for path in sorted(lfw_dev.glob("*/*.jpg"))[:32]]))
+    assert locale.setlocale(locale.LC_ALL) == before
 
 
 @pytest.mark.photos

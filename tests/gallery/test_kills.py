@@ -90,7 +90,7 @@ def _killed(folder: Path, first: int, chance: random.Random) -> list[str]:
     left = chance.randint(1, MOMENTS[verb])
     later = chance.uniform(0.0, 0.004)
     command = [sys.executable, "-m", "tests.gallery.doomed", str(folder), str(first)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", cwd=Path(__file__).parents[2]) as process:
         assert process.stdout
         lines = []
         while left:

@@ -56,7 +56,7 @@ def test_every_answered_write_survives_a_kill(tmp_path: Path) -> None:
 def _killed_writer(folder: Path, start: int, after: int) -> list[str]:
     """All lines of a writer that is killed right after printing so many; the last may be cut."""
     command = [sys.executable, "-c", WRITER, str(folder), str(start)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as writer:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", cwd=Path(__file__).parents[2]) as writer:
         assert writer.stdout
         lines = [writer.stdout.readline() for _ in range(after)]
         writer.send_signal(signal.SIGKILL)

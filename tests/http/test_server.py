@@ -140,7 +140,7 @@ def test_other_machines_need_keys(tmp_path: Path) -> None:
         command,
         env=os.environ | {"MIEN_DATA_DIR": str(tmp_path)},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=60,
         check=False,
     )

@@ -48,7 +48,11 @@ def test_the_aws_cli_runs_every_operation(environment, files):
     def aws(operation, *arguments):
         used.add(operation.replace("-", ""))
         done = subprocess.run(
-            [CLI, "rekognition", operation, *arguments], env=environment, capture_output=True, text=True, check=False
+            [CLI, "rekognition", operation, *arguments],
+            env=environment,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout) if done.stdout.strip() else {}
@@ -91,7 +95,7 @@ def javascript():
     if not (folder / "node_modules").is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         install = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder), SDK]
-        done = subprocess.run(install, capture_output=True, text=True, check=False)
+        done = subprocess.run(install, capture_output=True, encoding="utf-8", check=False)
         if done.returncode and not os.environ.get("CI"):
             pytest.skip("the JavaScript SDK cannot be installed")
         assert done.returncode == 0, done.stderr
@@ -104,7 +108,7 @@ def test_the_javascript_sdk_indexes_and_searches(environment, files, javascript)
         ["node", script, files / "one.jpg", files / "two.jpg"],
         env=environment,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -126,7 +130,7 @@ def run(command, server, environment, folder):
     command = [part.replace("http://127.0.0.1:8000", server.url) for part in command]
     path = {"PATH": f"{CLI.parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
-        command, env=environment | path, cwd=folder, capture_output=True, text=True, check=False, timeout=120
+        command, env=environment | path, cwd=folder, capture_output=True, encoding="utf-8", check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

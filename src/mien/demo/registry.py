@@ -29,7 +29,7 @@ def index_url() -> str:
     if "PIP_INDEX_URL" in os.environ:
         return os.environ["PIP_INDEX_URL"]
     asked = [sys.executable, "-m", "pip", "--no-input", "config", "get", "global.index-url"]
-    answer = subprocess.run(asked, capture_output=True, text=True, check=False)  # noqa: S603
+    answer = subprocess.run(asked, capture_output=True, encoding="utf-8", check=False)  # noqa: S603
     return answer.stdout.strip() or PYPI
 
 

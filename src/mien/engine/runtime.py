@@ -34,6 +34,7 @@ Compile = Callable[[Shape, int], ov.CompiledModel]
 
 ANY = (-1, -1, -1, 3)
 BATCHES = (4, 1)  # of the usual shapes; larger ones gain nothing more
+COMPILING = Lock()  # OpenVINO sets the process's locale meanwhile and restores what it found: two at once leave "C"
 OFTEN = 32
 MOST_SHAPES = 8  # each takes some megabytes
 
@@ -78,14 +79,13 @@ class _Variants:
     def __init__(self, compile_for: Compile, streams: int) -> None:
         self._compile_for, self._streams = compile_for, streams
         self._compiled: dict[Shape, _Requests] = {}
-        self._compiling = Lock()
 
     def run(self, shape: Shape, pixels: NDArray[np.uint8]) -> Floats:
         requests = self._compiled.get(shape) or self._compile(shape)
         return requests.run(pixels)
 
     def _compile(self, shape: Shape) -> _Requests:
-        with self._compiling:
+        with COMPILING:
             if shape not in self._compiled:
                 self._compiled[shape] = _Requests(self._compile_for(shape, self._streams))
             return self._compiled[shape]

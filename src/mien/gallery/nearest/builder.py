@@ -169,7 +169,7 @@ class Builder:
 @contextmanager
 def _locked(path: Path, wait: bool) -> Iterator[bool]:
     """Whether the lock was free; it falls with the process that holds it."""
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
