@@ -11,6 +11,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from itertools import count
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -57,13 +58,14 @@ class Observer:
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
+        self._run, self._numbers = uuid.uuid4().hex[:24], count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started, status = time.perf_counter(), 500
-        scope["request_id"] = request_id = _request_id(scope)
+        scope["request_id"] = request_id = self._request_id(scope)
 
         async def send_named(message: Message) -> None:
             nonlocal status
@@ -76,6 +78,11 @@ class Observer:
             await self._app(scope, receive, send_named)
         finally:
             self._note(scope, status, time.perf_counter() - started)
+
+    def _request_id(self, scope: Scope) -> str:
+        """The client's, or one of ours: numbered, for asking the system for chance each time makes others wait."""
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
+        return given if _REQUEST_ID.fullmatch(given) else f"{self._run}{next(self._numbers):08x}"
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unknown")
@@ -95,8 +102,3 @@ class JsonLines(logging.Formatter):
         line = {"time": self.formatTime(record), "level": record.levelname.lower(), "message": record.getMessage()}
         line |= {name: getattr(record, name) for name in self.FACTS if hasattr(record, name)}
         return json.dumps(line)
-
-
-def _request_id(scope: Scope) -> str:
-    given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex

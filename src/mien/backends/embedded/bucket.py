@@ -53,7 +53,7 @@ class FolderBucket:
         """StorageError when this is not the folder that the photos are in."""
         path = self._folder / MARK
         with storage_errors(), suppress(FileNotFoundError):
-            if path.read_text().strip() == self._mark:
+            if path.read_text(encoding="ascii").strip() == self._mark:
                 return
         raise StorageError(
             "The folder of the photos is not the one that they were stored in; its disk may not be mounted. If it is, "
@@ -114,8 +114,8 @@ class FolderBucket:
             if known:
                 return str(known[0][0])
             if not path.exists():
-                path.write_text(f"{uuid.uuid4().hex}\n")
-            mark = path.read_text().strip()
+                path.write_text(f"{uuid.uuid4().hex}\n", encoding="ascii")
+            mark = path.read_text(encoding="ascii").strip()
             transaction.execute("INSERT INTO BucketMark VALUES (?)", (mark,))
         return mark
 

@@ -67,6 +67,8 @@ class SqliteCatalog:
                 _link_users(transaction, record)
 
     def get(self, kind: type[R], keys: Sequence[str]) -> list[R]:
+        if not keys:
+            return []
         key = items.key_name(kind)
         statement = f"SELECT Item FROM json_each(?) JOIN {TABLES[kind]} ON {key} = value ORDER BY json_each.key"  # noqa: S608
         return _records(kind, self._database.read(statement, (json.dumps(list(keys)),)))
