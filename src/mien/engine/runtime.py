@@ -1,9 +1,9 @@
 """A folded ONNX model and batches of pixels go in, an array comes out: the only file that knows OpenVINO.
 
 Each model is compiled twice: wide (one inference on all cores) for a caller that is alone, and narrow (one core
-per inference) for callers that come at once. A model compiled for one shape is faster than one for any shape, all
-the more when shapes alternate, so usual shapes have their own. Nothing is compiled before it is needed; folded
-and compiled models are cached on disk.
+per inference) for callers that come at once. A model compiled for one size is faster than one for any size, all the
+more when sizes alternate, so usual sizes have their own. Nothing is compiled before it is needed; folded and
+compiled models are cached on disk.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -29,14 +30,14 @@ import openvino as ov  # type: ignore[import-untyped]  # noqa: E402
 from openvino.preprocess import PrePostProcessor  # type: ignore[import-untyped]  # noqa: E402
 
 Floats = NDArray[np.float32]
-Shape = tuple[int, ...]
-Compile = Callable[[Shape, int], ov.CompiledModel]
+Size = tuple[int, ...]
+Compile = Callable[[Size, int], ov.CompiledModel]
 
-ANY = (-1, -1, -1, 3)
-BATCHES = (4, 1)  # of the usual shapes; larger ones gain nothing more
+ANY_SIZE = (-1, -1)
+AT_ONCE = 8  # images; more gain nothing, and the memory for them is kept
 COMPILING = Lock()  # OpenVINO sets the process's locale meanwhile and restores what it found: two at once leave "C"
 OFTEN = 32
-MOST_SHAPES = 8  # each takes some megabytes
+MOST_SIZES = 8  # each takes some megabytes
 
 
 class Network:
@@ -45,50 +46,42 @@ class Network:
     It is compiled for the (height, width) of `usual`, or if that is None, for those that prove to be so.
     """
 
-    def __init__(self, compile_for: Compile, threads: int, usual: Shape | None, callers: deque[None]) -> None:
+    def __init__(self, compile_for: Compile, threads: int, usual: Size | None, callers: deque[None]) -> None:
         self._wide, self._narrow = (_Variants(compile_for, streams) for streams in (1, threads))
         self._usual, self._learns = {usual} - {None}, usual is None
-        self._met, self._callers = Counter[Shape](), callers
+        self._met, self._callers = Counter[Size](), callers
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Floats:
         """Run n images through the model; its one output, with n as its first dimension."""
         model = self._narrow if len(self._callers) > 1 else self._wide
-        if not self._is_usual(pixels.shape[1:3]):
-            return model.run(ANY, pixels)
-        parts = [model.run(part.shape, part) for part in _batched(pixels)]
+        size = pixels.shape[1:3] if self._is_usual(pixels.shape[1:3]) else ANY_SIZE
+        parts = [model.run(size, pixels[first : first + AT_ONCE]) for first in range(0, len(pixels), AT_ONCE)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _is_usual(self, shape: Shape) -> bool:
-        if self._learns and shape not in self._usual and len(self._usual) < MOST_SHAPES:
-            self._met[shape] += 1
-            if self._met[shape] == OFTEN:
-                self._usual.add(shape)
-        return shape in self._usual
-
-
-def _batched(pixels: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-    for size in BATCHES:
-        whole = len(pixels) // size * size
-        yield from (pixels[first : first + size] for first in range(0, whole, size))
-        pixels = pixels[whole:]
+    def _is_usual(self, size: Size) -> bool:
+        if self._learns and size not in self._usual and len(self._usual) < MOST_SIZES:
+            self._met[size] += 1
+            if self._met[size] == OFTEN:
+                self._usual.add(size)
+        return size in self._usual
 
 
 class _Variants:
-    """One model compiled for several shapes, each at its first use."""
+    """One model compiled for several (height, width) and any number of images, each at its first use."""
 
     def __init__(self, compile_for: Compile, streams: int) -> None:
         self._compile_for, self._streams = compile_for, streams
-        self._compiled: dict[Shape, _Requests] = {}
+        self._compiled: dict[Size, _Requests] = {}
 
-    def run(self, shape: Shape, pixels: NDArray[np.uint8]) -> Floats:
-        requests = self._compiled.get(shape) or self._compile(shape)
+    def run(self, size: Size, pixels: NDArray[np.uint8]) -> Floats:
+        requests = self._compiled.get(size) or self._compile(size)
         return requests.run(pixels)
 
-    def _compile(self, shape: Shape) -> _Requests:
+    def _compile(self, size: Size) -> _Requests:
         with COMPILING:
-            if shape not in self._compiled:
-                self._compiled[shape] = _Requests(self._compile_for(shape, self._streams))
-            return self._compiled[shape]
+            if size not in self._compiled:
+                self._compiled[size] = _Requests(self._compile_for(size, self._streams))
+            return self._compiled[size]
 
 
 class _Requests:
@@ -133,15 +126,21 @@ class Runtime:
         finally:
             self._callers.pop()
 
-    def network(self, key: str, make: Callable[[], bytes], usual: Shape | None, *, reverse: bool = False) -> Network:
+    def network(self, key: str, make: Callable[[], bytes], usual: Size | None, *, reverse: bool = False) -> Network:
         """The network of the ONNX model that `make` gives; it is made once and kept in the cache under `key`.
 
         `usual` is the (height, width) of most inputs, None if only use will tell. Pixels are RGB; `reverse` turns
         them to BGR for the model.
         """
 
-        def compile_for(shape: Shape, streams: int) -> ov.CompiledModel:
-            return self._compile(_taking_bytes(self._read(key, make), shape, reverse=reverse), streams)
+        @cache
+        def whole() -> ov.Model:
+            return _taking_bytes(self._read(key, make), reverse=reverse)
+
+        def compile_for(size: Size, streams: int) -> ov.CompiledModel:
+            model = whole().clone()  # shares the weights, which are read once
+            model.reshape([-1, *size, 3])
+            return self._compile(model, streams)
 
         return Network(compile_for, self.threads, usual, self._callers)
 
@@ -165,15 +164,13 @@ class Runtime:
         return list(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
-def _taking_bytes(model: ov.Model, shape: Shape, *, reverse: bool) -> ov.Model:
+def _taking_bytes(model: ov.Model, *, reverse: bool) -> ov.Model:
     steps = PrePostProcessor(model)
     steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
     steps.input().model().set_layout(ov.Layout("NCHW"))
     if reverse:
         steps.input().preprocess().reverse_channels()  # OpenVINO merges it into the first weights: it costs nothing
-    model = steps.build()
-    model.reshape(list(shape))
-    return model
+    return steps.build()
 
 
 def _writable(folder: Path) -> Path | None:
