@@ -220,8 +220,8 @@ def test_cors_is_closed_unless_opened(open_service: Callable[..., Service]) -> N
 
 
 def test_a_full_queue_says_come_back(open_service: Callable[..., Service], monkeypatch: pytest.MonkeyPatch) -> None:
-    service = open_service(settings=Settings(threads=1, max_waiting=0))  # two may be inside
-    inside, leave = threading.Barrier(3), threading.Event()
+    service = open_service(settings=Settings(threads=1, max_waiting=0))  # three may be inside
+    inside, leave = threading.Barrier(4), threading.Event()
 
     def slow(_: bytes) -> list[object]:
         inside.wait(10)
@@ -229,8 +229,8 @@ def test_a_full_queue_says_come_back(open_service: Callable[..., Service], monke
         return []
 
     monkeypatch.setattr(service.app, "detect", slow)
-    with service.client, ThreadPoolExecutor(2) as callers:
-        for _ in range(2):
+    with service.client, ThreadPoolExecutor(3) as callers:
+        for _ in range(3):
             callers.submit(service.client.post, "/detect", content=b"x", headers=JPEG)
         inside.wait(10)
         answer = service.client.post("/detect", content=b"x", headers=JPEG)

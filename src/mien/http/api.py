@@ -70,8 +70,8 @@ def create_api(
 
 
 def _desk(app: FaceApp, settings: Settings, signer: Signer | None, gauges: Mapping[str, Callable[[], float]]) -> Desk:
-    # One more than there are cores: while some wait for a disk or a lock, the cores stay busy.
-    inference = Gate((settings.threads or os.cpu_count() or 1) + 1, settings.max_waiting)
+    # Two more than there are cores: while some wait for a disk, a lock or the event loop, the cores stay busy.
+    inference = Gate((settings.threads or os.cpu_count() or 1) + 2, settings.max_waiting)
     keys = KeyFile(settings.api_keys_file) if settings.api_keys_file else None
     return Desk(
         app=app,

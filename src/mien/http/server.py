@@ -37,7 +37,8 @@ class Server:
         self._bucket_name = settings.bucket
         self._rekognition_only = rekognition_only
         self._machine = open_machine(settings)
-        self._worker = self._machine.worker(settings.threads or os.cpu_count() or 1)
+        # One more than there are cores: each also waits for the disk, and an engine with one caller is slower.
+        self._worker = self._machine.worker((settings.threads or os.cpu_count() or 1) + 1)
         self._api = _api(self._machine, settings, host)
         self._loader = ThreadPoolExecutor(1, "mien-load")
         self._wire: Future[ASGIApp] | None = None
