@@ -29,13 +29,13 @@ class NameReader:
 
     model_version = "names-1"
 
-    def read(self, image: bytes) -> list[Face]:
+    def read(self, image: bytes, most: int = 100) -> list[Face]:
         try:
             comment = Image.open(io.BytesIO(image)).info.get("comment", b"").decode()
         except OSError as error:
             raise DamagedImage("The image is damaged.") from error
         names = comment.partition("#")[0].split(",") if comment.partition("#")[0] else []
-        return [_face(name, place / len(names), 1 / len(names), image) for place, name in enumerate(names)]
+        return [_face(name, place / len(names), 1 / len(names), image) for place, name in enumerate(names)][:most]
 
     detect = read
 
