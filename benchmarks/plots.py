@@ -24,7 +24,7 @@ FIGURES = {
 def by_size(lines: Sequence[Mapping[str, Any]], folder: Path) -> None:
     """Write search-<figure>.svg into the folder; of several lines for an index and a size, the last counts."""
     folder.mkdir(parents=True, exist_ok=True)
-    plt.rcParams["svg.hashsalt"] = "mien"
+    plt.rcParams.update({"svg.hashsalt": "mien", "svg.fonttype": "none"})
     for figure, title in FIGURES.items():
         plot, axes = plt.subplots(figsize=(6, 4))
         for name in dict.fromkeys(line["index"] for line in lines):
