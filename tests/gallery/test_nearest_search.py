@@ -42,13 +42,14 @@ def segments(folder: Path) -> list[str]:
 @pytest.mark.parametrize("limit", [None, 7])
 @pytest.mark.parametrize("least", [-1.0, 0.3, 0.6, float("inf")])
 @pytest.mark.parametrize("size", [0, 1, 64, 900])
+@pytest.mark.parametrize("probes", [3, 40])
 def test_finds_what_exact_search_finds(
-    indexes: Indexes, truth: PlainTruth, size: int, least: float, limit: int | None
+    indexes: Indexes, truth: PlainTruth, size: int, least: float, limit: int | None, probes: int
 ) -> None:
     if size:
         truth.add(people(size // 3 + 1, photos=3)[:size])
         indexes.build(SPACE)
-    answers(indexes, truth, people(20, seed=0, photos=2), least, limit)
+    answers(indexes, truth, people(probes, seed=0, photos=2), least, limit)
 
 
 def test_new_and_deleted_rows_count_at_once(indexes: Indexes, truth: PlainTruth) -> None:
@@ -65,7 +66,9 @@ def test_deleting_all_but_the_last_of_many_alike(indexes: Indexes, truth: PlainT
     rows = truth.add(people(1, photos=300))
     indexes.build(SPACE)
     truth.delete(rows[:-1])
-    assert indexes.search(SPACE, people(1), 0.2, 2)[0][0].tolist() == rows[-1:]
+    for probes in (1, 40):
+        for found, _ in indexes.search(SPACE, np.repeat(people(1), probes, axis=0), 0.2, 2):
+            assert found.tolist() == rows[-1:]
 
 
 def test_compaction_takes_deleted_rows_off_the_disk(tmp_path: Path, indexes: Indexes, truth: PlainTruth) -> None:

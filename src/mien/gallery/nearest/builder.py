@@ -129,11 +129,11 @@ class Builder:
         all_rows, all_steps = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
         with (folder / "vectors").open("wb") as file:
             for rows, vectors in self._scan(span):
-                stored, steps = to_bytes(vectors)
+                stored, step = to_bytes(vectors)
                 file.write(stored.data)
-                error = max(error, byte_error(vectors, stored, steps))
+                error = max(error, byte_error(vectors, stored, step))
                 all_rows.append(rows)
-                all_steps.append(steps)
+                all_steps.append(np.full(len(rows), step, np.float32))
         (folder / "rows").write_bytes(np.concatenate(all_rows).data)
         (folder / "steps").write_bytes(np.concatenate(all_steps).data)
         return np.concatenate(all_rows), np.concatenate(all_steps), error
@@ -169,7 +169,7 @@ class Builder:
 @contextmanager
 def _locked(path: Path, wait: bool) -> Iterator[bool]:
     """Whether the lock was free; it falls with the process that holds it."""
-    with path.open("w", encoding="utf-8") as file:
+    with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -25,30 +25,36 @@ Bytes = NDArray[np.int8]
 DEVIATIONS = 4.0
 TRAINING = 16_384
 LEVEL = 0.2
+GROUPS = DIMENSIONS // 2
+"""So many pairs of coordinates have 4 bits each."""
 LEVELS = np.arange(1, 5, dtype=np.float32) * np.float32(LEVEL)
 _NORMAL = NormalDist()
 
 
-def to_bytes(vectors: Vectors) -> tuple[Bytes, Vectors]:
-    """8 bits for each coordinate (n, 128), and the length of one step for each vector (n,)."""
-    steps = np.maximum(np.abs(vectors).max(1, initial=0.0), np.float32(1e-6)) / np.float32(127)
-    stored: Bytes = np.rint(vectors / steps[:, None]).astype(np.int8)
-    return stored, steps
+def to_bytes(vectors: Vectors) -> tuple[Bytes, float]:
+    """8 bits for each coordinate (n, 128), and the length of one step, which all of them share."""
+    step = max(float(np.abs(vectors).max(initial=0.0)), 1e-6) / 127
+    stored: Bytes = np.rint(vectors / np.float32(step)).astype(np.int8)
+    return stored, step
 
 
 def from_bytes(stored: Bytes, steps: Vectors) -> Vectors:
-    """The vectors (n, 128) that the bytes stand for."""
+    """The vectors (n, 128) that the bytes stand for, given the steps (n,)."""
     return stored.astype(np.float32) * steps[:, None]
 
 
-def byte_error(vectors: Vectors, stored: Bytes, steps: Vectors) -> float:
+def byte_error(vectors: Vectors, stored: Bytes, step: float) -> float:
     """The largest distance of a vector from its bytes; no cosine with a unit probe is further off."""
-    return float(np.linalg.norm(vectors - from_bytes(stored, steps), axis=1).max(initial=0.0))
+    return float(np.linalg.norm(vectors - stored * np.float32(step), axis=1).max(initial=0.0))
 
 
-def new_codes() -> faiss.IndexPQFastScan:
-    """An untrained 4-bit index."""
-    codes = faiss.IndexPQFastScan(DIMENSIONS, DIMENSIONS // 2, 4, faiss.METRIC_INNER_PRODUCT)
+def new_codes() -> faiss.IndexIVFPQFastScan:
+    """An untrained 4-bit index: one list of everything, because only lists can be searched down to a given score."""
+    everything = faiss.IndexFlatIP(DIMENSIONS)
+    codes = faiss.IndexIVFPQFastScan(everything, DIMENSIONS, 1, GROUPS, 4, faiss.METRIC_INNER_PRODUCT)
+    everything.this.disown()
+    codes.own_fields = True
+    codes.by_residual = False
     codes.pq.cp.niter = 8
     codes.pq.cp.min_points_per_centroid = 1
     codes.pq.cp.max_points_per_centroid = TRAINING
@@ -57,7 +63,7 @@ def new_codes() -> faiss.IndexPQFastScan:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What was measured on a segment: 4-bit score of a cosine, and the cosines and scores of strangers."""
+    """What was measured on a segment: the 4-bit score of a cosine, and the cosines of strangers."""
 
     offset: float
     slope: float
@@ -65,8 +71,8 @@ class Calibration:
     """At the cosines of LEVELS."""
     slack: float
     """The 8-bit error: how far off the cosines are that are known when the cut is made."""
-    cosine_spread: float
-    score_spread: float
+    spread: float
+    """The deviation of the strangers' cosines."""
     mean: tuple[float, ...]
     """The mean vector: its product with a probe is the probe's mean cosine with strangers."""
 
@@ -77,19 +83,16 @@ class Calibration:
         noise = self.noise[low] + (place - low) * (self.noise[low + 1] - self.noise[low])
         return self.offset + self.slope * cosine - DEVIATIONS * noise
 
-    def width(self, centre: float, floor: float, limit: int | None, size: int) -> int:
-        """A guess how many of `size` 4-bit candidates reach the cut, for a probe with this mean cosine with strangers.
+    def likely(self, centre: float, limit: int, size: int) -> float:
+        """A guess at a cosine that somewhat more than `limit` of `size` strangers reach.
 
-        It only saves work: the search looks whether they were enough. Rounded, so that many probes share one.
+        It only saves work: the search looks whether they were enough. The probe has the mean cosine `centre`.
         """
-        if limit is not None and limit < size:
-            floor = max(floor, centre + self.cosine_spread * _NORMAL.inv_cdf(1 - limit / size) - self.slack)
-        distance = (self.cut(floor) - self.slope * centre - self.offset) / self.score_spread
-        width = 1.1 * 0.5 * math.erfc(distance / math.sqrt(2)) * size + 32
-        return min(size, int(2 ** (math.ceil(2 * math.log2(width)) / 2)))
+        share = (4 * limit + 8) / size
+        return centre + self.spread * _NORMAL.inv_cdf(1 - share) if share < 1 else -math.inf
 
 
-def calibrate(codes: faiss.IndexPQFastScan, sample: Vectors, slack: float) -> Calibration:
+def calibrate(codes: faiss.IndexIVFPQFastScan, sample: Vectors, slack: float) -> Calibration:
     """Measure on a sample (n, 128): pairs of known cosine are mixed from one vector and a stranger to it."""
     decoded = codes.sa_decode(codes.sa_encode(sample))
     strangers = np.roll(sample, len(sample) // 2, axis=0)
@@ -98,18 +101,16 @@ def calibrate(codes: faiss.IndexPQFastScan, sample: Vectors, slack: float) -> Ca
     along, across = (sample * decoded).sum(1), (strangers * decoded).sum(1)
     scores = LEVELS[:, None] * along + np.sqrt(1 - LEVELS[:, None] ** 2) * across
     slope, offset = np.polyfit(LEVELS, scores.mean(1), 1)
-    few = sample[:512]
     return Calibration(
         offset=float(offset),
         slope=float(slope),
         noise=tuple(map(float, scores.std(1))),
         slack=slack,
-        cosine_spread=_spread(few, sample),
-        score_spread=_spread(few, decoded),
+        spread=_spread(sample[:512], sample[-512:]),
         mean=tuple(map(float, sample.mean(0))),
     )
 
 
 def _spread(probes: Vectors, vectors: Vectors) -> float:
-    products = np.einsum("ik,jk->ij", probes, vectors[-512:], optimize=False)
+    products = np.einsum("ik,jk->ij", probes, vectors, optimize=False)
     return float((products - products.mean(1, keepdims=True)).std())

@@ -24,7 +24,7 @@ from mien.gallery.nearest.codec import Calibration
 from mien.gallery.nearest.segment import Segment
 from mien.gallery.nearest.tuning import DIMENSIONS
 
-VERSION = 1
+VERSION = 2
 BUILDING = "building"
 _SEALED = ("rows", "steps", "codes", "vectors")
 _NAME = re.compile(r"\d+-\d+-\d+")
@@ -115,7 +115,7 @@ def _read(folder: Path, manifest: dict[str, Any]) -> Segment:
         (after, upto),
         np.fromfile(folder / "rows", np.int64),
         np.asarray(np.memmap(folder / "vectors", np.int8, "r", shape=(size, DIMENSIONS))),
-        cast(faiss.IndexPQFastScan, faiss.deserialize_index(np.fromfile(folder / "codes", np.uint8))),
+        cast(faiss.IndexIVFPQFastScan, faiss.deserialize_index(np.fromfile(folder / "codes", np.uint8))),
         np.fromfile(folder / "steps", np.float32),
         Calibration(**calibration),
     )

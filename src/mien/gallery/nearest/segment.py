@@ -6,6 +6,7 @@ candidates (see codec.py for the odds), however many they are: there is no fixed
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import faiss
@@ -13,8 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.gallery.nearest.arithmetic import cosines, nth_best, places
-from mien.gallery.nearest.codec import Bytes, Calibration
+from mien.gallery.nearest.codec import GROUPS, Bytes, Calibration
+from mien.gallery.nearest.products import reaching
 from mien.gallery.nearest.truth import Rows, Vectors
+
+_MANY = 16
+"""So many probes are faster by their products with every row than one by one by the 4-bit codes."""
+_LOWER = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ class Segment:
         span: tuple[int, int],
         rows: Rows,
         stored: Bytes,
-        codes: faiss.IndexPQFastScan,
+        codes: faiss.IndexIVFPQFastScan,
         steps: Vectors,
         calibration: Calibration,
     ) -> None:
@@ -56,7 +62,8 @@ class Segment:
     @property
     def memory(self) -> int:
         """Bytes held, and those of the mapping."""
-        return self._rows.nbytes + self._steps.nbytes + self._stored.nbytes + self._codes.codes.size()
+        codes = len(self) * (self._codes.code_size + self._rows.itemsize)
+        return self._rows.nbytes + self._steps.nbytes + self._stored.nbytes + codes
 
     @property
     def dead(self) -> int:
@@ -76,31 +83,52 @@ class Segment:
 
         Raises the floors in place to what the best `limit` found here prove to be the least that counts.
         """
-        found: list[Candidates | None] = [None] * len(probes)
-        centres = (probes @ self._mean).tolist()
-        widths = np.array(
-            [
-                self._calibration.width(centre, floor, limit, len(self))
-                for centre, floor in zip(centres, floors.tolist(), strict=True)
-            ]
-        )
-        while len(waiting := np.array([number for number, near in enumerate(found) if near is None], np.int64)):
-            width = int(widths[waiting].min())
-            alike = waiting[widths[waiting] == width]
-            scores, positions = self._codes.search(probes[alike], width)
-            for number, own_scores, own_positions in zip(alike, scores, positions, strict=True):
-                near = self._narrow(probes[number], own_scores, own_positions, float(floors[number]))
-                if limit is not None:
-                    floors[number] = max(floors[number], nth_best(near.cosines, limit) - self._error)
-                if width == len(self) or own_scores[-1] < self._calibration.cut(float(floors[number])):
-                    found[number] = near
-            widths[alike] = min(4 * width, len(self))
-        return [near for near in found if near is not None]
+        guesses = np.array([self._guess(*one, limit) for one in zip(probes, floors.tolist(), strict=True)], np.float32)
+        found = []
+        for number, positions in enumerate(self._proposed(probes, guesses)):
+            probe, floor, guess = probes[number], float(floors[number]), float(guesses[number])
+            near = self._narrow(probe, positions, guess)
+            while guess > (raised := self._raised(near, floor, limit)):
+                guess = max(floor, guess - _LOWER)
+                near = self._narrow(probe, self._scanned(probe, guess), guess)
+            floors[number] = raised
+            found.append(near)
+        return found
 
-    def _narrow(self, probe: Vectors, scores: Vectors, positions: Rows, floor: float) -> Candidates:
-        """The candidates by 4 bits that reach the floor by 8 bits; scores are descending."""
-        enough = np.searchsorted(-scores, -self._calibration.cut(floor), side="right")
-        positions = positions[:enough]
+    def _guess(self, probe: Vectors, floor: float, limit: int | None) -> float:
+        """The floor, or a higher one that the best `limit` seem to reach."""
+        if limit is None:
+            return floor
+        return max(floor, self._calibration.likely(float(probe @ self._mean), limit, len(self)) - self._error)
+
+    def _raised(self, near: Candidates, floor: float, limit: int | None) -> float:
+        """The floor, or the higher one that the best `limit` of these prove to be the least that counts."""
+        return floor if limit is None else max(floor, nth_best(near.cosines, limit) - self._error)
+
+    def _proposed(self, probes: Vectors, floors: Vectors) -> Iterable[Rows]:
+        """For each probe the positions of all rows that may reach its floor."""
+        if len(probes) >= _MANY:
+            return reaching(self._stored, self._steps, probes, floors, self._error)
+        return (self._scanned(probe, floor) for probe, floor in zip(probes, floors.tolist(), strict=True))
+
+    def _scanned(self, probe: Vectors, floor: float) -> Rows:
+        """As `_proposed`, by the 4-bit codes.
+
+        FAISS counts scores in 16 bits from the lowest possible to the highest; a cut beyond either would overflow.
+        """
+        scores = np.empty((GROUPS, self._codes.pq.ksub), np.float32)
+        self._codes.pq.compute_inner_prod_table(faiss.swig_ptr(probe), faiss.swig_ptr(scores))
+        cut = self._calibration.cut(floor)
+        if not cut > scores.min(1).sum():
+            return np.arange(len(self))
+        if cut >= scores.max(1).sum():
+            return np.empty(0, np.int64)
+        _, _, positions = self._codes.range_search(probe[np.newaxis], cut)
+        found: Rows = positions
+        return found
+
+    def _narrow(self, probe: Vectors, positions: Rows, floor: float) -> Candidates:
+        """Those of the positions that reach the floor by 8 bits and are not known to be deleted."""
         if self._dead is not None:
             positions = positions[~self._dead[positions]]
         near = cosines(probe, np.take(self._stored, positions, axis=0).astype(np.float32)) * self._steps[positions]

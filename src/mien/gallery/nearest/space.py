@@ -29,6 +29,8 @@ Hits = tuple[Rows, Vectors]
 _View = tuple[tuple[Segment, ...], Tail]
 CORES = os.cpu_count() or 1
 _NEVER = -1
+_LEAST = -2.0
+"""Every cosine is above this."""
 _TAIL_DEAD = 64
 _PROBES_AT_ONCE = 64
 _NOTHING = Candidates(np.empty(0, np.int64), np.empty(0, np.float32), 0.0)
@@ -131,7 +133,7 @@ class SpaceIndex:
 
     def _propose(self, probes: Vectors, min_cosine: float, limit: int | None) -> list[Rows]:
         segments, tail = self.refresh()
-        floors = np.full(len(probes), min_cosine, np.float32)
+        floors = np.full(len(probes), max(min_cosine, _LEAST), np.float32)
         found = [tail.candidates(probes, floors, limit), *self._of_segments(segments, probes, floors, limit)]
         return [_best(parts, min_cosine, limit) for parts in zip(*found, strict=True)]
 
