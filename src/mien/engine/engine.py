@@ -195,8 +195,10 @@ def _detection(photo: Photo, face: Rough, box: Floats, points: Floats, aligned: 
 
 def turned_back(points: NDArray[np.floating[Any]], degrees: int) -> NDArray[np.floating[Any]]:
     """Where points (..., 2), fractions of a photo turned clockwise, lie on the photo as it came."""
+    if not degrees:
+        return points
     x, y = points[..., 0], points[..., 1]
-    back = {0: (x, y), 90: (y, 1 - x), 180: (1 - x, 1 - y), 270: (1 - y, x)}[degrees]
+    back = {90: (y, 1 - x), 180: (1 - x, 1 - y), 270: (1 - y, x)}[degrees]
     return np.stack(back, axis=-1)
 
 

@@ -34,7 +34,7 @@ Size = tuple[int, ...]
 Compile = Callable[[Size, int], ov.CompiledModel]
 
 ANY_SIZE = (-1, -1)
-AT_ONCE = 8  # images; more gain nothing, and the memory for them is kept
+AT_ONCE = 12  # images; more gain nothing, and the memory for them is kept
 COMPILING = Lock()  # OpenVINO sets the process's locale meanwhile and restores what it found: two at once leave "C"
 OFTEN = 32
 MOST_SIZES = 8  # each takes some megabytes
