@@ -52,7 +52,7 @@ def new_codes() -> faiss.IndexIVFPQFastScan:
     """An untrained 4-bit index: one list of everything, because only lists can be searched down to a given score."""
     everything = faiss.IndexFlatIP(DIMENSIONS)
     codes = faiss.IndexIVFPQFastScan(everything, DIMENSIONS, 1, GROUPS, 4, faiss.METRIC_INNER_PRODUCT)
-    everything.this.disown()
+    everything.this.disown()  # type: ignore[attr-defined]  # SWIG's; the stubs leave it out
     codes.own_fields = True
     codes.by_residual = False
     codes.pq.cp.niter = 8

@@ -1,7 +1,7 @@
 """Many probes at once: the 8-bit products of all of them with every row, by the processor's matrix instructions.
 
-A scan of the 4-bit codes costs each probe the same however many there are. The products of 64 probes cost a
-third of 64 scans, and their error has a proven bound, so that nothing is missed at all.
+A scan of the 4-bit codes costs each probe the same however many there are. The products of 64 probes cost
+half of 64 scans, and their error has a proven bound, so that nothing is missed at all.
 """
 
 from __future__ import annotations
