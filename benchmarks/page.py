@@ -48,6 +48,7 @@ def _measure(browser: Browser, url: str, group: Path) -> dict[str, float]:
     paints, weights = zip(*(_load(browser, url) for _ in range(ROUNDS)), strict=True)
     page = browser.new_page(base_url=url)
     page.goto("/")
+    page.locator("#photos").wait_for(state="attached")
     groups = [_group(page, group) for _ in range(ROUNDS)]
     return {
         "first_paint_ms": sorted(paints)[ROUNDS // 2],
