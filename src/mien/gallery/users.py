@@ -10,7 +10,7 @@ from mien.gallery import checks
 from mien.gallery.aggregate import aggregate
 from mien.gallery.database import Reader, Transaction
 from mien.gallery.nearest import Vectors
-from mien.gallery.nearest.arithmetic import cosines
+from mien.gallery.nearest.kernels import cosines
 from mien.gallery.paging import Pager
 from mien.gallery.part import Part, Record
 from mien.gallery.results import Association, Disassociation, Refusal, Refused, RefusedAssociation

@@ -13,20 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-import faiss
 import numpy as np
 
 from mien.gallery.nearest import files
-from mien.gallery.nearest.arithmetic import one_thread
-from mien.gallery.nearest.codec import (
-    TRAINING,
-    Bytes,
-    byte_error,
-    calibrate,
-    from_bytes,
-    new_codes,
-    to_bytes,
-)
+from mien.gallery.nearest.codec import TRAINING, Bytes, Codebook, byte_error, calibrate, from_bytes, to_bytes
+from mien.gallery.nearest.kernels import packed
 from mien.gallery.nearest.truth import Rows, Truth, Vectors
 from mien.gallery.nearest.tuning import DIMENSIONS, Tuning
 
@@ -60,7 +51,7 @@ class Builder:
     def build(self, damaged: frozenset[str] = frozenset(), *, wait: bool = False) -> None:
         """Build until nothing is due. When another builder is at work, wait or leave it to that. OSError, Stopped."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        with _locked(self._folder / "lock", wait) as mine, one_thread():
+        with _locked(self._folder / "lock", wait) as mine:
             if not mine:
                 return
             for name in damaged:
@@ -148,18 +139,18 @@ class Builder:
                 return
 
     def _encode(self, folder: Path, stored: Bytes, steps: Vectors, error: float) -> None:
-        """Write `codes` and the manifest, trained on a sample of the stored vectors."""
+        """Write `codebook`, `codes` and the manifest, trained on a sample of the stored vectors."""
         size = len(steps)
         chosen = np.sort(np.random.default_rng(size).permutation(size)[:TRAINING])
         sample = from_bytes(stored[chosen], steps[chosen])
-        codes = new_codes()
-        codes.train(sample)
-        for start in range(0, size, _CHUNK):
-            self._check()
-            part = slice(start, start + _CHUNK)
-            codes.add(from_bytes(stored[part], steps[part]))
-        (folder / "codes").write_bytes(faiss.serialize_index(codes).data)
-        files.write_manifest(folder, self._truth.identity, size, calibrate(codes, sample, error))
+        book = Codebook.trained(sample)
+        (folder / "codebook").write_bytes(book.centroids.data)
+        with (folder / "codes").open("wb") as file:
+            for start in range(0, size, _CHUNK):
+                self._check()
+                part = slice(start, start + _CHUNK)
+                file.write(packed(book.encode(from_bytes(stored[part], steps[part]))).data)
+        files.write_manifest(folder, self._truth.identity, size, calibrate(book, sample, error))
 
     def _check(self) -> None:
         if self._stopped():

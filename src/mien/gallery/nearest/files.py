@@ -15,18 +15,18 @@ import shutil
 import zlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import faiss
 import numpy as np
 
-from mien.gallery.nearest.codec import Calibration
+from mien.gallery.nearest.codec import Calibration, Codebook, Codes
+from mien.gallery.nearest.kernels import ENTRIES, GROUPS, LANES, ROWS
 from mien.gallery.nearest.segment import Segment
 from mien.gallery.nearest.tuning import DIMENSIONS
 
-VERSION = 2
+VERSION = 3
 BUILDING = "building"
-_SEALED = ("rows", "steps", "codes", "vectors")
+_SEALED = ("rows", "steps", "codebook", "codes", "vectors")
 _NAME = re.compile(r"\d+-\d+-\d+")
 
 
@@ -115,10 +115,19 @@ def _read(folder: Path, manifest: dict[str, Any]) -> Segment:
         (after, upto),
         np.fromfile(folder / "rows", np.int64),
         np.asarray(np.memmap(folder / "vectors", np.int8, "r", shape=(size, DIMENSIONS))),
-        cast(faiss.IndexIVFPQFastScan, faiss.deserialize_index(np.fromfile(folder / "codes", np.uint8))),
+        Codebook.of(np.fromfile(folder / "codebook", np.float32).reshape(2, GROUPS, ENTRIES)),
+        _held(folder / "codes").reshape(-1, ROWS, LANES),
         np.fromfile(folder / "steps", np.float32),
         Calibration(**calibration),
     )
+
+
+def _held(path: Path) -> Codes:
+    """The file in memory that begins with a page, so that no load of the scan straddles two lines of the cache."""
+    with path.open("rb") as file:
+        memory = mmap.mmap(-1, path.stat().st_size)
+        file.readinto(memory)
+    return np.frombuffer(memory, np.uint8)
 
 
 def _checksum(path: Path) -> int:

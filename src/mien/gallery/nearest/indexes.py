@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
-import faiss
 import numpy as np
 
 from mien.gallery.nearest.builder import Builder, Stopped
@@ -35,7 +34,7 @@ class Indexes:
         self._sizes: dict[str, int] = {}
         self._held = 0
         self._lock = threading.Lock()
-        self._workers = ThreadPoolExecutor(CORES, "mien-search", lambda: faiss.omp_set_num_threads(1))
+        self._workers = ThreadPoolExecutor(CORES, "mien-search")
         self._due: SimpleQueue[str | None] = SimpleQueue()
         self._queued: set[str] = set()
         self._not_before: dict[str, float] = {}

@@ -6,20 +6,17 @@ candidates (see codec.py for the odds), however many they are: there is no fixed
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.gallery.nearest.arithmetic import cosines, nth_best, places
-from mien.gallery.nearest.codec import GROUPS, Bytes, Calibration
-from mien.gallery.nearest.products import reaching
+from mien.gallery.nearest.arithmetic import nth_best, places
+from mien.gallery.nearest.codec import Bytes, Calibration, Codebook, Codes
+from mien.gallery.nearest.kernels import Places, narrow, scan
 from mien.gallery.nearest.truth import Rows, Vectors
 
-_MANY = 16
-"""So many probes are faster by their products with every row than one by one by the 4-bit codes."""
 _LOWER = 0.1
 
 
@@ -41,7 +38,8 @@ class Segment:
         span: tuple[int, int],
         rows: Rows,
         stored: Bytes,
-        codes: faiss.IndexIVFPQFastScan,
+        book: Codebook,
+        codes: Codes,
         steps: Vectors,
         calibration: Calibration,
     ) -> None:
@@ -49,6 +47,7 @@ class Segment:
         self.after, self.upto = span
         self._rows = rows
         self._stored = stored
+        self._book = book
         self._codes = codes
         self._calibration = calibration
         self._steps = steps
@@ -62,8 +61,7 @@ class Segment:
     @property
     def memory(self) -> int:
         """Bytes held, and those of the mapping."""
-        codes = len(self) * (self._codes.code_size + self._rows.itemsize)
-        return self._rows.nbytes + self._steps.nbytes + self._stored.nbytes + codes
+        return self._rows.nbytes + self._steps.nbytes + self._stored.nbytes + self._codes.nbytes
 
     @property
     def dead(self) -> int:
@@ -83,14 +81,14 @@ class Segment:
 
         Raises the floors in place to what the best `limit` found here prove to be the least that counts.
         """
-        guesses = np.array([self._guess(*one, limit) for one in zip(probes, floors.tolist(), strict=True)], np.float32)
+        guesses = [self._guess(*one, limit) for one in zip(probes, floors.tolist(), strict=True)]
         found = []
-        for number, positions in enumerate(self._proposed(probes, guesses)):
-            probe, floor, guess = probes[number], float(floors[number]), float(guesses[number])
+        for number, positions in enumerate(self._scanned(probes, guesses)):
+            probe, floor, guess = probes[number], float(floors[number]), guesses[number]
             near = self._narrow(probe, positions, guess)
             while guess > (raised := self._raised(near, floor, limit)):
                 guess = max(floor, guess - _LOWER)
-                near = self._narrow(probe, self._scanned(probe, guess), guess)
+                near = self._narrow(probe, self._scanned(probe[np.newaxis], [guess])[0], guess)
             floors[number] = raised
             found.append(near)
         return found
@@ -105,32 +103,16 @@ class Segment:
         """The floor, or the higher one that the best `limit` of these prove to be the least that counts."""
         return floor if limit is None else max(floor, nth_best(near.cosines, limit) - self._error)
 
-    def _proposed(self, probes: Vectors, floors: Vectors) -> Iterable[Rows]:
-        """For each probe the positions of all rows that may reach its floor."""
-        if len(probes) >= _MANY:
-            return reaching(self._stored, self._steps, probes, floors, self._error)
-        return (self._scanned(probe, floor) for probe, floor in zip(probes, floors.tolist(), strict=True))
+    def _scanned(self, probes: Vectors, floors: Sequence[float]) -> list[Places]:
+        """For each probe the positions of all rows that may reach its floor, by the 4-bit codes."""
+        tables = self._book.tables(probes)
+        least = [tables.least(number, floor, self._calibration) for number, floor in enumerate(floors)]
+        return scan(self._codes, len(self), tables.entries, least)
 
-    def _scanned(self, probe: Vectors, floor: float) -> Rows:
-        """As `_proposed`, by the 4-bit codes.
-
-        FAISS counts scores in 16 bits from the lowest possible to the highest; a cut beyond either would overflow.
-        """
-        scores = np.empty((GROUPS, self._codes.pq.ksub), np.float32)
-        self._codes.pq.compute_inner_prod_table(faiss.swig_ptr(probe), faiss.swig_ptr(scores))
-        cut = self._calibration.cut(floor)
-        if not cut > scores.min(1).sum():
-            return np.arange(len(self))
-        if cut >= scores.max(1).sum():
-            return np.empty(0, np.int64)
-        _, _, positions = self._codes.range_search(probe[np.newaxis], cut)
-        found: Rows = positions
-        return found
-
-    def _narrow(self, probe: Vectors, positions: Rows, floor: float) -> Candidates:
+    def _narrow(self, probe: Vectors, positions: Places, floor: float) -> Candidates:
         """Those of the positions that reach the floor by 8 bits and are not known to be deleted."""
+        kept, near = narrow(self._stored, self._steps, positions, probe, floor - self._error)
         if self._dead is not None:
-            positions = positions[~self._dead[positions]]
-        near = cosines(probe, np.take(self._stored, positions, axis=0).astype(np.float32)) * self._steps[positions]
-        kept = near >= floor - self._error
-        return Candidates(self._rows[positions[kept]], near[kept], self._error)
+            alive = ~self._dead[kept]
+            kept, near = kept[alive], near[alive]
+        return Candidates(self._rows[kept], near, self._error)

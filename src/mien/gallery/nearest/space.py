@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from mien.gallery.nearest import files
-from mien.gallery.nearest.arithmetic import cosines, nth_best, one_thread, places
+from mien.gallery.nearest.arithmetic import nth_best, places
+from mien.gallery.nearest.kernels import cosines
 from mien.gallery.nearest.segment import Candidates, Segment
 from mien.gallery.nearest.tail import Tail
 from mien.gallery.nearest.truth import Rows, Truth, Vectors
@@ -147,7 +148,7 @@ class SpaceIndex:
         waiting = deque((number, slice(at, at + starts.step)) for number in range(len(segments)) for at in starts)
 
         def work() -> None:
-            with suppress(IndexError), one_thread():
+            with suppress(IndexError):
                 while True:
                     number, some = waiting.popleft()
                     found[number][some] = segments[number].candidates(probes[some], floors[some], limit)

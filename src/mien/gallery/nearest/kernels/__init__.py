@@ -1,0 +1,11 @@
+"""The loops that look at every face, compiled for this processor when they are first used.
+
+Written in LLVM's intermediate language, which llvmlite turns into machine code: vector instructions on any
+processor, without a compiler on the machine. `calls` is the way in; the rest is how they are made.
+"""
+
+from mien.gallery.nearest.kernels.calls import Places, cosines, encode, narrow, packed, scan, tables
+from mien.gallery.nearest.kernels.lookup import ENTRIES, LANES
+from mien.gallery.nearest.kernels.scan import GROUPS, MOST, ROWS
+
+__all__ = ["ENTRIES", "GROUPS", "LANES", "MOST", "ROWS", "Places", "cosines", "encode", "narrow", "packed", "scan", "tables"]

@@ -1,0 +1,107 @@
+"""The kernels as NumPy's arrays see them; compiled once in a process, at the first call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.gallery.nearest.kernels.encode import ENCODE
+from mien.gallery.nearest.kernels.lookup import ENTRIES, LANES
+from mien.gallery.nearest.kernels.machine import compiled, lookups
+from mien.gallery.nearest.kernels.products import COSINES, NARROW
+from mien.gallery.nearest.kernels.scan import GROUPS, ROWS, SCAN
+from mien.gallery.nearest.kernels.tables import TABLES
+
+Bytes = NDArray[np.int8]
+Codes = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Places = NDArray[np.int32]
+Functions = Mapping[str, Callable[..., Any]]
+
+KERNELS = (TABLES, SCAN, NARROW, COSINES, ENCODE)
+_COMPILING = Lock()
+_EVEN_THEN_ODD = np.arange(LANES).reshape(2, -1).T.ravel()
+"""Even bytes hold the first half of a block's faces, odd ones the second: the scan finds them in order."""
+
+
+def encode(vectors: Floats, across: Floats, along: Floats) -> Codes:
+    """The codes (n, 64) of vectors (n, 128): for each pair of coordinates the nearest of its centroids (64, 16)."""
+    codes = np.empty((len(vectors), GROUPS), np.uint8)
+    halves = (across * across + along * along) / np.float32(2)
+    _call("encode", np.ascontiguousarray(vectors, np.float32), len(vectors), across, along, halves, codes)
+    return codes
+
+
+def packed(codes: Codes) -> Codes:
+    """Codes (n, 64) of 0..15 as `scan` takes them: (blocks, 32, 128), the last block filled up with zeros."""
+    blocks = -(-len(codes) // LANES)
+    whole = np.zeros((blocks * LANES, GROUPS), np.uint8)
+    whole[: len(codes)] = codes
+    pairs = whole[:, 0::2] | whole[:, 1::2] << 4
+    return np.ascontiguousarray(pairs.reshape(blocks, LANES, ROWS)[:, _EVEN_THEN_ODD].transpose(0, 2, 1))
+
+
+def tables(probes: Floats, across: Floats, along: Floats) -> tuple[Codes, Floats, Floats]:
+    """What each centroid adds to the scores of m probes (m, 128): entries (m, 64, 16) of 0..31, lows (m,), steps (m,).
+
+    A score, the inner product with the centroids that codes name, is `low + step * sum of entries`, but for rounding.
+    """
+    count = len(probes)
+    entries, lows, steps = np.empty((count, GROUPS, ENTRIES), np.uint8), *np.empty((2, count), np.float32)
+    _call("tables", np.ascontiguousarray(probes, np.float32), count, across, along, entries, lows, steps)
+    return entries, lows, steps
+
+
+def scan(codes: Codes, faces: int, entries: Codes, least: Sequence[int]) -> list[Places]:
+    """For each of m probes the places (k,), ascending, of the faces whose entries (m, 64, 16) add up to the least (m,).
+
+    `codes` are `packed`; so many of them are `faces`, the rest fills up the last block.
+    """
+    found = np.empty((len(entries), len(codes) * LANES), np.int32)
+    counts = np.zeros(len(entries), np.int64)
+    _call("scan", codes, len(codes), entries, np.array(least, np.int16), len(entries), found, found.shape[1], counts)
+    reached = [row[:count] for row, count in zip(found, counts.tolist(), strict=True)]
+    return [row[: np.searchsorted(row, faces)] for row in reached]
+
+
+def narrow(stored: Bytes, steps: Floats, places: Places, probe: Floats, floor: float) -> tuple[Places, Floats]:
+    """Those of the places whose vectors reach the floor, with their products with the probe (128,).
+
+    The vectors (n, 128) are given as bytes and the length (n,) of a byte's step.
+    """
+    kept, values = np.empty(len(places), np.int32), np.empty(len(places), np.float32)
+    places, probe = np.ascontiguousarray(places, np.int32), np.ascontiguousarray(probe, np.float32)
+    count = _call("narrow", stored, steps, places, len(places), probe, floor, kept, values)
+    return kept[:count], values[:count]
+
+
+def cosines(probe: Floats, vectors: Floats) -> Floats:
+    """The inner products (n,) of one probe (128,) with vectors (n, 128).
+
+    One order of summation, so that a pair has the same cosine to the last bit wherever it is computed.
+    """
+    values = np.empty(len(vectors), np.float32)
+    probe, vectors = np.ascontiguousarray(probe, np.float32), np.ascontiguousarray(vectors, np.float32)
+    _call("cosines", vectors, len(vectors), probe, values)
+    return values
+
+
+def _call(name: str, *arguments: NDArray[Any] | float) -> Any:
+    given = [one.ctypes.data if isinstance(one, np.ndarray) else one for one in arguments]
+    return functions()[name](*given)
+
+
+def functions() -> Functions:
+    """The kernels by name, for the best look-up that this processor has."""
+    with _COMPILING:
+        return _best()
+
+
+@cache
+def _best() -> Functions:
+    return compiled(KERNELS, lookups()[0])

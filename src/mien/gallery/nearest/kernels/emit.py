@@ -1,0 +1,113 @@
+"""The words that the kernels are written in: a little more than llvmlite's builder has.
+
+Variables live in memory here; LLVM's first pass puts them into registers. https://llvm.org/docs/LangRef.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from llvmlite import ir
+
+I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
+F32 = ir.FloatType()
+POINTER = ir.PointerType()
+VOID = ir.VoidType()
+
+Builder, Value, Type = Any, Any, Any  # llvmlite has no types
+
+
+def lanes(kind: Type, count: int) -> Type:
+    return ir.VectorType(kind, count)
+
+
+def same(kind: Type, count: int, value: float) -> Value:
+    """A constant vector of one value."""
+    return ir.Constant(lanes(kind, count), [value] * count)
+
+
+def spread(b: Builder, value: Value, count: int) -> Value:
+    """A vector whose every lane is `value`."""
+    kind = lanes(value.type, count)
+    one = b.insert_element(ir.Constant(kind, ir.Undefined), value, I32(0))
+    return pick(b, one, one, [0] * count)
+
+
+def pick(b: Builder, left: Value, right: Value, numbers: Sequence[int]) -> Value:
+    """The numbered lanes of two vectors laid end to end."""
+    return b.shuffle_vector(left, right, ir.Constant(lanes(I32, len(numbers)), list(numbers)))
+
+
+def place(b: Builder, start: Value, kind: Type, number: Value | int) -> Value:
+    """The address of the element `number` of an array of `kind`."""
+    return b.gep(start, [I64(number) if isinstance(number, int) else number], source_etype=kind)
+
+
+def load(b: Builder, start: Value, kind: Type, number: Value | int = 0) -> Value:
+    """An element of an array that may lie at any address."""
+    return b.load(place(b, start, kind, number), typ=kind, align=1)
+
+
+def store(b: Builder, value: Value, start: Value, number: Value | int = 0) -> None:
+    b.store(value, place(b, start, value.type, number), align=1)
+
+
+def variable(b: Builder, value: Value) -> Value:
+    """Memory for a value that changes."""
+    with b.goto_entry_block():
+        kept = b.alloca(value.type)
+    b.store(value, kept)
+    return kept
+
+
+@contextmanager
+def loop(b: Builder, start: Value, stop: Value, step: int = 1) -> Iterator[Value]:
+    """Repeat for start, start + step ... below `stop`."""
+    number = variable(b, start)
+    test, body, after = (b.append_basic_block(name) for name in ("test", "body", "after"))
+    b.branch(test)
+    b.position_at_end(test)
+    now = b.load(number, typ=I64)
+    b.cbranch(b.icmp_signed("<", now, stop), body, after)
+    b.position_at_end(body)
+    yield now
+    b.store(b.add(now, I64(step)), number)
+    b.branch(test)
+    b.position_at_end(after)
+
+
+@contextmanager
+def each_bit(b: Builder, mask: Value) -> Iterator[Value]:
+    """Repeat for the number of each bit that is set in 64, from the lowest."""
+    left = variable(b, mask)
+    test, body, after = (b.append_basic_block(name) for name in ("test", "body", "after"))
+    b.branch(test)
+    b.position_at_end(test)
+    now = b.load(left, typ=I64)
+    b.cbranch(b.icmp_unsigned("!=", now, I64(0)), body, after)
+    b.position_at_end(body)
+    yield b.cttz(now, I1(1))
+    b.store(b.and_(now, b.sub(now, I64(1))), left)
+    b.branch(test)
+    b.position_at_end(after)
+
+
+def highest(b: Builder, vector: Value) -> Value:
+    """The largest lane."""
+    while (count := vector.type.count) > 1:
+        low, high = _halves(b, vector, count)
+        vector = b.select(b.fcmp_ordered(">", low, high), low, high)
+    return b.extract_element(vector, I32(0))
+
+
+def total(b: Builder, vector: Value) -> Value:
+    """The sum of all lanes, by halves: the same order everywhere, so that the sum is the same to the last bit."""
+    while (count := vector.type.count) > 1:
+        vector = b.fadd(*_halves(b, vector, count))
+    return b.extract_element(vector, I32(0))
+
+
+def _halves(b: Builder, vector: Value, count: int) -> list[Value]:
+    return [pick(b, vector, vector, range(first, first + count // 2)) for first in (0, count // 2)]

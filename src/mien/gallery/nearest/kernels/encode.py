@@ -1,0 +1,49 @@
+"""Vectors and the centroids of each pair of coordinates go in, the number of the nearest of sixteen comes out."""
+
+from __future__ import annotations
+
+from mien.gallery.nearest.kernels.emit import (
+    F32,
+    I1,
+    I8,
+    I16,
+    I64,
+    POINTER,
+    VOID,
+    Builder,
+    Value,
+    highest,
+    lanes,
+    load,
+    loop,
+    place,
+    spread,
+    store,
+)
+from mien.gallery.nearest.kernels.lookup import ENTRIES, Lookup
+from mien.gallery.nearest.kernels.machine import Kernel
+from mien.gallery.nearest.kernels.scan import GROUPS
+from mien.gallery.nearest.tuning import DIMENSIONS
+
+
+def _encode(b: Builder, _: Lookup, *arguments: Value) -> None:
+    vectors, count, across, along, halves, codes = arguments
+    with loop(b, I64(0), count) as number:
+        vector = place(b, vectors, lanes(F32, DIMENSIONS), number)
+        mine = place(b, codes, lanes(I8, GROUPS), number)
+        with loop(b, I64(0), I64(GROUPS)) as group:
+            first = b.mul(group, I64(2))
+            x, y = (spread(b, load(b, vector, F32, b.add(first, I64(at))), ENTRIES) for at in (0, 1))
+            a, o, half = (load(b, some, lanes(F32, ENTRIES), group) for some in (across, along, halves))
+            nearness = b.fsub(b.fadd(b.fmul(a, x), b.fmul(o, y)), half)
+            store(b, b.trunc(_first_of_the_highest(b, nearness), I8), mine, group)
+    b.ret_void()
+
+
+def _first_of_the_highest(b: Builder, scores: Value) -> Value:
+    best = b.fcmp_ordered("==", scores, spread(b, highest(b, scores), ENTRIES))
+    return b.cttz(b.bitcast(best, I16), I1(1))
+
+
+ENCODE = Kernel("encode", VOID, (POINTER, I64, POINTER, POINTER, POINTER, POINTER), _encode)
+"""vectors and how many; the two coordinates of the centroids and half their squared lengths; codes."""

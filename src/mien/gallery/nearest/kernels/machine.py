@@ -1,0 +1,62 @@
+"""Kernels in LLVM's language go in, functions of this processor come out, called without the interpreter's lock."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+
+from mien.gallery.nearest.kernels.emit import F32, I64, POINTER, VOID, Type
+from mien.gallery.nearest.kernels.lookup import LOOKUPS, Lookup
+
+_IN_C = {POINTER: ctypes.c_void_p, I64: ctypes.c_int64, F32: ctypes.c_float, VOID: None}
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A function: its name, what it returns and takes, and who writes its body with a builder."""
+
+    name: str
+    returns: Type
+    takes: tuple[Type, ...]
+    write: Callable[..., None]
+
+
+def lookups() -> list[Lookup]:
+    """Those that this processor has, the best first."""
+    features = llvm.get_host_cpu_features()
+    return [one for one in LOOKUPS if not one.feature or features.get(one.feature)]
+
+
+def compiled(kernels: Sequence[Kernel], lookup: Lookup) -> Mapping[str, Callable[..., Any]]:
+    """The kernels as functions, by name. Takes a tenth of a second."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True
+    )
+    module = llvm.parse_assembly(str(_module(kernels, lookup)))
+    passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
+    passes.getModulePassManager().run(module, passes)
+    engine = llvm.create_mcjit_compiler(module, machine)
+    engine.finalize_object()
+    return {kernel.name: _function(engine, kernel) for kernel in kernels}
+
+
+def _module(kernels: Sequence[Kernel], lookup: Lookup) -> ir.Module:
+    module = ir.Module()
+    for kernel in kernels:
+        function = ir.Function(module, ir.FunctionType(kernel.returns, kernel.takes), kernel.name)
+        kernel.write(ir.IRBuilder(function.append_basic_block()), lookup, *function.args)
+    return module
+
+
+def _function(engine: llvm.ExecutionEngine, kernel: Kernel) -> Callable[..., Any]:
+    kind = ctypes.CFUNCTYPE(_IN_C[kernel.returns], *(_IN_C[one] for one in kernel.takes))
+    function = kind(engine.get_function_address(kernel.name))
+    function.engine = engine  # the code lives as long as its engine
+    return function

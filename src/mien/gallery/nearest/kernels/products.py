@@ -1,0 +1,88 @@
+"""Inner products of one probe with many vectors: of those chosen, in 8 bits, and of all, in 32."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from mien.gallery.nearest.kernels.emit import (
+    F32,
+    I8,
+    I32,
+    I64,
+    POINTER,
+    VOID,
+    Builder,
+    Value,
+    lanes,
+    load,
+    loop,
+    place,
+    same,
+    store,
+    total,
+    variable,
+)
+from mien.gallery.nearest.kernels.lookup import Lookup
+from mien.gallery.nearest.kernels.machine import Kernel
+from mien.gallery.nearest.tuning import DIMENSIONS
+
+_WIDE = 16
+_PARTS = DIMENSIONS // _WIDE
+_AHEAD = 12
+"""So many vectors early memory is asked for the next: they lie far apart."""
+_LINE = 64
+_PREFETCH = ir.FunctionType(VOID, [POINTER, I32, I32, I32])
+
+
+def _narrow(b: Builder, _: Lookup, *arguments: Value) -> None:
+    stored, steps, places, count, probe, floor, kept, values = arguments
+    parts = _parts(b, probe)
+    end = variable(b, I64(0))
+    with loop(b, I64(0), count) as number:
+        later = b.add(number, I64(_AHEAD))
+        later = b.select(b.icmp_signed("<", later, count), later, number)
+        _ask_for(b, stored, b.zext(load(b, places, I32, later), I64))
+        here = load(b, places, I32, number)
+        wide = b.zext(here, I64)
+        vector = place(b, stored, lanes(I8, DIMENSIONS), wide)
+        whole = (load(b, vector, lanes(I8, _WIDE), part) for part in range(_PARTS))
+        dot = _dot(b, parts, [b.sitofp(some, lanes(F32, _WIDE)) for some in whole])
+        cosine = b.fmul(dot, load(b, steps, F32, wide))
+        last = b.load(end, typ=I64)
+        store(b, here, kept, last)
+        store(b, cosine, values, last)
+        b.store(b.add(last, b.zext(b.fcmp_ordered(">=", cosine, floor), I64)), end)
+    b.ret(b.load(end, typ=I64))
+
+
+def _ask_for(b: Builder, stored: Value, number: Value) -> None:
+    vector = place(b, stored, lanes(I8, DIMENSIONS), number)
+    prefetch = b.module.declare_intrinsic("llvm.prefetch", [POINTER], _PREFETCH)
+    for line in range(0, DIMENSIONS, _LINE):
+        b.call(prefetch, [place(b, vector, I8, line), I32(0), I32(3), I32(1)])
+
+
+def _cosines(b: Builder, _: Lookup, *arguments: Value) -> None:
+    vectors, count, probe, values = arguments
+    parts = _parts(b, probe)
+    with loop(b, I64(0), count) as number:
+        store(b, _dot(b, parts, _parts(b, place(b, vectors, lanes(F32, DIMENSIONS), number))), values, number)
+    b.ret_void()
+
+
+def _parts(b: Builder, vector: Value) -> list[Value]:
+    return [load(b, vector, lanes(F32, _WIDE), part) for part in range(_PARTS)]
+
+
+def _dot(b: Builder, left: list[Value], right: list[Value]) -> Value:
+    added = same(F32, _WIDE, 0.0)
+    for one, other in zip(left, right, strict=True):
+        added = b.fadd(added, b.fmul(one, other))
+    return total(b, added)
+
+
+NARROW = Kernel("narrow", I64, (POINTER, POINTER, POINTER, I64, POINTER, F32, POINTER, POINTER), _narrow)
+"""bytes and their steps; places and how many; probe, floor; room for the places that reach it and their values. How
+many do."""
+COSINES = Kernel("cosines", VOID, (POINTER, I64, POINTER, POINTER), _cosines)
+"""vectors and how many; probe; values."""
