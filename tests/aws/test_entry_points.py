@@ -11,7 +11,7 @@ import pytest
 from mien.lambdas import people, recognize, upload
 from tests.aws import stack
 
-HEAVY = ["numpy", "cv2", "openvino", "faiss", "onnx", "scipy", "PIL"]
+HEAVY = ["numpy", "cv2", "openvino", "llvmlite", "onnx", "scipy", "PIL"]
 
 
 def _loaded(module: str) -> set[str]:

@@ -20,7 +20,7 @@ from mien.gallery.nearest import Indexes, Tuning
 from mien.gallery.nearest.builder import Builder, Stopped
 
 SPACE = "faces"
-FILES = ("rows", "steps", "codes", "vectors", "manifest")
+FILES = ("rows", "steps", "codebook", "codes", "vectors", "manifest")
 
 
 @pytest.fixture

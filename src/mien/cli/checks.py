@@ -19,7 +19,7 @@ from mien.errors import MienError, SetupError, StorageDamaged, StorageError
 if TYPE_CHECKING:
     from mien.engine import FaceEngine
 
-LIBRARIES = ("openvino", "faiss-cpu", "numpy", "opencv-python-headless", "pillow", "simplejpeg", "fastapi")
+LIBRARIES = ("openvino", "llvmlite", "numpy", "opencv-python-headless", "pillow", "simplejpeg", "fastapi")
 LEAST_FREE = 256 * 1024 * 1024
 
 

@@ -29,6 +29,22 @@ class Candidates:
     error: float
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a segment is asked, so far as it can be worked out before it is looked at.
+
+    `guesses` are the floors, or higher ones that the best `limit` seem to reach; `entries` and `least` cut the
+    codes there.
+    """
+
+    probes: Vectors
+    floors: Vectors
+    limit: int | None
+    guesses: list[float]
+    entries: Codes
+    least: list[int]
+
+
 class Segment:
     """The rows in (after, upto]: `rows` (n,) ascending, `codes` held, `stored` (n, 128) mapped, its `steps` (n,)."""
 
@@ -76,20 +92,25 @@ class Segment:
             dead[positions] = True
             self._dead = dead
 
-    def candidates(self, probes: Vectors, floors: Vectors, limit: int | None) -> list[Candidates]:
-        """For each probe (m, 128) all rows that reach its floor (m,) and may be among the best `limit`.
+    def look(self, probes: Vectors, floors: Vectors, limit: int | None) -> Look:
+        """What `candidates` needs to find for each probe (m, 128) all rows that reach its floor (m,)."""
+        guesses = [self._guess(*one, limit) for one in zip(probes, floors.tolist(), strict=True)]
+        return Look(probes, floors, limit, guesses, *self._cut(probes, guesses))
+
+    def candidates(self, look: Look) -> list[Candidates]:
+        """For each probe all rows that reach its floor and may be among the best `limit`.
 
         Raises the floors in place to what the best `limit` found here prove to be the least that counts.
         """
-        guesses = [self._guess(*one, limit) for one in zip(probes, floors.tolist(), strict=True)]
         found = []
-        for number, positions in enumerate(self._scanned(probes, guesses)):
-            probe, floor, guess = probes[number], float(floors[number]), guesses[number]
+        for number, positions in enumerate(scan(self._codes, len(self), look.entries, look.least)):
+            probe, floor, guess = look.probes[number], float(look.floors[number]), look.guesses[number]
             near = self._narrow(probe, positions, guess)
-            while guess > (raised := self._raised(near, floor, limit)):
+            while guess > (raised := self._raised(near, floor, look.limit)):
                 guess = max(floor, guess - _LOWER)
-                near = self._narrow(probe, self._scanned(probe[np.newaxis], [guess])[0], guess)
-            floors[number] = raised
+                (positions,) = scan(self._codes, len(self), *self._cut(probe[np.newaxis], [guess]))
+                near = self._narrow(probe, positions, guess)
+            look.floors[number] = raised
             found.append(near)
         return found
 
@@ -103,11 +124,11 @@ class Segment:
         """The floor, or the higher one that the best `limit` of these prove to be the least that counts."""
         return floor if limit is None else max(floor, nth_best(near.cosines, limit) - self._error)
 
-    def _scanned(self, probes: Vectors, floors: Sequence[float]) -> list[Places]:
-        """For each probe the positions of all rows that may reach its floor, by the 4-bit codes."""
+    def _cut(self, probes: Vectors, floors: Sequence[float]) -> tuple[Codes, list[int]]:
+        """The tables by which the codes are scored, and for each probe the score that a row at its floor reaches."""
         tables = self._book.tables(probes)
         least = [tables.least(number, floor, self._calibration) for number, floor in enumerate(floors)]
-        return scan(self._codes, len(self), tables.entries, least)
+        return tables.entries, least
 
     def _narrow(self, probe: Vectors, positions: Places, floor: float) -> Candidates:
         """Those of the positions that reach the floor by 8 bits and are not known to be deleted."""

@@ -19,7 +19,7 @@ import numpy as np
 from mien.gallery.nearest import files
 from mien.gallery.nearest.arithmetic import nth_best, places
 from mien.gallery.nearest.kernels import cosines
-from mien.gallery.nearest.segment import Candidates, Segment
+from mien.gallery.nearest.segment import Candidates, Look, Segment
 from mien.gallery.nearest.tail import Tail
 from mien.gallery.nearest.truth import Rows, Truth, Vectors
 from mien.gallery.nearest.tuning import Tuning
@@ -141,20 +141,29 @@ class SpaceIndex:
     def _of_segments(
         self, segments: tuple[Segment, ...], probes: Vectors, floors: Vectors, limit: int | None
     ) -> list[list[Candidates]]:
-        """The candidates of each segment; this thread and the workers take pieces of work until none is left."""
+        """The candidates of each segment; this thread and the workers take pieces of work until none is left.
+
+        A worker's first piece is made ready here: it runs while the interpreter's lock is free, and that is not long.
+        """
         step = len(probes) if len(segments) >= CORES else -(-len(probes) // CORES)
         starts = range(0, len(probes), max(1, min(step, _PROBES_AT_ONCE)))
         found = [[_NOTHING] * len(probes) for _ in segments]
         waiting = deque((number, slice(at, at + starts.step)) for number in range(len(segments)) for at in starts)
 
-        def work() -> None:
+        def ready() -> tuple[int, slice, Look] | None:
             with suppress(IndexError):
-                while True:
-                    number, some = waiting.popleft()
-                    found[number][some] = segments[number].candidates(probes[some], floors[some], limit)
+                number, some = waiting.popleft()
+                return number, some, segments[number].look(probes[some], floors[some], limit)
+            return None
 
-        helpers = [self._workers.submit(work) for _ in range(min(len(waiting), CORES) - 1)]
-        work()
+        def work(piece: tuple[int, slice, Look] | None) -> None:
+            while piece:
+                number, some, look = piece
+                found[number][some] = segments[number].candidates(look)
+                piece = ready()
+
+        helpers = [self._workers.submit(work, ready()) for _ in range(min(len(waiting), CORES) - 1)]
+        work(ready())
         for helper in helpers:
             helper.result()
         return found

@@ -8,4 +8,17 @@ from mien.gallery.nearest.kernels.calls import Places, cosines, encode, narrow, 
 from mien.gallery.nearest.kernels.lookup import ENTRIES, LANES
 from mien.gallery.nearest.kernels.scan import GROUPS, MOST, ROWS
 
-__all__ = ["ENTRIES", "GROUPS", "LANES", "MOST", "ROWS", "Places", "cosines", "encode", "narrow", "packed", "scan", "tables"]
+__all__ = [
+    "ENTRIES",
+    "GROUPS",
+    "LANES",
+    "MOST",
+    "ROWS",
+    "Places",
+    "cosines",
+    "encode",
+    "narrow",
+    "packed",
+    "scan",
+    "tables",
+]

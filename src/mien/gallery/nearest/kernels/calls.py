@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from threading import Lock
 from typing import Any
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mien.gallery.nearest.kernels.encode import ENCODE
 from mien.gallery.nearest.kernels.lookup import ENTRIES, LANES
-from mien.gallery.nearest.kernels.machine import compiled, lookups
+from mien.gallery.nearest.kernels.machine import Code, compiled, lookups
 from mien.gallery.nearest.kernels.products import COSINES, NARROW
 from mien.gallery.nearest.kernels.scan import GROUPS, ROWS, SCAN
 from mien.gallery.nearest.kernels.tables import TABLES
@@ -21,7 +21,6 @@ Bytes = NDArray[np.int8]
 Codes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Places = NDArray[np.int32]
-Functions = Mapping[str, Callable[..., Any]]
 
 KERNELS = (TABLES, SCAN, NARROW, COSINES, ENCODE)
 _COMPILING = Lock()
@@ -93,15 +92,12 @@ def cosines(probe: Floats, vectors: Floats) -> Floats:
 
 def _call(name: str, *arguments: NDArray[Any] | float) -> Any:
     given = [one.ctypes.data if isinstance(one, np.ndarray) else one for one in arguments]
-    return functions()[name](*given)
-
-
-def functions() -> Functions:
-    """The kernels by name, for the best look-up that this processor has."""
     with _COMPILING:
-        return _best()
+        code = compiled_here()
+    return code.functions[name](*given)
 
 
 @cache
-def _best() -> Functions:
+def compiled_here() -> Code:
+    """The kernels for this processor, with the best look-up that it has."""
     return compiled(KERNELS, lookups()[0])

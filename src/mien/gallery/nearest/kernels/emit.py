@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 from llvmlite import ir
 
@@ -16,7 +16,9 @@ F32 = ir.FloatType()
 POINTER = ir.PointerType()
 VOID = ir.VoidType()
 
-Builder, Value, Type = Any, Any, Any  # llvmlite has no types
+Builder: TypeAlias = Any  # llvmlite has no types
+Value: TypeAlias = Any
+Type: TypeAlias = Any
 
 
 def lanes(kind: Type, count: int) -> Type:

@@ -1,4 +1,4 @@
-"""A hundred and twenty-eight look-ups in a table of sixteen bytes at once: the one instruction that each processor calls differently."""
+"""Many look-ups in a table of sixteen bytes at once: the one instruction that each processor calls differently."""
 
 from __future__ import annotations
 

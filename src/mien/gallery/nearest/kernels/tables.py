@@ -63,4 +63,4 @@ def _lowest(b: Builder, values: Value) -> Value:
 
 
 TABLES = Kernel("tables", VOID, (POINTER, I64, POINTER, POINTER, POINTER, POINTER, POINTER), _tables)
-"""probes and how many; the two coordinates of the centroids; entries, the sum of what was taken off them, their step."""
+"""probes and how many; the two coordinates of the centroids; entries, the sum of what was taken off, their step."""

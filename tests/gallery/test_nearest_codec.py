@@ -1,0 +1,64 @@
+"""The cut of the codes loses as few as it says, and lets few others pass."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.gallery.plain_truth import people
+
+from mien.gallery.nearest.codec import Codebook, byte_error, calibrate, from_bytes, to_bytes
+from mien.gallery.nearest.kernels import GROUPS, packed, scan
+
+PEOPLE = people(8192)
+BOOK = Codebook.trained(PEOPLE)
+CALIBRATION = calibrate(BOOK, PEOPLE, 0.02)
+
+
+def at_cosine(cosine: float, vectors: np.ndarray) -> np.ndarray:
+    """A probe for each of the vectors that has this cosine with it."""
+    strangers = people(len(vectors), seed=9)
+    across = strangers - (strangers * vectors).sum(1, keepdims=True) * vectors
+    across /= np.linalg.norm(across, axis=1, keepdims=True)
+    return np.float32(cosine) * vectors + np.float32(np.sqrt(1 - cosine**2)) * across
+
+
+@pytest.mark.parametrize("cosine", [0.1, 0.42, 0.525, 0.8, 0.99])
+def test_a_face_at_the_floor_is_hardly_ever_cut_away(cosine: float) -> None:
+    """3 in 100,000 are allowed; among 8,192, five times that many would show that the law does not hold."""
+    tables = BOOK.tables(at_cosine(cosine, PEOPLE))
+    codes = BOOK.encode(PEOPLE)
+    sums = np.take_along_axis(tables.entries, codes[..., None], 2).sum((1, 2), dtype=int)
+    least = [tables.least(number, cosine, CALIBRATION) for number in range(len(PEOPLE))]
+    assert (sums < least).sum() <= 2
+
+
+def test_few_strangers_pass_a_high_floor() -> None:
+    tables = BOOK.tables(people(50, seed=3))
+    least = [tables.least(number, 0.525, CALIBRATION) for number in range(50)]
+    found = scan(packed(BOOK.encode(PEOPLE)), len(PEOPLE), tables.entries, least)
+    assert np.mean([len(some) for some in found]) < 0.02 * len(PEOPLE)
+
+
+@pytest.mark.parametrize(("floor", "all_pass"), [(-np.inf, True), (-2.0, True), (2.0, False), (np.inf, False)])
+def test_floors_that_all_or_none_reach(floor: float, all_pass: bool) -> None:
+    tables = BOOK.tables(people(1))
+    (found,) = scan(packed(BOOK.encode(PEOPLE)), len(PEOPLE), tables.entries, [tables.least(0, floor, CALIBRATION)])
+    assert len(found) == all_pass * len(PEOPLE)
+
+
+def test_sixteen_points_a_pair_stand_for_it_better_than_untrained_ones() -> None:
+    untrained = Codebook.of(PEOPLE[:16].reshape(16, GROUPS, 2).transpose(2, 1, 0))
+    lost = [np.square(PEOPLE - book.decode(book.encode(PEOPLE))).sum(1).mean() for book in (BOOK, untrained)]
+    assert lost[0] < 0.12 < 0.9 * lost[1]
+
+
+def test_a_handful_of_vectors_train_a_codebook_that_knows_them() -> None:
+    few = people(3)
+    book = Codebook.trained(few)
+    assert book.decode(book.encode(few)) == pytest.approx(few, abs=1e-6)
+
+
+def test_no_vector_is_further_from_its_bytes_than_said() -> None:
+    stored, step = to_bytes(PEOPLE)
+    again = from_bytes(stored, np.full(len(PEOPLE), step, np.float32))
+    assert np.linalg.norm(PEOPLE - again, axis=1).max() <= byte_error(PEOPLE, stored, step) + 1e-6
