@@ -36,8 +36,8 @@ class PlainTruth:
     def count(self, space: str, after: int, upto: int) -> int:
         return sum(after < row <= upto for row in list(self.vectors))
 
-    def scan(self, space: str, after: int, upto: int) -> Iterator[tuple[Rows, Vectors]]:
-        rows = sorted(row for row in list(self.vectors) if after < row <= upto)
+    def scan(self, space: str, after: int, upto: int | None = None) -> Iterator[tuple[Rows, Vectors]]:
+        rows = sorted(row for row in list(self.vectors) if after < row <= (self._last if upto is None else upto))
         for start in range(0, len(rows), 50):
             yield self.fetch(space, np.array(rows[start : start + 50], np.int64))
 

@@ -173,7 +173,7 @@ def test_two_builders_at_once_do_the_work_once(folder: Path, truth: PlainTruth) 
     built: list[int] = []
 
     class Counting(PlainTruth):
-        def scan(self, space: str, after: int, upto: int):  # type: ignore[no-untyped-def]
+        def scan(self, space: str, after: int, upto: int | None = None):  # type: ignore[no-untyped-def]
             built.append(after)
             return super().scan(space, after, upto)
 
@@ -202,6 +202,68 @@ def test_what_one_process_builds_another_uses(folder: Path, truth: PlainTruth) -
     reader.close()
     writer.close()
     assert in_use == segments(folder) != ["0-300-300"]
+
+
+@pytest.mark.parametrize("resident_tail", [400, 1])
+def test_a_row_replaced_while_the_tail_is_read_is_found_in_its_new_place(tmp_path: Path, resident_tail: int) -> None:
+    """As a user's vector is, whenever the user gains a face."""
+
+    class Replacing(PlainTruth):
+        def newest(self, space: str) -> int:
+            before = super().newest(space)
+            self.delete([before])
+            self.add(people(1))
+            return before
+
+    truth = Replacing()
+    truth.add(people(3, seed=1))
+    truth.add(people(1))
+    indexes = Indexes(tmp_path, truth, Tuning(resident_tail=resident_tail))
+    ((rows, _),) = indexes.search(SPACE, people(1), 0.9, 1)
+    indexes.close()
+    assert rows.tolist() == list(truth.vectors)[-1:]
+
+
+def test_what_one_search_finds_deleted_another_under_way_still_sees(tmp_path: Path) -> None:
+    """Else it would propose neither a row nor what took its place meanwhile."""
+    truth = PlainTruth()
+    truth.add(people(200))
+    indexes = Indexes(tmp_path, truth, SMALL)
+    for built in (True, False):
+        if built:
+            indexes.build(SPACE)
+        probe, deleted = people(1, seed=built), truth.add(people(1, seed=built))
+        index = indexes._index(SPACE)
+        segments, tail = index.refresh()
+        truth.delete(deleted)
+        index.bury(np.array(deleted))
+        later = index.refresh()
+        assert deleted[0] in tail.candidates(probe, np.array([0.9], np.float32), 1)[0].rows
+        assert deleted[0] not in later[1].candidates(probe, np.array([0.9], np.float32), 1)[0].rows
+        assert segments == later[0]
+    indexes.close()
+
+
+def test_a_row_that_another_search_finds_deleted_just_now_is_not_lost_with_what_took_its_place(tmp_path: Path) -> None:
+    class Replacing(PlainTruth):
+        def newest(self, space: str) -> int:
+            before = super().newest(space)
+            if self.replaced:
+                (row,), self.replaced = self.replaced, []
+                self.delete([row])
+                self.add(people(1))
+                indexes._index(SPACE).bury(np.array([row]))
+            return before
+
+    truth = Replacing()
+    truth.replaced = []
+    first = truth.add(people(1))
+    indexes = Indexes(tmp_path, truth, SMALL)
+    indexes.search(SPACE, people(1), 0.9, 1)
+    truth.replaced = first
+    ((rows, _),) = indexes.search(SPACE, people(1), 0.9, 1)
+    indexes.close()
+    assert rows.tolist() == list(truth.vectors)
 
 
 def test_searches_stay_right_while_rows_come_go_and_are_built(tmp_path: Path) -> None:

@@ -47,11 +47,12 @@ class VectorTruth:
         )
         return int(counted)
 
-    def scan(self, space: str, after: int, upto: int) -> Iterator[tuple[Rows, Vectors]]:
-        table, first, _ = _place(space)
+    def scan(self, space: str, after: int, upto: int | None = None) -> Iterator[tuple[Rows, Vectors]]:
+        table, first, end = _place(space)
+        last = end if upto is None else first + upto
         while found := self._database.read(
             f"SELECT row, vector FROM {table} WHERE row > ? AND row <= ? ORDER BY row LIMIT ?",
-            (first + after, first + upto, BLOCK),
+            (first + after, last, BLOCK),
         ):
             yield _block(found, first)
             after = found[-1][0] - first

@@ -7,6 +7,7 @@ candidates (see codec.py for the odds), however many they are: there is no fixed
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,13 +85,15 @@ class Segment:
         """How many rows are known to be deleted."""
         return 0 if self._dead is None else int(self._dead.sum())
 
-    def bury(self, rows: Rows) -> None:
-        """Leave these rows out of all later answers."""
+    def without(self, rows: Rows) -> Segment:
+        """The same, but that these rows are left out of its answers."""
         positions = places(self._rows, rows)
-        if len(positions):
-            dead = np.zeros(len(self), bool) if self._dead is None else self._dead.copy()
-            dead[positions] = True
-            self._dead = dead
+        if not len(positions):
+            return self
+        rest = copy(self)
+        rest._dead = np.zeros(len(self), bool) if self._dead is None else self._dead.copy()
+        rest._dead[positions] = True
+        return rest
 
     def look(self, probes: Vectors, floors: Vectors, limit: int | None) -> Look:
         """What `candidates` needs to find for each probe (m, 128) all rows that reach its floor (m,)."""

@@ -77,36 +77,44 @@ class SpaceIndex:
             proposed = self._propose(probes, min_cosine, asked)
             hits, deleted = self._verified(probes, proposed, min_cosine, limit)
             self.bury(deleted)
-            if asked is None or not len(deleted):
+            if not len(deleted):
                 return hits
-            asked *= 4
+            asked = asked and 4 * asked
 
     def bury(self, rows: Rows) -> None:
-        """Leave deleted rows out of all later answers."""
+        """Leave deleted rows out of all later answers.
+
+        Not out of those that are under way: they would not notice that a row took the place of another meanwhile.
+        """
         if not len(rows):
             return
         with self._following:
             segments, tail = self._view
-            for segment in segments:
-                segment.bury(rows)
-            tail.bury(rows)
+            segments, tail = tuple(segment.without(rows) for segment in segments), tail.without(rows)
             if tail.dead > max(_TAIL_DEAD, self._tuning.dead_share * len(tail)):
-                self._view = (segments, tail.swept())
+                tail = tail.swept()
+            self._view = (segments, tail)
 
     def refresh(self) -> _View:
-        """Take in what was committed and what was built, here or by another process."""
+        """Take in what was committed and what was built, here or by another process.
+
+        Whatever is known to be deleted was so before the newest row was looked up: else neither a row that was deleted
+        since nor the one that took its place would be seen.
+        """
         changed = self._folder.stat().st_mtime_ns if self._folder.is_dir() else 0
         if changed != self._seen and self._opening.acquire(blocking=self._seen == _NEVER):
             try:
                 self._reopen(changed)
             finally:
                 self._opening.release()
-        newest = self._truth.newest(self._space)
-        with self._following:
-            segments, tail = self._view
-            if newest > tail.upto:
-                tail.follow(newest)
-            return segments, tail
+        while True:
+            view = self._view
+            newest = self._truth.newest(self._space)
+            with self._following:
+                if view is self._view:
+                    if newest > view[1].upto:
+                        view[1].follow(newest)
+                    return view
 
     def _reopen(self, changed: int) -> None:
         if changed == self._seen:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 
 import numpy as np
 
@@ -45,10 +46,14 @@ class Tail:
         return len(self._dead)
 
     def follow(self, newest: int) -> None:
-        """Take in the rows up to `newest`."""
+        """Take in the rows up to `newest`, and those that came since.
+
+        Not only the former: a row that another takes the place of meanwhile would be missed, and so would the other.
+        """
         if self._held is not None:
-            for rows, vectors in self._truth.scan(self._space, self.upto, newest):
+            for rows, vectors in self._truth.scan(self._space, self.upto):
                 self._append(rows, vectors)
+                self.upto = int(rows[-1])
                 if len(self) > self._most:
                     self._held, self._spare = None, (self._dead[:0], np.empty((0, DIMENSIONS), np.float32))
                     break
@@ -75,9 +80,11 @@ class Tail:
             rest.upto = self.upto
         return rest
 
-    def bury(self, rows: Rows) -> None:
-        """Leave these rows out of all later answers."""
-        self._dead = np.union1d(self._dead, rows[rows > self.after])
+    def without(self, rows: Rows) -> Tail:
+        """The same, but that these rows are left out of its answers. Only the newer of the two may be followed."""
+        rest = copy(self)
+        rest._dead = np.union1d(self._dead, rows[rows > self.after])
+        return rest
 
     def candidates(self, probes: Vectors, floors: Vectors, limit: int | None) -> list[Candidates]:
         """As Segment.candidates."""
@@ -96,7 +103,7 @@ class Tail:
 
     def _chunks(self) -> Iterator[tuple[Rows, Vectors]]:
         if self._held is None:
-            return self._truth.scan(self._space, self.after, self.upto)
+            return self._truth.scan(self._space, self.after)
         return iter([self._held])
 
     def _append(self, rows: Rows, vectors: Vectors) -> None:

@@ -32,8 +32,11 @@ class Truth(Protocol):
         """How many rows lie in (after, upto]."""
         ...
 
-    def scan(self, space: str, after: int, upto: int) -> Iterator[tuple[Rows, Vectors]]:
-        """The rows in (after, upto] with their vectors (n, 128), ascending, some thousands at a time."""
+    def scan(self, space: str, after: int, upto: int | None = None) -> Iterator[tuple[Rows, Vectors]]:
+        """The rows in (after, upto] with their vectors (n, 128), ascending, some thousands at a time.
+
+        Without `upto` to the last row there is, also of those that come meanwhile.
+        """
         ...
 
     def fetch(self, space: str, rows: Rows) -> tuple[Rows, Vectors]:
