@@ -40,8 +40,9 @@ def test_a_scan_finds_all_that_reach_the_sum_and_no_other(faces: int, probes: in
     entries = RANDOM.integers(0, MOST + 1, (probes, GROUPS, ENTRIES), np.uint8)
     sums = np.array([table[np.arange(GROUPS), codes].sum(1, dtype=int) for table in entries])
     least = [int(np.quantile(row, 0.9)) for row in sums]
-    for found, row, cut in zip(kernels.scan(kernels.packed(codes), faces, entries, least), sums, least, strict=True):
-        assert found.tolist() == np.flatnonzero(row >= cut).tolist()
+    found = kernels.scan(kernels.packed(codes), faces, entries, least)
+    for places, row, cut in zip(found.of(found.places), sums, least, strict=True):
+        assert places.tolist() == np.flatnonzero(row >= cut).tolist()
 
 
 @pytest.mark.usefixtures("_by")
@@ -50,8 +51,8 @@ def test_a_scan_finds_all_that_reach_the_sum_and_no_other(faces: int, probes: in
 )
 def test_the_lowest_and_the_highest_sum(entry: int, least: int, share: int) -> None:
     codes = RANDOM.integers(0, ENTRIES, (300, GROUPS), np.uint8)
-    (found,) = kernels.scan(kernels.packed(codes), 300, np.full((1, GROUPS, ENTRIES), entry, np.uint8), [least])
-    assert len(found) == 300 * share
+    found = kernels.scan(kernels.packed(codes), 300, np.full((1, GROUPS, ENTRIES), entry, np.uint8), [least])
+    assert found.counts.tolist() == [300 * share]
 
 
 @pytest.mark.usefixtures("_by")
@@ -84,17 +85,19 @@ def test_each_pair_of_coordinates_is_encoded_as_the_nearest_centroid() -> None:
 
 
 @pytest.mark.usefixtures("_by")
-@pytest.mark.parametrize("floor", [-2.0, 0.1, 2.0])
 @pytest.mark.parametrize("count", [0, 1, 40])
-def test_narrowing_keeps_what_reaches_the_floor(count: int, floor: float) -> None:
+def test_narrowing_keeps_what_reaches_the_floors(count: int) -> None:
     stored = RANDOM.integers(-127, 128, (500, 128), np.int8)
     steps = RANDOM.uniform(0.001, 0.003, 500).astype(np.float32)
-    places = np.sort(RANDOM.choice(500, count, replace=False)).astype(np.int32)
-    (probe,) = people(1)
-    products = (stored[places] @ probe.astype(float)) * steps[places]
-    kept, values = kernels.narrow(stored, steps, places, probe, floor)
-    assert kept.tolist() == places[products >= floor].tolist()
-    assert values == pytest.approx(products[products >= floor], abs=1e-5)
+    probes, floors = people(3), [-2.0, 0.1, 2.0]
+    places = np.sort([RANDOM.choice(500, 50, replace=False) for _ in probes]).astype(np.int32)
+    found = kernels.Found(places.copy(), np.full(3, count))
+    cosines = kernels.narrow(stored, steps, probes, floors, found)
+    kept = zip(found.of(found.places), found.of(cosines), strict=True)
+    for probe, floor, some, (left, values) in zip(probes, floors, places[:, :count], kept, strict=True):
+        products = (stored[some] @ probe.astype(float)) * steps[some]
+        assert left.tolist() == some[products >= floor].tolist()
+        assert values == pytest.approx(products[products >= floor], abs=1e-5)
 
 
 @pytest.mark.usefixtures("_by")

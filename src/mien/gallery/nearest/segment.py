@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mien.gallery.nearest.arithmetic import nth_best, places
 from mien.gallery.nearest.codec import Bytes, Calibration, Codebook, Codes
-from mien.gallery.nearest.kernels import Places, narrow, scan
+from mien.gallery.nearest.kernels import narrow, scan
 from mien.gallery.nearest.truth import Rows, Vectors
 
 _LOWER = 0.1
@@ -105,16 +105,15 @@ class Segment:
 
         Raises the floors in place to what the best `limit` found here prove to be the least that counts.
         """
-        found = []
-        for number, positions in enumerate(scan(self._codes, len(self), look.entries, look.least)):
-            probe, floor, guess = look.probes[number], float(look.floors[number]), look.guesses[number]
-            near = self._narrow(probe, positions, guess)
+        found = self._near(look.probes, look.entries, look.least, look.guesses)
+        for number, near in enumerate(found):
+            floor, guess = float(look.floors[number]), look.guesses[number]
             while guess > (raised := self._raised(near, floor, look.limit)):
                 guess = max(floor, guess - _LOWER)
-                (positions,) = scan(self._codes, len(self), *self._cut(probe[np.newaxis], [guess]))
-                near = self._narrow(probe, positions, guess)
+                probe = look.probes[number : number + 1]
+                (near,) = self._near(probe, *self._cut(probe, [guess]), [guess])
             look.floors[number] = raised
-            found.append(near)
+            found[number] = near
         return found
 
     def _guess(self, probe: Vectors, floor: float, limit: int | None) -> float:
@@ -133,10 +132,14 @@ class Segment:
         least = [tables.least(number, floor, self._calibration) for number, floor in enumerate(floors)]
         return tables.entries, least
 
-    def _narrow(self, probe: Vectors, positions: Places, floor: float) -> Candidates:
-        """Those of the positions that reach the floor by 8 bits and are not known to be deleted."""
-        kept, near = narrow(self._stored, self._steps, positions, probe, floor - self._error)
+    def _near(self, probes: Vectors, entries: Codes, least: Sequence[int], floors: Sequence[float]) -> list[Candidates]:
+        """For each probe the rows that reach its floor by 4 bits, then by 8, and are not known to be deleted."""
+        found = scan(self._codes, len(self), entries, least)
+        cosines = narrow(self._stored, self._steps, probes, [floor - self._error for floor in floors], found)
+        return [self._alive(*near) for near in zip(found.of(found.places), found.of(cosines), strict=True)]
+
+    def _alive(self, positions: NDArray[np.int32], cosines: Vectors) -> Candidates:
         if self._dead is not None:
-            alive = ~self._dead[kept]
-            kept, near = kept[alive], near[alive]
-        return Candidates(self._rows[kept], near, self._error)
+            alive = ~self._dead[positions]
+            positions, cosines = positions[alive], cosines[alive]
+        return Candidates(self._rows[positions], cosines, self._error)

@@ -4,7 +4,7 @@ Written in LLVM's intermediate language, which llvmlite turns into machine code:
 processor, without a compiler on the machine. `calls` is the way in; the rest is how they are made.
 """
 
-from mien.gallery.nearest.kernels.calls import Places, cosines, encode, narrow, packed, scan, tables
+from mien.gallery.nearest.kernels.calls import Found, cosines, encode, narrow, packed, scan, tables
 from mien.gallery.nearest.kernels.lookup import ENTRIES, LANES
 from mien.gallery.nearest.kernels.scan import GROUPS, MOST, ROWS
 
@@ -14,7 +14,7 @@ __all__ = [
     "LANES",
     "MOST",
     "ROWS",
-    "Places",
+    "Found",
     "cosines",
     "encode",
     "narrow",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
+from mmap import mmap
 from threading import Lock
 from typing import Any
 
@@ -20,6 +23,7 @@ from mien.gallery.nearest.kernels.tables import TABLES
 Bytes = NDArray[np.int8]
 Codes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+Array = NDArray[Any]
 Places = NDArray[np.int32]
 
 KERNELS = (TABLES, SCAN, NARROW, COSINES, ENCODE)
@@ -56,27 +60,40 @@ def tables(probes: Floats, across: Floats, along: Floats) -> tuple[Codes, Floats
     return entries, lows, steps
 
 
-def scan(codes: Codes, faces: int, entries: Codes, least: Sequence[int]) -> list[Places]:
-    """For each of m probes the places (k,), ascending, of the faces whose entries (m, 64, 16) add up to the least (m,).
+@dataclass(frozen=True, slots=True)
+class Found:
+    """For each of m probes the places of faces, ascending: the first `counts` (m,) of its row (m, room)."""
+
+    places: Places
+    counts: NDArray[np.int64]
+
+    def of(self, values: Array) -> list[Array]:
+        """For each probe as many of its row of an array (m, room) as it has places."""
+        return [row[:count] for row, count in zip(values, self.counts.tolist(), strict=True)]
+
+
+def scan(codes: Codes, faces: int, entries: Codes, least: Sequence[int]) -> Found:
+    """For each of m probes the places of the faces whose entries (m, 64, 16) add up to the least (m,).
 
     `codes` are `packed`; so many of them are `faces`, the rest fills up the last block.
     """
-    found = np.empty((len(entries), len(codes) * LANES), np.int32)
-    counts = np.zeros(len(entries), np.int64)
-    _call("scan", codes, len(codes), entries, np.array(least, np.int16), len(entries), found, found.shape[1], counts)
-    reached = [row[:count] for row, count in zip(found, counts.tolist(), strict=True)]
-    return [row[: np.searchsorted(row, faces)] for row in reached]
+    probes, room = len(entries), len(codes) * LANES
+    found = Found(_room((probes, room), np.int32), np.zeros(probes, np.int64))
+    cuts = np.array(least, np.int16)
+    _call("scan", codes, faces, len(codes), probes, entries, cuts, found.places, room, found.counts)
+    return found
 
 
-def narrow(stored: Bytes, steps: Floats, places: Places, probe: Floats, floor: float) -> tuple[Places, Floats]:
-    """Those of the places whose vectors reach the floor, with their products with the probe (128,).
+def narrow(stored: Bytes, steps: Floats, probes: Floats, floors: Sequence[float], found: Found) -> Floats:
+    """Take out of the places found those whose vectors stay below the floors (m,) of the probes (m, 128).
 
-    The vectors (n, 128) are given as bytes and the length (n,) of a byte's step.
+    Returns the inner products with those that are left, in an array like that of the places. The vectors (n, 128)
+    are given as bytes and the length (n,) of a byte's step.
     """
-    kept, values = np.empty(len(places), np.int32), np.empty(len(places), np.float32)
-    places, probe = np.ascontiguousarray(places, np.int32), np.ascontiguousarray(probe, np.float32)
-    count = _call("narrow", stored, steps, places, len(places), probe, floor, kept, values)
-    return kept[:count], values[:count]
+    values, least = _room(found.places.shape, np.float32), np.array(floors, np.float32)
+    vectors, room = np.ascontiguousarray(probes, np.float32), found.places.shape[1]
+    _call("narrow", stored, steps, len(vectors), vectors, least, found.places, values, room, found.counts)
+    return values
 
 
 def cosines(probe: Floats, vectors: Floats) -> Floats:
@@ -90,7 +107,12 @@ def cosines(probe: Floats, vectors: Floats) -> Floats:
     return values
 
 
-def _call(name: str, *arguments: NDArray[Any] | float) -> Any:
+def _room(shape: tuple[int, ...], kind: type[np.generic]) -> Array:
+    """An array of which little will be used. NumPy asks for huge pages, each of which is zeroed when it is touched."""
+    return np.frombuffer(mmap(-1, math.prod(shape) * np.dtype(kind).itemsize), kind).reshape(shape)
+
+
+def _call(name: str, *arguments: Array | int) -> Any:
     given = [one.ctypes.data if isinstance(one, np.ndarray) else one for one in arguments]
     with _COMPILING:
         code = compiled_here()

@@ -1,4 +1,4 @@
-"""Inner products of one probe with many vectors: of those chosen, in 8 bits, and of all, in 32."""
+"""Inner products of probes with many vectors: with those chosen, in 8 bits, and of one with all, in 32."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from mien.gallery.nearest.tuning import DIMENSIONS
 
 _WIDE = 16
 _PARTS = DIMENSIONS // _WIDE
+_WHOLE = lanes(F32, DIMENSIONS)
 _AHEAD = 12
 """So many vectors early memory is asked for the next: they lie far apart."""
 _LINE = 64
@@ -35,24 +36,33 @@ _PREFETCH = ir.FunctionType(VOID, [POINTER, I32, I32, I32])
 
 
 def _narrow(b: Builder, _: Lookup, *arguments: Value) -> None:
-    stored, steps, places, count, probe, floor, kept, values = arguments
-    parts = _parts(b, probe)
-    end = variable(b, I64(0))
-    with loop(b, I64(0), count) as number:
-        later = b.add(number, I64(_AHEAD))
-        later = b.select(b.icmp_signed("<", later, count), later, number)
-        _ask_for(b, stored, b.zext(load(b, places, I32, later), I64))
-        here = load(b, places, I32, number)
-        wide = b.zext(here, I64)
-        vector = place(b, stored, lanes(I8, DIMENSIONS), wide)
-        whole = (load(b, vector, lanes(I8, _WIDE), part) for part in range(_PARTS))
-        dot = _dot(b, parts, [b.sitofp(some, lanes(F32, _WIDE)) for some in whole])
-        cosine = b.fmul(dot, load(b, steps, F32, wide))
-        last = b.load(end, typ=I64)
-        store(b, here, kept, last)
-        store(b, cosine, values, last)
-        b.store(b.add(last, b.zext(b.fcmp_ordered(">=", cosine, floor), I64)), end)
-    b.ret(b.load(end, typ=I64))
+    stored, steps, probes, vectors, floors, found, values, room, counts = arguments
+    with loop(b, I64(0), probes) as probe:
+        floor, row = load(b, floors, F32, probe), b.mul(probe, room)
+        mine, worth = place(b, found, I32, row), place(b, values, F32, row)
+        parts, count, end = (
+            _parts(b, place(b, vectors, _WHOLE, probe)),
+            load(b, counts, I64, probe),
+            variable(b, I64(0)),
+        )
+        with loop(b, I64(0), count) as number:
+            later = b.add(number, I64(_AHEAD))
+            later = b.select(b.icmp_signed("<", later, count), later, number)
+            _ask_for(b, stored, b.zext(load(b, mine, I32, later), I64))
+            here = load(b, mine, I32, number)
+            wide, last = b.zext(here, I64), b.load(end, typ=I64)
+            cosine = b.fmul(_dot(b, parts, _bytes(b, stored, wide)), load(b, steps, F32, wide))
+            store(b, here, mine, last)
+            store(b, cosine, worth, last)
+            b.store(b.add(last, b.zext(b.fcmp_ordered(">=", cosine, floor), I64)), end)
+        store(b, b.load(end, typ=I64), counts, probe)
+    b.ret_void()
+
+
+def _bytes(b: Builder, stored: Value, number: Value) -> list[Value]:
+    vector = place(b, stored, lanes(I8, DIMENSIONS), number)
+    whole = (load(b, vector, lanes(I8, _WIDE), part) for part in range(_PARTS))
+    return [b.sitofp(some, lanes(F32, _WIDE)) for some in whole]
 
 
 def _ask_for(b: Builder, stored: Value, number: Value) -> None:
@@ -66,7 +76,7 @@ def _cosines(b: Builder, _: Lookup, *arguments: Value) -> None:
     vectors, count, probe, values = arguments
     parts = _parts(b, probe)
     with loop(b, I64(0), count) as number:
-        store(b, _dot(b, parts, _parts(b, place(b, vectors, lanes(F32, DIMENSIONS), number))), values, number)
+        store(b, _dot(b, parts, _parts(b, place(b, vectors, _WHOLE, number))), values, number)
     b.ret_void()
 
 
@@ -81,8 +91,8 @@ def _dot(b: Builder, left: list[Value], right: list[Value]) -> Value:
     return total(b, added)
 
 
-NARROW = Kernel("narrow", I64, (POINTER, POINTER, POINTER, I64, POINTER, F32, POINTER, POINTER), _narrow)
-"""bytes and their steps; places and how many; probe, floor; room for the places that reach it and their values. How
-many do."""
+NARROW = Kernel("narrow", VOID, (POINTER, POINTER, I64, *[POINTER] * 4, I64, POINTER), _narrow)
+"""bytes and their steps; how many probes, and of each its vector, floor, places and values (and the room for them) and
+how many there are. Of the places those stay, in order, that reach the floor."""
 COSINES = Kernel("cosines", VOID, (POINTER, I64, POINTER, POINTER), _cosines)
 """vectors and how many; probe; values."""

@@ -6,6 +6,8 @@ VLDB 2015. A table's entries have 5 bits, so that eight of them fit into a byte 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mien.gallery.nearest.kernels.emit import (
     I8,
     I16,
@@ -41,49 +43,73 @@ _PART = 128
 
 
 def _scan(b: Builder, lookup: Lookup, *arguments: Value) -> None:
-    codes, blocks, tables, least, probes, found, room, counts = arguments
+    codes, faces, blocks, probes, *of_each = arguments
+    paired = b.and_(probes, I64(-2))
     with loop(b, I64(0), blocks, _PART) as first:
         end = b.add(first, I64(_PART))
-        last = b.select(b.icmp_signed("<", end, blocks), end, blocks)
-        with loop(b, I64(0), probes) as probe:
-            table = place(b, tables, lanes(I8, GROUPS * ENTRIES), probe)
-            cut = spread(b, load(b, least, I16, probe), LANES // 2)
-            mine = place(b, found, I32, b.mul(probe, room))
-            count = variable(b, load(b, counts, I64, probe))
-            with loop(b, first, last) as block:
-                halves = _reached(b, lookup, place(b, codes, lanes(I8, BLOCK), block), table, cut)
-                for half, reached in enumerate(halves):
-                    face = b.add(b.mul(block, I64(LANES)), I64(half * LANES // 2))
-                    with each_bit(b, reached) as bit:
-                        number = b.load(count, typ=I64)
-                        store(b, b.trunc(b.add(face, bit), I32), mine, number)
-                        b.store(b.add(number, I64(1)), count)
-            store(b, b.load(count, typ=I64), counts, probe)
+        part = (first, b.select(b.icmp_signed("<", end, blocks), end, blocks))
+        with loop(b, I64(0), paired, 2) as probe:
+            asked = [_Probe(b, faces, number, *of_each) for number in (probe, b.add(probe, I64(1)))]
+            _look(b, lookup, codes, part, asked)
+        with loop(b, paired, probes) as probe:
+            _look(b, lookup, codes, part, [_Probe(b, faces, probe, *of_each)])
     b.ret_void()
 
 
-def _reached(b: Builder, lookup: Lookup, codes: Value, table: Value, cut: Value) -> list[Value]:
-    """A bit for each face of either half of a block."""
-    halves = [same(I16, LANES // 2, 0)] * 2
-    for first in range(0, ROWS, _ROWS_AT_ONCE):
-        pairs = b.bitcast(_sum(b, lookup, codes, table, first), lanes(I16, LANES // 2))
-        parts = (b.and_(pairs, same(I16, LANES // 2, 255)), b.lshr(pairs, same(I16, LANES // 2, 8)))
-        halves = [b.add(half, part) for half, part in zip(halves, parts, strict=True)]
-    return [b.bitcast(b.icmp_signed(">=", half, cut), I64) for half in halves]
+class _Probe:
+    """One probe's table, least sum and places found, while it looks at a part of the codes."""
+
+    def __init__(self, b: Builder, faces: Value, number: Value, *of_each: Value) -> None:
+        tables, least, found, room, self._counts = of_each
+        self.table = place(b, tables, lanes(I8, GROUPS * ENTRIES), number)
+        self._cut = spread(b, load(b, least, I16, number), LANES // 2)
+        self._faces, self._found, self._number = faces, place(b, found, I32, b.mul(number, room)), number
+        self._count = variable(b, load(b, self._counts, I64, number))
+
+    def keep(self, b: Builder, block: Value, halves: Sequence[Value]) -> None:
+        """Note the faces whose sums, those of either half of the block, reach the least."""
+        for half, sums in enumerate(halves):
+            first = b.add(b.mul(block, I64(LANES)), I64(half * LANES // 2))
+            with each_bit(b, b.bitcast(b.icmp_signed(">=", sums, self._cut), I64)) as bit:
+                face, count = b.add(first, bit), b.load(self._count, typ=I64)
+                store(b, b.trunc(face, I32), self._found, count)
+                b.store(b.add(count, b.zext(b.icmp_signed("<", face, self._faces), I64)), self._count)
+
+    def done(self, b: Builder) -> None:
+        store(b, b.load(self._count, typ=I64), self._counts, self._number)
 
 
-def _sum(b: Builder, lookup: Lookup, codes: Value, table: Value, first: int) -> Value:
-    """The sums (128 bytes) of the look-ups of some rows."""
-    added = same(I8, LANES, 0)
-    for row in range(first, first + _ROWS_AT_ONCE):
-        both = load(b, codes, lanes(I8, LANES), row)
-        halves = (b.and_(both, same(I8, LANES, 15)), b.lshr(both, same(I8, LANES, 4)))
-        for group, numbers in zip((2 * row, 2 * row + 1), halves, strict=True):
-            entries = lookup.table(b, load(b, table, lanes(I8, ENTRIES), group))
-            added = b.add(added, lookup.of(b, entries, numbers))
-    return added
+def _look(b: Builder, lookup: Lookup, codes: Value, part: tuple[Value, Value], asked: Sequence[_Probe]) -> None:
+    with loop(b, *part) as block:
+        sums = _sums(b, lookup, place(b, codes, lanes(I8, BLOCK), block), asked)
+        for probe, halves in zip(asked, sums, strict=True):
+            probe.keep(b, block, halves)
+    for probe in asked:
+        probe.done(b)
 
 
-SCAN = Kernel("scan", VOID, (POINTER, I64, POINTER, POINTER, I64, POINTER, I64, POINTER), _scan)
-"""codes, how many blocks; tables, least scores and number of the probes; for each probe the places found, the room
-for them, and their counts, which go on from what they are."""
+def _sums(b: Builder, lookup: Lookup, codes: Value, asked: Sequence[_Probe]) -> list[list[Value]]:
+    """For each probe the sums (64 of 16 bits) of the faces of either half of a block."""
+    halves = [[variable(b, same(I16, LANES // 2, 0)) for _ in range(2)] for _ in asked]
+    with loop(b, I64(0), I64(ROWS), _ROWS_AT_ONCE) as row:
+        added = [same(I8, LANES, 0)] * len(asked)
+        for further in range(_ROWS_AT_ONCE):
+            here = b.add(row, I64(further))
+            both = load(b, codes, lanes(I8, LANES), here)
+            numbers = (b.and_(both, same(I8, LANES, 15)), b.lshr(both, same(I8, LANES, 4)))
+            for half, some in enumerate(numbers):
+                group = b.add(b.mul(here, I64(2)), I64(half))
+                for number, probe in enumerate(asked):
+                    entries = lookup.table(b, load(b, probe.table, lanes(I8, ENTRIES), group))
+                    added[number] = b.add(added[number], lookup.of(b, entries, some))
+        for number, sums in enumerate(added):
+            pairs = b.bitcast(sums, lanes(I16, LANES // 2))
+            parts = (b.and_(pairs, same(I16, LANES // 2, 255)), b.lshr(pairs, same(I16, LANES // 2, 8)))
+            for half, part in zip(halves[number], parts, strict=True):
+                b.store(b.add(b.load(half, typ=part.type), part), half)
+    return [[b.load(half, typ=lanes(I16, LANES // 2)) for half in both] for both in halves]
+
+
+SCAN = Kernel("scan", VOID, (POINTER, I64, I64, I64, POINTER, POINTER, POINTER, I64, POINTER), _scan)
+"""codes, how many faces and blocks; how many probes, and of each its table, least sum, places found (and the room for
+them) and their count, which goes on from what it is."""
