@@ -15,7 +15,8 @@ from queue import SimpleQueue
 import numpy as np
 
 from mien.gallery.nearest.builder import Builder, Stopped
-from mien.gallery.nearest.space import CORES, Hits, SpaceIndex
+from mien.gallery.nearest.space import Hits, SpaceIndex
+from mien.gallery.nearest.sweep import CORES
 from mien.gallery.nearest.truth import Rows, Truth, Vectors
 from mien.gallery.nearest.tuning import Tuning
 

@@ -7,11 +7,9 @@ neither a late, a foreign nor a deleted row can be answered, whatever the cache 
 
 from __future__ import annotations
 
-import os
 import threading
-from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +17,8 @@ import numpy as np
 from mien.gallery.nearest import files
 from mien.gallery.nearest.arithmetic import nth_best, places
 from mien.gallery.nearest.kernels import cosines
-from mien.gallery.nearest.segment import Candidates, Look, Segment
+from mien.gallery.nearest.segment import Candidates, Segment
+from mien.gallery.nearest.sweep import Sweep
 from mien.gallery.nearest.tail import Tail
 from mien.gallery.nearest.truth import Rows, Truth, Vectors
 from mien.gallery.nearest.tuning import Tuning
@@ -28,13 +27,12 @@ Hits = tuple[Rows, Vectors]
 """Rows (n,) and their exact cosines (n,), best first, equal ones by row."""
 
 _View = tuple[tuple[Segment, ...], Tail]
-CORES = os.cpu_count() or 1
 _NEVER = -1
 _LEAST = -2.0
 """Every cosine is above this."""
 _TAIL_DEAD = 64
 _PROBES_AT_ONCE = 64
-_NOTHING = Candidates(np.empty(0, np.int64), np.empty(0, np.float32), 0.0)
+_LOWER = 0.1
 
 
 class SpaceIndex:
@@ -143,37 +141,30 @@ class SpaceIndex:
     def _propose(self, probes: Vectors, min_cosine: float, limit: int | None) -> list[Rows]:
         segments, tail = self.refresh()
         floors = np.full(len(probes), max(min_cosine, _LEAST), np.float32)
-        found = [tail.candidates(probes, floors, limit), *self._of_segments(segments, probes, floors, limit)]
-        return [_best(parts, min_cosine, limit) for parts in zip(*found, strict=True)]
+        found = [[near] for near in tail.candidates(probes, floors, limit)]
+        for first in range(0, len(probes) if segments else 0, _PROBES_AT_ONCE):
+            some = slice(first, first + _PROBES_AT_ONCE)
+            for near, further in zip(
+                found[some], self._of_segments(segments, probes[some], floors[some].tolist(), limit), strict=True
+            ):
+                near += further
+        return [_best(parts, min_cosine, limit) for parts in found]
 
     def _of_segments(
-        self, segments: tuple[Segment, ...], probes: Vectors, floors: Vectors, limit: int | None
+        self, segments: Sequence[Segment], probes: Vectors, floors: Sequence[float], limit: int | None
     ) -> list[list[Candidates]]:
-        """The candidates of each segment; this thread and the workers take pieces of work until none is left.
+        """For each probe the candidates of all segments that may be among the best `limit`.
 
-        A worker's first piece is made ready here: it runs while the interpreter's lock is free, and that is not long.
+        With a limit a higher floor is tried first, and lowered for those probes of which too few reach it.
         """
-        step = len(probes) if len(segments) >= CORES else -(-len(probes) // CORES)
-        starts = range(0, len(probes), max(1, min(step, _PROBES_AT_ONCE)))
-        found = [[_NOTHING] * len(probes) for _ in segments]
-        waiting = deque((number, slice(at, at + starts.step)) for number in range(len(segments)) for at in starts)
-
-        def ready() -> tuple[int, slice, Look] | None:
-            with suppress(IndexError):
-                number, some = waiting.popleft()
-                return number, some, segments[number].look(probes[some], floors[some], limit)
-            return None
-
-        def work(piece: tuple[int, slice, Look] | None) -> None:
-            while piece:
-                number, some, look = piece
-                found[number][some] = segments[number].candidates(look)
-                piece = ready()
-
-        helpers = [self._workers.submit(work, ready()) for _ in range(min(len(waiting), CORES) - 1)]
-        work(ready())
-        for helper in helpers:
-            helper.result()
+        tried = [_guess(segments, probe, floor, limit) for probe, floor in zip(probes, floors, strict=True)]
+        found = Sweep(segments, probes, tried).run(self._workers)
+        while short := [n for n, near in enumerate(found) if tried[n] > max(floors[n], _proven(near, limit))]:
+            for number in short:
+                tried[number] = max(floors[number], tried[number] - _LOWER)
+            again = Sweep(segments, probes[short], [tried[number] for number in short]).run(self._workers)
+            for number, near in zip(short, again, strict=True):
+                found[number] = near
         return found
 
     def _verified(
@@ -191,12 +182,22 @@ class SpaceIndex:
         return hits, wanted[:0] if len(rows) == len(wanted) else np.setdiff1d(wanted, rows)
 
 
-def _best(parts: tuple[Candidates, ...], min_cosine: float, limit: int | None) -> Rows:
+def _guess(segments: Sequence[Segment], probe: Vectors, floor: float, limit: int | None) -> float:
+    """The floor, or a higher one that the best `limit` seem to reach."""
+    if limit is None:
+        return floor
+    return max(floor, segments[0].likely(probe, limit, sum(map(len, segments))))
+
+
+def _proven(parts: list[Candidates], limit: int | None) -> float:
+    """The cosine that the best `limit` of the candidates reach for certain."""
+    if limit is None or not parts:
+        return -np.inf
+    return nth_best(np.concatenate([part.cosines - part.error for part in parts]), limit)
+
+
+def _best(parts: list[Candidates], min_cosine: float, limit: int | None) -> Rows:
     """The rows that may be among the best `limit`, from the candidates of all parts."""
     rows = np.concatenate([part.rows for part in parts])
     highest = np.concatenate([part.cosines + part.error for part in parts])
-    floor = min_cosine
-    if limit is not None:
-        lowest = np.concatenate([part.cosines - part.error for part in parts])
-        floor = max(floor, nth_best(lowest, limit))
-    return rows[highest >= floor]
+    return rows[highest >= max(min_cosine, _proven(parts, limit))]

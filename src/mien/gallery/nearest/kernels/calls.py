@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
-from mmap import mmap
-from threading import Lock
+from threading import Lock, local
 from typing import Any
 
 import numpy as np
@@ -17,7 +14,7 @@ from mien.gallery.nearest.kernels.encode import ENCODE
 from mien.gallery.nearest.kernels.lookup import ENTRIES, LANES
 from mien.gallery.nearest.kernels.machine import Code, compiled, lookups
 from mien.gallery.nearest.kernels.products import COSINES, NARROW
-from mien.gallery.nearest.kernels.scan import GROUPS, ROWS, SCAN
+from mien.gallery.nearest.kernels.scan import GROUPS, ROOM, ROWS, SCAN
 from mien.gallery.nearest.kernels.tables import TABLES
 
 Bytes = NDArray[np.int8]
@@ -25,9 +22,11 @@ Codes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Array = NDArray[Any]
 Places = NDArray[np.int32]
+Taken = NDArray[np.int64]
 
 KERNELS = (TABLES, SCAN, NARROW, COSINES, ENCODE)
 _COMPILING = Lock()
+_OF_THREAD = local()
 _EVEN_THEN_ODD = np.arange(LANES).reshape(2, -1).T.ravel()
 """Even bytes hold the first half of a block's faces, odd ones the second: the scan finds them in order."""
 
@@ -60,40 +59,52 @@ def tables(probes: Floats, across: Floats, along: Floats) -> tuple[Codes, Floats
     return entries, lows, steps
 
 
-@dataclass(frozen=True, slots=True)
 class Found:
-    """For each of m probes the places of faces, ascending: the first `counts` (m,) of its row (m, room)."""
+    """Places (k,) of faces and their cosines (k,), for each of m probes.
 
-    places: Places
-    counts: NDArray[np.int64]
-
-    def of(self, values: Array) -> list[Array]:
-        """For each probe as many of its row of an array (m, room) as it has places."""
-        return [row[:count] for row, count in zip(values, self.counts.tolist(), strict=True)]
-
-
-def scan(codes: Codes, faces: int, entries: Codes, least: Sequence[int]) -> Found:
-    """For each of m probes the places of the faces whose entries (m, 64, 16) add up to the least (m,).
-
-    `codes` are `packed`; so many of them are `faces`, the rest fills up the last block.
+    Notes for one thread, used again and again: fresh memory would have to be mapped and zeroed for every search.
     """
-    probes, room = len(entries), len(codes) * LANES
-    found = Found(_room((probes, room), np.int32), np.zeros(probes, np.int64))
-    cuts = np.array(least, np.int16)
-    _call("scan", codes, faces, len(codes), probes, entries, cuts, found.places, room, found.counts)
+
+    def __init__(self, probes: int) -> None:
+        self.places = np.empty((probes, ROOM), np.int32)
+        self.cosines = np.empty((probes, ROOM), np.float32)
+        self.counts = np.zeros(probes, np.int64)
+
+    def of_each(self) -> list[tuple[Places, Floats]]:
+        """For each probe what was found, until the notes are used again."""
+        counts = enumerate(self.counts.tolist())
+        return [(self.places[probe, :count], self.cosines[probe, :count]) for probe, count in counts]
+
+
+def scan(codes: Codes, faces: int, taken: Taken, entries: Codes, least: Sequence[int]) -> Found:
+    """For each of m probes the places, ascending, of the faces whose entries (m, 64, 16) add up to the least (m,).
+
+    `codes` are `packed`; so many of them are `faces`, the rest fills up the last block. `taken` (1,) counts the blocks
+    that were looked at: threads that share it share the work. Ask again until it has reached the number of blocks.
+    """
+    found = _notes(len(entries))
+    _call(
+        "scan",
+        codes,
+        faces,
+        len(codes),
+        taken,
+        len(entries),
+        entries,
+        np.array(least, np.int16),
+        found.places,
+        found.counts,
+    )
     return found
 
 
-def narrow(stored: Bytes, steps: Floats, probes: Floats, floors: Sequence[float], found: Found) -> Floats:
+def narrow(stored: Bytes, steps: Floats, probes: Floats, floors: Sequence[float], found: Found) -> None:
     """Take out of the places found those whose vectors stay below the floors (m,) of the probes (m, 128).
 
-    Returns the inner products with those that are left, in an array like that of the places. The vectors (n, 128)
-    are given as bytes and the length (n,) of a byte's step.
+    The vectors (n, 128) are given as bytes and the length (n,) of a byte's step. Notes the cosines of those left.
     """
-    values, least = _room(found.places.shape, np.float32), np.array(floors, np.float32)
-    vectors, room = np.ascontiguousarray(probes, np.float32), found.places.shape[1]
-    _call("narrow", stored, steps, len(vectors), vectors, least, found.places, values, room, found.counts)
-    return values
+    vectors, least = np.ascontiguousarray(probes, np.float32), np.array(floors, np.float32)
+    _call("narrow", stored, steps, len(vectors), vectors, least, found.places, found.cosines, found.counts)
 
 
 def cosines(probe: Floats, vectors: Floats) -> Floats:
@@ -107,9 +118,13 @@ def cosines(probe: Floats, vectors: Floats) -> Floats:
     return values
 
 
-def _room(shape: tuple[int, ...], kind: type[np.generic]) -> Array:
-    """An array of which little will be used. NumPy asks for huge pages, each of which is zeroed when it is touched."""
-    return np.frombuffer(mmap(-1, math.prod(shape) * np.dtype(kind).itemsize), kind).reshape(shape)
+def _notes(probes: int) -> Found:
+    """This thread's, empty."""
+    found: Found | None = getattr(_OF_THREAD, "found", None)
+    if found is None or len(found.counts) != probes:
+        found = _OF_THREAD.found = Found(probes)
+    found.counts[:] = 0
+    return found
 
 
 def _call(name: str, *arguments: Array | int) -> Any:

@@ -81,6 +81,25 @@ def loop(b: Builder, start: Value, stop: Value, step: int = 1) -> Iterator[Value
 
 
 @contextmanager
+def each_taken(b: Builder, taken: Value, stop: Value, step: int, full: Value) -> Iterator[Value]:
+    """Repeat for numbers that are a `step` apart, below `stop`, which no other thread has taken from the counter.
+
+    Until the variable `full` is true.
+    """
+    test, take, body, after = (b.append_basic_block(name) for name in ("test", "take", "body", "after"))
+    b.branch(test)
+    b.position_at_end(test)
+    b.cbranch(b.load(full, typ=I1), after, take)
+    b.position_at_end(take)
+    now = b.atomic_rmw("add", taken, I64(step), "monotonic")
+    b.cbranch(b.icmp_signed("<", now, stop), body, after)
+    b.position_at_end(body)
+    yield now
+    b.branch(test)
+    b.position_at_end(after)
+
+
+@contextmanager
 def each_bit(b: Builder, mask: Value) -> Iterator[Value]:
     """Repeat for the number of each bit that is set in 64, from the lowest."""
     left = variable(b, mask)

@@ -24,6 +24,7 @@ from mien.gallery.nearest.kernels.emit import (
 )
 from mien.gallery.nearest.kernels.lookup import Lookup
 from mien.gallery.nearest.kernels.machine import Kernel
+from mien.gallery.nearest.kernels.scan import ROOM
 from mien.gallery.nearest.tuning import DIMENSIONS
 
 _WIDE = 16
@@ -36,10 +37,10 @@ _PREFETCH = ir.FunctionType(VOID, [POINTER, I32, I32, I32])
 
 
 def _narrow(b: Builder, _: Lookup, *arguments: Value) -> None:
-    stored, steps, probes, vectors, floors, found, values, room, counts = arguments
+    stored, steps, probes, vectors, floors, found, values, counts = arguments
     with loop(b, I64(0), probes) as probe:
-        floor, row = load(b, floors, F32, probe), b.mul(probe, room)
-        mine, worth = place(b, found, I32, row), place(b, values, F32, row)
+        floor = load(b, floors, F32, probe)
+        mine, worth = (place(b, some, lanes(I32, ROOM), probe) for some in (found, values))
         parts, count, end = (
             _parts(b, place(b, vectors, _WHOLE, probe)),
             load(b, counts, I64, probe),
@@ -91,8 +92,8 @@ def _dot(b: Builder, left: list[Value], right: list[Value]) -> Value:
     return total(b, added)
 
 
-NARROW = Kernel("narrow", VOID, (POINTER, POINTER, I64, *[POINTER] * 4, I64, POINTER), _narrow)
-"""bytes and their steps; how many probes, and of each its vector, floor, places and values (and the room for them) and
-how many there are. Of the places those stay, in order, that reach the floor."""
+NARROW = Kernel("narrow", VOID, (POINTER, POINTER, I64, *[POINTER] * 5), _narrow)
+"""bytes and their steps; how many probes, and of each its vector, floor, places, room for values, and how many places
+there are. Of them those stay, in order, that reach the floor."""
 COSINES = Kernel("cosines", VOID, (POINTER, I64, POINTER, POINTER), _cosines)
 """vectors and how many; probe; values."""

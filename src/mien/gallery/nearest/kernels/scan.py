@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mien.gallery.nearest.kernels.emit import (
+    I1,
     I8,
     I16,
     I32,
@@ -18,6 +19,7 @@ from mien.gallery.nearest.kernels.emit import (
     Builder,
     Value,
     each_bit,
+    each_taken,
     lanes,
     load,
     loop,
@@ -38,21 +40,23 @@ ROWS = GROUPS // 2
 """A byte holds two codes; a row holds those of the 128 faces of a block."""
 BLOCK = ROWS * LANES
 _ROWS_AT_ONCE = 255 // MOST // 2
-_PART = 128
+PART = 128
 """Blocks (half a megabyte) that stay in a core's cache while every probe looks at them."""
+ROOM = 2 * PART * LANES
+"""Places that a probe can note."""
 
 
 def _scan(b: Builder, lookup: Lookup, *arguments: Value) -> None:
-    codes, faces, blocks, probes, *of_each = arguments
-    paired = b.and_(probes, I64(-2))
-    with loop(b, I64(0), blocks, _PART) as first:
-        end = b.add(first, I64(_PART))
+    codes, faces, blocks, taken, probes, *of_each = arguments
+    paired, full = b.and_(probes, I64(-2)), variable(b, I1(0))
+    with each_taken(b, taken, blocks, PART, full) as first:
+        end = b.add(first, I64(PART))
         part = (first, b.select(b.icmp_signed("<", end, blocks), end, blocks))
         with loop(b, I64(0), paired, 2) as probe:
             asked = [_Probe(b, faces, number, *of_each) for number in (probe, b.add(probe, I64(1)))]
-            _look(b, lookup, codes, part, asked)
+            _look(b, lookup, codes, part, asked, full)
         with loop(b, paired, probes) as probe:
-            _look(b, lookup, codes, part, [_Probe(b, faces, probe, *of_each)])
+            _look(b, lookup, codes, part, [_Probe(b, faces, probe, *of_each)], full)
     b.ret_void()
 
 
@@ -60,10 +64,10 @@ class _Probe:
     """One probe's table, least sum and places found, while it looks at a part of the codes."""
 
     def __init__(self, b: Builder, faces: Value, number: Value, *of_each: Value) -> None:
-        tables, least, found, room, self._counts = of_each
+        tables, least, found, self._counts = of_each
         self.table = place(b, tables, lanes(I8, GROUPS * ENTRIES), number)
         self._cut = spread(b, load(b, least, I16, number), LANES // 2)
-        self._faces, self._found, self._number = faces, place(b, found, I32, b.mul(number, room)), number
+        self._faces, self._found, self._number = faces, place(b, found, lanes(I32, ROOM), number), number
         self._count = variable(b, load(b, self._counts, I64, number))
 
     def keep(self, b: Builder, block: Value, halves: Sequence[Value]) -> None:
@@ -75,17 +79,22 @@ class _Probe:
                 store(b, b.trunc(face, I32), self._found, count)
                 b.store(b.add(count, b.zext(b.icmp_signed("<", face, self._faces), I64)), self._count)
 
-    def done(self, b: Builder) -> None:
-        store(b, b.load(self._count, typ=I64), self._counts, self._number)
+    def done(self, b: Builder, full: Value) -> None:
+        """`full` becomes true when another part might find more than there is room for."""
+        count = b.load(self._count, typ=I64)
+        store(b, count, self._counts, self._number)
+        b.store(b.or_(b.load(full, typ=I1), b.icmp_signed(">", count, I64(ROOM - PART * LANES))), full)
 
 
-def _look(b: Builder, lookup: Lookup, codes: Value, part: tuple[Value, Value], asked: Sequence[_Probe]) -> None:
+def _look(
+    b: Builder, lookup: Lookup, codes: Value, part: tuple[Value, Value], asked: Sequence[_Probe], full: Value
+) -> None:
     with loop(b, *part) as block:
         sums = _sums(b, lookup, place(b, codes, lanes(I8, BLOCK), block), asked)
         for probe, halves in zip(asked, sums, strict=True):
             probe.keep(b, block, halves)
     for probe in asked:
-        probe.done(b)
+        probe.done(b, full)
 
 
 def _sums(b: Builder, lookup: Lookup, codes: Value, asked: Sequence[_Probe]) -> list[list[Value]]:
@@ -110,6 +119,7 @@ def _sums(b: Builder, lookup: Lookup, codes: Value, asked: Sequence[_Probe]) -> 
     return [[b.load(half, typ=lanes(I16, LANES // 2)) for half in both] for both in halves]
 
 
-SCAN = Kernel("scan", VOID, (POINTER, I64, I64, I64, POINTER, POINTER, POINTER, I64, POINTER), _scan)
-"""codes, how many faces and blocks; how many probes, and of each its table, least sum, places found (and the room for
-them) and their count, which goes on from what it is."""
+SCAN = Kernel("scan", VOID, (POINTER, I64, I64, POINTER, I64, POINTER, POINTER, POINTER, POINTER), _scan)
+"""codes, how many faces and blocks, and how many blocks are taken (threads that share it share the work); how many
+probes, and of each its table, least sum, places found and their count, which goes on from what it is. It stops early
+when there might be no room for more places."""
