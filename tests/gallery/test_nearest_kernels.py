@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from tests.gallery.plain_truth import people
 
 from mien.gallery.nearest import kernels
-from mien.gallery.nearest.kernels import ENTRIES, GROUPS, LANES, MOST, calls
+from mien.gallery.nearest.kernels import ENTRIES, GROUPS, LANES, MOST, Cut, Held, Plan, calls
 from mien.gallery.nearest.kernels.lookup import LOOKUPS, Lookup
 from mien.gallery.nearest.kernels.machine import Code, compiled, lookups
+from mien.gallery.nearest.kernels.search import ROOM
 
 RANDOM = np.random.default_rng(5)
 CENTROIDS = RANDOM.standard_normal((2, GROUPS, ENTRIES)).astype(np.float32) * np.float32(0.1)
@@ -32,17 +35,64 @@ def test_any_processor_has_a_look_up() -> None:
     assert lookups()[-1] == LOOKUPS[-1] == Lookup("", 16, "")
 
 
+def held(faces: int, dead: np.ndarray | None = None) -> Held:
+    """Random codes and vectors that have nothing to do with each other, so that each is tried alone."""
+    return Held(
+        codes=kernels.packed(RANDOM.integers(0, ENTRIES, (faces, GROUPS), np.uint8)),
+        stored=RANDOM.integers(-127, 128, (faces, 128), np.int8),
+        steps=RANDOM.uniform(0.001, 0.003, faces).astype(np.float32),
+        rows=np.cumsum(RANDOM.integers(1, 9, faces)),
+        dead=dead,
+    )
+
+
+def codes_of(held: Held) -> np.ndarray:
+    """What `packed` packed."""
+    halves = held.codes & 15, held.codes >> 4
+    pairs = np.stack(halves, axis=2).reshape(len(held.codes), GROUPS, LANES)
+    order = np.arange(LANES).reshape(-1, 2).T.ravel()
+    return pairs[:, :, order].transpose(0, 2, 1).reshape(-1, GROUPS)[: len(held.rows)]
+
+
+def cut(entries: np.ndarray, least: list[int], floors: list[float]) -> Cut:
+    return Cut(entries, np.array(least, np.int16), np.array(floors, np.float32))
+
+
+def random_tables(probes: int) -> np.ndarray:
+    return RANDOM.integers(0, MOST + 1, (probes, GROUPS, ENTRIES), np.uint8)
+
+
+def found(probes: np.ndarray, segments: list[tuple[Held, Cut]], threads: int = 1) -> list[dict[int, float]]:
+    """For each probe the rows and their cosines; none is found twice."""
+    plan = Plan(probes, [(*held.words, *cut.words) for held, cut in segments])
+    with ThreadPoolExecutor(threads) as pool:
+        takers = [pool.submit(lambda: list(plan.take())) for _ in range(threads)]
+    parts = [part for taker in takers for part in taker.result()]
+    answers = []
+    for near in zip(*parts, strict=True):
+        rows, cosines = (np.concatenate(some).tolist() for some in zip(*near, strict=True))
+        answers.append(dict(zip(rows, cosines, strict=True)))
+        assert len(answers[-1]) == len(rows)
+    return answers
+
+
+@pytest.mark.usefixtures("_by")
+def test_codes_are_packed_and_found_again() -> None:
+    codes = RANDOM.integers(0, ENTRIES, (333, GROUPS), np.uint8)
+    assert (codes_of(replace(held(333), codes=kernels.packed(codes))) == codes).all()
+
+
 @pytest.mark.usefixtures("_by")
 @pytest.mark.parametrize("probes", [1, 2, 7])
 @pytest.mark.parametrize("faces", [1, LANES - 1, LANES, LANES + 1, 129 * LANES + 5])
-def test_a_scan_finds_all_that_reach_the_sum_and_no_other(faces: int, probes: int) -> None:
-    codes = RANDOM.integers(0, ENTRIES, (faces, GROUPS), np.uint8)
-    entries = RANDOM.integers(0, MOST + 1, (probes, GROUPS, ENTRIES), np.uint8)
-    sums = np.array([table[np.arange(GROUPS), codes].sum(1, dtype=int) for table in entries])
+def test_a_search_finds_all_whose_entries_add_up_to_enough_and_no_other(faces: int, probes: int) -> None:
+    segment, entries = held(faces), random_tables(probes)
+    sums = np.array([table[np.arange(GROUPS), codes_of(segment)].sum(1, dtype=int) for table in entries])
     least = [int(np.quantile(row, 0.9)) for row in sums]
-    found = kernels.scan(kernels.packed(codes), faces, entries, least)
-    for places, row, cut in zip(found.of(found.places), sums, least, strict=True):
-        assert places.tolist() == np.flatnonzero(row >= cut).tolist()
+    rows = found(people(probes), [(segment, cut(entries, least, [-np.inf] * probes))])
+    assert [sorted(some) for some in rows] == [
+        segment.rows[row >= one].tolist() for row, one in zip(sums, least, strict=True)
+    ]
 
 
 @pytest.mark.usefixtures("_by")
@@ -50,9 +100,33 @@ def test_a_scan_finds_all_that_reach_the_sum_and_no_other(faces: int, probes: in
     ("entry", "least", "share"), [(0, 0, 1), (MOST, GROUPS * MOST, 1), (MOST, GROUPS * MOST + 1, 0)]
 )
 def test_the_lowest_and_the_highest_sum(entry: int, least: int, share: int) -> None:
-    codes = RANDOM.integers(0, ENTRIES, (300, GROUPS), np.uint8)
-    found = kernels.scan(kernels.packed(codes), 300, np.full((1, GROUPS, ENTRIES), entry, np.uint8), [least])
-    assert found.counts.tolist() == [300 * share]
+    asked = cut(np.full((1, GROUPS, ENTRIES), entry, np.uint8), [least], [-np.inf])
+    (rows,) = found(people(1), [(held(300), asked)])
+    assert len(rows) == 300 * share
+
+
+@pytest.mark.usefixtures("_by")
+@pytest.mark.parametrize("probes", [1, 3])
+@pytest.mark.parametrize("dead", [None, RANDOM.random(500) < 0.3])
+def test_a_search_finds_all_that_reach_the_floor_and_are_not_deleted(probes: int, dead: np.ndarray | None) -> None:
+    segment, asked = held(500, dead), people(probes)
+    floors = np.linspace(-0.1, 0.2, probes)
+    cosines = (segment.stored * segment.steps[:, None]) @ asked.T.astype(float)
+    answers = found(asked, [(segment, cut(random_tables(probes), [0] * probes, floors.tolist()))])
+    for rows, products, floor in zip(answers, cosines.T, floors, strict=True):
+        kept = products >= floor if dead is None else (products >= floor) & ~dead
+        assert rows == pytest.approx(dict(zip(segment.rows[kept].tolist(), products[kept], strict=True)), abs=1e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_more_than_there_is_room_for_is_found_all_the_same(threads: int) -> None:
+    """By any number of threads, each row by one of them."""
+    segments = [held(faces) for faces in (ROOM + 3 * LANES + 1, 2 * ROOM, 1)]
+    second = [replace(segment, rows=segment.rows + 10_000_000 * number) for number, segment in enumerate(segments)]
+    everything = cut(random_tables(3), [0, GROUPS * MOST + 1, 0], [-np.inf] * 3)
+    answers = found(people(3), [(segment, everything) for segment in second], threads)
+    all_rows = np.concatenate([segment.rows for segment in second]).tolist()
+    assert [sorted(rows) for rows in answers] == [all_rows, [], all_rows]
 
 
 @pytest.mark.usefixtures("_by")
@@ -82,22 +156,6 @@ def test_each_pair_of_coordinates_is_encoded_as_the_nearest_centroid() -> None:
     codes = kernels.encode(vectors, *CENTROIDS)
     taken = np.take_along_axis(distances, codes[..., None].astype(int), 2)[..., 0]
     assert taken == pytest.approx(distances.min(2), abs=1e-7)
-
-
-@pytest.mark.usefixtures("_by")
-@pytest.mark.parametrize("count", [0, 1, 40])
-def test_narrowing_keeps_what_reaches_the_floors(count: int) -> None:
-    stored = RANDOM.integers(-127, 128, (500, 128), np.int8)
-    steps = RANDOM.uniform(0.001, 0.003, 500).astype(np.float32)
-    probes, floors = people(3), [-2.0, 0.1, 2.0]
-    places = np.sort([RANDOM.choice(500, 50, replace=False) for _ in probes]).astype(np.int32)
-    found = kernels.Found(places.copy(), np.full(3, count))
-    cosines = kernels.narrow(stored, steps, probes, floors, found)
-    kept = zip(found.of(found.places), found.of(cosines), strict=True)
-    for probe, floor, some, (left, values) in zip(probes, floors, places[:, :count], kept, strict=True):
-        products = (stored[some] @ probe.astype(float)) * steps[some]
-        assert left.tolist() == some[products >= floor].tolist()
-        assert values == pytest.approx(products[products >= floor], abs=1e-5)
 
 
 @pytest.mark.usefixtures("_by")

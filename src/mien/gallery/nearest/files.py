@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from mien.gallery.nearest.codec import Calibration, Codebook, Codes
-from mien.gallery.nearest.kernels import ENTRIES, GROUPS, LANES, ROWS
+from mien.gallery.nearest.kernels import ENTRIES, GROUPS, LANES, ROWS, Held
 from mien.gallery.nearest.segment import Segment
 from mien.gallery.nearest.tuning import DIMENSIONS
 
@@ -110,19 +110,20 @@ def _read(folder: Path, manifest: dict[str, Any]) -> Segment:
     calibration = manifest["calibration"]
     for several in ("noise", "mean"):
         calibration[several] = tuple(calibration[several])
-    return Segment(
-        folder.name,
-        (after, upto),
-        np.fromfile(folder / "rows", np.int64),
-        np.asarray(np.memmap(folder / "vectors", np.int8, "r", shape=(size, DIMENSIONS))),
-        Codebook.of(np.fromfile(folder / "codebook", np.float32).reshape(2, GROUPS, ENTRIES)),
-        _held(folder / "codes").reshape(-1, ROWS, LANES),
-        np.fromfile(folder / "steps", np.float32),
-        Calibration(**calibration),
+    held = Held(
+        codes=_paged(folder / "codes").reshape(-1, ROWS, LANES),
+        stored=np.asarray(np.memmap(folder / "vectors", np.int8, "r", shape=(size, DIMENSIONS))),
+        steps=np.fromfile(folder / "steps", np.float32),
+        rows=np.fromfile(folder / "rows", np.int64),
+        dead=None,
     )
+    if (len(held.codes), len(held.steps), len(held.rows)) != (-(-size // LANES), size, size):
+        raise ValueError("the files are not of one length")
+    book = Codebook.of(np.fromfile(folder / "codebook", np.float32).reshape(2, GROUPS, ENTRIES))
+    return Segment(folder.name, (after, upto), held, book, Calibration(**calibration))
 
 
-def _held(path: Path) -> Codes:
+def _paged(path: Path) -> Codes:
     """The file in memory that begins with a page, so that no load of the scan straddles two lines of the cache."""
     with path.open("rb") as file:
         memory = mmap.mmap(-1, path.stat().st_size)

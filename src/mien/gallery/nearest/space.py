@@ -17,8 +17,8 @@ import numpy as np
 from mien.gallery.nearest import files
 from mien.gallery.nearest.arithmetic import nth_best, places
 from mien.gallery.nearest.kernels import cosines
-from mien.gallery.nearest.segment import Candidates, Segment
-from mien.gallery.nearest.sweep import Sweep
+from mien.gallery.nearest.segment import Segment
+from mien.gallery.nearest.sweep import Candidates, sweep
 from mien.gallery.nearest.tail import Tail
 from mien.gallery.nearest.truth import Rows, Truth, Vectors
 from mien.gallery.nearest.tuning import Tuning
@@ -158,11 +158,11 @@ class SpaceIndex:
         With a limit a higher floor is tried first, and lowered for those probes of which too few reach it.
         """
         tried = [_guess(segments, probe, floor, limit) for probe, floor in zip(probes, floors, strict=True)]
-        found = Sweep(segments, probes, tried).run(self._workers)
+        found = sweep(segments, probes, tried, self._workers)
         while short := [n for n, near in enumerate(found) if tried[n] > max(floors[n], _proven(near, limit))]:
             for number in short:
                 tried[number] = max(floors[number], tried[number] - _LOWER)
-            again = Sweep(segments, probes[short], [tried[number] for number in short]).run(self._workers)
+            again = sweep(segments, probes[short], [tried[number] for number in short], self._workers)
             for number, near in zip(short, again, strict=True):
                 found[number] = near
         return found

@@ -9,7 +9,7 @@ import numpy as np
 
 from mien.gallery.nearest.arithmetic import nth_best
 from mien.gallery.nearest.kernels import cosines
-from mien.gallery.nearest.segment import Candidates
+from mien.gallery.nearest.sweep import Candidates
 from mien.gallery.nearest.truth import Rows, Truth, Vectors
 from mien.gallery.nearest.tuning import DIMENSIONS
 

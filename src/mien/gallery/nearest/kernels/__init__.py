@@ -4,8 +4,9 @@ Written in LLVM's intermediate language, which llvmlite turns into machine code:
 processor, without a compiler on the machine. `calls` is the way in; the rest is how they are made.
 """
 
-from mien.gallery.nearest.kernels.calls import Found, cosines, encode, narrow, packed, scan, tables
+from mien.gallery.nearest.kernels.calls import cosines, encode, packed, tables
 from mien.gallery.nearest.kernels.lookup import ENTRIES, LANES
+from mien.gallery.nearest.kernels.plan import Cut, Held, Plan
 from mien.gallery.nearest.kernels.scan import GROUPS, MOST, ROWS
 
 __all__ = [
@@ -14,11 +15,11 @@ __all__ = [
     "LANES",
     "MOST",
     "ROWS",
-    "Found",
+    "Cut",
+    "Held",
+    "Plan",
     "cosines",
     "encode",
-    "narrow",
     "packed",
-    "scan",
     "tables",
 ]

@@ -5,7 +5,7 @@ Variables live in memory here; LLVM's first pass puts them into registers. https
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -15,6 +15,7 @@ I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 F32 = ir.FloatType()
 POINTER = ir.PointerType()
 VOID = ir.VoidType()
+_PREFETCH = ir.FunctionType(VOID, [POINTER, I32, I32, I32])
 
 Builder: TypeAlias = Any  # llvmlite has no types
 Value: TypeAlias = Any
@@ -23,6 +24,10 @@ Type: TypeAlias = Any
 
 def lanes(kind: Type, count: int) -> Type:
     return ir.VectorType(kind, count)
+
+
+def array(kind: Type, count: int) -> Type:
+    return ir.ArrayType(kind, count)
 
 
 def same(kind: Type, count: int, value: float) -> Value:
@@ -54,6 +59,13 @@ def load(b: Builder, start: Value, kind: Type, number: Value | int = 0) -> Value
 
 def store(b: Builder, value: Value, start: Value, number: Value | int = 0) -> None:
     b.store(value, place(b, start, value.type, number), align=1)
+
+
+def prefetch(b: Builder, start: Value, offsets: Iterable[int], *, far: bool = False) -> None:
+    """Ask for the lines of memory with these bytes, which need not exist; `far`: bring them half the way only."""
+    function = b.module.declare_intrinsic("llvm.prefetch", [POINTER], _PREFETCH)
+    for offset in offsets:
+        b.call(function, [place(b, start, I8, offset), I32(0), I32(2 if far else 3), I32(1)])
 
 
 def variable(b: Builder, value: Value) -> Value:

@@ -12,6 +12,7 @@ from mien.gallery.nearest.kernels.emit import (
     VOID,
     Builder,
     Value,
+    array,
     highest,
     lanes,
     load,
@@ -29,8 +30,8 @@ from mien.gallery.nearest.tuning import DIMENSIONS
 def _encode(b: Builder, _: Lookup, *arguments: Value) -> None:
     vectors, count, across, along, halves, codes = arguments
     with loop(b, I64(0), count) as number:
-        vector = place(b, vectors, lanes(F32, DIMENSIONS), number)
-        mine = place(b, codes, lanes(I8, GROUPS), number)
+        vector = place(b, vectors, array(F32, DIMENSIONS), number)
+        mine = place(b, codes, array(I8, GROUPS), number)
         with loop(b, I64(0), I64(GROUPS)) as group:
             first = b.mul(group, I64(2))
             x, y = (spread(b, load(b, vector, F32, b.add(first, I64(at))), ENTRIES) for at in (0, 1))

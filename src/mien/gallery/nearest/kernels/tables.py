@@ -10,6 +10,7 @@ from mien.gallery.nearest.kernels.emit import (
     VOID,
     Builder,
     Value,
+    array,
     highest,
     lanes,
     load,
@@ -32,7 +33,7 @@ _TINY = 1e-30
 def _tables(b: Builder, _: Lookup, *arguments: Value) -> None:
     probes, count, across, along, entries, lows, steps = arguments
     with loop(b, I64(0), count) as number:
-        probe = place(b, probes, lanes(F32, DIMENSIONS), number)
+        probe = place(b, probes, array(F32, DIMENSIONS), number)
         low, widest = variable(b, F32(0)), variable(b, F32(_TINY))
         with loop(b, I64(0), I64(GROUPS)) as group:
             products = _products(b, probe, across, along, group)
@@ -41,7 +42,7 @@ def _tables(b: Builder, _: Lookup, *arguments: Value) -> None:
             span, wide = b.fsub(most, least), b.load(widest, typ=F32)
             b.store(b.select(b.fcmp_ordered(">", span, wide), span, wide), widest)
         step = b.fdiv(b.load(widest, typ=F32), F32(MOST))
-        table = place(b, entries, lanes(I8, GROUPS * ENTRIES), number)
+        table = place(b, entries, array(I8, GROUPS * ENTRIES), number)
         with loop(b, I64(0), I64(GROUPS)) as group:
             products = _products(b, probe, across, along, group)
             above = b.fsub(products, spread(b, _lowest(b, products), ENTRIES))
