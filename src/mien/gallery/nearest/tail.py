@@ -104,7 +104,7 @@ class Tail:
     def _chunks(self) -> Iterator[tuple[Rows, Vectors]]:
         if self._held is None:
             return self._truth.scan(self._space, self.after)
-        return iter([self._held])
+        return iter([self._held] if len(self._held[0]) else [])
 
     def _append(self, rows: Rows, vectors: Vectors) -> None:
         size = len(self)
