@@ -1,4 +1,4 @@
-"""A folded ONNX model and batches of pixels go in, an array comes out: the only file that knows OpenVINO.
+"""An ONNX model and batches of pixels go in, an array comes out: the only file that knows OpenVINO.
 
 Each model is compiled twice: wide (one inference on all cores) for a caller that is alone, and narrow (one core
 per inference) for callers that come at once. A model compiled for one size is faster than one for any size, all the
@@ -34,7 +34,6 @@ Size = tuple[int, ...]
 Compile = Callable[[Size, int], ov.CompiledModel]
 
 ANY_SIZE = (-1, -1)
-AT_ONCE = 12  # images; more gain nothing, and the memory for them is kept
 COMPILING = Lock()  # OpenVINO sets the process's locale meanwhile and restores what it found: two at once leave "C"
 OFTEN = 32
 MOST_SIZES = 8  # each takes some megabytes
@@ -46,16 +45,19 @@ class Network:
     It is compiled for the (height, width) of `usual`, or if that is None, for those that prove to be so.
     """
 
-    def __init__(self, compile_for: Compile, threads: int, usual: Size | None, callers: deque[None]) -> None:
+    def __init__(
+        self, compile_for: Compile, threads: int, usual: Size | None, at_once: int, callers: deque[None]
+    ) -> None:
         self._wide, self._narrow = (_Variants(compile_for, streams) for streams in (1, threads))
         self._usual, self._learns = {usual} - {None}, usual is None
-        self._met, self._callers = Counter[Size](), callers
+        self._met, self._at_once, self._callers = Counter[Size](), at_once, callers
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Floats:
         """Run n images through the model; its one output, with n as its first dimension."""
         model = self._narrow if len(self._callers) > 1 else self._wide
         size = pixels.shape[1:3] if self._is_usual(pixels.shape[1:3]) else ANY_SIZE
-        parts = [model.run(size, pixels[first : first + AT_ONCE]) for first in range(0, len(pixels), AT_ONCE)]
+        starts = range(0, len(pixels), self._at_once)
+        parts = [model.run(size, pixels[first : first + self._at_once]) for first in starts]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _is_usual(self, size: Size) -> bool:
@@ -96,8 +98,9 @@ class _Requests:
             request = self._idle.pop()
         except IndexError:
             request = self._model.create_infer_request()
+        values = pixels.astype(np.float32)  # a name for it, since a tensor does not keep what it shares alive
         try:
-            request.set_input_tensor(ov.Tensor(np.ascontiguousarray(pixels), shared_memory=True))
+            request.set_input_tensor(ov.Tensor(values, shared_memory=True))
             request.infer()
             result: Floats = request.get_output_tensor().data.copy()
             return result
@@ -126,23 +129,26 @@ class Runtime:
         finally:
             self._callers.pop()
 
-    def network(self, key: str, make: Callable[[], bytes], usual: Size | None, *, reverse: bool = False) -> Network:
+    def network(
+        self, key: str, make: Callable[[], bytes], usual: Size | None, *, at_once: int = 1, reverse: bool = False
+    ) -> Network:
         """The network of the ONNX model that `make` gives; it is made once and kept in the cache under `key`.
 
-        `usual` is the (height, width) of most inputs, None if only use will tell. Pixels are RGB; `reverse` turns
-        them to BGR for the model.
+        `usual` is the (height, width) of most inputs, None if only use will tell. `at_once` images run as one batch;
+        where that gains nothing, one alone is quicker, for its shape is known. Pixels are RGB; `reverse` turns them
+        to BGR for the model.
         """
 
         @cache
         def whole() -> ov.Model:
-            return _taking_bytes(self._read(key, make), reverse=reverse)
+            return _taking_pixels(self._read(key, make), reverse=reverse)
 
         def compile_for(size: Size, streams: int) -> ov.CompiledModel:
             model = whole().clone()  # shares the weights, which are read once
-            model.reshape([-1, *size, 3])
+            model.reshape([1 if at_once == 1 else -1, *size, 3])
             return self._compile(model, streams)
 
-        return Network(compile_for, self.threads, usual, self._callers)
+        return Network(compile_for, self.threads, usual, at_once, self._callers)
 
     def _read(self, key: str, make: Callable[[], bytes]) -> ov.Model:
         if not self._cache:
@@ -164,9 +170,10 @@ class Runtime:
         return list(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
-def _taking_bytes(model: ov.Model, *, reverse: bool) -> ov.Model:
+def _taking_pixels(model: ov.Model, *, reverse: bool) -> ov.Model:
+    """The model with colours as the last dimension: in fp32, since OpenVINO takes longer to turn bytes than NumPy."""
     steps = PrePostProcessor(model)
-    steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    steps.input().tensor().set_layout(ov.Layout("NHWC"))
     steps.input().model().set_layout(ov.Layout("NCHW"))
     if reverse:
         steps.input().preprocess().reverse_channels()  # OpenVINO merges it into the first weights: it costs nothing
