@@ -25,6 +25,7 @@ from mien.engine.fold import fold
 from mien.engine.heads import STRIDES, join_heads
 from mien.engine.look import MAX_FACES, find_faces
 from mien.engine.quality import measure, pose
+from mien.engine.quantise import quantise
 from mien.engine.refine import USUAL_CANVAS, Refined, Rough, refine
 from mien.engine.runtime import Floats, Network, Runtime
 from mien.errors import ImageError
@@ -67,9 +68,7 @@ class FaceEngine:
         self._finder = _detector(self._runtime, detector, STRIDES, None)
         self._near = _detector(self._runtime, detector, STRIDES[-1:], USUAL_CANVAS)
         self._refiner = _detector(self._runtime, detector, STRIDES, USUAL_CANVAS)
-        self._embedder = self._runtime.network(
-            embedder.sha256, lambda: fold(embedder.content), (SIDE, SIDE), at_once=AT_ONCE
-        )
+        self._embedder = _embedder(self._runtime, embedder)
         self._limits, self._mirrored = limits, mirrored
 
     def detect(self, image: bytes) -> list[Detection]:
@@ -168,6 +167,14 @@ def _detector(
 ) -> Network:
     key = "-".join(map(str, (model.sha256, "strides", *strides)))
     return runtime.network(key, lambda: join_heads(fold(model.content), strides), usual, reverse=True)
+
+
+def _embedder(runtime: Runtime, model: weights.Weights) -> Network:
+    if runtime.prefers_bytes:
+        key, make = f"{model.sha256}-bytes", lambda: quantise(fold(model.content))
+    else:
+        key, make = model.sha256, lambda: fold(model.content)
+    return runtime.network(key, make, (SIDE, SIDE), at_once=AT_ONCE)
 
 
 def _sharp_pixels(photo: Photo, found: Candidates) -> tuple[Pixels, float]:
