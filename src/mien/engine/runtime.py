@@ -1,8 +1,8 @@
 """An ONNX model and batches of pixels go in, an array comes out: the only file that knows OpenVINO.
 
 Each model is compiled twice: wide (one inference on all cores) for a caller that is alone, and narrow (one core
-per inference) for callers that come at once. A model compiled for one size is faster than one for any size, all the
-more when sizes alternate, so usual sizes have their own. Nothing is compiled before it is needed; folded and
+per inference) for callers that come at once. A model compiled for one shape is faster than one for any, all the more
+when shapes alternate, so usual ones have their own. Nothing is compiled before it is needed; folded and
 compiled models are cached on disk.
 """
 
@@ -42,7 +42,8 @@ MOST_SIZES = 8  # each takes some megabytes
 class Network:
     """A model for (n, height, width, 3) bytes, safe to call from many threads; no lock is held during inference.
 
-    It is compiled for the (height, width) of `usual`, or if that is None, for those that prove to be so.
+    It is compiled for the (height, width) of `usual`, or if that is None, for those that prove to be so. Images go
+    through it `at_once` together, those that are left over one by one: both shapes are known beforehand.
     """
 
     def __init__(
@@ -56,9 +57,15 @@ class Network:
         """Run n images through the model; its one output, with n as its first dimension."""
         model = self._narrow if len(self._callers) > 1 else self._wide
         size = pixels.shape[1:3] if self._is_usual(pixels.shape[1:3]) else ANY_SIZE
-        starts = range(0, len(pixels), self._at_once)
-        parts = [model.run(size, pixels[first : first + self._at_once]) for first in starts]
+        parts = [model.run((len(part), *size), part) for part in self._parts(pixels)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _parts(self, pixels: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+        together = len(pixels) - len(pixels) % self._at_once
+        for first in range(0, together, self._at_once):
+            yield pixels[first : first + self._at_once]
+        for first in range(together, len(pixels)):
+            yield pixels[first : first + 1]
 
     def _is_usual(self, size: Size) -> bool:
         if self._learns and size not in self._usual and len(self._usual) < MOST_SIZES:
@@ -69,21 +76,21 @@ class Network:
 
 
 class _Variants:
-    """One model compiled for several (height, width) and any number of images, each at its first use."""
+    """One model compiled for several (images, height, width), each at its first use."""
 
     def __init__(self, compile_for: Compile, streams: int) -> None:
         self._compile_for, self._streams = compile_for, streams
         self._compiled: dict[Size, _Requests] = {}
 
-    def run(self, size: Size, pixels: NDArray[np.uint8]) -> Floats:
-        requests = self._compiled.get(size) or self._compile(size)
+    def run(self, shape: Size, pixels: NDArray[np.uint8]) -> Floats:
+        requests = self._compiled.get(shape) or self._compile(shape)
         return requests.run(pixels)
 
-    def _compile(self, size: Size) -> _Requests:
+    def _compile(self, shape: Size) -> _Requests:
         with COMPILING:
-            if size not in self._compiled:
-                self._compiled[size] = _Requests(self._compile_for(size, self._streams))
-            return self._compiled[size]
+            if shape not in self._compiled:
+                self._compiled[shape] = _Requests(self._compile_for(shape, self._streams))
+            return self._compiled[shape]
 
 
 class _Requests:
@@ -141,18 +148,17 @@ class Runtime:
     ) -> Network:
         """The network of the ONNX model that `make` gives; it is made once and kept in the cache under `key`.
 
-        `usual` is the (height, width) of most inputs, None if only use will tell. `at_once` images run as one batch;
-        where that gains nothing, one alone is quicker, for its shape is known. Pixels are RGB; `reverse` turns them
-        to BGR for the model.
+        `usual` is the (height, width) of most inputs, None if only use will tell. `at_once` images run as one batch,
+        or one where that gains nothing. Pixels are RGB; `reverse` turns them to BGR for the model.
         """
 
         @cache
         def whole() -> ov.Model:
             return _taking_bytes(self._read(key, make), reverse=reverse)
 
-        def compile_for(size: Size, streams: int) -> ov.CompiledModel:
+        def compile_for(shape: Size, streams: int) -> ov.CompiledModel:
             model = whole().clone()  # shares the weights, which are read once
-            model.reshape([1 if at_once == 1 else -1, *size, 3])
+            model.reshape([*shape, 3])
             return self._compile(model, streams)
 
         return Network(compile_for, self.threads, usual, at_once, self._callers)
