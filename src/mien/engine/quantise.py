@@ -37,12 +37,13 @@ def quantise(content: bytes) -> bytes:
     layers = list(_layers(graph, constants))
     if len(layers) != len(REACH) + 1:
         return content
-    inserted = {
+    added = {
         after.convolution.name: _count_in_bytes(before, after, reach)
         for (before, after), reach in zip(pairwise(layers), REACH, strict=True)
         if reach
     }
-    nodes = [new for node in graph.node for new in (*inserted.get(node.name, ()), node)]
+    added |= {node.name: [_last_in_bytes(node, constants)] for node in graph.node if node.op_type == "Gemm"}
+    nodes = [new for node in graph.node for new in (*added.get(node.name, ()), node)]
     weights = [numpy_helper.from_array(value, name) for name, value in constants.items()]
     for field, values in ((graph.node, nodes), (graph.initializer, weights)):
         del field[:]
@@ -104,10 +105,19 @@ def _count_in_bytes(before: _Layer, after: _Layer, reach: float) -> list[onnx.No
     return _nodes(after, whole, scale, shift)
 
 
+def _last_in_bytes(node: onnx.NodeProto, constants: Constants) -> onnx.NodeProto:
+    """Only the weights, a third of the model: reading them takes longer than multiplying."""
+    whole, scale = _whole(constants[node.input[1]])
+    return _weights(node, constants, whole, scale)
+
+
 def _whole_weights(layer: _Layer, step: Floats) -> tuple[Floats, Floats]:
-    """Weights for an input in steps: rows of whole numbers (out, ...), and the scale of each."""
     kernels = layer.weights * step.reshape((-1, 1, 1, 1) if layer.depthwise else (-1, 1, 1))
-    rows = kernels.reshape(len(kernels), -1)
+    return _whole(kernels.reshape(len(kernels), -1))
+
+
+def _whole(rows: Floats) -> tuple[Floats, Floats]:
+    """Whole numbers (n, k) and a scale for each row."""
     scale = np.maximum(np.abs(rows).max(axis=1), TINY) / LARGEST_WEIGHT
     return cancelling(rows / scale[:, None]), scale
 
@@ -127,22 +137,25 @@ def cancelling(kernels: Floats) -> Floats:
 
 def _nodes(layer: _Layer, whole: Floats, scale: Floats, shift: Floats | None) -> list[onnx.NodeProto]:
     node, constants = layer.convolution, layer.constants
-    source, weights, name = node.input[0], node.input[1], node.output[0]
-
-    def constant(kind: str, value: NDArray[Any]) -> str:
-        constants[f"{name}_{kind}"] = value
-        return f"{name}_{kind}"
-
-    one, zero = constant("one", np.array(1, np.float32)), constant("zero", np.array(ZERO * (shift is None), np.uint8))
-    node.input[0], node.input[1] = f"{name}_values", f"{name}_weights"
-    constants[weights] = whole.astype(np.int8).reshape(constants[weights].shape)
-    added = []
+    source, name = node.input[0], node.output[0]
+    one, zero, counted = f"{name}_one", f"{name}_zero", f"{name}_bytes"
+    constants |= {one: np.array(1, np.float32), zero: np.array(ZERO if shift is None else 0, np.uint8)}
+    nodes = [_weights(node, constants, whole, scale)]
     if shift is not None:
-        added.append(helper.make_node("Add", [source, constant("shift", shift[:, None, None])], [f"{name}_shifted"]))
+        constants[f"{name}_shift"] = shift[:, None, None]
+        nodes.append(helper.make_node("Add", [source, f"{name}_shift"], [f"{name}_shifted"]))
         source = f"{name}_shifted"
+    node.input[0] = f"{name}_values"
     return [
-        *added,
-        helper.make_node("QuantizeLinear", [source, one, zero], [f"{name}_bytes"]),
-        helper.make_node("DequantizeLinear", [f"{name}_bytes", one, zero], [f"{name}_values"]),
-        helper.make_node("DequantizeLinear", [weights, constant("scale", scale)], [f"{name}_weights"], axis=0),
+        *nodes,
+        helper.make_node("QuantizeLinear", [source, one, zero], [counted]),
+        helper.make_node("DequantizeLinear", [counted, one, zero], [node.input[0]]),
     ]
+
+
+def _weights(node: onnx.NodeProto, constants: Constants, whole: Floats, scale: Floats) -> onnx.NodeProto:
+    weights, name = node.input[1], node.output[0]
+    constants[weights] = whole.astype(np.int8).reshape(constants[weights].shape)
+    constants[f"{name}_scale"] = scale
+    node.input[1] = f"{name}_weights"
+    return helper.make_node("DequantizeLinear", [weights, f"{name}_scale"], [node.input[1]], axis=0)
