@@ -129,9 +129,9 @@ class Runtime:
 
     @property
     def prefers_bytes(self) -> bool:
-        """Whether the processor multiplies bytes faster than any floating point; one with AMX halves bf16's time, too.
+        """Whether bytes are multiplied faster than bf16: VNNI does that, but AMX is as fast with either.
 
-        OpenVINO does not tell; Linux does.
+        OpenVINO does not tell which of them a processor has; Linux does.
         """
         return "avx512_vnni" in _processor_flags() and "amx_bf16" not in _processor_flags()
 
