@@ -108,8 +108,7 @@ class _Requests:
         values = pixels.astype(np.float32)  # a name for it, since a tensor does not keep alive what it shares
         try:
             request.set_input_tensor(ov.Tensor(values, shared_memory=True))
-            request.infer()
-            result: Floats = request.get_output_tensor().data.copy()
+            result: Floats = request.infer()[0]  # a copy
             return result
         finally:
             self._idle.append(request)
