@@ -1,6 +1,6 @@
 """An ONNX model goes in, the same with each PReLU written as simpler operations comes out.
 
-OpenVINO merges PReLU into the convolution before it, where it saves registers at every step: a third of SFace's time.
+OpenVINO merges PReLU into the convolution before it, where it costs a quarter of SFace's time.
 A maximum of two products it leaves alone, and compiles to one quick loop of its own.
 """
 

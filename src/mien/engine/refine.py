@@ -33,7 +33,7 @@ class Looks:
     mirrored: tuple[bool, ...]
 
 
-ONE_LOOK = Looks((248,), 40, (False,))
+ONE_LOOK = Looks((248,), 40, (False,))  # nine of the last grid's cells: in an even number, no cell has the middle
 MANY_LOOKS = Looks(tuple(range(120, 321, 20)), 48, (False, True))
 USUAL_CANVAS = (padded(ONE_LOOK.sizes[0] + ONE_LOOK.margin),) * 2
 
