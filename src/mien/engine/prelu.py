@@ -1,7 +1,7 @@
 """An ONNX model goes in, the same with each PReLU written as simpler operations comes out.
 
-OpenVINO merges PReLU into the convolution before it, where it costs a quarter of SFace's time.
-A maximum of two products it leaves alone, and compiles to one quick loop of its own.
+OpenVINO merges PReLU into the convolution before it, where it costs a quarter of SFace's time. A product and a maximum
+it leaves alone, and compiles to one quick loop.
 """
 
 from __future__ import annotations
