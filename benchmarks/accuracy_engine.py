@@ -50,7 +50,7 @@ def variants(root: Path, pairs: Callable[[Evidence], Pairs]) -> str:
     return table(head, rows)
 
 
-def _first_look(network: object, faces: Sequence[Rough]) -> list[Refined]:
+def _first_look(near: object, every_size: object, faces: Sequence[Rough]) -> list[Refined]:
     return [Refined(face.box, face.points[None]) for face in faces]
 
 

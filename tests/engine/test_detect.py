@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.engine.detect import STRIDES, Candidates, distinct, join, seen_on
+from mien.engine.detect import Candidates, distinct, join, seen_on
+from mien.engine.heads import STRIDES
 
 
 def candidates(*rows: tuple[float, float, float, float, float]) -> Candidates:
@@ -26,23 +27,27 @@ def test_nothing_stays_nothing():
 
 
 class OneFace:
-    """A network that sees one face, on one image, in one cell of one grid."""
+    """A network with some of the grids that sees one face, in one cell of one of them."""
 
-    def __init__(self, image: int, row: int, column: int, stride: int) -> None:
-        self._image, self._row, self._column, self._stride = image, row, column, stride
+    def __init__(self, grids: tuple[int, ...], stride: int, row: int, column: int) -> None:
+        self._grids, self._stride, self._row, self._column = grids, stride, row, column
 
     def __call__(self, canvases: np.ndarray) -> np.ndarray:
-        count, height, width, _ = canvases.shape
-        grids = [np.zeros((count, height // stride, width // stride, 15), np.float32) for stride in STRIDES]
-        cell = [0.9, 0.5, 0.5, np.log(2), np.log(3)] + 10 * [0.25]
-        grids[STRIDES.index(self._stride)][self._image, self._row, self._column] = cell
-        return np.concatenate([grid.reshape(count, -1, 15) for grid in grids], axis=1)
+        _, height, width, _ = canvases.shape
+        grids = {stride: np.full((height // stride, width // stride, 16), -9, np.float32) for stride in self._grids}
+        cell = [np.log(0.9 / 0.1), np.log(0.4 / 0.6), 0.5, 0.5, np.log(2), np.log(3)] + 10 * [0.25]
+        grids[self._stride][self._row, self._column] = cell
+        return np.concatenate([grid.reshape(1, -1, 16) for grid in grids.values()], axis=1)
 
 
-@pytest.mark.parametrize("stride", STRIDES)
-def test_each_head_places_its_faces(stride):
-    found = seen_on(OneFace(1, 1, 0, stride), np.zeros((2, 64, 64, 3), np.uint8), 0.5)
-    assert [len(image) for image in found] == [0, 1]
-    np.testing.assert_allclose(found[1].boxes[0] / stride, [-0.5, 0, 2, 3], atol=1e-5)
-    np.testing.assert_allclose(found[1].points[0] / stride, [[0.25, 1.25]] * 5, atol=1e-5)
-    assert found[1].scores[0] == pytest.approx(0.9)
+@pytest.mark.parametrize(("grids", "stride"), [(STRIDES, 8), (STRIDES, 16), (STRIDES, 32), ((32,), 32)])
+def test_each_grid_places_its_faces(grids, stride):
+    found = seen_on(OneFace(grids, stride, 1, 0), np.zeros((64, 64, 3), np.uint8), 0.5)
+    np.testing.assert_allclose(found.boxes / stride, [[-0.5, 0, 2, 3]], atol=1e-5)
+    np.testing.assert_allclose(found.points[0] / stride, [[0.25, 1.25]] * 5, atol=1e-5)
+    assert found.scores.tolist() == pytest.approx([0.6])
+
+
+@pytest.mark.parametrize(("least", "faces"), [(0.599, 1), (0.601, 0)])
+def test_a_face_below_the_least_score_is_left_out(least, faces):
+    assert len(seen_on(OneFace(STRIDES, 16, 1, 0), np.zeros((64, 64, 3), np.uint8), least)) == faces

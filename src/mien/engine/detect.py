@@ -1,22 +1,24 @@
 """RGB pixels go in, candidates (boxes, five landmarks, scores) in the same pixels come out: one pass of YuNet.
 
 Wu, Peng, Yu: YuNet: A Tiny Millisecond-level Face Detector, Machine Intelligence Research 2023. The network
-predicts at every cell of three grids (strides 8, 16, 32): class, objectness, box, five points.
+predicts at every cell of three grids (strides 8, 16, 32): class, objectness, box, five points. A score is the
+geometric mean of the first two.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import log
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.engine.decode import Pixels
+from mien.engine.heads import STRIDES
 from mien.engine.runtime import Floats, Network
 
-STRIDES = (8, 16, 32)
 OVERLAP = 0.3
 CANVAS = 128  # the runtime keeps some megabytes for every canvas shape it meets, so there are few
 
@@ -61,27 +63,28 @@ def distinct(found: Candidates) -> Candidates:
 def detect(network: Network, pixels: Pixels, min_score: float) -> Candidates:
     """Find the faces on an image at the size it has; the surest first."""
     height, width = pixels.shape[:2]
-    canvas = np.zeros((1, padded(height, CANVAS), padded(width, CANVAS), 3), np.uint8)
-    canvas[0, :height, :width] = pixels
-    return distinct(seen_on(network, canvas, min_score)[0])
+    canvas = np.zeros((padded(height, CANVAS), padded(width, CANVAS), 3), np.uint8)
+    canvas[:height, :width] = pixels
+    return distinct(seen_on(network, canvas, min_score))
 
 
-def seen_on(network: Network, canvases: Pixels, min_score: float) -> list[Candidates]:
-    """All candidates on each image (n, height, width, 3), unsorted; sides are multiples of 32."""
-    places = _places(*canvases.shape[1:3])
-    found = []
-    for table in network(canvases):
-        at = np.flatnonzero(table[:, 0] >= min_score)
-        found.append(_candidates(table[at], places[at]))
-    return found
+def seen_on(network: Network, canvas: Pixels, min_score: float) -> Candidates:
+    """All candidates on an image whose sides are multiples of 32, unsorted."""
+    [table] = network(canvas[None])
+    places = _places(*canvas.shape[:2])[-len(table) :]  # a network for large faces has the last grid only
+    least = min_score**2  # neither factor of a score is less than its square
+    at = np.flatnonzero(np.minimum(table[:, 0], table[:, 1]) >= log(least / (1 - least)))
+    seen = _candidates(table[at], places[at])
+    return seen[seen.scores >= min_score]
 
 
 def _candidates(cells: Floats, places: Floats) -> Candidates:
     corners, strides = places[:, :2], places[:, 2:]
-    sizes = np.exp(cells[:, 3:5]) * strides
-    middles = (corners + cells[:, 1:3]) * strides
-    points = (cells[:, 5:].reshape(-1, 5, 2) + corners[:, None]) * strides[:, None]
-    return Candidates(np.concatenate([middles - sizes / 2, sizes], axis=1), points, cells[:, 0])
+    sizes = np.exp(cells[:, 4:6]) * strides
+    middles = (corners + cells[:, 2:4]) * strides
+    points = (cells[:, 6:].reshape(-1, 5, 2) + corners[:, None]) * strides[:, None]
+    scores = ((1 + np.exp(-cells[:, 0])) * (1 + np.exp(-cells[:, 1]))) ** np.float32(-0.5)
+    return Candidates(np.concatenate([middles - sizes / 2, sizes], axis=1), points, scores)
 
 
 @lru_cache(maxsize=64)

@@ -22,16 +22,19 @@ from mien.engine.decode import Limits, Photo, Pixels, open_photo
 from mien.engine.detect import Candidates
 from mien.engine.embed import embed
 from mien.engine.fold import fold
-from mien.engine.heads import join_heads
+from mien.engine.heads import STRIDES, join_heads
 from mien.engine.look import MAX_FACES, find_faces
+from mien.engine.prelu import write_out_prelus
 from mien.engine.quality import measure, pose
-from mien.engine.refine import USUAL_SIDE, Refined, Rough, refine
+from mien.engine.quantise import quantise
+from mien.engine.refine import USUAL_CANVAS, Refined, Rough, refine
 from mien.engine.runtime import Floats, Network, Runtime
 from mien.errors import ImageError
 from mien.model import Box, Detection, Landmarks, Point
 
 PREPROCESSING = 2
 SHARP_ENOUGH = 2 * SIDE
+AT_ONCE = 4  # faces through the embedder; more gain little, and fewer are left over
 GROUP = 8  # photos whose faces go through the models together
 MOST_HELD = 64 * 1024 * 1024
 WORKERS_PER_CORE = 2  # one infers while the other prepares or waits for the interpreter: 1.3 times the photos of one
@@ -63,9 +66,10 @@ class FaceEngine:
         detector, embedder = (weights.load(file, models_dir) for file in (weights.DETECTOR, weights.EMBEDDER))
         self._runtime = Runtime(threads)
         self.model_version = _version(detector, embedder, mirrored)
-        self._finder = _detector(self._runtime, detector, None)
-        self._refiner = _detector(self._runtime, detector, (USUAL_SIDE, USUAL_SIDE))
-        self._embedder = self._runtime.network(embedder.sha256, lambda: fold(embedder.content), (SIDE, SIDE))
+        self._finder = _detector(self._runtime, detector, STRIDES, None)
+        self._near = _detector(self._runtime, detector, STRIDES[-1:], USUAL_CANVAS)
+        self._refiner = _detector(self._runtime, detector, STRIDES, USUAL_CANVAS)
+        self._embedder = _embedder(self._runtime, embedder)
         self._limits, self._mirrored = limits, mirrored
 
     def detect(self, image: bytes) -> list[Detection]:
@@ -114,7 +118,7 @@ class FaceEngine:
         return _Sight(photo, pixels, tuple(Rough(pixels, *face) for face in faces))
 
     def _find(self, sights: Sequence[_Sight]) -> list[list[_Found]]:
-        refined = iter(refine(self._refiner, [face for sight in sights for face in sight.faces]))
+        refined = iter(refine(self._near, self._refiner, [face for sight in sights for face in sight.faces]))
         found = [[_found(sight, face, next(refined)) for face in sight.faces] for sight in sights]
         return [sorted(faces, key=lambda face: face.detection.box.area, reverse=True) for faces in found]
 
@@ -159,8 +163,17 @@ def _version(detector: weights.Weights, embedder: weights.Weights, mirrored: boo
     return f"sface-{PREPROCESSING}-{embedder.sha256[:12]}{other_detector}{'-mirrored' * mirrored}"
 
 
-def _detector(runtime: Runtime, model: weights.Weights, usual: tuple[int, int] | None) -> Network:
-    return runtime.network(f"{model.sha256}-joined", lambda: join_heads(fold(model.content)), usual, reverse=True)
+def _detector(
+    runtime: Runtime, model: weights.Weights, strides: Sequence[int], usual: tuple[int, int] | None
+) -> Network:
+    key = "-".join(map(str, (model.sha256, "strides", *strides)))
+    return runtime.network(key, lambda: join_heads(fold(model.content), strides), usual, reverse=True)
+
+
+def _embedder(runtime: Runtime, model: weights.Weights) -> Network:
+    counted = quantise if runtime.prefers_bytes else bytes
+    key = "-".join((model.sha256, "written-out", *("bytes",) * runtime.prefers_bytes))
+    return runtime.network(key, lambda: write_out_prelus(counted(fold(model.content))), (SIDE, SIDE), at_once=AT_ONCE)
 
 
 def _sharp_pixels(photo: Photo, found: Candidates) -> tuple[Pixels, float]:

@@ -84,9 +84,9 @@ def _rank(face: Detection) -> tuple[int, float]:
 def measure(crop: Pixels, size: float) -> Quality:
     """Brightness and sharpness of an aligned crop whose face is `size` pixels on the photo."""
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[16:-8, 16:-16]
-    detail = float(cv2.Laplacian(grey, cv2.CV_32F).var())
+    detail = float(cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_32F))[1].item()) ** 2
     return Quality(
-        brightness=float(grey.mean()) / 255 * 100,
+        brightness=cv2.mean(grey)[0] / 255 * 100,
         sharpness=100 * detail / (detail + SHARP),
         size=size,
     )

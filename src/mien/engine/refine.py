@@ -7,7 +7,7 @@ more than on anything else. A doubtful face (a profile, say) gets many looks: on
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 import cv2
@@ -33,9 +33,9 @@ class Looks:
     mirrored: tuple[bool, ...]
 
 
-ONE_LOOK = Looks((248,), 40, (False,))
+ONE_LOOK = Looks((248,), 40, (False,))  # nine of the last grid's cells: in an even number, no cell has the middle
 MANY_LOOKS = Looks(tuple(range(120, 321, 20)), 48, (False, True))
-USUAL_SIDE = padded(ONE_LOOK.sizes[0] + ONE_LOOK.margin)
+USUAL_CANVAS = (padded(ONE_LOOK.sizes[0] + ONE_LOOK.margin),) * 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,28 +61,25 @@ class Refined:
     points: Floats
 
 
-def refine(network: Network, faces: Sequence[Rough]) -> list[Refined]:
-    """Look again at each face; what can be, is looked at in one batch."""
-    doubtful = [face for face in faces if face.looks is MANY_LOOKS]
-    centred = [
-        replace(face, box=seen.box) for face, seen in zip(doubtful, _look(network, doubtful, MANY_LOOKS), strict=True)
+def refine(near: Network, every_size: Network, faces: Sequence[Rough]) -> list[Refined]:
+    """Look again at each face.
+
+    `near` sees large faces only: all that the one look sees comes from YuNet's last grid (800 faces of 800).
+    """
+    return [
+        _centred(every_size, face) if face.looks is MANY_LOOKS else _look(near, face, face.box, ONE_LOOK)
+        for face in faces
     ]
-    seen = {
-        ONE_LOOK: iter(_look(network, [face for face in faces if face.looks is ONE_LOOK], ONE_LOOK)),
-        MANY_LOOKS: iter(_look(network, centred, MANY_LOOKS)),
-    }
-    return [next(seen[face.looks]) for face in faces]
 
 
-def _look(network: Network, faces: Sequence[Rough], looks: Looks) -> list[Refined]:
-    views: list[list[Refined]] = [[] for _ in faces]
-    for size in looks.sizes if faces else ():
-        shots = [_Shot(face.box, size, looks.margin, mirrored) for face, mirrored in product(faces, looks.mirrored)]
-        owners = [place for place in range(len(faces)) for _ in looks.mirrored]
-        canvases = np.stack([shot.of(faces[owner].pixels) for shot, owner in zip(shots, owners, strict=True)])
-        for shot, owner, found in zip(shots, owners, seen_on(network, canvases, MIN_SCORE), strict=True):
-            views[owner] += shot.middle_of(found)
-    return [_agreed(seen or [Refined(face.box, face.points[None])]) for face, seen in zip(faces, views, strict=True)]
+def _centred(network: Network, face: Rough) -> Refined:
+    return _look(network, face, _look(network, face, face.box, MANY_LOOKS).box, MANY_LOOKS)
+
+
+def _look(network: Network, face: Rough, box: Floats, looks: Looks) -> Refined:
+    shots = [_Shot(box, size, looks.margin, mirrored) for size, mirrored in product(looks.sizes, looks.mirrored)]
+    views = [view for shot in shots for view in shot.middle_of(seen_on(network, shot.of(face.pixels), MIN_SCORE))]
+    return _agreed(views or [Refined(box, face.points[None])])
 
 
 def _agreed(views: list[Refined]) -> Refined:

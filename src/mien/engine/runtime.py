@@ -1,8 +1,8 @@
-"""A folded ONNX model and batches of pixels go in, an array comes out: the only file that knows OpenVINO.
+"""An ONNX model and batches of pixels go in, an array comes out: the only file that knows OpenVINO.
 
 Each model is compiled twice: wide (one inference on all cores) for a caller that is alone, and narrow (one core
-per inference) for callers that come at once. A model compiled for one size is faster than one for any size, all the
-more when sizes alternate, so usual sizes have their own. Nothing is compiled before it is needed; folded and
+per inference) for callers that come at once. A model compiled for one shape is faster than one for any, all the more
+when shapes alternate, so usual ones have their own. Nothing is compiled before it is needed; folded and
 compiled models are cached on disk.
 """
 
@@ -34,7 +34,6 @@ Size = tuple[int, ...]
 Compile = Callable[[Size, int], ov.CompiledModel]
 
 ANY_SIZE = (-1, -1)
-AT_ONCE = 12  # images; more gain nothing, and the memory for them is kept
 COMPILING = Lock()  # OpenVINO sets the process's locale meanwhile and restores what it found: two at once leave "C"
 OFTEN = 32
 MOST_SIZES = 8  # each takes some megabytes
@@ -43,20 +42,30 @@ MOST_SIZES = 8  # each takes some megabytes
 class Network:
     """A model for (n, height, width, 3) bytes, safe to call from many threads; no lock is held during inference.
 
-    It is compiled for the (height, width) of `usual`, or if that is None, for those that prove to be so.
+    It is compiled for the (height, width) of `usual`, or if that is None, for those that prove to be so. Images go
+    through it `at_once` together, those that are left over one by one: both shapes are known beforehand.
     """
 
-    def __init__(self, compile_for: Compile, threads: int, usual: Size | None, callers: deque[None]) -> None:
+    def __init__(
+        self, compile_for: Compile, threads: int, usual: Size | None, at_once: int, callers: deque[None]
+    ) -> None:
         self._wide, self._narrow = (_Variants(compile_for, streams) for streams in (1, threads))
         self._usual, self._learns = {usual} - {None}, usual is None
-        self._met, self._callers = Counter[Size](), callers
+        self._met, self._at_once, self._callers = Counter[Size](), at_once, callers
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Floats:
         """Run n images through the model; its one output, with n as its first dimension."""
         model = self._narrow if len(self._callers) > 1 else self._wide
         size = pixels.shape[1:3] if self._is_usual(pixels.shape[1:3]) else ANY_SIZE
-        parts = [model.run(size, pixels[first : first + AT_ONCE]) for first in range(0, len(pixels), AT_ONCE)]
+        parts = [model.run((len(part), *size), part) for part in self._parts(pixels)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _parts(self, pixels: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+        together = len(pixels) - len(pixels) % self._at_once
+        for first in range(0, together, self._at_once):
+            yield pixels[first : first + self._at_once]
+        for first in range(together, len(pixels)):
+            yield pixels[first : first + 1]
 
     def _is_usual(self, size: Size) -> bool:
         if self._learns and size not in self._usual and len(self._usual) < MOST_SIZES:
@@ -67,21 +76,21 @@ class Network:
 
 
 class _Variants:
-    """One model compiled for several (height, width) and any number of images, each at its first use."""
+    """One model compiled for several (images, height, width), each at its first use."""
 
     def __init__(self, compile_for: Compile, streams: int) -> None:
         self._compile_for, self._streams = compile_for, streams
         self._compiled: dict[Size, _Requests] = {}
 
-    def run(self, size: Size, pixels: NDArray[np.uint8]) -> Floats:
-        requests = self._compiled.get(size) or self._compile(size)
+    def run(self, shape: Size, pixels: NDArray[np.uint8]) -> Floats:
+        requests = self._compiled.get(shape) or self._compile(shape)
         return requests.run(pixels)
 
-    def _compile(self, size: Size) -> _Requests:
+    def _compile(self, shape: Size) -> _Requests:
         with COMPILING:
-            if size not in self._compiled:
-                self._compiled[size] = _Requests(self._compile_for(size, self._streams))
-            return self._compiled[size]
+            if shape not in self._compiled:
+                self._compiled[shape] = _Requests(self._compile_for(shape, self._streams))
+            return self._compiled[shape]
 
 
 class _Requests:
@@ -96,10 +105,10 @@ class _Requests:
             request = self._idle.pop()
         except IndexError:
             request = self._model.create_infer_request()
+        values = pixels.astype(np.float32)  # a name for it, since a tensor does not keep alive what it shares
         try:
-            request.set_input_tensor(ov.Tensor(np.ascontiguousarray(pixels), shared_memory=True))
-            request.infer()
-            result: Floats = request.get_output_tensor().data.copy()
+            request.set_input_tensor(ov.Tensor(values, shared_memory=True))
+            result: Floats = request.infer()[0]  # a copy
             return result
         finally:
             self._idle.append(request)
@@ -117,6 +126,14 @@ class Runtime:
             self._core.set_property({"CACHE_DIR": str(self._cache)})
         self._precision = "bf16" if "BF16" in self._capabilities() else "f32"
 
+    @property
+    def prefers_bytes(self) -> bool:
+        """Whether bytes are multiplied faster than bf16: VNNI does that, but AMX is as fast with either.
+
+        OpenVINO does not tell which of them a processor has; Linux does.
+        """
+        return "avx512_vnni" in _processor_flags() and "amx_bf16" not in _processor_flags()
+
     @contextmanager
     def caller(self) -> Iterator[None]:
         """Announce work on one photo, so that networks know who is alone."""
@@ -126,23 +143,25 @@ class Runtime:
         finally:
             self._callers.pop()
 
-    def network(self, key: str, make: Callable[[], bytes], usual: Size | None, *, reverse: bool = False) -> Network:
+    def network(
+        self, key: str, make: Callable[[], bytes], usual: Size | None, *, at_once: int = 1, reverse: bool = False
+    ) -> Network:
         """The network of the ONNX model that `make` gives; it is made once and kept in the cache under `key`.
 
-        `usual` is the (height, width) of most inputs, None if only use will tell. Pixels are RGB; `reverse` turns
-        them to BGR for the model.
+        `usual` is the (height, width) of most inputs, None if only use will tell. `at_once` images run as one batch,
+        or one where that gains nothing. Pixels are RGB; `reverse` turns them to BGR for the model.
         """
 
         @cache
         def whole() -> ov.Model:
-            return _taking_bytes(self._read(key, make), reverse=reverse)
+            return _taking_pixels(self._read(key, make), reverse=reverse)
 
-        def compile_for(size: Size, streams: int) -> ov.CompiledModel:
+        def compile_for(shape: Size, streams: int) -> ov.CompiledModel:
             model = whole().clone()  # shares the weights, which are read once
-            model.reshape([-1, *size, 3])
+            model.reshape([*shape, 3])
             return self._compile(model, streams)
 
-        return Network(compile_for, self.threads, usual, self._callers)
+        return Network(compile_for, self.threads, usual, at_once, self._callers)
 
     def _read(self, key: str, make: Callable[[], bytes]) -> ov.Model:
         if not self._cache:
@@ -164,13 +183,20 @@ class Runtime:
         return list(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
-def _taking_bytes(model: ov.Model, *, reverse: bool) -> ov.Model:
+def _taking_pixels(model: ov.Model, *, reverse: bool) -> ov.Model:
+    """The model with colours as its last dimension, as fp32: OpenVINO takes thrice NumPy's time to convert bytes."""
     steps = PrePostProcessor(model)
-    steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    steps.input().tensor().set_layout(ov.Layout("NHWC"))
     steps.input().model().set_layout(ov.Layout("NCHW"))
     if reverse:
         steps.input().preprocess().reverse_channels()  # OpenVINO merges it into the first weights: it costs nothing
     return steps.build()
+
+
+def _processor_flags() -> list[str]:
+    with suppress(OSError), open("/proc/cpuinfo", encoding="ascii", errors="replace") as lines:
+        return next((line.split() for line in lines if line.startswith("flags")), [])
+    return []
 
 
 def _writable(folder: Path) -> Path | None:
