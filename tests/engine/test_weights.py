@@ -59,6 +59,27 @@ def test_another_detector_gives_its_own_version(tmp_path, engine):
     assert FaceEngine(models_dir=tmp_path).model_version.startswith(f"{engine.model_version}-")
 
 
+def with_file(folder, file, content):
+    for one in (weights.DETECTOR, weights.EMBEDDER):
+        (folder / one.name).write_bytes(weights.load(one).content)
+    (folder / file.name).write_bytes(content)
+    return FaceEngine(models_dir=folder)
+
+
+@pytest.mark.parametrize("content", [b"no model at all", b"", "other layers"])
+def test_a_detector_of_other_layers_is_named(tmp_path, scene, encode, content):
+    engine = with_file(tmp_path, weights.DETECTOR, quantised_model() if content == "other layers" else content)
+    with pytest.raises(WeightsDamaged, match=weights.DETECTOR.name):
+        engine.read(encode(scene, "PNG"))
+
+
+@pytest.mark.parametrize("content", [b"no model at all", b""])
+def test_an_embedder_that_is_no_model_is_named(tmp_path, content):
+    engine = with_file(tmp_path, weights.EMBEDDER, content)
+    with pytest.raises(WeightsDamaged, match=weights.EMBEDDER.name):
+        engine._embedder(np.zeros((1, 112, 112, 3), np.uint8))
+
+
 def quantised_model() -> bytes:
     """y = x @ reshape(dequantise(q)): blocks of 4 along axis 1, the last one cut short."""
     random = np.random.default_rng(1)

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -167,13 +168,15 @@ def _detector(
     runtime: Runtime, model: weights.Weights, strides: Sequence[int], usual: tuple[int, int] | None
 ) -> Network:
     key = "-".join(map(str, (model.sha256, "strides", *strides)))
-    return runtime.network(key, lambda: join_heads(fold(model.content), strides), usual, reverse=True)
+    make = partial(model.prepared, fold, partial(join_heads, strides=strides))
+    return runtime.network(key, make, usual, reverse=True)
 
 
 def _embedder(runtime: Runtime, model: weights.Weights) -> Network:
     counted = quantise if runtime.prefers_bytes else bytes
     key = "-".join((model.sha256, "written-out", *("bytes",) * runtime.prefers_bytes))
-    return runtime.network(key, lambda: write_out_prelus(counted(fold(model.content))), (SIDE, SIDE), at_once=AT_ONCE)
+    make = partial(model.prepared, fold, counted, write_out_prelus)
+    return runtime.network(key, make, (SIDE, SIDE), at_once=AT_ONCE)
 
 
 def _sharp_pixels(photo: Photo, found: Candidates) -> tuple[Pixels, float]:

@@ -16,9 +16,11 @@ from onnx import numpy_helper
 
 
 def fold(content: bytes) -> bytes:
-    """Replace every quantised weight by its fp32 value."""
+    """Replace every quantised weight by its fp32 value. ValueError for a model without layers."""
     model = onnx.load_from_string(content)
     graph = model.graph
+    if not graph.node:
+        raise ValueError("the model has no layers")
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     nodes = [node for node in graph.node if not _evaluate(node, constants)]
     used = {name for node in nodes for name in node.input}

@@ -7,6 +7,7 @@ SHA-256 written here. A folder of the user's own may hold any build of the same 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -47,8 +48,22 @@ EMBEDDER = WeightFile(
 class Weights:
     """A model file's content and its SHA-256 in hexadecimal."""
 
+    path: Path
     content: bytes
     sha256: str
+
+    def prepared(self, *steps: Callable[[bytes], bytes]) -> bytes:
+        """The content after all steps. Raises WeightsDamaged when it is not one of the network that they know."""
+        content = self.content
+        try:
+            for step in steps:
+                content = step(content)
+        except Exception as error:  # whatever a file of somebody's own makes of them
+            raise WeightsDamaged(
+                f"The model file {self.path} is not a build of its network that can be read. Those of the OpenCV Zoo "
+                "in floating point and in quantised blocks can."
+            ) from error
+        return content
 
 
 def load(file: WeightFile, models_dir: Path | None = None) -> Weights:
@@ -67,7 +82,7 @@ def load(file: WeightFile, models_dir: Path | None = None) -> Weights:
             f"The model file {path} is damaged: its SHA-256 is {digest}, not {file.sha256}. "
             f"Reinstall the package {CARRIER}."
         )
-    return Weights(content, digest)
+    return Weights(path, content, digest)
 
 
 def _in_folder(file: WeightFile, folder: Path) -> Path:
