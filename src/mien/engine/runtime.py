@@ -176,6 +176,7 @@ class Runtime:
             "INFERENCE_PRECISION_HINT": self._precision,
             "INFERENCE_NUM_THREADS": self.threads,
             "NUM_STREAMS": streams,
+            "ENABLE_CPU_PINNING": False,  # pinned, two processes of one thread each took the same core
         }
         return self._core.compile_model(model, "CPU", hints)
 
