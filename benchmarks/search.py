@@ -10,7 +10,7 @@ The threshold is 99 unless said otherwise: one pair of strangers in a million re
 finds about one stranger among a million faces. At 80 it finds a hundred, and the search takes longer.
 Everything is measured through the public Gallery, on galleries made as `galleries.py` says. Of the
 found, "matches" are the faces that an exact search finds: at least `--threshold`, at most `--limit`.
-`rss_mb` is the whole process, with Python, NumPy and FAISS. What is slow is asked less often: `probes` says how often.
+`rss_mb` is the whole process, with Python, NumPy and LLVM. What is slow is asked less often: `probes` says how often.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 
 import galleries
@@ -113,9 +113,11 @@ def load(gallery: Gallery, asked: Asked) -> tuple[Places, float]:
 
 
 def flat_p50(asked: Asked) -> float | None:
-    """Milliseconds of FAISS's exact index for the best ten; None when the gallery does not fit in memory."""
-    if asked.faces > RAM_FOR_FLAT:
+    """Milliseconds of FAISS's exact index for the best ten; None without FAISS or without memory for the gallery."""
+    if asked.faces > RAM_FOR_FLAT or not find_spec("faiss"):
         return None
+    import faiss
+
     index = faiss.IndexFlatIP(galleries.DIMENSIONS)
     for chunk in galleries.gallery(asked.faces):
         index.add(chunk)
