@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from tests.gallery.plain_truth import people
@@ -14,8 +15,8 @@ from tests.gallery.plain_truth import people
 from mien.gallery.nearest import kernels
 from mien.gallery.nearest.kernels import ENTRIES, GROUPS, LANES, MOST, Cut, Held, Plan, calls
 from mien.gallery.nearest.kernels.lookup import LOOKUPS, Lookup
-from mien.gallery.nearest.kernels.machine import Code, compiled, lookups
-from mien.gallery.nearest.kernels.search import ROOM
+from mien.gallery.nearest.kernels.machine import Code, compiled, lookups, module_of
+from mien.gallery.nearest.kernels.search import ROOM, SEARCH
 
 RANDOM = np.random.default_rng(5)
 CENTROIDS = RANDOM.standard_normal((2, GROUPS, ENTRIES)).astype(np.float32) * np.float32(0.1)
@@ -74,6 +75,28 @@ def found(probes: np.ndarray, segments: list[tuple[Held, Cut]], threads: int = 1
         answers.append(dict(zip(rows, cosines, strict=True)))
         assert len(answers[-1]) == len(rows)
     return answers
+
+
+@pytest.mark.parametrize(
+    ("triple", "processor", "feature", "instruction"),
+    [
+        ("aarch64-unknown-linux-gnu", "neoverse-n1", "neon", "tbl"),
+        ("arm64-apple-darwin", "apple-m1", "neon", "tbl"),
+        ("x86_64-unknown-linux-gnu", "sapphirerapids", "avx512bw", "vpshufb"),
+        ("x86_64-unknown-linux-gnu", "haswell", "avx2", "vpshufb"),
+        ("x86_64-unknown-linux-gnu", "nehalem", "ssse3", "pshufb"),
+    ],
+)
+def test_the_search_compiles_for_other_processors_with_their_look_up(
+    triple: str, processor: str, feature: str, instruction: str
+) -> None:
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    (lookup,) = [one for one in LOOKUPS if one.feature == feature]
+    module = llvm.parse_assembly(str(module_of([SEARCH], lookup)))
+    module.triple = triple
+    machine = llvm.Target.from_triple(triple).create_target_machine(cpu=processor)
+    assert f"\t{instruction}" in machine.emit_assembly(module)
 
 
 @pytest.mark.usefixtures("_by")

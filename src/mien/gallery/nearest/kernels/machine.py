@@ -28,8 +28,10 @@ class Kernel:
 
 def lookups() -> list[Lookup]:
     """Those that this processor has, the best first."""
-    features = llvm.get_host_cpu_features()
-    return [one for one in LOOKUPS if not one.feature or features.get(one.feature)]
+    features = {name for name, there in llvm.get_host_cpu_features().items() if there} | {""}
+    if llvm.get_default_triple().startswith(("aarch64", "arm64")):
+        features.add("neon")  # each has it, but not every system says so
+    return [one for one in LOOKUPS if one.feature in features]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def compiled(kernels: Sequence[Kernel], lookup: Lookup) -> Code:
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True
     )
-    module = llvm.parse_assembly(str(_module(kernels, lookup)))
+    module = llvm.parse_assembly(str(module_of(kernels, lookup)))
     passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
     passes.getModulePassManager().run(module, passes)
     engine = llvm.create_mcjit_compiler(module, machine)
@@ -57,7 +59,8 @@ def compiled(kernels: Sequence[Kernel], lookup: Lookup) -> Code:
     )
 
 
-def _module(kernels: Sequence[Kernel], lookup: Lookup) -> ir.Module:
+def module_of(kernels: Sequence[Kernel], lookup: Lookup) -> ir.Module:
+    """The kernels in LLVM's language, with one processor's look-up."""
     module = ir.Module()
     for kernel in kernels:
         function = ir.Function(module, ir.FunctionType(kernel.returns, kernel.takes), kernel.name)
