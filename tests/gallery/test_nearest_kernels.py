@@ -65,7 +65,7 @@ def random_tables(probes: int) -> np.ndarray:
 
 def found(probes: np.ndarray, segments: list[tuple[Held, Cut]], threads: int = 1) -> list[dict[int, float]]:
     """For each probe the rows and their cosines; none is found twice."""
-    plan = Plan(probes, [(*held.words, *cut.words) for held, cut in segments])
+    plan = Plan(probes, [(*held.words, *cut.words) for held, cut in segments], segments)
     with ThreadPoolExecutor(threads) as pool:
         takers = [pool.submit(lambda: list(plan.take())) for _ in range(threads)]
     parts = [part for taker in takers for part in taker.result()]

@@ -30,7 +30,8 @@ def sweep(
 ) -> list[list[Candidates]]:
     """For each probe (m, 128) the rows that reach its floor (m,), in several parts."""
     cuts = [segment.cut(probes, floors) for segment in segments]
-    plan = Plan(probes, [(*segment.words, *cut.words) for segment, cut in zip(segments, cuts, strict=True)])
+    words = [(*segment.words, *cut.words) for segment, cut in zip(segments, cuts, strict=True)]
+    plan = Plan(probes, words, kept=(segments, cuts))
     error = max(segment.error for segment in segments)
 
     def help_out() -> list[list[Candidates]]:

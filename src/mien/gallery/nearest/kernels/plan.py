@@ -56,9 +56,13 @@ class Cut:
 
 
 class Plan:
-    """One search for probes (m, 128) in segments; `words` are what Held and Cut say of each."""
+    """One search for probes (m, 128) in segments; `words` are what Held and Cut say of each.
 
-    def __init__(self, probes: Floats, words: Sequence[Sequence[int]]) -> None:
+    `kept` is whatever holds their arrays: they must outlive the last thread that takes part, also when another fails.
+    """
+
+    def __init__(self, probes: Floats, words: Sequence[Sequence[int]], kept: object) -> None:
+        self._kept = kept
         self._probes = np.ascontiguousarray(probes, np.float32)
         self._table = np.array(words, np.int64)
         self._taken = np.zeros(len(words), np.int64)
