@@ -42,7 +42,7 @@ class Gallery(Collections, Indexing, Users, Search):
     def compact(self, collection_id: str) -> None:
         """Build the search index and take deleted faces out of it now instead of in the background.
 
-        Takes about ten seconds per million faces; searches go on meanwhile.
+        Takes a few seconds per million faces; searches go on meanwhile.
         """
         key = self._collection(collection_id).key
         for space in (faces_space(key), users_space(key)):

@@ -33,12 +33,17 @@ def _encode(b: Builder, _: Lookup, *arguments: Value) -> None:
         vector = place(b, vectors, array(F32, DIMENSIONS), number)
         mine = place(b, codes, array(I8, GROUPS), number)
         with loop(b, I64(0), I64(GROUPS)) as group:
-            first = b.mul(group, I64(2))
-            x, y = (spread(b, load(b, vector, F32, b.add(first, I64(at))), ENTRIES) for at in (0, 1))
-            a, o, half = (load(b, some, lanes(F32, ENTRIES), group) for some in (across, along, halves))
-            nearness = b.fsub(b.fadd(b.fmul(a, x), b.fmul(o, y)), half)
+            half = load(b, halves, lanes(F32, ENTRIES), group)
+            nearness = b.fsub(centroid_products(b, vector, across, along, group), half)
             store(b, b.trunc(_first_of_the_highest(b, nearness), I8), mine, group)
     b.ret_void()
+
+
+def centroid_products(b: Builder, vector: Value, across: Value, along: Value, group: Value) -> Value:
+    """The inner products of a vector's pair of coordinates with the sixteen centroids that the pair has."""
+    first = b.mul(group, I64(2))
+    x, y = (spread(b, load(b, vector, F32, b.add(first, I64(axis))), ENTRIES) for axis in (0, 1))
+    return b.fadd(*(b.fmul(load(b, some, lanes(F32, ENTRIES), group), one) for some, one in ((across, x), (along, y))))
 
 
 def _first_of_the_highest(b: Builder, scores: Value) -> Value:

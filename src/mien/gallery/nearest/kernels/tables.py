@@ -13,7 +13,6 @@ from mien.gallery.nearest.kernels.emit import (
     array,
     highest,
     lanes,
-    load,
     loop,
     place,
     same,
@@ -21,6 +20,7 @@ from mien.gallery.nearest.kernels.emit import (
     store,
     variable,
 )
+from mien.gallery.nearest.kernels.encode import centroid_products
 from mien.gallery.nearest.kernels.lookup import ENTRIES, Lookup
 from mien.gallery.nearest.kernels.machine import Kernel
 from mien.gallery.nearest.kernels.scan import GROUPS, MOST
@@ -36,7 +36,7 @@ def _tables(b: Builder, _: Lookup, *arguments: Value) -> None:
         probe = place(b, probes, array(F32, DIMENSIONS), number)
         low, widest = variable(b, F32(0)), variable(b, F32(_TINY))
         with loop(b, I64(0), I64(GROUPS)) as group:
-            products = _products(b, probe, across, along, group)
+            products = centroid_products(b, probe, across, along, group)
             least, most = _lowest(b, products), highest(b, products)
             b.store(b.fadd(b.load(low, typ=F32), least), low)
             span, wide = b.fsub(most, least), b.load(widest, typ=F32)
@@ -44,19 +44,13 @@ def _tables(b: Builder, _: Lookup, *arguments: Value) -> None:
         step = b.fdiv(b.load(widest, typ=F32), F32(MOST))
         table = place(b, entries, array(I8, GROUPS * ENTRIES), number)
         with loop(b, I64(0), I64(GROUPS)) as group:
-            products = _products(b, probe, across, along, group)
+            products = centroid_products(b, probe, across, along, group)
             above = b.fsub(products, spread(b, _lowest(b, products), ENTRIES))
             rounded = b.fadd(b.fdiv(above, spread(b, step, ENTRIES)), same(F32, ENTRIES, 0.5))
             store(b, b.fptoui(rounded, lanes(I8, ENTRIES)), table, group)
         store(b, b.load(low, typ=F32), lows, number)
         store(b, step, steps, number)
     b.ret_void()
-
-
-def _products(b: Builder, probe: Value, across: Value, along: Value, group: Value) -> Value:
-    first = b.mul(group, I64(2))
-    x, y = (spread(b, load(b, probe, F32, b.add(first, I64(axis))), ENTRIES) for axis in (0, 1))
-    return b.fadd(*(b.fmul(load(b, some, lanes(F32, ENTRIES), group), one) for some, one in ((across, x), (along, y))))
 
 
 def _lowest(b: Builder, values: Value) -> Value:
