@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.engine import Face, FaceEngine, runtime
+from mien.engine import Face, FaceEngine, runtime, sface
 from mien.engine.engine import turned_back
-from mien.engine.runtime import Runtime
 from mien.errors import EmptyImage, ImageError, UnsupportedImage
 
 GROUPS = ["000_5", "002_A", "004_A", "005_A", "006_A", "007_B", "008_B", "009_C", "010_2", "011_3"]
@@ -195,22 +194,13 @@ def test_one_person_is_more_alike_than_two(engine, photos):
 
 @pytest.mark.photos
 def test_machines_that_compute_in_bytes_and_in_floating_point_understand_each_other(monkeypatch, engine, lfw_dev):
-    if not Runtime().prefers_bytes:
+    if not sface.suits_processor():
         pytest.skip("this processor computes in floating point")
-    monkeypatch.setattr(Runtime, "prefers_bytes", False)
+    monkeypatch.setattr(sface, "suits_processor", lambda: False)
     other = FaceEngine()
     for path in sorted(lfw_dev.glob("*/*.jpg"))[:24]:
         quick, exact = (some.read(path.read_bytes(), most=1)[0] for some in (engine, other))
-        assert 0.98 < likeness(quick, exact) < 0.99999
-
-
-@pytest.mark.parametrize(
-    ("flags", "preferred"),
-    [("avx2", False), ("avx512f avx512_vnni", True), ("avx512_vnni avx512_bf16 amx_bf16 amx_int8", False)],
-)
-def test_bytes_are_for_processors_with_vnni_and_without_amx(monkeypatch, flags, preferred):
-    monkeypatch.setattr(runtime, "_processor_flags", flags.split)
-    assert Runtime().prefers_bytes is preferred
+        assert 0.99 < likeness(quick, exact) < 0.99999
 
 
 @pytest.mark.photos

@@ -17,17 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.engine import weights
+from mien.engine import sface, weights
 from mien.engine.align import SIDE, crop, face_size
 from mien.engine.decode import Limits, Photo, Pixels, open_photo
 from mien.engine.detect import Candidates
-from mien.engine.embed import embed
+from mien.engine.embed import Embedder, embed
 from mien.engine.fold import fold
 from mien.engine.heads import STRIDES, join_heads
 from mien.engine.look import MAX_FACES, find_faces
 from mien.engine.prelu import write_out_prelus
 from mien.engine.quality import measure, pose
-from mien.engine.quantise import quantise
 from mien.engine.refine import USUAL_CANVAS, Refined, Rough, refine
 from mien.engine.runtime import Floats, Network, Runtime
 from mien.errors import ImageError
@@ -172,11 +171,14 @@ def _detector(
     return runtime.network(key, make, usual, reverse=True)
 
 
-def _embedder(runtime: Runtime, model: weights.Weights) -> Network:
-    counted = quantise if runtime.prefers_bytes else bytes
-    key = "-".join((model.sha256, "written-out", *("bytes",) * runtime.prefers_bytes))
-    make = partial(model.prepared, fold, counted, write_out_prelus)
-    return runtime.network(key, make, (SIDE, SIDE), at_once=AT_ONCE)
+def _embedder(runtime: Runtime, model: weights.Weights) -> Embedder:
+    in_floats = runtime.network(
+        f"{model.sha256}-written-out", partial(model.prepared, fold, write_out_prelus), (SIDE, SIDE), at_once=AT_ONCE
+    )
+    if not sface.suits_processor():
+        return in_floats
+    read = partial(runtime.kept, f"{model.sha256}-{sface.LAYOUT}.npz", partial(model.prepared, fold, sface.prepare))
+    return sface.SFace(read, in_floats, runtime.threads, runtime.alone)
 
 
 def _sharp_pixels(photo: Photo, found: Candidates) -> tuple[Pixels, float]:

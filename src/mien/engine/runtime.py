@@ -47,15 +47,15 @@ class Network:
     """
 
     def __init__(
-        self, compile_for: Compile, threads: int, usual: Size | None, at_once: int, callers: deque[None]
+        self, compile_for: Compile, threads: int, usual: Size | None, at_once: int, alone: Callable[[], bool]
     ) -> None:
         self._wide, self._narrow = (_Variants(compile_for, streams) for streams in (1, threads))
         self._usual, self._learns = {usual} - {None}, usual is None
-        self._met, self._at_once, self._callers = Counter[Size](), at_once, callers
+        self._met, self._at_once, self._alone = Counter[Size](), at_once, alone
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Floats:
         """Run n images through the model; its one output, with n as its first dimension."""
-        model = self._narrow if len(self._callers) > 1 else self._wide
+        model = self._wide if self._alone() else self._narrow
         size = pixels.shape[1:3] if self._is_usual(pixels.shape[1:3]) else ANY_SIZE
         parts = [model.run((len(part), *size), part) for part in self._parts(pixels)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -126,13 +126,9 @@ class Runtime:
             self._core.set_property({"CACHE_DIR": str(self._cache)})
         self._precision = "bf16" if "BF16" in self._capabilities() else "f32"
 
-    @property
-    def prefers_bytes(self) -> bool:
-        """Whether bytes are multiplied faster than bf16: VNNI does that, but AMX is as fast with either.
-
-        OpenVINO does not tell which of them a processor has; Linux does.
-        """
-        return "avx512_vnni" in _processor_flags() and "amx_bf16" not in _processor_flags()
+    def alone(self) -> bool:
+        """Whether no two photos are worked on."""
+        return len(self._callers) <= 1
 
     @contextmanager
     def caller(self) -> Iterator[None]:
@@ -154,22 +150,23 @@ class Runtime:
 
         @cache
         def whole() -> ov.Model:
-            return _taking_pixels(self._read(key, make), reverse=reverse)
+            return _taking_pixels(self._core.read_model(self.kept(f"{key}.onnx", make)), reverse=reverse)
 
         def compile_for(shape: Size, streams: int) -> ov.CompiledModel:
             model = whole().clone()  # shares the weights, which are read once
             model.reshape([*shape, 3])
             return self._compile(model, streams)
 
-        return Network(compile_for, self.threads, usual, at_once, self._callers)
+        return Network(compile_for, self.threads, usual, at_once, self.alone)
 
-    def _read(self, key: str, make: Callable[[], bytes]) -> ov.Model:
+    def kept(self, key: str, make: Callable[[], bytes]) -> bytes | Path:
+        """What `make` gives; it is made once and kept in the cache under `key`, if there is one."""
         if not self._cache:
-            return self._core.read_model(make())
-        path = self._cache / f"{key}.onnx"
+            return make()
+        path = self._cache / key
         if not path.exists():
             _write(path, make())
-        return self._core.read_model(path)
+        return path
 
     def _compile(self, model: ov.Model, streams: int) -> ov.CompiledModel:
         hints = {
@@ -192,12 +189,6 @@ def _taking_pixels(model: ov.Model, *, reverse: bool) -> ov.Model:
     if reverse:
         steps.input().preprocess().reverse_channels()  # OpenVINO merges it into the first weights: it costs nothing
     return steps.build()
-
-
-def _processor_flags() -> list[str]:
-    with suppress(OSError), open("/proc/cpuinfo", encoding="ascii", errors="replace") as lines:
-        return next((line.split() for line in lines if line.startswith("flags")), [])
-    return []
 
 
 def _writable(folder: Path) -> Path | None:

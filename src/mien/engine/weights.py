@@ -44,6 +44,10 @@ EMBEDDER = WeightFile(
 )
 
 
+class OtherLayers(ValueError):
+    """A model can be read, but is not the network that a step knows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Weights:
     """A model file's content and its SHA-256 in hexadecimal."""
@@ -53,11 +57,16 @@ class Weights:
     sha256: str
 
     def prepared(self, *steps: Callable[[bytes], bytes]) -> bytes:
-        """The content after all steps. Raises WeightsDamaged when it is not one of the network that they know."""
+        """The content after all steps.
+
+        Raises WeightsDamaged when it is not one of the network that they know, OtherLayers when a step says so.
+        """
         content = self.content
         try:
             for step in steps:
                 content = step(content)
+        except OtherLayers:
+            raise
         except Exception as error:  # whatever a file of somebody's own makes of them
             raise WeightsDamaged(
                 f"The model file {self.path} is not a build of its network that can be read. Those of the OpenCV Zoo "

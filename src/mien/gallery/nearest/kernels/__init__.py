@@ -1,7 +1,6 @@
 """The loops that look at every face, compiled for this processor when they are first used.
 
-Written in LLVM's intermediate language, which llvmlite turns into machine code: vector instructions on any
-processor, without a compiler on the machine. `calls` is the way in; the rest is how they are made.
+`calls` is the way in; the rest is how they are made.
 """
 
 from mien.gallery.nearest.kernels.calls import cosines, encode, packed, tables

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.gallery.nearest.kernels.encode import ENCODE
-from mien.gallery.nearest.kernels.lookup import ENTRIES, LANES
-from mien.gallery.nearest.kernels.machine import Code, compiled, lookups
+from mien.gallery.nearest.kernels.lookup import ENTRIES, LANES, lookups
 from mien.gallery.nearest.kernels.products import COSINES
 from mien.gallery.nearest.kernels.scan import GROUPS, ROWS
 from mien.gallery.nearest.kernels.search import SEARCH
 from mien.gallery.nearest.kernels.tables import TABLES
+from mien.native.machine import Code, compiled
 
 Codes = NDArray[np.uint8]
 Floats = NDArray[np.float32]

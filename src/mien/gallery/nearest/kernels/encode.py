@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from mien.gallery.nearest.kernels.emit import (
+from mien.gallery.nearest.kernels.lookup import ENTRIES, Lookup
+from mien.gallery.nearest.kernels.scan import GROUPS
+from mien.gallery.nearest.tuning import DIMENSIONS
+from mien.native.emit import (
     F32,
     I1,
     I8,
@@ -21,10 +24,7 @@ from mien.gallery.nearest.kernels.emit import (
     spread,
     store,
 )
-from mien.gallery.nearest.kernels.lookup import ENTRIES, Lookup
-from mien.gallery.nearest.kernels.machine import Kernel
-from mien.gallery.nearest.kernels.scan import GROUPS
-from mien.gallery.nearest.tuning import DIMENSIONS
+from mien.native.machine import Kernel
 
 
 def _encode(b: Builder, _: Lookup, *arguments: Value) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llvmlite import ir
-
-from mien.gallery.nearest.kernels.emit import I8, Builder, Value, lanes, pick, same
+from mien.native.emit import I8, Builder, Value, intrinsic, lanes, pick, same
+from mien.native.machine import features
 
 LANES = 128
 ENTRIES = 16
@@ -37,9 +36,7 @@ class Lookup:
         if not self.intrinsic:
             return _by_comparing(b, table, some)
         kind = lanes(I8, self.width)
-        known = b.module.globals.get(self.intrinsic)
-        function = known or ir.Function(b.module, ir.FunctionType(kind, [kind, kind]), self.intrinsic)
-        return b.call(function, [table, some])
+        return b.call(intrinsic(b, self.intrinsic, kind, [kind, kind]), [table, some])
 
 
 LOOKUPS = (
@@ -50,6 +47,12 @@ LOOKUPS = (
     Lookup("", 16, ""),
 )
 """The best first."""
+
+
+def lookups() -> list[Lookup]:
+    """Those that this processor has, the best first."""
+    there = features() | {""}
+    return [one for one in LOOKUPS if one.feature in there]
 
 
 def _by_comparing(b: Builder, table: Value, numbers: Value) -> Value:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from mien.gallery.nearest.kernels.emit import (
+from mien.gallery.nearest.kernels.lookup import Lookup
+from mien.gallery.nearest.tuning import DIMENSIONS
+from mien.native.emit import (
     F32,
     I8,
     I32,
@@ -23,9 +25,7 @@ from mien.gallery.nearest.kernels.emit import (
     store,
     total,
 )
-from mien.gallery.nearest.kernels.lookup import Lookup
-from mien.gallery.nearest.kernels.machine import Kernel
-from mien.gallery.nearest.tuning import DIMENSIONS
+from mien.native.machine import Kernel
 
 _WIDE = 16
 _PARTS = DIMENSIONS // _WIDE

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mien.gallery.nearest.kernels.emit import (
+from mien.gallery.nearest.kernels.lookup import ENTRIES, LANES, Lookup
+from mien.native.emit import (
     I8,
     I16,
     I32,
@@ -26,7 +27,6 @@ from mien.gallery.nearest.kernels.emit import (
     store,
     variable,
 )
-from mien.gallery.nearest.kernels.lookup import ENTRIES, LANES, Lookup
 
 GROUPS = 64
 """So many codes has a face."""

@@ -6,7 +6,11 @@ Threads that make it at the same time share the work: of each segment they take 
 
 from __future__ import annotations
 
-from mien.gallery.nearest.kernels.emit import (
+from mien.gallery.nearest.kernels.lookup import ENTRIES, LANES, Lookup
+from mien.gallery.nearest.kernels.products import narrow
+from mien.gallery.nearest.kernels.scan import GROUPS, Asked, scan
+from mien.gallery.nearest.tuning import DIMENSIONS
+from mien.native.emit import (
     F32,
     I1,
     I8,
@@ -24,11 +28,7 @@ from mien.gallery.nearest.kernels.emit import (
     store,
     variable,
 )
-from mien.gallery.nearest.kernels.lookup import ENTRIES, LANES, Lookup
-from mien.gallery.nearest.kernels.machine import Kernel
-from mien.gallery.nearest.kernels.products import narrow
-from mien.gallery.nearest.kernels.scan import GROUPS, Asked, scan
-from mien.gallery.nearest.tuning import DIMENSIONS
+from mien.native.machine import Kernel
 
 PART = 128
 """Blocks (half a megabyte) that stay in a core's cache while every probe looks at them, two by two: two probes share

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from mien.gallery.nearest.kernels.emit import (
+from mien.gallery.nearest.kernels.encode import centroid_products
+from mien.gallery.nearest.kernels.lookup import ENTRIES, Lookup
+from mien.gallery.nearest.kernels.scan import GROUPS, MOST
+from mien.gallery.nearest.tuning import DIMENSIONS
+from mien.native.emit import (
     F32,
     I8,
     I64,
@@ -20,11 +24,7 @@ from mien.gallery.nearest.kernels.emit import (
     store,
     variable,
 )
-from mien.gallery.nearest.kernels.encode import centroid_products
-from mien.gallery.nearest.kernels.lookup import ENTRIES, Lookup
-from mien.gallery.nearest.kernels.machine import Kernel
-from mien.gallery.nearest.kernels.scan import GROUPS, MOST
-from mien.gallery.nearest.tuning import DIMENSIONS
+from mien.native.machine import Kernel
 
 _TINY = 1e-30
 """Instead of a range of zero, as of a probe that is zero."""

@@ -10,28 +10,23 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from mien.gallery.nearest.kernels.emit import F32, I64, POINTER, VOID, Type
-from mien.gallery.nearest.kernels.lookup import LOOKUPS, Lookup
+from mien.native.emit import F32, I64, POINTER, VOID, Type
 
 _IN_C = {POINTER: ctypes.c_void_p, I64: ctypes.c_int64, F32: ctypes.c_float, VOID: None}
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """A function: its name, what it returns and takes, and who writes its body with a builder."""
+    """A function: its name, what it returns and takes, and who writes its body with a builder.
+
+    `write` gets the builder, what `compiled` was given for all kernels, and the function's arguments. A kernel may call
+    those before it.
+    """
 
     name: str
     returns: Type
     takes: tuple[Type, ...]
     write: Callable[..., None]
-
-
-def lookups() -> list[Lookup]:
-    """Those that this processor has, the best first."""
-    features = {name for name, there in llvm.get_host_cpu_features().items() if there} | {""}
-    if llvm.get_default_triple().startswith(("aarch64", "arm64")):
-        features.add("neon")  # each has it, but not every system says so
-    return [one for one in LOOKUPS if one.feature in features]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +37,22 @@ class Code:
     engine: Any
 
 
-def compiled(kernels: Sequence[Kernel], lookup: Lookup) -> Code:
+def features() -> frozenset[str]:
+    """What this processor has, by LLVM's names."""
+    found = {name for name, there in llvm.get_host_cpu_features().items() if there}
+    if llvm.get_default_triple().startswith(("aarch64", "arm64")):
+        found.add("neon")  # each has it, but not every system says so
+    return frozenset(found)
+
+
+def compiled(kernels: Sequence[Kernel], *given: Any) -> Code:
     """Takes a tenth of a second."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True
     )
-    module = llvm.parse_assembly(str(module_of(kernels, lookup)))
+    module = llvm.parse_assembly(str(module_of(kernels, *given)))
     passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
     passes.getModulePassManager().run(module, passes)
     engine = llvm.create_mcjit_compiler(module, machine)
@@ -59,12 +62,12 @@ def compiled(kernels: Sequence[Kernel], lookup: Lookup) -> Code:
     )
 
 
-def module_of(kernels: Sequence[Kernel], lookup: Lookup) -> ir.Module:
-    """The kernels in LLVM's language, with one processor's look-up."""
+def module_of(kernels: Sequence[Kernel], *given: Any) -> ir.Module:
+    """The kernels in LLVM's language."""
     module = ir.Module()
     for kernel in kernels:
         function = ir.Function(module, ir.FunctionType(kernel.returns, kernel.takes), kernel.name)
-        kernel.write(ir.IRBuilder(function.append_basic_block()), lookup, *function.args)
+        kernel.write(ir.IRBuilder(function.append_basic_block()), *given, *function.args)
     return module
 
 

@@ -47,6 +47,12 @@ def pick(b: Builder, left: Value, right: Value, numbers: Sequence[int]) -> Value
     return b.shuffle_vector(left, right, ir.Constant(lanes(I32, len(numbers)), list(numbers)))
 
 
+def intrinsic(b: Builder, name: str, returns: Type, takes: Sequence[Type]) -> Value:
+    """An instruction that LLVM's language has no word for, as a function."""
+    known = b.module.globals.get(name)
+    return known or ir.Function(b.module, ir.FunctionType(returns, takes), name)
+
+
 def place(b: Builder, start: Value, kind: Type, number: Value | int) -> Value:
     """The address of the element `number` of an array of `kind`."""
     return b.gep(start, [I64(number) if isinstance(number, int) else number], source_etype=kind)

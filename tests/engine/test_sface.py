@@ -1,0 +1,188 @@
+"""SFace's layers in whole numbers say what they say in floating point, but for rounding."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+
+from mien.engine import FaceEngine, sface, weights
+from mien.engine.engine import AT_ONCE
+from mien.engine.fold import fold
+from mien.engine.sface import network
+from mien.engine.sface.counted import REACH, cancelling, count
+from mien.engine.sface.layers import Layer, Layers, read_layers
+from mien.errors import WeightsDamaged
+from mien.native.machine import features
+
+RANDOM = np.random.default_rng(4)
+SIDE = 8
+COLOURS = 3
+STEP = 1 / 128
+
+with_vnni = pytest.mark.skipif("avx512vnni" not in features(), reason="this processor has no VNNI")
+
+
+def layer(outputs: int, inputs: int, side: int) -> Layer:
+    """As trained: the normalisation's statistics are those of what it sees, and some slopes are over one."""
+    gamma = RANDOM.uniform(0.5, 2, outputs) * RANDOM.choice([-1, 1], outputs)
+    beta = RANDOM.normal(0, 0.3, outputs)
+    kernel = RANDOM.normal(0, 1, (outputs, inputs, side, side))
+    scale = gamma / side / inputs**0.5
+    slope = RANDOM.uniform(-0.4, 1.2, outputs)
+    return Layer(*(np.float32(kernel), 1), *map(np.float32, (scale, beta, beta, np.abs(gamma), slope)))
+
+
+@pytest.fixture(scope="module")
+def layers() -> Layers:
+    convolutions = (layer(6, COLOURS, 3), layer(6, 1, 3), layer(10, 6, 1))
+    last, shift = RANDOM.normal(0, 1, (128, SIDE * SIDE * 10)), RANDOM.normal(0, 1, 128)
+    return Layers(STEP, 127.5, convolutions, np.float32(last), np.float32(shift))
+
+
+def convolved(values: np.ndarray, kernel: np.ndarray, border: np.ndarray) -> np.ndarray:
+    side = kernel.shape[2]
+    edge = side // 2
+    padded = np.tile(np.asarray(border, np.float64), (SIDE + 2 * edge, SIDE + 2 * edge, 1))
+    padded[edge : SIDE + edge, edge : SIDE + edge] = values
+    parts = [
+        (padded[y : y + SIDE, x : x + SIDE], kernel[:, :, y, x].astype(np.float64))
+        for y in range(side)
+        for x in range(side)
+    ]
+    return sum(seen * part[:, 0] if kernel.shape[1] == 1 else seen @ part.T for seen, part in parts)
+
+
+def exactly(layers: Layers, image: np.ndarray) -> np.ndarray:
+    values = (image - layers.pixel_zero) * layers.pixel_step
+    for each in layers.convolutions:
+        values = convolved(values, each.weights, np.zeros(values.shape[2])) * each.scale + each.shift
+        values = np.where(values < 0, each.slope * values, values)
+    return layers.last @ values.reshape(-1) + layers.last_shift
+
+
+def counted(layers: Layers, image: np.ndarray, reach: tuple[float, ...]) -> np.ndarray:
+    values, border = image, np.full(COLOURS, 127.5)
+    whole = count(layers, reach)
+    for each in whole.convolutions:
+        added = convolved(values, each.weights, border)
+        one, other = (slope * added + height for slope, height in each.lines.reshape(2, 2, -1))
+        values, border = np.clip(np.floor(np.maximum(one, other)), 0, 255), each.zero
+    scale, shift = whole.last.lines
+    return whole.last.weights.astype(np.float64) @ values.reshape(-1) * scale + shift
+
+
+def likeness(one: np.ndarray, other: np.ndarray) -> float:
+    return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+
+
+def test_whole_numbers_say_the_same_but_for_rounding(layers):
+    image = RANDOM.integers(0, 256, (SIDE, SIDE, COLOURS))
+    assert 0.9995 < likeness(counted(layers, image, (5, 5, 5)), exactly(layers, image)) < 0.999999
+
+
+def test_what_reaches_too_far_is_cut_off(layers):
+    image = RANDOM.integers(0, 256, (SIDE, SIDE, COLOURS))
+    assert likeness(counted(layers, image, (0.5, 0.5, 0.5)), exactly(layers, image)) < 0.95
+
+
+@pytest.mark.parametrize("slope", [0.3, -0.3, 1.1])
+def test_nought_is_a_byte_where_a_border_is_made_of_it(layers, slope):
+    first, *others = layers.convolutions
+    bent = replace(first, slope=np.full(6, slope, np.float32))
+    each, *_ = count(replace(layers, convolutions=(bent, *others)), (4, 4, 4)).convolutions
+    one, height, other, other_height = each.lines.astype(np.float64)
+    where_both_meet = one * (other_height - height) / (one - other) + height
+    np.testing.assert_allclose(where_both_meet, each.zero + 0.5, atol=0.01)
+
+
+def test_rounding_errors_cancel_out():
+    kernels = RANDOM.uniform(-127, 127, (200, 9)).astype(np.float32)
+    whole = cancelling(kernels)
+    np.testing.assert_array_equal(whole, np.rint(whole))
+    assert np.abs(whole - kernels).max() < 1
+    plain_errors = np.abs((np.rint(kernels) - kernels).sum(axis=1)).max()
+    assert np.abs((whole - kernels).sum(axis=1)).max() <= 0.5001 < plain_errors
+
+
+@pytest.fixture(scope="module")
+def model() -> bytes:
+    return weights.load(weights.EMBEDDER).prepared(fold)
+
+
+def test_the_shipped_model_is_read(model):
+    found = read_layers(model)
+    assert len(found.convolutions) == len(REACH)
+    assert [each.depthwise for each in found.convolutions[1:]] == [True, False] * 13
+    assert found.last.shape == (128, 7 * 7 * 1024)
+
+
+def test_another_network_is_not_read(model):
+    other = onnx.load_from_string(model)
+    del other.graph.node[-1]
+    with pytest.raises(weights.OtherLayers):
+        read_layers(other.SerializeToString())
+
+
+@pytest.fixture(scope="module")
+def quick(model) -> sface.SFace:
+    prepared = sface.prepare(model)
+    return sface.SFace(lambda: prepared, never, threads=2, alone=lambda: False)
+
+
+def never(_: np.ndarray) -> np.ndarray:
+    raise AssertionError
+
+
+def blurred(count: int) -> np.ndarray:
+    """Pictures of nothing, smooth as photos are."""
+    small = RANDOM.integers(0, 256, (count, 8, 8, COLOURS), np.uint8)
+    return small.repeat(14, axis=1).repeat(14, axis=2)
+
+
+@with_vnni
+def test_a_face_gets_the_same_vector_alone_and_among_others(quick, monkeypatch):
+    faces = blurred(2 * AT_ONCE + 3)
+    alone = np.concatenate([quick(face[None]) for face in faces])
+    np.testing.assert_array_equal(quick(faces), alone)
+    monkeypatch.setattr(quick, "_alone", lambda: True)
+    np.testing.assert_array_equal(quick(faces), alone)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(quick, [faces] * 8))
+    assert all((vectors == alone).all() for vectors in together)
+
+
+@with_vnni
+def test_a_model_of_other_layers_is_computed_otherwise():
+    def read() -> bytes:
+        raise weights.OtherLayers
+
+    other = sface.SFace(read, lambda faces: faces[:, 0, 0], threads=1, alone=lambda: True)
+    faces = blurred(2)
+    np.testing.assert_array_equal(other(faces), faces[:, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("there", "suits"),
+    [
+        ({"avx2"}, False),
+        ({"avx512bw", "avx512vnni", "avx2"}, True),
+        ({"avx512bw", "avx512vnni", "amx-int8"}, False),
+    ],
+)
+def test_it_is_for_processors_with_vnni_and_without_amx(monkeypatch, there, suits):
+    monkeypatch.setattr(network, "features", lambda: frozenset(there))
+    assert sface.suits_processor() is suits
+
+
+@with_vnni
+def test_an_unreadable_model_of_ones_own_is_named_also_here(tmp_path):
+    for file in (weights.DETECTOR, weights.EMBEDDER):
+        (tmp_path / file.name).write_bytes(weights.load(file).content)
+    (tmp_path / weights.EMBEDDER.name).write_bytes(b"not a model")
+    engine = FaceEngine(models_dir=tmp_path)
+    with pytest.raises(WeightsDamaged, match=weights.EMBEDDER.name):
+        engine._embedder(blurred(1))
