@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.engine import Face, FaceEngine, runtime, sface
+from mien.engine import Face, FaceEngine, machine, networks
 from mien.engine.engine import turned_back
 from mien.errors import EmptyImage, ImageError, UnsupportedImage
 
@@ -68,7 +68,7 @@ def test_read_many_takes_photos_as_they_are_needed(encode, scene):
 
 def test_an_unwritable_cache_is_done_without(monkeypatch, tmp_path, encode, scene):
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr(runtime, "user_cache_path", lambda _: tmp_path / "file")
+    monkeypatch.setattr(machine, "user_cache_path", lambda _: tmp_path / "file")
     assert FaceEngine(threads=1).read(encode(scene, "PNG")) == []
 
 
@@ -194,13 +194,17 @@ def test_one_person_is_more_alike_than_two(engine, photos):
 
 @pytest.mark.photos
 def test_machines_that_compute_in_bytes_and_in_floating_point_understand_each_other(monkeypatch, engine, lfw_dev):
-    if not sface.suits_processor():
+    if not networks.suits_processor():
         pytest.skip("this processor computes in floating point")
-    monkeypatch.setattr(sface, "suits_processor", lambda: False)
+    monkeypatch.setattr(networks, "suits_processor", lambda: False)
     other = FaceEngine()
-    for path in sorted(lfw_dev.glob("*/*.jpg"))[:24]:
-        quick, exact = (some.read(path.read_bytes(), most=1)[0] for some in (engine, other))
-        assert 0.99 < likeness(quick, exact) < 0.99999
+    pairs = [
+        [some.read(path.read_bytes(), most=1)[0] for some in (engine, other)]
+        for path in sorted(lfw_dev.glob("*/*.jpg"))[:24]
+    ]
+    alike = [likeness(*pair) for pair in pairs]
+    assert 0.97 < min(alike) < max(alike) < 0.99999
+    assert np.mean(alike) > 0.99
 
 
 @pytest.mark.photos

@@ -10,10 +10,13 @@ import onnx
 import pytest
 
 from mien.engine import FaceEngine, sface, weights
-from mien.engine.engine import AT_ONCE
+from mien.engine.arrays import Network
 from mien.engine.fold import fold
-from mien.engine.sface import network
-from mien.engine.sface.counted import REACH, cancelling, count
+from mien.engine.machine import Machine
+from mien.engine.octets import follow
+from mien.engine.octets.counting import cancelling
+from mien.engine.sface.counted import REACH, count
+from mien.engine.sface.last import AT_ONCE
 from mien.engine.sface.layers import Layer, Layers, read_layers
 from mien.errors import WeightsDamaged
 from mien.native.machine import features
@@ -130,10 +133,10 @@ def test_another_network_is_not_read(model):
 @pytest.fixture(scope="module")
 def quick(model) -> sface.SFace:
     prepared = sface.prepare(model)
-    return sface.SFace(lambda: prepared, never, threads=2, alone=lambda: False)
+    return sface.SFace(lambda: prepared, never, Machine(2))
 
 
-def never(_: np.ndarray) -> np.ndarray:
+def never() -> Network:
     raise AssertionError
 
 
@@ -148,7 +151,7 @@ def test_a_face_gets_the_same_vector_alone_and_among_others(quick, monkeypatch):
     faces = blurred(2 * AT_ONCE + 3)
     alone = np.concatenate([quick(face[None]) for face in faces])
     np.testing.assert_array_equal(quick(faces), alone)
-    monkeypatch.setattr(quick, "_alone", lambda: True)
+    monkeypatch.setattr(quick._machine, "alone", lambda: False)
     np.testing.assert_array_equal(quick(faces), alone)
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(quick, [faces] * 8))
@@ -160,7 +163,7 @@ def test_a_model_of_other_layers_is_computed_otherwise():
     def read() -> bytes:
         raise weights.OtherLayers
 
-    other = sface.SFace(read, lambda faces: faces[:, 0, 0], threads=1, alone=lambda: True)
+    other = sface.SFace(read, lambda: lambda faces: faces[:, 0, 0], Machine())
     faces = blurred(2)
     np.testing.assert_array_equal(other(faces), faces[:, 0, 0])
 
@@ -170,12 +173,12 @@ def test_a_model_of_other_layers_is_computed_otherwise():
     [
         ({"avx2"}, False),
         ({"avx512bw", "avx512vnni", "avx2"}, True),
-        ({"avx512bw", "avx512vnni", "amx-int8"}, False),
+        ({"avx512bw"}, False),
     ],
 )
-def test_it_is_for_processors_with_vnni_and_without_amx(monkeypatch, there, suits):
-    monkeypatch.setattr(network, "features", lambda: frozenset(there))
-    assert sface.suits_processor() is suits
+def test_whole_numbers_are_for_processors_with_vnni(monkeypatch, there, suits):
+    monkeypatch.setattr(follow, "features", lambda: frozenset(there))
+    assert follow.suits_processor() is suits
 
 
 @with_vnni

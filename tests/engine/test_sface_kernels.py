@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mien.engine.octets.follow import Kernels, kernels
+from mien.engine.sface.block import DEPTHWISE
 from mien.engine.sface.counted import Counted, CountedLast, CountedLayers
-from mien.engine.sface.depthwise import DEPTHWISE
 from mien.engine.sface.packing import packed
-from mien.engine.sface.program import Program
-from mien.engine.sface.whole import KERNELS
+from mien.engine.sface.program import KERNELS, Program
 from mien.engine.weights import OtherLayers
-from mien.native.machine import compiled, features
+from mien.native.machine import features
 
 if "avx512vnni" not in features():
     pytest.skip("this processor has no VNNI", allow_module_level=True)
@@ -64,8 +64,8 @@ def plain_layer(each: Counted, values: np.ndarray, border: np.ndarray) -> np.nda
 
 
 @pytest.fixture(scope="module")
-def code():
-    return compiled(KERNELS)
+def code() -> Kernels:
+    return kernels(KERNELS)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_the_whole_network_gives_what_numpy_gives(code, blocks):
     program = Program(packed(layers), code)
     exact = np.stack([plain(layers, face) for face in FACES[:4]])
     for count in (1, 2, 3, 4):
-        vectors = program.run(FACES[:count], program.memory())
+        vectors = program.run(FACES[:count])
         np.testing.assert_allclose(vectors, exact[:count], atol=np.abs(exact).max() * 1e-3)
 
 
@@ -91,10 +91,9 @@ def test_each_way_to_look_at_neighbours_is_tried_above():
 
 def test_memory_that_was_used_gives_the_same(code):
     program = Program(packed(network((64, 2), (64, 2), (64, 2), (64, 2))), code)
-    memory = program.memory()
-    first = program.run(FACES[:4], memory)
-    program.run(FACES[1:], memory)
-    np.testing.assert_array_equal(program.run(FACES[:4], memory), first)
+    first = program.run(FACES[:4])
+    program.run(FACES[1:])
+    np.testing.assert_array_equal(program.run(FACES[:4]), first)
     assert len(np.unique(first)) > 400
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from mien.engine.decode import Pixels
-from mien.engine.runtime import Floats
+from mien.engine.arrays import Floats, Pixels
 
 SIDE = 112
 TEMPLATE = np.array(

@@ -18,9 +18,9 @@ import simplejpeg  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from mien.engine.arrays import Pixels
 from mien.errors import DamagedImage, EmptyImage, ImageTooLarge, ImageTooSmall, UnsupportedImage
 
-Pixels = NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "ICO", "AVIF")
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
 ORIENTATION = 0x0112

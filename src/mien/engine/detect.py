@@ -15,9 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.engine.decode import Pixels
+from mien.engine.arrays import Floats, Network, Pixels
 from mien.engine.heads import STRIDES
-from mien.engine.runtime import Floats, Network
 
 OVERLAP = 0.3
 CANVAS = 128  # the runtime keeps some megabytes for every canvas shape it meets, so there are few

@@ -5,21 +5,16 @@ Zhong et al.: SFace, Sigmoid-Constrained Hypersphere Loss, IEEE TIP 2021. Takes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
 
 import numpy as np
 
-from mien.engine.decode import Pixels
-from mien.engine.runtime import Floats
+from mien.engine.arrays import Floats, Network, Pixels
 
 DIMENSIONS = 128
 
-Embedder: TypeAlias = Callable[[Pixels], Floats]
-"""Crops (n, 112, 112, 3) go in, vectors (n, 128) come out."""
 
-
-def embed(network: Embedder, faces: Sequence[Sequence[Pixels]], *, mirrored: bool) -> Floats:
+def embed(network: Network, faces: Sequence[Sequence[Pixels]], *, mirrored: bool) -> Floats:
     """The embeddings (n, 128), float32, unit length, of n faces from their crops (112, 112, 3), in one batch.
 
     Several crops of a face give the direction of their sum. With `mirrored`, the crops' mirror images count as well:

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,24 +16,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.engine import sface, weights
+from mien.engine import weights
 from mien.engine.align import SIDE, crop, face_size
-from mien.engine.decode import Limits, Photo, Pixels, open_photo
+from mien.engine.arrays import Floats, Pixels
+from mien.engine.decode import Limits, Photo, open_photo
 from mien.engine.detect import Candidates
-from mien.engine.embed import Embedder, embed
-from mien.engine.fold import fold
-from mien.engine.heads import STRIDES, join_heads
+from mien.engine.embed import embed
+from mien.engine.heads import STRIDES
 from mien.engine.look import MAX_FACES, find_faces
-from mien.engine.prelu import write_out_prelus
+from mien.engine.machine import Machine
+from mien.engine.networks import Networks
 from mien.engine.quality import measure, pose
-from mien.engine.refine import USUAL_CANVAS, Refined, Rough, refine
-from mien.engine.runtime import Floats, Network, Runtime
+from mien.engine.refine import USUAL_CANVASES, Refined, Rough, refine
 from mien.errors import ImageError
 from mien.model import Box, Detection, Landmarks, Point
 
 PREPROCESSING = 2
 SHARP_ENOUGH = 2 * SIDE
-AT_ONCE = 4  # faces through the embedder; more gain little, and fewer are left over
 GROUP = 8  # photos whose faces go through the models together
 MOST_HELD = 64 * 1024 * 1024
 WORKERS_PER_CORE = 2  # one infers while the other prepares or waits for the interpreter: 1.3 times the photos of one
@@ -64,22 +62,23 @@ class FaceEngine:
         mirrored: bool = False,
     ) -> None:
         detector, embedder = (weights.load(file, models_dir) for file in (weights.DETECTOR, weights.EMBEDDER))
-        self._runtime = Runtime(threads)
+        self._machine = Machine(threads)
         self.model_version = _version(detector, embedder, mirrored)
-        self._finder = _detector(self._runtime, detector, STRIDES, None)
-        self._near = _detector(self._runtime, detector, STRIDES[-1:], USUAL_CANVAS)
-        self._refiner = _detector(self._runtime, detector, STRIDES, USUAL_CANVAS)
-        self._embedder = _embedder(self._runtime, embedder)
+        networks = Networks(self._machine)
+        self._finder = networks.detector(detector, STRIDES)
+        self._near = networks.detector(detector, STRIDES[-1:], USUAL_CANVASES)
+        self._refiner = networks.detector(detector, STRIDES, USUAL_CANVASES)
+        self._embedder = networks.embedder(embedder)
         self._limits, self._mirrored = limits, mirrored
 
     def detect(self, image: bytes) -> list[Detection]:
         """Find the faces on a photo, the largest first, at most 100. Raises ImageError's leaves."""
-        with self._runtime.caller():
+        with self._machine.caller():
             return [found.detection for found in self._find([self._see(image)])[0]]
 
     def read(self, image: bytes, most: int = MAX_FACES) -> list[Face]:
         """Find and describe the faces on a photo, the largest first, at most `most`. Raises ImageError's leaves."""
-        with self._runtime.caller():
+        with self._machine.caller():
             return self._describe([self._see(image)], most)[0]
 
     def read_many(self, images: Iterable[bytes]) -> Iterator[list[Face] | ImageError]:
@@ -87,7 +86,7 @@ class FaceEngine:
         waiting: deque[Future[list[list[Face] | ImageError]]] = deque()
         source = iter(images)
         groups = iter(lambda: list(islice(source, GROUP)), [])
-        workers = WORKERS_PER_CORE * self._runtime.threads
+        workers = WORKERS_PER_CORE * self._machine.threads
         with ThreadPoolExecutor(workers) as pool:
             waiting.extend(pool.submit(self._read_group, group) for group in islice(groups, workers + 1))
             while waiting:
@@ -96,7 +95,7 @@ class FaceEngine:
 
     def _read_group(self, images: Sequence[bytes]) -> list[list[Face] | ImageError]:
         answers: list[list[Face] | ImageError] = []
-        with self._runtime.caller():
+        with self._machine.caller():
             for seen in _within_memory(map(self._see_or_refuse, images)):
                 described = iter(self._describe([sight for sight in seen if isinstance(sight, _Sight)]))
                 answers += [next(described) if isinstance(sight, _Sight) else sight for sight in seen]
@@ -161,24 +160,6 @@ def _version(detector: weights.Weights, embedder: weights.Weights, mirrored: boo
     """What decides the numbers of an embedding: two that differ in it are not to be compared."""
     other_detector = "" if detector.sha256 == weights.DETECTOR.sha256 else f"-{detector.sha256[:8]}"
     return f"sface-{PREPROCESSING}-{embedder.sha256[:12]}{other_detector}{'-mirrored' * mirrored}"
-
-
-def _detector(
-    runtime: Runtime, model: weights.Weights, strides: Sequence[int], usual: tuple[int, int] | None
-) -> Network:
-    key = "-".join(map(str, (model.sha256, "strides", *strides)))
-    make = partial(model.prepared, fold, partial(join_heads, strides=strides))
-    return runtime.network(key, make, usual, reverse=True)
-
-
-def _embedder(runtime: Runtime, model: weights.Weights) -> Embedder:
-    in_floats = runtime.network(
-        f"{model.sha256}-written-out", partial(model.prepared, fold, write_out_prelus), (SIDE, SIDE), at_once=AT_ONCE
-    )
-    if not sface.suits_processor():
-        return in_floats
-    read = partial(runtime.kept, f"{model.sha256}-{sface.LAYOUT}.npz", partial(model.prepared, fold, sface.prepare))
-    return sface.SFace(read, in_floats, runtime.threads, runtime.alone)
 
 
 def _sharp_pixels(photo: Photo, found: Candidates) -> tuple[Pixels, float]:

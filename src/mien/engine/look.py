@@ -10,9 +10,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from mien.engine.decode import Photo, Pixels
+from mien.engine.arrays import Network, Pixels
+from mien.engine.decode import Photo
 from mien.engine.detect import Candidates, detect, distinct, join
-from mien.engine.runtime import Network
 
 MIN_SCORE = 0.7
 FIRST = 640

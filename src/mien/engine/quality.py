@@ -14,8 +14,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-from mien.engine.decode import Pixels
-from mien.engine.runtime import Floats
+from mien.engine.arrays import Floats, Pixels
 from mien.model import Detection, Pose, Quality, QualityFilter, Reason
 
 D = TypeVar("D", bound=Detection)

@@ -1,4 +1,4 @@
-"""Faces as they were found go in, better landmarks for each come out: a second look at the enlarged face.
+"""Faces as they were found go in, better landmarks for each come out: two more looks at the enlarged face.
 
 YuNet's landmarks are good from about 200 pixels of face upwards, and the likeness of two embeddings hangs on them
 more than on anything else. A doubtful face (a profile, say) gets many looks: one alone follows the noise.
@@ -13,9 +13,8 @@ from itertools import product
 import cv2
 import numpy as np
 
-from mien.engine.decode import Pixels
+from mien.engine.arrays import Floats, Network, Pixels
 from mien.engine.detect import Candidates, padded, seen_on
-from mien.engine.runtime import Floats, Network
 
 DOUBTFUL = 0.85
 DOUBTFUL_SIZE = 80
@@ -33,9 +32,9 @@ class Looks:
     mirrored: tuple[bool, ...]
 
 
-ONE_LOOK = Looks((248,), 40, (False,))  # nine of the last grid's cells: in an even number, no cell has the middle
+TWO_LOOKS = Looks((232, 288), 24, (False,))
 MANY_LOOKS = Looks(tuple(range(120, 321, 20)), 48, (False, True))
-USUAL_CANVAS = (padded(ONE_LOOK.sizes[0] + ONE_LOOK.margin),) * 2
+USUAL_CANVASES = tuple((padded(size + TWO_LOOKS.margin),) * 2 for size in TWO_LOOKS.sizes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +49,12 @@ class Rough:
     @property
     def looks(self) -> Looks:
         """How often it needs to be looked at."""
-        return MANY_LOOKS if self.score < DOUBTFUL and min(self.box[2:]) >= DOUBTFUL_SIZE else ONE_LOOK
+        return MANY_LOOKS if self.score < DOUBTFUL and min(self.box[2:]) >= DOUBTFUL_SIZE else TWO_LOOKS
 
 
 @dataclass(frozen=True, slots=True)
 class Refined:
-    """The steadier box (4,) of a face, and its landmarks as each of k >= 1 looks saw them: (k, 5, 2)."""
+    """The steadier box (4,) of a face, and k >= 1 opinions about its landmarks: (k, 5, 2)."""
 
     box: Floats
     points: Floats
@@ -64,12 +63,15 @@ class Refined:
 def refine(near: Network, every_size: Network, faces: Sequence[Rough]) -> list[Refined]:
     """Look again at each face.
 
-    `near` sees large faces only: all that the one look sees comes from YuNet's last grid (800 faces of 800).
+    `near` sees large faces only: what two looks see comes from YuNet's last grid (784 faces of 792).
     """
-    return [
-        _centred(every_size, face) if face.looks is MANY_LOOKS else _look(near, face, face.box, ONE_LOOK)
-        for face in faces
-    ]
+    return [_centred(every_size, face) if face.looks is MANY_LOOKS else _twice(near, face) for face in faces]
+
+
+def _twice(network: Network, face: Rough) -> Refined:
+    """Landmarks between those of two looks, since a look errs a little differently at every size."""
+    seen = _look(network, face, face.box, TWO_LOOKS)
+    return Refined(seen.box, seen.points.mean(axis=0, keepdims=True))
 
 
 def _centred(network: Network, face: Rough) -> Refined:

@@ -8,20 +8,18 @@ compiled models are cached on disk.
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
+
+from mien.engine.arrays import Floats
+from mien.engine.machine import Machine
 
 # Without this, importing OpenVINO writes a tracking id into the home folder and reports usage to its makers.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -29,7 +27,6 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino as ov  # type: ignore[import-untyped]  # noqa: E402
 from openvino.preprocess import PrePostProcessor  # type: ignore[import-untyped]  # noqa: E402
 
-Floats = NDArray[np.float32]
 Size = tuple[int, ...]
 Compile = Callable[[Size, int], ov.CompiledModel]
 
@@ -42,16 +39,14 @@ MOST_SIZES = 8  # each takes some megabytes
 class Network:
     """A model for (n, height, width, 3) bytes, safe to call from many threads; no lock is held during inference.
 
-    It is compiled for the (height, width) of `usual`, or if that is None, for those that prove to be so. Images go
+    It is compiled for each (height, width) of `usual`, or if there is none, for those that prove to be so. Images go
     through it `at_once` together, those that are left over one by one: both shapes are known beforehand.
     """
 
-    def __init__(
-        self, compile_for: Compile, threads: int, usual: Size | None, at_once: int, alone: Callable[[], bool]
-    ) -> None:
-        self._wide, self._narrow = (_Variants(compile_for, streams) for streams in (1, threads))
-        self._usual, self._learns = {usual} - {None}, usual is None
-        self._met, self._at_once, self._alone = Counter[Size](), at_once, alone
+    def __init__(self, compile_for: Compile, machine: Machine, usual: Sequence[Size], at_once: int) -> None:
+        self._wide, self._narrow = (_Variants(compile_for, streams) for streams in (1, machine.threads))
+        self._usual, self._learns = set(usual), not usual
+        self._met, self._at_once, self._alone = Counter[Size](), at_once, machine.alone
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Floats:
         """Run n images through the model; its one output, with n as its first dimension."""
@@ -115,63 +110,39 @@ class _Requests:
 
 
 class Runtime:
-    """The processor and the cache folder; makes Networks."""
+    """The processor as OpenVINO sees it; makes networks."""
 
-    def __init__(self, threads: int | None = None) -> None:
-        self.threads = threads or os.cpu_count() or 1
-        self._callers: deque[None] = deque()
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
         self._core = ov.Core()
-        self._cache = _writable(user_cache_path("mien") / "models")
-        if self._cache:
-            self._core.set_property({"CACHE_DIR": str(self._cache)})
+        if machine.cache:
+            self._core.set_property({"CACHE_DIR": str(machine.cache)})
         self._precision = "bf16" if "BF16" in self._capabilities() else "f32"
 
-    def alone(self) -> bool:
-        """Whether no two photos are worked on."""
-        return len(self._callers) <= 1
-
-    @contextmanager
-    def caller(self) -> Iterator[None]:
-        """Announce work on one photo, so that networks know who is alone."""
-        self._callers.append(None)
-        try:
-            yield
-        finally:
-            self._callers.pop()
-
     def network(
-        self, key: str, make: Callable[[], bytes], usual: Size | None, *, at_once: int = 1, reverse: bool = False
+        self, key: str, make: Callable[[], bytes], usual: Sequence[Size], *, at_once: int = 1, reverse: bool = False
     ) -> Network:
         """The network of the ONNX model that `make` gives; it is made once and kept in the cache under `key`.
 
-        `usual` is the (height, width) of most inputs, None if only use will tell. `at_once` images run as one batch,
+        `usual` are the (height, width) of most inputs, none if only use will tell. `at_once` images run as one batch,
         or one where that gains nothing. Pixels are RGB; `reverse` turns them to BGR for the model.
         """
 
         @cache
         def whole() -> ov.Model:
-            return _taking_pixels(self._core.read_model(self.kept(f"{key}.onnx", make)), reverse=reverse)
+            return _taking_pixels(self._core.read_model(self._machine.kept(f"{key}.onnx", make)), reverse=reverse)
 
         def compile_for(shape: Size, streams: int) -> ov.CompiledModel:
             model = whole().clone()  # shares the weights, which are read once
             model.reshape([*shape, 3])
             return self._compile(model, streams)
 
-        return Network(compile_for, self.threads, usual, at_once, self.alone)
-
-    def kept(self, key: str, make: Callable[[], bytes]) -> bytes | Path:
-        """What `make` gives; it is made once and kept in the cache under `key`, if there is one."""
-        if not self._cache:
-            return make()
-        path = self._cache / key
-        if not path.exists():
-            _write(path, make())
-        return path
+        return Network(compile_for, self._machine, usual, at_once)
 
     def _compile(self, model: ov.Model, streams: int) -> ov.CompiledModel:
         hints = {
             "INFERENCE_PRECISION_HINT": self._precision,
-            "INFERENCE_NUM_THREADS": self.threads,
+            "INFERENCE_NUM_THREADS": self._machine.threads,
             "NUM_STREAMS": streams,
             "ENABLE_CPU_PINNING": False,  # pinned, two processes of one thread each took the same core
         }
@@ -189,18 +160,3 @@ def _taking_pixels(model: ov.Model, *, reverse: bool) -> ov.Model:
     if reverse:
         steps.input().preprocess().reverse_channels()  # OpenVINO merges it into the first weights: it costs nothing
     return steps.build()
-
-
-def _writable(folder: Path) -> Path | None:
-    with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    return None
-
-
-def _write(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    Path(name).replace(path)

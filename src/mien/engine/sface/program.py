@@ -1,146 +1,98 @@
-"""Packed weights go in, faces' vectors come out: where every map lies, and the table that the kernel follows."""
+"""Packed weights go in, faces' vectors come out: where every map lies, and the calls that make it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import accumulate
+from operator import mul
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.engine.decode import Pixels
-from mien.engine.sface.depthwise import DEPTHWISE
-from mien.engine.sface.ends import AT_ONCE, COLOURS, DIMENSIONS
+from mien.engine.arrays import Pixels
+from mien.engine.octets.first import COLOURS, first
+from mien.engine.octets.follow import Call, Kernels
+from mien.engine.octets.maps import Map, one_after_another
+from mien.engine.sface.block import BLOCKS, COLUMNS, DEPTHWISE, LINES, POINTWISE, TILE
+from mien.engine.sface.last import AT_ONCE, DIMENSIONS, LAST
 from mien.engine.sface.packing import SIDE, Arrays, together
-from mien.engine.sface.whole import WHOLE, WORDS
-from mien.native.machine import Code
 
-Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 BETWEEN = 32 * 1024
-"""Bytes between two layers of a block at most, if that is enough for a row."""
-LINE = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Map:
-    """A square of pixels in a thread's memory, with a border of nought or without."""
-
-    start: int
-    side: int
-    zero: Bytes
-    """The byte that is nought in each channel, (channels,)"""
-    border: int = 1
-
-    @property
-    def row(self) -> int:
-        """Bytes."""
-        return (self.side + 2 * self.border) * len(self.zero)
-
-    @property
-    def first(self) -> int:
-        """The first pixel behind the border."""
-        return self.start + self.border * (self.row + len(self.zero))
-
-    @property
-    def size(self) -> int:
-        return (self.side + 2 * self.border) * self.row
-
-    def end(self, images: int = 1) -> int:
-        """Where the next map may lie; between them is room for a pixel that neighbours are computed with, in vain."""
-        return -(-(self.start + images * self.size + len(self.zero)) // LINE) * LINE
-
-    def clear(self, memory: Bytes) -> None:
-        memory[self.start : self.start + self.size].reshape(-1, len(self.zero))[:] = self.zero
+"""Bytes between the layers of a block at most, unless a row takes more."""
+GREY = 128
+"""What lies around a face."""
+FIRST = first(1, TILE, COLUMNS, LINES)
+KERNELS = (FIRST, POINTWISE, *DEPTHWISE.values(), *BLOCKS.values(), *LAST.values())
 
 
 class Program:
-    """The network on a processor; `run` may be called by many threads, each with its own `Memory`."""
+    """The network for one thread: its memory, and the calls that lead through it. `arrays` is what `packed` gave."""
 
-    def __init__(self, arrays: Arrays, code: Code) -> None:
-        self._arrays, self._code = arrays, code
-        self._maps = list(_maps(arrays))
-        self._blocks = len(arrays["strides"])
-        self._table = np.zeros((self._blocks + 2, WORDS), np.int64)
-        for row, words in zip(self._table, self._rows(), strict=True):
-            row[: len(words)] = words
+    def __init__(self, arrays: Arrays, kernels: Kernels) -> None:
+        self._arrays, self._kernels = arrays, kernels
+        self._images, self._maps, self._ends = _maps(arrays)
+        self._memory = np.empty(self._ends[-1].end, np.uint8)
+        self._between = np.empty(2 * BETWEEN, np.uint8)
+        self._vectors = np.empty((AT_ONCE, DIMENSIONS), np.float32)
+        for number, one in enumerate(self._maps):
+            one.pixels(self._memory)[:] = arrays[f"zero_{number}"]
+        for one in self._images:
+            one.pixels(self._memory)[:] = GREY
+        self._tables = [kernels.table(self._calls(count)) for count in range(1, AT_ONCE + 1)]
 
-    def memory(self) -> Memory:
-        """Room for one thread."""
-        return Memory(self._maps)
-
-    def run(self, faces: Pixels, memory: Memory) -> Floats:
+    def run(self, faces: Pixels) -> Floats:
         """The vectors (n, 128) of up to AT_ONCE faces (n, 112, 112, 3)."""
-        memory.faces[: len(faces), 1:-1, 1:-1] = faces
-        vectors = np.empty((len(faces), DIMENSIONS), np.float32)
-        where = (memory.maps, memory.between, vectors)
-        whole = self._code.functions[WHOLE.name]
-        whole(self._table.ctypes.data, self._blocks, len(faces), *(array.ctypes.data for array in where))
-        return vectors
+        for image, face in zip(self._images, faces, strict=False):
+            image.inside(self._memory)[:] = face
+        self._kernels.follow(self._tables[len(faces) - 1])
+        return self._vectors[: len(faces)].copy()
 
-    def _rows(self) -> Iterator[list[int]]:
-        pixels, *maps = self._maps
-        yield [
-            pixels.start,
-            pixels.size,
-            pixels.row,
-            SIDE,
-            *self._at("first", "first_lines"),
-            maps[0].first,
-            maps[0].row,
+    def _calls(self, images: int) -> Iterator[Call]:
+        for image, end in zip(self._images[:images], self._ends, strict=False):
+            first, *others = self._maps
+            words = [self._place(image.start), image.row, SIDE, SIDE, *self._at("first", "first_lines")]
+            yield FIRST.name, [*words, self._place(first.first), first.row]
+            maps = zip(self._maps, [*others, end], strict=True)
+            for number, (stride, (before, after)) in enumerate(
+                zip(self._arrays["strides"].tolist(), maps, strict=True)
+            ):
+                yield self._block(number, stride, before, after)
+        apart = self._ends[1].start - self._ends[0].start
+        words = [self._place(self._ends[0].start), apart, self._ends[0].size, *self._at("last", "last_lines")]
+        yield LAST[images].name, [*words, self._vectors.ctypes.data]
+
+    def _block(self, number: int, stride: int, before: Map, after: Map) -> Call:
+        rows = max(BETWEEN // (after.width * before.channels), 1)
+        whole = max(some for some in range(1, rows + 1) if after.height % some == 0)
+        return BLOCKS[stride, together(before.channels)].name, [
+            self._place(before.start),
+            before.row,
+            before.channels,
+            after.width,
+            whole,
+            *self._at(f"depthwise_{number}", f"depthwise_lines_{number}"),
+            self._between.ctypes.data,
+            *self._at(f"pointwise_{number}"),
+            after.channels,
+            *self._at(f"pointwise_lines_{number}"),
+            self._place(after.first),
+            after.row,
         ]
-        for number, (stride, before, after) in enumerate(zip(self._arrays["strides"], maps, maps[1:], strict=False)):
-            names = (f"{layer}{kind}_{number}" for layer in ("depthwise", "pointwise") for kind in ("", "_lines"))
-            inputs, outputs = len(before.zero), len(after.zero)
-            yield [
-                list(DEPTHWISE).index((stride, together(inputs))),
-                before.start,
-                before.row * stride,
-                before.row,
-                inputs,
-                after.side,
-                _rows_at_once(after.side, inputs),
-                *self._at(*names),
-                after.first,
-                after.size * (after is maps[-1]),
-                after.row,
-                outputs,
-            ]
-        yield [maps[-1].start, maps[-1].size, *self._at("last", "last_lines")]
+
+    def _place(self, number: int) -> int:
+        return self._memory.ctypes.data + number
 
     def _at(self, *names: str) -> list[int]:
         return [self._arrays[name].ctypes.data for name in names]
 
 
-class Memory:
-    """A thread's maps, their borders drawn once."""
-
-    def __init__(self, maps: list[Map]) -> None:
-        pixels, *others = maps
-        self.maps = np.empty(others[-1].end(AT_ONCE), np.uint8)
-        self.between = np.empty(2 * BETWEEN + LINE, np.uint8)
-        for one in (pixels, *others[:-1]):
-            one.clear(self.maps)
-        whole = self.maps[pixels.start : pixels.start + AT_ONCE * pixels.size]
-        whole[:] = pixels.zero[0]
-        self.faces = whole.reshape(AT_ONCE, SIDE + 2, SIDE + 2, COLOURS)
-
-
-def _maps(arrays: Arrays) -> Iterator[Map]:
-    pixels = Map(0, SIDE, np.full(COLOURS, 128, np.uint8))
-    yield pixels
-    start, side = pixels.end(AT_ONCE), SIDE
+def _maps(arrays: Arrays) -> tuple[list[Map], list[Map], list[Map]]:
+    """The pixels of each image, what lies between the layers, and what comes out of the last block for each image."""
     strides = [1, *arrays["strides"].tolist()]
-    for number, stride in enumerate(strides):
-        side //= stride
-        one = Map(start, side, arrays[f"zero_{number}"], border=int(number < len(strides) - 1))
-        start = one.end()
-        yield one
-
-
-def _rows_at_once(side: int, channels: int) -> int:
-    """A part of the rows that has room between two layers."""
-    return max(
-        rows for rows in range(1, side + 1) if side % rows == 0 and (rows == 1 or rows * side * channels <= BETWEEN)
-    )
+    sides = [SIDE // side for side in accumulate(strides, mul)]
+    shapes = [(side, side, len(arrays[f"zero_{number}"])) for number, side in enumerate(sides)]
+    images = one_after_another([(SIDE, SIDE, COLOURS)] * AT_ONCE)
+    maps = one_after_another(shapes[:-1], images[-1].end)
+    return images, maps, one_after_another([shapes[-1]] * AT_ONCE, maps[-1].end, border=0)

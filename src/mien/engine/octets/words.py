@@ -28,7 +28,13 @@ from mien.native.emit import (
 WIDE = 16
 FOUR = 4
 """Bytes in a lane."""
-FEATURE = "avx512vnni"
+NEEDED = frozenset({"avx512bw", "avx512vnni"})
+"""The features of a processor that has these instructions."""
+
+_WORDS = {16: "llvm.x86.avx512.packssdw.512", 8: "llvm.x86.avx2.packssdw", 4: "llvm.x86.sse2.packssdw.128"}
+_OCTETS = {32: "llvm.x86.avx512.packuswb.512", 16: "llvm.x86.avx2.packuswb", 8: "llvm.x86.sse2.packuswb.128"}
+
+Values = Sequence[Value]
 
 
 def sums(count: int = WIDE) -> Value:
@@ -43,7 +49,7 @@ def add_products(b: Builder, added: Value, unsigned: Value, signed: Value) -> Va
     return b.call(function, [added, unsigned, signed])
 
 
-def products(b: Builder, rows: Sequence[Value], weights: Value, steps: Value, columns: int) -> list[list[Value]]:
+def products(b: Builder, rows: Values, weights: Value, steps: Value, columns: int) -> list[list[Value]]:
     """Each row of bytes by each of `columns` * 16 columns of weights: sums for each row and sixteen columns.
 
     `steps` times four bytes of a row follow one another; in memory lie the weights of the first four bytes for all
@@ -58,17 +64,28 @@ def products(b: Builder, rows: Sequence[Value], weights: Value, steps: Value, co
     return [[b.load(one, typ=sums().type) for one in of_row] for of_row in kept]
 
 
-def add_to(b: Builder, kept: Sequence[Value], four: Value, weights: Sequence[Value]) -> None:
+def add_to(b: Builder, kept: Values, four: Value, weights: Values) -> None:
     """The products of four bytes of a row by the weights of several columns, added to variables."""
     for one, weight in zip(kept, weights, strict=True):
         b.store(add_products(b, b.load(one, typ=four.type), four, weight), one)
 
 
-def counted(b: Builder, added: Value, lines: Sequence[Value]) -> Value:
-    """The larger one of two lines of each sum, without what is behind the point."""
+def counted(b: Builder, added: Value, lines: Values) -> Value:
+    """A line of each sum, or the larger one of two, without what is behind the point."""
     values = b.sitofp(added, lanes(F32, added.type.count))
-    one, other = fused(b, values, *lines[:2]), fused(b, values, *lines[2:])
-    return b.fptosi(b.select(b.fcmp_ordered(">", one, other), one, other), added.type)
+    first, *others = (fused(b, values, *line) for line in zip(lines[::2], lines[1::2], strict=True))
+    for other in others:
+        first = b.select(b.fcmp_ordered(">", first, other), first, other)
+    return b.fptosi(first, added.type)
+
+
+def counted_sum(b: Builder, bytes_: Values, factors: Values) -> Value:
+    """The bytes of two maps by a factor each, and a term: as bytes."""
+    term = factors[-1]
+    for one, factor in zip(bytes_, factors, strict=False):
+        wide = b.zext(one, lanes(I32, one.type.count))
+        term = fused(b, b.sitofp(wide, factor.type), factor, term)
+    return cut_off(b, b.fptosi(term, lanes(I32, term.type.count)))
 
 
 def fused(b: Builder, values: Value, factor: Value, term: Value) -> Value:
@@ -81,21 +98,19 @@ def fused(b: Builder, values: Value, factor: Value, term: Value) -> Value:
 def words(b: Builder, left: Value, right: Value) -> Value:
     """In each 128 bits four numbers of each vector, cut off to 16 bits."""
     kind, count = left.type, left.type.count
-    name = {16: "llvm.x86.avx512.packssdw.512", 8: "llvm.x86.avx2.packssdw"}[count]
-    return b.call(intrinsic(b, name, lanes(I16, 2 * count), [kind, kind]), [left, right])
+    return b.call(intrinsic(b, _WORDS[count], lanes(I16, 2 * count), [kind, kind]), [left, right])
 
 
 def octets(b: Builder, left: Value, right: Value) -> Value:
     """In each 128 bits eight words of each vector, cut off to 0..255."""
     kind, count = left.type, left.type.count
-    name = {32: "llvm.x86.avx512.packuswb.512", 16: "llvm.x86.avx2.packuswb"}[count]
-    return b.call(intrinsic(b, name, lanes(I8, 2 * count), [kind, kind]), [left, right])
+    return b.call(intrinsic(b, _OCTETS[count], lanes(I8, 2 * count), [kind, kind]), [left, right])
 
 
 def cut_off(b: Builder, numbers: Value) -> Value:
-    """Words in their order as bytes, cut off to 0..255."""
-    count = numbers.type.count
-    nought, most = same(I16, count, 0), same(I16, count, 255)
+    """Numbers as bytes in their order, cut off to 0..255."""
+    kind, count = numbers.type.element, numbers.type.count
+    nought, most = same(kind, count, 0), same(kind, count, 255)
     numbers = b.select(b.icmp_signed(">", numbers, nought), numbers, nought)
     numbers = b.select(b.icmp_unsigned("<", numbers, most), numbers, most)
     return b.trunc(numbers, lanes(I8, count))

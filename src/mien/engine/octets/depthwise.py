@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from mien.engine.sface.pointwise import LINES
-from mien.engine.sface.words import FOUR, add_products, counted, octets, sums, words
+from mien.engine.octets.words import FOUR, Values, add_products, counted, octets, sums, words
 from mien.native.emit import (
     F32,
     I8,
@@ -38,21 +37,31 @@ _PART = 16
 """Bytes that x86's instructions keep together."""
 
 
-def _depthwise(stride: int, channels: int, b: Builder, *arguments: Value) -> None:
+def depthwise(stride: int, channels: int, lines: int) -> Kernel:
+    """For so many channels at once, 16, 32 or 64, with so many numbers for each channel's lines.
+
+    The kernel takes the map, one pixel above and left of the first, the bytes of a row, channels; width and height of
+    what comes out; weights, lines; room for what comes out, and for one pixel more.
+    """
+    takes = (POINTER, I64, I64, I64, I64, POINTER, POINTER, POINTER)
+    return Kernel(f"depthwise_{stride}_{channels}_{lines}", VOID, takes, partial(_depthwise, stride, channels, lines))
+
+
+def _depthwise(stride: int, channels: int, count: int, b: Builder, *arguments: Value) -> None:
     source, row, inputs, width, height, weights, lines, target = arguments
     pixels = 2 if stride == 1 else 1
     with loop(b, I64(0), inputs, channels) as channel:
         kernel = place(b, weights, I8, b.mul(channel, I64(SIDE * FOUR)))
         matrix = [_quarters(b, kernel, I32, channels, y) for y in range(SIDE)]
-        bent = place(b, lines, F32, b.mul(channel, I64(LINES)))
+        chunk = place(b, lines, F32, b.mul(channel, I64(count)))
         with loop(b, I64(0), height) as y, loop(b, I64(0), width, pixels) as x:
             above = b.mul(b.mul(y, I64(stride)), row)
             start = place(b, source, I8, b.add(b.add(above, b.mul(b.mul(x, I64(stride)), inputs)), channel))
-            place_of = b.add(b.mul(b.add(b.mul(y, width), x), inputs), channel)
             added = _added(b, [place(b, start, I8, b.mul(row, I64(y))) for y in range(SIDE)], inputs, matrix, pixels)
+            bent = list(zip(*(_quarters(b, chunk, F32, channels, line) for line in range(count)), strict=True))
             for number, of_pixel in enumerate(added):
-                out = place(b, target, I8, b.add(place_of, b.mul(inputs, I64(number))))
-                store(b, _octets(b, of_pixel, bent, channels), out)
+                pixel = b.add(b.add(b.mul(y, width), x), I64(number))
+                _put(b, of_pixel, bent, place(b, target, I8, b.add(b.mul(pixel, inputs), channel)))
     b.ret_void()
 
 
@@ -60,9 +69,7 @@ def _quarters(b: Builder, start: Value, kind: Value, channels: int, number: int)
     return [load(b, start, lanes(kind, channels // QUARTERS), QUARTERS * number + part) for part in range(QUARTERS)]
 
 
-def _added(
-    b: Builder, rows: Sequence[Value], pixel: Value, matrix: Sequence[Sequence[Value]], pixels: int
-) -> list[list[Value]]:
+def _added(b: Builder, rows: Values, pixel: Value, matrix: Sequence[Values], pixels: int) -> list[list[Value]]:
     """The sums of one pixel, or of two that are neighbours."""
     count = matrix[0][0].type.count
     added = [[sums(count)] * QUARTERS for _ in range(pixels)]
@@ -100,17 +107,6 @@ def _zipped(b: Builder, left: Value, right: Value, half: int) -> Value:
     return pick(b, left, right, [place for number in numbers for place in (number, count + number)])
 
 
-def _octets(b: Builder, added: Sequence[Value], lines: Value, channels: int) -> Value:
-    bent = zip(*(_quarters(b, lines, F32, channels, line) for line in range(LINES)), strict=True)
-    first, second, third, fourth = (counted(b, one, of_quarter) for one, of_quarter in zip(added, bent, strict=True))
-    return octets(b, words(b, first, second), words(b, third, fourth))
-
-
-def _kernel(stride: int, channels: int) -> Kernel:
-    takes = (POINTER, I64, I64, I64, I64, POINTER, POINTER, POINTER)
-    return Kernel(f"depthwise_{stride}_{channels}", VOID, takes, partial(_depthwise, stride, channels))
-
-
-DEPTHWISE = {(stride, channels): _kernel(stride, channels) for stride in (1, 2) for channels in (32, 64)}
-"""By stride and the channels that are computed together: the map, one pixel above and left of the first, the bytes of a
-row, channels; width and height of what comes out; weights, lines; room for what comes out, and for one pixel more."""
+def _put(b: Builder, added: Values, lines: Sequence[Values], where: Value) -> None:
+    first, second, third, fourth = (counted(b, one, line) for one, line in zip(added, lines, strict=True))
+    store(b, octets(b, words(b, first, second), words(b, third, fourth)), where)

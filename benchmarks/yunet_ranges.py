@@ -1,0 +1,80 @@
+"""How far YuNet's values reach on photos: what src/mien/engine/yunet/ranges.json says.
+
+    python -m benchmarks.yunet_ranges FOLDER > src/mien/engine/yunet/ranges.json
+
+FOLDER holds `lfw_dev/*/*.jpg` and `photos/groups/*.jpg`. Every canvas that the engine shows to YuNet on every third of
+them counts, as it is computed in floating point; a little room is left on top.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import onnx
+import openvino as ov
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from mien.engine import FaceEngine, networks, weights
+from mien.engine.arrays import Floats, Network, Pixels
+from mien.engine.fold import fold
+from mien.engine.heads import STRIDES, join_heads
+from mien.engine.yunet.graph import Head, Pool, read_layers
+
+EVERY = 3
+ROOM = 1.05
+
+
+class Watched:
+    """A network that keeps what it is shown."""
+
+    def __init__(self, network: Network, seen: list[Pixels]) -> None:
+        self._network, self._seen = network, seen
+
+    def __call__(self, canvases: Pixels) -> Floats:
+        self._seen.extend(canvases)
+        return self._network(canvases)
+
+
+def canvases(folder: Path) -> Iterator[Pixels]:
+    seen: list[Pixels] = []
+    with patch.object(networks, "suits_processor", lambda: False):
+        engine = FaceEngine(threads=1)
+    for name in ("_finder", "_near", "_refiner"):
+        setattr(engine, name, Watched(getattr(engine, name), seen))
+    photos = [*sorted((folder / "lfw_dev").glob("*/*.jpg")), *sorted((folder / "photos/groups").glob("*.jpg"))]
+    for photo in photos[::EVERY]:
+        engine.detect(photo.read_bytes())
+        yield from seen
+        seen.clear()
+
+
+def main(folder: Path) -> None:
+    content = weights.load(weights.DETECTOR).prepared(fold, partial(join_heads, strides=STRIDES))
+    layers = [layer for layer in read_layers(content) if not isinstance(layer, Pool | Head)]
+    names = [layer.target for layer in layers]
+    model = onnx.load_from_string(content)
+    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
+    core = ov.Core()
+    dynamic = core.read_model(model.SerializeToString())
+    dynamic.reshape([1, 3, -1, -1])
+    network = core.compile_model(dynamic, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    ends: dict[str, NDArray[np.float32]] = {name: np.zeros((2, 1), np.float32) for name in names}
+    for canvas in canvases(folder):
+        _, *maps = network(canvas[None, :, :, ::-1].transpose(0, 3, 1, 2).astype(np.float32)).values()
+        for name, values in zip(names, maps, strict=True):
+            low, high = ends[name]
+            ends[name] = np.stack([np.minimum(low, values.min((0, 2, 3))), np.maximum(high, values.max((0, 2, 3)))])
+    rounded = {name: np.round(ROOM * both.astype(np.float64), 2).tolist() for name, both in ends.items()}
+    rows = (f'"{name}": {json.dumps(both, separators=(",", ":"))}' for name, both in rounded.items())
+    print("{\n" + ",\n".join(rows) + "\n}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,72 @@
+"""Weights in floating point go in, whole numbers come out; what lies between layers is counted in steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+LARGEST = 255
+HALF = np.float32(0.5)
+"""In the height of a line, so that what is behind the point may be left off."""
+_LARGEST_WEIGHT = 127
+_TINY = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """How each of n channels is counted: its byte is value / step + zero. A step may be negative."""
+
+    step: Floats
+    zero: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """A convolution's weights (n, k, height, width) for bytes that are counted in steps.
+
+    The sum of products by the values is, but for rounding, `scale` * (that by the bytes - `nought`), (n,) each.
+    """
+
+    weights: NDArray[np.int8]
+    scale: Floats
+    nought: Floats
+
+
+def steps(low: Floats, high: Floats, *, whole_zero: bool) -> Steps:
+    """Steps for values between `low` and `high`, (n,), and nought. With `whole_zero` a byte is nought exactly."""
+    low, high = np.minimum(low, 0), np.maximum(high, 0)
+    step = np.maximum(high - low, _TINY) / LARGEST
+    zero = -low / step
+    return Steps(step, np.rint(zero) if whole_zero else zero)
+
+
+def weighed(weights: Floats, before: Steps) -> Weighed:
+    """Weights (n, k, height, width) for bytes in steps of each of their k channels, or of n, if they are depthwise."""
+    by_channel = (1, -1, 1, 1) if weights.shape[1] == len(before.step) else (-1, 1, 1, 1)
+    whole, scale = whole_numbers(weights * before.step.reshape(by_channel))
+    nought = (whole * before.zero.reshape(by_channel)).sum(axis=(1, 2, 3), dtype=np.float64)
+    return Weighed(whole.astype(np.int8), scale, nought)
+
+
+def whole_numbers(kernels: Floats) -> tuple[Floats, Floats]:
+    """Whole numbers (n, ...) and a scale for each of the n."""
+    rows = kernels.reshape(len(kernels), -1)
+    scale = np.maximum(np.abs(rows).max(axis=1), _TINY) / _LARGEST_WEIGHT
+    return cancelling(rows / scale[:, None]).reshape(kernels.shape), scale
+
+
+def cancelling(kernels: Floats) -> Floats:
+    """Each row rounded to whole numbers so that its errors add up to a half at most.
+
+    Pixels are like their neighbours, so errors of one sign would add up, too.
+    """
+    whole = np.rint(kernels)
+    error = whole - kernels
+    surplus = np.rint(error.sum(axis=1, keepdims=True))
+    rank = np.argsort(np.argsort(-error * np.sign(surplus), axis=1), axis=1)
+    result: Floats = whole - np.sign(surplus) * (rank < np.abs(surplus))
+    return result

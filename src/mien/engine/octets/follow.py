@@ -1,0 +1,78 @@
+"""A table goes in, one kernel after another is called: a whole network in one call.
+
+One call, because a thread that has left the interpreter may wait for it longer than a layer takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.engine.octets.words import NEEDED
+from mien.native.emit import I64, POINTER, VOID, Builder, Value, array, load, loop, place
+from mien.native.machine import Code, Kernel, compiled, features
+
+WORDS = 14
+FOLLOW = "follow"
+_COMPILING = Lock()
+
+Call = tuple[str, Sequence[int]]
+"""A kernel's name and what it takes: numbers, and addresses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """Those that a table can name, compiled."""
+
+    numbers: dict[str, int]
+    code: Code
+
+    def table(self, calls: Iterable[Call]) -> NDArray[np.int64]:
+        """The calls as `follow` takes them."""
+        rows = [[self.numbers[name], *words] for name, words in calls]
+        table = np.zeros((len(rows), WORDS), np.int64)
+        for row, words in zip(table, rows, strict=True):
+            row[: len(words)] = words
+        return table
+
+    def follow(self, table: NDArray[np.int64]) -> None:
+        """Make the calls; the interpreter's lock is free meanwhile."""
+        self.code.functions[FOLLOW](table.ctypes.data, len(table))
+
+
+def suits_processor() -> bool:
+    """Whether this processor has the kernels' instructions."""
+    return features() >= NEEDED
+
+
+def kernels(each: tuple[Kernel, ...]) -> Kernels:
+    """Compiles them once in a process, which takes some tenths of a second; a kernel may call those before it."""
+    with _COMPILING:
+        return _compiled(each)
+
+
+@cache
+def _compiled(each: tuple[Kernel, ...]) -> Kernels:
+    follow = Kernel(FOLLOW, VOID, (POINTER, I64), partial(_follow, each))
+    return Kernels({kernel.name: number for number, kernel in enumerate(each)}, compiled([*each, follow]))
+
+
+def _follow(kernels: Sequence[Kernel], b: Builder, *arguments: Value) -> None:
+    table, count = arguments
+    with loop(b, I64(0), count) as number:
+        row = place(b, table, array(I64, WORDS), number)
+        which = load(b, row, I64)
+        for other, kernel in enumerate(kernels):
+            with b.if_then(b.icmp_signed("==", which, I64(other))):
+                words = [load(b, row, I64, word + 1) for word in range(len(kernel.takes))]
+                taken = [
+                    b.inttoptr(word, POINTER) if kind is POINTER else word
+                    for word, kind in zip(words, kernel.takes, strict=True)
+                ]
+                b.call(b.module.get_global(kernel.name), taken)
+    b.ret_void()
