@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +84,20 @@ def test_compaction_takes_deleted_rows_off_the_disk(tmp_path: Path, indexes: Ind
     indexes.build(SPACE)
     assert segments(tmp_path) == []
     answers(indexes, truth, people(10), -1.0, None)
+
+
+def test_compaction_ends_also_when_the_last_rows_are_deleted(
+    tmp_path: Path, indexes: Indexes, truth: PlainTruth
+) -> None:
+    rows = truth.add(people(400))
+    indexes.build(SPACE)
+    truth.delete(rows[200:])
+    compaction = threading.Thread(target=indexes.build, args=(SPACE,), daemon=True)
+    compaction.start()
+    compaction.join(timeout=20)
+    assert not compaction.is_alive()
+    assert segments(tmp_path) == ["0-400-200"]
+    answers(indexes, truth, people(10), 0.2, 3)
 
 
 def test_many_small_additions_make_few_segments(tmp_path: Path, indexes: Indexes, truth: PlainTruth) -> None:

@@ -103,13 +103,17 @@ class Builder:
             rows, steps, error = self._copy(folder, span)
             stored = np.memmap(folder / "vectors", np.int8, "r", shape=(len(rows), DIMENSIONS))
             self._encode(folder, np.asarray(stored), steps, error)
-            upto = int(rows[-1]) if len(rows) == span.most else span.upto
-            target = self._folder / files.name_of(span.after, upto, len(rows))
+            target = self._folder / files.name_of(span.after, self._reached(span, rows), len(rows))
             files.remove(target)
             folder.rename(target)
         except BaseException:
             files.remove(folder)
             raise
+
+    def _reached(self, span: Span, rows: Rows) -> int:
+        """Up to where a segment with these rows covers the span: to its end, also where the last rows are deleted."""
+        full = len(rows) == span.most and self._truth.count(self._space, int(rows[-1]), span.upto) > 0
+        return int(rows[-1]) if full else span.upto
 
     def _copy(self, folder: Path, span: Span) -> tuple[Rows, Vectors, float]:
         """Write `rows`, `steps` and `vectors`; return the first two and the bound of the 8-bit error.
