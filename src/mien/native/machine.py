@@ -45,8 +45,8 @@ def features() -> frozenset[str]:
     return frozenset(found)
 
 
-def compiled(kernels: Sequence[Kernel], *given: Any) -> Code:
-    """Takes a tenth of a second."""
+def compiled(kernels: Sequence[Kernel], *given: Any, unroll: bool = True) -> Code:
+    """Takes some tenths of a second. `unroll`: whether LLVM may repeat what loops do, which takes more registers."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_default_triple().create_target_machine(
@@ -54,7 +54,7 @@ def compiled(kernels: Sequence[Kernel], *given: Any) -> Code:
     )
     module = llvm.parse_assembly(str(module_of(kernels, *given)))
     tuning = llvm.create_pipeline_tuning_options(speed_level=2)
-    tuning.loop_unrolling = False  # the kernels are unrolled as far as they should be: beyond it, registers run out
+    tuning.loop_unrolling = unroll
     passes = llvm.create_pass_builder(machine, tuning)
     passes.getModulePassManager().run(module, passes)
     engine = llvm.create_mcjit_compiler(module, machine)

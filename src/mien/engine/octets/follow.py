@@ -59,7 +59,7 @@ def kernels(each: tuple[Kernel, ...]) -> Kernels:
 @cache
 def _compiled(each: tuple[Kernel, ...]) -> Kernels:
     follow = Kernel(FOLLOW, VOID, (POINTER, I64), partial(_follow, each))
-    return Kernels({kernel.name: number for number, kernel in enumerate(each)}, compiled([*each, follow]))
+    return Kernels({kernel.name: number for number, kernel in enumerate(each)}, compiled([*each, follow], unroll=False))
 
 
 def _follow(kernels: Sequence[Kernel], b: Builder, *arguments: Value) -> None:
