@@ -69,6 +69,7 @@ def module_of(kernels: Sequence[Kernel], *given: Any) -> ir.Module:
     module = ir.Module()
     for kernel in kernels:
         function = ir.Function(module, ir.FunctionType(kernel.returns, kernel.takes), kernel.name)
+        function.attributes.add("noinline")  # into all that call it, which takes long to compile and gains nothing
         kernel.write(ir.IRBuilder(function.append_basic_block()), *given, *function.args)
     return module
 
