@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from benchmarks.accuracy_studies import table
 from mien.engine import FaceEngine
-from mien.engine.refine import Refined, Rough
+from mien.engine.refine import Looks, Refined, Rough
 from mien.evaluation.embeddings import EmbeddingCache
 from mien.evaluation.evaluate import Evidence, evaluate, gather
 from mien.evaluation.metrics import separation
@@ -57,8 +57,9 @@ def _first_look(near: object, every_size: object, faces: Sequence[Rough]) -> lis
 SETTINGS: tuple[tuple[str, dict[str, object], dict[str, bool]], ...] = (
     ("as shipped", {}, {}),
     ("plus the mirrored crop", {}, {"mirrored": True}),
-    ("one look at every face, doubtful or not", {"mien.engine.refine.DOUBTFUL": 0.0}, {}),
-    ("no second look at the landmarks", {"mien.engine.engine.refine": _first_look}, {}),
+    ("two looks at every face, doubtful or not", {"mien.engine.refine.DOUBTFUL": 0.0}, {}),
+    ("one look at the landmarks instead of two", {"mien.engine.refine.TWO_LOOKS": Looks((248,), 40, (False,))}, {}),
+    ("no further look at the landmarks", {"mien.engine.engine.refine": _first_look}, {}),
     ("first detection at 320 pixels", {"mien.engine.look.FIRST": 320}, {}),
 )
 """Name, what is changed inside the engine, and the engine's own options."""

@@ -19,7 +19,7 @@ from mien.engine.sface.counted import REACH, count
 from mien.engine.sface.last import AT_ONCE
 from mien.engine.sface.layers import Layer, Layers, read_layers
 from mien.errors import WeightsDamaged
-from mien.native.machine import features
+from mien.native.compiler import features
 
 RANDOM = np.random.default_rng(4)
 SIDE = 8

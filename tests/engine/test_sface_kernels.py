@@ -11,7 +11,7 @@ from mien.engine.sface.counted import Counted, CountedLast, CountedLayers
 from mien.engine.sface.packing import packed
 from mien.engine.sface.program import KERNELS, Program
 from mien.engine.weights import OtherLayers
-from mien.native.machine import features
+from mien.native.compiler import features
 
 if "avx512vnni" not in features():
     pytest.skip("this processor has no VNNI", allow_module_level=True)

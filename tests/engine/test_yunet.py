@@ -17,7 +17,7 @@ from mien.engine.yunet import YuNet
 from mien.engine.yunet import network as module
 from mien.engine.yunet.counted import CountedConvolution, CountedHead, CountedSum, count, ranges
 from mien.engine.yunet.graph import PIXELS, Convolution, Head, Pool, Sum, read_layers
-from mien.native.machine import features
+from mien.native.compiler import features
 
 RANDOM = np.random.default_rng(7)
 SIZES = [(64, 64), (64, 96), (160, 128), (96, 288)]

@@ -16,7 +16,7 @@ from mien.gallery.nearest import kernels
 from mien.gallery.nearest.kernels import ENTRIES, GROUPS, LANES, MOST, Cut, Held, Plan, calls
 from mien.gallery.nearest.kernels.lookup import LOOKUPS, Lookup, lookups
 from mien.gallery.nearest.kernels.search import ROOM, SEARCH
-from mien.native.machine import Code, compiled, module_of
+from mien.native.compiler import Code, compiled, module_of
 
 RANDOM = np.random.default_rng(5)
 CENTROIDS = RANDOM.standard_normal((2, GROUPS, ENTRIES)).astype(np.float32) * np.float32(0.1)

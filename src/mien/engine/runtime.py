@@ -36,7 +36,7 @@ OFTEN = 32
 MOST_SIZES = 8  # each takes some megabytes
 
 
-class Network:
+class FloatNetwork:
     """A model for (n, height, width, 3) bytes, safe to call from many threads; no lock is held during inference.
 
     It is compiled for each (height, width) of `usual`, or if there is none, for those that prove to be so. Images go
@@ -121,7 +121,7 @@ class Runtime:
 
     def network(
         self, key: str, make: Callable[[], bytes], usual: Sequence[Size], *, at_once: int = 1, reverse: bool = False
-    ) -> Network:
+    ) -> FloatNetwork:
         """The network of the ONNX model that `make` gives; it is made once and kept in the cache under `key`.
 
         `usual` are the (height, width) of most inputs, none if only use will tell. `at_once` images run as one batch,
@@ -137,7 +137,7 @@ class Runtime:
             model.reshape([*shape, 3])
             return self._compile(model, streams)
 
-        return Network(compile_for, self._machine, usual, at_once)
+        return FloatNetwork(compile_for, self._machine, usual, at_once)
 
     def _compile(self, model: ov.Model, streams: int) -> ov.CompiledModel:
         hints = {

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from mien.engine.octets.words import FOUR, Values, add_products, counted, octets, sums, words
+from mien.native.compiler import Kernel
 from mien.native.emit import (
     F32,
     I8,
@@ -28,7 +29,6 @@ from mien.native.emit import (
     same,
     store,
 )
-from mien.native.machine import Kernel
 
 SIDE = 3
 QUARTERS = 4

@@ -6,8 +6,8 @@ from functools import partial
 
 from mien.engine.octets.pointwise import lines_of, pixels, put
 from mien.engine.octets.words import FOUR, WIDE, add_to, sums
+from mien.native.compiler import Kernel
 from mien.native.emit import I8, I32, I64, POINTER, VOID, Builder, Value, load, loop, place, spread, variable
-from mien.native.machine import Kernel
 
 COLOURS = 3
 SIDE = 3

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.engine.octets.words import NEEDED
+from mien.native.compiler import Code, Kernel, compiled, features
 from mien.native.emit import I64, POINTER, VOID, Builder, Value, array, load, loop, place
-from mien.native.machine import Code, Kernel, compiled, features
 
 WORDS = 14
 FOLLOW = "follow"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import partial
 
 from mien.engine.octets.words import FOUR, WIDE, Values, counted, cut_off, products, words
+from mien.native.compiler import Kernel
 from mien.native.emit import F32, I8, I64, POINTER, VOID, Builder, Value, lanes, load, loop, place, store
-from mien.native.machine import Kernel
 
 
 def pointwise(tile: int, columns: int, lines: int) -> Kernel:

@@ -6,8 +6,8 @@ from functools import partial
 
 from mien.engine.octets.depthwise import depthwise
 from mien.engine.octets.pointwise import pointwise
+from mien.native.compiler import Kernel
 from mien.native.emit import I8, I64, POINTER, VOID, Builder, Value, loop, place
-from mien.native.machine import Kernel
 
 TILE = 7
 """All of SFace's maps are a multiple of seven pixels wide."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from mien.engine.octets.words import FOUR, WIDE, fused, products
+from mien.native.compiler import Kernel
 from mien.native.emit import F32, I8, I64, POINTER, VOID, Builder, Value, lanes, load, loop, place, store
-from mien.native.machine import Kernel
 
 AT_ONCE = 4
 """Vectors that are made together: the weights, six megabytes, take longer to be read than to be multiplied."""

@@ -6,6 +6,7 @@ from mien.engine.octets.depthwise import SIDE, depthwise
 from mien.engine.octets.first import first
 from mien.engine.octets.pointwise import pixels, pointwise
 from mien.engine.octets.words import FOUR, WIDE, counted_sum, fused, products
+from mien.native.compiler import Kernel
 from mien.native.emit import (
     F32,
     I8,
@@ -20,7 +21,6 @@ from mien.native.emit import (
     place,
     store,
 )
-from mien.native.machine import Kernel
 
 TILE = 8
 LINES = 2

@@ -15,7 +15,7 @@ from mien.gallery.nearest.kernels.products import COSINES
 from mien.gallery.nearest.kernels.scan import GROUPS, ROWS
 from mien.gallery.nearest.kernels.search import SEARCH
 from mien.gallery.nearest.kernels.tables import TABLES
-from mien.native.machine import Code, compiled
+from mien.native.compiler import Code, compiled
 
 Codes = NDArray[np.uint8]
 Floats = NDArray[np.float32]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mien.gallery.nearest.kernels.lookup import ENTRIES, Lookup
 from mien.gallery.nearest.kernels.scan import GROUPS
 from mien.gallery.nearest.tuning import DIMENSIONS
+from mien.native.compiler import Kernel
 from mien.native.emit import (
     F32,
     I1,
@@ -24,7 +25,6 @@ from mien.native.emit import (
     spread,
     store,
 )
-from mien.native.machine import Kernel
 
 
 def _encode(b: Builder, _: Lookup, *arguments: Value) -> None:

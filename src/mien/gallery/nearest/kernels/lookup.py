@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mien.native.compiler import features
 from mien.native.emit import I8, Builder, Value, intrinsic, lanes, pick, same
-from mien.native.machine import features
 
 LANES = 128
 ENTRIES = 16

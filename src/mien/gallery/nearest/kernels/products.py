@@ -6,6 +6,7 @@ from typing import Protocol
 
 from mien.gallery.nearest.kernels.lookup import Lookup
 from mien.gallery.nearest.tuning import DIMENSIONS
+from mien.native.compiler import Kernel
 from mien.native.emit import (
     F32,
     I8,
@@ -25,7 +26,6 @@ from mien.native.emit import (
     store,
     total,
 )
-from mien.native.machine import Kernel
 
 _WIDE = 16
 _PARTS = DIMENSIONS // _WIDE

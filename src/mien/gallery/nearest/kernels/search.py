@@ -10,6 +10,7 @@ from mien.gallery.nearest.kernels.lookup import ENTRIES, LANES, Lookup
 from mien.gallery.nearest.kernels.products import narrow
 from mien.gallery.nearest.kernels.scan import GROUPS, Asked, scan
 from mien.gallery.nearest.tuning import DIMENSIONS
+from mien.native.compiler import Kernel
 from mien.native.emit import (
     F32,
     I1,
@@ -28,7 +29,6 @@ from mien.native.emit import (
     store,
     variable,
 )
-from mien.native.machine import Kernel
 
 PART = 128
 """Blocks (half a megabyte) that stay in a core's cache while every probe looks at them, two by two: two probes share

@@ -6,6 +6,7 @@ from mien.gallery.nearest.kernels.encode import centroid_products
 from mien.gallery.nearest.kernels.lookup import ENTRIES, Lookup
 from mien.gallery.nearest.kernels.scan import GROUPS, MOST
 from mien.gallery.nearest.tuning import DIMENSIONS
+from mien.native.compiler import Kernel
 from mien.native.emit import (
     F32,
     I8,
@@ -24,7 +25,6 @@ from mien.native.emit import (
     store,
     variable,
 )
-from mien.native.machine import Kernel
 
 _TINY = 1e-30
 """Instead of a range of zero, as of a probe that is zero."""
