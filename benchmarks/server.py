@@ -89,7 +89,7 @@ def _served(photos: list[bytes], given: argparse.Namespace, pid: int) -> Run:
 
 def _repeat(work: Callable[[int], object], threads: int, seconds: float, pid: int) -> Run:
     """`pid`: whose processor time counts."""
-    numbers, processor = count(), _processor_seconds(pid)
+    numbers, processor = count(), processor_seconds(pid)
     begun = time.perf_counter()
 
     def repeat(_: int) -> list[float]:
@@ -102,10 +102,10 @@ def _repeat(work: Callable[[int], object], threads: int, seconds: float, pid: in
     with ThreadPoolExecutor(threads) as pool:
         spent = [one for many in pool.map(repeat, range(threads)) for one in many]
     rate = len(spent) / (time.perf_counter() - begun)
-    return Run(rate, spent, (_processor_seconds(pid) - processor) / len(spent))
+    return Run(rate, spent, (processor_seconds(pid) - processor) / len(spent))
 
 
-def _processor_seconds(pid: int) -> float:
+def processor_seconds(pid: int) -> float:
     user, system = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
