@@ -1,0 +1,83 @@
+"""Both ways of computing the networks say the same, in whatever shapes their images come."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from mien.engine import networks, weights
+from mien.engine.align import SIDE
+from mien.engine.heads import STRIDES
+from mien.engine.machine import Machine
+from mien.engine.networks import AT_ONCE, Networks
+from mien.engine.runtime import OFTEN, FloatNetwork
+from mien.engine.sface import SFace
+from mien.engine.yunet import YuNet
+from mien.native.compiler import features
+
+RANDOM = np.random.default_rng(8)
+
+with_vnni = pytest.mark.skipif("avx512vnni" not in features(), reason="this processor has no VNNI")
+
+
+def skin(count: int) -> np.ndarray:
+    """Soft shades of middling brightness: SFace was trained on faces, and bytes reach as far as on those."""
+    shades = RANDOM.integers(70, 190, (count, 4, 4, 3), np.uint8)
+    return np.stack([cv2.resize(each, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) for each in shades])
+
+
+def smooth(count: int, height: int, width: int) -> np.ndarray:
+    small = RANDOM.integers(0, 256, (count, height // 8, width // 8, 3), np.uint8)
+    return small.repeat(8, axis=1).repeat(8, axis=2)
+
+
+@pytest.fixture
+def in_floats(monkeypatch) -> Networks:
+    monkeypatch.setattr(networks, "suits_processor", lambda: False)
+    return Networks(Machine(2))
+
+
+def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+
+
+def test_a_size_that_comes_often_gets_a_model_of_its_own_and_the_same_answers(in_floats):
+    network = in_floats.detector(weights.load(weights.DETECTOR), STRIDES)
+    canvas = smooth(1, 96, 128)
+    tables = [network(canvas) for _ in range(OFTEN + 2)]
+    assert tables[0].shape == (1, 12 * 16 + 6 * 8 + 3 * 4, 16)
+    np.testing.assert_allclose(tables[-1], tables[0], atol=0.3)
+
+
+def test_faces_in_batches_and_left_over_get_the_vectors_of_faces_alone(in_floats):
+    network = in_floats.embedder(weights.load(weights.EMBEDDER))
+    faces = smooth(AT_ONCE + 2, SIDE, SIDE)
+    alone = np.concatenate([network(face[None]) for face in faces])
+    assert cosines(network(faces), alone).min() > 0.999
+
+
+@with_vnni
+def test_the_detector_in_whole_numbers_and_in_floats_agree(in_floats, monkeypatch):
+    model, canvas = weights.load(weights.DETECTOR), smooth(1, 128, 96)
+    exact = in_floats.detector(model, STRIDES)
+    monkeypatch.undo()
+    quick = Networks(Machine(2)).detector(model, STRIDES)
+    assert (type(exact), type(quick)) == (FloatNetwork, YuNet)
+    assert np.corrcoef(quick(canvas)[0, :, 0], exact(canvas)[0, :, 0])[0, 1] > 0.98
+
+
+@with_vnni
+def test_the_embedder_in_whole_numbers_and_in_floats_agree(in_floats, monkeypatch):
+    model, faces = weights.load(weights.EMBEDDER), skin(6)
+    exact = in_floats.embedder(model)
+    monkeypatch.undo()
+    quick = Networks(Machine(2)).embedder(model)
+    assert (type(exact), type(quick)) == (FloatNetwork, SFace)
+    assert cosines(quick(faces), exact(faces)).min() > 0.97
+
+
+@with_vnni
+def test_another_build_of_the_detector_is_computed_in_floats(tmp_path):
+    other = weights.Weights(tmp_path / "other.onnx", weights.load(weights.DETECTOR).content, "another")
+    assert isinstance(Networks(Machine(2)).detector(other, STRIDES), FloatNetwork)
