@@ -34,12 +34,16 @@ class Machine:
         return len(self._callers) <= 1
 
     def kept(self, key: str, make: Callable[[], bytes]) -> bytes | Path:
-        """What `make` gives; it is made once and kept in the cache under `key`, if there is one."""
+        """What `make` gives; it is made once and kept in the cache under `key`, if there is one and it has room."""
         if not self.cache:
             return make()
         path = self.cache / key
         if not path.exists():
-            _write(path, make())
+            content = make()
+            try:
+                _write(path, content)
+            except OSError:
+                return content
         return path
 
 
@@ -53,6 +57,11 @@ def _writable(folder: Path) -> Path | None:
 
 def _write(path: Path, content: bytes) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    Path(name).replace(path)
+    part = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

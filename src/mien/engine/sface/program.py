@@ -34,7 +34,8 @@ class Program:
         self._arrays, self._kernels = arrays, kernels
         self._images, self._maps, self._ends = _maps(arrays)
         self._memory = np.empty(self._ends[-1].end, np.uint8)
-        self._between = np.empty(2 * BETWEEN, np.uint8)
+        widest = max(one.row for one in self._maps)
+        self._between = np.empty(BETWEEN + widest, np.uint8)  # also for a row that is wider, and a pixel more
         self._vectors = np.empty((AT_ONCE, DIMENSIONS), np.float32)
         for number, one in enumerate(self._maps):
             one.pixels(self._memory)[:] = arrays[f"zero_{number}"]

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import pytest
+
+from mien.engine import machine
+from mien.engine.machine import Machine
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path: Path) -> Path:
+    monkeypatch.setattr(machine, "user_cache_path", lambda _: tmp_path)
+    return tmp_path / "models"
+
+
+def never() -> bytes:
+    raise AssertionError
+
+
+def test_what_was_made_once_is_kept_for_other_processes(cache):
+    path = Machine().kept("key", lambda: b"content")
+    assert path == cache / "key"
+    assert path.read_bytes() == b"content"
+    assert Machine().kept("key", never) == path
+
+
+def test_a_full_disk_is_done_without_and_nothing_half_written_stays(cache):
+    one = Machine()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        assert one.kept("key", lambda: bytes(10_000)) == bytes(10_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(cache.iterdir()) == []
+
+
+def test_who_is_alone(cache):
+    one = Machine(3)
+    with one.caller():
+        assert one.alone()
+        with one.caller():
+            assert not one.alone()
+    assert (one.threads, one.alone()) == (3, True)
