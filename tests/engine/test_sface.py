@@ -172,8 +172,8 @@ def test_a_model_of_other_layers_is_computed_otherwise():
     ("there", "suits"),
     [
         ({"avx2"}, False),
-        ({"avx512bw", "avx512vnni", "avx2"}, True),
-        ({"avx512bw"}, False),
+        ({"avx512bw", "avx512vl", "avx512vnni", "avx2"}, True),
+        ({"avx512bw", "avx512vl"}, False),
     ],
 )
 def test_whole_numbers_are_for_processors_with_vnni(monkeypatch, there, suits):

@@ -28,7 +28,7 @@ from mien.native.emit import (
 WIDE = 16
 FOUR = 4
 """Bytes in a lane."""
-NEEDED = frozenset({"avx512bw", "avx512vnni"})
+NEEDED = frozenset({"avx512bw", "avx512vl", "avx512vnni"})
 """The features of a processor that has these instructions."""
 
 _WORDS = {16: "llvm.x86.avx512.packssdw.512", 8: "llvm.x86.avx2.packssdw", 4: "llvm.x86.sse2.packssdw.128"}
