@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from mien.engine.arrays import Floats
 
 LARGEST = 255
 HALF = np.float32(0.5)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.engine.arrays import Floats
 from mien.engine.octets.depthwise import QUARTERS
 from mien.engine.octets.first import COLOURS, SIDE, STEPS
 from mien.engine.octets.words import FOUR, WIDE
 
 Whole = NDArray[np.int8]
-Floats = NDArray[np.float32]
 
 _PARTS = 4
 """Of 128 bits, in the widest vector."""

@@ -14,7 +14,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.engine.octets.counting import HALF, Floats, Steps, steps, weighed
+from mien.engine.arrays import Floats
+from mien.engine.octets.counting import HALF, Steps, steps, weighed
 from mien.engine.sface.layers import Layer, Layers
 
 # How many deviations to both sides the bytes after each convolution reach. The deeper, the longer are the tails: found

@@ -15,9 +15,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from mien.engine.arrays import Floats
 from mien.engine.weights import OtherLayers
-
-Floats = NDArray[np.float32]
 
 _WITHOUT_EFFECT = ("Constant", "Dropout", "Flatten")
 

@@ -7,17 +7,14 @@ from itertools import accumulate
 from operator import mul
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mien.engine.arrays import Pixels
+from mien.engine.arrays import Floats, Pixels
 from mien.engine.octets.first import COLOURS, first
 from mien.engine.octets.follow import Call, Kernels
 from mien.engine.octets.maps import Map, one_after_another
 from mien.engine.sface.block import BLOCKS, COLUMNS, DEPTHWISE, LINES, POINTWISE, TILE
 from mien.engine.sface.last import AT_ONCE, DIMENSIONS, LAST
 from mien.engine.sface.packing import SIDE, Arrays, together
-
-Floats = NDArray[np.float32]
 
 BETWEEN = 32 * 1024
 """Bytes between the layers of a block at most, unless a row takes more."""

@@ -15,7 +15,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.engine.octets.counting import HALF, Floats, Steps, steps, weighed
+from mien.engine.arrays import Floats
+from mien.engine.octets.counting import HALF, Steps, steps, weighed
 from mien.engine.octets.first import COLOURS
 from mien.engine.yunet.graph import PIXELS, Convolution, Head, Layer, Pool, Sum
 

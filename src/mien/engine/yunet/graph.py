@@ -10,14 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from mien.engine.arrays import Floats
 from mien.engine.weights import OtherLayers
-
-Floats = NDArray[np.float32]
 
 PIXELS = "pixels"
 

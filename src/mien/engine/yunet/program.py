@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.engine.arrays import Pixels
+from mien.engine.arrays import Floats, Pixels
 from mien.engine.octets.first import COLOURS
 from mien.engine.octets.follow import Call, Kernels
 from mien.engine.octets.maps import Map
@@ -19,7 +19,6 @@ from mien.engine.yunet.counted import Counted, CountedConvolution, CountedHead, 
 from mien.engine.yunet.graph import PIXELS, Convolution, Head, Layer, Pool, Sum
 from mien.engine.yunet.kernels import BORDER, CELL, DEPTHWISE, FIRST, MIX, POINTWISE, POOL, SEE, SUM
 
-Floats = NDArray[np.float32]
 Array = NDArray[Any]
 Maps = dict[str, Map]
 
