@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from tests.engine.processor import with_vnni
 
 from mien.engine import networks, weights
 from mien.engine.align import SIDE
@@ -14,11 +15,8 @@ from mien.engine.networks import AT_ONCE, Networks
 from mien.engine.runtime import OFTEN, FloatNetwork
 from mien.engine.sface import SFace
 from mien.engine.yunet import YuNet
-from mien.native.compiler import features
 
 RANDOM = np.random.default_rng(8)
-
-with_vnni = pytest.mark.skipif("avx512vnni" not in features(), reason="this processor has no VNNI")
 
 
 def skin(count: int) -> np.ndarray:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from tests.engine.processor import with_vnni
 
 from mien.engine import FaceEngine, sface, weights
 from mien.engine.arrays import Network
@@ -19,14 +21,11 @@ from mien.engine.sface.counted import REACH, count
 from mien.engine.sface.last import AT_ONCE
 from mien.engine.sface.layers import Layer, Layers, read_layers
 from mien.errors import WeightsDamaged
-from mien.native.compiler import features
 
 RANDOM = np.random.default_rng(4)
 SIDE = 8
 COLOURS = 3
 STEP = 1 / 128
-
-with_vnni = pytest.mark.skipif("avx512vnni" not in features(), reason="this processor has no VNNI")
 
 
 def layer(outputs: int, inputs: int, side: int) -> Layer:
@@ -156,6 +155,24 @@ def test_a_face_gets_the_same_vector_alone_and_among_others(quick, monkeypatch):
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(quick, [faces] * 8))
     assert all((vectors == alone).all() for vectors in together)
+
+
+@with_vnni
+@pytest.mark.parametrize("harm", ["cut short", "empty", "changed"])
+def test_a_damaged_file_in_the_cache_is_made_anew(tmp_path, model, quick, harm):
+    path, good = tmp_path / "prepared.npz", sface.prepare(model)
+    path.write_bytes(
+        {"cut short": good[: len(good) // 2], "empty": b"", "changed": good[:9000] + bytes(9) + good[9009:]}[harm]
+    )
+
+    def read() -> Path:
+        if not path.exists():
+            path.write_bytes(good)
+        return path
+
+    faces = blurred(1)
+    np.testing.assert_array_equal(sface.SFace(read, never, Machine(1))(faces), quick(faces))
+    assert path.read_bytes() == good
 
 
 @with_vnni

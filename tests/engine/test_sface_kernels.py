@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mien.engine.octets import suits_processor
 from mien.engine.octets.follow import Kernels, kernels
 from mien.engine.sface.block import DEPTHWISE
 from mien.engine.sface.counted import Counted, CountedLast, CountedLayers
 from mien.engine.sface.packing import packed
 from mien.engine.sface.program import KERNELS, Program
 from mien.engine.weights import OtherLayers
-from mien.native.compiler import features
 
-if "avx512vnni" not in features():
+if not suits_processor():
     pytest.skip("this processor has no VNNI", allow_module_level=True)
 
 SIDE = 112

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -9,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx.reference import ReferenceEvaluator
+from tests.engine.processor import with_vnni
 
 from mien.engine import weights
 from mien.engine.fold import fold
@@ -17,12 +19,9 @@ from mien.engine.yunet import YuNet
 from mien.engine.yunet import network as module
 from mien.engine.yunet.counted import CountedConvolution, CountedHead, CountedSum, count, ranges
 from mien.engine.yunet.graph import PIXELS, Convolution, Head, Pool, Sum, read_layers
-from mien.native.compiler import features
 
 RANDOM = np.random.default_rng(7)
 SIZES = [(64, 64), (64, 96), (160, 128), (96, 288)]
-
-with_vnni = pytest.mark.skipif("avx512vnni" not in features(), reason="this processor has no VNNI")
 
 
 def model(strides: tuple[int, ...] = STRIDES) -> bytes:
@@ -119,6 +118,20 @@ def test_sizes_alternate_and_threads_do_not_disturb_each_other(quick, monkeypatc
             together = list(pool.map(quick, canvases * 8))
         for number, table in enumerate(together):
             np.testing.assert_array_equal(table, alone[number % len(SIZES)])
+
+
+@with_vnni
+def test_threads_that_come_and_go_at_any_moment_find_memory_of_their_size(quick):
+    canvases = [canvas(32, side)[None] for side in (32, 64, 96)]
+    alone = [quick(each) for each in canvases]
+    often = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            together = list(pool.map(quick, canvases * 700))
+    finally:
+        sys.setswitchinterval(often)
+    assert all((table == alone[number % 3]).all() for number, table in enumerate(together))
 
 
 @with_vnni

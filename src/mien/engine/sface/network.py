@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
+from typing import BinaryIO
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -23,6 +25,8 @@ from mien.engine.sface.program import KERNELS, Program
 from mien.engine.weights import OtherLayers
 
 _Ready = tuple[Arrays, Kernels]
+_DAMAGED = (BadZipFile, EOFError, ValueError)
+"""What reading a file makes of one that was cut short or changed; each of its arrays has a checksum."""
 
 
 def prepare(content: bytes) -> bytes:
@@ -32,8 +36,13 @@ def prepare(content: bytes) -> bytes:
     return file.getvalue()
 
 
+def _opened(file: BinaryIO | Path) -> Arrays:
+    with np.load(file) as arrays:
+        return dict(arrays)
+
+
 class SFace:
-    """The network; safe to call from many threads, and no lock is held meanwhile.
+    """The network; safe to call from many threads, and no lock is held while it is computed.
 
     `read` gives what `prepare` gave, or the file with it. Nothing is read or compiled before the first call; when
     `read` raises OtherLayers then, the network that `otherwise` gives is called instead. A call that is alone takes all
@@ -44,6 +53,7 @@ class SFace:
         self._read, self._otherwise, self._machine = read, otherwise, machine
         self._idle: deque[Program] = deque()
         self._preparing = Lock()
+        self._workers = ThreadPoolExecutor(machine.threads, "sface")  # starts no thread before it is needed
 
     def __call__(self, faces: Pixels) -> Floats:
         """The vectors (n, 128) of faces (n, 112, 112, 3), RGB, for n > 0."""
@@ -54,12 +64,20 @@ class SFace:
     @cached_property
     def _network(self) -> Network:
         try:
-            content = self._read()
+            arrays = self._arrays()
         except OtherLayers:
             return self._otherwise()
-        with np.load(io.BytesIO(content) if isinstance(content, bytes) else content) as arrays:
-            ready = {name: arrays[name] for name in arrays}, kernels(KERNELS)
-        return partial(self._in_parts, ready)
+        return partial(self._in_parts, (arrays, kernels(KERNELS)))
+
+    def _arrays(self) -> Arrays:
+        content = self._read()
+        if isinstance(content, bytes):
+            return _opened(io.BytesIO(content))
+        try:
+            return _opened(content)
+        except _DAMAGED:
+            content.unlink(missing_ok=True)
+            return self._arrays()
 
     def _in_parts(self, ready: _Ready, faces: Pixels) -> Floats:
         threads = self._machine.threads
@@ -78,7 +96,3 @@ class SFace:
             return program.run(faces)
         finally:
             self._idle.append(program)
-
-    @cached_property
-    def _workers(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self._machine.threads, "sface")

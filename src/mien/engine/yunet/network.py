@@ -22,7 +22,7 @@ LARGEST_KEPT = 8 * 1024 * 1024
 
 
 class YuNet:
-    """The network; safe to call from many threads, and no lock is held meanwhile.
+    """The network; safe to call from many threads, and no lock is held while it is computed.
 
     `read` gives the ONNX model with joined heads. Nothing is read or compiled before the first call.
     """
@@ -42,7 +42,8 @@ class YuNet:
             return program.run(canvas)
         finally:
             if program.size <= LARGEST_KEPT:
-                self._idle.append(program)
+                with self._lock:
+                    self._idle.append(program)
 
     def _taken(self, height: int, width: int) -> Program:
         with self._lock:
