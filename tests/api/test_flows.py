@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 import pytest
-from tests.http.conftest import JPEG, Service
+from tests.api.conftest import JPEG, Service
 
 pytestmark = pytest.mark.photos
 

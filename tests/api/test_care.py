@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.http.conftest import JPEG, Service
+from tests.api.conftest import JPEG, Service
 
 pytestmark = pytest.mark.photos
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from starlette.testclient import TestClient
-from tests.http.conftest import Service
+from tests.api.conftest import Service
 
 
 def test_the_page_is_told_its_prefix(open_service: Callable[..., Service]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from tests.http.conftest import JPEG, Service
+from tests.api.conftest import JPEG, Service
 
 from mien import errors
 from mien.config import Settings
