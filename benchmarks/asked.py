@@ -7,9 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 import galleries
+import numpy as np
 from galleries import Vectors
 
 PROBES, BATCH, BATCHES = 1000, 64, 12

@@ -18,9 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 import galleries
+import numpy as np
 from asked import PROBES, Asked, exact_matches, recall, speed
 from galleries import Vectors
 

@@ -28,11 +28,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import galleries
+import numpy as np
 from asked import PROBES, Asked, exact_matches, milliseconds, recall, speed
 from galleries import Vectors
+
 from mien.gallery import Gallery
 from mien.model import Box
 

@@ -14,10 +14,9 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from mien.demo.photos import demo_photos
 from tests.web.conftest import CHROMIUM, QUIET, Server, free_port
 from tests.web.people import call, enrol
-
-from mien.demo.photos import demo_photos
 
 IMAGES = Path(__file__).parent / "images"
 ENROLLED = {"Barack Obama": ("obama.jpg", "obama2.jpg"), "Joe Biden": ("biden.jpg",)}

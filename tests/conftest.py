@@ -1,4 +1,4 @@
-"""Shared fixtures: where the real photos lie. They are not part of the project, so tests that need them skip."""
+"""Shared fixtures: a fake engine and painted people for everything but recognition itself, which needs real photos."""
 
 from __future__ import annotations
 
@@ -7,23 +7,68 @@ from pathlib import Path
 
 import pytest
 
-PHOTO_DATA = Path(os.environ.get("MIEN_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+from mien.engine import FaceEngine
+from tests.support import painter
+from tests.support.fake_engine import FakeFaceEngine
+
+LFW = Path(os.environ.get("MIEN_TEST_DATA", Path(__file__).parents[2] / "shared" / "data")) / "lfw_dev"
 
 
-def _folder(name: str) -> Path:
-    folder = PHOTO_DATA / name
-    if not folder.is_dir():
-        pytest.skip(f"no photos at {folder} (set MIEN_TEST_DATA)")
-    return folder
+@pytest.fixture(scope="session")
+def engine() -> FakeFaceEngine:
+    """Recognises painted people; the tests of the real engine have another fixture of this name."""
+    return FakeFaceEngine()
+
+
+@pytest.fixture(scope="session")
+def real_engine() -> FaceEngine:
+    return FaceEngine()
+
+
+@pytest.fixture(scope="session")
+def robert() -> list[bytes]:
+    """Five painted portraits of one person."""
+    return painter.portraits("Robert")
+
+
+@pytest.fixture(scope="session")
+def venus() -> list[bytes]:
+    """Five painted portraits of another."""
+    return painter.portraits("Venus")
+
+
+@pytest.fixture(scope="session")
+def group() -> bytes:
+    """A painted photo of three strangers."""
+    return painter.photo("Salma", painter.Portrait("Sheryl", side=160), "Hedy")
+
+
+@pytest.fixture(scope="session")
+def landscape() -> bytes:
+    """A painted photo that shows nobody."""
+    return painter.photo()
+
+
+@pytest.fixture(scope="session")
+def damaged(robert: list[bytes]) -> bytes:
+    """A painted photo that was cut short."""
+    return robert[0][: len(robert[0]) // 2]
 
 
 @pytest.fixture(scope="session")
 def lfw_dev() -> Path:
     """One folder per person, 250x250 portraits, and pairs.csv."""
-    return _folder("lfw_dev")
+    if not LFW.is_dir():
+        pytest.skip(
+            f"{LFW} is missing: a part of Labeled Faces in the Wild; MIEN_TEST_DATA names the folder that has it"
+        )
+    return LFW
 
 
 @pytest.fixture(scope="session")
 def photos() -> Path:
     """groups/, exif/ and bad/: whole photos as a service meets them."""
-    return _folder("photos")
+    folder = LFW.parent / "photos"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is missing; MIEN_TEST_DATA names the folder that has it")
+    return folder

@@ -1,10 +1,9 @@
-"""The REST API on the in-memory backend with the real engine; events run when a test says so."""
+"""The REST API on the in-memory backend with a fake engine; events run when a test says so."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +14,9 @@ from mien.backends.memory.bucket import MemoryBucket
 from mien.backends.memory.catalog import MemoryCatalog
 from mien.backends.memory.recognizer import MemoryRecognizer
 from mien.config import Settings
-from mien.engine import FaceEngine
 from mien.http.api import create_api
 from mien.policy import Policy
+from tests.support.fake_engine import FakeFaceEngine
 
 
 @dataclass
@@ -44,13 +43,8 @@ class Service:
 JPEG = {"Content-Type": "image/jpeg"}
 
 
-@pytest.fixture(scope="session")
-def engine() -> FaceEngine:
-    return FaceEngine()
-
-
 @pytest.fixture
-def open_service(engine: FaceEngine) -> Callable[..., Service]:
+def open_service(engine: FakeFaceEngine) -> Callable[..., Service]:
     def open_service(policy: Policy | None = None, settings: Settings | None = None, **more: Any) -> Service:
         waiting: list[str] = []
         app = FaceApp(MemoryBucket(waiting.append), MemoryRecognizer(engine), MemoryCatalog(), policy)
@@ -63,27 +57,3 @@ def open_service(engine: FaceEngine) -> Callable[..., Service]:
 @pytest.fixture
 def service(open_service: Callable[..., Service]) -> Service:
     return open_service()
-
-
-def _portraits(folder: Path) -> list[bytes]:
-    return [photo.read_bytes() for photo in sorted(folder.iterdir())]
-
-
-@pytest.fixture
-def robert(lfw_dev: Path) -> list[bytes]:
-    return _portraits(lfw_dev / "Robert_De_Niro")
-
-
-@pytest.fixture
-def venus(lfw_dev: Path) -> list[bytes]:
-    return _portraits(lfw_dev / "Venus_Williams")
-
-
-@pytest.fixture
-def group(photos: Path) -> bytes:
-    return (photos / "groups" / "011_3.jpg").read_bytes()
-
-
-@pytest.fixture
-def landscape(photos: Path) -> bytes:
-    return (photos / "groups" / "017_0.jpg").read_bytes()

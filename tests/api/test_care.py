@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.api.conftest import JPEG, Service
 
-pytestmark = pytest.mark.photos
+from tests.api.conftest import JPEG, Service
 
 
 def test_a_rejection_changes_answers_and_can_be_taken_back(

@@ -1,13 +1,12 @@
-"""The REST routes as a client uses them, with real photos."""
+"""The REST routes as a client uses them."""
 
 from __future__ import annotations
 
 from urllib.parse import quote
 
 import pytest
-from tests.api.conftest import JPEG, Service
 
-pytestmark = pytest.mark.photos
+from tests.api.conftest import JPEG, Service
 
 HARD_NAME = "Zoë O'Neill + Söhne & Co"
 

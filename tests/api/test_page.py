@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from starlette.testclient import TestClient
+
 from tests.api.conftest import Service
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from tests.api.conftest import JPEG, Service
 
 from mien import errors
 from mien.config import Settings
@@ -21,6 +20,7 @@ from mien.http.observe import JsonLines
 from mien.keys import KeyFile, Scope
 from mien.policy import Policy
 from mien.signing import Signer
+from tests.api.conftest import JPEG, Service
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,8 @@ def test_a_body_without_a_length_is_cut_off(open_service: Callable[..., Service]
     assert answer.status_code == 413
 
 
-def test_truncated_photos_say_so(service: Service, photos: Path) -> None:
-    truncated = (photos / "bad" / "truncated.jpg").read_bytes()[:3000]
-    answer = service.client.post("/recognize", content=truncated, headers=JPEG)
+def test_truncated_photos_say_so(service: Service, damaged: bytes) -> None:
+    answer = service.client.post("/recognize", content=damaged, headers=JPEG)
     assert answer.status_code == 422
     assert answer.json()["type"] == "urn:mien:damaged-image"
 

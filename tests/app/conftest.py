@@ -1,4 +1,4 @@
-"""The embedded backend on a temporary folder, with the real engine."""
+"""The embedded backend on a temporary folder, with a fake engine."""
 
 from __future__ import annotations
 
@@ -9,17 +9,13 @@ from pathlib import Path
 import pytest
 
 from mien.backends.embedded.machine import Machine
-from mien.engine import FaceEngine
 from mien.policy import Policy
-
-
-@pytest.fixture(scope="session")
-def engine() -> FaceEngine:
-    return FaceEngine()
+from tests.support import painter
+from tests.support.fake_engine import FakeFaceEngine
 
 
 @pytest.fixture
-def start(tmp_path: Path, engine: FaceEngine) -> Iterator[Callable[[], Machine]]:
+def start(tmp_path: Path, engine: FakeFaceEngine) -> Iterator[Callable[[], Machine]]:
     """Opens the data folder, as often as a test wants: each is what another process would open."""
     with ExitStack() as opened:
 
@@ -37,7 +33,6 @@ def machine(start: Callable[[], Machine]) -> Machine:
 
 
 @pytest.fixture
-def portraits(lfw_dev: Path) -> dict[str, list[bytes]]:
+def portraits() -> dict[str, list[bytes]]:
     """Five photos each of four people."""
-    people = ("Robert_De_Niro", "Venus_Williams", "Salma_Hayek", "Sheryl_Crow")
-    return {name: [photo.read_bytes() for photo in sorted((lfw_dev / name).iterdir())] for name in people}
+    return {name: painter.portraits(name) for name in ("Robert", "Venus", "Salma", "Sheryl")}

@@ -14,8 +14,6 @@ from mien.backends.embedded.machine import Machine
 from mien.errors import StorageError
 from mien.records import Upload, UploadStatus
 
-pytestmark = pytest.mark.photos
-
 Portraits = dict[str, list[bytes]]
 PATIENCE_SECONDS = 60.0
 
@@ -28,9 +26,9 @@ def bucket(tmp_path: Path) -> Path:
 @pytest.fixture
 def filled(machine: Machine, portraits: Portraits) -> Machine:
     """Two photos of Robert, one of Venus."""
-    for photo in portraits["Robert_De_Niro"][:2]:
+    for photo in portraits["Robert"][:2]:
         machine.app.enroll(photo, "Robert")
-    machine.app.enroll(portraits["Venus_Williams"][0], "Venus")
+    machine.app.enroll(portraits["Venus"][0], "Venus")
     return machine
 
 
@@ -109,7 +107,7 @@ def test_a_disk_that_is_not_mounted_takes_nothing_along(
     with pytest.raises(StorageError, match="mounted"):
         again.app.index_upload(path)
     with pytest.raises(StorageError, match="mounted"):
-        again.app.upload(portraits["Salma_Hayek"][0], "Salma")
+        again.app.upload(portraits["Salma"][0], "Salma")
     assert len(again.app.faces().items) == 3
     for folder in (bucket / "uploaded", bucket / ".incoming", bucket):
         folder.rmdir()

@@ -11,8 +11,6 @@ from mien.backends.embedded.machine import Machine
 from mien.errors import StorageFull
 from mien.records import Upload, UploadStatus
 
-pytestmark = pytest.mark.photos
-
 Portraits = dict[str, list[bytes]]
 
 
@@ -25,7 +23,7 @@ def drain(machine: Machine) -> None:
 @pytest.fixture
 def failed(machine: Machine, portraits: Portraits, monkeypatch: pytest.MonkeyPatch) -> Upload:
     """An upload after all attempts, which here follow each other at once."""
-    upload = machine.app.upload(portraits["Robert_De_Niro"][0], "Robert")
+    upload = machine.app.upload(portraits["Robert"][0], "Robert")
     with monkeypatch.context() as patch:
         patch.setattr(events, "BACKOFF_SECONDS", 0.0)
         patch.setattr(machine.recognizer, "index", lambda *_: 1 / 0)
@@ -42,7 +40,7 @@ def test_it_has_failed_and_says_why_without_a_name(failed: Upload, machine: Mach
 
 
 def test_uploading_it_again_has_it_tried_again(failed: Upload, machine: Machine, portraits: Portraits) -> None:
-    assert machine.app.upload(portraits["Robert_De_Niro"][0], "Robert").status is UploadStatus.PENDING
+    assert machine.app.upload(portraits["Robert"][0], "Robert").status is UploadStatus.PENDING
     drain(machine)
     assert machine.app.upload_state(failed.image_path).status is UploadStatus.INDEXED
     assert machine.queue.waiting() == machine.queue.dead() == 0
@@ -76,7 +74,7 @@ def test_a_photo_that_cannot_be_indexed_and_was_deleted_leaves_no_letter(
 def test_a_state_that_cannot_be_stored_is_stored_later(
     machine: Machine, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upload = machine.app.upload(portraits["Robert_De_Niro"][0], "Robert")
+    upload = machine.app.upload(portraits["Robert"][0], "Robert")
     monkeypatch.setattr(events, "BACKOFF_SECONDS", 0.0)
     monkeypatch.setattr(events, "LEASE_SECONDS", 0.0)
     monkeypatch.setattr(machine.recognizer, "index", lambda *_: 1 / 0)

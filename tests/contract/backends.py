@@ -12,10 +12,10 @@ from mien.backends.embedded.machine import Machine
 from mien.backends.memory.bucket import MemoryBucket
 from mien.backends.memory.catalog import MemoryCatalog
 from mien.backends.memory.recognizer import MemoryRecognizer
-from mien.engine import FaceEngine
 from mien.policy import Policy
 from mien.ports import Bucket, Catalog, Recognizer
 from tests.aws import local
+from tests.support.fake_engine import FakeFaceEngine
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Ports:
     run_events: Callable[[], None]
 
 
-Open = Callable[[Path, FaceEngine, Policy], AbstractContextManager[Ports]]
+Open = Callable[[Path, FakeFaceEngine, Policy], AbstractContextManager[Ports]]
 
 
 @contextmanager
-def memory(_: Path, engine: FaceEngine, policy: Policy) -> Iterator[Ports]:
+def memory(_: Path, engine: FakeFaceEngine, policy: Policy) -> Iterator[Ports]:
     waiting: list[str] = []
     bucket, recognizer, catalog = MemoryBucket(waiting.append), MemoryRecognizer(engine), MemoryCatalog()
     app = FaceApp(bucket, recognizer, catalog, policy)
@@ -46,7 +46,7 @@ def memory(_: Path, engine: FaceEngine, policy: Policy) -> Iterator[Ports]:
 
 
 @contextmanager
-def embedded(folder: Path, engine: FaceEngine, policy: Policy) -> Iterator[Ports]:
+def embedded(folder: Path, engine: FakeFaceEngine, policy: Policy) -> Iterator[Ports]:
     machine = Machine(folder, "people", policy, lambda: engine)
     worker = machine.worker(threads=1)
 
@@ -59,7 +59,7 @@ def embedded(folder: Path, engine: FaceEngine, policy: Policy) -> Iterator[Ports
 
 
 @contextmanager
-def aws(folder: Path, engine: FaceEngine, policy: Policy) -> Iterator[Ports]:
+def aws(folder: Path, engine: FakeFaceEngine, policy: Policy) -> Iterator[Ports]:
     with local.storage() as (bucket, catalog), local.wire_api(folder, engine) as url:
         recognizer = local.recognizer(url)
         app = FaceApp(bucket, recognizer, catalog, policy)

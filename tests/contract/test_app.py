@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from PIL import Image as Pillow
 
 from mien.errors import (
     EmptyImage,
@@ -22,23 +19,9 @@ from mien.errors import (
 from mien.policy import Policy, SeveralFaces
 from mien.records import RecognitionStatus, UploadStatus
 from tests.contract.backends import Ports
-
-pytestmark = pytest.mark.photos
+from tests.support.painter import side_by_side
 
 ROBERT, VENUS = "Robert De Niro", "Vénus O'Williams_2"
-
-
-def side_by_side(*photos: bytes) -> bytes:
-    """The photos as one."""
-    parts = [Pillow.open(io.BytesIO(photo)) for photo in photos]
-    whole = Pillow.new("RGB", (sum(part.width for part in parts), max(part.height for part in parts)))
-    left = 0
-    for part in parts:
-        whole.paste(part, (left, 0))
-        left += part.width
-    file = io.BytesIO()
-    whole.save(file, "JPEG", quality=95)
-    return file.getvalue()
 
 
 def codes(remarks: tuple[object, ...]) -> list[str]:
@@ -89,8 +72,8 @@ def test_a_photo_without_a_face_is_rejected(ports: Ports, landscape: bytes) -> N
     assert ports.app.people().items == ()
 
 
-def test_a_damaged_photo_is_rejected(ports: Ports, photos: Path) -> None:
-    upload = ports.app.upload((photos / "bad" / "truncated.jpg").read_bytes()[:3000], ROBERT)
+def test_a_damaged_photo_is_rejected(ports: Ports, damaged: bytes) -> None:
+    upload = ports.app.upload(damaged, ROBERT)
     ports.run_events()
     state = ports.app.upload_state(upload.image_path)
     assert state.status is UploadStatus.REJECTED

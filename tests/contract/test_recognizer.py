@@ -1,16 +1,12 @@
-"""What every Recognizer does, with real faces."""
+"""What every Recognizer does."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
 from mien.errors import DamagedImage, NoFace
 from mien.model import Reason
 from tests.contract.backends import Ports
-
-pytestmark = pytest.mark.photos
 
 ROBERT, VENUS = "Robert De Niro", "Venus_Williams"
 
@@ -114,7 +110,6 @@ def test_a_forgotten_user_is_gone(ports: Ports, robert: list[bytes], venus: list
     assert ports.recognizer.face_ids(VENUS) == {venus_id}
 
 
-def test_refuses_what_is_no_image(ports: Ports, photos: Path) -> None:
-    truncated = (photos / "bad" / "truncated.jpg").read_bytes()
+def test_refuses_what_is_no_image(ports: Ports, damaged: bytes) -> None:
     with pytest.raises(DamagedImage):
-        ports.recognizer.detect(truncated[:2000])
+        ports.recognizer.detect(damaged)

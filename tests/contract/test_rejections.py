@@ -8,8 +8,6 @@ from mien.errors import FaceNotFound, NoFace, UserNotFound
 from mien.records import RecognitionStatus
 from tests.contract.backends import Ports
 
-pytestmark = pytest.mark.photos
-
 UNKNOWN = RecognitionStatus.UNKNOWN
 
 
@@ -35,7 +33,7 @@ def test_it_holds_for_other_photos_of_the_look_alike_and_spares_the_person(
     assert [mistaken.app.recognize(photo).faces[0].user_id for photo in robert[1:]] == ["Bob"] * 4
 
 
-def test_undo(mistaken: Ports, venus: list[bytes]) -> None:
+def test_a_rejection_that_is_taken_back_counts_no_more(mistaken: Ports, venus: list[bytes]) -> None:
     record = mistaken.app.reject(venus[1], "Bob")
     assert [r.face_id for r in mistaken.app.rejections("Bob").items] == [record.face_id]
     mistaken.app.undo_rejection(record.face_id)

@@ -15,8 +15,8 @@ Encode = Callable[..., bytes]
 
 
 @pytest.fixture(scope="session")
-def engine() -> FaceEngine:
-    return FaceEngine()
+def engine(real_engine: FaceEngine) -> FaceEngine:
+    return real_engine
 
 
 @pytest.fixture(scope="session")

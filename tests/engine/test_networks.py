@@ -5,7 +5,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from tests.engine.processor import with_vnni
 
 from mien.engine import networks, weights
 from mien.engine.align import SIDE
@@ -15,6 +14,7 @@ from mien.engine.networks import AT_ONCE, Networks
 from mien.engine.runtime import OFTEN, FloatNetwork
 from mien.engine.sface import SFace
 from mien.engine.yunet import YuNet
+from tests.engine.processor import with_vnni
 
 RANDOM = np.random.default_rng(8)
 

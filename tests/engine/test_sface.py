@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from tests.engine.processor import with_vnni
 
 from mien.engine import FaceEngine, sface, weights
 from mien.engine.arrays import Network
@@ -21,6 +20,7 @@ from mien.engine.sface.counted import REACH, count
 from mien.engine.sface.last import AT_ONCE
 from mien.engine.sface.layers import Layer, Layers, read_layers
 from mien.errors import WeightsDamaged
+from tests.engine.processor import with_vnni
 
 RANDOM = np.random.default_rng(4)
 SIDE = 8

@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import pytest
 from onnx.reference import ReferenceEvaluator
-from tests.engine.processor import with_vnni
 
 from mien.engine import weights
 from mien.engine.fold import fold
@@ -19,6 +18,7 @@ from mien.engine.yunet import YuNet
 from mien.engine.yunet import network as module
 from mien.engine.yunet.counted import CountedConvolution, CountedHead, CountedSum, count, ranges
 from mien.engine.yunet.graph import PIXELS, Convolution, Head, Pool, Sum, read_layers
+from tests.engine.processor import with_vnni
 
 RANDOM = np.random.default_rng(7)
 SIZES = [(64, 64), (64, 96), (160, 128), (96, 288)]

@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from benchmarks import accuracy
 from benchmarks.accuracy_engine import SETTINGS
-
 from mien.engine import FaceEngine
 
 pytestmark = pytest.mark.photos

@@ -5,9 +5,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.gallery.faces import MODEL
 
 from mien.gallery import Gallery
+from tests.gallery.faces import MODEL
 
 
 @pytest.fixture

@@ -12,10 +12,9 @@ import os
 import sys
 from pathlib import Path
 
-from tests.gallery.faces import MODEL, Vectors, embeddings
-
 from mien.gallery import Gallery
 from mien.gallery.nearest import Tuning
+from tests.gallery.faces import MODEL, Vectors, embeddings
 
 PEOPLE, BATCH, DELETED, MOST_BATCHES = "people", 20, 5, 1000
 

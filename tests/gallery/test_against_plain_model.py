@@ -11,13 +11,13 @@ import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
-from tests.gallery.doomed import open_small
-from tests.gallery.faces import Vectors, embedding, face, image_id
 
 from mien.errors import FaceNotFound, UserExists, UserNotFound
 from mien.gallery import Gallery, Refusal
 from mien.gallery.similarity import similarity
 from mien.model import UserStatus
+from tests.gallery.doomed import open_small
+from tests.gallery.faces import Vectors, embedding, face, image_id
 
 NAMES = st.sampled_from(["ann", "bob", "cy"])
 THRESHOLDS = st.sampled_from([0.0, 1.0, 50.0, 75.0, 80.0, 99.0, 99.95])

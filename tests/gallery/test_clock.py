@@ -9,10 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from tests.gallery.doomed import open_small
-from tests.gallery.faces import embeddings, face, image_id
 
 from mien.gallery import Gallery
+from tests.gallery.doomed import open_small
+from tests.gallery.faces import embeddings, face, image_id
 
 HOUR, NOW = 3600, 1_800_000_000
 

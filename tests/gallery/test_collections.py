@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.gallery.faces import MODEL, embedding, embeddings, face, image_id
 
 from mien.errors import CollectionExists, CollectionNotFound, InvalidInput, LimitExceeded, ModelMismatch
 from mien.gallery import Gallery
+from tests.gallery.faces import MODEL, embedding, embeddings, face, image_id
 
 
 def test_a_new_collection_is_described(gallery: Gallery) -> None:

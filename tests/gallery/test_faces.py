@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.gallery.faces import embedding, embeddings, face, image_id
 
 from mien.errors import FaceNotFound, InvalidInput
 from mien.gallery import Gallery, Refusal
 from mien.gallery.identity import image_id as id_of_image
 from mien.model import Box
+from tests.gallery.faces import embedding, embeddings, face, image_id
 
 
 def test_the_same_image_is_stored_once(gallery: Gallery) -> None:

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.gallery.doomed import BATCH, PEOPLE, open_small, vectors
-from tests.gallery.faces import Vectors
 
 from mien.gallery import Gallery
+from tests.gallery.doomed import BATCH, PEOPLE, open_small, vectors
+from tests.gallery.faces import Vectors
 
 KILLS = int(os.environ.get("MIEN_TEST_KILLS", "10"))
 PER_GALLERY = 10

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.gallery.faces import embeddings
 
 from mien.errors import InvalidInput
 from mien.gallery import Gallery
 from mien.model import Page
+from tests.gallery.faces import embeddings
 
 
 def _pages(listing: Callable[..., Page[Any]], size: int) -> list[Page[Any]]:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.gallery.faces import embedding, embeddings, face, image_id
 
 from mien.errors import FaceNotFound, InvalidInput
 from mien.gallery import Gallery
 from mien.gallery.search import MARGIN
 from mien.gallery.similarity import SHIPPED, Calibration, cosine_at, similarity
+from tests.gallery.faces import embedding, embeddings, face, image_id
 
 
 def test_everyone_is_found_at_zero_and_the_face_itself_at_any_threshold(gallery: Gallery) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.gallery.doomed import open_small
-from tests.gallery.faces import MODEL, Vectors, embedding, embeddings, face, image_id
 
 from mien.errors import LimitExceeded
 from mien.gallery import Gallery
 from mien.gallery.nearest.files import chain
+from tests.gallery.doomed import open_small
+from tests.gallery.faces import MODEL, Vectors, embedding, embeddings, face, image_id
 
 WORKERS = 4
 COMPACTORS, ROUNDS, ADDED, DELETED, PATIENCE = 2, 8, 90, 30, 120

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.gallery.faces import MODEL, embedding, embeddings, face, image_id
 
 from mien.errors import StorageBusy, StorageDamaged, StorageError, StorageFull
 from mien.gallery import Gallery, database
 from mien.gallery.schema import VERSION
+from tests.gallery.faces import MODEL, embedding, embeddings, face, image_id
 
 KILLS = 24
 

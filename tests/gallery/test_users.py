@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.gallery.faces import embedding, face, image_id
 
 from mien.errors import FaceNotFound, InvalidInput, LimitExceeded, UserExists, UserNotFound
 from mien.gallery import Gallery, Refusal
 from mien.model import UserStatus
+from tests.gallery.faces import embedding, face, image_id
 
 
 def _store(gallery: Gallery, person: int, photo: int = 0) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.gallery.plain_truth import people
 
 from mien.gallery.nearest.codec import Codebook, byte_error, calibrate, from_bytes, to_bytes
 from mien.gallery.nearest.kernels import GROUPS
+from tests.gallery.plain_truth import people
 
 PEOPLE = people(8192)
 BOOK = Codebook.trained(PEOPLE)

@@ -14,10 +14,10 @@ from typing import IO, Any
 
 import numpy as np
 import pytest
-from tests.gallery.plain_truth import SMALL, PlainTruth, people
 
 from mien.gallery.nearest import Indexes, Tuning
 from mien.gallery.nearest.builder import Builder, Stopped
+from tests.gallery.plain_truth import SMALL, PlainTruth, people
 
 SPACE = "faces"
 FILES = ("rows", "steps", "codebook", "codes", "vectors", "manifest")

@@ -8,11 +8,11 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-from tests.gallery.plain_truth import people
 
 from mien.gallery import Gallery
 from mien.gallery.identity import new_face_ids
 from mien.gallery.schema import first_row
+from tests.gallery.plain_truth import people
 
 COLLECTIONS, FACES, SEARCHED = 10_000, 12, 20
 MODEL = "model-1"

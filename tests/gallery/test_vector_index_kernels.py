@@ -10,13 +10,13 @@ from dataclasses import replace
 import llvmlite.binding as llvm
 import numpy as np
 import pytest
-from tests.gallery.plain_truth import people
 
 from mien.gallery.nearest import kernels
 from mien.gallery.nearest.kernels import ENTRIES, GROUPS, LANES, MOST, Cut, Held, Plan, calls
 from mien.gallery.nearest.kernels.lookup import LOOKUPS, Lookup, lookups
 from mien.gallery.nearest.kernels.search import ROOM, SEARCH
 from mien.native.compiler import Code, compiled, module_of
+from tests.gallery.plain_truth import people
 
 RANDOM = np.random.default_rng(5)
 CENTROIDS = RANDOM.standard_normal((2, GROUPS, ENTRIES)).astype(np.float32) * np.float32(0.1)

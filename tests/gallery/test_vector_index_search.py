@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.gallery.plain_truth import SMALL, PlainTruth, people
 
 from mien.gallery.nearest import Indexes, Tuning
+from tests.gallery.plain_truth import SMALL, PlainTruth, people
 
 SPACE = "faces"
 
