@@ -5,15 +5,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mien.engine import FaceEngine
 from mien.gallery import Gallery
 from mien.rekognition.server import create_app
 from mien.rekognition.settings import SigV4, WireSettings
+from tests.support.fake_engine import FakeFaceEngine
+from tests.support.markers import CAST
+from tests.support.painter import Portrait, encoded, paint, photo, portraits
 
 from .wire_server import Running, running
 
@@ -22,12 +23,7 @@ Serve = Callable[..., Running]
 
 
 @pytest.fixture(scope="session")
-def engine() -> FaceEngine:
-    return FaceEngine()
-
-
-@pytest.fixture(scope="session")
-def serve(engine: FaceEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+def serve(engine: FakeFaceEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """Start a server with these settings on a gallery of its own."""
     with ExitStack() as stack:
 
@@ -59,20 +55,14 @@ def collection(client: Any) -> Iterator[str]:
 
 
 class Album:
-    """The photos that tests name: a group of five, one without a face, three of one person, one of another."""
+    """The painted photos that tests name: a group of five, one without a face, two of one person, one of another."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.five = self.group("000_5")
-        self.nobody = self.group("017_0")
-        self.same = [self.group("007_B"), self.group("008_B")]
-        self.stranger = self.group("009_C")
-
-    def group(self, name: str) -> bytes:
-        (path,) = (self._folder / "groups").glob(f"{name}.*")
-        return path.read_bytes()
+    five = encoded(paint(*(Portrait(name, side=120 + 12 * n) for n, name in enumerate(CAST[:5]))))
+    nobody = photo()
+    same = portraits("Salma", 2)
+    stranger = photo("Sheryl")
 
 
 @pytest.fixture(scope="session")
-def album(photos: Path) -> Album:
-    return Album(photos)
+def album() -> type[Album]:
+    return Album

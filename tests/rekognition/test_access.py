@@ -98,7 +98,6 @@ def test_a_stock_client_rides_out_a_throttle(serve):
     assert sorted(user["UserId"] for user in client.list_users(CollectionId="busy")["Users"]) == names
 
 
-@pytest.mark.photos
 def test_a_stock_client_rides_out_an_internal_error_without_double_effect(serve, engine, album):
     class FailsOnce:
         model_version = engine.model_version
@@ -117,7 +116,6 @@ def test_a_stock_client_rides_out_an_internal_error_without_double_effect(serve,
     assert client.describe_collection(CollectionId="shaky")["FaceCount"] == 1
 
 
-@pytest.mark.photos
 def test_new_faces_can_be_late_for_those_who_ask_for_it(serve, album):
     client = serve(WireSettings(sigv4=SigV4.ACCEPT_ANY, delay=3600)).client()
     client.create_collection(CollectionId="late")

@@ -14,7 +14,6 @@ import pytest
 
 from mien.rekognition.operations import OPERATIONS
 
-pytestmark = pytest.mark.photos
 CLI = Path(sys.executable).parent / "aws"
 PAGE = Path(__file__).parents[2] / "docs" / "rekognition.md"
 SCRIPT = Path(__file__).parent / "client.mjs"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
 from botocore.model import ListShape, MapShape, StructureShape
 
 from mien.rekognition.coverage import document, filled
@@ -50,7 +49,6 @@ class Recorder:
         self.seen[model.name] |= set(members(model.output_shape, answer))
 
 
-@pytest.mark.photos
 def test_answers_hold_exactly_the_members_that_the_table_claims(server, album):
     client = server.client()
     recorder = Recorder(client)

@@ -13,8 +13,6 @@ from mien.rekognition import images
 
 from .wire_server import running
 
-pytestmark = pytest.mark.photos
-
 
 def s3_object(name, bucket="album", **more):
     return {"S3Object": {"Bucket": bucket, "Name": name, **more}}

@@ -6,8 +6,6 @@ import uuid
 
 import pytest
 
-pytestmark = pytest.mark.photos
-
 
 @pytest.fixture(scope="module")
 def people(client, album):

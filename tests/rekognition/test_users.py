@@ -8,8 +8,6 @@ import uuid
 import pytest
 from PIL import Image
 
-pytestmark = pytest.mark.photos
-
 
 @pytest.fixture
 def faces(client, collection, album):

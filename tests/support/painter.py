@@ -84,6 +84,13 @@ def encoded(image: Image.Image, form: str = "JPEG", **options: object) -> bytes:
     return stream.getvalue()
 
 
+def encoded_with_orientation(image: Image.Image, orientation: int) -> bytes:
+    """A JPEG that lies on its side, or on its head, until its EXIF orientation (3, 6 or 8) is obeyed."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(image.rotate({3: 180, 6: 90, 8: 270}[orientation], expand=True), exif=exif)
+
+
 def photo(*faces: Portrait | str | int, photo: int = 0) -> bytes:
     """A JPEG of these people, as `paint` paints it."""
     return encoded(paint(*faces, photo=photo))

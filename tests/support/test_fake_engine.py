@@ -15,7 +15,16 @@ from mien.gallery.similarity import similarity
 from mien.model import Detection, QualityFilter, Reason
 from tests.support.fake_engine import FakeFaceEngine, use_fake_engine
 from tests.support.markers import CAST, PEOPLE
-from tests.support.painter import Portrait, encoded, landscape, paint, photo, portraits, side_by_side
+from tests.support.painter import (
+    Portrait,
+    encoded,
+    encoded_with_orientation,
+    landscape,
+    paint,
+    photo,
+    portraits,
+    side_by_side,
+)
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +70,11 @@ def test_a_turned_photo_shows_the_same_person(engine: FakeFaceEngine, degrees: i
     assert (turned.pose.roll + degrees + 180) % 360 == pytest.approx(180, abs=2)
 
 
-def test_exif_orientation_is_obeyed(engine: FakeFaceEngine) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    tagged = encoded(paint("Ada").rotate(90, expand=True), exif=exif)
-    assert face_of(engine, tagged).box.left == pytest.approx(face_of(engine, photo("Ada")).box.left, abs=0.02)
-    assert face_of(engine, tagged).pose.roll == pytest.approx(0, abs=1)
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_exif_orientation_is_obeyed(engine: FakeFaceEngine, orientation: int) -> None:
+    tagged = face_of(engine, encoded_with_orientation(paint("Ada"), orientation))
+    assert tagged.box.left == pytest.approx(face_of(engine, photo("Ada")).box.left, abs=0.02)
+    assert tagged.pose.roll == pytest.approx(0, abs=1)
 
 
 def test_faces_come_the_largest_first_where_they_were_painted(engine: FakeFaceEngine) -> None:
