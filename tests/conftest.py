@@ -28,25 +28,25 @@ def real_engine() -> FaceEngine:
 @pytest.fixture(scope="session")
 def robert() -> list[bytes]:
     """Five painted portraits of one person."""
-    return painter.portraits("Robert")
+    return painter.photos_of("Robert")
 
 
 @pytest.fixture(scope="session")
 def venus() -> list[bytes]:
     """Five painted portraits of another."""
-    return painter.portraits("Venus")
+    return painter.photos_of("Venus")
 
 
 @pytest.fixture(scope="session")
 def group() -> bytes:
     """A painted photo of three strangers."""
-    return painter.photo("Salma", painter.Portrait("Sheryl", side=160), "Hedy")
+    return painter.photo_of("Salma", "Sheryl", "Hedy")
 
 
 @pytest.fixture(scope="session")
 def landscape() -> bytes:
     """A painted photo that shows nobody."""
-    return painter.photo()
+    return painter.photo_of()
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
-import socket
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +15,8 @@ import httpx
 import pytest
 from botocore.config import Config
 
-pytestmark = pytest.mark.photos
+from tests.support.painter import photo_of
+from tests.support.process import MIEN, free_port, serve, wait_for
 
 JPEG = {"Content-Type": "image/jpeg"}
 
@@ -44,53 +41,46 @@ class Running:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("served")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "mien", "serve", "--port", str(port)],
-        env=os.environ | {"MIEN_DATA_DIR": str(folder)},
-        stderr=subprocess.DEVNULL,
-    )
+    port = free_port()
+    server = serve(folder, port)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-            wait_for(lambda: _healthy(client))
             yield Running(client, folder)
     finally:
         server.terminate()
         assert server.wait(30) in {0, -15}
 
 
-def test_from_the_first_upload_to_forgetting(running: Running, lfw_dev: Path, photos: Path) -> None:
+def test_from_the_first_upload_to_forgetting(
+    running: Running, robert: list[bytes], venus: list[bytes], group: bytes
+) -> None:
     client = running.client
-    for letter, name in (("007_B", "Bert"), ("008_B", "Bert"), ("009_C", "Carl")):
-        image = photos / "groups" / f"{letter}.jpg"
-        answer = client.post("/upload", data={"user_id": name}, files={"image": image.read_bytes()})
+    for name, image in (("Venus", venus[0]), ("Venus", venus[1]), ("Ada", photo_of("Ada"))):
+        answer = client.post("/upload", data={"user_id": name}, files={"image": image})
         assert answer.status_code == 202
         assert running.indexed(answer.headers["location"])["status"] == "indexed"
-    robert = sorted((lfw_dev / "Robert_De_Niro").iterdir())
     by_hand = running.folder / "bucket" / "uploaded" / "Robert"
     by_hand.mkdir()
-    shutil.copy(robert[0], by_hand / "by hand.jpg")
+    (by_hand / "by hand.jpg").write_bytes(robert[0])
     wait_for(lambda: len(client.get("/users").json()["users"]) == 3)
 
-    seen = client.post("/recognize", content=robert[1].read_bytes(), headers=JPEG).json()
+    seen = client.post("/recognize", content=robert[1], headers=JPEG).json()
     assert [face["user_id"] for face in seen["faces"]] == ["Robert"]
-    group = client.post("/recognize", content=(photos / "groups" / "011_3.jpg").read_bytes(), headers=JPEG).json()
-    assert [face["status"] for face in group["faces"]] == ["unknown"] * 3
+    strangers = client.post("/recognize", content=group, headers=JPEG).json()
+    assert [face["status"] for face in strangers["faces"]] == ["unknown"] * 3
     listed = client.get("/recognitions", params={"user_id": "Robert"}).json()["recognitions"]
     assert [r["recognition_id"] for r in listed] == [seen["recognition_id"]]
 
     receipt = client.delete("/users/Robert").json()
     assert (receipt["faces"], receipt["images"], receipt["traces"]) == (1, 1, [])
     assert not by_hand.exists()
-    again = client.post("/recognize", content=robert[1].read_bytes(), headers=JPEG).json()
+    again = client.post("/recognize", content=robert[1], headers=JPEG).json()
     assert [face["status"] for face in again["faces"]] == ["unknown"]
 
 
-def test_any_name_goes_through_urls(running: Running, lfw_dev: Path) -> None:
+def test_any_name_goes_through_urls(running: Running) -> None:
     client, name = running.client, "Zoë O'Neill + 100%/2?# 名前"
-    image = sorted((lfw_dev / "Salma_Hayek").iterdir())[0].read_bytes()
+    image = photo_of("Salma")
     answer = client.post("/upload", params={"user_id": name}, content=image, headers=JPEG)
     state = running.indexed(answer.headers["location"])
     assert (state["status"], state["user_id"]) == ("indexed", name)
@@ -100,10 +90,10 @@ def test_any_name_goes_through_urls(running: Running, lfw_dev: Path) -> None:
     assert client.delete("/users/" + quote(name, safe="")).json()["traces"] == []
 
 
-def test_a_presigned_form_takes_one_photo(running: Running, lfw_dev: Path) -> None:
+def test_a_presigned_form_takes_one_photo(running: Running) -> None:
     client = running.client
-    image = sorted((lfw_dev / "Venus_Williams").iterdir())[0].read_bytes()
-    form = client.post("/uploads", json={"user_id": "Venus", "content_type": "image/jpeg"}).json()
+    image = photo_of("Edith")
+    form = client.post("/uploads", json={"user_id": "Edith", "content_type": "image/jpeg"}).json()
     assert form["url"].startswith(str(client.base_url))
     forged = form["fields"] | {"key": "uploaded/Somebody/else.jpg"}
     assert httpx.post(form["url"], data=forged, files={"file": image}).status_code == 403
@@ -111,10 +101,10 @@ def test_a_presigned_form_takes_one_photo(running: Running, lfw_dev: Path) -> No
     assert httpx.post(form["url"], data=altered, files={"file": image}).status_code == 422
     assert httpx.post(form["url"], data=form["fields"], files={"file": b"GIF89a"}).status_code == 403
     assert httpx.post(form["url"], data=form["fields"], files={"file": image}).status_code == 204
-    assert running.indexed("/uploads/" + quote(form["image_path"]))["user_id"] == "Venus"
+    assert running.indexed("/uploads/" + quote(form["image_path"]))["user_id"] == "Edith"
 
 
-def test_rekognitions_clients_are_served_at_the_same_address(running: Running, lfw_dev: Path) -> None:
+def test_rekognitions_clients_are_served_at_the_same_address(running: Running) -> None:
     rekognition = boto3.client(
         "rekognition",
         endpoint_url=str(running.client.base_url),
@@ -123,7 +113,7 @@ def test_rekognitions_clients_are_served_at_the_same_address(running: Running, l
         aws_secret_access_key="any",
         config=Config(retries={"max_attempts": 0}),
     )
-    image = sorted((lfw_dev / "Sheryl_Crow").iterdir())[0].read_bytes()
+    image = photo_of("Sheryl")
     assert len(rekognition.detect_faces(Image={"Bytes": image})["FaceDetails"]) == 1
     uploaded = running.client.post("/upload", params={"user_id": "Sheryl"}, content=image, headers=JPEG).json()
     place = {"Bucket": "facial-recognition-bucket", "Name": uploaded["image_path"]}
@@ -135,7 +125,7 @@ def test_foreign_hosts_are_refused(running: Running) -> None:
 
 
 def test_other_machines_need_keys(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mien", "serve", "--host", "0.0.0.0", "--port", "0"]
+    command = [*MIEN, "serve", "--host", "0.0.0.0", "--port", "0"]
     refused = subprocess.run(
         command,
         env=os.environ | {"MIEN_DATA_DIR": str(tmp_path)},
@@ -146,17 +136,3 @@ def test_other_machines_need_keys(tmp_path: Path) -> None:
     )
     assert refused.returncode != 0
     assert "mien keys create" in refused.stderr
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.1)
-
-
-def _healthy(client: httpx.Client) -> bool:
-    try:
-        return client.get("/health").status_code == 200
-    except httpx.TransportError:
-        return False

@@ -35,4 +35,4 @@ def machine(start: Callable[[], Machine]) -> Machine:
 @pytest.fixture
 def portraits() -> dict[str, list[bytes]]:
     """Five photos each of four people."""
-    return {name: painter.portraits(name) for name in ("Robert", "Venus", "Salma", "Sheryl")}
+    return {name: painter.photos_of(name) for name in ("Robert", "Venus", "Salma", "Sheryl")}

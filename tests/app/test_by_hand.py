@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +11,9 @@ import pytest
 from mien.backends.embedded.machine import Machine
 from mien.errors import StorageError
 from mien.records import Upload, UploadStatus
+from tests.support.process import wait_for
 
 Portraits = dict[str, list[bytes]]
-PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture
@@ -40,13 +38,6 @@ def working(machine: Machine) -> Iterator[None]:
         yield
     finally:
         worker.stop()
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
-        threading.Event().wait(0.1)
 
 
 def paths(machine: Machine) -> set[str]:
@@ -80,9 +71,9 @@ def test_a_deleted_photo_and_a_folder_that_is_moved_away_are_noticed(
         return len(filled.app.faces(user_id="Robert").items) == 1
 
     with working(filled):
-        eventually(deleted)
+        wait_for(deleted)
         folder.rename(tmp_path / "Robert")
-        eventually(lambda: len(filled.app.people().items) == 1)
+        wait_for(lambda: len(filled.app.people().items) == 1)
     assert filled.recognizer.face_ids("Robert") == frozenset()
 
 
@@ -90,7 +81,7 @@ def test_a_renamed_photo_keeps_its_face(filled: Machine, bucket: Path) -> None:
     (photo,) = (bucket / "uploaded" / "Venus").iterdir()
     photo.rename(photo.with_name("Wimbledon.jpg"))
     with working(filled):
-        eventually(lambda: "uploaded/Venus/Wimbledon.jpg" in {face.image_path for face in filled.app.faces().items})
+        wait_for(lambda: "uploaded/Venus/Wimbledon.jpg" in {face.image_path for face in filled.app.faces().items})
     assert len(paths(filled)) == 3
 
 

@@ -5,10 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,10 +13,11 @@ import httpx
 import pytest
 
 from mien.backends.embedded.machine import Machine
-from mien.engine import FaceEngine
 from mien.errors import ImageNotFound, InvalidInput, StorageDamaged, StorageError, StorageFull
 from mien.policy import Policy
 from mien.records import Upload, UploadStatus
+from tests.support.fake_engine import FakeFaceEngine
+from tests.support.process import free_port, serve, wait_for
 
 Portraits = dict[str, list[bytes]]
 
@@ -92,7 +89,7 @@ def test_an_erasure_that_is_cut_off_finishes_at_the_next_start(
 
 
 def test_erased_vectors_and_names_are_in_no_file(
-    start: Callable[[], Machine], portraits: Portraits, engine: FaceEngine, tmp_path: Path
+    start: Callable[[], Machine], portraits: Portraits, engine: FakeFaceEngine, tmp_path: Path
 ) -> None:
     machine = start()
     name, photos = "Róbert the Unmistakable", portraits["Robert"]
@@ -152,7 +149,7 @@ def test_a_damaged_database_says_so(start: Callable[[], Machine], portraits: Por
         start()
 
 
-def test_a_folder_that_cannot_be_says_so(tmp_path: Path, engine: FaceEngine) -> None:
+def test_a_folder_that_cannot_be_says_so(tmp_path: Path, engine: FakeFaceEngine) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError):
         Machine(tmp_path / "file" / "data", "people", Policy(), lambda: engine)
@@ -202,7 +199,7 @@ def test_two_servers_on_one_folder_index_everything_once(start: Callable[[], Mac
         for number, (name, photos) in enumerate(portraits.items()):
             for photo in photos:
                 machines[number % 2].app.upload(photo, name)
-        _wait_for(lambda: machines[0].queue.waiting() == 0)
+        wait_for(lambda: machines[0].queue.waiting() == 0)
     finally:
         for worker in workers:
             worker.stop()
@@ -221,11 +218,11 @@ def test_a_photo_copied_by_hand_is_an_upload(machine: Machine, portraits: Portra
     worker = machine.worker(threads=1)
     worker.start()
     try:
-        _wait_for(lambda: len(machine.app.people().items) == 1)
+        wait_for(lambda: len(machine.app.people().items) == 1)
         after.mkdir()
         (after / ".hidden.jpg").write_bytes(portraits["Salma"][0])
         (after / "x.jpg").write_bytes(portraits["Venus"][0])
-        _wait_for(lambda: len(machine.app.people().items) == 2)
+        wait_for(lambda: len(machine.app.people().items) == 2)
     finally:
         worker.stop()
     assert {person.user_id for person in machine.app.people().items} == {"Robert De Niro", "Venus"}
@@ -236,43 +233,23 @@ def test_nothing_is_lost_or_done_twice_after_kill_9(
     start: Callable[[], Machine], portraits: Portraits, tmp_path: Path
 ) -> None:
     photos = [(name, photo) for name, many in portraits.items() for photo in many]
+    port = free_port()
     for round_number in range(2):
-        server, address = _serve(tmp_path / "data")
+        server = serve(tmp_path / "data", port, {"MIEN_COLLECTION": "people"})
         half = photos[round_number * 10 : round_number * 10 + 10]
         for name, photo in half:
             answer = httpx.post(
-                f"{address}/upload", params={"user_id": name}, content=photo, headers={"Content-Type": "image/jpeg"}
+                f"http://127.0.0.1:{port}/upload",
+                params={"user_id": name},
+                content=photo,
+                headers={"Content-Type": "image/jpeg"},
             )
             assert answer.status_code == 202
         os.kill(server.pid, signal.SIGKILL)
         server.wait()
     machine = start()
     machine.worker(threads=1).reconcile()
-    _wait_for(lambda: drain(machine) is None and machine.queue.waiting() == 0)
+    wait_for(lambda: drain(machine) is None and machine.queue.waiting() == 0)
     assert outcomes(machine) == [UploadStatus.INDEXED] * 20
     assert len(machine.app.faces().items) == 20
     assert sum(len(machine.recognizer.face_ids(name)) for name in portraits) == 20
-
-
-def _serve(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
-    command = [sys.executable, "-m", "mien", "serve", "--port", "18431"]
-    server = subprocess.Popen(
-        command, env=os.environ | {"MIEN_DATA_DIR": str(folder), "MIEN_COLLECTION": "people"}, stderr=subprocess.DEVNULL
-    )
-    address = "http://127.0.0.1:18431"
-
-    def answers() -> bool:
-        try:
-            return httpx.get(f"{address}/health", timeout=30).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    _wait_for(answers)
-    return server, address
-
-
-def _wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
-        threading.Event().wait(0.1)

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from mien.demo import photos
-from tests.cli.conftest import picture
+from tests.support.painter import photo_of
 
 FILES = {
     "biden.jpg": ("Biden",),
@@ -23,8 +23,8 @@ def stage(monkeypatch, tmp_path):
     def set_up(files: dict[str, tuple[str, ...]]) -> None:
         folder = tmp_path / "photos"
         folder.mkdir()
-        for take, (name, people) in enumerate(files.items()):
-            (folder / name).write_bytes(picture(*people, take=take))
+        for number, (name, people) in enumerate(files.items()):
+            (folder / name).write_bytes(photo_of(*people, photo=number))
         monkeypatch.setattr(photos, "demo_photos", lambda cache: sorted(folder.iterdir()))
 
     return set_up
@@ -52,7 +52,7 @@ def test_the_stranger_is_known_once_enrolled(mien, stage):
 
 
 def test_nothing_is_made_up(mien, stage):
-    stage({**FILES, "obama2.jpg": ("Somebody else",)})
+    stage({**FILES, "obama2.jpg": ("Hedy",)})
     first, _ = mien("demo", "--json").json["acts"]
     answers = {photo["photo"].rpartition("/")[2]: photo["faces"][0]["user_id"] for photo in first["photos"]}
     assert answers == {"obama2.jpg": None, "obama3.jpg": "Barack Obama", "biden.jpg": None}

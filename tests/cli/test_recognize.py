@@ -8,7 +8,8 @@ from PIL import Image
 from mien.backends.embedded import care
 from mien.gallery import Gallery
 from mien.gallery.similarity import Calibration
-from tests.cli.conftest import NameReader, picture
+from tests.support.fake_engine import FakeFaceEngine
+from tests.support.painter import photo_of
 
 
 @pytest.fixture
@@ -23,9 +24,9 @@ def shown(tmp_path):
     """A folder of new photos."""
     folder = tmp_path / "new"
     folder.mkdir()
-    (folder / "ada.jpg").write_bytes(picture("Ada", take=7))
-    (folder / "group.jpg").write_bytes(picture("Edith", "Grace", take=7))
-    (folder / "nobody.jpg").write_bytes(picture(take=7))
+    (folder / "ada.jpg").write_bytes(photo_of("Ada", photo=7))
+    (folder / "group.jpg").write_bytes(photo_of("Edith", "Grace", photo=7))
+    (folder / "nobody.jpg").write_bytes(photo_of(photo=7))
     return folder
 
 
@@ -52,7 +53,7 @@ def test_nobody_recognised_is_exit_code_1(known, shown):
 
 
 def test_the_threshold_decides_who_is_recognised(known, shown):
-    (shown / "edith.jpg").write_bytes(picture("Edith", take=7))
+    (shown / "edith.jpg").write_bytes(photo_of("Edith", photo=7))
     assert known("recognize", shown / "edith.jpg").code == 1
     assert known("recognize", shown / "edith.jpg", "--threshold", "0").code == 0
 
@@ -131,7 +132,7 @@ def test_a_source_without_a_face_is_said(mien, shown):
 
 @pytest.mark.parametrize(("threshold", "same"), [("80", 0), ("fmr=0.5", 0), ("1e-4", 0), ("100", 1)])
 def test_compare_takes_error_rates(mien, shown, threshold, same):
-    (shown / "again.jpg").write_bytes(picture("Ada", take=8))
+    (shown / "again.jpg").write_bytes(photo_of("Ada", photo=8))
     answer = mien("compare", shown / "ada.jpg", shown / "again.jpg", "--threshold", threshold)
     assert answer.code == same
     assert "comparisons of strangers" in answer.err
@@ -146,8 +147,8 @@ def test_the_usual_threshold_may_be_an_error_rate(known, shown, monkeypatch):
 
 
 def test_compare_speaks_of_the_same_similarity_as_recognize(known, people, shown, tmp_path):
-    (shown / "grace.jpg").write_bytes(picture("Grace", take=8))
-    gallery = Gallery(tmp_path / "data", NameReader.model_version)
+    (shown / "grace.jpg").write_bytes(photo_of("Grace", photo=8))
+    gallery = Gallery(tmp_path / "data", FakeFaceEngine().model_version)
     care.use(gallery, "face-collection", Calibration(offset=0.4, comparisons=1000))
     gallery.close()
     (photo,) = known("recognize", shown / "grace.jpg", "--threshold", "0", "--json").json["photos"]

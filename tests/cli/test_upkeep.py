@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import picture
+from tests.support.painter import photo_of
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_forgetting_asks_first(known):
 
 
 def test_who_is_forgotten_is_not_recognised(known, tmp_path):
-    (tmp_path / "new.jpg").write_bytes(picture("Ada", take=5))
+    (tmp_path / "new.jpg").write_bytes(photo_of("Ada", photo=5))
     assert known("recognize", "new.jpg").code == 0
     receipt = known("forget", "Ada", "--yes", "--json").json
     assert (receipt["faces"], receipt["images"], receipt["recognitions"], receipt["traces"]) == (2, 2, 1, [])
@@ -87,7 +87,7 @@ def test_the_doctor_names_models_that_are_not_there(known, tmp_path, monkeypatch
 def test_what_was_left_half_done_is_finished(known, tmp_path):
     by_hand = tmp_path / "data" / "bucket" / "uploaded" / "Edith" / "photo.jpg"
     by_hand.parent.mkdir()
-    by_hand.write_bytes(picture("Edith"))
+    by_hand.write_bytes(photo_of("Edith"))
     found = known("doctor", "--reconcile", "--json").json
     assert found == {"erasures": 0, "photos_without_state": 1, "photos_deleted_by_hand": 0}
     assert "Edith" in known("people").out
@@ -98,7 +98,7 @@ def test_what_was_left_half_done_is_finished(known, tmp_path):
 def test_who_is_enrolled_is_looked_over(known, people):
     assert known("doctor", "--gallery").code == 0
     (people / "Impostor").mkdir()
-    (people / "Impostor" / "0.jpg").write_bytes(picture("Ada", take=8))
+    (people / "Impostor" / "0.jpg").write_bytes(photo_of("Ada", photo=8))
     known("enroll", people)
     answer = known("doctor", "--gallery")
     assert answer.code == 1
@@ -107,7 +107,7 @@ def test_who_is_enrolled_is_looked_over(known, people):
 
 @pytest.mark.parametrize("words", [["people"], ["recognize", "new.jpg"]])
 def test_a_data_folder_that_cannot_be_is_said(known, tmp_path, words):
-    (tmp_path / "new.jpg").write_bytes(picture("Ada"))
+    (tmp_path / "new.jpg").write_bytes(photo_of("Ada"))
     (tmp_path / "file").write_bytes(b"")
     answer = known(*words, "--data-dir", tmp_path / "file", "--json")
     assert answer.code == 4

@@ -14,7 +14,7 @@ from mien.rekognition.server import create_app
 from mien.rekognition.settings import SigV4, WireSettings
 from tests.support.fake_engine import FakeFaceEngine
 from tests.support.markers import CAST
-from tests.support.painter import Portrait, encoded, paint, photo, portraits
+from tests.support.painter import photo_of, photos_of
 
 from .wire_server import Running, running
 
@@ -57,10 +57,10 @@ def collection(client: Any) -> Iterator[str]:
 class Album:
     """The painted photos that tests name: a group of five, one without a face, two of one person, one of another."""
 
-    five = encoded(paint(*(Portrait(name, side=120 + 12 * n) for n, name in enumerate(CAST[:5]))))
-    nobody = photo()
-    same = portraits("Salma", 2)
-    stranger = photo("Sheryl")
+    five = photo_of(*CAST[:5])
+    nobody = photo_of()
+    same = photos_of("Salma", 2)
+    stranger = photo_of("Sheryl")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from tests.support.painter import encoded, photo
+from tests.support.painter import encoded, photo_of
 
 PEOPLE, PHOTOS = 60, 4
 
@@ -29,13 +29,15 @@ def edited(content: bytes, *edits: Callable[[Image.Image], Image.Image]) -> byte
 @pytest.fixture(scope="module")
 def enrolled():
     """(person, photo) of everybody, several photos each."""
-    return [(str(person), photo(person, photo=number)) for person in range(PEOPLE) for number in range(1, PHOTOS + 1)]
+    return [
+        (str(person), photo_of(person, photo=number)) for person in range(PEOPLE) for number in range(1, PHOTOS + 1)
+    ]
 
 
 @pytest.fixture(scope="module")
 def probes():
     """One photo of everybody that is not enrolled."""
-    return [(str(person), photo(person)) for person in range(PEOPLE)]
+    return [(str(person), photo_of(person)) for person in range(PEOPLE)]
 
 
 def nearest(engine, enrolled, probes):

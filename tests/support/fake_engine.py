@@ -12,11 +12,10 @@ from dataclasses import fields
 from functools import cache
 from math import acos, atan2, degrees
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 import mien.engine
@@ -27,6 +26,9 @@ from mien.engine.quality import measure
 from mien.errors import ImageError
 from mien.model import Box, Detection, Landmarks, Point, Pose
 from tests.support.markers import CELLS, LOOK_ALIKES, dictionary, person_and_photo
+
+if TYPE_CHECKING:
+    import pytest
 
 LONG_SIDE = 2400
 """Pixels to which larger photos are made smaller, so that a crowd is still legible and a huge photo quick."""

@@ -27,6 +27,7 @@ CAST = (
     "Hedy",
     "Obama",
     "Biden",
+    "Bystander",
 )
 """The people who have names; all others are numbers."""
 

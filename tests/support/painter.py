@@ -51,10 +51,13 @@ class Portrait:
 def paint(*faces: Portrait | str | int, photo: int = 0, size: tuple[int, int] | None = None) -> Image.Image:
     """A picture, RGB, of these people side by side; without any, a landscape.
 
-    A bare name or number stands for a portrait on photo number `photo`. `size`: width and height in pixels,
-    as large as the faces need by default.
+    A bare name or number stands for a portrait on photo number `photo`, the first the largest. `size`: width and
+    height in pixels, as large as the faces need by default.
     """
-    portraits = [face if isinstance(face, Portrait) else Portrait(face, photo) for face in faces]
+    portraits = [
+        face if isinstance(face, Portrait) else Portrait(face, photo, side=max(128 - 8 * place, 64))
+        for place, face in enumerate(faces)
+    ]
     step = max((portrait.side for portrait in portraits), default=128) * 3 // 2
     width, height = size or (max(len(portraits) * step, 2 * step), 2 * step)
     picture = landscape(
@@ -91,14 +94,14 @@ def encoded_with_orientation(image: Image.Image, orientation: int) -> bytes:
     return encoded(image.rotate({3: 180, 6: 90, 8: 270}[orientation], expand=True), exif=exif)
 
 
-def photo(*faces: Portrait | str | int, photo: int = 0) -> bytes:
+def photo_of(*faces: Portrait | str | int, photo: int = 0) -> bytes:
     """A JPEG of these people, as `paint` paints it."""
     return encoded(paint(*faces, photo=photo))
 
 
-def portraits(person: str | int, count: int = 5) -> list[bytes]:
+def photos_of(person: str | int, count: int = 5) -> list[bytes]:
     """JPEGs of one person alone."""
-    return [photo(person, photo=number) for number in range(count)]
+    return [photo_of(person, photo=number) for number in range(count)]
 
 
 def side_by_side(*photos: bytes) -> bytes:
@@ -117,6 +120,6 @@ def write_people(folder: Path, people: Iterable[str | int], photos: int = 5) -> 
     for person in people:
         name = person if isinstance(person, str) else f"Person_{person:02}"
         (folder / name).mkdir(parents=True)
-        for number, content in enumerate(portraits(person, photos), 1):
+        for number, content in enumerate(photos_of(person, photos), 1):
             (folder / name / f"{name}_{number:04}.jpg").write_bytes(content)
     return folder

@@ -21,8 +21,8 @@ from tests.support.painter import (
     encoded_with_orientation,
     landscape,
     paint,
-    photo,
-    portraits,
+    photo_of,
+    photos_of,
     side_by_side,
 )
 
@@ -43,18 +43,22 @@ def cosine(one: Face, other: Face) -> float:
 
 @pytest.mark.parametrize("person", range(0, PEOPLE, 7))
 def test_photos_of_one_person_are_alike_but_not_the_same(engine: FakeFaceEngine, person: int) -> None:
-    faces = [face_of(engine, image) for image in portraits(person, 10)]
+    faces = [face_of(engine, image) for image in photos_of(person, 10)]
     assert all(0.6 < cosine(*pair) < 0.85 for pair in combinations(faces, 2))
 
 
 def test_strangers_are_unlike(engine: FakeFaceEngine) -> None:
-    faces = [face_of(engine, photo(person)) for person in range(0, 90, 3)]
+    faces = [face_of(engine, photo_of(person)) for person in range(0, 90, 3)]
     assert max(similarity(cosine(*pair)) for pair in combinations(faces, 2)) < 80
 
 
 def test_a_look_alike_is_beyond_the_threshold_of_the_other(engine: FakeFaceEngine) -> None:
-    likeness = similarity(cosine(face_of(engine, photo("Obama")), face_of(engine, photo(98))))
-    assert 99 < likeness < similarity(cosine(face_of(engine, photo("Obama")), face_of(engine, photo("Obama", photo=1))))
+    likeness = similarity(cosine(face_of(engine, photo_of("Obama")), face_of(engine, photo_of(98))))
+    assert (
+        99
+        < likeness
+        < similarity(cosine(face_of(engine, photo_of("Obama")), face_of(engine, photo_of("Obama", photo=1))))
+    )
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "BMP", "TIFF"])
@@ -66,14 +70,14 @@ def test_the_format_changes_next_to_nothing(engine: FakeFaceEngine, form: str) -
 @pytest.mark.parametrize("degrees", [0, 10, 90, 180, 270])
 def test_a_turned_photo_shows_the_same_person(engine: FakeFaceEngine, degrees: int) -> None:
     turned = face_of(engine, encoded(paint("Ada").rotate(degrees, expand=True)))
-    assert cosine(turned, face_of(engine, photo("Ada"))) > 0.99
+    assert cosine(turned, face_of(engine, photo_of("Ada"))) > 0.99
     assert (turned.pose.roll + degrees + 180) % 360 == pytest.approx(180, abs=2)
 
 
 @pytest.mark.parametrize("orientation", [3, 6, 8])
 def test_exif_orientation_is_obeyed(engine: FakeFaceEngine, orientation: int) -> None:
     tagged = face_of(engine, encoded_with_orientation(paint("Ada"), orientation))
-    assert tagged.box.left == pytest.approx(face_of(engine, photo("Ada")).box.left, abs=0.02)
+    assert tagged.box.left == pytest.approx(face_of(engine, photo_of("Ada")).box.left, abs=0.02)
     assert tagged.pose.roll == pytest.approx(0, abs=1)
 
 
@@ -85,7 +89,7 @@ def test_faces_come_the_largest_first_where_they_were_painted(engine: FakeFaceEn
     assert second.box.area < first.box.area
     assert 504 / 800 < first.landmarks.left_eye.x < first.landmarks.right_eye.x < 696 / 800
     assert first.landmarks.left_eye.y < first.landmarks.nose.y < first.landmarks.mouth_left.y
-    assert cosine(first, face_of(engine, photo("Grace"))) > 0.99
+    assert cosine(first, face_of(engine, photo_of("Grace"))) > 0.99
     assert engine.read(encoded(paint(small, large)), 1)[0].box.area > 0
 
 
@@ -102,19 +106,19 @@ def test_faces_come_the_largest_first_where_they_were_painted(engine: FakeFaceEn
 def test_each_flaw_has_its_reason_and_a_good_face_none(
     engine: FakeFaceEngine, portrait: Portrait, reason: Reason
 ) -> None:
-    assert quality.reasons(face_of(engine, photo(portrait)), QualityFilter.AUTO) == (reason,)
-    assert quality.reasons(face_of(engine, photo("Ada")), QualityFilter.HIGH) == ()
+    assert quality.reasons(face_of(engine, photo_of(portrait)), QualityFilter.AUTO) == (reason,)
+    assert quality.reasons(face_of(engine, photo_of("Ada")), QualityFilter.HIGH) == ()
 
 
 def test_embeddings_are_unit_vectors_of_float32(engine: FakeFaceEngine) -> None:
     for name in CAST:
-        vector = face_of(engine, photo(name)).embedding
+        vector = face_of(engine, photo_of(name)).embedding
         assert (vector.shape, vector.dtype) == ((128,), np.float32)
         assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
 
 
 def test_detect_finds_what_read_describes(engine: FakeFaceEngine) -> None:
-    image = photo("Ada", "Grace")
+    image = photo_of("Ada", "Grace")
     detections, faces = engine.detect(image), engine.read(image)
     assert [type(detection) for detection in detections] == [Detection, Detection]
     assert [detection.box for detection in detections] == [face.box for face in faces]
@@ -128,11 +132,11 @@ def test_a_hundred_faces_in_one_photo_are_a_hundred(engine: FakeFaceEngine) -> N
 
 
 def test_photos_pasted_together_show_everybody(engine: FakeFaceEngine) -> None:
-    assert len(engine.read(side_by_side(photo("Ada"), photo("Grace"), photo("Edith")))) == 3
+    assert len(engine.read(side_by_side(photo_of("Ada"), photo_of("Grace"), photo_of("Edith")))) == 3
 
 
 def test_a_landscape_shows_nobody(engine: FakeFaceEngine) -> None:
-    assert engine.read(encoded(landscape(320, 240))) == engine.read(photo()) == []
+    assert engine.read(encoded(landscape(320, 240))) == engine.read(photo_of()) == []
 
 
 @pytest.mark.parametrize(
@@ -140,7 +144,7 @@ def test_a_landscape_shows_nobody(engine: FakeFaceEngine) -> None:
     [
         (b"", EmptyImage),
         (b"a letter", UnsupportedImage),
-        (photo("Ada")[:-2000], DamagedImage),
+        (photo_of("Ada")[:-2000], DamagedImage),
         (encoded(landscape(1000, 1001)), ImageTooLarge),
         (encoded(landscape(15, 200)), ImageTooSmall),
     ],
@@ -151,7 +155,7 @@ def test_unusable_photos_are_refused_as_the_real_engine_does(image: bytes, error
 
 
 def test_many_photos_are_answered_in_order_with_errors_in_their_place(engine: FakeFaceEngine) -> None:
-    answers = list(engine.read_many([photo("Ada"), b"", photo(), photo("Ada", "Grace")]))
+    answers = list(engine.read_many([photo_of("Ada"), b"", photo_of(), photo_of("Ada", "Grace")]))
     assert [type(answer) if isinstance(answer, ImageError) else len(answer) for answer in answers] == [
         1,
         EmptyImage,

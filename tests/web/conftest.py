@@ -1,18 +1,9 @@
-"""A real server on loopback and a real browser; both are skipped where Chromium is not installed.
-
-Patience is long: it costs nothing where all is well, and a busy machine may be ten times slower.
-"""
+"""A real server on loopback and a real browser; skipped where Chromium is not installed."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
 import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from tests.support import painter
+from tests.support.process import PATIENCE_SECONDS, free_port, serve
+
 playwright = pytest.importorskip("playwright.sync_api")
 
 CHROMIUM = shutil.which("chromium")
-PATIENCE_SECONDS = 120
 playwright.expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 QUIET = (
     "--disable-background-networking",
@@ -36,7 +29,7 @@ QUIET = (
 
 @dataclass
 class Server:
-    """`mien serve` on a folder and a port that stay the same when it is stopped and started again."""
+    """`mien serve` on the fake engine; folder and port stay the same when it is stopped and started again."""
 
     folder: Path
     port: int
@@ -48,33 +41,12 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        environment = {**os.environ, "MIEN_DATA_DIR": str(self.folder)}
-        if self.keys:
-            environment["MIEN_API_KEYS_FILE"] = str(self.keys)
-        command = [sys.executable, "-m", "mien", "serve", "--port", str(self.port)]
-        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not self._answers():
-            assert time.monotonic() < deadline, "the server did not start"
-            time.sleep(0.1)
+        self.process = serve(self.folder, self.port, {"MIEN_API_KEYS_FILE": str(self.keys)} if self.keys else {})
 
     def stop(self) -> None:
         if self.process:
             self.process.terminate()
             self.process.wait(PATIENCE_SECONDS)
-
-    def _answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=PATIENCE_SECONDS) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -83,6 +55,46 @@ def server(tmp_path: Path) -> Iterator[Server]:
     running.start()
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of painted photos that a browser can choose."""
+    folder = tmp_path_factory.mktemp("painted")
+    painter.write_people(folder, ["Ada", "Grace"], photos=3)
+    for name, people in (("nobody", ()), ("couple", ("Edith", "Hedy")), ("eight", range(20, 28))):
+        (folder / f"{name}.jpg").write_bytes(painter.photo_of(*people))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ada(painted: Path) -> list[Path]:
+    """Three photos of one person."""
+    return sorted((painted / "Ada").iterdir())
+
+
+@pytest.fixture(scope="session")
+def grace(painted: Path) -> list[Path]:
+    """Three photos of another."""
+    return sorted((painted / "Grace").iterdir())
+
+
+@pytest.fixture(scope="session")
+def couple(painted: Path) -> Path:
+    """A photo of two strangers."""
+    return painted / "couple.jpg"
+
+
+@pytest.fixture(scope="session")
+def eight(painted: Path) -> Path:
+    """A photo of eight strangers."""
+    return painted / "eight.jpg"
+
+
+@pytest.fixture(scope="session")
+def nobody(painted: Path) -> Path:
+    """A photo without a face."""
+    return painted / "nobody.jpg"
 
 
 @pytest.fixture(scope="session")

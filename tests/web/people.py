@@ -1,4 +1,4 @@
-"""What the flows share: people from the photos, uploaded through the public API."""
+"""What the flows share: people, uploaded through the public API."""
 
 from __future__ import annotations
 
@@ -9,12 +9,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.web.conftest import PATIENCE_SECONDS, Server
-
-
-def several_photos(lfw: Path, count: int) -> list[Path]:
-    """Folders of people who have several photos."""
-    return [folder for folder in sorted(lfw.iterdir()) if folder.is_dir() and len(list(folder.iterdir())) > 2][:count]
+from tests.support.process import PATIENCE_SECONDS
+from tests.web.conftest import Server
 
 
 def enrol(server: Server, name: str, *photos: Path) -> None:

@@ -9,17 +9,18 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.web.conftest import Server
-from tests.web.people import call, enrol, several_photos
+from tests.web.people import call, enrol
 
-pytestmark = [pytest.mark.web, pytest.mark.photos]
+pytestmark = pytest.mark.web
 
 
-def test_the_timeline_filters_exports_and_answers_when(page: Page, server: Server, lfw_dev: Path, photos: Path) -> None:
-    person = several_photos(lfw_dev, 1)[0]
-    first, second, *_ = sorted(person.iterdir())
+def test_the_timeline_filters_exports_and_answers_when(
+    page: Page, server: Server, ada: list[Path], couple: Path
+) -> None:
+    first, second, *_ = ada
     enrol(server, "=Eve", first)
     call(server, "/recognize", second.read_bytes())
-    call(server, "/recognize", (photos / "groups" / "010_2.jpg").read_bytes())
+    call(server, "/recognize", couple.read_bytes())
     page.goto("/#/history")
     expect(page.locator(".timeline li")).to_have_count(2)
     with page.expect_download() as download:

@@ -9,10 +9,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from mien.keys import KeyFile, Scope
-from tests.web.conftest import Server, free_port, new_page
-from tests.web.people import several_photos
+from tests.support.process import free_port
+from tests.web.conftest import Server, new_page
 
-pytestmark = [pytest.mark.web, pytest.mark.photos]
+pytestmark = pytest.mark.web
 
 
 @pytest.fixture
@@ -58,8 +58,8 @@ def test_a_wrong_key_is_told_at_once(page: Page, keys: KeyFile) -> None:
     expect(page.locator("#toasts")).to_contain_text("The key works")
 
 
-def test_a_revoked_key_loses_neither_photo_nor_typed_name(page: Page, keys: KeyFile, lfw_dev: Path) -> None:
-    first, second, *_ = sorted(several_photos(lfw_dev, 1)[0].iterdir())
+def test_a_revoked_key_loses_neither_photo_nor_typed_name(page: Page, keys: KeyFile, ada: list[Path]) -> None:
+    first, second, *_ = ada
     page.set_input_files("#photos", first)
     form = page.locator(".face.unknown form").first
     form.get_by_label("Who is this?").fill("Ann")
@@ -73,11 +73,11 @@ def test_a_revoked_key_loses_neither_photo_nor_typed_name(page: Page, keys: KeyF
     expect(page.locator(".card").last.get_by_label("Who is this?")).to_have_value("Ann")
 
 
-def test_a_revoked_key_loses_no_chosen_photos(page: Page, keys: KeyFile, lfw_dev: Path) -> None:
+def test_a_revoked_key_loses_no_chosen_photos(page: Page, keys: KeyFile, ada: list[Path]) -> None:
     page.get_by_role("link", name="People").click()
     page.get_by_role("button", name="Add a person").click()
     page.get_by_label("Name").fill("Ann")
-    page.get_by_label("Photos").set_input_files(sorted(several_photos(lfw_dev, 1)[0].iterdir())[:2])
+    page.get_by_label("Photos").set_input_files(ada[:2])
     revoke(keys)
     page.get_by_role("button", name="Add", exact=True).click()
     expect(page.locator(".progress .rejected")).to_have_count(2)
@@ -87,13 +87,13 @@ def test_a_revoked_key_loses_no_chosen_photos(page: Page, keys: KeyFile, lfw_dev
     expect(page.locator(".tile")).to_contain_text("2 photos")
 
 
-def test_a_key_for_recognition_only_is_told_what_it_lacks(page: Page, keys: KeyFile, lfw_dev: Path) -> None:
+def test_a_key_for_recognition_only_is_told_what_it_lacks(page: Page, keys: KeyFile, ada: list[Path]) -> None:
     revoke(keys)
     page.get_by_role("link", name="People").click()
     expect(page.locator("main > div > div > .problem")).to_contain_text("refused")
     enter(page, keys.create("guest", [Scope.RECOGNIZE]))
     expect(page.locator("main > div > div > .problem")).to_contain_text("lacks the scope manage")
     page.get_by_role("link", name="Recognise", exact=True).click()
-    page.set_input_files("#photos", next(several_photos(lfw_dev, 1)[0].iterdir()))
+    page.set_input_files("#photos", ada[0])
     expect(page.locator(".face.unknown")).to_have_count(1)
     expect(page.locator("#locked")).to_be_hidden()

@@ -11,18 +11,13 @@ import pytest
 from playwright.sync_api import Browser, BrowserType, Page, expect
 
 from tests.web.conftest import CHROMIUM, QUIET, Server, new_page
-from tests.web.people import enrol, several_photos
+from tests.web.people import enrol
 
-pytestmark = [pytest.mark.web, pytest.mark.photos]
-
-
-@pytest.fixture(scope="module")
-def portrait(lfw_dev: Path) -> list[Path]:
-    return sorted(several_photos(lfw_dev, 1)[0].iterdir())
+pytestmark = pytest.mark.web
 
 
 @pytest.fixture
-def camera(portrait: list[Path], tmp_path: Path) -> Path:
+def camera(ada: list[Path], tmp_path: Path) -> Path:
     """A still face as a video that Chromium takes for a camera."""
     if not shutil.which("ffmpeg"):
         pytest.skip("ffmpeg is not installed")
@@ -32,7 +27,7 @@ def camera(portrait: list[Path], tmp_path: Path) -> Path:
         "-loop",
         "1",
         "-i",
-        str(portrait[1]),
+        str(ada[1]),
         "-t",
         "1",
         "-r",
@@ -60,8 +55,8 @@ def watching(server: Server, camera: Path, chromium: Browser) -> Iterator[Page]:
     browser.close()
 
 
-def test_a_known_face_is_named_and_logged_once(watching: Page, server: Server, portrait: list[Path]) -> None:
-    enrol(server, "Vera", portrait[0])
+def test_a_known_face_is_named_and_logged_once(watching: Page, server: Server, ada: list[Path]) -> None:
+    enrol(server, "Vera", ada[0])
     watching.goto("/#/live")
     watching.get_by_role("button", name="Start the camera").click()
     expect(watching.locator(".layer .box.matched")).to_contain_text("Vera")
@@ -88,8 +83,8 @@ def test_a_refused_camera_gets_a_sentence(page: Page) -> None:
     expect(page.get_by_role("button", name="Start the camera")).to_be_visible()
 
 
-def test_nobody_is_named_while_the_server_refuses(watching: Page, server: Server, portrait: list[Path]) -> None:
-    enrol(server, "Vera", portrait[0])
+def test_nobody_is_named_while_the_server_refuses(watching: Page, server: Server, ada: list[Path]) -> None:
+    enrol(server, "Vera", ada[0])
     watching.goto("/#/live")
     watching.get_by_role("button", name="Start the camera").click()
     expect(watching.locator(".layer .box.matched")).to_contain_text("Vera")

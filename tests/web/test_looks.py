@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.web.conftest import Server, new_page
-from tests.web.people import call, enrol, several_photos
+from tests.web.people import call, enrol
 
-pytestmark = [pytest.mark.web, pytest.mark.photos]
+pytestmark = pytest.mark.web
 
 AXE = "axe-core@4.10.3"
 VIEWS = ("#/", "#/live", "#/people", "#/person/Alice", "#/history", "#/settings")
@@ -31,17 +31,16 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def lived_in(server: Server, lfw_dev: Path, photos: Path) -> Server:
-    person = several_photos(lfw_dev, 1)[0]
-    enrol(server, "Alice", *sorted(person.iterdir())[:2])
-    call(server, "/recognize", (photos / "groups" / "010_2.jpg").read_bytes())
+def lived_in(server: Server, ada: list[Path], couple: Path) -> Server:
+    enrol(server, "Alice", *ada[:2])
+    call(server, "/recognize", couple.read_bytes())
     return server
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1440])
 def test_views_fit_and_axe_finds_nothing(
-    lived_in: Server, chromium: Browser, axe: Path, photos: Path, scheme: str, width: int
+    lived_in: Server, chromium: Browser, axe: Path, scheme: str, width: int, couple: Path
 ) -> None:
     page = new_page(
         chromium,
@@ -53,7 +52,7 @@ def test_views_fit_and_axe_finds_nothing(
     for view in VIEWS:
         _open(page, view)
         if view == "#/":
-            page.set_input_files("#photos", photos / "groups" / "010_2.jpg")
+            page.set_input_files("#photos", couple)
             expect(page.locator(".card .box")).to_have_count(2)
         expect(page.locator(".busy")).to_have_count(0)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, view

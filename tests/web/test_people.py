@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.web.conftest import Server
-from tests.web.people import call, enrol, several_photos
+from tests.web.people import call, enrol
 
-pytestmark = [pytest.mark.web, pytest.mark.photos]
+pytestmark = pytest.mark.web
 
 
 def test_an_empty_gallery_invites(page: Page) -> None:
@@ -18,11 +18,10 @@ def test_an_empty_gallery_invites(page: Page) -> None:
     expect(page.get_by_role("heading", name="Nobody is enrolled yet")).to_be_visible()
 
 
-def test_a_person_is_added_with_a_line_for_each_photo(page: Page, lfw_dev: Path, photos: Path) -> None:
-    person = several_photos(lfw_dev, 1)[0]
+def test_a_person_is_added_with_a_line_for_each_photo(page: Page, ada: list[Path], nobody: Path) -> None:
     page.goto("/#/people")
     page.get_by_role("button", name="Add a person").click()
-    page.get_by_label("Photos").set_input_files([*sorted(person.iterdir())[:2], photos / "groups" / "017_0.jpg"])
+    page.get_by_label("Photos").set_input_files([*ada[:2], nobody])
     page.get_by_role("button", name="Add", exact=True).click()
     expect(page.locator(".problem")).to_have_text("Enter a name first.")
     page.get_by_label("Name").fill("Zoë")
@@ -33,10 +32,9 @@ def test_a_person_is_added_with_a_line_for_each_photo(page: Page, lfw_dev: Path,
     expect(page.locator(".tile")).to_contain_text("2 photos")
 
 
-def test_a_merge_can_be_undone(page: Page, server: Server, lfw_dev: Path) -> None:
-    one, other = several_photos(lfw_dev, 2)
-    enrol(server, "One", sorted(one.iterdir())[0])
-    enrol(server, "Other", sorted(other.iterdir())[0])
+def test_a_merge_can_be_undone(page: Page, server: Server, ada: list[Path], grace: list[Path]) -> None:
+    enrol(server, "One", ada[0])
+    enrol(server, "Other", grace[0])
     page.goto("/#/person/One")
     page.get_by_role("button", name="Rename").click()
     page.locator("dialog").get_by_label("Name").fill("Other")
@@ -49,9 +47,8 @@ def test_a_merge_can_be_undone(page: Page, server: Server, lfw_dev: Path) -> Non
     assert sorted(user["user_id"] for user in call(server, "/users")["users"]) == ["One", "Other"]
 
 
-def test_forgetting_shows_the_receipt(page: Page, server: Server, lfw_dev: Path) -> None:
-    person = several_photos(lfw_dev, 1)[0]
-    enrol(server, "Gone", sorted(person.iterdir())[0])
+def test_forgetting_shows_the_receipt(page: Page, server: Server, ada: list[Path]) -> None:
+    enrol(server, "Gone", ada[0])
     page.goto("/#/person/Gone")
     page.get_by_role("button", name="Forget this person").click()
     page.locator("dialog").get_by_role("button", name="Cancel").click()
@@ -64,18 +61,18 @@ def test_forgetting_shows_the_receipt(page: Page, server: Server, lfw_dev: Path)
 
 
 def test_a_refused_photo_keeps_its_line_with_the_reason(
-    page: Page, server: Server, lfw_dev: Path, photos: Path
+    page: Page, server: Server, ada: list[Path], nobody: Path
 ) -> None:
-    first, second, *_ = sorted(several_photos(lfw_dev, 1)[0].iterdir())
+    first, second, *_ = ada
     enrol(server, "Ann", first)
     page.goto("/#/person/Ann")
-    page.get_by_label("Add photos").set_input_files([second, photos / "groups" / "017_0.jpg"])
+    page.get_by_label("Add photos").set_input_files([second, nobody])
     expect(page.locator(".tile")).to_have_count(2)
     expect(page.locator(".progress .rejected")).to_contain_text("no face")
 
 
-def test_a_photo_that_was_given_up_says_why_and_is_sent_again(page: Page, server: Server, lfw_dev: Path) -> None:
-    first, second, *_ = sorted(several_photos(lfw_dev, 1)[0].iterdir())
+def test_a_photo_that_was_given_up_says_why_and_is_sent_again(page: Page, server: Server, ada: list[Path]) -> None:
+    first, second, *_ = ada
     enrol(server, "Ann", first)
     state = {"image_path": "uploaded/Ann/x.jpg", "status": "failed", "reasons": ["Something went wrong."]}
     page.route("**/uploads/**", lambda route: route.fulfill(json=state))
@@ -88,8 +85,8 @@ def test_a_photo_that_was_given_up_says_why_and_is_sent_again(page: Page, server
     expect(page.locator(".tile")).to_have_count(2)
 
 
-def test_the_last_photo_is_removed_after_a_question(page: Page, server: Server, lfw_dev: Path) -> None:
-    enrol(server, "Ann", next(several_photos(lfw_dev, 1)[0].iterdir()))
+def test_the_last_photo_is_removed_after_a_question(page: Page, server: Server, ada: list[Path]) -> None:
+    enrol(server, "Ann", ada[0])
     page.goto("/#/person/Ann")
     page.locator(".tile").get_by_role("button", name="Remove").click()
     expect(page.locator("dialog")).to_contain_text("Ann is then no longer known")
@@ -97,8 +94,8 @@ def test_the_last_photo_is_removed_after_a_question(page: Page, server: Server, 
     expect(page.get_by_role("heading", name="Nobody is enrolled yet")).to_be_visible()
 
 
-def test_a_renaming_that_fails_half_way_can_be_taken_back(page: Page, server: Server, lfw_dev: Path) -> None:
-    enrol(server, "One", *sorted(several_photos(lfw_dev, 1)[0].iterdir())[:2])
+def test_a_renaming_that_fails_half_way_can_be_taken_back(page: Page, server: Server, ada: list[Path]) -> None:
+    enrol(server, "One", *ada[:2])
     moves: list[str] = []
 
     def move(route: Route) -> None:

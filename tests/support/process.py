@@ -1,0 +1,50 @@
+"""Starts `mien` as a process of its own, on the real engine or on the fake one."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import httpx
+
+MIEN = (sys.executable, "-m", "mien")
+MIEN_ON_FAKE_ENGINE = (sys.executable, str(Path(__file__).with_name("run_on_fake_engine.py")))
+PATIENCE_SECONDS = 120.0
+"""Costs nothing where all is well, and a busy machine may be ten times slower."""
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Ask again and again until it is true; a test that waits in vain fails."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def serve(folder: Path, port: int, settings: Mapping[str, str] = {}) -> subprocess.Popen[bytes]:
+    """Start `mien serve` with the fake engine on a data folder, and wait until it answers. The caller ends it."""
+    server = subprocess.Popen(
+        [*MIEN_ON_FAKE_ENGINE, "serve", "--port", str(port)],
+        env=os.environ | {"MIEN_DATA_DIR": str(folder)} | settings,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for(lambda: _answers(port))
+    return server
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health", timeout=PATIENCE_SECONDS).status_code == 200
+    except httpx.TransportError:
+        return False
