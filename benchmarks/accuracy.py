@@ -13,17 +13,17 @@ from string import Template
 
 from benchmarks import accuracy_studies as studies
 from benchmarks.accuracy_engine import variants
-from mien import rates
+from mien.domain import thresholds
 from mien.engine import FaceEngine
 from mien.evaluation.degradation import SERIES, Series
 from mien.evaluation.embeddings import EmbeddingCache
-from mien.evaluation.evaluate import Evaluation, Evidence, evaluate, gather
+from mien.evaluation.evaluate import Evaluation, EvaluationData, evaluate, gather
 from mien.evaluation.metrics import rate_name
 from mien.evaluation.pairs import Pairs, draw_pairs, read_pairs
 from mien.evaluation.plots import Axes, Curve, det, roc, svg
 from mien.evaluation.robustness import Step, measure, prepare
 from mien.evaluation.summary import accuracy
-from mien.gallery.aggregate import aggregate
+from mien.gallery.scoring import aggregate
 
 TEMPLATE = Path(__file__).with_name("accuracy.md.template")
 
@@ -66,13 +66,13 @@ def write(data: Path, out: Path, *, per_person: int) -> None:
     (out / "accuracy.md").write_text(text, encoding="utf-8")
 
 
-def _pairs(evidence: Evidence) -> Pairs:
+def _pairs(evidence: EvaluationData) -> Pairs:
     files = [evidence.folder.root / name for name in ("pairs.txt", "pairs.csv")]
     found = next(filter(Path.is_file, files), None)
     return read_pairs(found, evidence.folder) if found else draw_pairs(evidence.folder)
 
 
-def _summary(evidence: Evidence, result: Evaluation) -> str:
+def _summary(evidence: EvaluationData, result: Evaluation) -> str:
     rows = [
         ["Photos without a face found (FTA)", str(len(evidence.embedded.failed)), ""],
         [f"Accuracy, {result.pairs:,} pairs, folds", accuracy(result), ""],
@@ -96,7 +96,7 @@ def _open_set(result: Evaluation) -> str:
     return studies.table(["people", "photos each", "FPIR", "FNIR", "cosine"], rows)
 
 
-def _curves(evidence: Evidence, plots: Path) -> None:
+def _curves(evidence: EvaluationData, plots: Path) -> None:
     genuine, impostors = evidence.comparisons.genuine, evidence.comparisons.impostors
     for name, axes, curve in (
         ("roc", Axes("ROC", "FMR", "TMR", log_x=True, y_limits=(0.97, 1.001)), roc(genuine, impostors, "")),
@@ -105,11 +105,11 @@ def _curves(evidence: Evidence, plots: Path) -> None:
         (plots / f"{name}.svg").write_text(svg(axes, [curve]), encoding="utf-8")
 
 
-def _degradation(engine: FaceEngine, evidence: Evidence, plots: Path, per_person: int) -> Iterator[str]:
+def _degradation(engine: FaceEngine, evidence: EvaluationData, plots: Path, per_person: int) -> Iterator[str]:
     probes = prepare(engine, evidence.folder, per_person=per_person)
     for place, series in enumerate(SERIES):
         _say(place, len(SERIES))
-        steps = list(measure(engine, probes, series, rates.cosine_of_fmr(1e-4)))
+        steps = list(measure(engine, probes, series, thresholds.cosine_of_fmr(1e-4)))
         name = series.name.split()[0].lower()
         (plots / f"{name}.svg").write_text(_degradation_plot(series, steps), encoding="utf-8")
         rows = [[f"{s.value:g}", f"{s.tmr:.1%}", f"{s.fmr:.1e}", f"{s.not_found:.1%}"] for s in steps]

@@ -12,14 +12,14 @@ from benchmarks.accuracy_studies import table
 from mien.engine import FaceEngine
 from mien.engine.refine import Looks, Refined, Rough
 from mien.evaluation.embeddings import EmbeddingCache
-from mien.evaluation.evaluate import Evidence, evaluate, gather
+from mien.evaluation.evaluate import EvaluationData, evaluate, gather
 from mien.evaluation.metrics import separation
 from mien.evaluation.pairs import Pairs
 from mien.evaluation.summary import accuracy
-from mien.gallery.aggregate import aggregate
+from mien.gallery.scoring import aggregate
 
 
-def variants(root: Path, pairs: Callable[[Evidence], Pairs]) -> str:
+def variants(root: Path, pairs: Callable[[EvaluationData], Pairs]) -> str:
     """Accuracy and processor time of the engine's settings, one after the other in the same run."""
     rows, unit = [], 0.0
     for name, changes, options in SETTINGS:
@@ -60,6 +60,6 @@ SETTINGS: tuple[tuple[str, dict[str, object], dict[str, bool]], ...] = (
     ("two looks at every face, doubtful or not", {"mien.engine.refine.DOUBTFUL": 0.0}, {}),
     ("one look at the landmarks instead of two", {"mien.engine.refine.TWO_LOOKS": Looks((248,), 40, (False,))}, {}),
     ("no further look at the landmarks", {"mien.engine.engine.refine": _first_look}, {}),
-    ("first detection at 320 pixels", {"mien.engine.look.FIRST": 320}, {}),
+    ("first detection at 320 pixels", {"mien.engine.multiscale.FIRST": 320}, {}),
 )
 """Name, what is changed inside the engine, and the engine's own options."""

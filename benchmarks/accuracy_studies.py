@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from mien import rates
-from mien.evaluation.evaluate import Evidence
+from mien.domain import thresholds
+from mien.evaluation.evaluate import EvaluationData
 from mien.evaluation.identification import Aggregate, Searches, search, splits
 from mien.evaluation.metrics import Impostors, Scores, rate_name
-from mien.gallery.aggregate import aggregate
-from mien.gallery.calibration import calibrate, stranger_cosines
+from mien.gallery.scoring import aggregate, calibrate, stranger_cosines
 
 REPEATS = 40
 
@@ -21,7 +20,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def aggregation(evidence: Evidence) -> str:
+def aggregation(evidence: EvaluationData) -> str:
     """FNIR at FPIR 1 % when a person's photos stand for them in different ways; the same splits for all."""
     vectors, labels = evidence.embedded.vectors, evidence.folder.labels
     rng = np.random.default_rng(0)
@@ -76,12 +75,12 @@ def _central(vectors: Scores) -> Scores:
     return aggregate(vectors * weights[:, None])
 
 
-def shipped_rates(evidence: Evidence) -> str:
+def shipped_rates(evidence: EvaluationData) -> str:
     """The share of strangers that the shipped table's thresholds let pass, on these people."""
     impostors = evidence.comparisons.impostors
     rows = [
-        [rate_name(fmr), f"{rates.similarity_of_fmr(fmr):.1f}", f"{cosine:.3f}", _observed(impostors, fmr, cosine)]
-        for fmr, cosine in rates.FMR_TO_COSINE
+        [rate_name(fmr), f"{thresholds.similarity_of_fmr(fmr):.1f}", f"{cosine:.3f}", _observed(impostors, fmr, cosine)]
+        for fmr, cosine in thresholds.FMR_TO_COSINE
     ]
     return table(["FMR asked for", "similarity", "cosine", "FMR on these people"], rows)
 
@@ -92,7 +91,7 @@ def _observed(impostors: Impostors, fmr: float, cosine: float) -> str:
     return f"{impostors.rates[np.searchsorted(impostors.edges, cosine)]:.1e}"
 
 
-def own_calibration(evidence: Evidence) -> str:
+def own_calibration(evidence: EvaluationData) -> str:
     """Calibrated on one half of the people, asked for a rate on the other half."""
     vectors, labels = evidence.embedded.vectors, evidence.folder.labels
     rng, ratios = np.random.default_rng(0), {1e-2: [], 1e-3: []}
@@ -101,7 +100,7 @@ def own_calibration(evidence: Evidence) -> str:
         own = calibrate(stranger_cosines(vectors[seen], labels[seen]))
         strangers = stranger_cosines(vectors[~seen], labels[~seen])
         for fmr, found in ratios.items():
-            cosine = own.offset + own.scale * rates.cosine_of_fmr(fmr)
+            cosine = own.offset + own.scale * thresholds.cosine_of_fmr(fmr)
             found.append(np.mean(strangers >= cosine) / fmr)
     rows = [
         [rate_name(fmr), *(f"{np.quantile(found, q):.2f}" for q in (0.05, 0.5, 0.95))] for fmr, found in ratios.items()
@@ -109,7 +108,7 @@ def own_calibration(evidence: Evidence) -> str:
     return table(["FMR asked for", "got / asked, 5 % of splits below", "median", "95 % below"], rows)
 
 
-def gallery_size(evidence: Evidence) -> str:
+def gallery_size(evidence: EvaluationData) -> str:
     """FPIR by the formula and as measured, for galleries of one photo per person."""
     vectors, labels = evidence.embedded.vectors, evidence.folder.labels
     fmr = 1e-3
@@ -122,34 +121,34 @@ def gallery_size(evidence: Evidence) -> str:
                 chosen = rng.permutation(labels.max() + 1)[:people]
                 enrolled = [np.flatnonzero(labels == person)[:1] for person in chosen]
                 shares.append(np.mean(search(vectors, labels, enrolled, aggregate).stranger >= cosine))
-            rows.append([str(people), f"{rates.fpir(fmr, people):.2%}", f"{np.mean(shares):.2%}"])
+            rows.append([str(people), f"{thresholds.fpir(fmr, people):.2%}", f"{np.mean(shares):.2%}"])
     return table(["people enrolled", "1 - (1 - FMR)^N", "measured FPIR"], rows)
 
 
-def margins(evidence: Evidence, way: Aggregate = aggregate) -> str:
+def margins(evidence: EvaluationData, way: Aggregate = aggregate) -> str:
     """What the margin to the runner-up costs right answers, for one photo each of everybody enrolled."""
     vectors, labels = evidence.embedded.vectors, evidence.folder.labels
     first = np.unique(labels, return_index=True)[1]
     rest = np.setdiff1d(np.arange(len(labels)), first)
     scores = np.sort(vectors[rest] @ vectors[first].T, axis=1)
     best = (vectors[rest] @ vectors[first].T).argmax(axis=1) == labels[rest]
-    lead, accepted = scores[:, -1] - scores[:, -2], scores[:, -1] >= rates.cosine_of_fmr(1e-3)
+    lead, accepted = scores[:, -1] - scores[:, -2], scores[:, -1] >= thresholds.cosine_of_fmr(1e-3)
     rows = []
     for odds in (1, 2, 4, 8, 16):
-        clear = lead >= np.log(odds) / rates.STEEPNESS
+        clear = lead >= np.log(odds) / thresholds.STEEPNESS
         right, wrong = (np.sum(accepted & clear & kind) for kind in (best, ~best))
         rows.append([str(odds), f"{right / len(rest):.2%}", f"{wrong} of {len(rest)}"])
     return table(["odds between best and runner-up", "right and matched", "wrong and matched"], rows)
 
 
-def look_alikes(evidence: Evidence, most: int = 60) -> str:
+def look_alikes(evidence: EvaluationData, most: int = 60) -> str:
     """One rejected photo of each look-alike: what it does to their other photos, and to the person's own."""
     vectors, labels = evidence.embedded.vectors, evidence.folder.labels
     counts = np.bincount(labels)
     people = np.flatnonzero(counts >= 3)
     rows = []
     for fmr in (1e-2, 1e-3):
-        threshold = rates.cosine_of_fmr(fmr)
+        threshold = thresholds.cosine_of_fmr(fmr)
         cases = [case for a in people for x in people if a != x for case in _mistakes(vectors, labels, a, x, threshold)]
         cases = sorted(cases, key=lambda case: -case[0])[:most]
         if cases:

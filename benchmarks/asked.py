@@ -26,7 +26,7 @@ class Asked:
 
     @property
     def least(self) -> float:
-        from mien.gallery.similarity import cosine_at
+        from mien.gallery.scoring import cosine_at
 
         return cosine_at(self.threshold)
 

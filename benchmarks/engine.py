@@ -20,8 +20,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mien.engine import FaceEngine, weights
-from mien.engine.fold import fold
+from mien.engine import FaceEngine, model_files
+from mien.engine.onnx_passes import dequantize_weights
 
 Reader = Callable[[list[bytes]], object]
 ROUNDS = 5
@@ -31,9 +31,9 @@ class OpenCV:
     """The same two models through FaceDetectorYN and FaceRecognizerSF, as OpenCV's sample uses them."""
 
     def __init__(self, folder: Path, long_side: int | None = None) -> None:
-        paths = [folder / file.name for file in (weights.DETECTOR, weights.EMBEDDER)]
-        for path, file in zip(paths, (weights.DETECTOR, weights.EMBEDDER), strict=True):
-            path.write_bytes(fold(weights.load(file).content))
+        paths = [folder / file.name for file in (model_files.DETECTOR, model_files.EMBEDDER)]
+        for path, file in zip(paths, (model_files.DETECTOR, model_files.EMBEDDER), strict=True):
+            path.write_bytes(dequantize_weights(model_files.load(file).content))
         self._detector = cv2.FaceDetectorYN.create(str(paths[0]), "", (320, 320), 0.7)
         self._embedder = cv2.FaceRecognizerSF.create(str(paths[1]), "")
         self._long_side = long_side

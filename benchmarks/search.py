@@ -33,8 +33,8 @@ import numpy as np
 from asked import PROBES, Asked, exact_matches, milliseconds, recall, speed
 from galleries import Vectors
 
+from mien.domain.faces import Box
 from mien.gallery import Gallery
-from mien.model import Box
 
 NAME, MODEL = "benchmark", "benchmark-1"
 ADDED = 50

@@ -21,10 +21,9 @@ import openvino as ov
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from mien.engine import FaceEngine, networks, weights
+from mien.engine import FaceEngine, model_factory, model_files
 from mien.engine.arrays import Floats, Network, Pixels
-from mien.engine.fold import fold
-from mien.engine.heads import STRIDES, join_heads
+from mien.engine.onnx_passes import STRIDES, dequantize_weights, fuse_heads
 from mien.engine.yunet.graph import Head, Pool, read_layers
 
 EVERY = 3
@@ -44,7 +43,7 @@ class Watched:
 
 def canvases(folder: Path) -> Iterator[Pixels]:
     seen: list[Pixels] = []
-    with patch.object(networks, "suits_processor", lambda: False):
+    with patch.object(model_factory, "suits_processor", lambda: False):
         engine = FaceEngine(threads=1)
     for name in ("_finder", "_near", "_refiner"):
         setattr(engine, name, Watched(getattr(engine, name), seen))
@@ -56,7 +55,7 @@ def canvases(folder: Path) -> Iterator[Pixels]:
 
 
 def main(folder: Path) -> None:
-    content = weights.load(weights.DETECTOR).prepared(fold, partial(join_heads, strides=STRIDES))
+    content = model_files.load(model_files.DETECTOR).prepared(dequantize_weights, partial(fuse_heads, strides=STRIDES))
     layers = [layer for layer in read_layers(content) if not isinstance(layer, Pool | Head)]
     names = [layer.target for layer in layers]
     model = onnx.load_from_string(content)

@@ -50,5 +50,5 @@ def test_the_core_stands_alone(part):
 
 
 def test_one_backend_does_not_load_the_other():
-    assert "boto3" not in loaded_by("import mien.backends.embedded.machine")
+    assert "boto3" not in loaded_by("import mien.backends.embedded.backend")
     assert not loaded_by("import mien.backends.aws") & HEAVY

@@ -8,7 +8,7 @@ import pytest
 from platformdirs import user_cache_path
 
 from mien.demo.photos import demo_photos
-from mien.errors import SetupError
+from mien.domain.errors import SetupError
 from tests import documents
 
 README = Path(__file__).parents[1] / "README.md"

@@ -9,13 +9,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mien import rates
-from mien.errors import InvalidInput, SetupError
-from mien.policy import Policy, SeveralFaces
+from mien.domain import thresholds
+from mien.domain.errors import InvalidInput, SetupError
+from mien.domain.policy import Policy, SeveralFaces
 
 if TYPE_CHECKING:
-    from mien.app import FaceApp
-    from mien.backends.embedded.machine import Machine
+    from mien.app.app import FaceApp
+    from mien.backends.embedded.backend import EmbeddedBackend
     from mien.engine import FaceEngine
     from mien.gallery import Gallery
 
@@ -77,15 +77,15 @@ class Settings:
         """Raises SetupError for a value that cannot be."""
         values = os.environ if environment is None else environment
         settings = cls(**_read(cls, values), policy=Policy(**_read(Policy, values)))
-        if settings.backend is Backend.AWS and rates.is_rate(settings.policy.threshold):
+        if settings.backend is Backend.AWS and thresholds.is_rate(settings.policy.threshold):
             raise SetupError("MIEN_THRESHOLD must be a similarity here: Rekognition's error rates are not published.")
         return settings
 
 
 def _threshold(text: str) -> str | float:
     """Kept as it is given: what `fpir=0.01` means depends on how many are enrolled."""
-    rates.threshold(text)
-    return text if rates.is_rate(text) else float(text)
+    thresholds.threshold(text)
+    return text if thresholds.is_rate(text) else float(text)
 
 
 _TRUTHS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
@@ -134,13 +134,13 @@ def open_app(settings: Settings | None = None) -> FaceApp:
     return open_machine(settings).app
 
 
-def open_machine(settings: Settings) -> Machine:
+def open_machine(settings: Settings) -> EmbeddedBackend:
     """The embedded backend whole, for those who also run its events: the server. SetupError on another backend."""
     if settings.backend is not Backend.EMBEDDED:
         raise SetupError("This needs the embedded backend; on AWS, API Gateway and Lambda do it. Unset MIEN_BACKEND.")
-    from mien.backends.embedded.machine import Machine
+    from mien.backends.embedded.backend import EmbeddedBackend
 
-    return Machine(settings.data_dir, settings.collection, settings.policy, lambda: open_engine(settings))
+    return EmbeddedBackend(settings.data_dir, settings.collection, settings.policy, lambda: open_engine(settings))
 
 
 def open_engine(settings: Settings | None = None) -> FaceEngine:

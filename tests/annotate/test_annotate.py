@@ -8,13 +8,12 @@ from itertools import combinations
 import pytest
 from PIL import Image
 
-from mien.model import Box
-from mien.pictures import Label, annotate, label
-from mien.pictures.annotate import INK, LEAST_SIDE
-from mien.pictures.fonts import can_write
-from mien.pictures.label import STYLES
-from mien.pictures.place import overlap, place
-from mien.records import Candidate, RecognitionStatus, RecognizedFace
+from mien.annotate import Label, annotate, label
+from mien.annotate.annotate import INK, LEAST_SIDE
+from mien.annotate.label_layout import overlap, place
+from mien.annotate.outline import STYLES, can_write
+from mien.domain.faces import Box
+from mien.domain.records import Candidate, RecognitionStatus, RecognizedFace
 
 MATCHED = STYLES[RecognitionStatus.MATCHED]
 CENTRE = Box(0.4, 0.3, 0.2, 0.25)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from PIL import Image, ImageDraw
 
-from mien.model import Box
-from mien.pictures import Label, Tile, contact_sheet
-from mien.pictures.label import STYLES
-from mien.pictures.sheet import MARGIN, TILE, TITLE
-from mien.records import RecognitionStatus
+from mien.annotate import Label, Tile, contact_sheet
+from mien.annotate.contact_sheet import MARGIN, TILE, TITLE
+from mien.annotate.outline import STYLES
+from mien.domain.faces import Box
+from mien.domain.records import RecognitionStatus
 
 MATCHED = STYLES[RecognitionStatus.MATCHED]
 SKIN = (200, 30, 90)

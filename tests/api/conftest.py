@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from mien.app import FaceApp
+from mien.api.api import create_api
+from mien.app.app import FaceApp
 from mien.backends.memory.bucket import MemoryBucket
 from mien.backends.memory.catalog import MemoryCatalog
 from mien.backends.memory.recognizer import MemoryRecognizer
 from mien.config import Settings
-from mien.http.api import create_api
-from mien.policy import Policy
+from mien.domain.policy import Policy
 from tests.support.fake_engine import FakeFaceEngine
 
 

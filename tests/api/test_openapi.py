@@ -18,14 +18,14 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from mien.app import FaceApp
+from mien.api.api import create_api
+from mien.api.export_openapi import document
+from mien.app.app import FaceApp
 from mien.backends.memory.bucket import MemoryBucket
 from mien.backends.memory.catalog import MemoryCatalog
 from mien.backends.memory.recognizer import MemoryRecognizer
 from mien.config import Settings
 from mien.engine import FaceEngine
-from mien.http.api import create_api
-from mien.http.document import document
 
 CHECKS = [
     not_a_server_error,
@@ -53,7 +53,7 @@ def _operations() -> Iterator[tuple[str, str, GenerationMode]]:
 
 def test_the_committed_document_is_current() -> None:
     committed = Path(__file__).parents[2] / "docs" / "openapi.json"
-    assert committed.read_text() == document(), "run: python -m mien.http.document > docs/openapi.json"
+    assert committed.read_text() == document(), "run: python -m mien.api.export_openapi > docs/openapi.json"
 
 
 @pytest.mark.parametrize(("path", "method", "mode"), list(_operations()))

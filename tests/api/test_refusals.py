@@ -12,14 +12,14 @@ from urllib.parse import quote
 
 import pytest
 
-from mien import errors
+from mien.api import problems
+from mien.api.security import Rates
+from mien.api.telemetry import JsonLines
 from mien.config import Settings
-from mien.http import problems
-from mien.http.auth import Rates
-from mien.http.observe import JsonLines
-from mien.keys import KeyFile, Scope
-from mien.policy import Policy
-from mien.signing import Signer
+from mien.domain import errors
+from mien.domain.policy import Policy
+from mien.security.api_keys import KeyFile, Scope
+from mien.security.signing import Signer
 from tests.api.conftest import JPEG, Service
 
 

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from mien.backends.embedded.machine import Machine
-from mien.policy import Policy
+from mien.backends.embedded.backend import EmbeddedBackend
+from mien.domain.policy import Policy
 from tests.support import painter
 from tests.support.fake_engine import FakeFaceEngine
 
 
 @pytest.fixture
-def start(tmp_path: Path, engine: FakeFaceEngine) -> Iterator[Callable[[], Machine]]:
+def start(tmp_path: Path, engine: FakeFaceEngine) -> Iterator[Callable[[], EmbeddedBackend]]:
     """Opens the data folder, as often as a test wants: each is what another process would open."""
     with ExitStack() as opened:
 
-        def start() -> Machine:
-            machine = Machine(tmp_path / "data", "people", Policy(), lambda: engine)
+        def start() -> EmbeddedBackend:
+            machine = EmbeddedBackend(tmp_path / "data", "people", Policy(), lambda: engine)
             opened.enter_context(machine.app)
             return machine
 
@@ -28,7 +28,7 @@ def start(tmp_path: Path, engine: FakeFaceEngine) -> Iterator[Callable[[], Machi
 
 
 @pytest.fixture
-def machine(start: Callable[[], Machine]) -> Machine:
+def machine(start: Callable[[], EmbeddedBackend]) -> EmbeddedBackend:
     return start()
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from mien.matching import identify
-from mien.model import Box, Detection, Landmarks, Point, Pose, Quality
-from mien.policy import Policy
-from mien.records import Probe, RecognitionStatus, RecognizedFace, UserHit
+from mien.app.recognition import identify
+from mien.domain.faces import Box, Detection, Landmarks, Point, Pose, Quality
+from mien.domain.policy import Policy
+from mien.domain.records import Probe, RecognitionStatus, RecognizedFace, UserHit
 
 MIDDLE = Point(0.5, 0.5)
 FACE = Detection(Box(0.2, 0.2, 0.5, 0.5), Landmarks(*[MIDDLE] * 5), 99.0, Pose(0, 0, 0), Quality(50, 50, 100), turned=0)

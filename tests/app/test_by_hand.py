@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mien.backends.embedded.machine import Machine
-from mien.errors import StorageError
-from mien.records import Upload, UploadStatus
+from mien.backends.embedded.backend import EmbeddedBackend
+from mien.domain.errors import StorageError
+from mien.domain.records import Upload, UploadStatus
 from tests.support.process import wait_for
 
 Portraits = dict[str, list[bytes]]
@@ -22,7 +22,7 @@ def bucket(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def filled(machine: Machine, portraits: Portraits) -> Machine:
+def filled(machine: EmbeddedBackend, portraits: Portraits) -> EmbeddedBackend:
     """Two photos of Robert, one of Venus."""
     for photo in portraits["Robert"][:2]:
         machine.app.enroll(photo, "Robert")
@@ -31,7 +31,7 @@ def filled(machine: Machine, portraits: Portraits) -> Machine:
 
 
 @contextmanager
-def working(machine: Machine) -> Iterator[None]:
+def working(machine: EmbeddedBackend) -> Iterator[None]:
     worker = machine.worker(threads=1)
     worker.start()
     try:
@@ -40,13 +40,13 @@ def working(machine: Machine) -> Iterator[None]:
         worker.stop()
 
 
-def paths(machine: Machine) -> set[str]:
+def paths(machine: EmbeddedBackend) -> set[str]:
     uploads = {upload.image_path for upload in machine.catalog.find(Upload).items}
     assert uploads == {face.image_path for face in machine.app.faces().items}
     return uploads
 
 
-def test_a_deleted_photo_takes_its_face_along_at_the_next_start(filled: Machine, bucket: Path) -> None:
+def test_a_deleted_photo_takes_its_face_along_at_the_next_start(filled: EmbeddedBackend, bucket: Path) -> None:
     roberts = sorted((bucket / "uploaded" / "Robert").iterdir())
     roberts[0].unlink()
     assert filled.worker(threads=1).reconcile().photos_deleted_by_hand == 1
@@ -59,7 +59,7 @@ def test_a_deleted_photo_takes_its_face_along_at_the_next_start(filled: Machine,
 
 
 def test_a_deleted_photo_and_a_folder_that_is_moved_away_are_noticed(
-    filled: Machine, bucket: Path, tmp_path: Path
+    filled: EmbeddedBackend, bucket: Path, tmp_path: Path
 ) -> None:
     folder = bucket / "uploaded" / "Robert"
     photo = next(folder.iterdir())
@@ -77,7 +77,7 @@ def test_a_deleted_photo_and_a_folder_that_is_moved_away_are_noticed(
     assert filled.recognizer.face_ids("Robert") == frozenset()
 
 
-def test_a_renamed_photo_keeps_its_face(filled: Machine, bucket: Path) -> None:
+def test_a_renamed_photo_keeps_its_face(filled: EmbeddedBackend, bucket: Path) -> None:
     (photo,) = (bucket / "uploaded" / "Venus").iterdir()
     photo.rename(photo.with_name("Wimbledon.jpg"))
     with working(filled):
@@ -86,7 +86,7 @@ def test_a_renamed_photo_keeps_its_face(filled: Machine, bucket: Path) -> None:
 
 
 def test_a_disk_that_is_not_mounted_takes_nothing_along(
-    start: Callable[[], Machine], filled: Machine, bucket: Path, portraits: Portraits
+    start: Callable[[], EmbeddedBackend], filled: EmbeddedBackend, bucket: Path, portraits: Portraits
 ) -> None:
     disk = bucket.rename(bucket.with_name("elsewhere"))
     bucket.mkdir()  # the empty folder on which it would be mounted
@@ -109,7 +109,7 @@ def test_a_disk_that_is_not_mounted_takes_nothing_along(
 
 
 def test_a_folder_without_its_database_is_taken_over(
-    filled: Machine, bucket: Path, start: Callable[[], Machine]
+    filled: EmbeddedBackend, bucket: Path, start: Callable[[], EmbeddedBackend]
 ) -> None:
     filled.app.close()
     for file in bucket.parent.glob("mien.db*"):

@@ -7,21 +7,21 @@ from collections.abc import Callable
 import pytest
 
 from mien.backends.embedded import events
-from mien.backends.embedded.machine import Machine
-from mien.errors import StorageFull
-from mien.records import Upload, UploadStatus
+from mien.backends.embedded.backend import EmbeddedBackend
+from mien.domain.errors import StorageFull
+from mien.domain.records import Upload, UploadStatus
 
 Portraits = dict[str, list[bytes]]
 
 
-def drain(machine: Machine) -> None:
+def drain(machine: EmbeddedBackend) -> None:
     worker = machine.worker(threads=1)
     while worker.run_once():
         pass
 
 
 @pytest.fixture
-def failed(machine: Machine, portraits: Portraits, monkeypatch: pytest.MonkeyPatch) -> Upload:
+def failed(machine: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch) -> Upload:
     """An upload after all attempts, which here follow each other at once."""
     upload = machine.app.upload(portraits["Robert"][0], "Robert")
     with monkeypatch.context() as patch:
@@ -31,7 +31,7 @@ def failed(machine: Machine, portraits: Portraits, monkeypatch: pytest.MonkeyPat
     return machine.app.upload_state(upload.image_path)
 
 
-def test_it_has_failed_and_says_why_without_a_name(failed: Upload, machine: Machine) -> None:
+def test_it_has_failed_and_says_why_without_a_name(failed: Upload, machine: EmbeddedBackend) -> None:
     assert failed.status is UploadStatus.FAILED
     (reason,) = failed.reasons
     assert reason.code == "indexing_failed"
@@ -39,14 +39,14 @@ def test_it_has_failed_and_says_why_without_a_name(failed: Upload, machine: Mach
     assert (machine.queue.waiting(), machine.queue.dead()) == (0, 1)
 
 
-def test_uploading_it_again_has_it_tried_again(failed: Upload, machine: Machine, portraits: Portraits) -> None:
+def test_uploading_it_again_has_it_tried_again(failed: Upload, machine: EmbeddedBackend, portraits: Portraits) -> None:
     assert machine.app.upload(portraits["Robert"][0], "Robert").status is UploadStatus.PENDING
     drain(machine)
     assert machine.app.upload_state(failed.image_path).status is UploadStatus.INDEXED
     assert machine.queue.waiting() == machine.queue.dead() == 0
 
 
-def test_a_restart_tries_it_again(failed: Upload, start: Callable[[], Machine]) -> None:
+def test_a_restart_tries_it_again(failed: Upload, start: Callable[[], EmbeddedBackend]) -> None:
     again = start()
     assert again.worker(threads=1).reconcile().photos_without_state == 1
     drain(again)
@@ -55,7 +55,7 @@ def test_a_restart_tries_it_again(failed: Upload, start: Callable[[], Machine]) 
 
 
 def test_a_photo_that_cannot_be_indexed_and_was_deleted_leaves_no_letter(
-    failed: Upload, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    failed: Upload, machine: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine.queue.put(failed.image_path)
     monkeypatch.setattr(events, "BACKOFF_SECONDS", 0.0)
@@ -72,7 +72,7 @@ def test_a_photo_that_cannot_be_indexed_and_was_deleted_leaves_no_letter(
 
 
 def test_a_state_that_cannot_be_stored_is_stored_later(
-    machine: Machine, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
+    machine: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = machine.app.upload(portraits["Robert"][0], "Robert")
     monkeypatch.setattr(events, "BACKOFF_SECONDS", 0.0)

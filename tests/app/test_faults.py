@@ -12,27 +12,27 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mien.backends.embedded.machine import Machine
-from mien.errors import ImageNotFound, InvalidInput, StorageDamaged, StorageError, StorageFull
-from mien.policy import Policy
-from mien.records import Upload, UploadStatus
+from mien.backends.embedded.backend import EmbeddedBackend
+from mien.domain.errors import ImageNotFound, InvalidInput, StorageDamaged, StorageError, StorageFull
+from mien.domain.policy import Policy
+from mien.domain.records import Upload, UploadStatus
 from tests.support.fake_engine import FakeFaceEngine
 from tests.support.process import free_port, serve, wait_for
 
 Portraits = dict[str, list[bytes]]
 
 
-def drain(machine: Machine) -> None:
+def drain(machine: EmbeddedBackend) -> None:
     worker = machine.worker(threads=1)
     while worker.run_once():
         pass
 
 
-def outcomes(machine: Machine) -> list[UploadStatus]:
+def outcomes(machine: EmbeddedBackend) -> list[UploadStatus]:
     return [upload.status for upload in machine.catalog.find(Upload, limit=1000).items]
 
 
-def test_the_same_photo_by_many_at_once_is_one_face(machine: Machine, portraits: Portraits) -> None:
+def test_the_same_photo_by_many_at_once_is_one_face(machine: EmbeddedBackend, portraits: Portraits) -> None:
     photo = portraits["Robert"][0]
     with ThreadPoolExecutor(8) as pool:
         states = list(pool.map(lambda _: machine.app.enroll(photo, "Robert"), range(8)))
@@ -40,7 +40,7 @@ def test_the_same_photo_by_many_at_once_is_one_face(machine: Machine, portraits:
     assert len(machine.app.faces().items) == len(machine.recognizer.face_ids("Robert")) == 1
 
 
-def test_photos_of_one_person_at_once_all_count(machine: Machine, portraits: Portraits) -> None:
+def test_photos_of_one_person_at_once_all_count(machine: EmbeddedBackend, portraits: Portraits) -> None:
     with ThreadPoolExecutor(5) as pool:
         list(pool.map(lambda photo: machine.app.enroll(photo, "Robert"), portraits["Robert"]))
     assert len(machine.app.faces(user_id="Robert").items) == 5
@@ -50,7 +50,7 @@ def test_photos_of_one_person_at_once_all_count(machine: Machine, portraits: Por
 
 @pytest.mark.parametrize("moment", ["index", "associate"])
 def test_forgetting_during_indexing_wins(
-    machine: Machine, portraits: Portraits, monkeypatch: pytest.MonkeyPatch, moment: str
+    machine: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     upload = machine.app.upload(portraits["Robert"][0], "Robert")
     plain = getattr(machine.recognizer, moment)
@@ -68,7 +68,7 @@ def test_forgetting_during_indexing_wins(
 
 @pytest.mark.parametrize("step", ["bucket.delete", "recognizer.delete", "recognizer.forget", "catalog.delete"])
 def test_an_erasure_that_is_cut_off_finishes_at_the_next_start(
-    start: Callable[[], Machine], portraits: Portraits, monkeypatch: pytest.MonkeyPatch, step: str
+    start: Callable[[], EmbeddedBackend], portraits: Portraits, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     machine = start()
     machine.app.enroll(portraits["Robert"][0], "Robert")
@@ -89,7 +89,7 @@ def test_an_erasure_that_is_cut_off_finishes_at_the_next_start(
 
 
 def test_erased_vectors_and_names_are_in_no_file(
-    start: Callable[[], Machine], portraits: Portraits, engine: FakeFaceEngine, tmp_path: Path
+    start: Callable[[], EmbeddedBackend], portraits: Portraits, engine: FakeFaceEngine, tmp_path: Path
 ) -> None:
     machine = start()
     name, photos = "Róbert the Unmistakable", portraits["Robert"]
@@ -113,7 +113,7 @@ def _in_files(folder: Path, needle: bytes) -> bool:
 
 
 def test_a_full_disk_refuses_the_upload_whole(
-    machine: Machine, portraits: Portraits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    machine: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -128,7 +128,7 @@ def test_a_full_disk_refuses_the_upload_whole(
     assert machine.app.enroll(portraits["Robert"][0], "Robert").status is UploadStatus.INDEXED
 
 
-def test_a_full_database_refuses_and_recovers(machine: Machine, portraits: Portraits) -> None:
+def test_a_full_database_refuses_and_recovers(machine: EmbeddedBackend, portraits: Portraits) -> None:
     photo = portraits["Robert"][0]
     machine.app.enroll(photo, "Robert")
     pages = machine.database.read("PRAGMA page_count")[0][0]
@@ -139,7 +139,7 @@ def test_a_full_database_refuses_and_recovers(machine: Machine, portraits: Portr
     assert machine.app.recognize(photo).faces[0].user_id == "Robert"
 
 
-def test_a_damaged_database_says_so(start: Callable[[], Machine], portraits: Portraits, tmp_path: Path) -> None:
+def test_a_damaged_database_says_so(start: Callable[[], EmbeddedBackend], portraits: Portraits, tmp_path: Path) -> None:
     machine = start()
     machine.app.enroll(portraits["Robert"][0], "Robert")
     machine.close()
@@ -152,11 +152,11 @@ def test_a_damaged_database_says_so(start: Callable[[], Machine], portraits: Por
 def test_a_folder_that_cannot_be_says_so(tmp_path: Path, engine: FakeFaceEngine) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError):
-        Machine(tmp_path / "file" / "data", "people", Policy(), lambda: engine)
+        EmbeddedBackend(tmp_path / "file" / "data", "people", Policy(), lambda: engine)
 
 
 def test_a_folder_that_cannot_be_written_says_so(
-    machine: Machine, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
+    machine: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read_only(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
@@ -166,7 +166,7 @@ def test_a_folder_that_cannot_be_written_says_so(
         machine.app.upload(portraits["Robert"][0], "Robert")
 
 
-def test_links_out_of_the_bucket_lead_nowhere(machine: Machine, tmp_path: Path) -> None:
+def test_links_out_of_the_bucket_lead_nowhere(machine: EmbeddedBackend, tmp_path: Path) -> None:
     (tmp_path / "secret.jpg").write_bytes(b"\xff\xd8\xff secret")
     folder = tmp_path / "data" / "bucket" / "uploaded" / "Robert"
     folder.mkdir()
@@ -176,7 +176,7 @@ def test_links_out_of_the_bucket_lead_nowhere(machine: Machine, tmp_path: Path) 
 
 
 def test_failures_are_tried_again_and_then_put_aside(
-    machine: Machine, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
+    machine: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = machine.app.upload(portraits["Robert"][0], "Robert")
     worker = machine.worker(threads=1)
@@ -190,7 +190,9 @@ def test_failures_are_tried_again_and_then_put_aside(
     assert machine.queue.waiting() == machine.queue.dead() == 0
 
 
-def test_two_servers_on_one_folder_index_everything_once(start: Callable[[], Machine], portraits: Portraits) -> None:
+def test_two_servers_on_one_folder_index_everything_once(
+    start: Callable[[], EmbeddedBackend], portraits: Portraits
+) -> None:
     machines = [start(), start()]
     workers = [machine.worker(threads=2) for machine in machines]
     for worker in workers:
@@ -210,7 +212,7 @@ def test_two_servers_on_one_folder_index_everything_once(start: Callable[[], Mac
         assert machine.app.recognize(portraits["Salma"][0]).faces[0].user_id == "Salma"
 
 
-def test_a_photo_copied_by_hand_is_an_upload(machine: Machine, portraits: Portraits, tmp_path: Path) -> None:
+def test_a_photo_copied_by_hand_is_an_upload(machine: EmbeddedBackend, portraits: Portraits, tmp_path: Path) -> None:
     uploaded = tmp_path / "data" / "bucket" / "uploaded"
     before, after = (uploaded / name for name in ("Robert De Niro", "Venus"))
     before.mkdir()
@@ -230,7 +232,7 @@ def test_a_photo_copied_by_hand_is_an_upload(machine: Machine, portraits: Portra
 
 
 def test_nothing_is_lost_or_done_twice_after_kill_9(
-    start: Callable[[], Machine], portraits: Portraits, tmp_path: Path
+    start: Callable[[], EmbeddedBackend], portraits: Portraits, tmp_path: Path
 ) -> None:
     photos = [(name, photo) for name, many in portraits.items() for photo in many]
     port = free_port()

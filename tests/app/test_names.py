@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien import names
-from mien.errors import InvalidInput
+from mien.domain import object_keys
+from mien.domain.errors import InvalidInput
 
 REAL = ["Alice", "Zoë O'Neill", "A/B 100%", "con", "_", "..", ".hidden", "Anna+Bob", "名前 太郎", "😀", "nul.txt"]
 
 
 def _is_user_id(text: str) -> bool:
     try:
-        return names.user_id(text) == text
+        return object_keys.user_id(text) == text
     except InvalidInput:
         return False
 
@@ -26,31 +26,31 @@ user_ids = st.one_of(st.sampled_from(REAL), st.text(min_size=1, max_size=30)).fi
 
 @given(user_ids)
 def test_the_owner_of_a_photo_is_read_from_its_path(user: str) -> None:
-    path = names.image_path(user, "0" * 32, "jpg")
-    assert names.owner(path) == user
+    path = object_keys.image_path(user, "0" * 32, "jpg")
+    assert object_keys.owner(path) == user
     assert path.count("/") == 2
 
 
 @given(user_ids)
 def test_a_recognizer_name_is_legal_and_reversible(user: str) -> None:
-    name = names.recognizer_name(user)
+    name = object_keys.recognizer_name(user)
     assert re.fullmatch(r"[a-zA-Z0-9_.\-:]{1,128}", name)
-    assert names.named(name) == user
+    assert object_keys.named(name) == user
 
 
 def test_two_people_never_share_a_name() -> None:
-    assert len({names.folder(user) for user in [*REAL, None]}) == len(REAL) + 1
-    assert len({names.recognizer_name(user) for user in [*REAL, None]}) == len(REAL) + 1
+    assert len({object_keys.folder(user) for user in [*REAL, None]}) == len(REAL) + 1
+    assert len({object_keys.recognizer_name(user) for user in [*REAL, None]}) == len(REAL) + 1
 
 
 def test_a_name_is_composed_and_trimmed() -> None:
-    assert names.user_id("  Zoe\u0308 ") == "Zo\u00eb"
+    assert object_keys.user_id("  Zoe\u0308 ") == "Zo\u00eb"
 
 
 @pytest.mark.parametrize("text", ["", "   ", "a\x00b", "a\nb", "\ud800", "x" * 81])
 def test_what_is_no_user_id(text: str) -> None:
     with pytest.raises(InvalidInput):
-        names.user_id(text)
+        object_keys.user_id(text)
 
 
 @pytest.mark.parametrize(
@@ -75,10 +75,10 @@ def test_what_is_no_user_id(text: str) -> None:
 )
 def test_what_is_no_image_path(path: str) -> None:
     with pytest.raises(InvalidInput):
-        names.image_key(path)
+        object_keys.image_key(path)
 
 
 def test_a_photo_without_a_person() -> None:
-    assert names.owner("uploaded/_/x.jpg") is None
-    assert names.owner("uploaded/x.jpg") is None
-    assert names.owner("uploaded/Alice/2024/x.v2_final.jpg") == "Alice"
+    assert object_keys.owner("uploaded/_/x.jpg") is None
+    assert object_keys.owner("uploaded/x.jpg") is None
+    assert object_keys.owner("uploaded/Alice/2024/x.v2_final.jpg") == "Alice"

@@ -3,7 +3,7 @@
 import pytest
 
 from mien.config import Settings
-from mien.errors import SetupError
+from mien.domain.errors import SetupError
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from pathlib import Path
 import boto3
 import pytest
 
-from mien.backends.aws import clients, keys
+from mien.backends.aws import api_keys, clients
 from mien.engine import FaceEngine
-from mien.keys import Scope
+from mien.security.api_keys import Scope
 from tests.aws import emulator, local
 from tests.aws.rekognition import COLLECTION, Rekognition
 
@@ -52,7 +52,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 def _key(deployed: emulator.Stack) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clients, "secrets", lambda: deployed.client("secretsmanager"))
-        with keys.edited(deployed.outputs["ApiKeysSecret"]) as file:
+        with api_keys.edited(deployed.outputs["ApiKeysSecret"]) as file:
             return file.create("tests", Scope)
 
 

@@ -14,17 +14,17 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 
-from mien.app import FaceApp
-from mien.backends.aws import clients, doctor, keys, prices
+from mien.app.app import FaceApp
+from mien.app.ports import Catalog
+from mien.backends.aws import api_keys, clients, doctor
 from mien.backends.aws.reconcile import Reconciler
 from mien.config import Settings
+from mien.domain.errors import Overloaded
+from mien.domain.faces import Box
+from mien.domain.records import FaceRecord, Upload, UploadStatus
 from mien.engine import FaceEngine
-from mien.errors import Overloaded
-from mien.keys import KeyFile, Scope
 from mien.lambdas import events
-from mien.model import Box
-from mien.ports import Catalog
-from mien.records import FaceRecord, Upload, UploadStatus
+from mien.security.api_keys import KeyFile, Scope
 from tests.aws import local
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -150,9 +150,9 @@ def test_keys_live_in_a_secret(aws: Backend, monkeypatch: pytest.MonkeyPatch, tm
     secrets = boto3.client("secretsmanager", **local.CREDENTIALS)
     monkeypatch.setattr(clients, "secrets", lambda: secrets)
     secrets.create_secret(Name="keys", SecretString='{"keys": {}, "signing": "abc"}')
-    with keys.edited("keys") as file:
+    with api_keys.edited("keys") as file:
         text = file.create("phone", [Scope.RECOGNIZE])
-    copy = keys.SecretKeys("keys", tmp_path / "copy.json")
+    copy = api_keys.SecretKeys("keys", tmp_path / "copy.json")
     copy.refresh()
     assert KeyFile(copy.copy).check(text).name == "phone"
     assert copy.signing == "abc"
@@ -165,8 +165,8 @@ def test_an_upload_state_is_found_by_its_owner(aws: Backend) -> None:
 
 
 def test_prices_follow_the_tiers() -> None:
-    assert prices.price(1_000_000) == pytest.approx(1000)
-    assert prices.price(6_000_000) == pytest.approx(1000 + 3200 + 600)
-    forecast = prices.enrolment(1000)
+    assert doctor.price(1_000_000) == pytest.approx(1000)
+    assert doctor.price(6_000_000) == pytest.approx(1000 + 3200 + 600)
+    forecast = doctor.enrolment(1000)
     assert (forecast.calls, forecast.dollars) == (3000, pytest.approx(3.0))
-    assert prices.recognition(100, faces_per_photo=2).calls == 500
+    assert doctor.recognition(100, faces_per_photo=2).calls == 500

@@ -17,8 +17,8 @@ from moto.server import ThreadedMotoServer
 
 import mien
 from mien.engine import FaceEngine
-from mien.keys import KeyFile, Scope
 from mien.lambdas.events import MAX_RECEIVES
+from mien.security.api_keys import KeyFile, Scope
 from tests.aws import local, runtime, stack
 from tests.aws.rekognition import COLLECTION, Rekognition
 

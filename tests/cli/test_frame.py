@@ -8,10 +8,10 @@ import time
 import pytest
 import typer
 
-from mien import errors
-from mien.cli import crew, main
-from mien.cli.failures import EXIT_CODES, code, exit_code
-from mien.errors import DamagedImage, StorageFull
+from mien.cli import main, parallel
+from mien.cli.exit_codes import EXIT_CODES, code, exit_code
+from mien.domain import errors
+from mien.domain.errors import DamagedImage, StorageFull
 
 
 def leaves(kind: type[errors.MienError]) -> list[type[errors.MienError]]:
@@ -57,7 +57,7 @@ def test_a_word_that_is_no_verb_is_exit_code_2(mien):
 
 def test_photos_are_worked_on_at_the_same_time():
     meeting = threading.Barrier(2, timeout=20)
-    assert [outcome >= 0 for _, outcome in crew.each([1, 2], lambda _: meeting.wait(), "Meeting")] == [True, True]
+    assert [outcome >= 0 for _, outcome in parallel.each([1, 2], lambda _: meeting.wait(), "Meeting")] == [True, True]
 
 
 def test_an_error_about_one_photo_is_its_outcome():
@@ -66,7 +66,7 @@ def test_an_error_about_one_photo_is_its_outcome():
             raise DamagedImage("The image is damaged.")
         return number
 
-    outcomes = dict(crew.each(range(9), job, "Counting"))
+    outcomes = dict(parallel.each(range(9), job, "Counting"))
     assert isinstance(outcomes.pop(3), DamagedImage)
     assert all(number == outcome for number, outcome in outcomes.items())
 
@@ -83,5 +83,5 @@ def test_an_error_about_the_storage_ends_the_work():
 
     done: list[int] = []
     with pytest.raises(StorageFull):
-        done.extend(number for number, _ in crew.each(range(10_000), job, "Counting"))
+        done.extend(number for number, _ in parallel.each(range(10_000), job, "Counting"))
     assert len(begun) < 10_000

@@ -7,13 +7,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mien.app import FaceApp
-from mien.backends.embedded.machine import Machine
+from mien.app.app import FaceApp
+from mien.app.ports import Bucket, Catalog, Recognizer
+from mien.backends.embedded.backend import EmbeddedBackend
 from mien.backends.memory.bucket import MemoryBucket
 from mien.backends.memory.catalog import MemoryCatalog
 from mien.backends.memory.recognizer import MemoryRecognizer
-from mien.policy import Policy
-from mien.ports import Bucket, Catalog, Recognizer
+from mien.domain.policy import Policy
 from tests.aws import local
 from tests.support.fake_engine import FakeFaceEngine
 
@@ -47,7 +47,7 @@ def memory(_: Path, engine: FakeFaceEngine, policy: Policy) -> Iterator[Ports]:
 
 @contextmanager
 def embedded(folder: Path, engine: FakeFaceEngine, policy: Policy) -> Iterator[Ports]:
-    machine = Machine(folder, "people", policy, lambda: engine)
+    machine = EmbeddedBackend(folder, "people", policy, lambda: engine)
     worker = machine.worker(threads=1)
 
     def run_events() -> None:

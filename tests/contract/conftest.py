@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mien.policy import Policy
+from mien.domain.policy import Policy
 from tests.contract.backends import BACKENDS, Ports
 from tests.support.fake_engine import FakeFaceEngine
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mien.errors import (
+from mien.domain.errors import (
     EmptyImage,
     FaceNotFound,
     ImageNotFound,
@@ -16,8 +16,8 @@ from mien.errors import (
     UnsupportedImage,
     UserNotFound,
 )
-from mien.policy import Policy, SeveralFaces
-from mien.records import RecognitionStatus, UploadStatus
+from mien.domain.policy import Policy, SeveralFaces
+from mien.domain.records import RecognitionStatus, UploadStatus
 from tests.contract.backends import Ports
 from tests.support.painter import side_by_side
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mien.errors import ImageNotFound
+from mien.domain.errors import ImageNotFound
 from tests.contract.backends import Ports
 
 KEY = "uploaded/Zoë O'Neill/one+two three.jpg"

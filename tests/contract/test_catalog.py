@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mien.errors import InvalidInput
-from mien.model import Box
-from mien.ports import Catalog, R
-from mien.records import (
+from mien.app.ports import Catalog, R
+from mien.domain.errors import InvalidInput
+from mien.domain.faces import Box
+from mien.domain.records import (
     Candidate,
     Erasure,
     FaceRecord,
@@ -19,8 +19,8 @@ from mien.records import (
     RecognitionStatus,
     RecognizedFace,
     Record,
-    Remark,
     Upload,
+    UploadNotice,
     UploadStatus,
 )
 from tests.contract.backends import Ports
@@ -47,7 +47,7 @@ RECORDS: list[Record] = [
         NOON,
         "d1",
         (),
-        (Remark("no_face", "The photo shows no face."),),
+        (UploadNotice("no_face", "The photo shows no face."),),
     ),
     Upload(
         "uploaded/Zoë/3.jpg",
@@ -57,7 +57,7 @@ RECORDS: list[Record] = [
         "d2",
         ("face-1",),
         (),
-        (Remark("unlike_person", "Unlike.", "face-2", 12.5),),
+        (UploadNotice("unlike_person", "Unlike.", "face-2", 12.5),),
     ),
     Person("Zoë", NOON),
     Recognition("r-1", None, NOON, 80.0, ()),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mien.errors import DamagedImage, NoFace
-from mien.model import Reason
+from mien.domain.errors import DamagedImage, NoFace
+from mien.domain.faces import Reason
 from tests.contract.backends import Ports
 
 ROBERT, VENUS = "Robert De Niro", "Venus_Williams"

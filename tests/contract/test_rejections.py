@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mien.errors import FaceNotFound, NoFace, UserNotFound
-from mien.records import RecognitionStatus
+from mien.domain.errors import FaceNotFound, NoFace, UserNotFound
+from mien.domain.records import RecognitionStatus
 from tests.contract.backends import Ports
 
 UNKNOWN = RecognitionStatus.UNKNOWN

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from mien.demo import photos, registry
-from mien.errors import SetupError
+from mien.domain.errors import SetupError
 
 FILE = "toy-1.0.tar.gz"
 CONTENT = b"not really an archive"

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from mien.domain.errors import DamagedImage, EmptyImage, ImageError, ImageTooLarge, ImageTooSmall, UnsupportedImage
 from mien.engine.decode import Limits, open_photo, upright
-from mien.errors import DamagedImage, EmptyImage, ImageError, ImageTooLarge, ImageTooSmall, UnsupportedImage
 
 FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "HEIF", "ICO"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mien.engine.detect import Candidates, distinct, join, seen_on
-from mien.engine.heads import STRIDES
+from mien.engine.onnx_passes import STRIDES
 
 
 def candidates(*rows: tuple[float, float, float, float, float]) -> Candidates:

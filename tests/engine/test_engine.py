@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.engine import Face, FaceEngine, machine, networks
+from mien.domain.errors import EmptyImage, ImageError, UnsupportedImage
+from mien.engine import Face, FaceEngine, context, model_factory
 from mien.engine.engine import turned_back
-from mien.errors import EmptyImage, ImageError, UnsupportedImage
 
 GROUPS = ["000_5", "002_A", "004_A", "005_A", "006_A", "007_B", "008_B", "009_C", "010_2", "011_3"]
 GROUPS += ["012_4", "013_4", "014_5", "015_6", "016_8", "017_0"]
@@ -68,7 +68,7 @@ def test_read_many_takes_photos_as_they_are_needed(encode, scene):
 
 def test_an_unwritable_cache_is_done_without(monkeypatch, tmp_path, encode, scene):
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr(machine, "user_cache_path", lambda _: tmp_path / "file")
+    monkeypatch.setattr(context, "user_cache_path", lambda _: tmp_path / "file")
     assert FaceEngine(threads=1).read(encode(scene, "PNG")) == []
 
 
@@ -194,9 +194,9 @@ def test_one_person_is_more_alike_than_two(engine, photos):
 
 @pytest.mark.photos
 def test_machines_that_compute_in_bytes_and_in_floating_point_understand_each_other(monkeypatch, engine, lfw_dev):
-    if not networks.suits_processor():
+    if not model_factory.suits_processor():
         pytest.skip("this processor computes in floating point")
-    monkeypatch.setattr(networks, "suits_processor", lambda: False)
+    monkeypatch.setattr(model_factory, "suits_processor", lambda: False)
     other = FaceEngine()
     pairs = [
         [some.read(path.read_bytes(), most=1)[0] for some in (engine, other)]

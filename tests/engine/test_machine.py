@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from mien.engine import machine
-from mien.engine.machine import Machine
+from mien.engine import context
+from mien.engine.context import EngineContext
 
 
 @pytest.fixture
 def cache(monkeypatch, tmp_path: Path) -> Path:
-    monkeypatch.setattr(machine, "user_cache_path", lambda _: tmp_path)
+    monkeypatch.setattr(context, "user_cache_path", lambda _: tmp_path)
     return tmp_path / "models"
 
 
@@ -20,14 +20,14 @@ def never() -> bytes:
 
 
 def test_what_was_made_once_is_kept_for_other_processes(cache):
-    path = Machine().kept("key", lambda: b"content")
+    path = EngineContext().kept("key", lambda: b"content")
     assert path == cache / "key"
     assert path.read_bytes() == b"content"
-    assert Machine().kept("key", never) == path
+    assert EngineContext().kept("key", never) == path
 
 
 def test_a_full_disk_is_done_without_and_nothing_half_written_stays(cache):
-    one = Machine()
+    one = EngineContext()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
@@ -38,7 +38,7 @@ def test_a_full_disk_is_done_without_and_nothing_half_written_stays(cache):
 
 
 def test_who_is_alone(cache):
-    one = Machine(3)
+    one = EngineContext(3)
     with one.caller():
         assert one.alone()
         with one.caller():

@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from mien.engine import networks, weights
+from mien.engine import model_factory, model_files
 from mien.engine.align import SIDE
-from mien.engine.heads import STRIDES
-from mien.engine.machine import Machine
-from mien.engine.networks import AT_ONCE, Networks
-from mien.engine.runtime import OFTEN, FloatNetwork
+from mien.engine.context import EngineContext
+from mien.engine.model_factory import AT_ONCE, ModelFactory
+from mien.engine.onnx_passes import STRIDES
+from mien.engine.openvino_backend import OFTEN, FloatNetwork
 from mien.engine.sface import SFace
 from mien.engine.yunet import YuNet
 from tests.engine.processor import with_vnni
@@ -31,9 +31,9 @@ def smooth(count: int, height: int, width: int) -> np.ndarray:
 
 
 @pytest.fixture
-def in_floats(monkeypatch) -> Networks:
-    monkeypatch.setattr(networks, "suits_processor", lambda: False)
-    return Networks(Machine(2))
+def in_floats(monkeypatch) -> ModelFactory:
+    monkeypatch.setattr(model_factory, "suits_processor", lambda: False)
+    return ModelFactory(EngineContext(2))
 
 
 def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -41,7 +41,7 @@ def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def test_a_size_that_comes_often_gets_a_model_of_its_own_and_the_same_answers(in_floats):
-    network = in_floats.detector(weights.load(weights.DETECTOR), STRIDES)
+    network = in_floats.detector(model_files.load(model_files.DETECTOR), STRIDES)
     canvas = smooth(1, 96, 128)
     tables = [network(canvas) for _ in range(OFTEN + 2)]
     assert tables[0].shape == (1, 12 * 16 + 6 * 8 + 3 * 4, 16)
@@ -49,7 +49,7 @@ def test_a_size_that_comes_often_gets_a_model_of_its_own_and_the_same_answers(in
 
 
 def test_faces_in_batches_and_left_over_get_the_vectors_of_faces_alone(in_floats):
-    network = in_floats.embedder(weights.load(weights.EMBEDDER))
+    network = in_floats.embedder(model_files.load(model_files.EMBEDDER))
     faces = smooth(AT_ONCE + 2, SIDE, SIDE)
     alone = np.concatenate([network(face[None]) for face in faces])
     assert cosines(network(faces), alone).min() > 0.999
@@ -57,25 +57,25 @@ def test_faces_in_batches_and_left_over_get_the_vectors_of_faces_alone(in_floats
 
 @with_vnni
 def test_the_detector_in_whole_numbers_and_in_floats_agree(in_floats, monkeypatch):
-    model, canvas = weights.load(weights.DETECTOR), smooth(1, 128, 96)
+    model, canvas = model_files.load(model_files.DETECTOR), smooth(1, 128, 96)
     exact = in_floats.detector(model, STRIDES)
     monkeypatch.undo()
-    quick = Networks(Machine(2)).detector(model, STRIDES)
+    quick = ModelFactory(EngineContext(2)).detector(model, STRIDES)
     assert (type(exact), type(quick)) == (FloatNetwork, YuNet)
     assert np.corrcoef(quick(canvas)[0, :, 0], exact(canvas)[0, :, 0])[0, 1] > 0.98
 
 
 @with_vnni
 def test_the_embedder_in_whole_numbers_and_in_floats_agree(in_floats, monkeypatch):
-    model, faces = weights.load(weights.EMBEDDER), skin(6)
+    model, faces = model_files.load(model_files.EMBEDDER), skin(6)
     exact = in_floats.embedder(model)
     monkeypatch.undo()
-    quick = Networks(Machine(2)).embedder(model)
+    quick = ModelFactory(EngineContext(2)).embedder(model)
     assert (type(exact), type(quick)) == (FloatNetwork, SFace)
     assert cosines(quick(faces), exact(faces)).min() > 0.97
 
 
 @with_vnni
 def test_another_build_of_the_detector_is_computed_in_floats(tmp_path):
-    other = weights.Weights(tmp_path / "other.onnx", weights.load(weights.DETECTOR).content, "another")
-    assert isinstance(Networks(Machine(2)).detector(other, STRIDES), FloatNetwork)
+    other = model_files.Weights(tmp_path / "other.onnx", model_files.load(model_files.DETECTOR).content, "another")
+    assert isinstance(ModelFactory(EngineContext(2)).detector(other, STRIDES), FloatNetwork)

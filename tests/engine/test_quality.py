@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from mien.domain.faces import Box, Detection, Landmarks, Point, Pose, Quality, QualityFilter, Reason
 from mien.engine.quality import HEAD, measure, pose, reasons, select
-from mien.model import Box, Detection, Landmarks, Point, Pose, Quality, QualityFilter, Reason
 
 ORIGIN = Point(0, 0)
 GOOD = Detection(

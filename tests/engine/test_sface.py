@@ -10,16 +10,16 @@ import numpy as np
 import onnx
 import pytest
 
-from mien.engine import FaceEngine, sface, weights
+from mien.domain.errors import WeightsDamaged
+from mien.engine import FaceEngine, model_files, sface
 from mien.engine.arrays import Network
-from mien.engine.fold import fold
-from mien.engine.machine import Machine
-from mien.engine.octets import follow
-from mien.engine.octets.counting import cancelling
-from mien.engine.sface.counted import REACH, count
-from mien.engine.sface.last import AT_ONCE
+from mien.engine.context import EngineContext
+from mien.engine.octets import executor
+from mien.engine.octets.quantize import cancelling
+from mien.engine.onnx_passes import dequantize_weights
 from mien.engine.sface.layers import Layer, Layers, read_layers
-from mien.errors import WeightsDamaged
+from mien.engine.sface.program import AT_ONCE
+from mien.engine.sface.quantize import REACH, count
 from tests.engine.processor import with_vnni
 
 RANDOM = np.random.default_rng(4)
@@ -112,7 +112,7 @@ def test_rounding_errors_cancel_out():
 
 @pytest.fixture(scope="module")
 def model() -> bytes:
-    return weights.load(weights.EMBEDDER).prepared(fold)
+    return model_files.load(model_files.EMBEDDER).prepared(dequantize_weights)
 
 
 def test_the_shipped_model_is_read(model):
@@ -125,14 +125,14 @@ def test_the_shipped_model_is_read(model):
 def test_another_network_is_not_read(model):
     other = onnx.load_from_string(model)
     del other.graph.node[-1]
-    with pytest.raises(weights.OtherLayers):
+    with pytest.raises(model_files.UnsupportedModel):
         read_layers(other.SerializeToString())
 
 
 @pytest.fixture(scope="module")
 def quick(model) -> sface.SFace:
     prepared = sface.prepare(model)
-    return sface.SFace(lambda: prepared, never, Machine(2))
+    return sface.SFace(lambda: prepared, never, EngineContext(2))
 
 
 def never() -> Network:
@@ -171,16 +171,16 @@ def test_a_damaged_file_in_the_cache_is_made_anew(tmp_path, model, quick, harm):
         return path
 
     faces = blurred(1)
-    np.testing.assert_array_equal(sface.SFace(read, never, Machine(1))(faces), quick(faces))
+    np.testing.assert_array_equal(sface.SFace(read, never, EngineContext(1))(faces), quick(faces))
     assert path.read_bytes() == good
 
 
 @with_vnni
 def test_a_model_of_other_layers_is_computed_otherwise():
     def read() -> bytes:
-        raise weights.OtherLayers
+        raise model_files.UnsupportedModel
 
-    other = sface.SFace(read, lambda: lambda faces: faces[:, 0, 0], Machine())
+    other = sface.SFace(read, lambda: lambda faces: faces[:, 0, 0], EngineContext())
     faces = blurred(2)
     np.testing.assert_array_equal(other(faces), faces[:, 0, 0])
 
@@ -194,15 +194,15 @@ def test_a_model_of_other_layers_is_computed_otherwise():
     ],
 )
 def test_whole_numbers_are_for_processors_with_vnni(monkeypatch, there, suits):
-    monkeypatch.setattr(follow, "features", lambda: frozenset(there))
-    assert follow.suits_processor() is suits
+    monkeypatch.setattr(executor, "features", lambda: frozenset(there))
+    assert executor.suits_processor() is suits
 
 
 @with_vnni
 def test_an_unreadable_model_of_ones_own_is_named_also_here(tmp_path):
-    for file in (weights.DETECTOR, weights.EMBEDDER):
-        (tmp_path / file.name).write_bytes(weights.load(file).content)
-    (tmp_path / weights.EMBEDDER.name).write_bytes(b"not a model")
+    for file in (model_files.DETECTOR, model_files.EMBEDDER):
+        (tmp_path / file.name).write_bytes(model_files.load(file).content)
+    (tmp_path / model_files.EMBEDDER.name).write_bytes(b"not a model")
     engine = FaceEngine(models_dir=tmp_path)
-    with pytest.raises(WeightsDamaged, match=weights.EMBEDDER.name):
+    with pytest.raises(WeightsDamaged, match=model_files.EMBEDDER.name):
         engine._embedder(blurred(1))

@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mien.engine.model_files import UnsupportedModel
 from mien.engine.octets import suits_processor
-from mien.engine.octets.follow import Kernels, kernels
-from mien.engine.sface.block import DEPTHWISE
-from mien.engine.sface.counted import Counted, CountedLast, CountedLayers
-from mien.engine.sface.packing import packed
-from mien.engine.sface.program import KERNELS, Program
-from mien.engine.weights import OtherLayers
+from mien.engine.octets.executor import Kernels, kernels
+from mien.engine.sface.program import DEPTHWISE, KERNELS, Program, packed
+from mien.engine.sface.quantize import Counted, CountedLast, CountedLayers
 
 if not suits_processor():
     pytest.skip("this processor has no VNNI", allow_module_level=True)
@@ -106,5 +104,5 @@ def test_memory_that_was_used_gives_the_same(code):
     ],
 )
 def test_a_network_of_other_sizes_is_refused(blocks):
-    with pytest.raises(OtherLayers):
+    with pytest.raises(UnsupportedModel):
         packed(network(*blocks))

@@ -8,35 +8,35 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from mien.engine import FaceEngine, weights
-from mien.engine.fold import fold
-from mien.errors import WeightsDamaged, WeightsMissing
+from mien.domain.errors import WeightsDamaged, WeightsMissing
+from mien.engine import FaceEngine, model_files
+from mien.engine.onnx_passes import dequantize_weights
 
 
-@pytest.mark.parametrize("file", [weights.DETECTOR, weights.EMBEDDER])
+@pytest.mark.parametrize("file", [model_files.DETECTOR, model_files.EMBEDDER])
 def test_the_shipped_files_are_the_expected_ones(file):
-    loaded = weights.load(file)
+    loaded = model_files.load(file)
     assert hashlib.sha256(loaded.content).hexdigest() == loaded.sha256 == file.sha256
 
 
 def test_a_damaged_file_is_named(monkeypatch, tmp_path):
-    damaged = tmp_path / weights.DETECTOR.name
+    damaged = tmp_path / model_files.DETECTOR.name
     damaged.write_bytes(b"not a model")
-    monkeypatch.setattr(weights, "_in_carrier", lambda file: damaged)
-    with pytest.raises(WeightsDamaged, match=weights.DETECTOR.name):
-        weights.load(weights.DETECTOR)
+    monkeypatch.setattr(model_files, "_in_carrier", lambda file: damaged)
+    with pytest.raises(WeightsDamaged, match=model_files.DETECTOR.name):
+        model_files.load(model_files.DETECTOR)
 
 
 def test_a_missing_file_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(weights, "_in_carrier", lambda file: tmp_path / file.name)
-    with pytest.raises(WeightsMissing, match=weights.EMBEDDER.name):
-        weights.load(weights.EMBEDDER)
+    monkeypatch.setattr(model_files, "_in_carrier", lambda file: tmp_path / file.name)
+    with pytest.raises(WeightsMissing, match=model_files.EMBEDDER.name):
+        model_files.load(model_files.EMBEDDER)
 
 
 def test_a_missing_carrier_is_named(monkeypatch):
-    monkeypatch.setattr(weights, "CARRIER", "no-such-package")
+    monkeypatch.setattr(model_files, "CARRIER", "no-such-package")
     with pytest.raises(WeightsMissing, match="no-such-package"):
-        weights.load(weights.EMBEDDER)
+        model_files.load(model_files.EMBEDDER)
 
 
 def test_an_empty_models_folder_is_named(tmp_path):
@@ -45,8 +45,8 @@ def test_an_empty_models_folder_is_named(tmp_path):
 
 
 def test_own_model_files_give_their_own_version(tmp_path, engine):
-    for file in (weights.DETECTOR, weights.EMBEDDER):
-        model = fold(weights.load(file).content)
+    for file in (model_files.DETECTOR, model_files.EMBEDDER):
+        model = dequantize_weights(model_files.load(file).content)
         (tmp_path / file.name.replace("_int8bq", "")).write_bytes(model)
     own = FaceEngine(models_dir=tmp_path)
     assert own.model_version != engine.model_version
@@ -54,29 +54,32 @@ def test_own_model_files_give_their_own_version(tmp_path, engine):
 
 
 def test_another_detector_gives_its_own_version(tmp_path, engine):
-    for file, content in ((weights.DETECTOR, fold(weights.load(weights.DETECTOR).content)), (weights.EMBEDDER, None)):
-        (tmp_path / file.name).write_bytes(content or weights.load(file).content)
+    for file, content in (
+        (model_files.DETECTOR, dequantize_weights(model_files.load(model_files.DETECTOR).content)),
+        (model_files.EMBEDDER, None),
+    ):
+        (tmp_path / file.name).write_bytes(content or model_files.load(file).content)
     assert FaceEngine(models_dir=tmp_path).model_version.startswith(f"{engine.model_version}-")
 
 
 def with_file(folder, file, content):
-    for one in (weights.DETECTOR, weights.EMBEDDER):
-        (folder / one.name).write_bytes(weights.load(one).content)
+    for one in (model_files.DETECTOR, model_files.EMBEDDER):
+        (folder / one.name).write_bytes(model_files.load(one).content)
     (folder / file.name).write_bytes(content)
     return FaceEngine(models_dir=folder)
 
 
 @pytest.mark.parametrize("content", [b"no model at all", b"", "other layers"])
 def test_a_detector_of_other_layers_is_named(tmp_path, scene, encode, content):
-    engine = with_file(tmp_path, weights.DETECTOR, quantised_model() if content == "other layers" else content)
-    with pytest.raises(WeightsDamaged, match=weights.DETECTOR.name):
+    engine = with_file(tmp_path, model_files.DETECTOR, quantised_model() if content == "other layers" else content)
+    with pytest.raises(WeightsDamaged, match=model_files.DETECTOR.name):
         engine.read(encode(scene, "PNG"))
 
 
 @pytest.mark.parametrize("content", [b"no model at all", b""])
 def test_an_embedder_that_is_no_model_is_named(tmp_path, content):
-    engine = with_file(tmp_path, weights.EMBEDDER, content)
-    with pytest.raises(WeightsDamaged, match=weights.EMBEDDER.name):
+    engine = with_file(tmp_path, model_files.EMBEDDER, content)
+    with pytest.raises(WeightsDamaged, match=model_files.EMBEDDER.name):
         engine._embedder(np.zeros((1, 112, 112, 3), np.uint8))
 
 
@@ -106,7 +109,7 @@ def quantised_model() -> bytes:
 
 def test_folding_leaves_no_quantised_weight_and_the_same_answer():
     model = quantised_model()
-    folded = onnx.load_from_string(fold(model))
+    folded = onnx.load_from_string(dequantize_weights(model))
     x = np.random.default_rng(2).random((2, 5), np.float32)
     expected = ReferenceEvaluator(onnx.load_from_string(model)).run(None, {"x": x})[0]
     assert [node.op_type for node in folded.graph.node] == ["MatMul"]
@@ -114,5 +117,5 @@ def test_folding_leaves_no_quantised_weight_and_the_same_answer():
 
 
 def test_folding_twice_changes_nothing():
-    once = fold(quantised_model())
-    assert fold(once) == once
+    once = dequantize_weights(quantised_model())
+    assert dequantize_weights(once) == once

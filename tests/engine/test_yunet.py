@@ -11,13 +11,12 @@ import onnx
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-from mien.engine import weights
-from mien.engine.fold import fold
-from mien.engine.heads import STRIDES, join_heads
+from mien.engine import model_files
+from mien.engine.onnx_passes import STRIDES, dequantize_weights, fuse_heads
 from mien.engine.yunet import YuNet
-from mien.engine.yunet import network as module
-from mien.engine.yunet.counted import CountedConvolution, CountedHead, CountedSum, count, ranges
+from mien.engine.yunet import program as module
 from mien.engine.yunet.graph import PIXELS, Convolution, Head, Pool, Sum, read_layers
+from mien.engine.yunet.quantize import CountedConvolution, CountedHead, CountedSum, count, ranges
 from tests.engine.processor import with_vnni
 
 RANDOM = np.random.default_rng(7)
@@ -25,7 +24,7 @@ SIZES = [(64, 64), (64, 96), (160, 128), (96, 288)]
 
 
 def model(strides: tuple[int, ...] = STRIDES) -> bytes:
-    return weights.load(weights.DETECTOR).prepared(fold, partial(join_heads, strides=strides))
+    return model_files.load(model_files.DETECTOR).prepared(dequantize_weights, partial(fuse_heads, strides=strides))
 
 
 def canvas(height: int, width: int) -> np.ndarray:
@@ -152,8 +151,8 @@ def test_the_shipped_model_is_read():
 def test_another_network_is_not_read():
     other = onnx.load_from_string(model())
     other.graph.node[1].op_type = "Sigmoid"
-    with pytest.raises(weights.OtherLayers):
+    with pytest.raises(model_files.UnsupportedModel):
         read_layers(other.SerializeToString())
     del other.graph.node[:]
-    with pytest.raises(weights.OtherLayers):
+    with pytest.raises(model_files.UnsupportedModel):
         read_layers(other.SerializeToString())

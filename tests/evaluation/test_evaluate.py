@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.errors import DamagedImage, ImageError
+from mien.domain.errors import DamagedImage, ImageError
+from mien.domain.faces import Box
 from mien.evaluation.embeddings import EmbeddingCache
 from mien.evaluation.evaluate import evaluate, gather
 from mien.evaluation.metrics import rate_name
 from mien.evaluation.pairs import draw_pairs, read_pairs
 from mien.evaluation.report import html
 from mien.evaluation.summary import as_json, as_lines
-from mien.model import Box
 
 
 @dataclass(frozen=True)

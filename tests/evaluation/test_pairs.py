@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mien.errors import InvalidInput
+from mien.domain.errors import InvalidInput
 from mien.evaluation.folder import Folder, read_folder
 from mien.evaluation.pairs import draw_pairs, read_pairs
 

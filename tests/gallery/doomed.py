@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from mien.gallery import Gallery
-from mien.gallery.nearest import Tuning
+from mien.gallery.vector_index import Tuning
 from tests.gallery.faces import MODEL, Vectors, embeddings
 
 PEOPLE, BATCH, DELETED, MOST_BATCHES = "people", 20, 5, 1000

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.model import Box
+from mien.domain.faces import Box
 
 Vectors = NDArray[np.float32]
 MODEL = "test-1"

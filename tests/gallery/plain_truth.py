@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mien.gallery.nearest import Rows, Tuning, Vectors
-from mien.gallery.nearest.kernels import cosines
+from mien.gallery.vector_index import Rows, Tuning, Vectors
+from mien.gallery.vector_index.kernels import cosines
 
 SMALL = Tuning(seal_at=64, segment=512, resident_tail=400, dead_share=0.2, retry_after=0.0)
 

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from mien.errors import FaceNotFound, UserExists, UserNotFound
+from mien.domain.errors import FaceNotFound, UserExists, UserNotFound
+from mien.domain.faces import UserStatus
 from mien.gallery import Gallery, Refusal
-from mien.gallery.similarity import similarity
-from mien.model import UserStatus
+from mien.gallery.scoring import similarity
 from tests.gallery.doomed import open_small
 from tests.gallery.faces import Vectors, embedding, face, image_id
 

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from mien.errors import InvalidInput
-from mien.gallery.calibration import calibrate, stranger_cosines
-from mien.gallery.similarity import cosine_at
-from mien.rates import cosine_of_fmr
+from mien.domain.errors import InvalidInput
+from mien.domain.thresholds import cosine_of_fmr
+from mien.gallery.scoring import calibrate, cosine_at, stranger_cosines
 
 
 def shipped_strangers(count: int, seed: int = 0) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.errors import CollectionExists, CollectionNotFound, InvalidInput, LimitExceeded, ModelMismatch
+from mien.domain.errors import CollectionExists, CollectionNotFound, InvalidInput, LimitExceeded, ModelMismatch
 from mien.gallery import Gallery
 from tests.gallery.faces import MODEL, embedding, embeddings, face, image_id
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mien.errors import FaceNotFound, InvalidInput
+from mien.domain.errors import FaceNotFound, InvalidInput
+from mien.domain.faces import Box
 from mien.gallery import Gallery, Refusal
-from mien.gallery.identity import image_id as id_of_image
-from mien.model import Box
+from mien.gallery.store.rows import image_id as id_of_image
 from tests.gallery.faces import embedding, embeddings, face, image_id
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mien.gallery.hygiene import SAME_FACE, inspect
-from mien.gallery.similarity import SHIPPED, Calibration, similarity
-from mien.model import Box, Finding, StoredFace, Trouble
+from mien.domain.faces import Box, Issue, IssueKind, StoredFace
+from mien.gallery.inspection import SAME_FACE, inspect
+from mien.gallery.scoring import SHIPPED, Calibration, similarity
 
 
 def direction(*axes: int, tilt: float = 0.0) -> np.ndarray:
@@ -18,7 +18,7 @@ def direction(*axes: int, tilt: float = 0.0) -> np.ndarray:
 
 def findings(
     *enrolled: tuple[str, np.ndarray], confidence: float = 99.0, calibration: Calibration = SHIPPED
-) -> list[Finding]:
+) -> list[Issue]:
     faces = [StoredFace(f"f{i}", "image", Box(0, 0, 1, 1), confidence, None, None, "m") for i in range(len(enrolled))]
     names = {f"f{i}": name for i, (name, _) in enumerate(enrolled) if name}
     vectors = np.stack([vector for _, vector in enrolled])
@@ -39,7 +39,7 @@ def test_the_same_face_under_two_names_is_found_once_per_pair_of_people() -> Non
         ("Ann", direction(0)), ("Bob", direction(0, tilt=0.8)), ("Bob", direction(0, tilt=0.3)), ("Cy", direction(9))
     )
     assert [(f.trouble, f.people, f.face_ids) for f in found] == [
-        (Trouble.SAME_FACE_TWO_NAMES, ("Ann", "Bob"), ("f0", "f2"))
+        (IssueKind.SAME_FACE_TWO_NAMES, ("Ann", "Bob"), ("f0", "f2"))
     ]
     assert found[0].similarity == pytest.approx(100, abs=0.1)
     assert "Ann" in found[0].evidence
@@ -48,7 +48,7 @@ def test_the_same_face_under_two_names_is_found_once_per_pair_of_people() -> Non
 
 def test_a_stray_face_is_an_outlier_to_be_deleted() -> None:
     found = findings(("Ann", direction(0, 1)), ("Ann", direction(0, 2)), ("Ann", direction(9)))
-    assert [(f.trouble, f.face_ids, f.remove) for f in found] == [(Trouble.OUTLIER, ("f2",), ("f2",))]
+    assert [(f.trouble, f.face_ids, f.remove) for f in found] == [(IssueKind.OUTLIER, ("f2",), ("f2",))]
     assert found[0].similarity is not None
     assert found[0].similarity < 1
 
@@ -57,11 +57,13 @@ def test_two_groups_are_two_people_and_nobody_is_deleted_unseen() -> None:
     found = findings(
         ("Ann", direction(0, 1)), ("Ann", direction(0, 2)), ("Ann", direction(5, 6)), ("Ann", direction(5, 7))
     )
-    assert [(f.trouble, f.face_ids, f.remove) for f in found] == [(Trouble.TWO_PEOPLE_ONE_NAME, ("f2", "f3"), ())]
+    assert [(f.trouble, f.face_ids, f.remove) for f in found] == [(IssueKind.TWO_PEOPLE_ONE_NAME, ("f2", "f3"), ())]
 
 
 def test_two_unlike_faces_may_be_either() -> None:
-    assert [f.trouble for f in findings(("Ann", direction(0)), ("Ann", direction(5)))] == [Trouble.TWO_PEOPLE_ONE_NAME]
+    assert [f.trouble for f in findings(("Ann", direction(0)), ("Ann", direction(5)))] == [
+        IssueKind.TWO_PEOPLE_ONE_NAME
+    ]
 
 
 def test_a_chain_of_likeness_holds_a_person_together() -> None:
@@ -71,14 +73,14 @@ def test_a_chain_of_likeness_holds_a_person_together() -> None:
 
 def test_copies_keep_one() -> None:
     found = findings(("Ann", direction(0)), ("Ann", direction(0, tilt=0.1)), ("Ann", direction(0, 1)))
-    assert [(f.trouble, f.face_ids, f.remove) for f in found] == [(Trouble.NEAR_DUPLICATES, ("f0", "f1"), ("f1",))]
+    assert [(f.trouble, f.face_ids, f.remove) for f in found] == [(IssueKind.NEAR_DUPLICATES, ("f0", "f1"), ("f1",))]
 
 
 def test_doubtful_faces_are_named_with_or_without_a_person() -> None:
     found = findings(("Ann", direction(0)), ("", direction(5)), confidence=62.0)
     assert [(f.trouble, f.people, f.remove) for f in found] == [
-        (Trouble.POOR_QUALITY, ("Ann",), ("f0",)),
-        (Trouble.POOR_QUALITY, (), ("f1",)),
+        (IssueKind.POOR_QUALITY, ("Ann",), ("f0",)),
+        (IssueKind.POOR_QUALITY, (), ("f1",)),
     ]
     assert "62 %" in found[0].evidence
 
@@ -89,5 +91,5 @@ def test_faces_without_a_name_are_not_compared() -> None:
 
 def test_the_collections_own_calibration_decides() -> None:
     pair = (("Ann", direction(0, 1)), ("Bob", direction(0, 1, tilt=0.9)))
-    assert [f.trouble for f in findings(*pair)] == [Trouble.SAME_FACE_TWO_NAMES]
+    assert [f.trouble for f in findings(*pair)] == [IssueKind.SAME_FACE_TWO_NAMES]
     assert findings(*pair, calibration=Calibration(0.3, 1.0, 5000)) == []

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from mien.errors import InvalidInput
+from mien.domain.errors import InvalidInput
+from mien.domain.faces import Page
 from mien.gallery import Gallery
-from mien.model import Page
 from tests.gallery.faces import embeddings
 
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mien.errors import FaceNotFound, InvalidInput
+from mien.domain.errors import FaceNotFound, InvalidInput
 from mien.gallery import Gallery
+from mien.gallery.scoring import SHIPPED, Calibration, cosine_at, similarity
 from mien.gallery.search import MARGIN
-from mien.gallery.similarity import SHIPPED, Calibration, cosine_at, similarity
 from tests.gallery.faces import embedding, embeddings, face, image_id
 
 

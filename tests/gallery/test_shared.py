@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.errors import LimitExceeded
+from mien.domain.errors import LimitExceeded
 from mien.gallery import Gallery
-from mien.gallery.nearest.files import chain
+from mien.gallery.vector_index.files import chain
 from tests.gallery.doomed import open_small
 from tests.gallery.faces import MODEL, Vectors, embedding, embeddings, face, image_id
 

@@ -3,25 +3,25 @@
 import numpy as np
 import pytest
 
-from mien import rates
-from mien.errors import InvalidInput
-from mien.gallery.similarity import Calibration, cosine_at, similarity
+from mien.domain import thresholds
+from mien.domain.errors import InvalidInput
+from mien.gallery.scoring import Calibration, cosine_at, similarity
 
 
-@pytest.mark.parametrize(("fmr", "cosine"), rates.FMR_TO_COSINE)
+@pytest.mark.parametrize(("fmr", "cosine"), thresholds.FMR_TO_COSINE)
 def test_the_table_is_met_both_ways(fmr: float, cosine: float) -> None:
-    assert rates.cosine_of_fmr(fmr) == pytest.approx(cosine)
-    assert rates.fmr_of_cosine(cosine) == pytest.approx(fmr, rel=1e-6)
+    assert thresholds.cosine_of_fmr(fmr) == pytest.approx(cosine)
+    assert thresholds.fmr_of_cosine(cosine) == pytest.approx(fmr, rel=1e-6)
 
 
 def test_80_is_one_in_ten_thousand_and_99_one_in_a_million() -> None:
-    assert rates.threshold("fmr=1e-4") == pytest.approx(80)
-    assert rates.threshold("fmr=1e-6") == pytest.approx(99)
+    assert thresholds.threshold("fmr=1e-4") == pytest.approx(80)
+    assert thresholds.threshold("fmr=1e-6") == pytest.approx(99)
 
 
 def test_rates_and_similarities_are_inverse_beyond_the_table_too() -> None:
     for fmr in (0.4, 0.05, 3e-4, 1e-8):
-        assert rates.fmr_of_similarity(rates.similarity_of_fmr(fmr)) == pytest.approx(fmr, rel=1e-5)
+        assert thresholds.fmr_of_similarity(thresholds.similarity_of_fmr(fmr)) == pytest.approx(fmr, rel=1e-5)
 
 
 def test_similarity_rises_with_the_cosine_and_inverts() -> None:
@@ -41,32 +41,32 @@ def test_a_collections_own_calibration_moves_the_cosine_not_the_meaning() -> Non
 
 
 def test_false_alarms_grow_with_the_gallery() -> None:
-    assert rates.fpir(1e-4, 1) == pytest.approx(1e-4)
-    assert rates.fpir(1e-4, 1000) == pytest.approx(1 - 0.9999**1000)
-    assert rates.fmr_for_fpir(rates.fpir(1e-5, 800), 800) == pytest.approx(1e-5)
-    assert rates.threshold("fpir=0.01", lambda: 10) < rates.threshold("fpir=0.01", lambda: 1000)
+    assert thresholds.fpir(1e-4, 1) == pytest.approx(1e-4)
+    assert thresholds.fpir(1e-4, 1000) == pytest.approx(1 - 0.9999**1000)
+    assert thresholds.fmr_for_fpir(thresholds.fpir(1e-5, 800), 800) == pytest.approx(1e-5)
+    assert thresholds.threshold("fpir=0.01", lambda: 10) < thresholds.threshold("fpir=0.01", lambda: 1000)
 
 
 def test_fpir_with_an_empty_gallery_is_that_of_one_person() -> None:
-    assert rates.threshold("fpir=0.01", lambda: 0) == rates.threshold("fmr=0.01")
+    assert thresholds.threshold("fpir=0.01", lambda: 0) == thresholds.threshold("fmr=0.01")
 
 
 @pytest.mark.parametrize("given", [80, 80.0, "80", " 80 "])
 def test_a_plain_similarity_stays_itself(given: str | float) -> None:
-    assert rates.threshold(given) == 80
+    assert thresholds.threshold(given) == 80
 
 
 @pytest.mark.parametrize("given", ["1e-4", 1e-4, "0.0001", "fmr=1e-4"])
 def test_a_small_number_is_a_false_match_rate(given: str | float) -> None:
-    assert rates.is_rate(given)
-    assert rates.threshold(given) == pytest.approx(80)
+    assert thresholds.is_rate(given)
+    assert thresholds.threshold(given) == pytest.approx(80)
 
 
 @pytest.mark.parametrize(
     ("similarity", "fmr", "fpir"), [(0, 1, 1), (80, 1e-4, 0.00995), (99, 1e-6, 1e-4), (100, 1e-9, 1e-7)]
 )
 def test_a_similarity_says_its_rates(similarity: float, fmr: float, fpir: float) -> None:
-    rated = rates.rated(similarity, 100)
+    rated = thresholds.with_error_rates(similarity, 100)
     assert rated.fmr == pytest.approx(fmr, rel=1e-3)
     assert rated.fpir == pytest.approx(fpir, rel=1e-3)
 
@@ -76,13 +76,13 @@ def test_a_similarity_says_its_rates(similarity: float, fmr: float, fpir: float)
 )
 def test_what_cannot_be_a_threshold_is_refused_in_words(given: str | float) -> None:
     with pytest.raises(InvalidInput, match="fmr=1e-4"):
-        rates.threshold(given)
+        thresholds.threshold(given)
 
 
 def test_reach_is_measured_in_odds() -> None:
-    assert rates.within_reach(80, 4) == pytest.approx(50)
-    assert rates.within_reach(99, 4) == pytest.approx(96.117, abs=1e-3)
-    assert rates.within_reach(100, 4) == 100
-    assert rates.within_reach(0, 4) == 0
-    distance = cosine_at(99) - cosine_at(rates.within_reach(99, 4))
-    assert distance == pytest.approx(cosine_at(80) - cosine_at(rates.within_reach(80, 4)))
+    assert thresholds.odds_floor(80, 4) == pytest.approx(50)
+    assert thresholds.odds_floor(99, 4) == pytest.approx(96.117, abs=1e-3)
+    assert thresholds.odds_floor(100, 4) == 100
+    assert thresholds.odds_floor(0, 4) == 0
+    distance = cosine_at(99) - cosine_at(thresholds.odds_floor(99, 4))
+    assert distance == pytest.approx(cosine_at(80) - cosine_at(thresholds.odds_floor(80, 4)))

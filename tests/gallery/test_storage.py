@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.errors import StorageBusy, StorageDamaged, StorageError, StorageFull
-from mien.gallery import Gallery, database
-from mien.gallery.schema import VERSION
+from mien.domain.errors import StorageBusy, StorageDamaged, StorageError, StorageFull
+from mien.gallery import Gallery
+from mien.gallery.store import database
+from mien.gallery.store.schema import VERSION
 from tests.gallery.faces import MODEL, embedding, embeddings, face, image_id
 
 KILLS = 24

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.errors import FaceNotFound, InvalidInput, LimitExceeded, UserExists, UserNotFound
+from mien.domain.errors import FaceNotFound, InvalidInput, LimitExceeded, UserExists, UserNotFound
+from mien.domain.faces import UserStatus
 from mien.gallery import Gallery, Refusal
-from mien.model import UserStatus
 from tests.gallery.faces import embedding, face, image_id
 
 

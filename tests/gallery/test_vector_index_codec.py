@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.gallery.nearest.codec import Codebook, byte_error, calibrate, from_bytes, to_bytes
-from mien.gallery.nearest.kernels import GROUPS
+from mien.gallery.vector_index.kernels import GROUPS
+from mien.gallery.vector_index.quantization import Codebook, byte_error, calibrate, from_bytes, to_bytes
 from tests.gallery.plain_truth import people
 
 PEOPLE = people(8192)

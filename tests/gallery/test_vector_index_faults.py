@@ -15,8 +15,8 @@ from typing import IO, Any
 import numpy as np
 import pytest
 
-from mien.gallery.nearest import Indexes, Tuning
-from mien.gallery.nearest.builder import Builder, Stopped
+from mien.gallery.vector_index import Indexes, Tuning
+from mien.gallery.vector_index.builder import Builder, Stopped
 from tests.gallery.plain_truth import SMALL, PlainTruth, people
 
 SPACE = "faces"

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from mien.gallery import Gallery
-from mien.gallery.identity import new_face_ids
-from mien.gallery.schema import first_row
+from mien.gallery.store.rows import new_face_ids
+from mien.gallery.store.schema import first_row
 from tests.gallery.plain_truth import people
 
 COLLECTIONS, FACES, SEARCHED = 10_000, 12, 20

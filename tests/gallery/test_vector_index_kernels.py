@@ -11,10 +11,10 @@ import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
-from mien.gallery.nearest import kernels
-from mien.gallery.nearest.kernels import ENTRIES, GROUPS, LANES, MOST, Cut, Held, Plan, calls
-from mien.gallery.nearest.kernels.lookup import LOOKUPS, Lookup, lookups
-from mien.gallery.nearest.kernels.search import ROOM, SEARCH
+from mien.gallery.vector_index import kernels
+from mien.gallery.vector_index.kernels import ENTRIES, GROUPS, LANES, MOST, Cut, Held, Plan, calls
+from mien.gallery.vector_index.kernels.lookup import LOOKUPS, Lookup, lookups
+from mien.gallery.vector_index.kernels.search import ROOM, SEARCH
 from mien.native.compiler import Code, compiled, module_of
 from tests.gallery.plain_truth import people
 

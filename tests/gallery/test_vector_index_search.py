@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mien.gallery.nearest import Indexes, Tuning
+from mien.gallery.vector_index import Indexes, Tuning
 from tests.gallery.plain_truth import SMALL, PlainTruth, people
 
 SPACE = "faces"

@@ -9,7 +9,7 @@ from botocore.model import ListShape, MapShape, StructureShape
 
 from mien.rekognition.coverage import document, filled
 from mien.rekognition.operations import OPERATIONS
-from mien.rekognition.shapes import operation_model
+from mien.rekognition.parsing import operation_model
 
 PAGE = Path(__file__).parents[2] / "docs" / "rekognition-coverage.md"
 TYPES = {"string": str, "integer": int, "long": int, "float": float, "timestamp": float}

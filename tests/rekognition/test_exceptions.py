@@ -54,7 +54,7 @@ def provoke(client, collection):
 
 def test_every_modelled_exception_is_its_class_in_boto3(serve):
     def read_object(bucket, key, version):
-        from mien.errors import ImageNotFound
+        from mien.domain.errors import ImageNotFound
 
         raise ImageNotFound("There is no such object.")
 

@@ -15,8 +15,8 @@ from botocore.credentials import Credentials
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mien.rekognition.front import Front
-from mien.rekognition.keys import AccessKey
+from mien.rekognition.access_keys import AccessKey
+from mien.rekognition.dispatcher import Dispatcher
 from mien.rekognition.settings import SigV4, WireSettings
 from mien.rekognition.sigv4 import Received
 
@@ -164,7 +164,7 @@ def test_a_web_page_cannot_use_the_developers_door(server):
 
 
 def test_the_developers_door_is_for_this_machine_only(strict, engine):
-    front = Front(None, WireSettings(sigv4=SigV4.ACCEPT_ANY))
+    front = Dispatcher(None, WireSettings(sigv4=SigV4.ACCEPT_ANY))
     headers = signed_headers("http://h/", b"{}", TARGET)
     received = Received("POST", "/", "", {k.lower(): v for k, v in headers.items()} | {"host": "h"}, b"{}")
     assert json.loads(front.answer(received, local=False).body)["__type"] == "UnrecognizedClientException"
@@ -209,7 +209,7 @@ def test_any_bytes_get_an_answer(body, operation, method):
         "x-amz-date": "20260101T000000Z",
         "authorization": "AWS4-HMAC-SHA256 Credential=a/b/c/d/e, SignedHeaders=a, Signature=b",
     }
-    front = Front(None, WireSettings(sigv4=SigV4.ACCEPT_ANY))
+    front = Dispatcher(None, WireSettings(sigv4=SigV4.ACCEPT_ANY))
     answer = front.answer(Received(method, "/", "", headers, body), local=True)
     assert answer.status in (400, 403, 500)
     assert b"Traceback" not in answer.body

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mien.errors import ImageNotFound
+from mien.domain.errors import ImageNotFound
 from mien.rekognition import images
 
 from .wire_server import running

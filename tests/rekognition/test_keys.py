@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mien.errors import SetupError
+from mien.domain.errors import SetupError
+from mien.rekognition.access_keys import AccessKey, find_key, load_keys
 from mien.rekognition.errors import WireError
-from mien.rekognition.keys import AccessKey, find_key, load_keys
 from mien.rekognition.rates import LARGE_REGION
 from mien.rekognition.settings import SigV4, WireSettings
 from mien.rekognition.sigv4 import Claim

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mien.rekognition.delay import Delay
 from mien.rekognition.errors import WireError
-from mien.rekognition.idempotency import Tokens
+from mien.rekognition.eventual_consistency import Delay, Tokens
 from mien.rekognition.operations import OPERATIONS
 from mien.rekognition.rates import LARGE_REGION, Rates
 from mien.rekognition.service import Call

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.rekognition.constraints import check
 from mien.rekognition.errors import WireError
 from mien.rekognition.operations import OPERATIONS
-from mien.rekognition.shapes import operation_model, parse
+from mien.rekognition.parsing import operation_model, parse
+from mien.rekognition.validation import check
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),

@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mien.engine
+from mien.domain.errors import ImageError
+from mien.domain.faces import Box, Detection, Landmarks, Point, Pose
 from mien.engine import Face, Limits
 from mien.engine.align import SIDE, TEMPLATE
 from mien.engine.decode import open_photo
 from mien.engine.quality import measure
-from mien.errors import ImageError
-from mien.model import Box, Detection, Landmarks, Point, Pose
 from tests.support.markers import CELLS, LOOK_ALIKES, dictionary, person_and_photo
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from mien.keys import KeyFile, Scope
+from mien.security.api_keys import KeyFile, Scope
 from tests.support.process import free_port
 from tests.web.conftest import Server, new_page
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli import output
-from mien.cli.verb import Json
-from mien.errors import InvalidInput
+from mien.cli.command import Json
+from mien.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from mien.gallery.similarity import Calibration
+    from mien.gallery.scoring import Calibration
 
 
 def calibrate(
@@ -23,7 +23,7 @@ def calibrate(
     as_json: Json = False,
 ) -> None:
     """Fit the similarity scale to your own cameras and people; it is stored with the collection and used at once."""
-    from mien.backends.embedded import care
+    from mien.backends.embedded import maintenance
     from mien.config import Backend, Settings, open_machine
 
     settings = Settings.from_environment()
@@ -38,15 +38,15 @@ def calibrate(
         if folder:
             own = _on_photos(folder)
         elif not reset:
-            own = care.calibrate_on_itself(gallery, settings.collection)
-        care.use(gallery, settings.collection, own)
+            own = maintenance.calibrate_on_itself(gallery, settings.collection)
+        maintenance.use(gallery, settings.collection, own)
     _report(settings.collection, own, as_json=as_json)
 
 
 def _on_photos(folder: Path) -> Calibration:
     from mien.cli.evaluate import gather_with_progress
-    from mien.gallery.calibration import calibrate as fit
-    from mien.gallery.calibration import stranger_cosines
+    from mien.gallery.scoring import calibrate as fit
+    from mien.gallery.scoring import stranger_cosines
 
     evidence = gather_with_progress(folder)
     found = evidence.embedded.vectors.any(axis=1)
@@ -54,9 +54,8 @@ def _on_photos(folder: Path) -> Calibration:
 
 
 def _report(collection: str, own: Calibration | None, *, as_json: bool) -> None:
-    from mien import rates
-    from mien.gallery.calibration import smallest_rate
-    from mien.gallery.similarity import SHIPPED, cosine_at
+    from mien.domain import thresholds
+    from mien.gallery.scoring import SHIPPED, cosine_at, smallest_rate
 
     used = own or SHIPPED
     supported = smallest_rate(own.comparisons) if own else None
@@ -66,7 +65,7 @@ def _report(collection: str, own: Calibration | None, *, as_json: bool) -> None:
     source = f"{own.comparisons:,} pairs of different people" if own else "the shipped table"
     table = output.table("False match rate", ">Similarity", ">Cosine", title=f"{collection}: {source}")
     for fmr in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6):
-        similarity = rates.similarity_of_fmr(fmr)
+        similarity = thresholds.similarity_of_fmr(fmr)
         table.add_row(f"{fmr:.0e}", f"{similarity:.1f}", f"{cosine_at(similarity, used):.3f}")
     output.show(table)
     if supported:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from mien.cli import failures, output
-from mien.cli.photos import read
-from mien.cli.verb import Json
+from mien.cli import exit_codes, output
+from mien.cli.command import Json
+from mien.cli.photo_sources import read
 
 
 def compare(
@@ -42,4 +42,4 @@ def compare(
             table.add_row(str(number), output.percent(comparison.similarity), verdict)
         output.show(table if found else "The second photo shows no face.")
         output.note(output.threshold(wanted.similarity, wanted.fmr))
-    raise typer.Exit(failures.ExitCode.DONE if same else failures.ExitCode.NO)
+    raise typer.Exit(exit_codes.ExitCode.DONE if same else exit_codes.ExitCode.NO)

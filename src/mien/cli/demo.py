@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli import output, pictures
+from mien.cli import drawing, output
+from mien.cli.command import Json
 from mien.cli.recognize import as_object, faces_table
-from mien.cli.verb import Json
 
 if TYPE_CHECKING:
     from mien.demo.story import Act
@@ -34,16 +34,15 @@ def demo(
     from mien.config import Backend, Settings, open_app
     from mien.demo.photos import demo_photos
     from mien.demo.photos import keep as keep_photos
-    from mien.demo.sheet import story_sheet
-    from mien.demo.story import play
+    from mien.demo.story import play, story_sheet
 
-    pictures.check(sheet)
+    drawing.check(sheet)
     photos = demo_photos(user_cache_path("mien") / "demo")
     with tempfile.TemporaryDirectory(prefix="mien-demo-") as folder:
         settings = replace(Settings.from_environment(), backend=Backend.EMBEDDED, data_dir=Path(folder))
         with open_app(settings) as app:
             acts = play(app, photos)
-    pictures.write(sheet, story_sheet(acts))
+    drawing.write(sheet, story_sheet(acts))
     if keep:
         keep_photos(photos, keep)
     _report(acts, sheet, as_json=as_json)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli import crew, failures, output
-from mien.cli.photos import files, read
-from mien.cli.verb import Json
-from mien.errors import MienError
+from mien.cli import exit_codes, output, parallel
+from mien.cli.command import Json
+from mien.cli.photo_sources import files, read
+from mien.domain.errors import MienError
 
 if TYPE_CHECKING:
-    from mien.model import Detection
+    from mien.domain.faces import Detection
 
 
 def detect(
@@ -28,20 +28,20 @@ def detect(
     with open_app() as app:
         limit = app.policy.max_image_bytes
         chosen = files(paths)
-        answers = dict(crew.each(chosen, lambda path: app.detect(read(path, limit)), "Looking"))
+        answers = dict(parallel.each(chosen, lambda path: app.detect(read(path, limit)), "Looking"))
     ordered = {path: answers[path] for path in chosen}
     if as_json:
         output.emit({"photos": [_as_object(path, answer) for path, answer in ordered.items()]})
     else:
         _show(ordered)
     if any(isinstance(answer, MienError) for answer in answers.values()):
-        raise typer.Exit(failures.ExitCode.REFUSED)
-    raise typer.Exit(failures.ExitCode.DONE if any(answers.values()) else failures.ExitCode.NO)
+        raise typer.Exit(exit_codes.ExitCode.REFUSED)
+    raise typer.Exit(exit_codes.ExitCode.DONE if any(answers.values()) else exit_codes.ExitCode.NO)
 
 
 def _as_object(path: Path, answer: list[Detection] | MienError) -> dict[str, object]:
     if isinstance(answer, MienError):
-        return {"photo": path, "error": {"code": failures.code(answer), "message": str(answer)}}
+        return {"photo": path, "error": {"code": exit_codes.code(answer), "message": str(answer)}}
     return {"photo": path, "faces": answer}
 
 

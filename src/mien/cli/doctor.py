@@ -1,14 +1,161 @@
-"""`mien doctor`: does everything work here, is a forgotten person really gone, is what was half done finished?"""
+"""What `mien doctor` looks at. Each check tells what it found, or raises the error that it met.
+
+`mien doctor`: does everything work here, is a forgotten person really gone, is what was half done finished?
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+import platform
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mien.cli import output
-from mien.cli.failures import ExitCode
-from mien.cli.verb import Json
+from mien.cli.command import Json
+from mien.cli.exit_codes import ExitCode
+from mien.config import Backend, Settings
+from mien.domain.errors import MienError, SetupError, StorageDamaged, StorageError
+
+if TYPE_CHECKING:
+    from mien.engine import FaceEngine
+
+
+LIBRARIES = ("openvino", "llvmlite", "numpy", "opencv-python-headless", "pillow", "simplejpeg", "fastapi")
+LEAST_FREE = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    check: str
+    works: bool
+    detail: str
+
+
+def run(settings: Settings) -> Iterator[Finding]:
+    """Every check that applies to the backend, in the order in which things depend on each other."""
+    checks: list[tuple[str, Callable[[Settings], str]]] = [("system", _system), ("libraries", _libraries)]
+    if settings.backend is Backend.EMBEDDED:
+        checks += [("models", _models), ("recognition", _recognition), ("data folder", _data_folder)]
+        checks += [("database", _database), ("photos", _photos)]
+    checks.append(("application", _application))
+    for name, check in checks:
+        try:
+            yield Finding(name, works=True, detail=check(settings))
+        except MienError as error:
+            yield Finding(name, works=False, detail=str(error))
+    if settings.backend is Backend.AWS:
+        yield from _stack(settings)
+
+
+def _stack(settings: Settings) -> Iterator[Finding]:
+    """Every right that the command line needs, and the settings of the stack."""
+    from mien.backends.aws.doctor import examine
+
+    for found in examine(settings):
+        yield Finding(found.subject, works=not found.advice, detail=found.advice or "allowed")
+
+
+def _system(_: Settings) -> str:
+    return f"mien {version('mien')}, Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores"
+
+
+def _libraries(_: Settings) -> str:
+    return ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+
+
+def _models(settings: Settings) -> str:
+    from mien.engine import model_files
+
+    found = [model_files.load(file, settings.models_dir) for file in (model_files.DETECTOR, model_files.EMBEDDER)]
+    return ", ".join(f"SHA-256 {model.sha256[:12]}…" for model in found)
+
+
+def _recognition(settings: Settings) -> str:
+    """A real inference, on a picture without a face."""
+    engine = _engine(settings)
+    if engine.read(_grey_picture()):
+        raise SetupError("The detector sees a face on a grey picture: the models do not work on this machine.")
+    return engine.model_version
+
+
+def _engine(settings: Settings) -> FaceEngine:
+    from mien.config import open_engine
+
+    return open_engine(settings)
+
+
+def _grey_picture() -> bytes:
+    from io import BytesIO
+
+    from PIL import Image
+
+    buffer = BytesIO()
+    Image.new("RGB", (320, 240), "grey").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _data_folder(settings: Settings) -> str:
+    folder = settings.data_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".doctor-{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be written to: {error.strerror}.") from error
+    if free < LEAST_FREE:
+        raise StorageError(f"{folder} has only {free / 1e6:.0f} MB of free space.")
+    return f"{folder}, {free / 1e9:.1f} GB free"
+
+
+def _database(settings: Settings) -> str:
+    file = settings.data_dir / "mien.db"
+    if not file.exists():
+        return "not there yet"
+    return f"{file.stat().st_size / 1e6:.1f} MB, sound" if _is_sound(file) else "in use"
+
+
+def _photos(settings: Settings) -> str:
+    """Is the folder of the photos the one that they were stored in?"""
+    from mien.config import open_machine
+
+    machine = open_machine(settings)
+    with machine.app:
+        gone = len(machine.worker(threads=1).deleted_by_hand())
+    if gone:
+        raise StorageError(f"{gone} photos were deleted by hand; `mien doctor --reconcile` removes their faces, too.")
+    return str(settings.data_dir / "bucket")
+
+
+def _is_sound(file: Path) -> bool:
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+            answers = [row[0] for row in connection.execute("PRAGMA integrity_check(10)")]
+    except sqlite3.OperationalError:
+        return False
+    except sqlite3.DatabaseError as error:
+        raise StorageDamaged(f"{file} is not a sound database; restore it from a backup.") from error
+    if answers != ["ok"]:
+        raise StorageDamaged(f"{file} is damaged; restore it from a backup.")
+    return True
+
+
+def _application(settings: Settings) -> str:
+    from mien.config import open_app
+
+    with open_app(settings) as app:
+        people = app.people(limit=1000)
+    more = " or more" if people.next_token else ""
+    return f"{settings.backend}: {len(people.items)}{more} people in collection {settings.collection}"
 
 
 def doctor(
@@ -38,7 +185,7 @@ def doctor(
 
 
 def _check(*, as_json: bool) -> None:
-    from mien.cli.checks import run
+    # moved
     from mien.config import Settings
 
     findings = list(run(Settings.from_environment()))

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli import crew, failures, output, photos
-from mien.cli.roster import Entry, roster
-from mien.cli.verb import Json
-from mien.errors import InvalidInput, MienError
+from mien.cli import exit_codes, output, parallel, photo_sources
+from mien.cli.command import Json
+from mien.cli.photo_sources import Entry, roster
+from mien.domain.errors import InvalidInput, MienError
 
 if TYPE_CHECKING:
-    from mien.app import FaceApp
-    from mien.records import Upload
+    from mien.app.app import FaceApp
+    from mien.domain.records import Upload
 
 
 class Outcome(StrEnum):
@@ -56,25 +56,25 @@ def enroll(
     with open_app() as app:
         started = datetime.now(UTC)
         try:
-            for entry, outcome in crew.each(entries, lambda entry: _enroll(app, entry), "Enrolling"):
+            for entry, outcome in parallel.each(entries, lambda entry: _enroll(app, entry), "Enrolling"):
                 results.append(_result(entry, outcome, started))
         except (MienError, KeyboardInterrupt) as error:
             failure = error
     results.sort(key=lambda result: (result.photo, result.user_id or ""))
     _report(results, len(entries), failure, as_json=as_json)
     if failure:
-        failures.leave(failure)
+        exit_codes.leave(failure)
     if any(result.outcome is Outcome.REFUSED for result in results):
-        raise typer.Exit(failures.ExitCode.REFUSED)
+        raise typer.Exit(exit_codes.ExitCode.REFUSED)
 
 
 def _announce_costs(photos: int) -> None:
     from mien.config import Backend, Settings
 
     if Settings.from_environment().backend is Backend.AWS:
-        from mien.backends.aws import prices
+        from mien.backends.aws import doctor
 
-        forecast = prices.enrolment(photos)
+        forecast = doctor.enrolment(photos)
         output.note(
             f"About {forecast.calls} calls of Rekognition, at most {forecast.dollars:.2f} USD, and "
             f"{forecast.dollars_per_month:.4f} USD a month to keep the faces (prices of {forecast.as_of})."
@@ -84,7 +84,7 @@ def _announce_costs(photos: int) -> None:
 def _enroll(app: FaceApp, entry: Entry) -> Upload:
     if entry.user is None:
         raise InvalidInput("It lies in no person's folder.")
-    return app.enroll(photos.read(entry.photo, app.policy.max_image_bytes), entry.user)
+    return app.enroll(photo_sources.read(entry.photo, app.policy.max_image_bytes), entry.user)
 
 
 def _result(entry: Entry, outcome: Upload | MienError, started: datetime) -> Result:
@@ -111,7 +111,7 @@ def _report(results: Sequence[Result], asked: int, failure: BaseException | None
                 "refused": counts[Outcome.REFUSED],
                 "not_reached": asked - len(results),
                 "photos": results,
-                "error": failure and {"code": failures.code(failure), "message": str(failure)},
+                "error": failure and {"code": exit_codes.code(failure), "message": str(failure)},
             }
         )
         return

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli import output
-from mien.cli.verb import Json
-from mien.errors import InvalidInput
+from mien.cli.command import Json
+from mien.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from mien.evaluation.evaluate import Evidence
+    from mien.evaluation.evaluate import EvaluationData
     from mien.evaluation.folder import Folder
     from mien.evaluation.pairs import Pairs
 
@@ -37,7 +37,7 @@ def evaluate(
     from mien.evaluation import plots, summary
     from mien.evaluation.evaluate import evaluate as measure
     from mien.evaluation.report import html
-    from mien.gallery.aggregate import aggregate
+    from mien.gallery.scoring import aggregate
 
     if report:
         plots.check()
@@ -58,7 +58,7 @@ def _check_place(report: Path) -> None:
         raise InvalidInput(f"There is no folder {report.parent} for the report.")
 
 
-def gather_with_progress(folder: Path) -> Evidence:
+def gather_with_progress(folder: Path) -> EvaluationData:
     """The folder's embeddings and comparisons, from the user's cache as far as it has them."""
     from platformdirs import user_cache_path
 

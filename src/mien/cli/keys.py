@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from mien.cli import output
-from mien.cli.verb import Json, verb
+from mien.cli.command import Json, verb
 from mien.config import Backend, Settings
-from mien.errors import SetupError
-from mien.keys import KeyFile, Scope
+from mien.domain.errors import SetupError
+from mien.security.api_keys import KeyFile, Scope
 
 keys = typer.Typer(
     help="Make, list and revoke API keys (in MIEN_API_KEYS_FILE; on AWS in MIEN_KEYS_SECRET).", no_args_is_help=True
@@ -72,7 +72,7 @@ def _file() -> Iterator[KeyFile]:
         return
     if settings.keys_secret is None:
         raise SetupError("Set MIEN_KEYS_SECRET to the stack's output ApiKeysSecret.")
-    from mien.backends.aws.keys import edited
+    from mien.backends.aws.api_keys import edited
 
     with edited(settings.keys_secret) as file:
         yield file

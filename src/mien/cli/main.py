@@ -9,20 +9,18 @@ from typing import Annotated
 import typer
 
 from mien.cli.calibrate import calibrate
+from mien.cli.command import verb
 from mien.cli.compare import compare
 from mien.cli.demo import demo
 from mien.cli.detect import detect
 from mien.cli.doctor import doctor
 from mien.cli.enroll import enroll
 from mien.cli.evaluate import evaluate
-from mien.cli.faces import faces
-from mien.cli.forget import forget
+from mien.cli.forget import forget, reject
 from mien.cli.keys import keys
-from mien.cli.people import people
+from mien.cli.people import faces, people
 from mien.cli.recognize import recognize
-from mien.cli.reject import reject
 from mien.cli.serve import serve
-from mien.cli.verb import verb
 
 VERBS: dict[str, tuple[Callable[..., None], ...]] = {
     "Recognise": (demo, enroll, recognize, detect, compare),

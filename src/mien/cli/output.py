@@ -1,20 +1,29 @@
-"""Standard output is for the answer, a table or one JSON object; standard error for everything else."""
+"""Standard output is for the answer, a table or one JSON object; standard error for everything else.
+
+Every item of a paged listing, up to a limit.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import islice
 from math import floor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from mien.domain.faces import Page
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
+
 
 PIPED_WIDTH = 240  # nothing is folded in a file
 INSIDE = {"embedding"}  # embeddings never leave engine and gallery
@@ -89,3 +98,21 @@ def _console(*, stderr: bool = False) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     return Console(file=stream, highlight=False, width=None if stream.isatty() else PIPED_WIDTH)
+
+
+T = TypeVar("T")
+Limit = Annotated[int, typer.Option(min=1, help="Show at most this many.")]
+
+
+def listing(page: Callable[[str | None], Page[T]], limit: int) -> list[T]:
+    return list(islice(_items(page), limit))
+
+
+def _items(page: Callable[[str | None], Page[T]]) -> Iterator[T]:
+    cursor = None
+    while True:
+        found = page(cursor)
+        yield from found.items
+        cursor = found.next_token
+        if cursor is None:
+            return

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli import crew, failures, output, pictures
-from mien.cli.photos import files, read
-from mien.cli.verb import Json
-from mien.errors import MienError
+from mien.cli import drawing, exit_codes, output, parallel
+from mien.cli.command import Json
+from mien.cli.photo_sources import files, read
+from mien.domain.errors import MienError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mien.records import Recognition, RecognizedFace
+    from mien.domain.records import Recognition, RecognizedFace
 
 Answer = tuple[Path, "Recognition | MienError"]
 
@@ -40,15 +40,15 @@ def recognize(
 
     chosen = files(paths)
     if annotate:
-        pictures.check(annotate, len(chosen))
+        drawing.check(annotate, len(chosen))
     with open_app() as app:
         limit = app.policy.max_image_bytes
         answers = dict(
-            crew.each(chosen, lambda path: app.recognize(read(path, limit), threshold, store=store), "Recognising")
+            parallel.each(chosen, lambda path: app.recognize(read(path, limit), threshold, store=store), "Recognising")
         )
     ordered = [(path, answers[path]) for path in dict.fromkeys(chosen)]
     if annotate:
-        pictures.save(annotate, [(path, answer) for path, answer in ordered if not isinstance(answer, MienError)])
+        drawing.save(annotate, [(path, answer) for path, answer in ordered if not isinstance(answer, MienError)])
     _report(ordered, annotate, as_json=as_json)
     raise typer.Exit(_exit_code(ordered))
 
@@ -67,7 +67,7 @@ def _report(answers: Sequence[Answer], annotated: Path | None, *, as_json: bool)
 def as_object(path: Path, answer: Recognition | MienError) -> dict[str, object]:
     """A photo's answer for programs."""
     if isinstance(answer, MienError):
-        return {"photo": path, "error": {"code": failures.code(answer), "message": str(answer)}}
+        return {"photo": path, "error": {"code": exit_codes.code(answer), "message": str(answer)}}
     return {"photo": path, **output.plain(answer)}
 
 
@@ -98,9 +98,9 @@ def _verdict(face: RecognizedFace) -> tuple[str, str]:
     return "[dim]unknown[/dim]", similarity
 
 
-def _exit_code(answers: Sequence[Answer]) -> failures.ExitCode:
+def _exit_code(answers: Sequence[Answer]) -> exit_codes.ExitCode:
     recognitions = [answer for _, answer in answers if not isinstance(answer, MienError)]
     if len(recognitions) < len(answers):
-        return failures.ExitCode.REFUSED
+        return exit_codes.ExitCode.REFUSED
     found = any(face.similarity is not None for answer in recognitions for face in answer.faces)
-    return failures.ExitCode.DONE if found else failures.ExitCode.NO
+    return exit_codes.ExitCode.DONE if found else exit_codes.ExitCode.NO

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mien.config import Settings
-from mien.errors import SetupError
+from mien.domain.errors import SetupError
 
 KEEP_ALIVE_SECONDS = 30
 SHUTDOWN_SECONDS = 10
@@ -26,7 +26,7 @@ def serve(
     """Serve the REST API, the page and the Rekognition wire API."""
     import uvicorn
 
-    from mien.http.server import Server
+    from mien.api.server import Server
 
     settings = with_keys(Settings.from_environment())
     require_keys(settings, host, rekognition_only=rekognition_only)
@@ -65,7 +65,7 @@ def require_keys(settings: Settings, host: str, *, rekognition_only: bool) -> No
 
 
 def _log_to_stderr() -> None:
-    from mien.http.observe import JsonLines
+    from mien.api.telemetry import JsonLines
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())

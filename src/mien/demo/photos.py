@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from mien.demo.registry import fetch
-from mien.errors import SetupError
+from mien.domain.errors import SetupError
 
 PROJECT = "face-recognition"
 ARCHIVE = "face_recognition-1.3.0.tar.gz"

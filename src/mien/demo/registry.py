@@ -16,7 +16,7 @@ from http.client import HTTPException
 from urllib.parse import urljoin, urlsplit
 from urllib.request import Request, urlopen
 
-from mien.errors import SetupError
+from mien.domain.errors import SetupError
 
 PYPI = "https://pypi.org/simple"
 ACCEPT = "application/vnd.pypi.simple.v1+json, text/html;q=0.5"

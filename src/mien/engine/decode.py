@@ -18,8 +18,8 @@ import simplejpeg  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from mien.domain.errors import DamagedImage, EmptyImage, ImageTooLarge, ImageTooSmall, UnsupportedImage
 from mien.engine.arrays import Pixels
-from mien.errors import DamagedImage, EmptyImage, ImageTooLarge, ImageTooSmall, UnsupportedImage
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "ICO", "AVIF")
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.engine.arrays import Floats, Network, Pixels
-from mien.engine.heads import STRIDES
+from mien.engine.onnx_passes import STRIDES
 
 OVERLAP = 0.3
 CANVAS = 128  # the runtime keeps some megabytes for every canvas shape it meets, so there are few

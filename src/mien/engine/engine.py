@@ -16,20 +16,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.engine import weights
+from mien.domain.errors import ImageError
+from mien.domain.faces import Box, Detection, Landmarks, Point
+from mien.engine import model_files
 from mien.engine.align import SIDE, crop, face_size
 from mien.engine.arrays import Floats, Pixels
+from mien.engine.context import EngineContext
 from mien.engine.decode import Limits, Photo, open_photo
 from mien.engine.detect import Candidates
 from mien.engine.embed import embed
-from mien.engine.heads import STRIDES
-from mien.engine.look import MAX_FACES, find_faces
-from mien.engine.machine import Machine
-from mien.engine.networks import Networks
+from mien.engine.model_factory import ModelFactory
+from mien.engine.multiscale import MAX_FACES, find_faces
+from mien.engine.onnx_passes import STRIDES
 from mien.engine.quality import measure, pose
 from mien.engine.refine import USUAL_CANVASES, Refined, Rough, refine
-from mien.errors import ImageError
-from mien.model import Box, Detection, Landmarks, Point
 
 PREPROCESSING = 2
 SHARP_ENOUGH = 2 * SIDE
@@ -61,10 +61,12 @@ class FaceEngine:
         limits: Limits = Limits(),  # noqa: B008 (frozen)
         mirrored: bool = False,
     ) -> None:
-        detector, embedder = (weights.load(file, models_dir) for file in (weights.DETECTOR, weights.EMBEDDER))
-        self._machine = Machine(threads)
+        detector, embedder = (
+            model_files.load(file, models_dir) for file in (model_files.DETECTOR, model_files.EMBEDDER)
+        )
+        self._machine = EngineContext(threads)
         self.model_version = _version(detector, embedder, mirrored)
-        networks = Networks(self._machine)
+        networks = ModelFactory(self._machine)
         self._finder = networks.detector(detector, STRIDES)
         self._near = networks.detector(detector, STRIDES[-1:], USUAL_CANVASES)
         self._refiner = networks.detector(detector, STRIDES, USUAL_CANVASES)
@@ -156,9 +158,9 @@ def _within_memory(sights: Iterable[_Sight | ImageError]) -> Iterator[list[_Sigh
     yield held
 
 
-def _version(detector: weights.Weights, embedder: weights.Weights, mirrored: bool) -> str:
+def _version(detector: model_files.Weights, embedder: model_files.Weights, mirrored: bool) -> str:
     """What decides the numbers of an embedding: two that differ in it are not to be compared."""
-    other_detector = "" if detector.sha256 == weights.DETECTOR.sha256 else f"-{detector.sha256[:8]}"
+    other_detector = "" if detector.sha256 == model_files.DETECTOR.sha256 else f"-{detector.sha256[:8]}"
     return f"sface-{PREPROCESSING}-{embedder.sha256[:12]}{other_detector}{'-mirrored' * mirrored}"
 
 

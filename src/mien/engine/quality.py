@@ -14,8 +14,8 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
+from mien.domain.faces import Detection, Pose, Quality, QualityFilter, Reason
 from mien.engine.arrays import Floats, Pixels
-from mien.model import Detection, Pose, Quality, QualityFilter, Reason
 
 D = TypeVar("D", bound=Detection)
 

@@ -17,8 +17,8 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import ImageError
-from mien.model import Box, Landmarks
+from mien.domain.errors import ImageError
+from mien.domain.faces import Box, Landmarks
 
 DIMENSION = 128
 COMMIT_EVERY = 100

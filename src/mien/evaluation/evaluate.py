@@ -21,7 +21,7 @@ PHOTOS_PER_PERSON = (1, 2)
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class EvaluationData:
     """What the rates are computed from."""
 
     folder: Folder
@@ -60,16 +60,16 @@ class Evaluation:
 
 def gather(
     root: Path, engine: Engine, cache: EmbeddingCache, progress: Callable[[int, int], None] = lambda *_: None
-) -> Evidence:
+) -> EvaluationData:
     """Reads, embeds and compares the photos below `root`. `progress` is told (done, of how many)."""
     folder = read_folder(root)
     paths = [photo.path for photo in folder.photos]
     embedded = embed(engine, paths, cache, lambda done: progress(done, len(paths)))
-    return Evidence(folder, embedded, compare_all(embedded.vectors, folder.labels), engine.model_version)
+    return EvaluationData(folder, embedded, compare_all(embedded.vectors, folder.labels), engine.model_version)
 
 
 def evaluate(
-    evidence: Evidence, pairs: Pairs, aggregate: Aggregate, *, galleries: tuple[int, ...] | None = None
+    evidence: EvaluationData, pairs: Pairs, aggregate: Aggregate, *, galleries: tuple[int, ...] | None = None
 ) -> Evaluation:
     """All rates. Accuracy is of `pairs`; TMR, FMR and EER are of every pair of photos in the folder."""
     comparisons = evidence.comparisons
@@ -99,7 +99,7 @@ def operating_point(comparisons: Comparisons, fmr: float) -> OperatingPoint:
     return OperatingPoint(fmr, threshold, tmr_by_person(comparisons.genuine, comparisons.person, threshold))
 
 
-def _accuracies(evidence: Evidence, pairs: Pairs) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _accuracies(evidence: EvaluationData, pairs: Pairs) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Of each fold; empty when all pairs are in one, which leaves nothing to find a threshold on."""
     if pairs.folds < 2:
         return np.empty(0)
@@ -112,7 +112,7 @@ def _accuracies(evidence: Evidence, pairs: Pairs) -> np.ndarray[Any, np.dtype[np
 
 
 def _open_set(
-    evidence: Evidence, aggregate: Aggregate, galleries: tuple[int, ...] | None
+    evidence: EvaluationData, aggregate: Aggregate, galleries: tuple[int, ...] | None
 ) -> tuple[list[OpenSet], list[str]]:
     labels = evidence.folder.labels
     results: list[OpenSet] = []
@@ -171,7 +171,7 @@ def _supported(smallest: float) -> str:
     return f"the smallest rate that they support is {smallest:.1e}" if smallest < 1 else "they support no rate at all"
 
 
-def _photo_notes(evidence: Evidence) -> list[str]:
+def _photo_notes(evidence: EvaluationData) -> list[str]:
     notes = []
     failed = [evidence.folder.photos[position].path for position in evidence.embedded.failed]
     if failed:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.errors import InvalidInput
+from mien.domain.errors import InvalidInput
 from mien.evaluation.folder import SUFFIXES, Folder
 
 FOLDS = 10

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import SetupError
+from mien.domain.errors import SetupError
 from mien.evaluation.metrics import Impostors, Scores
 
 SIZE = (5.6, 3.6)

@@ -13,9 +13,9 @@ from html import escape
 import numpy as np
 from PIL import Image
 
+from mien.domain.errors import ImageError
 from mien.engine.decode import open_photo
-from mien.errors import ImageError
-from mien.evaluation.evaluate import Evaluation, Evidence
+from mien.evaluation.evaluate import Evaluation, EvaluationData
 from mien.evaluation.plots import Axes, Curve, det, roc, svg
 from mien.evaluation.summary import as_lines
 from mien.evaluation.verification import most_alike_strangers
@@ -31,7 +31,7 @@ figure { margin: 0; width: 21rem } figcaption { font-size: 13px } img { width: 1
 """
 
 
-def html(evidence: Evidence, evaluation: Evaluation) -> str:
+def html(evidence: EvaluationData, evaluation: Evaluation) -> str:
     """The whole page, without references to other files. Raises SetupError without matplotlib."""
     title = f"Accuracy on {evidence.folder.root.name}"
     return "".join(
@@ -52,7 +52,7 @@ def html(evidence: Evidence, evaluation: Evaluation) -> str:
     )
 
 
-def _curves(evidence: Evidence, evaluation: Evaluation) -> Iterator[str]:
+def _curves(evidence: EvaluationData, evaluation: Evaluation) -> Iterator[str]:
     genuine, impostors = evidence.comparisons.genuine, evidence.comparisons.impostors
     yield _inline(svg(Axes("ROC", "FMR", "TMR", log_x=True), [roc(genuine, impostors, "")]))
     yield _inline(svg(Axes("DET", "FMR", "FNMR", log_x=True), [det(genuine, impostors, "")]))
@@ -64,13 +64,13 @@ def _inline(drawing: str) -> str:
     return drawing[drawing.index("<svg") :]
 
 
-def _least_alike(evidence: Evidence) -> list[tuple[int, int, float]]:
+def _least_alike(evidence: EvaluationData) -> list[tuple[int, int, float]]:
     comparisons = evidence.comparisons
     worst = np.argsort(comparisons.genuine)[:WORST]
     return [(int(comparisons.left[i]), int(comparisons.right[i]), float(comparisons.genuine[i])) for i in worst]
 
 
-def _pairs(evidence: Evidence, pairs: Iterable[tuple[int, int, float]]) -> Iterator[str]:
+def _pairs(evidence: EvaluationData, pairs: Iterable[tuple[int, int, float]]) -> Iterator[str]:
     yield "<div class='pairs'>"
     for left, right, cosine in pairs:
         photos = [evidence.folder.photos[place].path for place in (left, right)]

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.errors import InvalidInput
+from mien.domain.errors import InvalidInput
+from mien.domain.faces import Landmarks
 from mien.evaluation.degradation import Pixels, Points, Series
 from mien.evaluation.embeddings import Engine, Face, central
 from mien.evaluation.folder import Folder
-from mien.model import Landmarks
 
 
 @dataclass(frozen=True, slots=True)

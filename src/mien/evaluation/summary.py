@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mien.evaluation.evaluate import Evaluation, Evidence, counted
+from mien.evaluation.evaluate import Evaluation, EvaluationData, counted
 from mien.evaluation.metrics import rate_name
 
 
-def as_json(evidence: Evidence, evaluation: Evaluation) -> dict[str, Any]:
+def as_json(evidence: EvaluationData, evaluation: Evaluation) -> dict[str, Any]:
     """Plain values; a TMR that the data cannot support is null, and `notes` says why."""
     points = {rate_name(point.fmr): point for point in evaluation.operating_points}
     return {
@@ -50,7 +50,7 @@ def accuracy(evaluation: Evaluation) -> str:
     return f"{evaluation.accuracy:.2%} ± {evaluation.accuracy_std:.2%}"
 
 
-def as_lines(evidence: Evidence, evaluation: Evaluation) -> Iterator[str]:
+def as_lines(evidence: EvaluationData, evaluation: Evaluation) -> Iterator[str]:
     """The same for a person to read."""
     folder = evidence.folder
     yield f"{len(folder.photos):,} photos of {len(folder.people):,} people, {evidence.model_version}"

@@ -9,23 +9,23 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from mien.errors import CollectionExists
-from mien.gallery import checks
-from mien.gallery.paging import Pager
-from mien.gallery.part import Part, Record
-from mien.gallery.schema import first_row
-from mien.gallery.truth import faces_space, users_space
-from mien.model import Collection, Page
+from mien.domain.errors import CollectionExists
+from mien.domain.faces import Collection, Page
+from mien.gallery import validation
+from mien.gallery.store.access import CollectionAccess, CollectionRow
+from mien.gallery.store.schema import first_row
+from mien.gallery.store.source import faces_space, users_space
+from mien.gallery.validation import Pager
 
 ERASED_AT_ONCE = 5000
 _NONE: Mapping[str, str] = {}
 
 
-class Collections(Part):
+class Collections(CollectionAccess):
     def create_collection(self, collection_id: str, tags: Mapping[str, str] = _NONE) -> Collection:
         """An empty collection, pinned to this gallery's model. Raises CollectionExists."""
-        checks.name("collection id", collection_id)
-        text = json.dumps(checks.tags(tags))
+        validation.name("collection id", collection_id)
+        text = json.dumps(validation.tags(tags))
         with self._database.write() as transaction:
             if transaction.read("SELECT 1 FROM collection WHERE collection_id = ?", (collection_id,)):
                 raise CollectionExists(f"The collection {collection_id} exists already.")
@@ -54,7 +54,7 @@ class Collections(Part):
         rows = self._database.read(
             "SELECT * FROM collection WHERE key > ? ORDER BY key LIMIT ?", (pager.after, pager.fetch)
         )
-        return pager.page([Record(*row) for row in rows], _collection, lambda record: record.key)
+        return pager.page([CollectionRow(*row) for row in rows], _collection, lambda record: record.key)
 
     def tags(self, collection_id: str) -> dict[str, str]:
         tags: dict[str, str] = json.loads(self._collection(collection_id).tags)
@@ -64,7 +64,7 @@ class Collections(Part):
         """Add tags; a key that is there gets the new value. Raises LimitExceeded beyond 200."""
         with self._database.write() as transaction:
             record = self._collection(collection_id, transaction)
-            merged = checks.tags(json.loads(record.tags) | dict(tags))
+            merged = validation.tags(json.loads(record.tags) | dict(tags))
             transaction.execute("UPDATE collection SET tags = ? WHERE key = ?", (json.dumps(merged), record.key))
 
     def untag(self, collection_id: str, keys: Some[str]) -> None:
@@ -103,7 +103,7 @@ class Collections(Part):
             transaction.execute("DELETE FROM dropped WHERE key = ?", (key,))
 
 
-def _collection(record: Record) -> Collection:
+def _collection(record: CollectionRow) -> Collection:
     return Collection(
         collection_id=record.collection_id,
         model_version=record.model_version,

@@ -8,20 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from mien.errors import FaceNotFound
-from mien.gallery.database import Transaction
-from mien.gallery.identity import packed
-from mien.gallery.nearest import Vectors
-from mien.gallery.paging import Pager
-from mien.gallery.part import Part, Record
+from mien.domain.errors import FaceNotFound
+from mien.domain.faces import Page, StoredFace
 from mien.gallery.results import FaceDeletion, Refusal, Refused
-from mien.gallery.rows import AMONG, STORED, FaceRow, faces_by_id, marks, span, vectors_of
-from mien.gallery.schema import first_row
-from mien.gallery.truth import faces_space
-from mien.model import Page, StoredFace
+from mien.gallery.store.access import CollectionAccess, CollectionRow
+from mien.gallery.store.database import Transaction
+from mien.gallery.store.rows import AMONG, STORED, FaceRow, faces_by_id, marks, span, uuid_to_bytes, vectors_of
+from mien.gallery.store.schema import first_row
+from mien.gallery.store.source import faces_space
+from mien.gallery.validation import Pager
+from mien.gallery.vector_index import Vectors
 
 
-class Faces(Part):
+class Faces(CollectionAccess):
     def list_faces(
         self,
         collection_id: str,
@@ -88,14 +87,14 @@ def _refused(face_id: str, face: FaceRow | None) -> Refused:
     return Refused(face_id, face.user_id, Refusal.ASSOCIATED_TO_AN_EXISTING_USER)
 
 
-def _delete(transaction: Transaction, record: Record, rows: list[int]) -> None:
+def _delete(transaction: Transaction, record: CollectionRow, rows: list[int]) -> None:
     for table in ("face", "face_vector"):
         transaction.execute(f"DELETE FROM {table} WHERE row {AMONG}", (json.dumps(rows),))
     transaction.execute("UPDATE collection SET face_count = face_count - ? WHERE key = ?", (len(rows), record.key))
 
 
 def _filters(
-    record: Record, user_id: str | None, face_ids: list[str] | None, external_image_id: str | None
+    record: CollectionRow, user_id: str | None, face_ids: list[str] | None, external_image_id: str | None
 ) -> tuple[str, list[Any]]:
     """A condition, and the values of its question marks."""
     conditions, values = ["TRUE"], []
@@ -107,5 +106,5 @@ def _filters(
         values.append(external_image_id)
     if face_ids is not None:
         conditions.append(f"f.face_id IN ({marks(face_ids)})")
-        values += map(packed, face_ids)
+        values += map(uuid_to_bytes, face_ids)
     return " AND ".join(conditions), values

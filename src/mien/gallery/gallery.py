@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mien.gallery import schema
 from mien.gallery.collections import Collections
-from mien.gallery.database import Database
 from mien.gallery.indexing import Indexing
-from mien.gallery.nearest import Indexes
 from mien.gallery.search import Search
-from mien.gallery.truth import VectorTruth, faces_space, users_space
+from mien.gallery.store import schema
+from mien.gallery.store.database import Database
+from mien.gallery.store.source import SqliteVectorSource, faces_space, users_space
 from mien.gallery.users import Users
+from mien.gallery.vector_index import Indexes
 
 FILE, INDEX = "mien.db", "index"
 
@@ -32,7 +32,7 @@ class Gallery(Collections, Indexing, Users, Search):
         self.model_version = model_version
         self._database = Database(folder / FILE)
         identity = schema.prepare(self._database)
-        self._indexes = Indexes(folder / INDEX, VectorTruth(self._database, f"{identity} {model_version}"))
+        self._indexes = Indexes(folder / INDEX, SqliteVectorSource(self._database, f"{identity} {model_version}"))
         self._erase_dropped()
 
     def check(self) -> None:

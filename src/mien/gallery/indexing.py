@@ -9,16 +9,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import InvalidInput
-from mien.gallery import checks
-from mien.gallery.checks import DIMENSION
-from mien.gallery.database import Transaction
-from mien.gallery.identity import new_face_ids, packed, unpacked
-from mien.gallery.nearest import Vectors
-from mien.gallery.part import Part, Record
-from mien.gallery.rows import STORED, FaceRow, faces_by_row, span
-from mien.gallery.schema import first_row
-from mien.model import Box, StoredFace
+from mien.domain.errors import InvalidInput
+from mien.domain.faces import Box, StoredFace
+from mien.gallery import validation
+from mien.gallery.store.access import CollectionAccess, CollectionRow
+from mien.gallery.store.database import Transaction
+from mien.gallery.store.rows import STORED, FaceRow, bytes_to_uuid, faces_by_row, new_face_ids, span, uuid_to_bytes
+from mien.gallery.store.schema import first_row
+from mien.gallery.validation import DIMENSION
+from mien.gallery.vector_index import Vectors
 
 BULK_CHUNK = 20_000
 WHOLE_IMAGE = (0.0, 0.0, 1.0, 1.0)
@@ -40,7 +39,7 @@ class HasEmbedding(Protocol):
     def embedding(self) -> NDArray[np.float32]: ...
 
 
-class Indexing(Part):
+class Indexing(CollectionAccess):
     def index_faces(
         self,
         collection_id: str,
@@ -55,7 +54,7 @@ class Indexing(Part):
         it keeps its face id, also when two processes index the image at the same moment.
         """
         image, external = _image(image_id), _external(external_image_id)
-        vectors = checks.embeddings(_stacked(faces))
+        vectors = validation.embeddings(_stacked(faces))
         with self._database.write() as transaction:
             record = self._comparable(collection_id, transaction)
             known = _matched(faces, _of_image(transaction, record, image, external))
@@ -76,7 +75,7 @@ class Indexing(Part):
 
         Each 20,000 are one transaction: when a call fails, the chunks before are stored.
         """
-        vectors = checks.embeddings(embeddings)
+        vectors = validation.embeddings(embeddings)
         names: Sequence[str | None] = [None] * len(vectors) if external_image_ids is None else external_image_ids
         if len(names) != len(vectors):
             raise InvalidInput("There must be as many external image ids as embeddings.")
@@ -97,11 +96,11 @@ class Indexing(Part):
         with self._database.write() as transaction:
             record = self._comparable(collection_id, transaction)
             _insert(transaction, record, ids, values, vectors)
-        return list(map(unpacked, ids))
+        return list(map(bytes_to_uuid, ids))
 
 
 def _insert(
-    transaction: Transaction, record: Record, ids: Sequence[bytes], values: Sequence[Values], vectors: Vectors
+    transaction: Transaction, record: CollectionRow, ids: Sequence[bytes], values: Sequence[Values], vectors: Vectors
 ) -> range:
     """The rows that the new faces and their vectors (n, 128) got."""
     start = first_row(record.key) + record.faces_added + 1
@@ -119,7 +118,7 @@ def _insert(
     return rows
 
 
-def _of_image(transaction: Transaction, record: Record, image: bytes, external: str | None) -> list[FaceRow]:
+def _of_image(transaction: Transaction, record: CollectionRow, image: bytes, external: str | None) -> list[FaceRow]:
     found = transaction.read(
         f"{STORED} WHERE f.image_id = ? AND f.external_image_id IS ? AND f.row > ? AND f.row < ? ORDER BY f.row",
         (image, external, *span(record)),
@@ -157,11 +156,11 @@ def _overlap(one: Box, other: Box) -> float:
 
 
 def _image(image_id: str) -> bytes:
-    image = packed(image_id)
+    image = uuid_to_bytes(image_id)
     if not image:
         raise InvalidInput("The image id must be a lower-case UUID.")
     return image
 
 
 def _external(external_image_id: str | None) -> str | None:
-    return None if external_image_id is None else checks.name("external image id", external_image_id)
+    return None if external_image_id is None else validation.name("external image id", external_image_id)

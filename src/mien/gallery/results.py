@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from mien.model import UserStatus
+from mien.domain.faces import UserStatus
 
 
 class Refusal(StrEnum):

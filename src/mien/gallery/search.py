@@ -12,16 +12,16 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import InvalidInput
-from mien.gallery import checks
+from mien.domain.errors import InvalidInput
+from mien.domain.faces import FaceMatch, StoredFace, UserMatch
+from mien.gallery import validation
 from mien.gallery.faces import Faces
-from mien.gallery.nearest import Rows, Vectors
-from mien.gallery.part import Record
-from mien.gallery.rows import faces_by_row, find_user, users_by_vector, vector_of
-from mien.gallery.schema import first_row
-from mien.gallery.similarity import Calibration, cosine_at, similarity
-from mien.gallery.truth import faces_space, users_space
-from mien.model import FaceMatch, StoredFace, UserMatch
+from mien.gallery.scoring import Calibration, cosine_at, similarity
+from mien.gallery.store.access import CollectionRow
+from mien.gallery.store.rows import faces_by_row, find_user, users_by_vector, vector_of
+from mien.gallery.store.schema import first_row
+from mien.gallery.store.source import faces_space, users_space
+from mien.gallery.vector_index import Rows, Vectors
 
 THRESHOLD = 80.0
 SAME_FACE = 99.0
@@ -104,17 +104,17 @@ class Search(Faces):
                 if left in faces and right in faces and score >= threshold:
                     yield faces[left].stored(record.model_version), faces[right].stored(record.model_version), score
 
-    def _face(self, record: Record, face_id: str) -> Floats:
+    def _face(self, record: CollectionRow, face_id: str) -> Floats:
         """The face's embedding as a probe (1, 128)."""
         return self.embeddings(record.collection_id, [face_id])
 
-    def _user(self, record: Record, user_id: str) -> Floats:
+    def _user(self, record: CollectionRow, user_id: str) -> Floats:
         """The user's embedding as probes (1, 128), or (0, 128) when there is none."""
         with self._database.snapshot() as snapshot:
             vector = vector_of(snapshot, find_user(snapshot, record, user_id))
-        return np.empty((0, checks.DIMENSION), np.float32) if vector is None else vector[np.newaxis]
+        return np.empty((0, validation.DIMENSION), np.float32) if vector is None else vector[np.newaxis]
 
-    def _faces_like(self, record: Record, probes: Floats, threshold: float, limit: int) -> list[list[FaceMatch]]:
+    def _faces_like(self, record: CollectionRow, probes: Floats, threshold: float, limit: int) -> list[list[FaceMatch]]:
         while True:
             found = self._like(faces_space(record.key), record, probes, threshold, limit)
             faces = faces_by_row(self._database, rows := _rows(found))
@@ -122,16 +122,16 @@ class Search(Faces):
                 stored = {row: face.stored(record.model_version) for row, face in faces.items()}
                 return [[FaceMatch(score, stored[row]) for row, score in hits] for hits in found]
 
-    def _users_like(self, record: Record, probes: Floats, threshold: float, limit: int) -> list[list[UserMatch]]:
+    def _users_like(self, record: CollectionRow, probes: Floats, threshold: float, limit: int) -> list[list[UserMatch]]:
         while True:
             found = self._like(users_space(record.key), record, probes, threshold, limit)
             users = users_by_vector(self._database, rows := _rows(found))
             if len(users) == len(rows):
                 return [[UserMatch(score, users[row].stored()) for row, score in hits] for hits in found]
 
-    def _like(self, space: str, record: Record, probes: Floats, threshold: float, limit: int) -> list[Scored]:
+    def _like(self, space: str, record: CollectionRow, probes: Floats, threshold: float, limit: int) -> list[Scored]:
         """For each probe the rows of vectors and their similarities, at most `limit`."""
-        vectors = checks.embeddings(probes)
+        vectors = validation.embeddings(probes)
         least = _least(threshold, record.calibration)
         found = self._indexes.search(space, vectors, least, limit) if len(vectors) else []
         first = first_row(record.key)
@@ -139,7 +139,7 @@ class Search(Faces):
 
 
 def _least(threshold: float, calibration: Calibration) -> float:
-    checks.percent(threshold)
+    validation.percent(threshold)
     return cosine_at(min(threshold, STEEPEST), calibration) - MARGIN
 
 
@@ -154,4 +154,4 @@ def _rows(found: list[Scored]) -> list[int]:
 
 
 def _most(limit: int | None, most: int) -> int:
-    return min(checks.limit(limit) or most, most)
+    return min(validation.positive_limit(limit) or most, most)

@@ -5,28 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from mien.errors import LimitExceeded, UserExists
-from mien.gallery import checks
-from mien.gallery.aggregate import aggregate
-from mien.gallery.database import Reader, Transaction
-from mien.gallery.nearest import Vectors
-from mien.gallery.nearest.kernels import cosines
-from mien.gallery.paging import Pager
-from mien.gallery.part import Part, Record
+from mien.domain.errors import LimitExceeded, UserExists
+from mien.domain.faces import Page, User, UserStatus
+from mien.gallery import validation
 from mien.gallery.results import Association, Disassociation, Refusal, Refused, RefusedAssociation
-from mien.gallery.rows import AMONG, USERS, FaceRow, UserRow, faces_by_id, find_user, span, vector_of, vectors_of
-from mien.gallery.schema import first_row
-from mien.gallery.similarity import similarity
-from mien.model import Page, User, UserStatus
+from mien.gallery.scoring import aggregate, similarity
+from mien.gallery.store.access import CollectionAccess, CollectionRow
+from mien.gallery.store.database import Reader, Transaction
+from mien.gallery.store.rows import AMONG, USERS, FaceRow, UserRow, faces_by_id, find_user, span, vector_of, vectors_of
+from mien.gallery.store.schema import first_row
+from mien.gallery.validation import Pager
+from mien.gallery.vector_index import Vectors
+from mien.gallery.vector_index.kernels import cosines
 
 FACES_PER_USER = 100
 ASSOCIATION_THRESHOLD = 75.0
 
 
-class Users(Part):
+class Users(CollectionAccess):
     def create_user(self, collection_id: str, user_id: str) -> None:
         """A user without faces. Raises UserExists."""
-        checks.name("user id", user_id)
+        validation.name("user id", user_id)
         with self._database.write() as transaction:
             record = self._collection(collection_id, transaction)
             if transaction.read(
@@ -68,7 +67,7 @@ class Users(Part):
         Where the user has faces, a new one must be like the user as they were before the call. Raises
         UserNotFound, and LimitExceeded, with nothing changed, when the user would have more than 100 faces.
         """
-        checks.percent(threshold)
+        validation.percent(threshold)
         with self._database.write() as transaction:
             record = self._comparable(collection_id, transaction)
             user = find_user(transaction, record, user_id)
@@ -100,7 +99,7 @@ class Users(Part):
         return Disassociation(tuple(own), tuple(failed), _status(count))
 
 
-def _likeness(reader: Reader, record: Record, user: UserRow, faces: dict[str, FaceRow]) -> dict[str, float]:
+def _likeness(reader: Reader, record: CollectionRow, user: UserRow, faces: dict[str, FaceRow]) -> dict[str, float]:
     """The similarity of each face with the user; 100 where the user has no faces yet."""
     own = vector_of(reader, user)
     if own is None:
@@ -110,7 +109,9 @@ def _likeness(reader: Reader, record: Record, user: UserRow, faces: dict[str, Fa
     return dict(zip(faces, scores.tolist(), strict=True))
 
 
-def _set_user(transaction: Transaction, record: Record, user: UserRow, owner: int | None, rows: list[int]) -> int:
+def _set_user(
+    transaction: Transaction, record: CollectionRow, user: UserRow, owner: int | None, rows: list[int]
+) -> int:
     """Give the faces of these rows to the owner and renew the user's embedding; how many faces the user then has."""
     if not rows:
         return user.face_count
@@ -121,7 +122,7 @@ def _set_user(transaction: Transaction, record: Record, user: UserRow, owner: in
     return len(members)
 
 
-def _set_vector(transaction: Transaction, record: Record, user: UserRow, vector: Vectors | None) -> None:
+def _set_vector(transaction: Transaction, record: CollectionRow, user: UserRow, vector: Vectors | None) -> None:
     """A changed vector is a new row; see `schema`."""
     transaction.execute("DELETE FROM user_vector WHERE row = ?", (user.vector,))
     row = None if vector is None else first_row(record.key) + record.vectors_added + 1

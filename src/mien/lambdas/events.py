@@ -8,13 +8,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
-from mien.errors import ImageNotFound, InvalidInput, Overloaded
+from mien.domain.errors import ImageNotFound, InvalidInput, Overloaded
+from mien.domain.records import UploadStatus
 from mien.lambdas.telemetry import count, logger
-from mien.records import UploadStatus
 
 if TYPE_CHECKING:
-    from mien.app import FaceApp
-    from mien.records import Upload
+    from mien.app.app import FaceApp
+    from mien.domain.records import Upload
 
 MAX_RECEIVES = 10  # the upload queue's maxReceiveCount
 

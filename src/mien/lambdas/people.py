@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mien.lambdas import door
+from mien.lambdas import api_gateway
 from mien.lambdas.telemetry import logger, metrics, tracer
 
 ROUTES = frozenset(
@@ -33,4 +33,4 @@ ROUTES = frozenset(
 @tracer.capture_lambda_handler(capture_response=False)
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: Any) -> Any:
-    return door.answer(event, context, ROUTES)
+    return api_gateway.answer(event, context, ROUTES)

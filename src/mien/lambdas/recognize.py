@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mien.lambdas import door
+from mien.lambdas import api_gateway
 from mien.lambdas.telemetry import count, logger, metrics, tracer
 
 ROUTES = frozenset(
@@ -24,7 +24,7 @@ _METRICS = {"matched": "FacesMatched", "ambiguous": "FacesAmbiguous", "unknown":
 @tracer.capture_lambda_handler(capture_response=False)
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: Any) -> Any:
-    answer = door.answer(event, context, ROUTES)
+    answer = api_gateway.answer(event, context, ROUTES)
     if event["resource"] == "/recognize" and answer["statusCode"] == 200:
         for face in json.loads(answer["body"])["faces"]:
             count(_METRICS[face["status"]])

@@ -9,7 +9,7 @@ from urllib.parse import quote_plus
 from mien.backends.aws import clients
 from mien.backends.aws.reconcile import open_reconciler
 from mien.config import Settings, open_app
-from mien.errors import SetupError
+from mien.domain.errors import SetupError
 from mien.lambdas.telemetry import count, logger, metrics, tracer
 
 

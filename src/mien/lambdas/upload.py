@@ -28,6 +28,6 @@ ROUTES = frozenset(
 def handler(event: dict[str, Any], context: Any) -> Any:
     if "Records" in event:
         return events.index_all(event["Records"])
-    from mien.lambdas import door  # the web framework: an event has no need of it
+    from mien.lambdas import api_gateway  # the web framework: an event has no need of it
 
-    return door.answer(event, context, ROUTES)
+    return api_gateway.answer(event, context, ROUTES)

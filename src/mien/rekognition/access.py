@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from mien.rekognition.arns import collection_arn, identity_arn
+from mien.rekognition.access_keys import AccessKey, find_key
 from mien.rekognition.errors import UNREADABLE_OBJECT, WireError
-from mien.rekognition.keys import AccessKey, find_key
+from mien.rekognition.serializers import collection_arn, identity_arn
 from mien.rekognition.settings import SigV4, WireSettings
 from mien.rekognition.sigv4 import Received, read_claim, verify
 

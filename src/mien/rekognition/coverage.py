@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from botocore.model import ListShape, Shape, StructureShape
 
 from mien.rekognition.operations import OPERATIONS
-from mien.rekognition.shapes import operation_model, service_model
+from mien.rekognition.parsing import operation_model, service_model
 
 ATTRIBUTES = (
     "AgeRange",

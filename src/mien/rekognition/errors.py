@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mien import errors
+from mien.domain import errors
 
 REKOGNITION_EXCEPTIONS = frozenset(
     {

@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Protocol
 
+from mien.domain.errors import ImageError, ImageTooLarge, ImageTooSmall, UnsupportedImage
 from mien.engine.decode import open_photo
-from mien.errors import ImageError, ImageTooLarge, ImageTooSmall, UnsupportedImage
 from mien.rekognition.errors import UNREADABLE_OBJECT, WireError, invalid
 
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from threading import Lock
 
-from mien.errors import SetupError
+from mien.domain.errors import SetupError
 from mien.rekognition.errors import SLOW_DOWN, WireError
 
 SEARCHES = ("IndexFaces", "SearchFaces", "SearchFacesByImage", "SearchUsers", "SearchUsersByImage", "ListFaces")

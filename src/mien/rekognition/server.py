@@ -19,9 +19,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from mien.rekognition.delay import Delay
-from mien.rekognition.front import Answer, Front, throttled
-from mien.rekognition.idempotency import Tokens
+from mien.rekognition.dispatcher import Answer, Dispatcher, throttled
+from mien.rekognition.eventual_consistency import Delay, Tokens
 from mien.rekognition.images import ReadObject, not_ours
 from mien.rekognition.service import Service
 from mien.rekognition.settings import WireSettings, is_loopback
@@ -53,14 +52,14 @@ def create_app(
         yield
         pool.shutdown()
 
-    door = Door(Front(service, settings), pool, settings.most_waiting)
+    door = Door(Dispatcher(service, settings), pool, settings.most_waiting)
     return Starlette(routes=[Route("/{path:path}", door)], lifespan=lifespan)
 
 
 class Door:
     """Takes requests off the wire; the work is done in the pool, so that the event loop stays free."""
 
-    def __init__(self, front: Front, pool: ThreadPoolExecutor, most_waiting: int) -> None:
+    def __init__(self, front: Dispatcher, pool: ThreadPoolExecutor, most_waiting: int) -> None:
         self._front, self._pool, self._most_waiting = front, pool, most_waiting
         self._waiting = 0
 

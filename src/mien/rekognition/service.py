@@ -1,15 +1,22 @@
-"""What an operation works with: the service behind all calls, and the one call."""
+"""What an operation works with: the service behind all calls, and the one call.
+
+Pages of a listing: how many at most, and the token of the next page (absent on the last).
+
+AWS does not publish its default page sizes; here a listing without MaxResults answers as much as the API allows.
+A token is bound to its listing: operation, collection and filters. The page size may change on the way.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mien.errors import NoFace
-from mien.model import QualityFilter
-from mien.rekognition.delay import Delay
-from mien.rekognition.idempotency import Tokens
+from mien.domain.errors import NoFace
+from mien.domain.faces import Page, QualityFilter
+from mien.rekognition.errors import WireError
+from mien.rekognition.eventual_consistency import Delay, Tokens
 from mien.rekognition.images import ReadObject, image_bytes
 
 if TYPE_CHECKING:
@@ -57,3 +64,32 @@ class Call:
 
 
 Operation = Callable[[Service, Call], dict[str, Any]]
+
+
+MOST_RESULTS = 4096
+MOST_USERS = 500
+MARK = 16
+
+
+def page_limit(call: Call, most: int) -> int:
+    """MaxResults, or `most` when it is absent or 0."""
+    return call.params.get("MaxResults") or most
+
+
+def page_token(call: Call) -> str | None:
+    """The gallery's token within NextToken. Raises WireError for the token of another listing."""
+    given: str | None = call.params.get("NextToken")
+    if given is None:
+        return None
+    if not given.startswith(_mark(call)) or len(given) == MARK:
+        raise WireError("InvalidPaginationTokenException", "Invalid pagination token")
+    return given[MARK:]
+
+
+def next_token(call: Call, page: Page[Any]) -> dict[str, str]:
+    return {"NextToken": _mark(call) + page.next_token} if page.next_token else {}
+
+
+def _mark(call: Call) -> str:
+    terms = sorted((name, value) for name, value in call.params.items() if name not in ("MaxResults", "NextToken"))
+    return hashlib.sha256(repr((call.operation, terms)).encode()).hexdigest()[:MARK]

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from mien.errors import SetupError
-from mien.rekognition.keys import AccessKey, load_keys
+from mien.domain.errors import SetupError
+from mien.rekognition.access_keys import AccessKey, load_keys
 from mien.rekognition.rates import read_rates
 
 ACCOUNT = "123456789012"

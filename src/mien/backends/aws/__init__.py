@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mien.app import FaceApp
+    from mien.app.app import FaceApp
     from mien.backends.aws.bucket import S3Bucket
     from mien.backends.aws.catalog import DynamoCatalog
     from mien.backends.aws.recognizer import RekognitionRecognizer
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 def open_app(settings: Settings) -> FaceApp:
     """The application on the resources that the settings name; nothing is asked of AWS yet."""
-    from mien.backends.aws.app import StackApp
+    from mien.backends.aws.app import RemoteApp
 
-    return StackApp(*ports(settings), settings.policy)
+    return RemoteApp(*ports(settings), settings.policy)
 
 
 def ports(settings: Settings) -> tuple[S3Bucket, RekognitionRecognizer, DynamoCatalog]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 
-from mien.app import FaceApp
-from mien.errors import Overloaded
-from mien.records import Upload, UploadStatus
+from mien.app.app import FaceApp
+from mien.domain.errors import Overloaded
+from mien.domain.records import Upload, UploadStatus
 
 PATIENCE_SECONDS = 600.0
 POLL_SECONDS = 0.5
 
 
-class StackApp(FaceApp):
+class RemoteApp(FaceApp):
     """Photos go into the bucket; the event has them indexed, as fast as Rekognition's quota lets it."""
 
     def enroll(self, image: bytes, user_id: str) -> Upload:

@@ -10,10 +10,9 @@ from urllib.parse import quote, unquote
 
 from botocore.exceptions import ClientError
 
-from mien.backends.aws.batches import batches
-from mien.backends.aws.errors import code, domain_errors
-from mien.errors import ImageNotFound, StorageError
-from mien.records import Image, UploadForm
+from mien.backends.aws.calls import batches, code, domain_errors
+from mien.domain.errors import ImageNotFound, StorageError
+from mien.domain.records import Image, UploadForm
 
 FEW = 5
 DELETE_AT_ONCE = 1000

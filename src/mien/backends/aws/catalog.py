@@ -14,16 +14,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from mien import items
-from mien.backends.aws.batches import batches
-from mien.backends.aws.errors import domain_errors
-from mien.backends.aws.patience import PAUSES
-from mien.backends.aws.tables import Table, Tables, entries, main_item
-from mien.backends.aws.wire import plain, wire
-from mien.errors import InvalidInput, Overloaded
-from mien.model import Page
-from mien.ports import R
-from mien.records import Recognition, Record
+from mien.app.ports import R
+from mien.backends import serialization
+from mien.backends.aws.calls import BACKOFF, batches, domain_errors
+from mien.backends.aws.tables import Table, Tables, entries, from_dynamo, main_item, to_dynamo
+from mien.domain.errors import InvalidInput, Overloaded
+from mien.domain.faces import Page
+from mien.domain.records import Recognition, Record
 
 GET_AT_ONCE = 100
 WRITE_AT_ONCE = 100
@@ -42,9 +39,9 @@ class DynamoCatalog:
         expiry = self._expiry(record)
         with domain_errors():
             if len(written) == 1:
-                self._dynamodb.put_item(TableName=table.name, Item=wire(written[0] | expiry))
+                self._dynamodb.put_item(TableName=table.name, Item=to_dynamo(written[0] | expiry))
                 return
-            self._transact({"Put": {"TableName": table.name, "Item": wire(i | expiry)}} for i in written)
+            self._transact({"Put": {"TableName": table.name, "Item": to_dynamo(i | expiry)}} for i in written)
 
     def get(self, kind: type[R], keys: Sequence[str]) -> list[R]:
         table = self._tables[kind]
@@ -54,8 +51,8 @@ class DynamoCatalog:
             for portion in batches(possible, GET_AT_ONCE):
                 for item in self._read(table, [table.item_key(key) for key in portion]):
                     if item.get("Kind") == kind.__name__:
-                        record = items.record(kind, item)
-                        found[items.key(record)] = record
+                        record = serialization.record(kind, item)
+                        found[serialization.key(record)] = record
         return [found[key] for key in keys if key in found]
 
     def find(
@@ -74,9 +71,9 @@ class DynamoCatalog:
             return Page(tuple(r for r in self.get(kind, [value]) if since is None or r.timestamp >= since), None)
         query = _query(table, index, attribute, value, since) | {"Limit": limit + 1}
         if cursor is not None:
-            query["ExclusiveStartKey"] = wire(_start(cursor, table) | {attribute: value})
+            query["ExclusiveStartKey"] = to_dynamo(_start(cursor, table) | {attribute: value})
         with domain_errors():
-            entries = [plain(entry) for entry in self._dynamodb.query(**query)["Items"]]
+            entries = [from_dynamo(entry) for entry in self._dynamodb.query(**query)["Items"]]
         shown = entries[:limit]
         token = _cursor(shown[-1], table) if len(entries) > limit else None
         return Page(tuple(self.get(kind, [table.record_key(entry[table.key]) for entry in shown])), token)
@@ -89,13 +86,15 @@ class DynamoCatalog:
             return sum(self._delete(table, table.item_key(key)) for key in dict.fromkeys(keys))
 
     def _delete(self, table: Table, key: str) -> bool:
-        answer = self._dynamodb.delete_item(TableName=table.name, Key=wire({table.key: key}), ReturnValues="ALL_OLD")
+        answer = self._dynamodb.delete_item(
+            TableName=table.name, Key=to_dynamo({table.key: key}), ReturnValues="ALL_OLD"
+        )
         return "Attributes" in answer
 
     def _delete_recognition(self, table: Table, record: Recognition) -> int:
         names = [*(entry[table.key] for entry in entries(record)), record.recognition_id]
         with domain_errors():
-            self._transact({"Delete": {"TableName": table.name, "Key": wire({table.key: name})}} for name in names)
+            self._transact({"Delete": {"TableName": table.name, "Key": to_dynamo({table.key: name})}} for name in names)
         return 1
 
     def _transact(self, writes: Iterable[dict[str, Any]]) -> None:
@@ -104,10 +103,10 @@ class DynamoCatalog:
             self._dynamodb.transact_write_items(TransactItems=list(portion))
 
     def _read(self, table: Table, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
-        wanted = [wire({table.key: key}) for key in keys]
-        for pause in PAUSES:
+        wanted = [to_dynamo({table.key: key}) for key in keys]
+        for pause in BACKOFF:
             answer = self._dynamodb.batch_get_item(RequestItems={table.name: {"Keys": wanted, "ConsistentRead": True}})
-            yield from map(plain, answer["Responses"].get(table.name, ()))
+            yield from map(from_dynamo, answer["Responses"].get(table.name, ()))
             wanted = answer.get("UnprocessedKeys", {}).get(table.name, {}).get("Keys", [])
             if not wanted:
                 return
@@ -134,13 +133,13 @@ def _query(table: Table, index: str, attribute: str, value: str, since: datetime
     names = {"#a": attribute}
     if since is not None:
         condition += " AND #t >= :t"
-        names["#t"], values[":t"] = "Timestamp", items.stamp(since)
+        names["#t"], values[":t"] = "Timestamp", serialization.stamp(since)
     return {
         "TableName": table.name,
         "IndexName": index,
         "KeyConditionExpression": condition,
         "ExpressionAttributeNames": names,
-        "ExpressionAttributeValues": wire(values),
+        "ExpressionAttributeValues": to_dynamo(values),
         "ScanIndexForward": False,
     }
 
@@ -152,6 +151,6 @@ def _cursor(entry: dict[str, Any], table: Table) -> str:
 def _start(cursor: str, table: Table) -> dict[str, str]:
     try:
         key, timestamp = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        return {table.key: str(key), "Timestamp": items.stamp(datetime.fromisoformat(timestamp))}
+        return {table.key: str(key), "Timestamp": serialization.stamp(datetime.fromisoformat(timestamp))}
     except (ValueError, TypeError) as error:
         raise InvalidInput("The page token is not one of this listing.") from error

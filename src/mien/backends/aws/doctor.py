@@ -1,4 +1,8 @@
-"""Does the stack stand, and do these credentials suffice? One harmless call for each right.
+"""What Rekognition asks for a job, from a price table with its date; everything else on the stack is small beside it.
+
+us-east-1, USD, without free tier. https://aws.amazon.com/rekognition/pricing/
+
+Does the stack stand, and do these credentials suffice? One harmless call for each right.
 
 A call that AWS refuses for its content was allowed: it names a face that is not there, carries an image
 of one byte, or writes on a condition that cannot hold. Nothing is stored and nothing is charged.
@@ -10,15 +14,56 @@ import base64
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from mien.backends.aws import clients
-from mien.backends.aws.errors import code
+from mien.backends.aws.calls import code
 
 if TYPE_CHECKING:
     from mien.config import Settings
+
+
+AS_OF = date(2026, 10, 7)
+TIERS = ((1_000_000, 0.0010), (4_000_000, 0.0008), (30_000_000, 0.0006), (None, 0.0004))
+"""Images a month and the price of each, for the operations of groups 1 and 2 below 35 million alike."""
+VECTOR_MONTH = 0.00001
+ENROL_CALLS = 3  # IndexFaces, SearchFaces for look-alikes, AssociateFaces
+CALLS_PER_FACE = 2  # SearchFacesByImage, SearchUsersByImage
+CALLS_PER_PHOTO = 1  # DetectFaces
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """`dollars` once, `dollars_per_month` for the vectors that stay."""
+
+    calls: int
+    dollars: float
+    dollars_per_month: float
+    as_of: date = AS_OF
+
+
+def enrolment(photos: int) -> Forecast:
+    """Photos of one person each; at worst every photo is the first of its person."""
+    calls = photos * ENROL_CALLS
+    return Forecast(calls, price(calls), 2 * photos * VECTOR_MONTH)
+
+
+def recognition(photos: int, faces_per_photo: float = 1.0) -> Forecast:
+    calls = round(photos * (CALLS_PER_PHOTO + CALLS_PER_FACE * faces_per_photo))
+    return Forecast(calls, price(calls), 0.0)
+
+
+def price(calls: int) -> float:
+    """Of so many calls in one month."""
+    total, left = 0.0, calls
+    for size, each in TIERS:
+        portion = left if size is None else min(left, size)
+        total, left = total + portion * each, left - portion
+    return total
+
 
 _REFUSED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden"}
 _BY_CONTENT = {

@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from mien import names, rates
-from mien.backends.aws import faces
-from mien.backends.aws.errors import code, domain_errors
-from mien.backends.aws.members import Members
-from mien.backends.aws.patience import patiently
-from mien.errors import InvalidInput, NoFace
-from mien.model import Box, Detection
-from mien.records import Comparison, FaceHit, IndexedFace, Indexing, Probe, UserHit
+from mien.backends.aws import responses
+from mien.backends.aws.calls import code, domain_errors, retry_on
+from mien.backends.aws.collection_users import CollectionUsers
+from mien.domain import object_keys, thresholds
+from mien.domain.errors import InvalidInput, NoFace
+from mien.domain.faces import Box, Detection
+from mien.domain.records import Comparison, FaceHit, IndexedFace, Indexing, Probe, UserHit
 
 if TYPE_CHECKING:
-    from mien.backends.aws.images import Photo
+    from mien.backends.aws.image_limits import Photo
 
 MARGINS = (0.5, 0.1)  # of the box, around a crop: room for the detector, less when a neighbour gets in the way
 PARALLEL_SEARCHES = 4
@@ -35,7 +34,7 @@ class RekognitionRecognizer:
 
     def __init__(self, client: Any, collection_id: str) -> None:
         self._rekognition, self._collection = client, collection_id
-        self._members = Members(client, collection_id)
+        self._members = CollectionUsers(client, collection_id)
 
     def detect(self, image: bytes) -> list[Detection]:
         with domain_errors():
@@ -55,7 +54,8 @@ class RekognitionRecognizer:
                     raise NoFace("The source photo shows no face.") from error
                 return []
         return [
-            Comparison(faces.detection(match["Face"], other), match["Similarity"]) for match in answer["FaceMatches"]
+            Comparison(responses.detection(match["Face"], other), match["Similarity"])
+            for match in answer["FaceMatches"]
         ]
 
     def index(self, image: bytes, user_id: str | None, max_faces: int, threshold: float) -> Indexing:
@@ -64,17 +64,17 @@ class RekognitionRecognizer:
             answer = self._rekognition.index_faces(
                 CollectionId=self._collection,
                 Image={"Bytes": photo.data},
-                ExternalImageId=names.recognizer_name(user_id),
+                ExternalImageId=object_keys.recognizer_name(user_id),
                 MaxFaces=max_faces,
                 QualityFilter="AUTO",
             )
             found = [
-                (record["Face"]["FaceId"], faces.detection(record["FaceDetail"], photo))
+                (record["Face"]["FaceId"], responses.detection(record["FaceDetail"], photo))
                 for record in answer["FaceRecords"]
             ]
             here = {face_id for face_id, _ in found}
             indexed = [IndexedFace(i, face, self._similar(i, threshold, here)) for i, face in found]
-        left_out = tuple(faces.reasons(face) for face in answer["UnindexedFaces"])
+        left_out = tuple(responses.reasons(face) for face in answer["UnindexedFaces"])
         return Indexing(tuple(sorted(indexed, key=lambda face: -face.face.box.area)), left_out)
 
     def index_face(self, image: bytes, box: Box) -> str:
@@ -85,23 +85,23 @@ class RekognitionRecognizer:
                 answer = self._rekognition.index_faces(
                     CollectionId=self._collection,
                     Image={"Bytes": crop},
-                    ExternalImageId=names.recognizer_name(None),
+                    ExternalImageId=object_keys.recognizer_name(None),
                     MaxFaces=1,
                     QualityFilter="NONE",
                 )
                 for face in (record["Face"] for record in answer["FaceRecords"]):
-                    if faces.same_place(place, faces.box(face)):
+                    if responses.same_place(place, responses.box(face)):
                         return str(face["FaceId"])
                     self._members.delete_faces([face["FaceId"]])
         raise NoFace("There is no face at this place of the photo.")
 
-    def threshold(self, given: str | float) -> rates.Threshold:
-        similarity = rates.threshold(given)
-        if rates.is_rate(given):
+    def threshold(self, given: str | float) -> thresholds.Threshold:
+        similarity = thresholds.threshold(given)
+        if thresholds.is_rate(given):
             raise InvalidInput(
                 "Rekognition's error rates are not published. Give the threshold as a similarity from 0 to 100."
             )
-        return rates.Threshold(similarity)
+        return thresholds.Threshold(similarity)
 
     def search(self, image: bytes, threshold: float, limit: int) -> list[Probe]:
         photo = _photo(image)
@@ -113,7 +113,7 @@ class RekognitionRecognizer:
 
     def associate(self, user_id: str, face_ids: Sequence[str]) -> frozenset[str]:
         with domain_errors():
-            return self._members.add(names.recognizer_name(user_id), face_ids)
+            return self._members.add(object_keys.recognizer_name(user_id), face_ids)
 
     def delete(self, face_ids: Sequence[str]) -> int:
         with domain_errors():
@@ -121,7 +121,7 @@ class RekognitionRecognizer:
 
     def forget(self, user_id: str) -> None:
         with domain_errors():
-            self._members.delete_user(names.recognizer_name(user_id))
+            self._members.delete_user(object_keys.recognizer_name(user_id))
             self._members.delete_faces(sorted(self._face_ids(user_id)))
 
     def face_ids(self, user_id: str) -> frozenset[str]:
@@ -135,7 +135,7 @@ class RekognitionRecognizer:
 
     def _face_ids(self, user_id: str) -> Iterator[str]:
         """Rekognition filters by user only, not by external id: the whole collection has to be read."""
-        name = names.recognizer_name(user_id)
+        name = object_keys.recognizer_name(user_id)
         for face in self._all_faces():
             if name in (face.get("ExternalImageId"), face.get("UserId")):
                 yield face["FaceId"]
@@ -147,11 +147,11 @@ class RekognitionRecognizer:
 
     def _detect(self, photo: Photo) -> list[Detection]:
         answer = self._rekognition.detect_faces(Image={"Bytes": photo.data})
-        found = [faces.detection(shape, photo) for shape in answer["FaceDetails"]]
+        found = [responses.detection(shape, photo) for shape in answer["FaceDetails"]]
         return sorted(found, key=lambda face: -face.box.area)
 
     def _similar(self, face_id: str, threshold: float, here: set[str]) -> tuple[FaceHit, ...]:
-        answer = patiently(  # a face that was just indexed may not be found at once
+        answer = retry_on(  # a face that was just indexed may not be found at once
             lambda: self._rekognition.search_faces(
                 CollectionId=self._collection,
                 FaceId=face_id,
@@ -170,7 +170,7 @@ class RekognitionRecognizer:
             for margin in MARGINS:
                 crop, place = photo.crop(face.box, margin)
                 answer, found = question(crop)
-                if found is not None and faces.same_place(place, found):
+                if found is not None and responses.same_place(place, found):
                     return answer
             return {}
 
@@ -192,7 +192,7 @@ class RekognitionRecognizer:
             if code(error) == "InvalidParameterException":  # no face on the image
                 return {}, None
             raise
-        return answer, faces.box({"BoundingBox": answer["SearchedFaceBoundingBox"]})
+        return answer, responses.box({"BoundingBox": answer["SearchedFaceBoundingBox"]})
 
     def _search_users(self, image: bytes, threshold: float, limit: int) -> tuple[Any, Box | None]:
         answer = self._rekognition.search_users_by_image(
@@ -202,11 +202,11 @@ class RekognitionRecognizer:
             MaxUsers=limit,
         )
         searched = answer.get("SearchedFace")
-        return answer, faces.box(searched["FaceDetail"]) if searched else None
+        return answer, responses.box(searched["FaceDetail"]) if searched else None
 
 
 def _photo(image: bytes) -> Photo:
-    from mien.backends.aws.images import photo  # loads Pillow: not in functions that never see a photo
+    from mien.backends.aws.image_limits import photo  # loads Pillow: not in functions that never see a photo
 
     return photo(image)
 
@@ -217,6 +217,6 @@ def _face_hits(answer: Any) -> tuple[FaceHit, ...]:
 
 def _user_hits(answer: Any) -> tuple[UserHit, ...]:
     return tuple(
-        UserHit(names.named(match["User"]["UserId"]) or names.NOBODY, match["Similarity"])
+        UserHit(object_keys.named(match["User"]["UserId"]) or object_keys.NOBODY, match["Similarity"])
         for match in answer.get("UserMatches", ())
     )

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mien.app.ports import Bucket, Catalog
 from mien.backends.aws import ports
-from mien.backends.aws.batches import batches
+from mien.backends.aws.calls import batches
 from mien.backends.aws.recognizer import RekognitionRecognizer
-from mien.errors import MienError
-from mien.ports import Bucket, Catalog
-from mien.records import FaceRecord, Upload
+from mien.domain.errors import MienError
+from mien.domain.records import FaceRecord, Upload
 
 if TYPE_CHECKING:
     from mien.config import Settings

@@ -3,16 +3,21 @@
 Three tables: FaceMetadata (key FaceId), RecognitionResults (key RecognitionId), and one for the
 application's own books: uploads, people and erasures (key RecordId, `Upload/uploaded/…`). Every item
 has `Kind` and `Timestamp`; the indexes ByTime, ByUser and ByImage end in the timestamp and hold keys only.
+
+Plain items <-> DynamoDB's typed ones; its numbers are decimal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-from mien import items
-from mien.records import Erasure, FaceRecord, Person, Recognition, Record, Upload
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+from mien.backends import serialization
+from mien.domain.records import Erasure, FaceRecord, Person, Recognition, Record, Upload
 
 OWNER = "Owner"  # of an upload: not called UserId, or people and erasures would stand in the same index
 
@@ -50,17 +55,38 @@ def tables(faces: str, recognitions: str, records: str) -> Tables:
 
 
 def main_item(table: Table, record: Record) -> dict[str, Any]:
-    item = items.item(record)
+    item = serialization.item(record)
     extra = {OWNER: record.user_id} if isinstance(record, Upload) and record.user_id is not None else {}
-    return {**item, **extra, table.key: table.item_key(items.key(record)), "Kind": type(record).__name__}
+    return {**item, **extra, table.key: table.item_key(serialization.key(record)), "Kind": type(record).__name__}
 
 
 def entries(record: Record) -> list[dict[str, Any]]:
     """A recognition may name many people but an item has one UserId: one small item more for each of them."""
     if not isinstance(record, Recognition):
         return []
-    at = items.stamp(record.timestamp)
+    at = serialization.stamp(record.timestamp)
     return [
         {"RecognitionId": f"{record.recognition_id}/{user}", "UserId": user, "Timestamp": at}
         for user in sorted(record.user_ids)
     ]
+
+
+_serialize = TypeSerializer().serialize
+_deserialize = TypeDeserializer().deserialize
+
+
+def to_dynamo(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _serialize(_decimal(value)) for name, value in item.items()}
+
+
+def from_dynamo(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _deserialize(value) for name, value in item.items()}
+
+
+def _decimal(value: Any) -> Any:
+    """`repr` is the shortest text that gives the same float back."""
+    if isinstance(value, float):
+        return Decimal(repr(value))
+    if isinstance(value, dict):
+        return {name: _decimal(part) for name, part in value.items()}
+    return [_decimal(part) for part in value] if isinstance(value, list) else value

@@ -15,12 +15,12 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from mien import formats, names
 from mien.backends.embedded.database import scrub, storage_errors
-from mien.errors import ImageError, ImageNotFound, InvalidInput, StorageError
-from mien.gallery.database import Database
-from mien.records import Image, UploadForm
-from mien.signing import UPLOAD_FORM, UPLOAD_FORM_PATH, Signer
+from mien.domain import image_types, object_keys
+from mien.domain.errors import ImageError, ImageNotFound, InvalidInput, StorageError
+from mien.domain.records import Image, UploadForm
+from mien.gallery.store.database import Database
+from mien.security.signing import UPLOAD_FORM, UPLOAD_FORM_PATH, Signer
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS BucketObjects (
@@ -45,7 +45,7 @@ class FolderBucket:
         self._folder, self._database, self._signer = folder, database, signer
         self._created, self._deleted = created, deleted
         with storage_errors():
-            (folder / names.UPLOADED).mkdir(parents=True, exist_ok=True)
+            (folder / object_keys.UPLOADED).mkdir(parents=True, exist_ok=True)
             (folder / INCOMING).mkdir(exist_ok=True)
         self._mark = self._agree_on_mark()
 
@@ -120,7 +120,7 @@ class FolderBucket:
         return mark
 
     def _path(self, key: str) -> Path:
-        path = self._folder / names.image_key(key)
+        path = self._folder / object_keys.image_key(key)
         if not path.resolve().is_relative_to(self._folder.resolve()):
             raise InvalidInput("The image path leads out of the bucket.")
         return path
@@ -143,7 +143,7 @@ class FolderBucket:
                 return False
             path.unlink(missing_ok=True)
             _sync_folder(path.parent)
-            if path.parent != self._folder / names.UPLOADED:
+            if path.parent != self._folder / object_keys.UPLOADED:
                 with suppress(OSError):  # not empty
                     path.parent.rmdir()
             return True
@@ -169,14 +169,14 @@ def _sync_folder(folder: Path) -> None:
 
 def _content_type(body: bytes) -> str:
     try:
-        return formats.sniff(body)[0]
+        return image_types.sniff(body)[0]
     except ImageError:
         return "application/octet-stream"
 
 
 def _is_key(text: str) -> bool:
     try:
-        names.owner(text)
+        object_keys.owner(text)
     except InvalidInput:
         return False
     return True

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from mien import items
+from mien.app.ports import R
+from mien.backends import serialization
 from mien.backends.embedded.database import scrub
-from mien.errors import InvalidInput
-from mien.gallery.database import Database, Transaction
-from mien.model import Page
-from mien.ports import R
-from mien.records import Erasure, FaceRecord, Person, Recognition, Record, Upload
+from mien.domain.errors import InvalidInput
+from mien.domain.faces import Page
+from mien.domain.records import Erasure, FaceRecord, Person, Recognition, Record, Upload
+from mien.gallery.store.database import Database, Transaction
 
 TABLES: dict[type[Any], str] = {
     FaceRecord: "FaceMetadata",
@@ -28,7 +28,7 @@ TABLES: dict[type[Any], str] = {
 
 
 def _schema(kind: type[Any]) -> str:
-    table, key = TABLES[kind], items.key_name(kind)
+    table, key = TABLES[kind], serialization.key_name(kind)
     others = [column for column in ("UserId", "ImagePath") if column != key]
     columns = "".join(f"{column} TEXT, " for column in others)
     indexes = "".join(
@@ -56,9 +56,9 @@ class SqliteCatalog:
         self._database = database
 
     def put(self, record: Record) -> None:
-        kind, item = type(record), items.item(record)
+        kind, item = type(record), serialization.item(record)
         row: dict[str, Any] = {name: item[name] for name in ("UserId", "ImagePath", "Timestamp") if name in item}
-        row |= {items.key_name(kind): items.key(record), "Item": json.dumps(item, ensure_ascii=False)}
+        row |= {serialization.key_name(kind): serialization.key(record), "Item": json.dumps(item, ensure_ascii=False)}
         marks = ", ".join("?" * len(row))
         statement = f"INSERT OR REPLACE INTO {TABLES[kind]} ({', '.join(row)}) VALUES ({marks})"  # noqa: S608
         with self._database.write() as transaction:
@@ -69,7 +69,7 @@ class SqliteCatalog:
     def get(self, kind: type[R], keys: Sequence[str]) -> list[R]:
         if not keys:
             return []
-        key = items.key_name(kind)
+        key = serialization.key_name(kind)
         statement = f"SELECT Item FROM json_each(?) JOIN {TABLES[kind]} ON {key} = value ORDER BY json_each.key"  # noqa: S608
         return _records(kind, self._database.read(statement, (json.dumps(list(keys)),)))
 
@@ -86,7 +86,7 @@ class SqliteCatalog:
         wanted = _conditions(kind, user_id, image_path, since, cursor)
         statement = (
             f"SELECT Item FROM {TABLES[kind]} WHERE {' AND '.join(wanted) or 'TRUE'} "  # noqa: S608
-            f"ORDER BY Timestamp DESC, {items.key_name(kind)} DESC LIMIT ?"
+            f"ORDER BY Timestamp DESC, {serialization.key_name(kind)} DESC LIMIT ?"
         )
         values = [value for part in wanted.values() for value in part]
         found = _records(kind, self._database.read(statement, [*values, limit + 1]))
@@ -99,7 +99,7 @@ class SqliteCatalog:
         rows = [(key,) for key in keys]
         with self._database.write() as transaction:
             gone = transaction.executemany(
-                f"DELETE FROM {TABLES[kind]} WHERE {items.key_name(kind)} = ?",  # noqa: S608
+                f"DELETE FROM {TABLES[kind]} WHERE {serialization.key_name(kind)} = ?",  # noqa: S608
                 rows,
             ).rowcount
             if kind is Recognition:
@@ -112,7 +112,7 @@ def _conditions(
     kind: type[Any], user_id: str | None, image_path: str | None, since: datetime | None, cursor: str | None
 ) -> dict[str, Sequence[str]]:
     """What the rows wanted have to fulfil, each with the values of its question marks."""
-    key = items.key_name(kind)
+    key = serialization.key_name(kind)
     of_user = "UserId = ?"
     if kind is Recognition:
         of_user = f"{key} IN (SELECT RecognitionId FROM RecognitionUsers WHERE UserId = ?)"  # noqa: S608
@@ -122,7 +122,7 @@ def _conditions(
     if image_path is not None:
         wanted["ImagePath = ?"] = [image_path]
     if since is not None:
-        wanted["Timestamp >= ?"] = [items.stamp(since)]
+        wanted["Timestamp >= ?"] = [serialization.stamp(since)]
     if cursor is not None:
         wanted[f"(Timestamp, {key}) < (?, ?)"] = _parse(cursor)
     return wanted
@@ -136,11 +136,11 @@ def _link_users(transaction: Transaction, recognition: Recognition) -> None:
 
 
 def _records(kind: type[R], rows: list[tuple[Any, ...]]) -> list[R]:
-    return [items.record(kind, json.loads(item)) for (item,) in rows]
+    return [serialization.record(kind, json.loads(item)) for (item,) in rows]
 
 
 def _cursor(record: Record) -> str:
-    return f"{items.stamp(record.timestamp)}|{items.key(record)}"
+    return f"{serialization.stamp(record.timestamp)}|{serialization.key(record)}"
 
 
 def _parse(cursor: str) -> tuple[str, str]:

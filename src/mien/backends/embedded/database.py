@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mien.errors import StorageError, StorageFull
-from mien.gallery.database import Database
+from mien.domain.errors import StorageError, StorageFull
+from mien.gallery.store.database import Database
 
 
 def open_database(path: Path, schema: str) -> Database:

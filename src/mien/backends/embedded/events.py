@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mien.gallery.database import Database
+from mien.gallery.store.database import Database
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS Events (

@@ -8,10 +8,10 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from mien import names, rates
-from mien.errors import FaceNotFound, LimitExceeded, NoFace, UserExists, UserNotFound
-from mien.model import Box, Detection, FaceMatch, QualityFilter, UserMatch
-from mien.records import Comparison, FaceHit, IndexedFace, Indexing, Probe, UserHit
+from mien.domain import object_keys, thresholds
+from mien.domain.errors import FaceNotFound, LimitExceeded, NoFace, UserExists, UserNotFound
+from mien.domain.faces import Box, Detection, FaceMatch, QualityFilter, UserMatch
+from mien.domain.records import Comparison, FaceHit, IndexedFace, Indexing, Probe, UserHit
 
 if TYPE_CHECKING:
     from mien.engine import FaceEngine
@@ -30,8 +30,8 @@ class LocalRecognizer:
         return self._engine.detect(image)
 
     def compare(self, source: bytes, target: bytes) -> list[Comparison]:
-        from mien.backends.embedded.care import calibration
-        from mien.gallery.similarity import similarity
+        from mien.backends.embedded.maintenance import calibration
+        from mien.gallery.scoring import similarity
 
         faces = self._engine.read(source, most=1)
         if not faces:
@@ -42,14 +42,14 @@ class LocalRecognizer:
 
     def index(self, image: bytes, user_id: str | None, max_faces: int, threshold: float) -> Indexing:
         from mien.engine import quality
-        from mien.gallery.identity import image_id
+        from mien.gallery.store.rows import image_id
 
         kept, left_out = quality.select(self._engine.read(image), QualityFilter.AUTO, max_faces)
         stored = self._gallery.index_faces(
             self._collection,
             kept,
             image_id=image_id(image),
-            external_image_id=names.recognizer_name(user_id),
+            external_image_id=object_keys.recognizer_name(user_id),
         )
         faces = [
             IndexedFace(one.face_id, face, self._hits_of(one.face_id, threshold))
@@ -58,20 +58,20 @@ class LocalRecognizer:
         return Indexing(tuple(faces), tuple(reasons for _, reasons in left_out))
 
     def index_face(self, image: bytes, box: Box) -> str:
-        from mien.gallery.identity import image_id
+        from mien.gallery.store.rows import image_id
 
         face = max(self._engine.read(image), key=lambda face: face.box.overlap(box), default=None)
         if face is None or not face.box.overlap(box):
             raise NoFace("There is no face at this place of the photo.")
         of_this_face = image_id(image + repr(face.box).encode())
         (stored,) = self._gallery.index_faces(
-            self._collection, [face], image_id=of_this_face, external_image_id=names.recognizer_name(None)
+            self._collection, [face], image_id=of_this_face, external_image_id=object_keys.recognizer_name(None)
         )
         return stored.face_id
 
-    def threshold(self, given: str | float) -> rates.Threshold:
+    def threshold(self, given: str | float) -> thresholds.Threshold:
         enrolled = self._gallery.describe_collection(self._collection).face_count
-        return rates.rated(rates.threshold(given, lambda: enrolled), enrolled)
+        return thresholds.with_error_rates(thresholds.threshold(given, lambda: enrolled), enrolled)
 
     def search(self, image: bytes, threshold: float, limit: int) -> list[Probe]:
         import numpy as np
@@ -88,7 +88,7 @@ class LocalRecognizer:
         ]
 
     def associate(self, user_id: str, face_ids: Sequence[str]) -> frozenset[str]:
-        user = names.recognizer_name(user_id)
+        user = object_keys.recognizer_name(user_id)
         with suppress(UserExists):
             self._gallery.create_user(self._collection, user)
         with suppress(UserNotFound, LimitExceeded):  # forgotten meanwhile, or full
@@ -110,10 +110,10 @@ class LocalRecognizer:
     def forget(self, user_id: str) -> None:
         self.delete(sorted(self.face_ids(user_id)))
         with suppress(UserNotFound):
-            self._gallery.delete_user(self._collection, names.recognizer_name(user_id))
+            self._gallery.delete_user(self._collection, object_keys.recognizer_name(user_id))
 
     def face_ids(self, user_id: str) -> frozenset[str]:
-        user = names.recognizer_name(user_id)
+        user = object_keys.recognizer_name(user_id)
         members = self._gallery.list_faces(self._collection, user_id=user).items
         indexed = self._gallery.list_faces(self._collection, external_image_id=user).items
         return frozenset(face.face_id for face in (*members, *indexed))
@@ -152,5 +152,5 @@ def _user_hits(matches: Sequence[UserMatch]) -> tuple[UserHit, ...]:
     return tuple(
         UserHit(user_id, match.similarity)
         for match in matches
-        if (user_id := names.named(match.user.user_id)) is not None
+        if (user_id := object_keys.named(match.user.user_id)) is not None
     )

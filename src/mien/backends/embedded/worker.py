@@ -14,13 +14,13 @@ from typing import TypeVar
 
 from watchfiles import Change, watch
 
-from mien import names
-from mien.app import FaceApp
+from mien.app.app import FaceApp
+from mien.app.ports import Catalog
 from mien.backends.embedded.bucket import FolderBucket
 from mien.backends.embedded.events import Event, EventQueue
-from mien.errors import ImageNotFound, InvalidInput
-from mien.ports import Catalog
-from mien.records import Erasure, Upload
+from mien.domain import object_keys
+from mien.domain.errors import ImageNotFound, InvalidInput
+from mien.domain.records import Erasure, Upload
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class Worker:
             with suppress(ImageNotFound):
                 self._app.index_upload(path)
         count = 0
-        for key in self._bucket.keys(names.UPLOADED):
+        for key in self._bucket.keys(object_keys.UPLOADED):
             state = self._catalog.get(Upload, [key])
             if not state or not state[0].status.final:
                 self._queue.put(key)
@@ -129,7 +129,7 @@ class Worker:
             self._guard(self._look_on)
 
     def _look_on(self) -> None:
-        uploaded = self._folder / names.UPLOADED
+        uploaded = self._folder / object_keys.UPLOADED
         for changes in watch(uploaded, stop_event=self._stop, raise_interrupt=False):
             for change, path in sorted(changes, key=lambda each: each[0] is not Change.deleted):
                 announce = self._announce_gone if change is Change.deleted else self._announce
@@ -149,7 +149,7 @@ class Worker:
         uploads: Iterable[Upload] = self._catalog.get(Upload, [key])
         if not uploads and key.count("/") == 1:
             with suppress(InvalidInput):
-                uploads = self._uploads(names.owner(f"{key}/{path.name}"))
+                uploads = self._uploads(object_keys.owner(f"{key}/{path.name}"))
         for upload in uploads:
             forgetting = upload.user_id is not None and self._catalog.get(Erasure, [upload.user_id])
             if not forgetting and not self._lies_in_bucket(upload.image_path):

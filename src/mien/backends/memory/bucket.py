@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from mien.errors import ImageNotFound
-from mien.records import Image, UploadForm
+from mien.domain.errors import ImageNotFound
+from mien.domain.records import Image, UploadForm
 
 
 class MemoryBucket:

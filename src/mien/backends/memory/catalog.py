@@ -8,11 +8,11 @@ from datetime import datetime
 from threading import Lock
 from typing import Any
 
-from mien import items
-from mien.errors import InvalidInput
-from mien.model import Page
-from mien.ports import R
-from mien.records import Record
+from mien.app.ports import R
+from mien.backends import serialization
+from mien.domain.errors import InvalidInput
+from mien.domain.faces import Page
+from mien.domain.records import Record
 
 
 class MemoryCatalog:
@@ -22,7 +22,7 @@ class MemoryCatalog:
 
     def put(self, record: Record) -> None:
         with self._lock:
-            self._tables[type(record)][items.key(record)] = record
+            self._tables[type(record)][serialization.key(record)] = record
 
     def get(self, kind: type[R], keys: Sequence[str]) -> list[R]:
         table = self._table(kind)
@@ -66,7 +66,7 @@ def _is_of(record: Record, user_id: str) -> bool:
 
 
 def _place(record: Record) -> tuple[str, str]:
-    return items.stamp(record.timestamp), items.key(record)
+    return serialization.stamp(record.timestamp), serialization.key(record)
 
 
 def _parse(cursor: str) -> tuple[str, str]:

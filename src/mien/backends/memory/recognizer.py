@@ -11,12 +11,12 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mien import names, rates
+from mien.domain import object_keys, thresholds
+from mien.domain.errors import NoFace
+from mien.domain.faces import Box, Detection, QualityFilter
+from mien.domain.records import Comparison, FaceHit, IndexedFace, Indexing, Probe, UserHit
 from mien.engine import Face, quality
-from mien.errors import NoFace
-from mien.gallery.similarity import similarity
-from mien.model import Box, Detection, QualityFilter
-from mien.records import Comparison, FaceHit, IndexedFace, Indexing, Probe, UserHit
+from mien.gallery.scoring import similarity
 
 H = TypeVar("H")
 Vector = npt.NDArray[np.float32]
@@ -51,7 +51,7 @@ class MemoryRecognizer:
 
     def index(self, image: bytes, user_id: str | None, max_faces: int, threshold: float) -> Indexing:
         kept, left_out = quality.select(self._engine.read(image), QualityFilter.AUTO, max_faces)
-        user = names.recognizer_name(user_id)
+        user = object_keys.recognizer_name(user_id)
         image_id = hashlib.sha256(image).hexdigest()
         indexed = []
         with self._lock:
@@ -73,14 +73,14 @@ class MemoryRecognizer:
             self._vectors[face_id] = face.embedding
         return face_id
 
-    def threshold(self, given: str | float) -> rates.Threshold:
-        return rates.rated(rates.threshold(given, lambda: len(self._vectors)), len(self._vectors))
+    def threshold(self, given: str | float) -> thresholds.Threshold:
+        return thresholds.with_error_rates(thresholds.threshold(given, lambda: len(self._vectors)), len(self._vectors))
 
     def search(self, image: bytes, threshold: float, limit: int) -> list[Probe]:
         with self._lock:
             faces = dict(self._vectors)
             users = {
-                names.named(user) or "": _mean(map(faces.__getitem__, ids))
+                object_keys.named(user) or "": _mean(map(faces.__getitem__, ids))
                 for user, ids in self._members.items()
                 if ids
             }
@@ -95,7 +95,7 @@ class MemoryRecognizer:
 
     def associate(self, user_id: str, face_ids: Sequence[str]) -> frozenset[str]:
         with self._lock:
-            members = self._members.setdefault(names.recognizer_name(user_id), set())
+            members = self._members.setdefault(object_keys.recognizer_name(user_id), set())
             for face_id in face_ids:
                 vector = self._vectors.get(face_id)
                 if vector is not None and len(members) < FACES_PER_USER and self._fits(vector, members):
@@ -113,10 +113,10 @@ class MemoryRecognizer:
     def forget(self, user_id: str) -> None:
         with self._lock:
             self.delete(list(self.face_ids(user_id)))
-            self._members.pop(names.recognizer_name(user_id), None)
+            self._members.pop(object_keys.recognizer_name(user_id), None)
 
     def face_ids(self, user_id: str) -> frozenset[str]:
-        user = names.recognizer_name(user_id)
+        user = object_keys.recognizer_name(user_id)
         with self._lock:
             indexed = {face_id for face_id, name in self._indexed_for.items() if name == user}
             return frozenset(indexed | self._members.get(user, set()))

@@ -4,6 +4,6 @@
 `counting` and `packing` make their weights; `follow` runs one kernel after another as a table says, in one call.
 """
 
-from mien.engine.octets.follow import suits_processor
+from mien.engine.octets.executor import suits_processor
 
 __all__ = ["suits_processor"]

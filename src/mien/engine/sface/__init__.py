@@ -5,6 +5,6 @@
 """
 
 from mien.engine.sface.network import SFace, prepare
-from mien.engine.sface.packing import LAYOUT
+from mien.engine.sface.program import LAYOUT
 
 __all__ = ["LAYOUT", "SFace", "prepare"]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from mien.engine.arrays import Floats
-from mien.engine.weights import OtherLayers
+from mien.engine.model_files import UnsupportedModel
 
 _WITHOUT_EFFECT = ("Constant", "Dropout", "Flatten")
 
@@ -62,7 +62,7 @@ def read_layers(content: bytes) -> Layers:
     kinds = [node.kind for node in nodes]
     count = kinds.count("Conv")
     if kinds != ["Sub", "Mul", *["Conv", "BatchNormalization", "PRelu"] * count, *_END]:
-        raise OtherLayers("the model's layers are not SFace's")
+        raise UnsupportedModel("the model's layers are not SFace's")
     minus, times, *middle = nodes[: -len(_END)]
     triples = zip(*[iter(middle)] * 3, strict=True)
     return Layers(

@@ -15,14 +15,12 @@ from zipfile import BadZipFile
 import numpy as np
 
 from mien.engine.arrays import Floats, Network, Pixels
-from mien.engine.machine import Machine
-from mien.engine.octets.follow import Kernels, kernels
-from mien.engine.sface.counted import count
-from mien.engine.sface.last import AT_ONCE
+from mien.engine.context import EngineContext
+from mien.engine.model_files import UnsupportedModel
+from mien.engine.octets.executor import Kernels, kernels
 from mien.engine.sface.layers import read_layers
-from mien.engine.sface.packing import Arrays, packed
-from mien.engine.sface.program import KERNELS, Program
-from mien.engine.weights import OtherLayers
+from mien.engine.sface.program import AT_ONCE, KERNELS, Arrays, Program, packed
+from mien.engine.sface.quantize import count
 
 _Ready = tuple[Arrays, Kernels]
 _DAMAGED = (BadZipFile, EOFError, ValueError)
@@ -49,7 +47,9 @@ class SFace:
     cores of the machine.
     """
 
-    def __init__(self, read: Callable[[], bytes | Path], otherwise: Callable[[], Network], machine: Machine) -> None:
+    def __init__(
+        self, read: Callable[[], bytes | Path], otherwise: Callable[[], Network], machine: EngineContext
+    ) -> None:
         self._read, self._otherwise, self._machine = read, otherwise, machine
         self._idle: deque[Program] = deque()
         self._preparing = Lock()
@@ -65,7 +65,7 @@ class SFace:
     def _network(self) -> Network:
         try:
             arrays = self._arrays()
-        except OtherLayers:
+        except UnsupportedModel:
             return self._otherwise()
         return partial(self._in_parts, (arrays, kernels(KERNELS)))
 

@@ -1,20 +1,152 @@
-"""Packed weights go in, faces' vectors come out: where every map lies, and the calls that make it."""
+"""A depthwise layer and the pointwise one after it: what lies between them stays in the core's nearest memory.
+
+Maps go in, vectors come out: the last layer, which weighs every byte.
+
+SFace's layers in whole numbers go in, arrays as its kernels read them come out.
+
+Packed weights go in, faces' vectors come out: where every map lies, and the calls that make it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import accumulate
 from operator import mul
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mien.engine.arrays import Floats, Pixels
-from mien.engine.octets.first import COLOURS, first
-from mien.engine.octets.follow import Call, Kernels
-from mien.engine.octets.maps import Map, one_after_another
-from mien.engine.sface.block import BLOCKS, COLUMNS, DEPTHWISE, LINES, POINTWISE, TILE
-from mien.engine.sface.last import AT_ONCE, DIMENSIONS, LAST
-from mien.engine.sface.packing import SIDE, Arrays, together
+from mien.engine.model_files import UnsupportedModel
+from mien.engine.octets.convolutions import COLOURS, depthwise, first, pointwise
+from mien.engine.octets.executor import Call, Kernels, Map, one_after_another
+from mien.engine.octets.quantize import Whole, chunks, of_channels, of_neighbours, of_pixels, panels
+from mien.engine.octets.words import FOUR, WIDE, fused, products
+from mien.engine.sface.quantize import Counted, CountedLast, CountedLayers
+from mien.native.compiler import Kernel
+from mien.native.emit import F32, I8, I64, POINTER, VOID, Builder, Value, lanes, load, loop, place, store
+
+TILE = 7
+"""All of SFace's maps are a multiple of seven pixels wide."""
+COLUMNS = 2
+LINES = 4
+
+POINTWISE = pointwise(TILE, COLUMNS, LINES)
+DEPTHWISE = {(stride, channels): depthwise(stride, channels, LINES) for stride in (1, 2) for channels in (32, 64)}
+"""By stride, and how many channels are computed at once."""
+
+
+def _block(stride: int, layer: Kernel, b: Builder, *arguments: Value) -> None:
+    source, row, inputs, side, rows, weights, lines, between, next_weights, outputs, next_lines, target, step = (
+        arguments
+    )
+    with loop(b, I64(0), b.udiv(side, rows)) as part:
+        y = b.mul(part, rows)
+        above = place(b, source, I8, b.mul(b.mul(y, I64(stride)), row))
+        b.call(b.module.get_global(layer.name), [above, row, inputs, side, rows, weights, lines, between])
+        below = place(b, target, I8, b.mul(y, step))
+        taken = [between, inputs, side, rows, next_weights, outputs, next_lines, below, step]
+        b.call(b.module.get_global(POINTWISE.name), taken)
+    b.ret_void()
+
+
+_TAKES = (POINTER, *[I64] * 4, *[POINTER] * 4, I64, POINTER, POINTER, I64)
+BLOCKS = {
+    (stride, channels): Kernel(f"block_{stride}_{channels}", VOID, _TAKES, partial(_block, stride, layer))
+    for (stride, channels), layer in DEPTHWISE.items()
+}
+"""The map, one pixel above and left of the first, the bytes of a row, channels; the side of what comes out, how many
+rows at once, a divisor; weights, lines, room between the layers; the next weights, channels that come out, lines; the
+first pixel of the next map, the bytes of one of its rows."""
+
+
+AT_ONCE = 4
+"""Vectors that are made together: the weights, six megabytes, take longer to be read than to be multiplied."""
+LINEAR_COLUMNS = 4
+DIMENSIONS = 128
+
+
+def _last(images: int, b: Builder, *arguments: Value) -> None:
+    source, apart, inputs, weights, lines, vectors = arguments
+    kind = lanes(F32, WIDE)
+    with loop(b, I64(0), I64(DIMENSIONS), LINEAR_COLUMNS * WIDE) as first:
+        rows = [place(b, source, I8, b.mul(apart, I64(image))) for image in range(images)]
+        panel = place(b, weights, I8, b.mul(first, inputs))
+        for image, of_image in enumerate(products(b, rows, panel, b.udiv(inputs, I64(FOUR)), LINEAR_COLUMNS)):
+            for column, one in enumerate(of_image):
+                at = b.add(first, I64(WIDE * column))
+                scale, shift = (load(b, place(b, lines, F32, b.add(at, I64(line))), kind) for line in (0, DIMENSIONS))
+                vector = fused(b, b.sitofp(one, kind), scale, shift)
+                store(b, vector, place(b, vectors, F32, b.add(at, I64(DIMENSIONS * image))))
+    b.ret_void()
+
+
+LAST = {
+    images: Kernel(f"last_{images}", VOID, (POINTER, I64, I64, POINTER, POINTER, POINTER), partial(_last, images))
+    for images in range(1, AT_ONCE + 1)
+}
+"""By the number of images: the map of the first, how far from each other they lie, the bytes of one; weights, lines;
+vectors (images, 128)."""
+
+
+Arrays = dict[str, NDArray[Any]]
+
+LAYOUT = "bytes-1"
+"""Names all that decides the arrays beside the model: other files are not read."""
+SIDE = 112
+PANEL = COLUMNS * WIDE
+
+
+def packed(layers: CountedLayers) -> Arrays:
+    """All weights and lines by name. Raises OtherLayers for a network of other sizes than SFace's."""
+    first, *others = layers.convolutions
+    if not _fits(first, others, layers.last):
+        raise UnsupportedModel("the model's layers have other sizes than SFace's")
+    arrays = {
+        "first": of_pixels(first.weights, COLUMNS),
+        "first_lines": panels(first.lines, COLUMNS),
+        "zero_0": first.zero,
+        "strides": np.array([layer.stride for layer in others[::2]]),
+        "last": _of_map(layers.last.weights),
+        "last_lines": layers.last.lines,
+    }
+    for number, (depthwise_layer, pointwise_layer) in enumerate(zip(others[::2], others[1::2], strict=True)):
+        channels = together(len(depthwise_layer.weights))
+        arrays |= {
+            f"depthwise_{number}": of_neighbours(depthwise_layer.weights, channels),
+            f"depthwise_lines_{number}": chunks(depthwise_layer.lines, channels),
+            f"pointwise_{number}": of_channels(pointwise_layer.weights[:, :, 0, 0], COLUMNS),
+            f"pointwise_lines_{number}": panels(pointwise_layer.lines, COLUMNS),
+            f"zero_{number + 1}": pointwise_layer.zero,
+        }
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def together(channels: int) -> int:
+    """How many of a depthwise layer's channels are computed at a time."""
+    return min(channels, max(at_once for _, at_once in DEPTHWISE))
+
+
+def _fits(first: Counted, others: Sequence[Counted], last: CountedLast) -> bool:
+    side, channels = SIDE, PANEL
+    fits = first.weights.shape == (PANEL, COLOURS, 3, 3) and first.stride == 1 and len(others) % 2 == 0
+    for depthwise_layer, pointwise_layer in zip(others[::2], others[1::2], strict=False):
+        side //= depthwise_layer.stride
+        fits &= depthwise_layer.weights.shape == (channels, 1, 3, 3) and side % TILE == 0
+        fits &= (depthwise_layer.stride, together(channels)) in DEPTHWISE and channels % together(channels) == 0
+        fits &= pointwise_layer.weights.shape[1:] == (channels, 1, 1) and pointwise_layer.stride == 1
+        channels = len(pointwise_layer.weights)
+        fits &= channels % PANEL == 0
+    return fits and last.weights.shape == (DIMENSIONS, side * side * channels)
+
+
+def _of_map(weights: Whole) -> Whole:
+    """(128, k) as (panel, k / 4, column, lane, 4)."""
+    fours = weights.reshape(-1, LINEAR_COLUMNS, WIDE, weights.shape[1] // FOUR, FOUR)
+    return fours.transpose(0, 3, 1, 2, 4)
+
 
 BETWEEN = 32 * 1024
 """Bytes between the layers of a block at most, unless a row takes more."""

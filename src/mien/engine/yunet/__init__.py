@@ -3,6 +3,6 @@
 `network` is the way in. Before it, once: graph -> counted; then a program for each size of canvas.
 """
 
-from mien.engine.yunet.network import YuNet
+from mien.engine.yunet.program import YuNet
 
 __all__ = ["YuNet"]

@@ -14,7 +14,7 @@ import onnx
 from onnx import numpy_helper
 
 from mien.engine.arrays import Floats
-from mien.engine.weights import OtherLayers
+from mien.engine.model_files import UnsupportedModel
 
 PIXELS = "pixels"
 
@@ -92,7 +92,7 @@ def read_layers(content: bytes) -> list[Layer]:
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     layers = list(_joined(_layers(graph, constants)))
     if not layers or not isinstance(layers[0], Convolution) or layers[0].weights.shape[1:] != (3, 3, 3):
-        raise OtherLayers("the model does not begin as YuNet does")
+        raise UnsupportedModel("the model does not begin as YuNet does")
     return layers
 
 
@@ -126,4 +126,4 @@ def _layers(graph: onnx.GraphProto, constants: dict[str, Floats]) -> Iterator[La
             whole, half = (source, others[0]) if others[0] in enlarged else (others[0], source)
             yield Sum(whole, enlarged[half], target)
         elif node.op_type not in ("Relu", "Resize", "Transpose", "Reshape", "Concat"):
-            raise OtherLayers(f"YuNet has no layer of the kind {node.op_type}")
+            raise UnsupportedModel(f"YuNet has no layer of the kind {node.op_type}")

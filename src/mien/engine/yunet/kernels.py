@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-from mien.engine.octets.depthwise import SIDE, depthwise
-from mien.engine.octets.first import first
-from mien.engine.octets.pointwise import pixels, pointwise
+from mien.engine.octets.convolutions import KERNEL_SIDE, depthwise, first, pixels, pointwise
 from mien.engine.octets.words import FOUR, WIDE, counted_sum, fused, products
 from mien.native.compiler import Kernel
-from mien.native.emit import (
-    F32,
-    I8,
-    I64,
-    POINTER,
-    VOID,
-    Builder,
-    Value,
-    lanes,
-    load,
-    loop,
-    place,
-    store,
-)
+from mien.native.emit import F32, I8, I64, POINTER, VOID, Builder, Value, lanes, load, loop, place, store
 
 TILE = 8
 LINES = 2
@@ -93,12 +78,12 @@ def _see(b: Builder, *arguments: Value) -> None:
     source, row, width, height, weights, added, target = arguments
     kind = lanes(F32, WIDE)
     term = load(b, added, kind)
-    matrix = [load(b, weights, kind, number) for number in range(SIDE * SIDE)]
+    matrix = [load(b, weights, kind, number) for number in range(KERNEL_SIDE * KERNEL_SIDE)]
     with loop(b, I64(0), height) as y, loop(b, I64(0), width) as x:
         start = place(b, source, I8, b.add(b.mul(y, row), b.mul(x, I64(CELL))))
         value = term
         for number, weight in enumerate(matrix):
-            down, right = divmod(number, SIDE)
+            down, right = divmod(number, KERNEL_SIDE)
             seen = load(b, place(b, start, I8, b.add(b.mul(row, I64(down)), I64(CELL * right))), kind)
             value = fused(b, seen, weight, value)
         store(b, value, target, b.add(b.mul(y, width), x))

@@ -1,23 +1,28 @@
-"""Counted layers and a size go in, a canvas' table comes out: where every map lies, and the calls that make it."""
+"""Counted layers and a size go in, a canvas' table comes out: where every map lies, and the calls that make it.
+
+Canvases go in, their tables come out: YuNet in whole numbers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.engine.arrays import Floats, Pixels
-from mien.engine.octets.first import COLOURS
-from mien.engine.octets.follow import Call, Kernels
-from mien.engine.octets.maps import Map
-from mien.engine.octets.packing import chunks, of_channels, of_neighbours, of_pixels, panels
+from mien.engine.octets.convolutions import COLOURS
+from mien.engine.octets.executor import Call, Kernels, Map, kernels
+from mien.engine.octets.quantize import chunks, of_channels, of_neighbours, of_pixels, panels
 from mien.engine.octets.words import WIDE
-from mien.engine.yunet.counted import Counted, CountedConvolution, CountedHead, CountedSum
-from mien.engine.yunet.graph import PIXELS, Convolution, Head, Layer, Pool, Sum
-from mien.engine.yunet.kernels import BORDER, CELL, DEPTHWISE, FIRST, MIX, POINTWISE, POOL, SEE, SUM
+from mien.engine.yunet.graph import PIXELS, Convolution, Head, Layer, Pool, Sum, read_layers
+from mien.engine.yunet.kernels import BORDER, CELL, DEPTHWISE, FIRST, KERNELS, MIX, POINTWISE, POOL, SEE, SUM
+from mien.engine.yunet.quantize import Counted, CountedConvolution, CountedHead, CountedSum, count, ranges
 
 Array = NDArray[Any]
 Maps = dict[str, Map]
@@ -159,3 +164,46 @@ def _placed(one: Map, busy: Sequence[Map]) -> Map:
             break
         start = max(start, other.end)
     return replace(one, start=start)
+
+
+MOST_KEPT = 8
+LARGEST_KEPT = 8 * 1024 * 1024
+"""Bytes of a program that is kept for the next canvas of its size."""
+
+
+class YuNet:
+    """The network; safe to call from many threads, and no lock is held while it is computed.
+
+    `read` gives the ONNX model with joined heads. Nothing is read or compiled before the first call.
+    """
+
+    def __init__(self, read: Callable[[], bytes]) -> None:
+        self._read = read
+        self._idle: deque[Program] = deque(maxlen=MOST_KEPT)
+        self._lock = Lock()
+
+    def __call__(self, canvases: Pixels) -> Floats:
+        """The tables (n, cells, 16) of canvases (n, height, width, 3), RGB; both sides are multiples of 32."""
+        return np.stack([self._run(canvas) for canvas in canvases])
+
+    def _run(self, canvas: Pixels) -> Floats:
+        program = self._taken(*canvas.shape[:2])
+        try:
+            return program.run(canvas)
+        finally:
+            if program.size <= LARGEST_KEPT:
+                with self._lock:
+                    self._idle.append(program)
+
+    def _taken(self, height: int, width: int) -> Program:
+        with self._lock:
+            ready = self._ready
+            for program in self._idle:
+                if (program.height, program.width) == (height, width):
+                    self._idle.remove(program)
+                    return program
+        return Program(*ready, height, width)
+
+    @cached_property
+    def _ready(self) -> tuple[list[Packed], Kernels]:
+        return [packed(layer) for layer in count(read_layers(self._read()), ranges())], kernels(KERNELS)

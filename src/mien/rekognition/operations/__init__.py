@@ -1,6 +1,6 @@
 """Every operation that is offered, by its name on the wire."""
 
-from mien.rekognition.operations import collections, compare, faces, search, tags, users
+from mien.rekognition.operations import collections, faces, search, users
 from mien.rekognition.service import Operation
 
 OPERATIONS: dict[str, Operation] = {
@@ -15,14 +15,14 @@ OPERATIONS: dict[str, Operation] = {
     "SearchFacesByImage": search.search_faces_by_image,
     "SearchUsers": search.search_users,
     "SearchUsersByImage": search.search_users_by_image,
-    "CompareFaces": compare.compare_faces,
-    "DetectFaces": compare.detect_faces,
+    "CompareFaces": search.compare_faces,
+    "DetectFaces": search.detect_faces,
     "CreateUser": users.create_user,
     "DeleteUser": users.delete_user,
     "ListUsers": users.list_users,
     "AssociateFaces": users.associate_faces,
     "DisassociateFaces": users.disassociate_faces,
-    "TagResource": tags.tag_resource,
-    "UntagResource": tags.untag_resource,
-    "ListTagsForResource": tags.list_tags_for_resource,
+    "TagResource": collections.tag_resource,
+    "UntagResource": collections.untag_resource,
+    "ListTagsForResource": collections.list_tags_for_resource,
 }

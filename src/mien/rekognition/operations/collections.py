@@ -1,12 +1,14 @@
-"""Collections: create, delete, describe, list."""
+"""Collections: create, delete, describe, list.
+
+Tags of a collection, which is named by its ARN.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from mien.rekognition.arns import collection_arn
-from mien.rekognition.paging import MOST_RESULTS, next_token, page_limit, page_token
-from mien.rekognition.service import Call, Service
+from mien.rekognition.serializers import collection_arn
+from mien.rekognition.service import MOST_RESULTS, Call, Service, next_token, page_limit, page_token
 
 
 def create_collection(service: Service, call: Call) -> dict[str, Any]:
@@ -41,3 +43,17 @@ def list_collections(service: Service, call: Call) -> dict[str, Any]:
         "CollectionIds": [collection.collection_id for collection in page.items],
         "FaceModelVersions": [collection.model_version for collection in page.items],
     } | next_token(call, page)
+
+
+def tag_resource(service: Service, call: Call) -> dict[str, Any]:
+    service.gallery.tag(call.collection_id, call.params["Tags"])
+    return {}
+
+
+def untag_resource(service: Service, call: Call) -> dict[str, Any]:
+    service.gallery.untag(call.collection_id, call.params["TagKeys"])
+    return {}
+
+
+def list_tags_for_resource(service: Service, call: Call) -> dict[str, Any]:
+    return {"Tags": service.gallery.tags(call.collection_id)}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from mien.domain.faces import QualityFilter
 from mien.engine.quality import select
-from mien.gallery.identity import image_id
-from mien.model import QualityFilter
-from mien.rekognition.details import face_detail, new_face, stored_face, unindexed_faces
-from mien.rekognition.paging import MOST_RESULTS, next_token, page_limit, page_token
-from mien.rekognition.service import Call, Service
+from mien.gallery.store.rows import image_id
+from mien.rekognition.serializers import face_detail, new_face, stored_face, unindexed_faces
+from mien.rekognition.service import MOST_RESULTS, Call, Service, next_token, page_limit, page_token
 
 
 def index_faces(service: Service, call: Call) -> dict[str, Any]:

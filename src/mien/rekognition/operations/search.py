@@ -1,6 +1,8 @@
 """Who is this? Faces and users of a collection that are like a stored face, a stored user, or a photo.
 
 Of a photo, only the largest face is searched. A face that the quality filter keeps out counts as no face.
+
+The operations that remember nothing: DetectFaces and CompareFaces.
 """
 
 from __future__ import annotations
@@ -9,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from mien.domain.errors import FaceNotFound, NoFace
+from mien.domain.faces import FaceMatch, QualityFilter
 from mien.engine import Face
-from mien.engine.quality import reasons
-from mien.errors import FaceNotFound, NoFace
-from mien.model import FaceMatch, QualityFilter
-from mien.rekognition.details import bounding_box, face_detail, face_matches, float32, user_matches
+from mien.engine.quality import reasons, select
+from mien.gallery.scoring import similarity
 from mien.rekognition.errors import invalid
-from mien.rekognition.paging import MOST_RESULTS, MOST_USERS
-from mien.rekognition.service import Call, Service
+from mien.rekognition.serializers import bounding_box, compared_face, face_detail, face_matches, float32, user_matches
+from mien.rekognition.service import MOST_RESULTS, MOST_USERS, Call, Service
 
 THRESHOLD = 80.0
 
@@ -99,3 +101,40 @@ def _user_terms(call: Call) -> dict[str, Any]:
 def _seen(service: Service, matches: list[FaceMatch]) -> list[FaceMatch]:
     unseen = service.delay.unseen()
     return [match for match in matches if match.face.face_id not in unseen]
+
+
+COMPARE_THRESHOLD = 80.0
+
+
+def detect_faces(service: Service, call: Call) -> dict[str, Any]:
+    """Whatever Attributes asks for, the answer holds the DEFAULT ones: there is no model for the others."""
+    faces = service.engine.detect(service.image(call.params["Image"]))
+    return {"FaceDetails": [face_detail(face) for face in faces]}
+
+
+def compare_faces(service: Service, call: Call) -> dict[str, Any]:
+    """The source's largest face against every face of the target, each in exactly one of the two lists."""
+    level = call.quality_filter(QualityFilter.NONE)
+    source_image, target_image = (service.image(call.params[name]) for name in ("SourceImage", "TargetImage"))
+    sources, targets = service.engine.read(source_image), service.engine.read(target_image)
+    if not sources or reasons(sources[0], level):
+        raise invalid("The source image has no face that passes the filter.")
+    if not targets:
+        raise invalid("The target image has no face.")
+    source, (passed, _) = sources[0], select(targets, level)
+    scored = sorted(((_alike(source, face), face) for face in passed), key=lambda pair: pair[0], reverse=True)
+    threshold = call.params.get("SimilarityThreshold", COMPARE_THRESHOLD)
+    return {
+        "SourceImageFace": {
+            "BoundingBox": bounding_box(source.box),
+            "Confidence": float32(source.confidence),
+        },
+        "FaceMatches": [
+            {"Similarity": float32(score), "Face": compared_face(face)} for score, face in scored if score >= threshold
+        ],
+        "UnmatchedFaces": [compared_face(face) for score, face in scored if score < threshold],
+    }
+
+
+def _alike(one: Face, other: Face) -> float:
+    return float(similarity(np.asarray(one.embedding @ other.embedding)))

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mien.rekognition.details import float32
-from mien.rekognition.paging import MOST_USERS, next_token, page_limit, page_token
-from mien.rekognition.service import Call, Service
+from mien.rekognition.serializers import float32
+from mien.rekognition.service import MOST_USERS, Call, Service, next_token, page_limit, page_token
 
 ASSOCIATION_THRESHOLD = 75.0
 CHANGING = "UPDATING"

@@ -1,0 +1,24 @@
+"""The OpenAPI document: `python -m mien.api.export_openapi > docs/openapi.json`. A test holds the two together."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from mien.api.api import create_api
+from mien.app.app import FaceApp
+from mien.app.ports import Recognizer
+from mien.backends.memory.bucket import MemoryBucket
+from mien.backends.memory.catalog import MemoryCatalog
+from mien.config import Settings
+
+
+def document() -> str:
+    """As JSON with an end of line; the backend behind it makes no difference."""
+    unused: Recognizer = None  # type: ignore[assignment]
+    api = create_api(FaceApp(MemoryBucket(), unused, MemoryCatalog()), Settings())
+    return json.dumps(api.openapi(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())

@@ -1,0 +1,69 @@
+"""What the models of the REST API have in common: where they are read from, errors, boxes, examples.
+
+The state of the service, and what similarities mean.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Similarity = Annotated[float, Field(ge=0, le=100)]
+
+PATH = "uploaded/Alice/6a0f3c1d9b7e4f52a8c3d0e1f2a4b5c6.jpg"
+FACE_ID = "2f1c6d0e-0b7d-5a55-9d3e-6f0b5c9f8f11"
+BOX = {"left": 0.31, "top": 0.22, "width": 0.28, "height": 0.41}
+
+
+class Schema(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+def example(**values: Any) -> ConfigDict:
+    return ConfigDict(from_attributes=True, json_schema_extra={"examples": [values]})
+
+
+class Problem(Schema):
+    """A failure, after RFC 9457."""
+
+    model_config = example(
+        type="urn:mien:user-not-found",
+        title="Not Found",
+        status=404,
+        detail="Nobody is enrolled under this user id.",
+        request_id="5d7e0d1c",
+    )
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+
+
+class BoundingBox(Schema):
+    """Fractions of the upright image; a box may reach over its edge."""
+
+    model_config = example(**BOX)
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+class Health(Schema):
+    model_config = example(status="ok", version="0.1.0")
+    status: str
+    version: str
+
+
+class CalibrationPoint(Schema):
+    similarity: Similarity
+    fmr: float
+
+
+class Calibration(Schema):
+    """How often two strangers reach a similarity; no points where the recogniser does not tell its rates."""
+
+    points: list[CalibrationPoint]
+    default_threshold: Similarity

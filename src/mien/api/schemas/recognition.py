@@ -1,0 +1,112 @@
+"""Who is on a photo, and what is said of faces without names."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field
+
+from mien.api.schemas.base import BOX, FACE_ID, PATH, BoundingBox, Schema, Similarity, example
+from mien.domain.records import RecognitionStatus
+
+
+class Candidate(Schema):
+    user_id: str | None
+    similarity: Similarity
+    face_id: str | None
+    image_path: str | None
+
+
+class RecognizedFace(Schema):
+    bounding_box: BoundingBox = Field(validation_alias="box")
+    confidence: Similarity
+    status: RecognitionStatus
+    user_id: str | None
+    similarity: Similarity | None
+    candidates: list[Candidate]
+
+
+class Recognition(Schema):
+    """Who is on the photo; `user_id` is given for matched faces only.
+
+    `threshold_fmr` is the false match rate of one comparison at the threshold, `threshold_fpir` how often a stranger
+    would be named among the faces enrolled then; null where the recogniser's rates are not published.
+    """
+
+    model_config = example(
+        recognition_id="0c9f4d5e-9d43-4c11-8a55-7c7ad3fdc0f2",
+        image_path=None,
+        timestamp="2026-11-23T12:00:00Z",
+        threshold=80.0,
+        threshold_fmr=0.0001,
+        threshold_fpir=0.0012,
+        faces=[
+            {
+                "bounding_box": BOX,
+                "confidence": 94.2,
+                "status": "matched",
+                "user_id": "Alice",
+                "similarity": 99.3,
+                "candidates": [{"user_id": "Alice", "similarity": 99.3, "face_id": FACE_ID, "image_path": PATH}],
+            }
+        ],
+    )
+    recognition_id: str
+    image_path: str | None
+    timestamp: datetime
+    threshold: Similarity
+    threshold_fmr: float | None
+    threshold_fpir: float | None
+    faces: list[RecognizedFace]
+
+
+class Recognitions(Schema):
+    recognitions: list[Recognition]
+    next_cursor: str | None
+
+
+class Point(Schema):
+    x: float
+    y: float
+
+
+class Landmarks(Schema):
+    left_eye: Point
+    right_eye: Point
+    nose: Point
+    mouth_left: Point
+    mouth_right: Point
+
+
+class Pose(Schema):
+    roll: float
+    yaw: float
+    pitch: float
+
+
+class Quality(Schema):
+    brightness: Similarity
+    sharpness: Similarity
+
+
+class Detection(Schema):
+    bounding_box: BoundingBox = Field(validation_alias="box")
+    confidence: Similarity
+    landmarks: Landmarks
+    pose: Pose
+    quality: Quality
+
+
+class Detections(Schema):
+    faces: list[Detection]
+
+
+class Comparison(Schema):
+    similarity: Similarity
+    face: Detection
+
+
+class Comparisons(Schema):
+    """The source's largest face against each face of the target, most similar first."""
+
+    matches: list[Comparison]

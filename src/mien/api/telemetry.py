@@ -1,0 +1,104 @@
+"""What can be seen from outside: request ids, one log line per request, Prometheus metrics.
+
+Nothing here holds personal data: routes are logged by their template, never by the path.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from itertools import count
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mien.domain.records import Recognition
+
+log = logging.getLogger("mien.access")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9\-]{1,64}")
+_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_SIMILARITIES = (*range(0, 95, 5), 95, 96, 97, 98, 99, 100)
+
+
+class Metrics:
+    """Counts of one server; `gauges` are asked at each scrape."""
+
+    def __init__(self, gauges: Mapping[str, Callable[[], float]]) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "mien_requests", "Requests answered", ["method", "route", "status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "mien_request_seconds", "Time to answer", ["route"], buckets=_SECONDS, registry=self.registry
+        )
+        self.faces = Counter("mien_recognized_faces", "Faces searched, by outcome", ["status"], registry=self.registry)
+        self.similarities = Histogram(
+            "mien_match_similarity",
+            "Similarity of matched and ambiguous faces",
+            buckets=_SIMILARITIES,
+            registry=self.registry,
+        )
+        for name, ask in gauges.items():
+            Gauge(f"mien_{name}", name.replace("_", " "), registry=self.registry).set_function(ask)
+
+    def recognized(self, recognition: Recognition) -> None:
+        for face in recognition.faces:
+            self.faces.labels(face.status).inc()
+            if face.similarity is not None:
+                self.similarities.observe(face.similarity)
+
+
+class Observer:
+    """ASGI middleware: names each request, times it, and says how it went."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+        self._run, self._numbers = uuid.uuid4().hex[:24], count()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 500
+        scope["request_id"] = request_id = self._request_id(scope)
+
+        async def send_named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_named)
+        finally:
+            self._note(scope, status, time.perf_counter() - started)
+
+    def _request_id(self, scope: Scope) -> str:
+        """The client's, or one of ours: numbered, for asking the system for chance each time makes others wait."""
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
+        return given if _REQUEST_ID.fullmatch(given) else f"{self._run}{next(self._numbers):08x}"
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unknown")
+        method = scope["method"] if route != "unknown" else "ANY"
+        self._metrics.requests.labels(method, route, status).inc()
+        self._metrics.seconds.labels(route).observe(seconds)
+        facts = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1)}
+        log.info("request", extra=facts | {"request_id": scope["request_id"]})
+
+
+class JsonLines(logging.Formatter):
+    """Log records as JSON, one a line; only the named facts are let through."""
+
+    FACTS = ("method", "route", "status", "ms", "request_id", "error", "attempt")
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {"time": self.formatTime(record), "level": record.levelname.lower(), "message": record.getMessage()}
+        line |= {name: getattr(record, name) for name in self.FACTS if hasattr(record, name)}
+        return json.dumps(line)

@@ -1,0 +1,1 @@
+"""The flows of the application on three ports."""

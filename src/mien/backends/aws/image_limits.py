@@ -1,0 +1,107 @@
+"""Photos as Rekognition takes them: JPEG or PNG up to 5 MiB; anything else is converted, large ones are scaled.
+
+Pillow alone does it, and only here: a Lambda function that never sees a photo never loads it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import pillow_heif
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mien.domain import image_types
+from mien.domain.errors import DamagedImage, ImageTooLarge, ImageTooSmall, UnsupportedImage
+from mien.domain.faces import Box
+
+MAX_BYTES = 5_242_880  # Rekognition's limit on Image.Bytes
+MIN_SIDE = 80  # pixels, Rekognition's limit on an image
+MAX_SIDE = 4096  # pixels; larger photos gain nothing and cost transfer
+_TAKEN = {"image/jpeg", "image/png"}
+
+pillow_heif.register_heif_opener()
+
+
+@dataclass(frozen=True)
+class Photo:
+    """An image file that Rekognition takes, and the size in pixels of the upright image."""
+
+    data: bytes
+    width: int
+    height: int
+
+    @cached_property
+    def upright(self) -> Image.Image:
+        return _upright(self.data)
+
+    def crop(self, box: Box, margin: float) -> tuple[bytes, Box]:
+        """A JPEG of the box with `margin` times its size on every side, and where the box lies in it."""
+        left, right = _span(box.left, box.width, margin, self.width)
+        top, bottom = _span(box.top, box.height, margin, self.height)
+        part = self.upright.crop((left, top, right, bottom))
+        inside = Box(
+            (box.left * self.width - left) / part.width,
+            (box.top * self.height - top) / part.height,
+            box.width * self.width / part.width,
+            box.height * self.height / part.height,
+        )
+        scale = max(1.0, MIN_SIDE / min(part.size))
+        if scale > 1:
+            part = part.resize((round(part.width * scale + 0.5), round(part.height * scale + 0.5)))
+        return _jpeg(part), inside
+
+
+def photo(image: bytes) -> Photo:
+    """Any image file as a Photo. Raises ImageError leaves."""
+    content_type, _ = image_types.sniff(image)
+    if content_type in _TAKEN and len(image) <= MAX_BYTES:
+        return Photo(image, *_size(image))
+    upright = _upright(image)
+    upright.thumbnail((MAX_SIDE, MAX_SIDE))
+    return Photo(_jpeg(upright), *_checked(upright.size))
+
+
+def _span(start: float, length: float, margin: float, pixels: int) -> tuple[int, int]:
+    first = max(0, int((start - margin * length) * pixels))
+    last = min(pixels, int((start + (1 + margin) * length) * pixels) + 1)
+    return min(first, pixels - 1), max(last, first + 1)
+
+
+def _size(image: bytes) -> tuple[int, int]:
+    with _pillow_errors():
+        opened = Image.open(io.BytesIO(image))
+        turned = opened.getexif().get(0x0112, 1) >= 5  # EXIF orientations 5..8 lie on their side
+    return _checked(opened.size[::-1] if turned else opened.size)
+
+
+def _checked(size: tuple[int, int]) -> tuple[int, int]:
+    if min(size) < MIN_SIDE:
+        raise ImageTooSmall(f"The photo is smaller than {MIN_SIDE} by {MIN_SIDE} pixels.")
+    return size
+
+
+def _upright(image: bytes) -> Image.Image:
+    with _pillow_errors():
+        return ImageOps.exif_transpose(Image.open(io.BytesIO(image))).convert("RGB")
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=92)
+    return file.getvalue()
+
+
+@contextmanager
+def _pillow_errors() -> Iterator[None]:
+    try:
+        yield
+    except UnidentifiedImageError as error:
+        raise UnsupportedImage("The bytes are not an image that can be read.") from error
+    except Image.DecompressionBombError as error:
+        raise ImageTooLarge("The image has too many pixels.") from error
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DamagedImage("The image is truncated or corrupt.") from error

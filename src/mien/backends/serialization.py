@@ -1,0 +1,81 @@
+"""Records <-> items: plain maps of strings, numbers, lists and maps under the names used on AWS.
+
+The first field of a record is the item's key, `FaceRecord.face_id` becomes `FaceId`. Timestamps are
+ISO 8601 in UTC and of one length, so that sorting them as text sorts them in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cache
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from mien.domain.records import Record
+
+R = TypeVar("R", bound=Record)
+Item = dict[str, Any]
+
+_RENAMED = {"box": "BoundingBox"}
+
+
+def item(record: Record) -> Item:
+    """The record as an item; empty, absent and false values are left out."""
+    encoded: Item = _encode(record)
+    return encoded
+
+
+def record(kind: type[R], item: Mapping[str, Any]) -> R:
+    """The record of an item made by `item`; attributes of other origin are ignored."""
+    decoded: R = _decode(kind, item)
+    return decoded
+
+
+def key_name(kind: type[Any]) -> str:
+    return attribute(fields(kind)[0].name)
+
+
+def key(record: Record) -> str:
+    value: str = getattr(record, fields(record)[0].name)
+    return value
+
+
+@cache
+def attribute(field_name: str) -> str:
+    """The attribute's name on AWS: `image_path` -> `ImagePath`."""
+    return _RENAMED.get(field_name) or "".join(word.capitalize() for word in field_name.split("_"))
+
+
+def stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _encode(value: Any) -> Any:
+    if is_dataclass(value):
+        encoded = {attribute(f.name): _encode(getattr(value, f.name)) for f in fields(value)}
+        return {name: part for name, part in encoded.items() if part is not None and part is not False and part != []}
+    if isinstance(value, tuple):
+        return [_encode(part) for part in value]
+    if isinstance(value, datetime):
+        return stamp(value)
+    return str(value) if isinstance(value, StrEnum) else value
+
+
+def _decode(kind: Any, value: Any) -> Any:
+    if isinstance(kind, UnionType):
+        return None if value is None else _decode(get_args(kind)[0], value)
+    if get_origin(kind) is tuple:
+        return tuple(_decode(get_args(kind)[0], part) for part in value or ())
+    if isinstance(kind, type) and is_dataclass(kind):
+        return kind(**{name: _decode(hint, value.get(attribute(name))) for name, hint in _hints(kind)})
+    if kind is datetime:
+        return datetime.fromisoformat(value)
+    return kind(value)
+
+
+@cache
+def _hints(kind: type) -> tuple[tuple[str, Any], ...]:
+    return tuple(get_type_hints(kind).items())

@@ -1,0 +1,1 @@
+"""Values, errors and rules that every other package speaks in; imports nothing else of Mien."""

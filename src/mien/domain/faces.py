@@ -1,0 +1,192 @@
+"""The words of the domain: what a face is, what a gallery remembers, what a search answers.
+
+Plain frozen values, without arrays and without a library, so that every layer and every backend
+can share them. Boxes and points are fractions of the upright image (EXIF applied); percentages
+run from 0 to 100, as in Rekognition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A face's place: fractions of the image's width and height; a box may reach over the edge."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    @property
+    def area(self) -> float:
+        return self.width * self.height
+
+    def overlap(self, other: Box) -> float:
+        """Intersection over union, 0 to 1."""
+        across = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
+        down = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
+        common = max(0.0, across) * max(0.0, down)
+        return common / (self.area + other.area - common) if common else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
+class Landmarks:
+    """Five points; left and right are the viewer's, as in Rekognition."""
+
+    left_eye: Point
+    right_eye: Point
+    nose: Point
+    mouth_left: Point
+    mouth_right: Point
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """Degrees. Roll > 0: the head leans clockwise; yaw > 0: it looks to the viewer's right; pitch > 0: up."""
+
+    roll: float
+    yaw: float
+    pitch: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Brightness and sharpness of the face's pixels, 0..100; `size`: the box's shorter side in pixels."""
+
+    brightness: float
+    sharpness: float
+    size: float
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A face found on a photo.
+
+    `confidence` (0..100) says how sure the detector is that this is a face. `turned` is how many
+    degrees clockwise (0, 90, 180, 270) the photo had to be turned before a face was found; box and
+    landmarks refer to the photo as it came all the same.
+    """
+
+    box: Box
+    landmarks: Landmarks
+    confidence: float
+    pose: Pose
+    quality: Quality
+    turned: int
+
+
+class QualityFilter(StrEnum):
+    """How much is asked of a face before it is indexed or searched."""
+
+    NONE = "NONE"
+    AUTO = "AUTO"
+    LOW = "LOW"
+    MEDIUM = "MEDIUM"
+    HIGH = "HIGH"
+
+
+class Reason(StrEnum):
+    """Why a face on a photo was left out."""
+
+    EXCEEDS_MAX_FACES = "EXCEEDS_MAX_FACES"
+    EXTREME_POSE = "EXTREME_POSE"
+    LOW_BRIGHTNESS = "LOW_BRIGHTNESS"
+    LOW_SHARPNESS = "LOW_SHARPNESS"
+    LOW_CONFIDENCE = "LOW_CONFIDENCE"
+    SMALL_BOUNDING_BOX = "SMALL_BOUNDING_BOX"
+    LOW_FACE_QUALITY = "LOW_FACE_QUALITY"
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A named set of faces, pinned to the model version that made its embeddings."""
+
+    collection_id: str
+    model_version: str
+    face_count: int
+    user_count: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFace:
+    """A face that a gallery remembers (its embedding stays inside the gallery)."""
+
+    face_id: str
+    image_id: str
+    box: Box
+    confidence: float
+    external_image_id: str | None
+    user_id: str | None
+    model_version: str
+
+
+class UserStatus(StrEnum):
+    CREATED = "CREATED"
+    ACTIVE = "ACTIVE"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person in a collection: up to 100 faces, searched as one aggregated embedding."""
+
+    user_id: str
+    status: UserStatus
+
+
+@dataclass(frozen=True, slots=True)
+class FaceMatch:
+    """An enrolled face and how alike it is to the probe, 0..100."""
+
+    similarity: float
+    face: StoredFace
+
+
+@dataclass(frozen=True, slots=True)
+class UserMatch:
+    similarity: float
+    user: User
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a listing; `next_token` is None on the last."""
+
+    items: tuple[T, ...]
+    next_token: str | None
+
+
+class IssueKind(StrEnum):
+    """What can be wrong with who is enrolled."""
+
+    SAME_FACE_TWO_NAMES = "same_face_two_names"
+    TWO_PEOPLE_ONE_NAME = "two_people_one_name"
+    NEAR_DUPLICATES = "near_duplicates"
+    OUTLIER = "outlier"
+    POOR_QUALITY = "poor_quality"
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """`face_ids` show it, `similarity` (0..100) measures it; deleting `remove` repairs it, where that is enough."""
+
+    trouble: IssueKind
+    people: tuple[str, ...]
+    face_ids: tuple[str, ...]
+    similarity: float | None
+    evidence: str
+    action: str
+    remove: tuple[str, ...] = ()

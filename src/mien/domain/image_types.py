@@ -1,0 +1,29 @@
+"""Image bytes -> which format they claim to be, by their first bytes and without an imaging library."""
+
+from __future__ import annotations
+
+import re
+
+from mien.domain.errors import EmptyImage, UnsupportedImage
+
+_SIGNATURES = (
+    (re.compile(rb"\xff\xd8\xff"), "image/jpeg", "jpg"),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png", "png"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp", "webp"),
+    (re.compile(rb"....ftyp(heic|heix|heim|heis|hevc|mif1|msf1)", re.DOTALL), "image/heic", "heic"),
+    (re.compile(rb"....ftypavi[fs]", re.DOTALL), "image/avif", "avif"),
+    (re.compile(rb"GIF8[79]a"), "image/gif", "gif"),
+    (re.compile(rb"BM"), "image/bmp", "bmp"),
+    (re.compile(rb"II\*\x00|MM\x00\*"), "image/tiff", "tiff"),
+)
+CONTENT_TYPES = {content_type: extension for _, content_type, extension in _SIGNATURES}
+
+
+def sniff(image: bytes) -> tuple[str, str]:
+    """(content type, file extension). Raises EmptyImage or UnsupportedImage."""
+    if not image:
+        raise EmptyImage("The photo has no bytes.")
+    for signature, content_type, extension in _SIGNATURES:
+        if signature.match(image):
+            return content_type, extension
+    raise UnsupportedImage("The bytes are not a JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF image.")

@@ -1,0 +1,1 @@
+"""The SQLite database of the gallery: the source of truth."""

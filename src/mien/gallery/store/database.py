@@ -1,0 +1,140 @@
+"""Connections to the SQLite file that holds the truth, and SQLite's errors as StorageError leaves.
+
+Every answered write survives the death of the process. A loss of power may take back the writes of the last
+moments, never a part of one, and leaves a sound file: `synchronous=NORMAL` waits for the disk at checkpoints
+only (0.2 ms per added face against 6 ms with FULL, where a flush takes 4 ms). Deleted rows are overwritten
+with zeros.
+"""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from mien.domain.errors import StorageBusy, StorageDamaged, StorageError, StorageFull
+
+BUSY_SECONDS = 30
+PAGE_BYTES = 8192  # fifteen embeddings per page; the default of 4096 wastes a tenth of the file
+_PRAGMAS = (
+    f"PRAGMA page_size={PAGE_BYTES}; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;"
+)
+
+_LEAVES = {
+    sqlite3.SQLITE_FULL: (StorageFull, "The disk is full; the last change was not stored."),
+    sqlite3.SQLITE_CORRUPT: (StorageDamaged, "The database is damaged. Restore {name} from a backup."),
+    sqlite3.SQLITE_NOTADB: (StorageDamaged, "{name} is not a database. Restore it from a backup."),
+    sqlite3.SQLITE_BUSY: (StorageBusy, "Another process holds {name}; try again."),
+    sqlite3.SQLITE_LOCKED: (StorageBusy, "Another process holds {name}; try again."),
+    sqlite3.SQLITE_READONLY: (StorageError, "The data folder cannot be written to."),
+    sqlite3.SQLITE_CANTOPEN: (StorageError, "{name} cannot be opened in the data folder."),
+    sqlite3.SQLITE_IOERR: (StorageError, "{name} could not be read or written; the disk may be full or failing."),
+}
+
+
+class Reader(Protocol):
+    """The database, or a transaction in it."""
+
+    def read(self, statement: str, values: Sequence[Any] = ()) -> list[Any]: ...
+
+
+class Transaction:
+    """Between BEGIN and COMMIT: reads see what was written in it."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.execute = connection.execute
+        self.executemany = connection.executemany
+
+    def read(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        return self.execute(statement, values).fetchall()
+
+
+class Database:
+    """A pool of connections: each call borrows one, so that threads read side by side."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._closed = False
+        self._idle: list[sqlite3.Connection] = []
+        with self._errors():
+            path.parent.mkdir(parents=True, exist_ok=True)
+
+    def read(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """All rows of one SELECT, which sees one state of the database."""
+        with self._errors(), self._borrowed() as connection:
+            return connection.execute(statement, values).fetchall()
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """One transaction, alone among all processes from its start, so that what it reads stays true."""
+        with self._errors(), self._borrowed() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield Transaction(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.rollback()
+                raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Transaction]:
+        """Several reads of one state, while others write."""
+        with self._errors(), self._borrowed() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield Transaction(connection)
+            finally:
+                connection.rollback()
+
+    def check(self) -> None:
+        """Read the whole file; StorageDamaged when a page is corrupt. Takes seconds per gigabyte."""
+        found = self.read("PRAGMA quick_check(1)")
+        if found != [("ok",)]:
+            raise StorageDamaged(f"The database is damaged. Restore {self.path.name} from a backup.")
+
+    def close(self) -> None:
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[sqlite3.Connection]:
+        if self._closed:
+            raise StorageError("The data folder is closed.")
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._connect()
+        try:
+            yield connection
+        finally:
+            if self._closed:
+                connection.close()
+            else:
+                self._idle.append(connection)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            connection.executescript(_PRAGMAS)
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            leaf, sentence = _LEAVES.get(code, (StorageError, "The database failed."))
+            raise leaf(sentence.format(name=self.path.name)) from error
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise StorageFull("The disk is full.") from error
+            raise StorageError("The data folder cannot be used: it cannot be made, read or written.") from error
