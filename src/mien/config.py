@@ -73,9 +73,23 @@ class Settings:
         return self.data_dir / "api-keys.json"
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
-        """Raises SetupError for a value that cannot be."""
-        values = os.environ if environment is None else environment
+    def from_environment(
+        cls,
+        environment: Mapping[str, str] | None = None,
+        *,
+        data_dir: Path | None = None,
+        backend: str | None = None,
+    ) -> Settings:
+        """Parse the MIEN_* variables of `environment`, by default of the process.
+
+        `data_dir` and `backend` take the place of MIEN_DATA_DIR and MIEN_BACKEND. Raises SetupError for a variable
+        that has an impossible value.
+        """
+        values = dict(os.environ if environment is None else environment)
+        if data_dir is not None:
+            values["MIEN_DATA_DIR"] = str(data_dir)
+        if backend is not None:
+            values["MIEN_BACKEND"] = backend
         settings = cls(**_read(cls, values), policy=Policy(**_read(Policy, values)))
         if settings.backend is Backend.AWS and thresholds.is_rate(settings.policy.threshold):
             raise SetupError("MIEN_THRESHOLD must be a similarity here: Rekognition's error rates are not published.")

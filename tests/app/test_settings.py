@@ -2,7 +2,7 @@
 
 import pytest
 
-from mien.config import Settings
+from mien.config import Backend, Settings
 from mien.domain.errors import SetupError
 
 
@@ -30,3 +30,9 @@ def test_mirrored_is_yes_or_no() -> None:
     assert not Settings.from_environment({"MIEN_MIRRORED": "0"}).mirrored
     with pytest.raises(SetupError, match="MIEN_MIRRORED cannot be 'perhaps'"):
         Settings.from_environment({"MIEN_MIRRORED": "perhaps"})
+
+
+def test_arguments_take_the_place_of_variables(tmp_path):
+    environment = {"MIEN_DATA_DIR": "/elsewhere", "MIEN_BACKEND": "aws"}
+    settings = Settings.from_environment(environment, data_dir=tmp_path, backend="embedded")
+    assert (settings.data_dir, settings.backend) == (tmp_path, Backend.EMBEDDED)
