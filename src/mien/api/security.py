@@ -9,9 +9,7 @@ by DNS rebinding even read from it. So the Host has to be known, and the Origin 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection
-from threading import Lock
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -21,6 +19,7 @@ from starlette.types import Scope as AsgiScope
 from mien.api import problems
 from mien.domain.errors import AccessDenied, ImageTooLarge, MienError, NotAuthenticated, RateLimited
 from mien.security.api_keys import KeyFile, Scope
+from mien.security.rate_limit import TokenBucket
 
 BURST_SECONDS = 5
 
@@ -28,7 +27,8 @@ BURST_SECONDS = 5
 class Guard:
     def __init__(self, keys: KeyFile | None, rate_per_minute: int) -> None:
         self._keys = keys
-        self._rates = Rates(rate_per_minute)
+        self._rate = rate_per_minute / 60
+        self._buckets: dict[str, TokenBucket] = {}
 
     def check(self, request: Request, scope: Scope) -> None:
         """Raises NotAuthenticated, AccessDenied or RateLimited."""
@@ -40,26 +40,8 @@ class Guard:
         key = self._keys.check(text)
         if scope not in key.scopes:
             raise AccessDenied(f"This API key lacks the scope {scope}.")
-        self._rates.spend(key.key_id)
-
-
-class Rates:
-    """A token bucket per caller: it fills at the rate and holds what may be spent in a burst."""
-
-    def __init__(self, per_minute: int, now: Callable[[], float] = time.monotonic) -> None:
-        self._per_second, self._now = per_minute / 60, now
-        self._full = max(1.0, self._per_second * BURST_SECONDS)
-        self._left: dict[str, tuple[float, float]] = {}
-        self._lock = Lock()
-
-    def spend(self, caller: str) -> None:
-        """Raises RateLimited when the caller's bucket is empty."""
-        with self._lock:
-            now = self._now()
-            tokens, since = self._left.get(caller, (self._full, now))
-            tokens = min(self._full, tokens + (now - since) * self._per_second)
-            self._left[caller] = (max(tokens - 1, 0) if tokens >= 1 else tokens, now)
-        if tokens < 1:
+        bucket = self._buckets.setdefault(key.key_id, TokenBucket(self._rate, BURST_SECONDS))
+        if bucket.take() > 0:
             raise RateLimited("This API key makes too many calls.")
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from threading import Lock
 
 from mien.domain.errors import SetupError
 from mien.rekognition.errors import SLOW_DOWN, WireError
+from mien.security.rate_limit import TokenBucket
+
+BURST_SECONDS = 1
 
 SEARCHES = ("IndexFaces", "SearchFaces", "SearchFacesByImage", "SearchUsers", "SearchUsersByImage", "ListFaces")
 STATELESS = ("CompareFaces", "DetectFaces")
@@ -59,33 +61,15 @@ class Rates:
     """Requests per second by operation; operations without a rate are free. `clock` gives seconds."""
 
     def __init__(self, rates: Mapping[str, float], clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._lock = clock, Lock()
-        self._buckets = {operation: _Bucket(rate, clock()) for operation, rate in rates.items()}
+        self._buckets = {operation: TokenBucket(rate, BURST_SECONDS, clock) for operation, rate in rates.items()}
 
     def take(self, operation: str) -> None:
         """Count one request. Raises WireError when it is one too many."""
         bucket = self._buckets.get(operation)
         if bucket is None:
             return
-        with self._lock:
-            over = bucket.take(self._clock())
-        if over > bucket.rate:
+        refused = bucket.take()
+        if refused > bucket.rate:
             raise WireError("ThrottlingException", SLOW_DOWN)
-        if over > 0:
+        if refused > 0:
             raise WireError("ProvisionedThroughputExceededException", "Provisioned Rate exceeded.")
-
-
-class _Bucket:
-    def __init__(self, rate: float, now: float) -> None:
-        self.rate, self._filled_at = rate, now
-        self._level, self._refused = max(rate, 1.0), 0
-
-    def take(self, now: float) -> int:
-        """0: granted; otherwise how many requests in a row were refused."""
-        self._level = min(max(self.rate, 1.0), self._level + (now - self._filled_at) * self.rate)
-        self._filled_at = now
-        if self._level >= 1:
-            self._level, self._refused = self._level - 1, 0
-        else:
-            self._refused += 1
-        return self._refused

@@ -1,0 +1,40 @@
+"""A token bucket: how many calls somebody may make per second, and how many of them at once.
+
+The bucket holds tokens; each call takes one; tokens come back evenly at the rate, up to the bucket's capacity.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from threading import Lock
+
+
+class TokenBucket:
+    """Limits the rate of calls; safe to use from several threads. A new bucket is full."""
+
+    def __init__(self, rate: float, burst_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """Make a full bucket.
+
+        Args:
+            rate: Calls per second in the long run, above 0.
+            burst_seconds: The capacity, as seconds' worth of calls; the bucket holds at least one call.
+            clock: Returns seconds that never go back.
+        """
+        self.rate = rate
+        self._capacity = max(1.0, rate * burst_seconds)
+        self._tokens, self._refused = self._capacity, 0
+        self._clock, self._filled_at = clock, clock()
+        self._lock = Lock()
+
+    def take(self) -> int:
+        """Count one call: return 0 when it is granted, else how many in a row were refused, this one included."""
+        with self._lock:
+            now = self._clock()
+            self._tokens = min(self._capacity, self._tokens + (now - self._filled_at) * self.rate)
+            self._filled_at = now
+            if self._tokens >= 1:
+                self._tokens, self._refused = self._tokens - 1, 0
+            else:
+                self._refused += 1
+            return self._refused
