@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 
 from mien.app.ports import Bucket, Catalog, R, Recognizer
 from mien.domain import object_keys
 from mien.domain.errors import UserNotFound
+from mien.domain.faces import iterate_pages
 from mien.domain.records import Erasure, ErasureReport, FaceRecord, Person, Recognition, Upload
 
 LeftoverScan = Callable[[str], tuple[str, ...]]
@@ -86,13 +88,8 @@ class ErasureService:
         }
 
     def _all(self, kind: type[R], *, user_id: str | None = None, image_path: str | None = None) -> Iterator[R]:
-        cursor = None
-        while True:
-            page = self._catalog.find(kind, user_id=user_id, image_path=image_path, limit=1000, cursor=cursor)
-            yield from page.items
-            cursor = page.next_token
-            if cursor is None:
-                return
+        find = partial(self._catalog.find, kind, user_id=user_id, image_path=image_path, limit=1000)
+        return iterate_pages(lambda cursor: find(cursor=cursor))
 
 
 def _unnamed_photos(recognitions: list[Recognition], user_id: str) -> set[str]:

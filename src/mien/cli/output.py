@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from mien.domain.faces import Page
+from mien.domain.faces import Page, iterate_pages
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -104,15 +104,6 @@ T = TypeVar("T")
 Limit = Annotated[int, typer.Option(min=1, help="Show at most this many.")]
 
 
-def listing(page: Callable[[str | None], Page[T]], limit: int) -> list[T]:
-    return list(islice(_items(page), limit))
-
-
-def _items(page: Callable[[str | None], Page[T]]) -> Iterator[T]:
-    cursor = None
-    while True:
-        found = page(cursor)
-        yield from found.items
-        cursor = found.next_token
-        if cursor is None:
-            return
+def listing(fetch: Callable[[str | None], Page[T]], limit: int) -> list[T]:
+    """Return the first `limit` items of a paged listing."""
+    return list(islice(iterate_pages(fetch), limit))

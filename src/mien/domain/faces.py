@@ -7,6 +7,7 @@ run from 0 to 100, as in Rekognition.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -167,6 +168,21 @@ class Page(Generic[T]):
 
     items: tuple[T, ...]
     next_token: str | None
+
+
+def iterate_pages(fetch: Callable[[str | None], Page[T]]) -> Iterator[T]:
+    """Walk a whole listing, each page asked for when its first item is.
+
+    Args:
+        fetch: Returns the page after a `next_token`; None asks for the first page.
+    """
+    token = None
+    while True:
+        page = fetch(token)
+        yield from page.items
+        token = page.next_token
+        if token is None:
+            return
 
 
 class IssueKind(StrEnum):

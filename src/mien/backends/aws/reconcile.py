@@ -17,6 +17,7 @@ from mien.backends.aws import ports
 from mien.backends.aws.calls import batches
 from mien.backends.aws.recognizer import RekognitionRecognizer
 from mien.domain.errors import MienError
+from mien.domain.faces import iterate_pages
 from mien.domain.records import FaceRecord, Upload
 
 if TYPE_CHECKING:
@@ -85,10 +86,4 @@ class Reconciler:
         }
 
     def _records(self) -> Iterator[FaceRecord]:
-        cursor = None
-        while True:
-            page = self._catalog.find(FaceRecord, limit=1000, cursor=cursor)
-            yield from page.items
-            cursor = page.next_token
-            if cursor is None:
-                return
+        return iterate_pages(lambda cursor: self._catalog.find(FaceRecord, limit=1000, cursor=cursor))

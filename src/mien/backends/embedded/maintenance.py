@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mien.domain import object_keys
-from mien.domain.faces import Issue, StoredFace
+from mien.domain.faces import Issue, StoredFace, iterate_pages
 from mien.gallery.inspection import SAME_FACE, inspect
 from mien.gallery.scoring import Calibration, calibrate, stranger_cosines
 
@@ -47,14 +47,7 @@ def use(gallery: Gallery, collection: str, own: Calibration | None) -> None:
 
 
 def _faces(gallery: Gallery, collection: str) -> list[StoredFace]:
-    faces: list[StoredFace] = []
-    token = None
-    while True:
-        page = gallery.list_faces(collection, limit=AT_ONCE, token=token)
-        faces += page.items
-        token = page.next_token
-        if token is None:
-            return faces
+    return list(iterate_pages(lambda token: gallery.list_faces(collection, limit=AT_ONCE, token=token)))
 
 
 def _embeddings(gallery: Gallery, collection: str, faces: list[StoredFace]) -> np.ndarray:

@@ -20,6 +20,7 @@ from mien.backends.embedded.bucket import FolderBucket
 from mien.backends.embedded.events import Event, EventQueue
 from mien.domain import object_keys
 from mien.domain.errors import ImageNotFound, InvalidInput
+from mien.domain.faces import iterate_pages
 from mien.domain.records import Erasure, Upload
 
 T = TypeVar("T")
@@ -107,13 +108,7 @@ class Worker:
         return key in self._bucket.keys(key)
 
     def _uploads(self, user_id: str | None = None) -> Iterator[Upload]:
-        cursor = None
-        while True:
-            page = self._catalog.find(Upload, user_id=user_id, limit=1000, cursor=cursor)
-            yield from page.items
-            cursor = page.next_token
-            if cursor is None:
-                return
+        return iterate_pages(lambda cursor: self._catalog.find(Upload, user_id=user_id, limit=1000, cursor=cursor))
 
     def _recover(self) -> None:
         self._guard(self._app.resume_erasures)
