@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from mien.cli import main, parallel
-from mien.cli.exit_codes import EXIT_CODES, code, exit_code
+from mien.cli.exit_codes import EXIT_CODES, exit_code
 from mien.domain import errors
 from mien.domain.errors import DamagedImage, StorageFull
 
@@ -25,7 +25,7 @@ def test_every_error_has_an_exit_code_of_its_own_kind(kind):
 
 
 def test_errors_have_names_for_programs():
-    assert code(StorageFull("The disk is full.")) == "storage_full"
+    assert StorageFull("The disk is full.").code == "storage_full"
 
 
 def commands(group: object, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from http import HTTPStatus
 from typing import Any
 
@@ -68,7 +67,6 @@ def status_of(error: errors.MienError) -> int:
 def refusal(request: Request, error: errors.MienError) -> Response:
     """An error as a problem document, with the headers that belong to its status."""
     status = status_of(error)
-    kind = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
     headers = {}
     if status in {429, 503}:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -76,7 +74,7 @@ def refusal(request: Request, error: errors.MienError) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     if status >= 500:
         log.error("request failed", extra={"error": type(error).__name__})
-    return problem(request, status, str(error), kind, **headers)
+    return problem(request, status, str(error), error.code.replace("_", "-"), **headers)
 
 
 async def _mien_error(request: Request, error: Any) -> Response:

@@ -7,7 +7,6 @@ replaced by equals, and the photo is looked for once more at the end, so that a 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
@@ -129,7 +128,7 @@ class IndexingService:
             alike = self._recognizer.threshold(self._policy.threshold).similarity
             indexing = self._recognizer.index(image.body, owner, 1 if owner else MAX_FACES, alike)
         except ImageError as error:
-            return state(UploadStatus.REJECTED, reasons=(UploadNotice(_code(error), str(error)),))
+            return state(UploadStatus.REJECTED, reasons=(UploadNotice(error.code, str(error)),))
         if reasons := tuple(self._refusals(indexing, owner)):
             self._recognizer.delete([face.face_id for face in indexing.faces])
             return state(UploadStatus.REJECTED, reasons=reasons)
@@ -213,7 +212,3 @@ def _lookalikes(found: IndexedFace, owner: str, enrolled: dict[str, FaceRecord])
             sentence = "The face looks like one that is enrolled under another name."
             yield UploadNotice("looks_like_another", sentence, hit.face_id, hit.similarity)
             return
-
-
-def _code(error: ImageError) -> str:
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()

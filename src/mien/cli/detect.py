@@ -41,7 +41,7 @@ def detect(
 
 def _as_object(path: Path, answer: list[Detection] | MienError) -> dict[str, object]:
     if isinstance(answer, MienError):
-        return {"photo": path, "error": {"code": exit_codes.code(answer), "message": str(answer)}}
+        return {"photo": path, "error": {"code": answer.code, "message": str(answer)}}
     return {"photo": path, "faces": answer}
 
 

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -58,8 +57,8 @@ def exit_code(error: BaseException) -> ExitCode:
 
 
 def code(error: BaseException) -> str:
-    """The error's name for programs: StorageFull -> "storage_full"."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
+    """Return the error's name for programs: that of a MienError, or "keyboard_interrupt"."""
+    return error.code if isinstance(error, errors.MienError) else "keyboard_interrupt"
 
 
 def leave(error: BaseException) -> NoReturn:

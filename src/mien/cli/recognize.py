@@ -67,7 +67,7 @@ def _report(answers: Sequence[Answer], annotated: Path | None, *, as_json: bool)
 def as_object(path: Path, answer: Recognition | MienError) -> dict[str, object]:
     """A photo's answer for programs."""
     if isinstance(answer, MienError):
-        return {"photo": path, "error": {"code": exit_codes.code(answer), "message": str(answer)}}
+        return {"photo": path, "error": {"code": answer.code, "message": str(answer)}}
     return {"photo": path, **output.plain(answer)}
 
 

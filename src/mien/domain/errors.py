@@ -36,9 +36,21 @@ MienError
 
 from __future__ import annotations
 
+import re
+from typing import Any, ClassVar
+
 
 class MienError(Exception):
-    """Base of all errors that Mien raises on purpose: `except MienError` catches them all."""
+    """Base of all errors that Mien raises on purpose: `except MienError` catches them all.
+
+    `code` is the class's name for programs, in snake case: `StorageFull.code` is "storage_full".
+    """
+
+    code: ClassVar[str] = "mien_error"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.code = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
 
 
 class ImageError(MienError):
