@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 import mien.engine
 from mien.domain.errors import ImageError
 from mien.domain.faces import Box, Detection, Landmarks, Point, Pose
+from mien.domain.limits import MAX_FACES_PER_PHOTO
 from mien.engine import Face, Limits
 from mien.engine.align import SIDE, TEMPLATE
 from mien.engine.decode import open_photo
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 LONG_SIDE = 2400
 """Pixels to which larger photos are made smaller, so that a crowd is still legible and a huge photo quick."""
 
-MAX_FACES = 100
 CERTAIN, DOUBTFUL = 99.5, 60.0
 PHOTO_SPREAD = 0.6
 """How far a person's photos lie from their centre: their cosines are 1 / (1 + 0.6²), about 0.74."""
@@ -65,7 +65,7 @@ class FakeFaceEngine:
     def detect(self, image: bytes) -> list[Detection]:
         return [Detection(**_without_embedding(face)) for face in self.read(image)]
 
-    def read(self, image: bytes, most: int = MAX_FACES) -> list[Face]:
+    def read(self, image: bytes, most: int = MAX_FACES_PER_PHOTO) -> list[Face]:
         """Find and describe the painted faces, the largest first. Raises ImageError's leaves."""
         photo = open_photo(image, self._limits)
         pixels = np.ascontiguousarray(photo.pixels(LONG_SIDE))

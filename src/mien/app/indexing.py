@@ -14,10 +14,10 @@ from mien.app.ports import Bucket, Catalog, Recognizer
 from mien.domain import object_keys
 from mien.domain.errors import ImageError, ImageNotFound, StorageError
 from mien.domain.faces import Reason
+from mien.domain.limits import MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER
 from mien.domain.policy import Policy, SeveralFaces
 from mien.domain.records import FaceRecord, Image, IndexedFace, Indexing, Person, Upload, UploadNotice, UploadStatus
 
-MAX_FACES = 100
 GAVE_UP = UploadNotice(
     "indexing_failed",
     "Something went wrong each time the photo was looked at, through no fault of the photo. It is kept; upload it "
@@ -114,7 +114,9 @@ class IndexingService:
         return path in self._bucket.keys(path)
 
     def _remove_faces(self, path: str) -> None:
-        ids = [face.face_id for face in self._catalog.find(FaceRecord, image_path=path, limit=MAX_FACES).items]
+        ids = [
+            face.face_id for face in self._catalog.find(FaceRecord, image_path=path, limit=MAX_FACES_PER_PHOTO).items
+        ]
         self._recognizer.delete(ids)
         self._catalog.delete(FaceRecord, ids)
 
@@ -126,7 +128,7 @@ class IndexingService:
 
         try:
             alike = self._recognizer.threshold(self._policy.threshold).similarity
-            indexing = self._recognizer.index(image.body, owner, 1 if owner else MAX_FACES, alike)
+            indexing = self._recognizer.index(image.body, owner, 1 if owner else MAX_FACES_PER_PHOTO, alike)
         except ImageError as error:
             return state(UploadStatus.REJECTED, reasons=(UploadNotice(error.code, str(error)),))
         if reasons := tuple(self._refusals(indexing, owner)):
@@ -170,7 +172,7 @@ class IndexingService:
             self._catalog.put(Person(owner, timestamp))
         others = [
             face.face_id
-            for face in self._catalog.find(FaceRecord, user_id=owner, limit=MAX_FACES).items
+            for face in self._catalog.find(FaceRecord, user_id=owner, limit=MAX_FACES_PER_USER).items
             if face.face_id != found.face_id and not face.negative
         ]
         like_own = any(hit.face_id in enrolled and enrolled[hit.face_id].user_id == owner for hit in found.face_hits)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mien.domain.limits import MATCH_THRESHOLD
+
 
 class SeveralFaces(StrEnum):
     """What to do with a photo that is uploaded for a person and shows several faces."""
@@ -19,7 +21,7 @@ class Policy:
     ambiguous when its odds, s / (100 - s), are less than `margin` times smaller (4 is 0.05 of cosine), or when it is
     beyond chance itself (docs/accuracy.md)."""
 
-    threshold: str | float = 80.0
+    threshold: str | float = MATCH_THRESHOLD
     margin: float = 4.0
     several_faces: SeveralFaces = SeveralFaces.LARGEST
     candidates: int = 5

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mien.domain.errors import ImageError
 from mien.domain.faces import Box, Detection, Landmarks, Point
+from mien.domain.limits import MAX_FACES_PER_PHOTO
 from mien.engine import model_files
 from mien.engine.align import SIDE, crop, face_size
 from mien.engine.arrays import Floats, Pixels
@@ -26,7 +27,7 @@ from mien.engine.decode import Limits, Photo, open_photo
 from mien.engine.detect import Candidates
 from mien.engine.embed import embed
 from mien.engine.model_factory import ModelFactory
-from mien.engine.multiscale import MAX_FACES, find_faces
+from mien.engine.multiscale import find_faces
 from mien.engine.onnx_passes import STRIDES
 from mien.engine.quality import measure, pose
 from mien.engine.refine import USUAL_CANVASES, Refined, Rough, refine
@@ -78,7 +79,7 @@ class FaceEngine:
         with self._machine.caller():
             return [found.detection for found in self._find([self._see(image)])[0]]
 
-    def read(self, image: bytes, most: int = MAX_FACES) -> list[Face]:
+    def read(self, image: bytes, most: int = MAX_FACES_PER_PHOTO) -> list[Face]:
         """Find and describe the faces on a photo, the largest first, at most `most`. Raises ImageError's leaves."""
         with self._machine.caller():
             return self._describe([self._see(image)], most)[0]
@@ -123,7 +124,7 @@ class FaceEngine:
         found = [[_found(sight, face, next(refined)) for face in sight.faces] for sight in sights]
         return [sorted(faces, key=lambda face: face.detection.box.area, reverse=True) for faces in found]
 
-    def _describe(self, sights: Sequence[_Sight], most: int = MAX_FACES) -> list[list[Face]]:
+    def _describe(self, sights: Sequence[_Sight], most: int = MAX_FACES_PER_PHOTO) -> list[list[Face]]:
         found = [faces[:most] for faces in self._find(sights)]
         crops = [face.crops for faces in found for face in faces]
         vectors = iter(embed(self._embedder, crops, mirrored=self._mirrored))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from mien.domain.limits import MAX_FACES_PER_PHOTO
 from mien.engine.arrays import Network, Pixels
 from mien.engine.decode import Photo
 from mien.engine.detect import Candidates, detect, distinct, join
@@ -22,7 +23,6 @@ SMALL_FACE = 40
 TURNS = (90, 180, 270)
 SURE = 0.88
 CLEARLY = 0.03
-MAX_FACES = 100
 
 
 def find_faces(network: Network, photo: Photo) -> tuple[Photo, Candidates]:
@@ -35,7 +35,7 @@ def find_faces(network: Network, photo: Photo) -> tuple[Photo, Candidates]:
             if _surest(seen) > max(surest + CLEARLY, MIN_SCORE):
                 photo, found, surest = turned, seen, _surest(seen)
     area = found.boxes[:, 2] * found.boxes[:, 3]
-    return photo, found[np.argsort(-area, kind="stable")[:MAX_FACES]]
+    return photo, found[np.argsort(-area, kind="stable")[:MAX_FACES_PER_PHOTO]]
 
 
 def _surest(found: Candidates) -> float:

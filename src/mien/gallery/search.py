@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import FaceMatch, StoredFace, UserMatch
+from mien.domain.limits import MATCH_THRESHOLD, MAX_FACE_MATCHES, MAX_USER_MATCHES
 from mien.gallery import validation
 from mien.gallery.faces import Faces
 from mien.gallery.scoring import Calibration, cosine_at, similarity
@@ -23,10 +24,7 @@ from mien.gallery.store.schema import first_row
 from mien.gallery.store.source import faces_space, users_space
 from mien.gallery.vector_index import Rows, Vectors
 
-THRESHOLD = 80.0
 SAME_FACE = 99.0
-MOST_FACES = 4096
-MOST_USERS = 500
 PAIRS_AT_ONCE = 512
 
 STEEPEST, MARGIN = 99.9, 1e-4
@@ -39,30 +37,30 @@ Floats = NDArray[np.float32]
 
 class Search(Faces):
     def search_faces(
-        self, collection_id: str, probes: Floats, *, threshold: float = THRESHOLD, limit: int | None = None
+        self, collection_id: str, probes: Floats, *, threshold: float = MATCH_THRESHOLD, limit: int | None = None
     ) -> list[list[FaceMatch]]:
         """For each probe (n, 128) the faces whose similarity is at least the threshold, most similar first.
 
         At most 4,096, or `limit` if that is less. Many probes at once cost far less than one by one.
         """
         record = self._comparable(collection_id)
-        return self._faces_like(record, probes, threshold, _most(limit, MOST_FACES))
+        return self._faces_like(record, probes, threshold, _most(limit, MAX_FACE_MATCHES))
 
     def search_face(
-        self, collection_id: str, face_id: str, *, threshold: float = THRESHOLD, limit: int | None = None
+        self, collection_id: str, face_id: str, *, threshold: float = MATCH_THRESHOLD, limit: int | None = None
     ) -> list[FaceMatch]:
         """The other faces that are like this one. Raises FaceNotFound."""
         record = self._comparable(collection_id)
-        most = _most(limit, MOST_FACES)
+        most = _most(limit, MAX_FACE_MATCHES)
         (found,) = self._faces_like(record, self._face(record, face_id), threshold, most + 1)
         return [match for match in found if match.face.face_id != face_id][:most]
 
     def search_users(
-        self, collection_id: str, probes: Floats, *, threshold: float = THRESHOLD, limit: int | None = None
+        self, collection_id: str, probes: Floats, *, threshold: float = MATCH_THRESHOLD, limit: int | None = None
     ) -> list[list[UserMatch]]:
         """As `search_faces`, for users by their one embedding; at most 500. Users without faces never match."""
         record = self._comparable(collection_id)
-        return self._users_like(record, probes, threshold, _most(limit, MOST_USERS))
+        return self._users_like(record, probes, threshold, _most(limit, MAX_USER_MATCHES))
 
     def search_user(
         self,
@@ -70,7 +68,7 @@ class Search(Faces):
         *,
         user_id: str | None = None,
         face_id: str | None = None,
-        threshold: float = THRESHOLD,
+        threshold: float = MATCH_THRESHOLD,
         limit: int | None = None,
     ) -> list[UserMatch]:
         """The users that are like a face, or the others that are like a user; one of the two is given.
@@ -78,7 +76,7 @@ class Search(Faces):
         Raises FaceNotFound or UserNotFound.
         """
         record = self._comparable(collection_id)
-        most = _most(limit, MOST_USERS)
+        most = _most(limit, MAX_USER_MATCHES)
         if face_id is not None and user_id is None:
             return self._users_like(record, self._face(record, face_id), threshold, most)[0]
         if user_id is None or face_id is not None:

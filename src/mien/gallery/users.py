@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from mien.domain.errors import LimitExceeded, UserExists
 from mien.domain.faces import Page, User, UserStatus
+from mien.domain.limits import ASSOCIATION_THRESHOLD, MAX_FACES_PER_USER
 from mien.gallery import validation
 from mien.gallery.results import Association, Disassociation, Refusal, Refused, RefusedAssociation
 from mien.gallery.scoring import aggregate, similarity
@@ -17,9 +18,6 @@ from mien.gallery.store.schema import first_row
 from mien.gallery.validation import Pager
 from mien.gallery.vector_index import Vectors
 from mien.gallery.vector_index.kernels import cosines
-
-FACES_PER_USER = 100
-ASSOCIATION_THRESHOLD = 75.0
 
 
 class Users(CollectionAccess):
@@ -75,8 +73,8 @@ class Users(CollectionAccess):
             free = {face_id: face for face_id, face in known.items() if face.user is None}
             likeness = _likeness(transaction, record, user, free)
             taken = [face_id for face_id in free if likeness[face_id] >= threshold]
-            if user.face_count + len(taken) > FACES_PER_USER:
-                raise LimitExceeded(f"A user has at most {FACES_PER_USER} faces.")
+            if user.face_count + len(taken) > MAX_FACES_PER_USER:
+                raise LimitExceeded(f"A user has at most {MAX_FACES_PER_USER} faces.")
             count = _set_user(transaction, record, user, user.row, [free[face_id].row for face_id in taken])
         failed = [
             refusal

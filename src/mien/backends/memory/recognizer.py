@@ -14,20 +14,19 @@ import numpy.typing as npt
 from mien.domain import object_keys, thresholds
 from mien.domain.errors import NoFace
 from mien.domain.faces import Box, Detection, QualityFilter
+from mien.domain.limits import ASSOCIATION_THRESHOLD, MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER
 from mien.domain.records import Comparison, FaceHit, IndexedFace, Indexing, Probe, UserHit
 from mien.engine import Face, quality
 from mien.gallery.scoring import similarity
 
 H = TypeVar("H")
 Vector = npt.NDArray[np.float32]
-ASSOCIATION_THRESHOLD = 75.0
-FACES_PER_USER = 100
 
 
 class Engine(Protocol):
     """What is needed of a `FaceEngine`."""
 
-    def read(self, image: bytes, most: int = 100) -> list[Face]: ...
+    def read(self, image: bytes, most: int = MAX_FACES_PER_PHOTO) -> list[Face]: ...
     def detect(self, image: bytes) -> list[Detection]: ...
 
 
@@ -98,7 +97,7 @@ class MemoryRecognizer:
             members = self._members.setdefault(object_keys.recognizer_name(user_id), set())
             for face_id in face_ids:
                 vector = self._vectors.get(face_id)
-                if vector is not None and len(members) < FACES_PER_USER and self._fits(vector, members):
+                if vector is not None and len(members) < MAX_FACES_PER_USER and self._fits(vector, members):
                     members.add(face_id)
             return frozenset(members & set(face_ids))
 

@@ -13,14 +13,13 @@ import numpy as np
 
 from mien.domain.errors import FaceNotFound, NoFace
 from mien.domain.faces import FaceMatch, QualityFilter
+from mien.domain.limits import MATCH_THRESHOLD, MAX_FACE_MATCHES, MAX_USER_MATCHES
 from mien.engine import Face
 from mien.engine.quality import reasons, select
 from mien.gallery.scoring import similarity
 from mien.rekognition.errors import invalid
 from mien.rekognition.serializers import bounding_box, compared_face, face_detail, face_matches, float32, user_matches
-from mien.rekognition.service import MOST_RESULTS, MOST_USERS, Call, Service
-
-THRESHOLD = 80.0
+from mien.rekognition.service import Call, Service
 
 
 def search_faces(service: Service, call: Call) -> dict[str, Any]:
@@ -86,24 +85,21 @@ def _unsearched(face: Face, largest: bool, level: QualityFilter) -> dict[str, An
 
 def _face_terms(call: Call) -> dict[str, Any]:
     return {
-        "threshold": call.params.get("FaceMatchThreshold", THRESHOLD),
-        "limit": call.params.get("MaxFaces", MOST_RESULTS),
+        "threshold": call.params.get("FaceMatchThreshold", MATCH_THRESHOLD),
+        "limit": call.params.get("MaxFaces", MAX_FACE_MATCHES),
     }
 
 
 def _user_terms(call: Call) -> dict[str, Any]:
     return {
-        "threshold": call.params.get("UserMatchThreshold", THRESHOLD),
-        "limit": call.params.get("MaxUsers", MOST_USERS),
+        "threshold": call.params.get("UserMatchThreshold", MATCH_THRESHOLD),
+        "limit": call.params.get("MaxUsers", MAX_USER_MATCHES),
     }
 
 
 def _seen(service: Service, matches: list[FaceMatch]) -> list[FaceMatch]:
     unseen = service.delay.unseen()
     return [match for match in matches if match.face.face_id not in unseen]
-
-
-COMPARE_THRESHOLD = 80.0
 
 
 def detect_faces(service: Service, call: Call) -> dict[str, Any]:
@@ -123,7 +119,7 @@ def compare_faces(service: Service, call: Call) -> dict[str, Any]:
         raise invalid("The target image has no face.")
     source, (passed, _) = sources[0], select(targets, level)
     scored = sorted(((_alike(source, face), face) for face in passed), key=lambda pair: pair[0], reverse=True)
-    threshold = call.params.get("SimilarityThreshold", COMPARE_THRESHOLD)
+    threshold = call.params.get("SimilarityThreshold", MATCH_THRESHOLD)
     return {
         "SourceImageFace": {
             "BoundingBox": bounding_box(source.box),

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from mien.domain.limits import ASSOCIATION_THRESHOLD
 from mien.rekognition.serializers import float32
 from mien.rekognition.service import MOST_USERS, Call, Service, next_token, page_limit, page_token
 
-ASSOCIATION_THRESHOLD = 75.0
 CHANGING = "UPDATING"
 
 
