@@ -23,7 +23,7 @@ def test_a_known_face_gets_its_name_and_lights_its_box(page: Page, server: Serve
     row = page.locator(".face.matched")
     expect(row).to_contain_text("Ana María 👩")
     row.hover()
-    expect(page.locator(".box.matched")).to_have_class("box matched lit")
+    expect(page.locator(".box.matched")).to_have_class("box matched highlighted")
 
 
 def test_an_unknown_face_is_remembered_in_two_clicks(page: Page, ada: list[Path]) -> None:
@@ -48,7 +48,7 @@ def test_everybody_on_a_group_photo_has_a_box(page: Page, eight: Path) -> None:
 def test_a_photo_without_faces_says_so(page: Page, nobody: Path) -> None:
     page.goto("/")
     page.set_input_files("#photos", nobody)
-    expect(page.locator(".card h2")).to_have_text("No face was found on this photo.")
+    expect(page.locator(".card h2")).to_have_text("No face was found in this photo.")
 
 
 def test_a_file_that_is_no_picture_gets_a_sentence(page: Page, tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_a_stopped_server_loses_nothing(page: Page, server: Server, couple: Path
     expect(page.locator("h1")).to_be_visible()
     server.stop()
     page.set_input_files("#photos", couple)
-    expect(page.locator(".problem")).to_contain_text("does not answer")
+    expect(page.locator(".problem")).to_contain_text("not responding")
     expect(page.locator("#offline")).to_be_visible()
     server.start()
     expect(page.locator("#offline")).to_be_hidden()
@@ -164,7 +164,7 @@ def test_a_view_that_cannot_be_loaded_says_so_and_comes_later(page: Page, server
     expect(page.locator("h1")).to_be_visible()
     server.stop()
     page.get_by_role("link", name="History").click()
-    expect(page.locator("main .problem")).to_contain_text("does not answer")
+    expect(page.locator("main .problem")).to_contain_text("not responding")
     server.start()
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_role("heading", name="History")).to_be_visible()

@@ -22,6 +22,6 @@ def test_without_a_measured_curve_the_threshold_is_a_similarity(page: Page) -> N
     page.route("**/calibration", lambda route: route.fulfill(json={"points": [], "default_threshold": 80}))
     page.goto("/#/settings")
     expect(page.locator("output")).to_have_text("similarity 80")
-    expect(page.get_by_text("is not known for this recogniser")).to_be_visible()
+    expect(page.get_by_text("are not known for this recogniser")).to_be_visible()
     page.locator("#sure").press("End")
     assert page.evaluate("localStorage.getItem('mien-threshold')") == "100"

@@ -1,113 +1,147 @@
-// The public REST routes, as functions. Every failure is an ApiError with a sentence for a person.
+// Calls the public REST routes. Every failure is an ApiError whose message is a sentence for the user.
 
 import { text } from "./strings.js";
 
-const KEY = "mien-api-key"; // sessionStorage: a key must not outlive the tab
-const TIMEOUT_MS = 30_000;
-const PATIENCE_MS = 90_000;
+const KEY = "mien-api-key"; // in sessionStorage: a key must not outlive the tab
+const REQUEST_TIMEOUT_MS = 30_000;
+const INDEXING_TIMEOUT_MS = 90_000;
+const MAX_RETRIES = 3;
 
 export class ApiError extends Error {
   constructor(message, status, problem = {}) {
     super(message);
-    this.status = status;
-    this.problem = problem;
+    this.status = status; // of HTTP; 0 without a response
+    this.problem = problem; // the body, as in RFC 9457
+  }
+
+  /** Whether another API key could help. */
+  get concernsKey() {
+    return this.status === 401 || this.status === 403;
   }
 }
 
-export const key = {
+/**
+ * Tells what the requests learned about the server.
+ *
+ * Events: "reachability" (detail: boolean), "key-needed" (detail: a sentence that says why) and "key-accepted".
+ */
+export const connection = new EventTarget();
+
+const emit = (type, detail) => connection.dispatchEvent(new CustomEvent(type, { detail }));
+
+export const apiKey = {
   get: () => sessionStorage.getItem(KEY) ?? "",
-  set: (value) => (value ? sessionStorage.setItem(KEY, value) : sessionStorage.removeItem(KEY)),
-  async try(value) {
-    key.set(value);
-    await call("GET", "users", { query: { limit: 1 } }).catch((error) => { if (error.status !== 403) throw error; });
-    document.dispatchEvent(new CustomEvent("key-accepted"));
+
+  /** Use a key from now on; an ApiError if the server refuses it. */
+  async use(value) {
+    if (value) sessionStorage.setItem(KEY, value);
+    else sessionStorage.removeItem(KEY);
+    try {
+      await request("GET", "users", { query: { limit: 1 } });
+    } catch (error) {
+      if (error.status !== 403) throw error; // a valid key that may not list people
+    }
+    emit("key-accepted");
   },
 };
 
-export const online = new EventTarget();
-
-export async function call(method, route, { query = {}, body, signal } = {}) {
+export async function request(method, route, { query = {}, body, signal } = {}) {
   const url = new URL(route, document.baseURI);
-  for (const [name, value] of Object.entries(query)) if (value !== undefined && value !== "") url.searchParams.set(name, value);
-  const answer = await send(url, { method, body, headers: headers(body), signal: signal ?? AbortSignal.timeout(TIMEOUT_MS) });
-  if (answer.ok) return answer.status === 204 ? null : answer.json();
-  throw await failure(answer);
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined && value !== "") url.searchParams.set(name, value);
+  }
+  signal ??= AbortSignal.timeout(REQUEST_TIMEOUT_MS);
+  const response = await send(url, { method, body, headers: headers(body), signal });
+  if (!response.ok) throw await errorFrom(response);
+  return response.status === 204 ? null : response.json();
 }
 
 function headers(body) {
-  const all = { Accept: "application/json" };
-  if (key.get()) all["X-Api-Key"] = key.get();
-  if (typeof body === "string") all["Content-Type"] = "application/json";
-  else if (body instanceof Blob) all["Content-Type"] = body.type || "application/octet-stream";
-  return all;
+  const fields = { Accept: "application/json" };
+  if (apiKey.get()) fields["X-Api-Key"] = apiKey.get();
+  if (typeof body === "string") fields["Content-Type"] = "application/json";
+  else if (body instanceof Blob) fields["Content-Type"] = body.type || "application/octet-stream";
+  return fields;
 }
 
-async function send(url, options, patience = 3) {
+async function send(url, options, retries = MAX_RETRIES) {
+  let response;
   try {
-    const answer = await fetch(url, options);
-    online.dispatchEvent(new CustomEvent("state", { detail: true }));
-    if (answer.status !== 429 || !patience) return answer;
+    response = await fetch(url, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    online.dispatchEvent(new CustomEvent("state", { detail: false }));
+    emit("reachability", false);
     throw new ApiError(error.name === "TimeoutError" ? text.errors.timeout : text.errors.offline, 0);
   }
-  // A grid of people asks for many photos at once; what was one too many had no effect and may come again.
+  emit("reachability", true);
+  if (response.status !== 429 || !retries) return response;
+  // A grid of people requests many photos at once; a request that was refused as one too many had no effect.
   await new Promise((done) => setTimeout(done, 1000 + 1000 * Math.random()));
-  return send(url, options, patience - 1);
+  return send(url, options, retries - 1);
 }
 
-async function failure(answer) {
-  const problem = await answer.json().catch(() => ({}));
-  if (answer.status === 401) {
-    const sentence = key.get() ? text.errors.keyWrong : text.errors.keyNeeded;
-    document.dispatchEvent(new CustomEvent("key-needed", { detail: sentence }));
-    return new ApiError(sentence, 401, problem);
+async function errorFrom(response) {
+  const problem = await response.json().catch(() => ({}));
+  if (response.status === 401) {
+    const message = apiKey.get() ? text.errors.keyRefused : text.errors.keyNeeded;
+    emit("key-needed", message);
+    return new ApiError(message, 401, problem);
   }
-  const sentence = problem.detail || problem.title || gateway[answer.status] || text.errors.server(answer.status);
-  return new ApiError(sentence, answer.status, problem);
+  const message = problem.detail || problem.title || GATEWAY_MESSAGES[response.status];
+  return new ApiError(message || text.errors.server(response.status), response.status, problem);
 }
 
-// What stands before Mien (a proxy, API Gateway) refuses in words of its own.
-const gateway = { 413: text.errors.tooLarge, 429: text.errors.tooMany, 503: text.errors.tooMany, 504: text.errors.timeout };
-
-const part = (value) => value.split("/").map(encodeURIComponent).join("/");
-
-export const api = {
-  recognize: (blob, { threshold, store, signal } = {}) => call("POST", "recognize", { body: blob, query: { threshold, store }, signal }),
-  upload: (blob, userId) => call("POST", "upload", { body: blob, query: { user_id: userId } }),
-  uploadState: (path) => call("GET", `uploads/${part(path)}`),
-  users: (cursor) => call("GET", "users", { query: { cursor } }),
-  user: (id) => call("GET", `users/${encodeURIComponent(id)}`),
-  forget: (id) => call("DELETE", `users/${encodeURIComponent(id)}`),
-  reject: (blob, userId) => call("POST", "rejections", { body: blob, query: { user_id: userId } }),
-  unreject: (faceId) => call("DELETE", `rejections/${encodeURIComponent(faceId)}`),
-  hygiene: () => call("GET", "hygiene"),
-  move: (path, to) => call("PATCH", `images/${part(path)}`, { body: JSON.stringify({ user_id: to }) }),
-  calibration: () => call("GET", "calibration"),
-  deleteFace: (id) => call("DELETE", `faces/${encodeURIComponent(id)}`),
-  recognitions: (query) => call("GET", "recognitions", { query }),
-  health: () => call("GET", "health"),
+// For a proxy or API Gateway in front of Mien, whose errors have another form.
+const GATEWAY_MESSAGES = {
+  413: text.errors.tooLarge,
+  429: text.errors.busy,
+  503: text.errors.busy,
+  504: text.errors.timeout,
 };
 
-export async function image(path, signal) {
-  // Through fetch and a blob, because an <img> cannot send the key.
-  const answer = await send(new URL(`images/${part(path)}`, document.baseURI), { headers: headers(), signal });
-  if (!answer.ok) throw await failure(answer);
-  return URL.createObjectURL(await answer.blob());
+/** An image path has slashes that separate its parts, and any other character inside of them. */
+const encodePath = (path) => path.split("/").map(encodeURIComponent).join("/");
+
+export const api = {
+  recognize: (blob, { threshold, store, signal } = {}) =>
+    request("POST", "recognize", { body: blob, query: { threshold, store }, signal }),
+  recognitions: (query) => request("GET", "recognitions", { query }),
+  upload: (blob, userId) => request("POST", "upload", { body: blob, query: { user_id: userId } }),
+  uploadStatus: (imagePath) => request("GET", `uploads/${encodePath(imagePath)}`),
+  movePhoto: (imagePath, userId) =>
+    request("PATCH", `images/${encodePath(imagePath)}`, { body: JSON.stringify({ user_id: userId }) }),
+  users: (cursor) => request("GET", "users", { query: { cursor } }),
+  user: (userId) => request("GET", `users/${encodeURIComponent(userId)}`),
+  forget: (userId) => request("DELETE", `users/${encodeURIComponent(userId)}`),
+  deleteFace: (faceId) => request("DELETE", `faces/${encodeURIComponent(faceId)}`),
+  reject: (blob, userId) => request("POST", "rejections", { body: blob, query: { user_id: userId } }),
+  deleteRejection: (faceId) => request("DELETE", `rejections/${encodeURIComponent(faceId)}`),
+  hygiene: () => request("GET", "hygiene"),
+  calibration: () => request("GET", "calibration"),
+  health: () => request("GET", "health"),
+};
+
+/** Fetch a stored photo as an object URL, because an <img> cannot send the API key. The caller revokes it. */
+export async function fetchPhoto(imagePath) {
+  const response = await send(new URL(`images/${encodePath(imagePath)}`, document.baseURI), { headers: headers() });
+  if (!response.ok) throw await errorFrom(response);
+  return URL.createObjectURL(await response.blob());
 }
 
-export async function indexed(upload) {
-  let state = upload;
-  for (let pause = 250, waited = 0; waited < PATIENCE_MS && state.status === "pending"; waited += pause) {
-    pause = Math.min(pause * 1.2, 2000); // a queue may hold the photo back: ask less and less often
+/** Poll until an upload is indexed, rejected or failed; after 90 seconds it may still be pending. */
+export async function waitUntilIndexed(upload) {
+  let current = upload;
+  let pause = 250;
+  for (let waited = 0; waited < INDEXING_TIMEOUT_MS && current.status === "pending"; waited += pause) {
+    pause = Math.min(pause * 1.2, 2000); // other photos may be queued before this one: poll less and less often
     await new Promise((done) => setTimeout(done, pause));
-    state = await api.uploadState(upload.image_path);
+    current = await api.uploadStatus(upload.image_path);
   }
-  return state;
+  return current;
 }
 
-export async function* pages(fetchPage, list) {
+/** Iterate over the items of all pages; `list` names the field that holds them. */
+export async function* allPages(fetchPage, list) {
   let cursor;
   do {
     const page = await fetchPage(cursor);

@@ -1,27 +1,37 @@
-// Opens the camera, and says in a sentence why it did not open.
+// Opens the camera, and grabs frames from it.
 
+import { createCanvas, encodeJpeg } from "./photo.js";
 import { text } from "./strings.js";
 
-const sentences = {
-  NotAllowedError: text.live.refused,
+const MESSAGES = {
+  NotAllowedError: text.live.denied,
   NotFoundError: text.live.absent,
   OverconstrainedError: text.live.absent,
   NotReadableError: text.live.busy,
 };
 
-export async function start(video, ended = () => {}) {
+/** Show the camera in a <video>. Returns a function that closes it; an Error says why it did not open. */
+export async function openCamera(video, onEnded) {
   if (!navigator.mediaDevices?.getUserMedia) throw new Error(text.live.insecure);
   let stream;
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480, facingMode: "user" }, audio: false });
+    const constraints = { video: { width: 640, height: 480, facingMode: "user" }, audio: false };
+    stream = await navigator.mediaDevices.getUserMedia(constraints);
   } catch (error) {
-    throw new Error(sentences[error.name] ?? text.live.absent, { cause: error });
+    throw new Error(MESSAGES[error.name] ?? text.live.absent, { cause: error });
   }
-  stream.getTracks().forEach((track) => track.addEventListener("ended", ended));
+  for (const track of stream.getTracks()) track.addEventListener("ended", onEnded);
   video.srcObject = stream;
-  await video.play().catch(() => {}); // the view may have been left meanwhile
+  await video.play().catch(() => {}); // the view may have been left in the meantime
   return () => {
-    stream.getTracks().forEach((track) => track.stop());
+    for (const track of stream.getTracks()) track.stop();
     video.srcObject = null;
   };
+}
+
+/** Encode the current frame as a JPEG blob. */
+export function captureFrame(video, quality = 0.85) {
+  const canvas = createCanvas(video.videoWidth, video.videoHeight);
+  canvas.getContext("2d").drawImage(video, 0, 0);
+  return encodeJpeg(canvas, quality);
 }

@@ -1,53 +1,65 @@
-// Asks for the API key over whatever is shown, so that nothing typed or chosen is lost; and says when one is missing.
+// Takes the API key: in the settings, or in a dialog over any view, so that nothing typed or chosen is lost.
 
-import { key } from "./api.js";
-import { action, asked, busy, h, toast } from "./dom.js";
+import { apiKey, connection } from "./api.js";
+import { h } from "./dom.js";
+import { actionButton, runBusy, showDialog, toast } from "./feedback.js";
 import { text } from "./strings.js";
 
 const t = text.settings;
 
-export function keyField(id) {
-  const input = h("input", { id, type: "password", autocomplete: "off", value: key.get() });
-  const problem = h("p", { className: "problem", role: "alert" });
-  return { input, problem, field: h("div", { className: "field" }, h("label", { htmlFor: id }, t.key), input, h("p", { className: "note" }, t.keyHelp), problem) };
+/** Build a form that uses the key entered in it; `onResult` is told whether the server accepted it. */
+export function keyForm(id, onResult, { title = null, cancel = null, className = null } = {}) {
+  const input = h("input", { id, type: "password", autocomplete: "off", value: apiKey.get() });
+  const help = h("p", { class: "note" }, t.keyHelp);
+  const problem = h("p", { class: "problem", role: "alert" });
+  const button = h("button", {}, t.keySave);
+  const onsubmit = (event) => {
+    event.preventDefault();
+    runBusy(button, async () => onResult(await useKey(input.value.trim(), problem)));
+  };
+  return h(
+    "form",
+    { class: className, onsubmit },
+    title,
+    h("div", { class: "field" }, h("label", { for: id }, t.key), input, help, problem),
+    h("div", { class: cancel ? "row end" : "row" }, cancel, button),
+  );
 }
 
-// Whether the server took it; if not, the sentence why stands under the field.
-export async function use({ input, problem }) {
-  const wanted = input.value.trim();
+async function useKey(value, problem) {
   problem.textContent = "";
   try {
-    await key.try(wanted);
-    toast(wanted ? t.keySaved : t.keyGone);
-    return true;
+    await apiKey.use(value);
   } catch (error) {
     problem.textContent = error.message;
     return false;
   }
+  toast(value ? t.keySaved : t.keyRemoved);
+  return true;
 }
 
-async function ask() {
-  const parts = keyField("asked-key");
-  const button = h("button", {}, t.keySave);
-  const form = h("form", {}, h("h2", { id: "ask-key" }, text.enterKey), parts.field,
-    h("div", { className: "row end" }, action(text.cancel, () => dialog.close(), "quiet"), button));
-  const dialog = h("dialog", { "aria-labelledby": "ask-key" }, form);
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    busy(button, async () => { if (await use(parts)) dialog.close(); });
+async function askForKey() {
+  const dialog = h("dialog", { "aria-labelledby": "key-dialog-title" });
+  const closeIfAccepted = (accepted) => {
+    if (accepted) dialog.close();
+  };
+  const form = keyForm("key-dialog-key", closeIfAccepted, {
+    title: h("h2", { id: "key-dialog-title" }, text.enterKey),
+    cancel: actionButton(text.cancel, () => dialog.close(), "quiet"),
   });
-  await asked(dialog);
+  dialog.append(form);
+  await showDialog(dialog);
 }
 
-export function watchKey(banner, main) {
-  document.addEventListener("key-needed", ({ detail }) => {
-    if (banner.dataset.sentence === detail && !banner.hidden) return;
-    banner.dataset.sentence = detail;
-    banner.replaceChildren(detail, " ", h("button", { className: "link", onclick: ask }, text.enterKey));
+/** Show a banner while a key is missing or refused. */
+export function watchKey(banner) {
+  connection.addEventListener("key-needed", ({ detail: sentence }) => {
+    if (banner.dataset.sentence === sentence && !banner.hidden) return; // replaced, it would be read aloud once more
+    banner.dataset.sentence = sentence;
+    banner.replaceChildren(sentence, " ", h("button", { class: "link", onclick: askForKey }, text.enterKey));
     banner.hidden = false;
   });
-  document.addEventListener("key-accepted", () => {
+  connection.addEventListener("key-accepted", () => {
     banner.hidden = true;
-    main.querySelectorAll(".again").forEach((button) => button.click());
   });
 }

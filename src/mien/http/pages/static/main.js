@@ -1,54 +1,60 @@
-// The frame: navigation, routes, the offline banner. Each view is loaded when it is first looked at.
+// Runs the page: navigation, routes, the offline banner. Each view is loaded when it is first opened.
 
-import { online, call } from "./api.js";
-import { failure, h, toast } from "./dom.js";
+import { connection, request } from "./api.js";
+import { h } from "./dom.js";
+import { errorWithRetry, toast } from "./feedback.js";
 import { watchKey } from "./key.js";
 import { text } from "./strings.js";
 
+const RECONNECT_MS = 2000;
+
+// By route. A view's module has `render(argument)`, which returns its root element, and may have `keepAlive`, which
+// keeps what the user chose or typed there while another view is shown. The root receives the events "enter" and "leave".
 const views = {
-  "": { name: "recognise", file: "recognise" },
-  live: { name: "live", file: "live" },
-  people: { name: "people", file: "people" },
-  person: { name: "people", file: "person" },
-  history: { name: "history", file: "history" },
-  settings: { name: "settings", file: "settings" },
+  "": { nav: "recognize", file: "recognize" },
+  live: { nav: "live", file: "live" },
+  people: { nav: "people", file: "people" },
+  person: { nav: "people", file: "person" },
+  history: { nav: "history", file: "history" },
+  settings: { nav: "settings", file: "settings" },
 };
 const main = document.getElementById("main");
-const kept = new Map(); // views that keep what the user chose (photos, a half-typed form) while another is shown
-let leave = () => {};
+const keptNodes = new Map();
+let leaveCurrent = () => {};
 
-function navigation(current) {
-  const links = ["", "live", "people", "history", "settings"].map((route) => {
-    const { name } = views[route];
-    return h("a", { href: `#/${route}`, "aria-current": name === current ? "page" : null }, text.nav[name]);
-  });
-  document.getElementById("nav").replaceChildren(...links);
-}
-
-async function show() {
+async function showRoute() {
   const address = location.hash;
   const [route, argument] = address.replace(/^#\//, "").split("/");
   const view = views[route] ?? views[""];
-  navigation(view.name);
-  document.title = `${text.nav[view.name]} · Mien`;
-  const node = await load(view.file).then((module) => opened(module, route, argument), broken);
+  showNavigation(view.nav);
+  document.title = `${text.nav[view.nav]} · Mien`;
+  const node = await loadModule(view.file).then((module) => openView(module, route, argument), brokenView);
   if (address !== location.hash) return;
-  leave();
-  leave = () => node.dispatchEvent(new Event("leave"));
+  leaveCurrent();
+  leaveCurrent = () => node.dispatchEvent(new Event("leave"));
   main.replaceChildren(node);
   node.dispatchEvent(new Event("enter"));
 }
 
-// A browser remembers for good that a module could not be fetched: another address makes it ask again.
-const load = (file) => import(`./views/${file}.js`).catch(() => import(`./views/${file}.js?again=${Date.now()}`));
+function showNavigation(current) {
+  const links = ["", "live", "people", "history", "settings"].map((route) => {
+    const { nav } = views[route];
+    return h("a", { href: `#/${route}`, "aria-current": nav === current && "page" }, text.nav[nav]);
+  });
+  document.getElementById("nav").replaceChildren(...links);
+}
 
-function opened(module, route, argument) {
-  const node = (module.keep && kept.get(route)) || module.render(argument ? unescaped(argument) : undefined);
-  if (module.keep) kept.set(route, node);
+// A browser never fetches a module again that failed to load; with another address it does.
+const loadModule = (file) => import(`./views/${file}.js`).catch(() => import(`./views/${file}.js?again=${Date.now()}`));
+
+function openView(module, route, argument) {
+  const kept = module.keepAlive && keptNodes.get(route);
+  const node = kept || module.render(argument && decode(argument));
+  if (module.keepAlive) keptNodes.set(route, node);
   return node;
 }
 
-function unescaped(argument) {
+function decode(argument) {
   try {
     return decodeURIComponent(argument);
   } catch {
@@ -56,31 +62,35 @@ function unescaped(argument) {
   }
 }
 
-const broken = () => h("section", {}, h("h1", {}, text.errors.view), failure(new Error(text.errors.offline), show));
+function brokenView() {
+  return h("section", {}, h("h1", {}, text.errors.view), errorWithRetry(new Error(text.errors.offline), showRoute));
+}
 
 let reachable = true;
-online.addEventListener("state", ({ detail }) => {
-  const banner = document.getElementById("offline");
+
+function showReachability({ detail }) {
   if (detail === reachable) return;
   reachable = detail;
-  banner.hidden = detail;
+  const banner = document.getElementById("offline");
+  banner.hidden = reachable;
   banner.textContent = text.offline;
-  if (detail) toast(text.back);
-  else knock();
-});
+  if (reachable) toast(text.backOnline);
+  else pollUntilReachable();
+}
 
-async function knock() {
+async function pollUntilReachable() {
   while (!reachable) {
-    await new Promise((done) => setTimeout(done, 2000));
-    await call("GET", "health").catch(() => {});
+    await new Promise((done) => setTimeout(done, RECONNECT_MS));
+    await request("GET", "health").catch(() => {});
   }
 }
 
-// A hash would be taken for the name of a view.
+// Followed as a link, "#main" would be taken for the name of a view.
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
-watchKey(document.getElementById("locked"), main);
-addEventListener("hashchange", show);
-show();
+connection.addEventListener("reachability", showReachability);
+watchKey(document.getElementById("locked"));
+addEventListener("hashchange", showRoute);
+showRoute();

@@ -1,47 +1,64 @@
-// Uploads photos of one person, a line per file with its progress and, if refused, the reason.
+// Uploads photos of one person, with a line for each file that shows its progress and, if it is rejected, the reason.
 
-import { api, indexed } from "./api.js";
-import { action, h } from "./dom.js";
-import { open } from "./photo.js";
+import { api, waitUntilIndexed } from "./api.js";
+import { h } from "./dom.js";
+import { retryButton } from "./feedback.js";
+import { readPhoto } from "./photo.js";
 import { text } from "./strings.js";
+import { taskQueue } from "./task-queue.js";
 
-const words = text.people.uploadState;
-const AT_ONCE = 3;
+const MAX_UPLOADS = 3; // at the same time
+const t = text.people.uploadStatus;
 
-// `taken` is called when a photo that failed at first is taken after all; answers how many were taken.
-export async function uploader(files, name, list, taken) {
-  const lines = files.map((file) => {
-    const state = h("span", {}, words.pending);
-    const line = h("li", {}, h("span", { dir: "auto" }, file.name), state);
+/**
+ * Upload files as photos of a person.
+ *
+ * Lines are added to `list`. `onRetried` is called when a photo that failed at first is indexed after all. Returns how
+ * many photos were indexed.
+ */
+export async function uploadPhotos(files, userId, list, onRetried) {
+  const enqueue = taskQueue(MAX_UPLOADS);
+  const outcomes = files.map((file) => {
+    const status = h("span", {}, t.pending);
+    const line = h("li", {}, h("span", { dir: "auto" }, file.name), status);
     list.append(line);
-    return { file, line, state, name, taken };
+    const entry = { file, userId, line, status, onRetried };
+    return enqueue(() => uploadOne(entry));
   });
-  const queue = [...lines];
-  const outcomes = [];
-  const worker = async () => { for (let next = queue.shift(); next; next = queue.shift()) outcomes.push(await one(next)); };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
-  return outcomes.filter(Boolean).length;
+  return (await Promise.all(outcomes)).filter((indexed) => indexed).length;
 }
 
-async function one(entry) {
-  const { file, line, state, name, taken } = entry;
+async function uploadOne(entry) {
+  const { line, status } = entry;
   try {
-    line.className = "";
-    state.textContent = words.uploading;
-    const photo = await open(file);
-    URL.revokeObjectURL(photo.url);
-    const upload = await api.upload(photo.blob, name);
-    state.textContent = words.pending;
-    const result = await indexed(upload);
-    if (result.status === "failed") throw new Error([words.failed, ...result.reasons].join(" · "));
-    const notes = result.status === "rejected" ? result.reasons : result.warnings;
-    state.textContent = [words[result.status], ...(notes ?? [])].join(" · ");
-    line.className = result.status;
-    return result.status === "indexed";
+    const upload = await sendPhoto(entry);
+    status.textContent = describeUpload(upload);
+    line.className = upload.status;
+    return upload.status === "indexed";
   } catch (error) {
-    const again = action(text.again, async () => { if (await one(entry)) taken(); }, "link again");
-    state.replaceChildren(error.message, " ", again);
+    const retry = async () => {
+      if (await uploadOne(entry)) entry.onRetried();
+    };
+    status.replaceChildren(error.message, " ", retryButton(error, retry, "link"));
     line.className = "rejected";
     return false;
   }
+}
+
+async function sendPhoto({ file, userId, line, status }) {
+  line.className = "";
+  status.textContent = t.uploading;
+  const photo = await readPhoto(file);
+  URL.revokeObjectURL(photo.url);
+  const upload = await api.upload(photo.blob, userId);
+  status.textContent = t.pending;
+  const result = await waitUntilIndexed(upload);
+  if (result.status === "failed") throw new Error(describeUpload(result));
+  return result;
+}
+
+/** Word the result of an upload: its status, then the reasons for a rejection or the warnings about the photo. */
+export function describeUpload({ status, reasons, warnings }) {
+  const notes = ["rejected", "failed"].includes(status) ? reasons : warnings;
+  return [t[status], ...(notes ?? [])].join(" · ");
 }

@@ -1,108 +1,148 @@
-// One photo: looked at, its faces shown and listed; unknown ones are named, wrong names taken back.
+// Shows one photo with its faces; unknown ones can be named, wrong names corrected.
 
-import { api, indexed } from "../api.js";
-import { box, pair, verdict } from "../boxes.js";
-import { action, busy, failure, h, spinner, toast, undoable } from "../dom.js";
-import { crop, jpeg, open } from "../photo.js";
-import { knownNames, threshold } from "../state.js";
+import { api, waitUntilIndexed } from "../api.js";
+import { h, nameInput } from "../dom.js";
+import { faceBox, linkHighlights, matchSummary } from "../face-overlay.js";
+import { actionButton, errorMessage, retryButton, runBusy, spinner, toast, toastWithUndo } from "../feedback.js";
+import { cropFace, encodeJpeg, readPhoto } from "../photo.js";
+import { forgetNames, threshold } from "../state.js";
 import { text } from "../strings.js";
 
-const t = text.recognise;
+const t = text.recognize;
+const THUMBNAIL_MARGIN = 0.25;
+const UPLOAD_MARGIN = 0.6; // the server detects the face again, for which it needs to see what surrounds it
+const MANY_FACES = 4; // with more, phones show the names of highlighted strangers only
+const CROWD = 12; // with more, every screen does
 
-export function card(file) {
-  const photo = { file, node: h("article", { className: "card" }, spinner(t.working)) };
-  return { node: photo.node, look: () => look(photo) };
+/** Build the card of a photo file. `recognize` reads the photo, recognises its faces and shows them. */
+export function photoCard(file) {
+  const card = { file, node: h("article", { class: "card" }, spinner(t.working)), photo: null, figure: null };
+  return { node: card.node, recognize: () => recognize(card) };
 }
 
-async function look(photo) {
-  const { node, file } = photo;
-  const faces = h("div", { className: "faces" }, spinner(t.working));
+async function recognize(card) {
+  const { node, file } = card;
+  const faces = h("div", { class: "faces" }, spinner(t.working));
   try {
-    photo.opened ??= await open(file);
-    photo.figure ??= picture(photo.opened, file);
-    node.replaceChildren(photo.figure, faces);
-    show(photo, await recognised(photo));
+    card.photo ??= await readPhoto(file);
+    card.figure ??= photoFigure(card.photo, file);
+    node.replaceChildren(card.figure, faces);
+    await updateFaces(card);
   } catch (error) {
-    const [sentence, again] = failure(error, () => look(photo));
-    faces.replaceChildren(sentence, h("div", { className: "row" }, again, remover(photo)));
-    node.replaceChildren(photo.figure ?? h("figure", { className: "photo blank" }, h("p", {}, file.name)), faces);
+    const buttons = h(
+      "div",
+      { class: "row" },
+      retryButton(error, () => recognize(card)),
+      removeButton(card),
+    );
+    faces.replaceChildren(errorMessage(error), buttons);
+    node.replaceChildren(card.figure ?? blankFigure(file), faces);
   }
 }
 
-const recognised = (photo) => api.recognize(photo.opened.blob, { threshold: threshold.query() });
-
-const remover = ({ node, opened }) => action(t.remove, () => { node.remove(); URL.revokeObjectURL(opened?.url); }, "quiet");
-
-function picture({ url, width, height }, file) {
-  if (!url) return h("figure", { className: "photo blank" }, h("p", {}, file.name), h("p", { className: "note" }, t.unreadable));
-  return h("figure", { className: "photo" }, h("img", { src: url, alt: file.name || t.title, width, height }));
+async function updateFaces(card) {
+  const { faces } = await api.recognize(card.photo.blob, { threshold: threshold.get() });
+  showFaces(card, faces);
 }
 
-function show(photo, answer) {
-  const { figure, node } = photo;
-  const rows = answer.faces.map((face) => row(photo, face));
-  keepTyped(node, rows);
-  figure.querySelectorAll(".box").forEach((old) => old.remove());
-  figure.classList.toggle("many", rows.length > 4);
-  figure.classList.toggle("crowd", rows.length > 12);
+function photoFigure({ url, width, height }, file) {
+  if (!url) return blankFigure(file, h("p", { class: "note" }, t.noPreview));
+  return h("figure", { class: "photo" }, h("img", { src: url, alt: file.name || t.title, width, height }));
+}
+
+const blankFigure = (file, ...notes) => h("figure", { class: "photo blank" }, h("p", {}, file.name), notes);
+
+function removeButton({ node, photo }) {
+  const remove = () => {
+    node.remove();
+    URL.revokeObjectURL(photo?.url);
+  };
+  return actionButton(t.remove, remove, "quiet");
+}
+
+function showFaces(card, faces) {
+  const { figure, node } = card;
+  const entries = faces.map((face) => faceEntry(card, face));
+  keepTypedNames(node, entries);
+  for (const old of figure.querySelectorAll(".box")) old.remove();
+  figure.classList.toggle("many", faces.length > MANY_FACES);
+  figure.classList.toggle("crowd", faces.length > CROWD);
   if (figure.querySelector("img")) {
-    const boxes = answer.faces.map((face) => box(face));
+    const boxes = faces.map(faceBox);
     figure.append(...boxes);
-    boxes.forEach((each, i) => pair(each, rows[i]));
+    boxes.forEach((box, i) => {
+      linkHighlights(box, entries[i]);
+    });
   }
-  node.querySelector(".faces").replaceChildren(
-    h("h2", {}, answer.faces.length ? t.faces(answer.faces.length) : t.noFace),
-    h("ul", { className: "people" }, rows),
-    remover(photo));
+  node
+    .querySelector(".faces")
+    .replaceChildren(
+      h("h2", {}, faces.length ? t.faces(faces.length) : t.noFace),
+      h("ul", { class: "people" }, entries),
+      removeButton(card),
+    );
 }
 
-function keepTyped(node, rows) {
+function keepTypedNames(node, entries) {
   // The same photo has the same faces in the same order.
   node.querySelectorAll(".face").forEach((old, i) => {
-    const [before, after] = [old, rows[i]].map((each) => each?.querySelector("input"));
+    const [before, after] = [old, entries[i]].map((entry) => entry?.querySelector("input"));
     if (before && after) after.value = before.value;
   });
 }
 
-function row(photo, face) {
-  const thumb = h("span", { className: "thumb" });
-  const image = photo.figure.querySelector("img");
-  image?.decode().then(() => crop(image, face.bounding_box, 0.25)).then((canvas) => thumb.replaceChildren(canvas)).catch(() => {});
-  const item = h("li", { className: `face ${face.status}` }, thumb, h("div", {}, verdict(face)));
-  if (image) item.append(face.status === "matched" ? denier(photo, face, image) : asker(item, face, image));
-  return item;
+function faceEntry(card, face) {
+  const thumbnail = h("span", { class: "thumbnail" });
+  const entry = h("li", { class: `face ${face.status}` }, thumbnail, h("div", {}, matchSummary(face)));
+  const image = card.figure.querySelector("img");
+  if (!image) return entry;
+  showCrop(thumbnail, image, face);
+  entry.append(face.status === "matched" ? rejectButton(card, face, image) : nameForm(entry, face, image));
+  return entry;
 }
 
-function asker(item, face, image) {
-  const name = h("input", { placeholder: t.who, "aria-label": t.who, required: true, maxLength: 80, dir: "auto" });
-  name.setAttribute("list", "known");
-  const button = h("button", {}, t.enrol);
-  const form = h("form", { className: "ask" }, name, button);
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    busy(button, async () => {
-      await enrol(image, face, name.value.trim());
-      item.className = "face matched";
-      item.replaceChildren(item.firstChild, h("div", {}, h("strong", { dir: "auto" }, name.value.trim())));
-    });
-  });
-  return form;
+async function showCrop(thumbnail, image, face) {
+  try {
+    await image.decode();
+    thumbnail.replaceChildren(cropFace(image, face.bounding_box, THUMBNAIL_MARGIN));
+  } catch {
+    // The card was removed before its photo was decoded.
+  }
 }
 
-function denier(photo, face, image) {
-  const again = async () => show(photo, await recognised(photo));
-  const deny = async () => {
-    const { face_id: id } = await api.reject(jpeg(await crop(image, face.bounding_box, 0.6)), face.user_id);
-    undoable(t.rejected(face.user_id), async () => { await api.unreject(id); await again(); });
-    await again();
+function nameForm(entry, face, image) {
+  const input = nameInput({ placeholder: t.who, "aria-label": t.who, required: true }, "known");
+  const button = h("button", {}, t.enroll);
+  const submit = async () => {
+    const name = input.value.trim();
+    await enroll(image, face, name);
+    entry.className = "face matched";
+    entry.replaceChildren(entry.firstChild, h("div", {}, h("strong", { dir: "auto" }, name)));
   };
-  return action(t.not(face.user_id), deny, "link not");
+  const onsubmit = (event) => {
+    event.preventDefault();
+    runBusy(button, submit);
+  };
+  return h("form", { class: "name-form", onsubmit }, input, button);
 }
 
-async function enrol(image, face, name) {
-  const upload = await api.upload(jpeg(await crop(image, face.bounding_box, 0.6)), name);
-  const state = await indexed(upload);
-  if (["rejected", "failed"].includes(state.status)) throw new Error(state.reasons.join(" "));
-  toast(state.status === "pending" ? t.enrolling(name) : t.enrolled(name));
-  knownNames.changed();
+async function enroll(image, face, name) {
+  const upload = await api.upload(encodeJpeg(cropFace(image, face.bounding_box, UPLOAD_MARGIN)), name);
+  const { status, reasons } = await waitUntilIndexed(upload);
+  if (["rejected", "failed"].includes(status)) throw new Error(reasons.join(" "));
+  toast(status === "pending" ? t.enrolling(name) : t.enrolled(name));
+  forgetNames();
+}
+
+function rejectButton(card, face, image) {
+  const reject = async () => {
+    const crop = encodeJpeg(cropFace(image, face.bounding_box, UPLOAD_MARGIN));
+    const { face_id: rejectionId } = await api.reject(crop, face.user_id);
+    toastWithUndo(t.rejected(face.user_id), async () => {
+      await api.deleteRejection(rejectionId);
+      await updateFaces(card);
+    });
+    await updateFaces(card);
+  };
+  return actionButton(t.not(face.user_id), reject, "link reject");
 }

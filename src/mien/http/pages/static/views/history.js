@@ -1,48 +1,78 @@
-// What was recognised and when; filters by person and time; CSV; "when was X last seen".
+// Lists what was recognised and when; filters by person and date; exports CSV; tells when somebody was last seen.
 
-import { api, pages } from "../api.js";
-import { nameOf } from "../boxes.js";
-import { action, empty, failure, h, spinner } from "../dom.js";
-import { portrait } from "../portrait.js";
+import { allPages, api } from "../api.js";
+import { h, nameOptions } from "../dom.js";
+import { faceLabel } from "../face-overlay.js";
+import { showThumbnail } from "../face-thumbnail.js";
+import { actionButton, emptyState, errorWithRetry, spinner } from "../feedback.js";
 import { knownNames } from "../state.js";
 import { text } from "../strings.js";
 
 const t = text.history;
+const EXPORT_PAGE_SIZE = 1000;
+const CSV_COLUMNS = ["timestamp", "recognition_id", "status", "user_id", "similarity", "image_path"];
 
 export function render() {
-  const person = h("select", { id: "who" }, h("option", { value: "" }, t.everyone));
-  const since = h("input", { id: "since", type: "date" });
-  const scene = { person, since, answer: h("p", { role: "status" }), list: h("ol", { className: "timeline" }), rest: h("div"), turn: 0 };
-  for (const filter of [person, since]) filter.addEventListener("change", () => more(scene));
-  knownNames().then((names) => person.append(...names.map((name) => h("option", { value: name }, name)))).catch(() => {});
-  more(scene);
-  return h("div", {},
-    h("div", { className: "head" }, h("h1", {}, t.title),
-      h("span", { className: "filter" }, h("label", { htmlFor: "who" }, t.person), person),
-      h("span", { className: "filter" }, h("label", { htmlFor: "since" }, t.since), since),
-      action(t.csv, () => download(wanted(scene)), "quiet")),
-    scene.answer, scene.list, scene.rest);
+  const scene = {
+    person: h("select", { id: "who" }, h("option", { value: "" }, t.everyone)),
+    since: h("input", { id: "since", type: "date" }),
+    answer: h("p", { role: "status" }),
+    list: h("ol", { class: "timeline" }),
+    rest: h("div"),
+    requests: 0,
+  };
+  const { person, since, answer, list, rest } = scene;
+  for (const filter of [person, since]) filter.addEventListener("change", () => load(scene));
+  offerNames(person);
+  load(scene);
+  const head = h(
+    "div",
+    { class: "head" },
+    h("h1", {}, t.title),
+    h("span", { class: "filter" }, h("label", { for: "who" }, t.person), person),
+    h("span", { class: "filter" }, h("label", { for: "since" }, t.since), since),
+    actionButton(t.csv, () => exportCsv(chosenFilters(scene)), "quiet"),
+  );
+  return h("div", {}, head, answer, list, rest);
 }
 
-// A day begins at midnight where the person is.
-const wanted = ({ person, since }) => ({ user_id: person.value, since: since.value ? new Date(`${since.value}T00:00`).toISOString() : "" });
+async function offerNames(select) {
+  const names = await knownNames().catch(() => []);
+  select.append(...nameOptions(names));
+}
 
-async function more(scene, cursor) {
+function chosenFilters({ person, since }) {
+  // A day begins at midnight in the time zone of the user.
+  const start = since.value && new Date(`${since.value}T00:00`).toISOString();
+  return { user_id: person.value, since: start };
+}
+
+async function load(scene, cursor) {
   const { list, rest, answer } = scene;
-  const query = wanted(scene);
-  if (!cursor) rest.replaceChildren(spinner(text.recognise.working));
-  const turn = scene.turn += 1; // an answer to filters that were changed meanwhile is not shown
+  const filters = chosenFilters(scene);
+  if (!cursor) rest.replaceChildren(spinner());
+  scene.requests += 1;
+  const number = scene.requests;
+  const outdated = () => number !== scene.requests; // the filters were changed in the meantime
   try {
-    const { recognitions, next_cursor: next } = await api.recognitions({ ...query, cursor });
-    if (turn !== scene.turn) return;
-    if (!cursor) list.replaceChildren();
-    if (!cursor) answer.textContent = lastSeen(query.user_id, recognitions[0]);
+    const { recognitions, next_cursor: next } = await api.recognitions({ ...filters, cursor });
+    if (outdated()) return;
+    if (!cursor) {
+      list.replaceChildren();
+      answer.textContent = lastSeen(filters.user_id, recognitions[0]);
+    }
     list.append(...recognitions.map(entry));
-    const none = query.user_id || query.since ? [h("p", { className: "note" }, t.noneSuch)] : [empty(t.none, t.noneText)];
-    rest.replaceChildren(...(next ? [action(t.more, () => more(scene, next), "quiet")] : list.children.length ? [] : none));
+    rest.replaceChildren(...whatFollows(scene, filters, next));
   } catch (error) {
-    if (turn === scene.turn) rest.replaceChildren(...failure(error, () => more(scene, cursor)));
+    if (!outdated()) rest.replaceChildren(...errorWithRetry(error, () => load(scene, cursor)));
   }
+}
+
+function whatFollows(scene, filters, next) {
+  if (next) return [actionButton(t.more, () => load(scene, next), "quiet")];
+  if (scene.list.children.length) return [];
+  if (filters.user_id || filters.since) return [h("p", { class: "note" }, t.noneSuch)];
+  return [emptyState(t.none, t.noneText)];
 }
 
 function lastSeen(name, newest) {
@@ -50,32 +80,40 @@ function lastSeen(name, newest) {
   return newest ? t.lastSeen(name, new Date(newest.timestamp).toLocaleString()) : t.neverSeen(name);
 }
 
-function entry(recognition) {
-  const [first] = recognition.faces;
-  const pic = h("span", { className: `pic ${first?.status ?? ""}`, "aria-hidden": "true" }, initial(first));
-  if (first && recognition.image_path) portrait(pic, { image_path: recognition.image_path, bounding_box: first.bounding_box });
-  return h("li", {}, pic, h("span", {}, h("bdi", {}, names(recognition) || t.noFace)),
-    h("time", { dateTime: recognition.timestamp }, new Date(recognition.timestamp).toLocaleString()));
+function entry({ faces, image_path: imagePath, timestamp }) {
+  const [first] = faces;
+  const initial = first?.status === "matched" ? [...first.user_id][0] : "?";
+  const thumbnail = h("span", { class: `thumbnail ${first?.status ?? ""}`, "aria-hidden": "true" }, initial);
+  if (first && imagePath) showThumbnail(thumbnail, { image_path: imagePath, bounding_box: first.bounding_box });
+  const people = h("span", {}, h("bdi", {}, summarizeFaces(faces)));
+  return h("li", {}, thumbnail, people, h("time", { datetime: timestamp }, new Date(timestamp).toLocaleString()));
 }
 
-const initial = (face) => (face?.status === "matched" ? [...face.user_id][0] : "?");
-
-function names(recognition) {
-  const known = recognition.faces.filter((face) => face.status !== "unknown").map(nameOf);
-  const strangers = recognition.faces.length - known.length;
-  return [...new Set(known), ...(strangers ? [t.unknown(strangers)] : [])].join(", ");
+/** Name everybody in a photo: each person once, then how many faces are unknown. */
+export function summarizeFaces(faces) {
+  const known = faces.filter((face) => face.status !== "unknown").map(faceLabel);
+  const unknown = faces.length - known.length;
+  const parts = [...new Set(known), ...(unknown ? [t.unknown(unknown)] : [])];
+  return parts.join(", ") || t.noFace;
 }
 
-// A cell that starts like a formula would be run by a spreadsheet.
-const cell = (value) => `"${String(value ?? "").replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
-
-async function download(query) {
-  const rows = [];
-  for await (const r of pages((cursor) => api.recognitions({ ...query, limit: 1000, cursor }), "recognitions"))
-    rows.push(...r.faces.map((f) => [r.timestamp, r.recognition_id, f.status, f.user_id, f.similarity, r.image_path]));
-  const head = ["timestamp", "recognition_id", "status", "user_id", "similarity", "image_path"];
-  const csv = [head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n");
-  const link = h("a", { href: URL.createObjectURL(new Blob(["\ufeff", csv], { type: "text/csv" })), download: "recognitions.csv" });
+async function exportCsv(filters) {
+  const fetchPage = (cursor) => api.recognitions({ ...filters, limit: EXPORT_PAGE_SIZE, cursor });
+  const rows = [CSV_COLUMNS];
+  for await (const recognition of allPages(fetchPage, "recognitions")) {
+    for (const face of recognition.faces) rows.push(CSV_COLUMNS.map((column) => recognition[column] ?? face[column]));
+  }
+  const file = new Blob(["\ufeff", toCsv(rows)], { type: "text/csv" });
+  const link = h("a", { href: URL.createObjectURL(file), download: "recognitions.csv" });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+/** Write rows as CSV in the form of RFC 4180. A cell that begins like a formula would be run by a spreadsheet. */
+export function toCsv(rows) {
+  const cell = (value) => {
+    const harmless = String(value ?? "").replace(/^[=+\-@\t\r]/, "'$&");
+    return `"${harmless.replaceAll('"', '""')}"`;
+  };
+  return rows.map((row) => row.map(cell).join(",")).join("\r\n");
 }

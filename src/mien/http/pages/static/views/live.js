@@ -1,110 +1,147 @@
-// The camera with boxes that follow; names are voted over several frames; a log says who was seen when.
+// Names the people in front of the camera. Boxes follow the faces, names are voted on, a log tells who was seen when.
 
 import { api } from "../api.js";
-import { start } from "../camera.js";
-import { busy, h, place, toast } from "../dom.js";
-import { frame } from "../photo.js";
-import { ownRecogniser, threshold } from "../state.js";
+import { captureFrame, openCamera } from "../camera.js";
+import { h, placeAt } from "../dom.js";
+import { runBusy, toast } from "../feedback.js";
+import { threshold, usesOwnEngine } from "../state.js";
 import { text } from "../strings.js";
-import { Tracks } from "../votes.js";
+import { FaceTracker } from "../tracker.js";
 
 const t = text.live;
-const SAME_VISIT_MS = 10_000;
+const SAME_VISIT_MS = 10_000; // who comes back within this time is not logged again
 const PAID_PAUSE_MS = 1000;
+const ERROR_PAUSE_MS = 1000;
+const RATE_WINDOW_MS = 4000;
 
 export function render() {
-  const video = h("video", { muted: true, playsInline: true });
-  const layer = h("div", { className: "layer" });
-  const rate = h("span", { className: "note", role: "status" });
-  const log = h("ol", { className: "log" }, h("li", { className: "note" }, t.nobody));
-  const button = h("button", {}, t.start);
-  const off = h("p", { className: "off" }, t.off);
-  const view = h("div", { className: "live" },
-    h("section", {}, h("h1", {}, t.title), h("p", {}, t.lead),
-      h("div", { className: "stage" }, video, off, layer),
-      h("div", { className: "row" }, button, rate)),
-    h("aside", { "aria-label": t.log }, h("h2", {}, t.log), log));
-  let session = null;
-  const end = () => { session?.stop(); session = null; off.hidden = false; button.textContent = t.start; layer.replaceChildren(); rate.textContent = ""; };
-  const ended = () => { end(); toast(t.ended, "error"); };
-  const toggle = async () => {
-    if (session) return end();
-    session = await begin(video, layer, rate, log, ended);
-    off.hidden = true;
-    button.textContent = t.stop;
-    if (!view.isConnected) end(); // the view was left while the browser asked for the camera
+  const scene = {
+    video: h("video", { muted: true, playsinline: true }),
+    layer: h("div", { class: "layer" }),
+    rate: h("span", { class: "note", role: "status" }),
+    log: h("ol", { class: "log" }, h("li", { class: "note" }, t.nobody)),
+    off: h("p", { class: "camera-off" }, t.off),
+    button: h("button", {}, t.start),
+    session: null,
   };
-  button.addEventListener("click", () => busy(button, toggle));
-  view.addEventListener("leave", end);
+  const view = layOut(scene);
+  scene.button.addEventListener("click", () => runBusy(scene.button, () => toggle(scene, view)));
+  view.addEventListener("leave", () => stop(scene));
   return view;
 }
 
-async function begin(video, layer, rate, log, ended) {
-  const close = await start(video, ended);
-  const abort = new AbortController();
-  const visits = new Map();
-  const tracks = new Tracks();
-  const drawn = new Map();
-  const pause = (await ownRecogniser()) ? 0 : PAID_PAUSE_MS;
-  const scene = { video, layer, rate, log, abort, visits, tracks, drawn, pause, ticks: [] };
-  watch(scene);
-  // Two requests under way: one is recognised while the next one travels.
-  if (pause) toast(t.paid);
-  else watch(scene);
-  return { stop: () => { abort.abort(); close(); } };
+function layOut({ video, layer, rate, log, off, button }) {
+  return h(
+    "div",
+    { class: "live" },
+    h(
+      "section",
+      {},
+      h("h1", {}, t.title),
+      h("p", {}, t.lead),
+      h("div", { class: "stage" }, video, off, layer),
+      h("div", { class: "row" }, button, rate),
+    ),
+    h("aside", { "aria-label": t.log }, h("h2", {}, t.log), log),
+  );
 }
 
-const sleep = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+async function toggle(scene, view) {
+  if (scene.session) return stop(scene);
+  await start(scene);
+  scene.off.hidden = true;
+  scene.button.textContent = t.stop;
+  if (!view.isConnected) stop(scene); // the view was left while the browser asked for the camera
+}
 
-async function watch(scene) {
-  while (!scene.abort.signal.aborted) {
+function stop(scene) {
+  scene.session?.close();
+  scene.session = null;
+  scene.off.hidden = false;
+  scene.button.textContent = t.start;
+  scene.layer.replaceChildren();
+  scene.rate.textContent = "";
+}
+
+async function start(scene) {
+  const closeCamera = await openCamera(scene.video, () => {
+    stop(scene);
+    toast(t.ended, "error");
+  });
+  const abort = new AbortController();
+  scene.session = {
+    signal: abort.signal,
+    tracker: new FaceTracker(),
+    boxes: new Map(), // by the id of the track
+    lastSeen: new Map(), // by name
+    frameTimes: [],
+    pause: (await usesOwnEngine()) ? 0 : PAID_PAUSE_MS,
+    close: () => {
+      abort.abort();
+      closeCamera();
+    },
+  };
+  recognizeFrames(scene, scene.session);
+  // Two requests at a time: one is recognised while the next one travels.
+  if (scene.session.pause) toast(t.paid);
+  else recognizeFrames(scene, scene.session);
+}
+
+async function recognizeFrames(scene, session) {
+  const { signal, tracker, pause } = session;
+  while (!signal.aborted) {
     try {
-      const picture = await frame(scene.video);
-      const answer = await api.recognize(picture, { threshold: threshold.query(), store: "false", signal: scene.abort.signal });
-      if (scene.abort.signal.aborted) return;
-      draw(scene, scene.tracks.update(answer.faces, performance.now()));
-      scene.rate.textContent = t.rate(framesPerSecond(scene));
-      if (scene.pause) await sleep(scene.pause);
+      const frame = captureFrame(scene.video);
+      const { faces } = await api.recognize(frame, { threshold: threshold.get(), store: "false", signal });
+      if (signal.aborted) return;
+      draw(scene, session, tracker.update(faces, performance.now()));
+      scene.rate.textContent = t.rate(framesPerSecond(session));
+      if (pause) await sleep(pause);
     } catch (error) {
-      if (scene.abort.signal.aborted) return;
+      if (signal.aborted) return;
       scene.rate.textContent = error.message;
-      draw(scene, []); // names over a picture that nobody looks at any more would lie
-      await sleep(1000);
+      draw(scene, session, []); // names over frames that nobody recognises any more would be wrong
+      await sleep(ERROR_PAUSE_MS);
     }
   }
 }
 
-function framesPerSecond(scene) {
+const sleep = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+
+function framesPerSecond(session) {
   const now = performance.now();
-  scene.ticks = [...scene.ticks, now].filter((at) => now - at < 4000);
-  const rate = scene.ticks.length / 4;
+  session.frameTimes = [...session.frameTimes, now].filter((time) => now - time < RATE_WINDOW_MS);
+  const rate = session.frameTimes.length / (RATE_WINDOW_MS / 1000);
   return rate < 2 ? rate.toFixed(1) : Math.round(rate);
 }
 
-function draw({ layer, drawn, log, visits }, tracks) {
-  const alive = new Set(tracks.map((track) => track.id));
-  for (const [id, node] of drawn) if (!alive.has(id)) { node.remove(); drawn.delete(id); }
-  for (const track of tracks) {
-    const node = drawn.get(track.id) ?? open(layer, drawn, track.id);
-    place(node, track.box);
-    node.className = `box ${track.name ? "matched" : "unknown"}`;
-    node.firstChild.textContent = track.name ?? text.recognise.unknown;
-    if (track.name) seen(log, visits, track.name);
+function draw({ layer, log }, { boxes, lastSeen }, tracks) {
+  const present = new Set(tracks.map((track) => track.id));
+  for (const [id, box] of boxes) {
+    if (present.has(id)) continue;
+    box.remove();
+    boxes.delete(id);
+  }
+  for (const { id, box, name } of tracks) {
+    if (!boxes.has(id)) boxes.set(id, addBox(layer));
+    const node = placeAt(boxes.get(id), box);
+    node.className = `box ${name ? "matched" : "unknown"}`;
+    node.firstChild.textContent = name ?? text.recognize.unknown;
+    if (name) logVisit(log, lastSeen, name);
   }
 }
 
-function open(layer, drawn, id) {
-  const node = h("div", { className: "box unknown" }, h("span", { className: "tag", dir: "auto" }));
-  layer.append(node);
-  drawn.set(id, node);
-  return node;
+function addBox(layer) {
+  const box = h("div", { class: "box" }, h("span", { class: "tag", dir: "auto" }));
+  layer.append(box);
+  return box;
 }
 
-function seen(log, visits, name) {
+function logVisit(log, lastSeen, name) {
   const now = Date.now();
-  const last = visits.get(name);
-  visits.set(name, now);
-  if (last && now - last < SAME_VISIT_MS) return;
-  if (visits.size === 1 && !last) log.replaceChildren();
+  const before = lastSeen.get(name);
+  lastSeen.set(name, now);
+  if (before && now - before < SAME_VISIT_MS) return;
+  if (lastSeen.size === 1 && !before) log.replaceChildren();
   log.prepend(h("li", {}, h("time", {}, new Date(now).toLocaleTimeString()), h("strong", { dir: "auto" }, name)));
 }

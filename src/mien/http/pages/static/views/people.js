@@ -1,77 +1,109 @@
-// The grid of people with their best face, and the form that adds one.
+// Shows all enrolled people with their best face, and the form that adds a person.
 
-import { api, pages } from "../api.js";
-import { busy, empty, failure, h, spinner } from "../dom.js";
-import { portrait } from "../portrait.js";
-import { knownNames } from "../state.js";
+import { allPages, api } from "../api.js";
+import { h, nameInput, personLink } from "../dom.js";
+import { showThumbnail } from "../face-thumbnail.js";
+import { emptyState, errorWithRetry, runBusy, spinner } from "../feedback.js";
+import { forgetNames } from "../state.js";
 import { text } from "../strings.js";
-import { uploader } from "../uploader.js";
+import { uploadPhotos } from "../uploader.js";
 
 const t = text.people;
 
 export function render() {
-  const grid = h("ul", { className: "grid" });
-  const rest = h("div", {}, spinner(text.recognise.working));
-  const find = h("input", { type: "search", placeholder: t.filter, "aria-label": t.filter });
-  const form = addForm(() => fill(grid, rest));
-  const nobody = h("p", { className: "note", role: "status" });
-  const add = h("button", { "aria-expanded": "false" }, t.add);
-  add.addEventListener("click", () => {
-    form.hidden = !form.hidden;
-    add.ariaExpanded = String(!form.hidden);
-    if (!form.hidden) form.querySelector("input").focus();
-  });
-  const view = h("div", {}, h("div", { className: "head" }, h("h1", {}, t.title), find, add), form, nobody, grid, rest);
-  find.addEventListener("input", () => {
-    const wanted = find.value.trim().toLocaleLowerCase();
-    for (const item of grid.children) item.hidden = !item.dataset.name.toLocaleLowerCase().includes(wanted);
-    const none = grid.children.length && [...grid.children].every((item) => item.hidden);
-    nobody.textContent = none ? t.nobodyCalled(find.value.trim()) : "";
-  });
-  fill(grid, rest);
-  return view;
+  const grid = h("ul", { class: "grid" });
+  const status = h("div", {}, spinner());
+  const filter = h("input", { type: "search", placeholder: t.filter, "aria-label": t.filter });
+  const noMatch = h("p", { class: "note", role: "status" });
+  const people = { grid, status, filter };
+  const form = addForm(() => load(people));
+  filter.addEventListener("input", () => applyFilter(people, noMatch));
+  const head = h("div", { class: "head" }, h("h1", {}, t.title), filter, toggleButton(form));
+  load(people);
+  return h("div", {}, head, form, noMatch, grid, status);
 }
 
-async function fill(grid, rest) {
+function toggleButton(form) {
+  const button = h("button", { "aria-expanded": "false" }, t.add);
+  button.addEventListener("click", () => {
+    form.hidden = !form.hidden;
+    button.ariaExpanded = String(!form.hidden);
+    if (!form.hidden) form.querySelector("input").focus();
+  });
+  return button;
+}
+
+function applyFilter({ grid, filter }, noMatch) {
+  const wanted = filter.value.trim();
+  const items = [...grid.children];
+  for (const item of items) item.hidden = !containsIgnoringCase(item.dataset.name, wanted);
+  const nobody = items.length && items.every((item) => item.hidden);
+  noMatch.textContent = nobody ? t.nobodyCalled(wanted) : "";
+}
+
+const containsIgnoringCase = (name, part) => name.toLocaleLowerCase().includes(part.toLocaleLowerCase());
+
+async function load(people) {
+  const { grid, status, filter } = people;
   try {
     const tiles = [];
-    for await (const user of pages(api.users, "users")) tiles.push(tile(user));
+    for await (const user of allPages(api.users, "users")) tiles.push(personTile(user));
     grid.replaceChildren(...tiles);
-    grid.parentElement.querySelector("[type=search]").hidden = !tiles.length;
-    rest.replaceChildren(tiles.length ? "" : empty(t.none, t.noneText));
+    filter.hidden = !tiles.length;
+    status.replaceChildren(tiles.length ? "" : emptyState(t.none, t.noneText));
   } catch (error) {
-    rest.replaceChildren(...failure(error, () => fill(grid, rest)));
+    status.replaceChildren(...errorWithRetry(error, () => load(people)));
   }
 }
 
-function tile(user) {
-  const pic = h("span", { className: "pic" });
-  if (user.best_face) portrait(pic, user.best_face);
-  return h("li", { dataset: { name: user.user_id } },
-    h("a", { className: "tile", href: `#/person/${encodeURIComponent(user.user_id)}` }, pic,
-      h("span", { className: "text" }, h("strong", { dir: "auto" }, user.user_id), h("span", { className: "note" }, t.count(user.face_count)))));
+function personTile(user) {
+  const thumbnail = h("span", { class: "thumbnail" });
+  if (user.best_face) showThumbnail(thumbnail, user.best_face);
+  const name = h("strong", { dir: "auto" }, user.user_id);
+  const count = h("span", { class: "note" }, t.count(user.face_count));
+  const link = h(
+    "a",
+    { class: "tile", href: personLink(user.user_id) },
+    thumbnail,
+    h("span", { class: "text" }, name, count),
+  );
+  return h("li", { "data-name": user.user_id }, link);
 }
 
-function addForm(done) {
-  const name = h("input", { id: "new-name", maxLength: 80, dir: "auto", autocomplete: "off" });
+function addForm(onChanged) {
+  const name = nameInput({ id: "new-name", autocomplete: "off" });
   const photos = h("input", { id: "new-photos", type: "file", accept: "image/*", multiple: true });
-  const problem = h("p", { className: "problem", role: "alert" });
-  const list = h("ul", { className: "progress" });
-  const form = h("form", { className: "panel", hidden: true },
-    h("div", { className: "field" }, h("label", { htmlFor: "new-name" }, t.name), name),
-    h("div", { className: "field" }, h("label", { htmlFor: "new-photos" }, t.photos), photos),
-    problem, h("button", {}, t.save), list);
-  const changed = () => { knownNames.changed(); done(); };
-  form.addEventListener("submit", (event) => {
+  const problem = h("p", { class: "problem", role: "alert" });
+  const button = h("button", {}, t.save);
+  const uploads = h("ul", { class: "progress" });
+  const peopleChanged = () => {
+    forgetNames();
+    onChanged();
+  };
+  const upload = async () => {
+    uploads.replaceChildren();
+    const files = [...photos.files];
+    const indexed = await uploadPhotos(files, name.value.trim(), uploads, peopleChanged);
+    if (indexed === files.length) photos.value = "";
+    if (indexed) peopleChanged();
+  };
+  const onsubmit = (event) => {
     event.preventDefault();
-    problem.textContent = !name.value.trim() ? t.nameNeeded : !photos.files.length ? t.photosNeeded : "";
-    if (problem.textContent) return;
-    busy(event.submitter ?? form.querySelector("button"), async () => {
-      list.replaceChildren();
-      const taken = await uploader([...photos.files], name.value.trim(), list, changed);
-      if (taken === photos.files.length) photos.value = "";
-      if (taken) changed();
-    });
-  });
-  return form;
+    problem.textContent = missingInput(name.value.trim(), photos.files);
+    if (!problem.textContent) runBusy(button, upload);
+  };
+  return h(
+    "form",
+    { class: "panel", hidden: true, onsubmit },
+    h("div", { class: "field" }, h("label", { for: "new-name" }, t.name), name),
+    h("div", { class: "field" }, h("label", { for: "new-photos" }, t.photos), photos),
+    problem,
+    button,
+    uploads,
+  );
+}
+
+function missingInput(name, files) {
+  if (!name) return t.nameNeeded;
+  return files.length ? "" : t.photosNeeded;
 }

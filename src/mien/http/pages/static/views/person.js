@@ -1,136 +1,160 @@
-// One person: all photos with their quality, more photos, rename or merge (with undo), forget (with the receipt).
+// Shows one person: all photos with their quality; adds photos; renames or merges with undo; forgets with a receipt.
 
 import { api } from "../api.js";
-import { action, asked, confirmed, failure, h, spinner, toast, undoable } from "../dom.js";
-import { portrait } from "../portrait.js";
-import { knownNames, ownRecogniser } from "../state.js";
+import { fieldTable, h, nameInput, nameOptions, personLink } from "../dom.js";
+import { showThumbnail } from "../face-thumbnail.js";
+import { actionButton, confirmed, errorWithRetry, showDialog, spinner, toast, toastWithUndo } from "../feedback.js";
+import { forgetNames, knownNames, usesOwnEngine } from "../state.js";
 import { text } from "../strings.js";
-import { uploader } from "../uploader.js";
+import { uploadPhotos } from "../uploader.js";
 
 const t = text.people;
 
 export function render(userId) {
-  const view = h("div", {}, spinner(text.recognise.working));
-  const shown = { userId, view, top: h("div"), grid: h("ul", { className: "grid" }) };
-  load(shown);
-  return view;
+  const scene = { userId, view: h("div", {}, spinner()), head: h("div"), grid: h("ul", { class: "grid" }) };
+  load(scene);
+  return scene.view;
 }
 
-async function load(shown) {
-  const { userId, view, top, grid } = shown;
+async function load(scene) {
+  const { userId, view, head, grid } = scene;
   try {
     const user = await api.user(userId);
-    const marks = new Map();
-    top.replaceChildren(head(shown, user));
-    grid.replaceChildren(...user.faces.map((face) => tile(shown, user, face, marks)));
-    if (!grid.isConnected) view.replaceChildren(top, adder(shown), grid); // else the lines of an upload stay
-    mark(marks);
+    const tiles = user.faces.map((face) => photoTile(scene, user, face));
+    head.replaceChildren(personHead(scene, user));
+    grid.replaceChildren(...tiles.map((tile) => tile.node));
+    // Once shown, the lines of an upload stay.
+    if (!grid.isConnected) view.replaceChildren(head, photoAdder(scene), grid);
+    markIssues(tiles);
   } catch (error) {
-    view.replaceChildren(h("h1", { dir: "auto" }, userId), ...failure(error, () => load(shown)));
+    view.replaceChildren(h("h1", { dir: "auto" }, userId), ...errorWithRetry(error, () => load(scene)));
   }
 }
 
-function head(shown, user) {
-  const seen = user.last_seen ? new Date(user.last_seen).toLocaleString() : t.never;
-  return h("div", { className: "head" },
-    h("div", { className: "grow" }, h("h1", { dir: "auto" }, user.user_id), h("p", { className: "note" }, `${t.count(user.faces.length)} · ${t.lastSeen} ${seen}`)),
-    action(t.rename, () => rename(shown, user), "quiet"),
-    action(t.forget, () => forget(shown, user), "danger"));
+function personHead(scene, user) {
+  const lastSeen = user.last_seen ? new Date(user.last_seen).toLocaleString() : t.never;
+  const summary = `${t.count(user.faces.length)} · ${t.lastSeen} ${lastSeen}`;
+  return h(
+    "div",
+    { class: "head" },
+    h("div", { class: "grow" }, h("h1", { dir: "auto" }, user.user_id), h("p", { class: "note" }, summary)),
+    actionButton(t.rename, () => rename(scene, user), "quiet"),
+    actionButton(t.forget, () => forget(scene, user), "danger"),
+  );
 }
 
-function adder(shown) {
-  const list = h("ul", { className: "progress" });
-  const input = h("input", { type: "file", id: "more", accept: "image/*", multiple: true, className: "sr" });
+function photoAdder(scene) {
+  const uploads = h("ul", { class: "progress" });
+  const input = h("input", { type: "file", id: "more", accept: "image/*", multiple: true, class: "visually-hidden" });
   input.addEventListener("change", async () => {
     const files = [...input.files];
     input.value = "";
-    list.querySelectorAll(".indexed").forEach((line) => line.remove());
-    if (await uploader(files, shown.userId, list, () => load(shown))) load(shown);
+    for (const line of uploads.querySelectorAll(".indexed")) line.remove();
+    if (await uploadPhotos(files, scene.userId, uploads, () => load(scene))) load(scene);
   });
-  return h("div", { className: "adder" }, input, h("label", { htmlFor: "more", className: "button quiet" }, t.addPhotos), list);
+  return h(
+    "div",
+    { class: "add-photos" },
+    input,
+    h("label", { for: "more", class: "button quiet" }, t.addPhotos),
+    uploads,
+  );
 }
 
-function tile(shown, user, face, marks) {
-  const pic = h("span", { className: "pic" });
-  portrait(pic, face);
-  const remarks = h("span");
-  marks.set(face.face_id, remarks);
-  return h("li", {}, h("div", { className: "tile" }, pic,
-    h("span", { className: "text" },
-      remarks,
-      h("span", { className: "foot" }, h("span", { className: "note" }, new Date(face.timestamp).toLocaleDateString()),
-        action(t.deletePhoto, () => remove(shown, user, face), "link")))));
+function photoTile(scene, user, face) {
+  const thumbnail = h("span", { class: "thumbnail" });
+  showThumbnail(thumbnail, face);
+  const badges = h("span");
+  const date = h("span", { class: "note" }, new Date(face.timestamp).toLocaleDateString());
+  const remove = actionButton(t.deletePhoto, () => removePhoto(scene, user, face), "link");
+  const caption = h("span", { class: "text" }, badges, h("span", { class: "foot" }, date, remove));
+  return { faceId: face.face_id, badges, node: h("li", {}, h("div", { class: "tile" }, thumbnail, caption)) };
 }
 
-async function mark(marks) {
-  if (!(await ownRecogniser())) return;
+async function markIssues(tiles) {
+  if (!(await usesOwnEngine())) return;
+  const badgesByFace = new Map(tiles.map(({ faceId, badges }) => [faceId, badges]));
   const { findings } = await api.hygiene().catch(() => ({ findings: [] }));
-  for (const finding of findings)
-    for (const id of finding.face_ids)
-      marks.get(id)?.append(h("span", { className: "badge", title: `${finding.evidence} ${finding.action}` }, t.trouble[finding.trouble] ?? finding.trouble), " ");
+  for (const { trouble, evidence, action, face_ids: faceIds } of findings) {
+    for (const id of faceIds) {
+      const badge = h("span", { class: "badge", title: `${evidence} ${action}` }, t.trouble[trouble] ?? trouble);
+      badgesByFace.get(id)?.append(badge, " ");
+    }
+  }
 }
 
-async function remove(shown, user, face) {
-  const last = user.faces.length === 1;
-  const warning = last ? `${t.deleteLast(user.user_id)} ${t.deleteText}` : t.deleteText;
+async function removePhoto(scene, user, face) {
+  const isLast = user.faces.length === 1;
+  const warning = isLast ? `${t.deleteLast(user.user_id)} ${t.deleteText}` : t.deleteText;
   if (!(await confirmed(t.deleteAsk, warning, t.deletePhoto))) return;
   await api.deleteFace(face.face_id);
-  if (!last) return load(shown);
-  knownNames.changed();
+  if (!isLast) return load(scene);
+  forgetNames();
   toast(t.deleted(user.user_id));
   location.hash = "#/people";
 }
 
-async function rename(shown, user) {
+async function rename(scene, user) {
+  const from = user.user_id;
   const names = await knownNames().catch(() => []);
-  const to = await askName(user.user_id, names);
-  if (!to || to === user.user_id) return;
+  const to = await askForName(from, names);
+  if (!to || to === from) return;
   const paths = [...new Set(user.faces.map((face) => face.image_path))];
-  const { moved, trouble } = await moveAll(paths, to);
-  const merging = names.includes(to);
-  const said = trouble ? t.movedSome(moved.length, paths.length, to, trouble) : merging ? t.merged(user.user_id, to) : t.renamed(to);
-  if (moved.length) undoable(said, () => moveBack(moved, user.user_id));
-  else toast(said, "error");
-  if (trouble) return load(shown);
-  location.hash = `#/person/${encodeURIComponent(to)}`;
+  const { moved, problem } = await movePhotos(paths, to);
+  const whole = names.includes(to) ? t.merged(from, to) : t.renamed(to);
+  const sentence = problem ? t.movedSome(moved.length, paths.length, to, problem) : whole;
+  if (moved.length) toastWithUndo(sentence, () => moveBack(moved, from));
+  else toast(sentence, "error");
+  if (problem) return load(scene);
+  location.hash = personLink(to);
 }
 
-async function moveBack(moved, name) {
-  const { trouble } = await moveAll(moved, name);
-  dispatchEvent(new Event("hashchange"));
-  if (trouble) throw new Error(trouble);
+async function moveBack(moved, userId) {
+  const { problem } = await movePhotos(moved, userId);
+  dispatchEvent(new Event("hashchange")); // shows the current view afresh
+  if (problem) throw new Error(problem);
 }
 
-// What went well before something failed can still be taken back.
-async function moveAll(paths, to) {
+/** Move photos to another person until one fails. Returns the new paths of those moved, which can be moved back. */
+async function movePhotos(paths, userId) {
   const moved = [];
-  const line = h("p", { className: "toast" });
-  document.getElementById("toasts").append(line);
+  const progress = h("p", { class: "toast" });
+  document.getElementById("toasts").append(progress);
   try {
     for (const path of paths) {
-      line.textContent = t.moving(moved.length + 1, paths.length);
-      const upload = await api.move(path, to);
-      if (upload.status !== "indexed") return { moved, trouble: upload.reasons.join(" ") };
+      progress.textContent = t.moving(moved.length + 1, paths.length);
+      const upload = await api.movePhoto(path, userId);
+      if (upload.status !== "indexed") return { moved, problem: upload.reasons.join(" ") };
       moved.push(upload.image_path);
     }
     return { moved };
   } catch (error) {
-    return { moved, trouble: error.message };
+    return { moved, problem: error.message };
   } finally {
-    line.remove();
-    knownNames.changed();
+    progress.remove();
+    forgetNames();
   }
 }
 
-async function askName(current, names) {
-  const input = h("input", { id: "rename-to", value: current, maxLength: 80, dir: "auto" });
-  input.setAttribute("list", "rename-known");
-  const dialog = h("dialog", { "aria-labelledby": "rename-title" },
-    h("form", { method: "dialog" }, h("h2", { id: "rename-title" }, t.rename),
-      h("div", { className: "field" }, h("label", { htmlFor: "rename-to" }, t.name), input, h("p", { className: "note" }, t.renameHint)),
-      h("datalist", { id: "rename-known" }, names.map((name) => h("option", { value: name }))),
-      h("div", { className: "row end" }, action(text.cancel, () => dialog.close(), "quiet"), h("button", { value: "yes" }, t.rename))));
-  const answer = asked(dialog);
+async function askForName(current, names) {
+  const input = nameInput({ id: "rename-to", value: current }, "rename-known");
+  const dialog = h("dialog", { "aria-labelledby": "rename-title" });
+  const hint = h("p", { class: "note" }, t.renameHint);
+  const form = h(
+    "form",
+    { method: "dialog" },
+    h("h2", { id: "rename-title" }, t.rename),
+    h("div", { class: "field" }, h("label", { for: "rename-to" }, t.name), input, hint),
+    h("datalist", { id: "rename-known" }, nameOptions(names)),
+    h(
+      "div",
+      { class: "row end" },
+      actionButton(text.cancel, () => dialog.close(), "quiet"),
+      h("button", { value: "yes" }, t.rename),
+    ),
+  );
+  dialog.append(form);
+  const answer = showDialog(dialog);
   input.select();
   return (await answer) === "yes" ? input.value.trim() : null;
 }
@@ -138,11 +162,11 @@ async function askName(current, names) {
 async function forget({ view }, user) {
   if (!(await confirmed(t.forgetAsk(user.user_id), t.forgetText, t.forget))) return;
   const receipt = await api.forget(user.user_id);
-  knownNames.changed();
-  view.replaceChildren(h("h1", {}, t.forgotten(user.user_id)), h("h2", {}, t.receipt), receiptTable(receipt), h("a", { href: "#/people" }, t.title));
-}
-
-function receiptTable(receipt) {
-  const rows = Object.entries(receipt).map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name.replaceAll("_", " ")), h("td", {}, String(value))));
-  return h("table", {}, h("tbody", {}, rows));
+  forgetNames();
+  view.replaceChildren(
+    h("h1", {}, t.forgotten(user.user_id)),
+    h("h2", {}, t.receipt),
+    fieldTable(receipt),
+    h("a", { href: "#/people" }, t.title),
+  );
 }

@@ -1,107 +1,124 @@
-// The threshold as an error rate in words, with the model's measured curve; the API key; health.
+// Sets the threshold as an error rate in words, beside the model's measured curve; takes the API key; shows health.
 
 import { api } from "../api.js";
-import { busy, failure, h, spinner } from "../dom.js";
-import { keyField, use } from "../key.js";
+import { fieldTable, h } from "../dom.js";
+import { errorWithRetry, spinner } from "../feedback.js";
+import { keyForm } from "../key.js";
 import { threshold } from "../state.js";
 import { text } from "../strings.js";
 
 const t = text.settings;
 const SVG = "http://www.w3.org/2000/svg";
+// The slider's steps: 4 stands for one wrong match in 10^4 comparisons.
+const EXPONENTS = { min: 2, max: 6, step: 0.5 };
+const SIMILARITIES = { min: 50, max: 100, step: 0.5 };
+const CURVE = { width: 480, height: 190, pad: 34, minRate: 1e-6 };
 
 export function render() {
-  const sure = h("section", { className: "panel" });
-  const health = h("section", { className: "panel" }, h("h2", {}, t.health), spinner(text.recognise.working));
-  const view = h("div", {}, h("h1", {}, t.title), sure, keyForm(() => { fill(sure); check(health); }), health);
-  fill(sure);
-  check(health);
-  return view;
+  const thresholdPanel = h("section", { class: "panel" });
+  const healthPanel = h("section", { class: "panel" }, h("h2", {}, t.health), spinner());
+  const load = () => {
+    showThreshold(thresholdPanel);
+    showHealth(healthPanel);
+  };
+  load();
+  return h("div", {}, h("h1", {}, t.title), thresholdPanel, keyForm("key", load, { className: "panel" }), healthPanel);
 }
 
-async function fill(panel) {
+async function showThreshold(panel) {
+  const title = h("h2", {}, t.threshold);
   try {
     const { points, default_threshold: usual } = await api.calibration();
-    const parts = points.length ? [slider(points, usual), curve(points)] : [plainSlider(usual)];
-    panel.replaceChildren(h("h2", {}, t.threshold), ...parts);
+    const controls = points.length ? [errorRateSlider(points, usual), rateCurve(points)] : [similaritySlider(usual)];
+    panel.replaceChildren(title, ...controls);
   } catch (error) {
-    panel.replaceChildren(h("h2", {}, t.threshold), ...failure(error, () => fill(panel)));
+    panel.replaceChildren(title, ...errorWithRetry(error, () => showThreshold(panel)));
   }
 }
 
-function slider(points, usual) {
-  // The slider moves over the exponent: each step to the right is a rarer wrong match.
-  const exponents = [2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6];
-  const similarityAt = (exponent) => points.find((p) => p.fmr <= 10 ** -exponent)?.similarity ?? points.at(-1).similarity;
-  const chosen = Number(threshold.get() || usual);
-  const nearest = exponents.reduce((a, b) => (Math.abs(similarityAt(b) - chosen) < Math.abs(similarityAt(a) - chosen) ? b : a));
-  const range = h("input", { type: "range", id: "sure", min: 2, max: 6, step: 0.5, value: nearest });
-  const words = h("output", { htmlFor: "sure" });
-  const say = () => {
-    const exponent = Number(range.value);
-    const similarity = similarityAt(exponent).toFixed(1);
-    words.textContent = `${t.oneIn(Number((10 ** exponent).toPrecision(1)))} (${t.similarity(similarity)})`;
-    return similarity;
-  };
-  range.addEventListener("input", () => threshold.set(say()));
-  say();
-  return h("div", { className: "field" }, h("label", { htmlFor: "sure", className: "sr" }, t.threshold), range, words);
+function errorRateSlider(points, usual) {
+  const chosen = Number(threshold.get() ?? usual);
+  const similarity = (exponent) => similarityAt(points, exponent).toFixed(1);
+  const describe = (exponent) => `${t.oneIn(comparisons(exponent))} (${text.similarity(similarity(exponent))})`;
+  return slider({ ...EXPONENTS, value: nearestExponent(points, chosen) }, similarity, describe);
 }
 
-function plainSlider(usual) {
-  const range = h("input", { type: "range", id: "sure", min: 50, max: 100, step: 0.5, value: threshold.get() || usual });
-  const words = h("output", { htmlFor: "sure" });
-  const say = () => { words.textContent = t.similarity(range.value); return range.value; };
-  range.addEventListener("input", () => threshold.set(say()));
-  say();
-  return h("div", { className: "field" }, h("label", { htmlFor: "sure", className: "sr" }, t.threshold), range, words, h("p", { className: "note" }, t.unmeasured));
+function similaritySlider(usual) {
+  const field = slider({ ...SIMILARITIES, value: threshold.get() ?? usual }, String, text.similarity);
+  field.append(h("p", { class: "note" }, t.unmeasured));
+  return field;
 }
 
-function curve(points) {
-  const width = 480, height = 190, pad = 34;
-  const x = (similarity) => pad + (similarity / 100) * (width - 2 * pad);
-  const y = (fmr) => pad / 2 + (Math.min(0, Math.log10(fmr)) / -6) * (height - 1.5 * pad);
-  const shown = points.filter((p) => p.fmr >= 1e-6);
-  const line = shown.map((p, i) => `${i ? "L" : "M"}${x(p.similarity).toFixed(1)},${y(p.fmr).toFixed(1)}`).join("");
-  const svg = node("svg", { viewBox: `0 0 ${width} ${height}`, class: "curve", role: "img", "aria-label": t.curve },
-    node("path", { d: line, class: "line" }));
-  for (const tick of [0, 20, 40, 60, 80, 100]) svg.append(label(x(tick), height - 6, tick));
-  for (const power of [0, 2, 4, 6]) {
-    const at = y(10 ** -power);
-    svg.append(node("path", { d: `M${pad},${at}H${width - pad}`, class: "rule" }), label(pad - 4, at + 4, power ? `1:10${superscript(power)}` : "1", "end"));
-  }
-  return h("figure", {}, svg, h("figcaption", { className: "note" }, t.curve));
-}
-
-const superscript = (digit) => "⁰¹²³⁴⁵⁶"[digit];
-
-function node(name, attributes, ...children) {
-  const element = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.append(...children);
-  return element;
-}
-
-const label = (x, y, words, anchor = "middle") => node("text", { x, y, "text-anchor": anchor }, String(words));
-
-function keyForm(done) {
-  const parts = keyField("key");
-  const button = h("button", {}, t.keySave);
-  const form = h("form", { className: "panel" }, parts.field, button);
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    busy(button, async () => { await use(parts); done(); });
+function slider(attributes, toSimilarity, describe) {
+  const range = h("input", { type: "range", id: "sure", ...attributes });
+  const words = h("output", { for: "sure" }, describe(range.valueAsNumber));
+  range.addEventListener("input", () => {
+    threshold.set(toSimilarity(range.valueAsNumber));
+    words.textContent = describe(range.valueAsNumber);
   });
-  return form;
+  return h("div", { class: "field" }, h("label", { for: "sure", class: "visually-hidden" }, t.threshold), range, words);
 }
 
-async function check(panel) {
-  let rows;
+/** Find the least similarity that at most one in 10^exponent pairs of strangers reaches. */
+export function similarityAt(points, exponent) {
+  const point = points.find(({ fmr }) => fmr <= 10 ** -exponent) ?? points.at(-1);
+  return point.similarity;
+}
+
+/** Find the slider's step whose similarity is nearest to the given one. */
+export function nearestExponent(points, similarity) {
+  const distance = (exponent) => Math.abs(similarityAt(points, exponent) - similarity);
+  let nearest = EXPONENTS.min;
+  for (let exponent = EXPONENTS.min; exponent <= EXPONENTS.max; exponent += EXPONENTS.step) {
+    if (distance(exponent) < distance(nearest)) nearest = exponent;
+  }
+  return nearest;
+}
+
+/** Round 10^exponent to one digit. */
+export const comparisons = (exponent) => Number((10 ** exponent).toPrecision(1));
+
+function rateCurve(points) {
+  const { width, height, pad } = CURVE;
+  const attributes = { viewBox: `0 0 ${width} ${height}`, class: "curve", role: "img", "aria-label": t.curve };
+  const svg = svgNode("svg", attributes, svgNode("path", { d: curvePath(points), class: "line" }));
+  for (const similarity of [0, 20, 40, 60, 80, 100]) svg.append(svgText(curveX(similarity), height - 6, similarity));
+  for (const exponent of [0, 2, 4, 6]) {
+    const y = curveY(10 ** -exponent);
+    const rule = svgNode("path", { d: `M${pad},${y}H${width - pad}`, class: "rule" });
+    svg.append(rule, svgText(pad - 4, y + 4, exponent ? `1:10${"⁰¹²³⁴⁵⁶"[exponent]}` : "1", "end"));
+  }
+  return h("figure", {}, svg, h("figcaption", { class: "note" }, t.curve));
+}
+
+// The similarity is to the right, the rate downwards: a decade has the same height everywhere.
+const curveX = (similarity) => CURVE.pad + (similarity / 100) * (CURVE.width - 2 * CURVE.pad);
+const curveY = (rate) =>
+  CURVE.pad / 2 + (Math.log10(Math.min(1, rate)) / Math.log10(CURVE.minRate)) * (CURVE.height - 1.5 * CURVE.pad);
+
+/** Build the path of the SVG through all points with a rate that can be shown. */
+export function curvePath(points) {
+  const shown = points.filter(({ fmr }) => fmr >= CURVE.minRate);
+  const corners = shown.map(({ similarity, fmr }) => `${curveX(similarity).toFixed(1)},${curveY(fmr).toFixed(1)}`);
+  return corners.length ? `M${corners.join("L")}` : "";
+}
+
+function svgNode(name, attributes, ...children) {
+  const node = document.createElementNS(SVG, name);
+  for (const [attribute, value] of Object.entries(attributes)) node.setAttribute(attribute, value);
+  node.append(...children);
+  return node;
+}
+
+const svgText = (x, y, words, anchor = "middle") => svgNode("text", { x, y, "text-anchor": anchor }, String(words));
+
+async function showHealth(panel) {
+  const title = h("h2", {}, t.health);
   try {
     const health = await api.health();
-    rows = [h("p", {}, t.healthy), h("table", {}, h("tbody", {}, Object.entries(health).map(([name, value]) =>
-      h("tr", {}, h("th", { scope: "row" }, name.replaceAll("_", " ")), h("td", {}, typeof value === "object" ? JSON.stringify(value) : String(value))))))];
+    panel.replaceChildren(title, h("p", {}, t.healthy), fieldTable(health));
   } catch (error) {
-    rows = [h("p", { className: "problem" }, t.unhealthy), ...failure(error, () => check(panel))];
+    const retry = () => showHealth(panel);
+    panel.replaceChildren(title, h("p", { class: "problem" }, t.unhealthy), ...errorWithRetry(error, retry));
   }
-  panel.replaceChildren(h("h2", {}, t.health), ...rows);
 }
