@@ -8,8 +8,8 @@ import { text } from "./strings.js";
 
 const RECONNECT_MS = 2000;
 
-// By route. A view's module has `render(argument)`, which returns its root element, and may have `keepAlive`, which
-// keeps what the user chose or typed there while another view is shown. The root receives the events "enter" and "leave".
+// By route. The module of a view has `render(argument)`, which returns its root element, and may have `keepAlive`, which
+// keeps what the user chose or typed there while another view is shown. The root gets the events "enter" and "leave".
 const views = {
   "": { nav: "recognize", file: "recognize" },
   live: { nav: "live", file: "live" },
