@@ -8,7 +8,7 @@ import { text } from "./strings.js";
 
 const RECONNECT_MS = 2000;
 
-// By route. The module of a view has `render(argument)`, which returns its root element, and may have `keepAlive`, which
+// By route. A module has `render(argument)`, which returns the root element of the view, and may have `keepAlive`, which
 // keeps what the user chose or typed there while another view is shown. The root gets the events "enter" and "leave".
 const views = {
   "": { nav: "recognize", file: "recognize" },
