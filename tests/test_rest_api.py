@@ -1,41 +1,27 @@
-"""The commands of docs/rest-api.md print what it says; the photos that it speaks of are of somebody known."""
+"""The commands of docs/rest-api.md print what it says; the photos that it speaks of are painted."""
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from tests import documents
+from tests.support.painter import photo_of, photos_of
+from tests.support.process import MIEN_ON_FAKE_ENGINE
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "rest-api.md"
 STEPS = documents.steps(DOCUMENT)
 
-pytestmark = pytest.mark.photos
-
 
 @pytest.fixture(scope="module")
-def outputs(tmp_path_factory: pytest.TempPathFactory, lfw_dev: Path) -> list[str]:
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """What each step printed."""
     home = tmp_path_factory.mktemp("home")
-    alice = sorted((lfw_dev / "Robert_De_Niro").iterdir())
-    for name, photo in zip(("alice", "alice2", "alice3"), alice, strict=False):
-        (home / f"{name}.jpg").write_bytes(photo.read_bytes())
-    stranger = next((lfw_dev / "Venus_Williams").iterdir())
-    (home / "group.jpg").write_bytes(side_by_side(alice[3], stranger))
-    return documents.run(DOCUMENT, home)
-
-
-def side_by_side(left: Path, right: Path) -> bytes:
-    images = [Image.open(left), Image.open(right)]
-    group = Image.new("RGB", (sum(image.width for image in images), max(image.height for image in images)))
-    group.paste(images[0], (0, 0))
-    group.paste(images[1], (images[0].width, 0))
-    buffer = BytesIO()
-    group.save(buffer, "JPEG", quality=95)
-    return buffer.getvalue()
+    for name, photo in zip(("alice", "alice2", "alice3"), photos_of("Robert"), strict=False):
+        (home / f"{name}.jpg").write_bytes(photo)
+    (home / "group.jpg").write_bytes(photo_of("Venus", "Robert", photo=3))
+    return documents.run(DOCUMENT, home, MIEN_ON_FAKE_ENGINE)
 
 
 @pytest.mark.parametrize("number", range(len(STEPS)), ids=map(str, STEPS))

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import boto3
 import pytest
 
 from mien.backends.aws import api_keys, clients
-from mien.engine import FaceEngine
 from mien.security.api_keys import Scope
 from tests.aws import emulator, local
 from tests.aws.rekognition import COLLECTION, Rekognition
+from tests.support.fake_engine import FakeFaceEngine
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -41,7 +40,7 @@ class Deployment:
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("stack")
     with (
-        local.switchable(folder / "gallery", FaceEngine()) as (rekognition, url),
+        local.switchable(folder / "gallery", FakeFaceEngine()) as (rekognition, url),
         emulator.deployed(folder, url) as deployed,
     ):
         client = boto3.client("rekognition", endpoint_url=url, **local.CREDENTIALS)
@@ -54,13 +53,3 @@ def _key(deployed: emulator.Stack) -> str:
         patch.setattr(clients, "secrets", lambda: deployed.client("secretsmanager"))
         with api_keys.edited(deployed.outputs["ApiKeysSecret"]) as file:
             return file.create("tests", Scope)
-
-
-@pytest.fixture
-def robert(lfw_dev: Path) -> list[bytes]:
-    return [photo.read_bytes() for photo in sorted((lfw_dev / "Robert_De_Niro").iterdir())]
-
-
-@pytest.fixture
-def venus(lfw_dev: Path) -> list[bytes]:
-    return [photo.read_bytes() for photo in sorted((lfw_dev / "Venus_Williams").iterdir())]

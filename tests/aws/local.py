@@ -18,10 +18,10 @@ from mien.backends.aws.bucket import S3Bucket
 from mien.backends.aws.catalog import DynamoCatalog
 from mien.backends.aws.recognizer import RekognitionRecognizer
 from mien.backends.aws.tables import tables
-from mien.engine import FaceEngine
 from mien.gallery import Gallery
 from tests.aws import stack
 from tests.aws.rekognition import COLLECTION, Rekognition
+from tests.support.fake_engine import FakeFaceEngine
 
 BUCKET = "test-bucket"
 CREDENTIALS = {
@@ -78,14 +78,14 @@ def recognizer(url: str) -> RekognitionRecognizer:
 
 
 @contextmanager
-def wire_api(folder: Path, engine: FaceEngine) -> Iterator[str]:
-    """Our own Rekognition on loopback, with real recognition behind it."""
+def wire_api(folder: Path, engine: FakeFaceEngine) -> Iterator[str]:
+    """Our own Rekognition on loopback, on the fake engine."""
     with switchable(folder, engine) as (_, url):
         yield url
 
 
 @contextmanager
-def switchable(folder: Path, engine: FaceEngine) -> Iterator[tuple[Rekognition, str]]:
+def switchable(folder: Path, engine: FakeFaceEngine) -> Iterator[tuple[Rekognition, str]]:
     gallery = Gallery(folder, engine.model_version)
     rekognition = Rekognition(engine, gallery)
     with served(rekognition) as url:

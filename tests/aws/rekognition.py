@@ -1,4 +1,4 @@
-"""Our wire API as the tests' Rekognition: real recognition, which a test can make slow or broken."""
+"""Our wire API as the tests' Rekognition, on the fake engine, which a test can make slow or broken."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mien.engine import FaceEngine
 from mien.gallery import Gallery
 from mien.rekognition.server import create_app
 from mien.rekognition.settings import SigV4, WireSettings
+from tests.support.fake_engine import FakeFaceEngine
 
 COLLECTION = "face-collection"
 
@@ -20,7 +20,7 @@ COLLECTION = "face-collection"
 class Rekognition:
     """An ASGI application that can be told how to behave."""
 
-    def __init__(self, engine: FaceEngine, gallery: Gallery) -> None:
+    def __init__(self, engine: FakeFaceEngine, gallery: Gallery) -> None:
         self._engine, self._gallery = engine, gallery
         self.stalled = threading.Event()
         self._app = self._with()

@@ -13,8 +13,9 @@ import pytest
 
 from tests.aws import stack
 from tests.aws.conftest import Deployment
+from tests.support.painter import write_people
 
-pytestmark = [pytest.mark.aws, pytest.mark.photos]
+pytestmark = pytest.mark.aws
 
 
 def mien(deployment: Deployment, *arguments: str | Path) -> tuple[int, Any]:
@@ -34,8 +35,8 @@ def mien(deployment: Deployment, *arguments: str | Path) -> tuple[int, Any]:
     return done.returncode, json.loads(done.stdout)
 
 
-def test_enrol_recognise_and_forget(deployment: Deployment, lfw_dev: Path, tmp_path: Path) -> None:
-    robert = sorted((lfw_dev / "Robert_De_Niro").iterdir())
+def test_enrol_recognise_and_forget(deployment: Deployment, tmp_path: Path) -> None:
+    robert = sorted((write_people(tmp_path, ["Robert"]) / "Robert").iterdir())
     code, enrolled = mien(deployment, "enroll", robert[0], robert[1], "--user", "Robert")
     assert (code, enrolled["enrolled"]) == (0, 2)
     _, found = mien(deployment, "recognize", robert[2])

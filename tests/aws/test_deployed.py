@@ -13,7 +13,7 @@ import pytest
 from mien.lambdas import people, recognize, upload
 from tests.aws.conftest import Deployment
 
-pytestmark = [pytest.mark.aws, pytest.mark.photos]
+pytestmark = pytest.mark.aws
 
 ROBERT = "Robert De Niro"
 PATIENCE = 120.0

@@ -22,10 +22,10 @@ from mien.config import Settings
 from mien.domain.errors import Overloaded
 from mien.domain.faces import Box
 from mien.domain.records import FaceRecord, Upload, UploadStatus
-from mien.engine import FaceEngine
 from mien.lambdas import events
 from mien.security.api_keys import KeyFile, Scope
 from tests.aws import local
+from tests.support.fake_engine import FakeFaceEngine
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 BOX = Box(0.1, 0.1, 0.5, 0.5)
@@ -36,7 +36,7 @@ class Backend:
 
     def __init__(self, opened: ExitStack, folder: Path) -> None:
         self.bucket, self.catalog = opened.enter_context(local.storage())
-        self.rekognition, self.url = opened.enter_context(local.switchable(folder, FaceEngine()))
+        self.rekognition, self.url = opened.enter_context(local.switchable(folder, FakeFaceEngine()))
         self.recognizer = local.recognizer(self.url)
         self.app = FaceApp(self.bucket, self.recognizer, self.catalog)
 
@@ -50,7 +50,6 @@ def aws(tmp_path: Path) -> Iterator[Backend]:
         yield Backend(opened, tmp_path)
 
 
-@pytest.mark.photos
 def test_the_reconciler_puts_leftovers_right(aws: Backend, robert: list[bytes], venus: list[bytes]) -> None:
     for name, photo in (("fine", robert[0]), ("lost", robert[1]), ("new", robert[2])):
         aws.put(f"uploaded/Bo/{name}.jpg", photo)
@@ -72,7 +71,6 @@ def _records(catalog: Catalog) -> dict[str, str]:
     return {record.face_id: record.image_path for record in catalog.find(FaceRecord, limit=1000).items}
 
 
-@pytest.mark.photos
 def test_a_table_that_throttles_loses_nothing(
     aws: Backend, robert: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

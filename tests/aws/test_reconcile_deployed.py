@@ -10,7 +10,7 @@ from tests.aws import local
 from tests.aws.conftest import Deployment
 from tests.aws.rekognition import COLLECTION
 
-pytestmark = [pytest.mark.aws, pytest.mark.photos]
+pytestmark = pytest.mark.aws
 
 
 def test_a_face_without_metadata_is_removed(deployment: Deployment, venus: list[bytes]) -> None:

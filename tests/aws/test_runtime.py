@@ -16,13 +16,11 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 import mien
-from mien.engine import FaceEngine
 from mien.lambdas.events import MAX_RECEIVES
 from mien.security.api_keys import KeyFile, Scope
 from tests.aws import local, runtime, stack
 from tests.aws.rekognition import COLLECTION, Rekognition
-
-pytestmark = pytest.mark.photos
+from tests.support.fake_engine import FakeFaceEngine
 
 CODE = Path(mien.__file__).parents[1]
 BUCKET = "photos"
@@ -67,7 +65,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    engine = FaceEngine()
+    engine = FakeFaceEngine()
     server = ThreadedMotoServer("127.0.0.1", 0)
     server.start()
     host, port = server.get_host_and_port()

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from mien.engine import FaceEngine
 from tests.aws import emulator, local
 from tests.aws.test_deployed import until
+from tests.support.fake_engine import FakeFaceEngine
 
-pytestmark = [pytest.mark.aws, pytest.mark.photos]
+pytestmark = pytest.mark.aws
 
 TABLES = {"FaceMetadata", "RecognitionResults", "MienRecords"}
 
@@ -19,7 +19,10 @@ TABLES = {"FaceMetadata", "RecognitionResults", "MienRecords"}
 def test_destroy_keeps_the_data_and_a_new_stack_takes_it_up(
     tmp_path: Path, robert: list[bytes], venus: list[bytes]
 ) -> None:
-    with local.switchable(tmp_path / "gallery", FaceEngine()) as (_, url), emulator.deployed(tmp_path, url) as first:
+    with (
+        local.switchable(tmp_path / "gallery", FakeFaceEngine()) as (_, url),
+        emulator.deployed(tmp_path, url) as first,
+    ):
         local.recognizer(url)
         bucket = first.outputs["BucketName"]
         s3, dynamodb = first.client("s3"), first.client("dynamodb")

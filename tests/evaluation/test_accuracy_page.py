@@ -12,9 +12,8 @@ from benchmarks import accuracy
 from benchmarks.accuracy_engine import SETTINGS
 from mien.engine import FaceEngine
 
-pytestmark = pytest.mark.photos
 
-
+@pytest.mark.photos
 def test_the_page_is_written_from_photos(lfw_dev: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
     several = [folder for folder in sorted(lfw_dev.iterdir()) if folder.is_dir() and len(list(folder.iterdir())) > 3]
@@ -32,9 +31,9 @@ def test_the_page_is_written_from_photos(lfw_dev: Path, tmp_path: Path, monkeypa
 
 @pytest.mark.parametrize(("changes", "options"), [setting[1:] for setting in SETTINGS])
 def test_every_setting_that_the_page_compares_can_be_made(
-    lfw_dev: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], options: dict[str, bool]
+    hopper: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], options: dict[str, bool]
 ) -> None:
-    photo = next(lfw_dev.rglob("*.jpg")).read_bytes()
+    photo = hopper.read_bytes()
     (usual, *_) = FaceEngine().read(photo)
     for target, value in changes.items():
         monkeypatch.setattr(target, value)

@@ -1,9 +1,8 @@
-"""`mien evaluate`, `calibrate`, `reject` and `doctor --gallery` on real photos."""
+"""`mien evaluate`, `calibrate`, `reject` and `doctor --gallery` on painted people."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from mien.cli.main import app
-
-pytestmark = pytest.mark.photos
+from tests.support.fake_engine import use_fake_engine
+from tests.support.painter import write_people
 
 Mien = Callable[..., Any]
 PEOPLE = 14
@@ -22,6 +21,7 @@ PEOPLE = 14
 @pytest.fixture
 def mien(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mien:
     """Runs a verb with --json over a data folder and a cache of its own; answers (exit code, object)."""
+    use_fake_engine(monkeypatch)
     monkeypatch.setenv("MIEN_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
@@ -33,15 +33,12 @@ def mien(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mien:
 
 
 @pytest.fixture
-def people(lfw_dev: Path, tmp_path: Path) -> Path:
+def people(tmp_path: Path) -> Path:
     """A few people with several photos each."""
-    several = [folder for folder in sorted(lfw_dev.iterdir()) if folder.is_dir() and len(list(folder.iterdir())) > 3]
-    for folder in several[:PEOPLE]:
-        shutil.copytree(folder, tmp_path / "people" / folder.name)
-    return tmp_path / "people"
+    return write_people(tmp_path / "people", range(PEOPLE), photos=4)
 
 
-def test_evaluate(mien: Mien, people: Path, tmp_path: Path) -> None:
+def test_evaluate_measures_people_who_are_easily_told_apart(mien: Mien, people: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     code, result = mien("evaluate", people, "--report", tmp_path / "report.html", "--gallery", "8")
     assert code == 0
@@ -111,7 +108,7 @@ def test_doctor_looks_over_the_gallery(mien: Mien, people: Path) -> None:
     assert {finding["trouble"] for finding in result["findings"]} == {"same_face_two_names", "outlier"}
 
 
-def test_reject_list_and_undo(mien: Mien, people: Path) -> None:
+def test_a_rejection_is_listed_and_taken_back(mien: Mien, people: Path) -> None:
     ann, bob = (sorted(folder.iterdir()) for folder in sorted(people.iterdir())[:2])
     mien("enroll", ann[0], "--user", "Ann")
     assert mien("recognize", bob[0], "--threshold", "0")[1]["photos"][0]["faces"][0]["user_id"] == "Ann"
