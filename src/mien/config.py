@@ -1,37 +1,38 @@
-"""Settings from the environment (MIEN_*), and what they describe, opened: the only place that chooses a backend."""
+"""Settings, read once from the environment (MIEN_*), and what they describe, opened.
+
+The only place that reads these variables, and the only one that chooses a backend.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from enum import StrEnum
+from enum import EnumType, StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.domain import thresholds
 from mien.domain.errors import InvalidInput, SetupError
 from mien.domain.policy import Policy, SeveralFaces
+from mien.rekognition.rates import read_rates
+from mien.rekognition.settings import ACCOUNT, SigV4, WireSettings, is_loopback
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
     from mien.backends.embedded.backend import EmbeddedBackend
     from mien.engine import FaceEngine
-    from mien.gallery import Gallery
 
 PREFIX = "MIEN_"
+MAX_DELAY_SECONDS = 3600
 
 
 class Backend(StrEnum):
+    """Where Mien runs: on this machine, or on AWS."""
+
     EMBEDDED = "embedded"
     AWS = "aws"
-
-
-class SigV4(StrEnum):
-    """Whether the wire API checks signatures, or takes any access key (for trials on loopback)."""
-
-    VERIFY = "verify"
-    ACCEPT_ANY = "accept-any"
 
 
 def _default_data_dir() -> Path:
@@ -42,7 +43,11 @@ def _default_data_dir() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Each field is the variable MIEN_<NAME>; `policy` has those of `Policy` in the same way."""
+    """Each field is the variable MIEN_<NAME>; `policy` has those of `Policy` in the same way.
+
+    None means "not set". `sigv4` and the fields from `rekognition_region` on are those of the wire API; its rates
+    (`rekognition_limits`) are requests per second by operation, its delay is in seconds.
+    """
 
     backend: Backend = Backend.EMBEDDED
     data_dir: Path = field(default_factory=_default_data_dir)
@@ -60,7 +65,11 @@ class Settings:
     rekognition_keys_secret: str | None = None
     api_keys_file: Path | None = None
     access_keys_file: Path | None = None
-    sigv4: SigV4 = SigV4.VERIFY
+    sigv4: SigV4 | None = None
+    rekognition_region: str | None = None
+    rekognition_account: str = ACCOUNT
+    rekognition_limits: Mapping[str, float] = field(default_factory=dict)
+    rekognition_delay: float = 0.0
     secret: str | None = None
     cors_origins: tuple[str, ...] = ()
     max_waiting: int = 64
@@ -69,7 +78,7 @@ class Settings:
 
     @property
     def default_keys_file(self) -> Path:
-        """Where `mien keys` writes, and `mien serve` looks, when `api_keys_file` says nothing."""
+        """Where `mien keys` writes, and `mien serve` looks, when `api_keys_file` is not set."""
         return self.data_dir / "api-keys.json"
 
     @classmethod
@@ -80,7 +89,7 @@ class Settings:
         data_dir: Path | None = None,
         backend: str | None = None,
     ) -> Settings:
-        """Parse the MIEN_* variables of `environment`, by default of the process.
+        """Parse the MIEN_* variables of `environment`, by default of the process; an empty one is not set.
 
         `data_dir` and `backend` take the place of MIEN_DATA_DIR and MIEN_BACKEND. Raises SetupError for a variable
         that has an impossible value.
@@ -95,26 +104,64 @@ class Settings:
             raise SetupError("MIEN_THRESHOLD must be a similarity here: Rekognition's error rates are not published.")
         return settings
 
+    def wire_settings(self, host: str) -> WireSettings:
+        """The settings of the wire API on a server that listens on `host`.
+
+        Without MIEN_SIGV4, a server on loopback without a file of access keys accepts any signature; every other
+        one verifies. Raises SetupError when other machines could reach a server that verifies nothing, or for a
+        file of access keys that cannot be read.
+        """
+        from mien.rekognition.access_keys import load_keys
+
+        open_to_all = is_loopback(host) and self.access_keys_file is None
+        sigv4 = self.sigv4 or (SigV4.ACCEPT_ANY if open_to_all else SigV4.VERIFY)
+        if sigv4 is SigV4.ACCEPT_ANY and not is_loopback(host):
+            raise SetupError("MIEN_SIGV4=accept-any is for loopback addresses only, such as 127.0.0.1.")
+        return WireSettings(
+            sigv4=sigv4,
+            keys=load_keys(self.access_keys_file) if self.access_keys_file else {},
+            region=self.rekognition_region,
+            account=self.rekognition_account,
+            rates=self.rekognition_limits,
+            delay=self.rekognition_delay,
+        )
+
 
 def _threshold(text: str) -> str | float:
-    """Kept as it is given: what `fpir=0.01` means depends on how many are enrolled."""
+    """Kept as it is written: the similarity of `fpir=0.01` depends on how many are enrolled."""
     thresholds.threshold(text)
     return text if thresholds.is_rate(text) else float(text)
 
 
-_TRUTHS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-_READERS: dict[str, Callable[[str], Any]] = {
+def _account(text: str) -> str:
+    if not re.fullmatch("[0-9]{12}", text):
+        raise InvalidInput("An AWS account number has 12 digits.")
+    return text
+
+
+def _delay(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= MAX_DELAY_SECONDS:
+        raise InvalidInput(f"It must be a number of seconds, 0 to {MAX_DELAY_SECONDS}.")
+    return seconds
+
+
+_BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+_PARSERS: dict[str, Callable[[str], Any]] = {
     "backend": Backend,
     "data_dir": Path,
     "models_dir": Path,
     "threads": int,
-    "mirrored": lambda text: _TRUTHS[text.strip().lower()],
+    "mirrored": lambda text: _BOOLEANS[text.strip().lower()],
+    "result_days": int,
     "api_keys_file": Path,
     "access_keys_file": Path,
     "sigv4": SigV4,
+    "rekognition_account": _account,
+    "rekognition_limits": read_rates,
+    "rekognition_delay": _delay,
     "cors_origins": lambda text: tuple(filter(None, text.replace(",", " ").split())),
     "max_waiting": int,
-    "result_days": int,
     "rate_per_minute": int,
     "threshold": _threshold,
     "margin": float,
@@ -125,31 +172,39 @@ _READERS: dict[str, Callable[[str], Any]] = {
 
 
 def _read(kind: type, environment: Mapping[str, str]) -> dict[str, Any]:
-    found = {}
+    """The fields of `kind` whose variables are set, parsed."""
+    values = {}
     for name in (part.name for part in fields(kind) if part.name != "policy"):
-        text = environment.get(PREFIX + name.upper())
-        if text:
-            try:
-                found[name] = _READERS.get(name, str)(text)
-            except InvalidInput as error:
-                raise SetupError(f"{PREFIX}{name.upper()}: {error}") from None
-            except (ValueError, KeyError):
-                raise SetupError(f"{PREFIX}{name.upper()} cannot be {text!r}.") from None
-    return found
+        variable = PREFIX + name.upper()
+        text = environment.get(variable)
+        if not text:
+            continue
+        parse = _PARSERS.get(name, str)
+        try:
+            values[name] = parse(text)
+        except (InvalidInput, SetupError) as error:
+            raise SetupError(f"{variable}: {error}") from None
+        except (ValueError, KeyError):
+            choices = f"; it is one of {', '.join(parse)}" if isinstance(parse, EnumType) else ""
+            raise SetupError(f"{variable} cannot be {text!r}{choices}.") from None
+    return values
 
 
 def open_app(settings: Settings | None = None) -> FaceApp:
-    """The application that the environment describes; close it, or use it in a `with` statement."""
+    """Open the application that the settings describe, by default those of the environment.
+
+    Close it, or use it in a `with` statement. Raises SetupError, and StorageError leaves.
+    """
     settings = settings or Settings.from_environment()
     if settings.backend is Backend.AWS:
         from mien.backends.aws import open_app as open_on_aws
 
         return open_on_aws(settings)
-    return open_machine(settings).app
+    return open_embedded(settings).app
 
 
-def open_machine(settings: Settings) -> EmbeddedBackend:
-    """The embedded backend whole, for those who also run its events: the server. SetupError on another backend."""
+def open_embedded(settings: Settings) -> EmbeddedBackend:
+    """Open the embedded backend whole, for a server that also runs its events. SetupError on another backend."""
     if settings.backend is not Backend.EMBEDDED:
         raise SetupError("This needs the embedded backend; on AWS, API Gateway and Lambda do it. Unset MIEN_BACKEND.")
     from mien.backends.embedded.backend import EmbeddedBackend
@@ -158,15 +213,8 @@ def open_machine(settings: Settings) -> EmbeddedBackend:
 
 
 def open_engine(settings: Settings | None = None) -> FaceEngine:
-    """Raises WeightsMissing or WeightsDamaged."""
+    """Load the engine with the settings' models and threads. Raises WeightsMissing or WeightsDamaged."""
     from mien.engine import FaceEngine
 
     settings = settings or Settings.from_environment()
     return FaceEngine(threads=settings.threads, models_dir=settings.models_dir, mirrored=settings.mirrored)
-
-
-def open_gallery(engine: FaceEngine, settings: Settings | None = None) -> Gallery:
-    from mien.gallery import Gallery
-
-    settings = settings or Settings.from_environment()
-    return Gallery(settings.data_dir, engine.model_version)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mien.config import Settings
 from mien.domain.errors import SetupError
 from mien.rekognition.access_keys import AccessKey, find_key, load_keys
 from mien.rekognition.errors import WireError
@@ -93,9 +94,9 @@ def test_an_expired_session_says_so():
 
 def test_signatures_are_verified_except_for_developers_on_their_own_machine(keys_file):
     keys = {"MIEN_ACCESS_KEYS_FILE": str(keys_file({"AKID": {"secret": "s", "identity": "i"}}))}
-    assert WireSettings.from_environment({}, "127.0.0.1").sigv4 is SigV4.ACCEPT_ANY
-    assert WireSettings.from_environment({}, "0.0.0.0").sigv4 is SigV4.VERIFY
-    assert WireSettings.from_environment(keys, "localhost").sigv4 is SigV4.VERIFY
+    assert Settings().wire_settings("127.0.0.1").sigv4 is SigV4.ACCEPT_ANY
+    assert Settings().wire_settings("0.0.0.0").sigv4 is SigV4.VERIFY
+    assert Settings.from_environment(keys).wire_settings("localhost").sigv4 is SigV4.VERIFY
     assert WireSettings().sigv4 is SigV4.VERIFY
 
 
@@ -114,12 +115,12 @@ def test_signatures_are_verified_except_for_developers_on_their_own_machine(keys
 )
 def test_settings_that_do_not_fit_are_refused(environment):
     with pytest.raises(SetupError):
-        WireSettings.from_environment(environment, "192.168.0.1")
+        Settings.from_environment(environment).wire_settings("192.168.0.1")
 
 
 def test_rates_are_awss_table_or_ones_own():
     def rates(text):
-        return WireSettings.from_environment({"MIEN_REKOGNITION_LIMITS": text}, "127.0.0.1").rates
+        return Settings.from_environment({"MIEN_REKOGNITION_LIMITS": text}).wire_settings("127.0.0.1").rates
 
     assert rates("us-east-1") == LARGE_REGION
     assert rates("IndexFaces=5, SearchFaces=0.5") == {"IndexFaces": 5, "SearchFaces": 0.5}

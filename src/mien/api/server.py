@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from fastapi import FastAPI
@@ -17,9 +16,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mien.api.api import create_api
 from mien.api.security import LOOPBACK
 from mien.backends.embedded.backend import EmbeddedBackend
-from mien.config import Settings, open_machine
+from mien.config import Settings, open_embedded
 from mien.domain.errors import ImageNotFound, InvalidInput
-from mien.rekognition.settings import WireSettings, is_loopback
+from mien.rekognition.settings import is_loopback
 
 
 class Server:
@@ -31,12 +30,11 @@ class Server:
         host: str = "127.0.0.1",
         *,
         rekognition_only: bool = False,
-        environment: Mapping[str, str] = os.environ,
     ) -> None:
-        self._wire_settings = WireSettings.from_environment(environment, host)
+        self._wire_settings = settings.wire_settings(host)
         self._bucket_name = settings.bucket
         self._rekognition_only = rekognition_only
-        self._machine = open_machine(settings)
+        self._machine = open_embedded(settings)
         # One more than there are cores: each also waits for the disk, and an engine with one caller is slower.
         self._worker = self._machine.worker((settings.threads or os.cpu_count() or 1) + 1)
         self._api = _api(self._machine, settings, host)

@@ -24,14 +24,14 @@ def calibrate(
 ) -> None:
     """Fit the similarity scale to your own cameras and people; it is stored with the collection and used at once."""
     from mien.backends.embedded import maintenance
-    from mien.config import Backend, Settings, open_machine
+    from mien.config import Backend, Settings, open_embedded
 
     settings = Settings.from_environment()
     if settings.backend is Backend.AWS:
         raise InvalidInput("Amazon's recogniser cannot be calibrated; this works with the embedded backend.")
     if reset and folder:
         raise InvalidInput("Give a folder to calibrate on, or --reset, not both.")
-    machine = open_machine(settings)
+    machine = open_embedded(settings)
     with machine.app:
         gallery = machine.open_collection()
         own = None

@@ -126,9 +126,9 @@ def _database(settings: Settings) -> str:
 
 def _photos(settings: Settings) -> str:
     """Is the folder of the photos the one that they were stored in?"""
-    from mien.config import open_machine
+    from mien.config import open_embedded
 
-    machine = open_machine(settings)
+    machine = open_embedded(settings)
     with machine.app:
         gone = len(machine.worker(threads=1).deleted_by_hand())
     if gone:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mien.cli.output import plain
-from mien.config import Backend, Settings, open_app, open_machine
+from mien.config import Backend, Settings, open_app, open_embedded
 
 
 def reconcile(settings: Settings) -> dict[str, int]:
@@ -12,7 +12,7 @@ def reconcile(settings: Settings) -> dict[str, int]:
 
 
 def _machine(settings: Settings) -> dict[str, int]:
-    machine = open_machine(settings)
+    machine = open_embedded(settings)
     with machine.app as app:
         erasures = len(app.resume_erasures())
         worker = machine.worker(threads=1)

@@ -24,7 +24,6 @@ from statistics import NormalDist
 
 from mien.domain.errors import InvalidInput
 
-MODEL = "sface"
 FMR_TO_COSINE = ((1e-1, 0.211), (1e-2, 0.301), (1e-3, 0.367), (1e-4, 0.422), (1e-5, 0.475), (1e-6, 0.525))
 """False match rate of one comparison, and the cosine that gives it."""
 
