@@ -1,6 +1,6 @@
-"""Makes the pictures of the page in docs/images: `python docs/screenshots.py`. Needs Chromium and Playwright.
+"""Make the screenshots of the page in docs/images: `python docs/screenshots.py`. Needs Chromium and Playwright.
 
-The people on them are those of `mien demo`.
+The people in them are those of `mien demo`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from playwright.sync_api import Browser, expect, sync_playwright
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from mien.demo.photos import demo_photos
-from tests.web.conftest import CHROMIUM, QUIET, Server, free_port
+from tests.support.process import MIEN, free_port, serve
+from tests.web.conftest import CHROMIUM, QUIET, Server
 from tests.web.people import call, enrol
 
 IMAGES = Path(__file__).parent / "images"
@@ -36,7 +37,7 @@ def main() -> None:
     photos = demo_photos(user_cache_path("mien") / "demo")[0].parent
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as tool:
         server = Server(Path(folder) / "data", free_port())
-        server.start()
+        server.process = serve(server.folder, server.port, mien=MIEN)
         try:
             for name, files in ENROLLED.items():
                 enrol(server, name, *(photos / file for file in files))

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -31,10 +31,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def serve(folder: Path, port: int, settings: Mapping[str, str] = {}) -> subprocess.Popen[bytes]:
-    """Start `mien serve` with the fake engine on a data folder, and wait until it answers. The caller ends it."""
+def serve(
+    folder: Path, port: int, settings: Mapping[str, str] = {}, mien: Sequence[str] = MIEN_ON_FAKE_ENGINE
+) -> subprocess.Popen[bytes]:
+    """Start `mien serve` on a data folder, and wait until it answers. The caller ends it."""
     server = subprocess.Popen(
-        [*MIEN_ON_FAKE_ENGINE, "serve", "--port", str(port)],
+        [*mien, "serve", "--port", str(port)],
         env=os.environ | {"MIEN_DATA_DIR": str(folder)} | settings,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
