@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from mien.api.api import create_api
-from mien.api.export_openapi import document
+from mien.api.openapi import document
 from mien.app.app import FaceApp
 from mien.backends.memory.bucket import MemoryBucket
 from mien.backends.memory.catalog import MemoryCatalog
@@ -53,7 +53,7 @@ def _operations() -> Iterator[tuple[str, str, GenerationMode]]:
 
 def test_the_committed_document_is_current() -> None:
     committed = Path(__file__).parents[2] / "docs" / "openapi.json"
-    assert committed.read_text() == document(), "run: python -m mien.api.export_openapi > docs/openapi.json"
+    assert committed.read_text() == document(), "run: python -m mien.api.openapi > docs/openapi.json"
 
 
 @pytest.mark.parametrize(("path", "method", "mode"), list(_operations()))

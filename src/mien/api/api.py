@@ -1,6 +1,6 @@
-"""The REST API as a FastAPI application: for `mien serve` on one machine, for Mangum on Lambda.
+"""Builds the REST API as a FastAPI application, for `mien serve` on one machine and for Mangum on AWS Lambda.
 
-Importing it loads neither the recognition models nor their libraries.
+Importing this module loads neither the recognition models nor their libraries.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from starlette.staticfiles import StaticFiles
 
 from mien.api import problems, schemas
 from mien.api.context import ApiContext, BoundedExecutor, Health
-from mien.api.routes import corrections, people, recognition, service, uploads
+from mien.api.routes import people, recognition, service, uploads
 from mien.api.security import Guard, HostOriginMiddleware
-from mien.api.telemetry import Metrics, Observer
+from mien.api.telemetry import Metrics, TelemetryMiddleware
 from mien.app.app import FaceApp
 from mien.config import Settings
 from mien.security.api_keys import KeyFile
 from mien.security.signing import Signer
 
 STORAGE_THREADS = 4
-FORM_BYTES = 64 * 1024  # what a multipart body adds to its photos
+FORM_OVERHEAD_BYTES = 64 * 1024  # what a multipart body may hold beside its photos
 CORS: dict[str, Any] = {
     "allow_methods": ["*"],
     "allow_headers": ["X-Api-Key", "Authorization", "Content-Type"],
@@ -44,32 +44,38 @@ def create_api(
     hosts: Collection[str] | None = None,
     gauges: Mapping[str, Callable[[], float]] | None = None,
 ) -> FastAPI:
-    """The REST API on an application.
+    """Build the REST API of an application.
 
-    `signer` seals page cursors: the same one wherever the same client may come next. `forms`: take signed
-    upload forms, where no other store does. `hosts`: see Fence.
+    Args:
+        app: The application that answers the requests.
+        settings: Threads, queue lengths, API keys, allowed origins.
+        signer: Seals page cursors and upload forms. All servers that one client may reach need the same signer;
+            without one, cursors end with this process unless `settings.secret` is set.
+        forms: Also accept the photos of signed upload forms, for backends whose bucket cannot do that itself.
+        hosts: The host names under which the server may be called; None accepts any.
+        gauges: Further metrics by name, each read when Prometheus asks.
     """
-    api = _describe()
-    api.state.desk = desk = _desk(app, settings, signer, gauges or {})
-    for module in (uploads, recognition, people, corrections, service):
-        api.include_router(module.routes)
+    api = _fastapi()
+    api.state.context = context = _context(app, settings, signer, gauges or {})
+    for routes in (uploads.routes, recognition.routes, people.routes, people.correction_routes, service.routes):
+        api.include_router(routes)
     if forms:
         api.include_router(uploads.form_routes)
     if (service.PAGES / "static").is_dir():
         api.mount("/static", StaticFiles(directory=service.PAGES / "static"))
     problems.install(api)
-    max_bytes = app.policy.max_image_bytes + FORM_BYTES
+    max_bytes = app.policy.max_image_bytes + FORM_OVERHEAD_BYTES
     api.add_middleware(HostOriginMiddleware, hosts=hosts, origins=settings.cors_origins, max_body_bytes=max_bytes)
     if settings.cors_origins:
         api.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
-    api.add_middleware(Observer, metrics=desk.metrics)
+    api.add_middleware(TelemetryMiddleware, metrics=context.metrics)
     return api
 
 
-def _desk(
+def _context(
     app: FaceApp, settings: Settings, signer: Signer | None, gauges: Mapping[str, Callable[[], float]]
 ) -> ApiContext:
-    # Two more than there are cores: while some wait for a disk, a lock or the event loop, the cores stay busy.
+    # Two threads more than cores: while some wait for a disk, a lock or the event loop, the cores stay busy.
     inference = BoundedExecutor((settings.threads or os.cpu_count() or 1) + 2, settings.max_waiting)
     keys = KeyFile(settings.api_keys_file) if settings.api_keys_file else None
     return ApiContext(
@@ -78,30 +84,30 @@ def _desk(
         guard=Guard(keys, settings.rate_per_minute),
         inference=inference,
         storage=BoundedExecutor(STORAGE_THREADS, settings.max_waiting),
-        metrics=Metrics({"inferences_waiting": lambda: inference.inside, **gauges}),
+        metrics=Metrics({"inferences_waiting": lambda: inference.pending, **gauges}),
         health=Health(app, inference),
     )
 
 
-def _describe() -> FastAPI:
-    # Not FastAPI itself, whose description at /docs loads its script from another host.
+def _fastapi() -> FastAPI:
+    # FastAPI's own page at /docs loads its scripts from another host; this one brings them along.
     api = FastAPIOffline(
         title="Mien",
         version=version("mien"),
-        summary="Upload photos of people you know; show it a new photo; it says who is on it.",
+        summary="Upload photos of people you know; show it a new photo; it says who is in it.",
         license_info={"name": "MIT", "identifier": "MIT"},
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
     )
-    document = api.openapi
+    generate = api.openapi
 
     def openapi() -> dict[str, object]:
-        described = document()
-        components = described["components"]
+        document = generate()
+        components = document["components"]
         components["schemas"]["Problem"] = schemas.Problem.model_json_schema()
         components["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"}}
-        described["security"] = [{"key": []}, {}]
-        return described
+        document["security"] = [{"key": []}, {}]
+        return document
 
     api.openapi = openapi  # type: ignore[method-assign]
     return api

@@ -1,8 +1,9 @@
-"""Errors -> problem documents (RFC 9457), by the one table of this edge."""
+"""Answers errors with problem documents (RFC 9457). `STATUS` maps the error tree to HTTP status codes."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -38,16 +39,71 @@ STATUS: dict[type[errors.MienError], int] = {
 RETRY_AFTER_SECONDS = 2
 MEDIA_TYPE = "application/problem+json"
 
+_ROUTE_STATUSES = {
+    400: "The photo is empty, or the request is malformed",
+    404: "Not found",
+    409: "A quota is full",
+    413: "The photo is too large",
+    415: "Not an image of a supported format",
+    422: "The photo or a parameter cannot be used",
+}
+_COMMON_STATUSES = {
+    401: "No API key, or an unknown one",
+    403: "The API key lacks a scope",
+    429: "Too many requests; see Retry-After",
+    500: "The data folder or a store failed",
+    503: "Too busy; see Retry-After",
+    507: "The disk is full",
+}
+
 
 def install(api: FastAPI) -> None:
-    """Let every failure leave as a problem document."""
+    """Register handlers that turn every exception of the routes into a problem document."""
     api.add_exception_handler(errors.MienError, _mien_error)
     api.add_exception_handler(HTTPException, _http_error)
     api.add_exception_handler(RequestValidationError, _invalid_request)
     api.add_exception_handler(Exception, _unexpected)
 
 
-def problem(request: Request, status: int, detail: str, kind: str | None = None, **headers: str) -> Response:
+def status_of(error: errors.MienError) -> int:
+    """Return the HTTP status of an error: that of its nearest ancestor in `STATUS`."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def refusal(request: Request, error: errors.MienError) -> Response:
+    """Return an error as a problem document, with the headers that belong to its status."""
+    status = status_of(error)
+    headers = {}
+    if status in {429, 503}:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status >= 500:
+        log.error("request failed", extra={"error": type(error).__name__})
+    return _problem(request, status, str(error), error.code.replace("_", "-"), **headers)
+
+
+def problem_responses(*statuses: int, media_type: str | None = None) -> dict[int | str, dict[str, Any]]:
+    """Describe a route's error answers for the OpenAPI document.
+
+    Args:
+        statuses: The statuses of this route, beside those that any route may answer.
+        media_type: The media type of a successful answer, when it is not JSON.
+    """
+    meanings: Mapping[int, str] = {status: _ROUTE_STATUSES[status] for status in statuses} | _COMMON_STATUSES
+    responses: dict[int | str, dict[str, Any]] = {
+        status: {
+            "description": meaning,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status, meaning in sorted(meanings.items())
+    }
+    if media_type is not None:
+        responses[200] = {"content": {media_type: {}}}
+    return responses
+
+
+def _problem(request: Request, status: int, detail: str, kind: str | None = None, **headers: str) -> Response:
     title = HTTPStatus(status).phrase
     body = {
         "type": f"urn:mien:{kind or title.lower().replace(' ', '-')}",
@@ -59,38 +115,20 @@ def problem(request: Request, status: int, detail: str, kind: str | None = None,
     return JSONResponse(body, status, headers, MEDIA_TYPE)
 
 
-def status_of(error: errors.MienError) -> int:
-    """By the nearest class in the tree that the table has."""
-    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-
-
-def refusal(request: Request, error: errors.MienError) -> Response:
-    """An error as a problem document, with the headers that belong to its status."""
-    status = status_of(error)
-    headers = {}
-    if status in {429, 503}:
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    if status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    if status >= 500:
-        log.error("request failed", extra={"error": type(error).__name__})
-    return problem(request, status, str(error), error.code.replace("_", "-"), **headers)
-
-
 async def _mien_error(request: Request, error: Any) -> Response:
     return refusal(request, error)
 
 
 async def _http_error(request: Request, error: Any) -> Response:
-    return problem(request, error.status_code, f"{error.detail}.", **(error.headers or {}))
+    return _problem(request, error.status_code, f"{error.detail}.", **(error.headers or {}))
 
 
 async def _invalid_request(request: Request, error: Any) -> Response:
     first = error.errors()[0]
-    place = " ".join(str(part) for part in first["loc"] if part != "body")
-    return problem(request, 422, f"{place}: {first['msg']}.", "invalid-request")
+    field = " ".join(str(part) for part in first["loc"] if part != "body")
+    return _problem(request, 422, f"{field}: {first['msg']}.", "invalid-request")
 
 
 async def _unexpected(request: Request, error: Any) -> Response:
     log.error("request failed", extra={"error": type(error).__name__})
-    return problem(request, 500, "Something went wrong inside; the log knows it by the request id.")
+    return _problem(request, 500, "Internal error. The server's log has an entry with this request id.")

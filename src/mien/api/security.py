@@ -1,10 +1,8 @@
-"""Who may call what: keys with scopes, and a rate per key. Without a file of keys everybody may everything,
-which is why the server then listens on loopback only.
+"""Decides who may call the API: API keys with scopes and rates, known host names and origins, bounded bodies.
 
-What is turned away before any route sees it: foreign hosts, foreign origins, bodies that are too large.
-
-Without keys a browser on the same machine is the danger: a page of another origin may post to loopback, and
-by DNS rebinding even read from it. So the Host has to be known, and the Origin has to be ours.
+Without a key file anybody may call everything, which is why `mien serve` then listens on loopback only. There a
+browser on the same machine is the danger: a page of another origin can post to loopback, and by DNS rebinding even
+read from it. `HostOriginMiddleware` therefore accepts known host names and origins only.
 """
 
 from __future__ import annotations
@@ -22,16 +20,32 @@ from mien.security.api_keys import KeyFile, Scope
 from mien.security.rate_limit import TokenBucket
 
 BURST_SECONDS = 5
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 
 
 class Guard:
+    """Checks the API key of a request: whether it exists, has the scope, and keeps to its rate."""
+
     def __init__(self, keys: KeyFile | None, rate_per_minute: int) -> None:
+        """Make a guard.
+
+        Args:
+            keys: The known keys; None lets everybody do everything.
+            rate_per_minute: Requests that each key may make per minute in the long run.
+        """
         self._keys = keys
         self._rate = rate_per_minute / 60
         self._buckets: dict[str, TokenBucket] = {}
 
     def check(self, request: Request, scope: Scope) -> None:
-        """Raises NotAuthenticated, AccessDenied or RateLimited."""
+        """Return when the caller may go on.
+
+        Raises:
+            NotAuthenticated: There is no key, or an unknown one.
+            AccessDenied: The key lacks the scope.
+            RateLimited: The key has made too many requests.
+        """
         if self._keys is None:
             return
         text = _key_of(request)
@@ -52,19 +66,20 @@ def _key_of(request: Request) -> str | None:
     return request.headers.get("x-api-key")
 
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-_SAFE = {"GET", "HEAD", "OPTIONS"}
-
-
 class HostOriginMiddleware:
-    """`hosts`: the names under which the server may be called; None lets every name pass.
-
-    `max_body_bytes` is for one photo; comparing takes two.
-    """
+    """Refuses requests for other host names, changes from pages of other origins, and bodies that are too large."""
 
     def __init__(
         self, app: ASGIApp, hosts: Collection[str] | None, origins: Collection[str], max_body_bytes: int
     ) -> None:
+        """Wrap an application.
+
+        Args:
+            app: The application behind.
+            hosts: The host names under which the server may be called; None accepts any.
+            origins: Further origins whose pages may change something, beside the server's own.
+            max_body_bytes: The largest body with one photo; a comparison, which has two, may be twice as large.
+        """
         self._app, self._hosts, self._origins, self._max_bytes = app, hosts, origins, max_body_bytes
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
@@ -77,36 +92,36 @@ class HostOriginMiddleware:
         except MienError as error:
             await problems.refusal(request, error)(scope, receive, send)
             return
-        await self._app(scope, self._measured(scope, receive), send)
+        await self._app(scope, self._limited(scope, receive), send)
 
     def _check(self, request: Request) -> None:
         host = request.headers.get("host", "")
         if self._hosts is not None and urlsplit(f"//{host}").hostname not in self._hosts:
-            raise AccessDenied("The server is not called by this host name.")
+            raise AccessDenied("The server does not answer under this host name.")
         origin = request.headers.get("origin")
-        foreign = origin is not None and urlsplit(origin).netloc != host and origin not in self._origins
-        if foreign and request.method not in _SAFE:
+        is_foreign = origin is not None and urlsplit(origin).netloc != host and origin not in self._origins
+        if is_foreign and request.method not in _SAFE_METHODS:
             raise AccessDenied("Pages of this origin may not call the server.")
         length = request.headers.get("content-length", "0")
-        if length.isdigit() and int(length) > self._limit(request.scope):
-            raise _too_large(self._limit(request.scope))
+        if length.isdigit() and int(length) > self._max_bytes_of(request.scope):
+            raise _too_large(self._max_bytes_of(request.scope))
 
-    def _limit(self, scope: AsgiScope) -> int:
+    def _max_bytes_of(self, scope: AsgiScope) -> int:
         return self._max_bytes * (2 if scope["path"].endswith("/compare") else 1)
 
-    def _measured(self, scope: AsgiScope, receive: Receive) -> Receive:
-        limit, seen = self._limit(scope), 0
+    def _limited(self, scope: AsgiScope, receive: Receive) -> Receive:
+        max_bytes, received = self._max_bytes_of(scope), 0
 
-        async def measured() -> Message:
-            nonlocal seen
+        async def limited() -> Message:
+            nonlocal received
             message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > limit:
-                raise _too_large(limit)
+            received += len(message.get("body", b""))
+            if received > max_bytes:
+                raise _too_large(max_bytes)
             return message
 
-        return measured
+        return limited
 
 
-def _too_large(limit: int) -> ImageTooLarge:
-    return ImageTooLarge(f"The request has more than {limit} bytes.")
+def _too_large(max_bytes: int) -> ImageTooLarge:
+    return ImageTooLarge(f"The request has more than {max_bytes} bytes.")

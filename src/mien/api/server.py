@@ -1,7 +1,8 @@
-"""One socket, three doors: REST, the page, and on `POST /` with an X-Amz-Target the Rekognition wire API.
+"""Serves the REST API, the web page and the Rekognition wire API on one socket: `mien serve`.
 
-The socket opens while the models load; who needs them waits for them. One folder may be served by several
-processes: the queue leases its events, and SQLite keeps the writers apart.
+A `POST /` with the header X-Amz-Target belongs to the wire API, everything else to the REST API. The socket opens
+before the models are loaded; requests that need them wait. Several processes may serve one data folder: the event
+queue leases each event to one of them, and SQLite locks writers out of each other's transactions.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from mien.rekognition.settings import is_loopback
 
 
 class Server:
-    """The ASGI application of `mien serve`; `rekognition_only` leaves the wire API alone."""
+    """The ASGI application of `mien serve` on the embedded backend."""
 
     def __init__(
         self,
@@ -31,19 +32,29 @@ class Server:
         *,
         rekognition_only: bool = False,
     ) -> None:
+        """Open the data folder.
+
+        Args:
+            settings: The application's settings.
+            host: The address that the server listens on.
+            rekognition_only: Serve the wire API and nothing else; uploads are then not indexed either.
+
+        Raises:
+            SetupError: The settings do not fit together, or name another backend.
+        """
         self._wire_settings = settings.wire_settings(host)
         self._bucket_name = settings.bucket
         self._rekognition_only = rekognition_only
-        self._machine = open_embedded(settings)
-        # One more than there are cores: each also waits for the disk, and an engine with one caller is slower.
-        self._worker = self._machine.worker((settings.threads or os.cpu_count() or 1) + 1)
-        self._api = _api(self._machine, settings, host)
+        self._backend = open_embedded(settings)
+        # One thread more than cores: each also waits for the disk, and an engine with a single caller is slower.
+        self._worker = self._backend.worker((settings.threads or os.cpu_count() or 1) + 1)
+        self._api = _api(self._backend, settings, host)
         self._loader = ThreadPoolExecutor(1, "mien-load")
         self._wire: Future[ASGIApp] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._lifespan(receive, send)
         elif self._is_wire(scope) and self._wire is not None:
             wire = await asyncio.wrap_future(self._wire)
             await wire(scope, receive, send)
@@ -53,10 +64,10 @@ class Server:
     def _is_wire(self, scope: Scope) -> bool:
         if self._rekognition_only:
             return True
-        named = any(name == b"x-amz-target" for name, _ in scope.get("headers", ()))
-        return named and scope.get("method") == "POST" and scope.get("path") == "/"
+        has_target = any(name == b"x-amz-target" for name, _ in scope.get("headers", ()))
+        return has_target and scope.get("method") == "POST" and scope.get("path") == "/"
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         self._wire = self._loader.submit(self._open_wire)
         if not self._rekognition_only:
@@ -70,8 +81,8 @@ class Server:
         from mien.rekognition.server import create_app
 
         return create_app(
-            self._machine.engine(),
-            self._machine.gallery(),
+            self._backend.engine(),
+            self._backend.gallery(),
             settings=self._wire_settings,
             read_object=self._read_object,
         )
@@ -80,7 +91,7 @@ class Server:
         if bucket != self._bucket_name:
             return None
         try:
-            return self._machine.bucket.get(key).body
+            return self._backend.bucket.get(key).body
         except InvalidInput:
             raise ImageNotFound("There is no photo under this key.") from None
 
@@ -88,11 +99,10 @@ class Server:
         if not self._rekognition_only:
             self._worker.stop()
         self._loader.shutdown(cancel_futures=True)
-        self._machine.close()
+        self._backend.close()
 
 
-def _api(machine: EmbeddedBackend, settings: Settings, host: str) -> FastAPI:
-    gauges = {"events_waiting": machine.queue.waiting, "events_dead": machine.queue.dead}
-    closed = is_loopback(host) and settings.api_keys_file is None
-    hosts = LOOPBACK if closed else None
-    return create_api(machine.app, settings, signer=machine.signer, forms=True, hosts=hosts, gauges=gauges)
+def _api(backend: EmbeddedBackend, settings: Settings, host: str) -> FastAPI:
+    gauges = {"events_waiting": backend.queue.waiting, "events_dead": backend.queue.dead}
+    hosts = LOOPBACK if is_loopback(host) and settings.api_keys_file is None else None
+    return create_api(backend.app, settings, signer=backend.signer, forms=True, hosts=hosts, gauges=gauges)

@@ -1,6 +1,6 @@
-"""What can be seen from outside: request ids, one log line per request, Prometheus metrics.
+"""Request ids, one log line per request, and Prometheus metrics.
 
-Nothing here holds personal data: routes are logged by their template, never by the path.
+None of them holds personal data: a request is logged by its route's template, never by its path.
 """
 
 from __future__ import annotations
@@ -21,44 +21,50 @@ from mien.domain.records import Recognition
 log = logging.getLogger("mien.access")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9\-]{1,64}")
-_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
-_SIMILARITIES = (*range(0, 95, 5), 95, 96, 97, 98, 99, 100)
+_SECONDS_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_SIMILARITY_BUCKETS = (*range(0, 95, 5), 95, 96, 97, 98, 99, 100)
 
 
 class Metrics:
-    """Counts of one server; `gauges` are asked at each scrape."""
+    """The Prometheus metrics of one server."""
 
     def __init__(self, gauges: Mapping[str, Callable[[], float]]) -> None:
+        """Register the metrics.
+
+        Args:
+            gauges: Further gauges by name, without the prefix `mien_`; each is read at every scrape.
+        """
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "mien_requests", "Requests answered", ["method", "route", "status"], registry=self.registry
         )
         self.seconds = Histogram(
-            "mien_request_seconds", "Time to answer", ["route"], buckets=_SECONDS, registry=self.registry
+            "mien_request_seconds", "Time to answer", ["route"], buckets=_SECONDS_BUCKETS, registry=self.registry
         )
         self.faces = Counter("mien_recognized_faces", "Faces searched, by outcome", ["status"], registry=self.registry)
         self.similarities = Histogram(
             "mien_match_similarity",
             "Similarity of matched and ambiguous faces",
-            buckets=_SIMILARITIES,
+            buckets=_SIMILARITY_BUCKETS,
             registry=self.registry,
         )
-        for name, ask in gauges.items():
-            Gauge(f"mien_{name}", name.replace("_", " "), registry=self.registry).set_function(ask)
+        for name, read in gauges.items():
+            Gauge(f"mien_{name}", name.replace("_", " "), registry=self.registry).set_function(read)
 
-    def recognized(self, recognition: Recognition) -> None:
+    def count_recognition(self, recognition: Recognition) -> None:
+        """Count the outcome and the similarity of every face of an answer."""
         for face in recognition.faces:
             self.faces.labels(face.status).inc()
             if face.similarity is not None:
                 self.similarities.observe(face.similarity)
 
 
-class Observer:
-    """ASGI middleware: names each request, times it, and says how it went."""
+class TelemetryMiddleware:
+    """Gives each HTTP request an id, measures it, and logs its outcome."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
-        self._run, self._numbers = uuid.uuid4().hex[:24], count()
+        self._process, self._numbers = uuid.uuid4().hex[:24], count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -67,7 +73,7 @@ class Observer:
         started, status = time.perf_counter(), 500
         scope["request_id"] = request_id = self._request_id(scope)
 
-        async def send_named(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -75,16 +81,19 @@ class Observer:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_named)
+            await self._app(scope, receive, send_with_id)
         finally:
-            self._note(scope, status, time.perf_counter() - started)
+            self._record(scope, status, time.perf_counter() - started)
 
     def _request_id(self, scope: Scope) -> str:
-        """The client's, or one of ours: numbered, for asking the system for chance each time makes others wait."""
-        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
-        return given if _REQUEST_ID.fullmatch(given) else f"{self._run}{next(self._numbers):08x}"
+        """Return the client's request id, or a generated one: a prefix of this process and a counter.
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        A UUID for each request would call the system's random generator in the event loop, which blocks it.
+        """
+        sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
+        return sent if _REQUEST_ID.fullmatch(sent) else f"{self._process}{next(self._numbers):08x}"
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unknown")
         method = scope["method"] if route != "unknown" else "ANY"
         self._metrics.requests.labels(method, route, status).inc()
@@ -94,11 +103,11 @@ class Observer:
 
 
 class JsonLines(logging.Formatter):
-    """Log records as JSON, one a line; only the named facts are let through."""
+    """Formats log records as one JSON object a line, with these extra fields and no others."""
 
-    FACTS = ("method", "route", "status", "ms", "request_id", "error", "attempt")
+    FIELDS = ("method", "route", "status", "ms", "request_id", "error", "attempt")
 
     def format(self, record: logging.LogRecord) -> str:
         line = {"time": self.formatTime(record), "level": record.levelname.lower(), "message": record.getMessage()}
-        line |= {name: getattr(record, name) for name in self.FACTS if hasattr(record, name)}
+        line |= {name: getattr(record, name) for name in self.FIELDS if hasattr(record, name)}
         return json.dumps(line)

@@ -23,6 +23,7 @@ from mien.cli.command import Json
 from mien.cli.exit_codes import ExitCode
 from mien.config import Backend, Settings
 from mien.domain.errors import MienError, SetupError, StorageDamaged, StorageError
+from mien.domain.image_types import FACELESS_PNG
 
 if TYPE_CHECKING:
     from mien.engine import FaceEngine
@@ -81,8 +82,8 @@ def _models(settings: Settings) -> str:
 def _recognition(settings: Settings) -> str:
     """A real inference, on a picture without a face."""
     engine = _engine(settings)
-    if engine.read(_grey_picture()):
-        raise SetupError("The detector sees a face on a grey picture: the models do not work on this machine.")
+    if engine.read(FACELESS_PNG):
+        raise SetupError("The detector sees a face in a grey image: the models do not work on this machine.")
     return engine.model_version
 
 
@@ -90,16 +91,6 @@ def _engine(settings: Settings) -> FaceEngine:
     from mien.config import open_engine
 
     return open_engine(settings)
-
-
-def _grey_picture() -> bytes:
-    from io import BytesIO
-
-    from PIL import Image
-
-    buffer = BytesIO()
-    Image.new("RGB", (320, 240), "grey").save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _data_folder(settings: Settings) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 from mien.domain.errors import EmptyImage, UnsupportedImage
@@ -16,6 +17,11 @@ _SIGNATURES = (
     (re.compile(rb"BM"), "image/bmp", "bmp"),
     (re.compile(rb"II\*\x00|MM\x00\*"), "image/tiff", "tiff"),
 )
+FACELESS_PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAGAAAABgCAAAAADH8yjkAAAAPUlEQVR42u3NQQ0AAAgEoNPkRjeFDzcoQE1udQQCgUAgEAgEAoFA"
+    "IBAIBAKBQCAQCAQCgUAgEAgEAsHTYAH5sQFASgoZHgAAAABJRU5ErkJggg=="
+)
+"""A grey image of 96 × 96 pixels, for checks that the recogniser works."""
 CONTENT_TYPES = {content_type: extension for _, content_type, extension in _SIGNATURES}
 
 

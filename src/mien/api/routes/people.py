@@ -1,88 +1,132 @@
-"""Faces and people: looked at, corrected, forgotten."""
+"""Routes that list, correct and erase enrolled faces and people."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from mien.api import schemas
-from mien.api.context import Context, listed, needs, problems
+from mien.api.context import Context, needs
+from mien.api.photo_input import photo_request_body, read_photo
+from mien.api.problems import problem_responses
 from mien.api.routes.recognition import Cursor, Limit
 from mien.app.app import FaceApp
 from mien.domain import records
 from mien.security.api_keys import Scope
 
-MOST_COUNTED = 1000
+MAX_COUNTED_FACES = 1000
+
+UserId = Annotated[str, Query(max_length=80)]
 
 routes = APIRouter(dependencies=[needs(Scope.MANAGE)])
+correction_routes = APIRouter(tags=["care"], dependencies=[needs(Scope.MANAGE)])
 
 
-@routes.get("/faces", tags=["faces"], responses=problems(422))
+@routes.get("/faces", tags=["faces"], responses=problem_responses(422))
 async def faces(
-    desk: Context,
+    context: Context,
     user_id: Annotated[str | None, Query(max_length=80)] = None,
     image_path: str | None = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> schemas.Faces:
-    """Enrolled faces, newest first, by person or by photo."""
+    """List the enrolled faces, newest first: all, those of a person, or those of a photo."""
     listing = {"list": "faces", "user_id": user_id, "image_path": image_path}
-    token = desk.cursors.open(listing, cursor)
-    page = await desk.storage.run(desk.app.faces, user_id, image_path, limit, token)
+    token = context.cursors.open(listing, cursor)
+    page = await context.storage.run(context.app.faces, user_id, image_path, limit, token)
     return schemas.Faces(
-        faces=listed(schemas.Face, page.items), next_cursor=desk.cursors.seal(listing, page.next_token)
+        faces=schemas.Face.from_each(page.items), next_cursor=context.cursors.seal(listing, page.next_token)
     )
 
 
-@routes.get("/faces/{face_id}", tags=["faces"], responses=problems(404, 422))
-async def face(face_id: str, desk: Context) -> schemas.Face:
-    """Where a face came from and whose it is."""
-    return schemas.Face.model_validate(await desk.storage.run(desk.app.face, face_id))
+@routes.get("/faces/{face_id}", tags=["faces"], responses=problem_responses(404, 422))
+async def face(face_id: str, context: Context) -> schemas.Face:
+    """Get an enrolled face: its person, its photo, and where in the photo it is."""
+    return schemas.Face.model_validate(await context.storage.run(context.app.face, face_id))
 
 
-@routes.delete("/faces/{face_id}", tags=["faces"], status_code=204, responses=problems(404, 422))
-async def delete_face(face_id: str, desk: Context) -> None:
-    """Remove a face, and its photo when no other face on it is enrolled."""
-    await desk.storage.run(desk.app.delete_face, face_id)
+@routes.delete("/faces/{face_id}", tags=["faces"], status_code=204, responses=problem_responses(404, 422))
+async def delete_face(face_id: str, context: Context) -> None:
+    """Delete a face, and its photo when no other face in it is enrolled."""
+    await context.storage.run(context.app.delete_face, face_id)
 
 
-@routes.get("/users", tags=["users"], responses=problems(422))
-async def users(desk: Context, limit: Limit = 50, cursor: Cursor = None) -> schemas.People:
-    """Everybody who is enrolled, newest first."""
+@routes.get("/users", tags=["users"], responses=problem_responses(422))
+async def users(context: Context, limit: Limit = 50, cursor: Cursor = None) -> schemas.People:
+    """List the enrolled people, newest first."""
     listing = {"list": "users"}
-    page = await desk.storage.run(desk.app.people, limit, desk.cursors.open(listing, cursor))
+    page = await context.storage.run(context.app.people, limit, context.cursors.open(listing, cursor))
     return schemas.People(
-        users=await desk.storage.run(lambda: [summary(desk.app, person) for person in page.items]),
-        next_cursor=desk.cursors.seal(listing, page.next_token),
+        users=await context.storage.run(lambda: [_summary(context.app, person) for person in page.items]),
+        next_cursor=context.cursors.seal(listing, page.next_token),
     )
 
 
-@routes.get("/users/{user_id:path}", tags=["users"], responses=problems(404, 422))
-async def user(user_id: str, desk: Context) -> schemas.PersonDetail:
-    """A person and their faces, newest first."""
-    return await desk.storage.run(detail, desk.app, user_id)
+@routes.get("/users/{user_id:path}", tags=["users"], responses=problem_responses(404, 422))
+async def user(user_id: str, context: Context) -> schemas.PersonDetail:
+    """Get a person with their faces, newest first."""
+    return await context.storage.run(_detail, context.app, user_id)
 
 
-@routes.delete("/users/{user_id:path}", tags=["users"], responses=problems(404, 422))
-async def forget(user_id: str, desk: Context) -> schemas.Receipt:
-    """Erase every trace of a person: vectors, metadata, images, results. Answers what was removed."""
-    return schemas.Receipt.model_validate(await desk.storage.run(desk.app.forget, user_id))
+@routes.delete("/users/{user_id:path}", tags=["users"], responses=problem_responses(404, 422))
+async def forget(user_id: str, context: Context) -> schemas.Receipt:
+    """Erase a person from every store: embeddings, metadata, photos, recognitions. Returns what was removed."""
+    return schemas.Receipt.model_validate(await context.storage.run(context.app.forget, user_id))
 
 
-def summary(app: FaceApp, person: records.Person) -> schemas.Person:
-    found = app.faces(user_id=person.user_id, limit=MOST_COUNTED).items
-    best = schemas.Face.model_validate(found[0]) if found else None
-    return schemas.Person(user_id=person.user_id, timestamp=person.timestamp, face_count=len(found), best_face=best)
+@correction_routes.post(
+    "/rejections",
+    status_code=201,
+    responses=problem_responses(400, 404, 413, 415, 422),
+    openapi_extra=photo_request_body("image"),
+)
+async def reject(request: Request, user_id: UserId, context: Context) -> schemas.Face:
+    """Record that a photo does not show a person.
+
+    Of the faces in the photo, the one most similar to the person is rejected. From then on, a face at least as
+    similar to the rejected face as to the person is not matched to them.
+    """
+    image, _ = await read_photo(request)
+    return schemas.Face.model_validate(await context.inference.run(context.app.reject, image, user_id))
 
 
-def detail(app: FaceApp, user_id: str) -> schemas.PersonDetail:
+@correction_routes.get("/rejections", responses=problem_responses(422))
+async def rejections(user_id: UserId, context: Context, limit: Limit = 50, cursor: Cursor = None) -> schemas.Faces:
+    """List the faces that were rejected for a person, newest first."""
+    listing = {"list": "rejections", "user_id": user_id}
+    token = context.cursors.open(listing, cursor)
+    page = await context.storage.run(context.app.rejections, user_id, limit, token)
+    return schemas.Faces(
+        faces=schemas.Face.from_each(page.items), next_cursor=context.cursors.seal(listing, page.next_token)
+    )
+
+
+@correction_routes.delete("/rejections/{face_id}", status_code=204, responses=problem_responses(404, 422))
+async def undo(face_id: str, context: Context) -> None:
+    """Take back a rejection."""
+    await context.storage.run(context.app.undo_rejection, face_id)
+
+
+@correction_routes.get("/hygiene", responses=problem_responses(422))
+async def hygiene(context: Context) -> schemas.Findings:
+    """Inspect the enrolled faces and list what looks wrong, with the evidence and a remedy. Changes nothing."""
+    return schemas.Findings(findings=schemas.Finding.from_each(await context.storage.run(context.app.hygiene)))
+
+
+def _summary(app: FaceApp, person: records.Person) -> schemas.Person:
+    faces = app.faces(user_id=person.user_id, limit=MAX_COUNTED_FACES).items
+    newest = schemas.Face.model_validate(faces[0]) if faces else None
+    return schemas.Person(user_id=person.user_id, timestamp=person.timestamp, face_count=len(faces), best_face=newest)
+
+
+def _detail(app: FaceApp, user_id: str) -> schemas.PersonDetail:
     person = app.person(user_id)
-    found = app.faces(user_id=person.user_id, limit=MOST_COUNTED).items
-    seen = app.recognitions(user_id=person.user_id, limit=1).items
+    faces = app.faces(user_id=person.user_id, limit=MAX_COUNTED_FACES).items
+    latest = app.recognitions(user_id=person.user_id, limit=1).items
     return schemas.PersonDetail(
         user_id=person.user_id,
         timestamp=person.timestamp,
-        faces=listed(schemas.Face, found),
-        last_seen=seen[0].timestamp if seen else None,
+        faces=schemas.Face.from_each(faces),
+        last_seen=latest[0].timestamp if latest else None,
     )

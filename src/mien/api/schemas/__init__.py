@@ -1,7 +1,21 @@
-"""The JSON of the REST API; every model reads the domain value of the same meaning by its attributes."""
+"""The JSON of the REST API as Pydantic models, each read from the attributes of the domain value that it shows."""
 
 from mien.api.schemas.base import PATH, BoundingBox, Calibration, CalibrationPoint, Health, Problem, Schema
-from mien.api.schemas.people import Face, Faces, Finding, Findings, People, Person, PersonDetail, Receipt
+from mien.api.schemas.enrolment import (
+    Face,
+    Faces,
+    Finding,
+    Findings,
+    Form,
+    FormRequest,
+    Move,
+    People,
+    Person,
+    PersonDetail,
+    Receipt,
+    Remark,
+    Upload,
+)
 from mien.api.schemas.recognition import (
     Candidate,
     Comparison,
@@ -16,7 +30,6 @@ from mien.api.schemas.recognition import (
     Recognitions,
     RecognizedFace,
 )
-from mien.api.schemas.uploads import Form, FormRequest, Move, Remark, Upload
 
 __all__ = [
     "PATH",

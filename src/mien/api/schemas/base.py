@@ -1,11 +1,9 @@
-"""What the models of the REST API have in common: where they are read from, errors, boxes, examples.
-
-The state of the service, and what similarities mean.
-"""
+"""What all JSON models have in common, and the models of errors, boxes and the service's state."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,13 +17,19 @@ BOX = {"left": 0.31, "top": 0.22, "width": 0.28, "height": 0.41}
 class Schema(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
+    @classmethod
+    def from_each(cls, values: Iterable[object]) -> list[Self]:
+        """Convert domain values, each by its attributes of the same names."""
+        return [cls.model_validate(value) for value in values]
+
 
 def example(**values: Any) -> ConfigDict:
+    """Make a model's configuration with an example for the OpenAPI document."""
     return ConfigDict(from_attributes=True, json_schema_extra={"examples": [values]})
 
 
 class Problem(Schema):
-    """A failure, after RFC 9457."""
+    """An error, as a problem document (RFC 9457)."""
 
     model_config = example(
         type="urn:mien:user-not-found",
@@ -42,7 +46,7 @@ class Problem(Schema):
 
 
 class BoundingBox(Schema):
-    """Fractions of the upright image; a box may reach over its edge."""
+    """A face's box, in fractions of the upright photo's width and height. It may extend beyond the photo's edges."""
 
     model_config = example(**BOX)
     left: float
@@ -63,7 +67,7 @@ class CalibrationPoint(Schema):
 
 
 class Calibration(Schema):
-    """How often two strangers reach a similarity; no points where the recogniser does not tell its rates."""
+    """The false match rate (FMR) at each similarity; `points` is empty where the recogniser publishes no rates."""
 
     points: list[CalibrationPoint]
     default_threshold: Similarity

@@ -1,4 +1,4 @@
-"""Who is on a photo, and what is said of faces without names."""
+"""JSON of recognitions, detections and comparisons."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ class RecognizedFace(Schema):
 
 
 class Recognition(Schema):
-    """Who is on the photo; `user_id` is given for matched faces only.
+    """Who is in a photo. A face has a `user_id` only when its `status` is `matched`.
 
-    `threshold_fmr` is the false match rate of one comparison at the threshold, `threshold_fpir` how often a stranger
-    would be named among the faces enrolled then; null where the recogniser's rates are not published.
+    `threshold_fmr` is the false match rate of one comparison at the threshold; `threshold_fpir` is the rate at which
+    a stranger would be named among the faces enrolled at that time. Both are null where the recogniser publishes no
+    rates.
     """
 
     model_config = example(
@@ -107,6 +108,6 @@ class Comparison(Schema):
 
 
 class Comparisons(Schema):
-    """The source's largest face against each face of the target, most similar first."""
+    """The largest face in the source photo against every face in the target photo, most similar first."""
 
     matches: list[Comparison]

@@ -1,4 +1,7 @@
-"""The OpenAPI document: `python -m mien.api.export_openapi > docs/openapi.json`. A test holds the two together."""
+"""Exports the OpenAPI document: `python -m mien.api.openapi > docs/openapi.json`.
+
+A test compares the committed document with this one.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from mien.config import Settings
 
 
 def document() -> str:
-    """As JSON with an end of line; the backend behind it makes no difference."""
+    """Return the OpenAPI document as indented JSON with a final newline; it is the same for every backend."""
     unused: Recognizer = None  # type: ignore[assignment]
     api = create_api(FaceApp(MemoryBucket(), unused, MemoryCatalog()), Settings())
     return json.dumps(api.openapi(), indent=2, ensure_ascii=False) + "\n"

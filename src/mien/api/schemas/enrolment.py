@@ -1,0 +1,147 @@
+"""JSON of uploads, enrolled faces and people, erasures, and what an inspection finds."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import Field
+
+from mien.api.schemas.base import BOX, FACE_ID, PATH, BoundingBox, Schema, Similarity, example
+from mien.domain.faces import IssueKind
+from mien.domain.records import UploadStatus
+
+
+class Remark(Schema):
+    code: str
+    message: str
+    face_id: str | None = None
+    similarity: float | None = None
+
+
+class Upload(Schema):
+    """An uploaded photo and its state.
+
+    `reasons` say why the photo was rejected or failed, `warnings` what to check about an indexed one. `remarks` are
+    both, with codes for programs. A `failed` photo is not at fault: upload it again to retry.
+    """
+
+    model_config = example(
+        image_path=PATH,
+        user_id="Alice",
+        status="indexed",
+        timestamp="2026-11-23T12:00:00Z",
+        face_ids=[FACE_ID],
+        reasons=[],
+        warnings=[],
+        remarks=[],
+    )
+    image_path: str
+    user_id: str | None
+    status: UploadStatus
+    timestamp: datetime
+    face_ids: list[str]
+    reasons: list[str]
+    warnings: list[str]
+    remarks: list[Remark]
+
+
+class FormRequest(Schema):
+    model_config = example(user_id="Alice", content_type="image/jpeg")
+    content_type: str
+    user_id: str | None = None
+
+
+class Form(Schema):
+    """A signed upload form. POST the `fields`, and then the photo as `file`, to `url` as multipart/form-data."""
+
+    url: str
+    fields: dict[str, str]
+    image_path: str
+    expires_at: datetime
+
+
+class Move(Schema):
+    model_config = example(user_id="Alice")
+    user_id: str
+
+
+class Face(Schema):
+    model_config = example(
+        face_id=FACE_ID,
+        user_id="Alice",
+        image_path=PATH,
+        timestamp="2026-11-23T12:00:00Z",
+        bounding_box=BOX,
+        confidence=94.2,
+    )
+    face_id: str
+    user_id: str | None
+    image_path: str
+    timestamp: datetime
+    bounding_box: BoundingBox = Field(validation_alias="box")
+    confidence: Similarity
+
+
+class Faces(Schema):
+    faces: list[Face]
+    next_cursor: str | None
+
+
+class Person(Schema):
+    """An enrolled person. `face_count` stops at 1000; `best_face` is the newest."""
+
+    user_id: str
+    timestamp: datetime
+    face_count: int
+    best_face: Face | None
+
+
+class People(Schema):
+    users: list[Person]
+    next_cursor: str | None
+
+
+class PersonDetail(Schema):
+    user_id: str
+    timestamp: datetime
+    faces: list[Face]
+    last_seen: datetime | None
+
+
+class Receipt(Schema):
+    """What an erasure removed. `traces` names the stores that still hold something of the person: none, as a rule."""
+
+    user_id: str
+    timestamp: datetime
+    faces: int
+    images: int
+    uploads: int
+    recognitions: int
+    traces: list[str]
+
+
+class Trouble(StrEnum):
+    """The kinds of findings. The name is the public one of `IssueKind`."""
+
+    SAME_FACE_TWO_NAMES = IssueKind.SAME_FACE_TWO_NAMES.value
+    TWO_PEOPLE_ONE_NAME = IssueKind.TWO_PEOPLE_ONE_NAME.value
+    NEAR_DUPLICATES = IssueKind.NEAR_DUPLICATES.value
+    OUTLIER = IssueKind.OUTLIER.value
+    POOR_QUALITY = IssueKind.POOR_QUALITY.value
+
+
+class Finding(Schema):
+    """Something that looks wrong with the enrolled faces. Deleting the faces in `remove` puts it right."""
+
+    trouble: Trouble
+    people: list[str]
+    face_ids: list[str]
+    similarity: Similarity | None
+    evidence: str
+    action: str
+    remove: list[str]
+
+
+class Findings(Schema):
+    findings: list[Finding]
