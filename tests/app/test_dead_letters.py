@@ -28,7 +28,7 @@ def failed(machine: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.M
         patch.setattr(events, "BACKOFF_SECONDS", 0.0)
         patch.setattr(machine.recognizer, "index", lambda *_: 1 / 0)
         drain(machine)
-    return machine.app.upload_state(upload.image_path)
+    return machine.app.upload_status(upload.image_path)
 
 
 def test_it_has_failed_and_says_why_without_a_name(failed: Upload, machine: EmbeddedBackend) -> None:
@@ -42,7 +42,7 @@ def test_it_has_failed_and_says_why_without_a_name(failed: Upload, machine: Embe
 def test_uploading_it_again_has_it_tried_again(failed: Upload, machine: EmbeddedBackend, portraits: Portraits) -> None:
     assert machine.app.upload(portraits["Robert"][0], "Robert").status is UploadStatus.PENDING
     drain(machine)
-    assert machine.app.upload_state(failed.image_path).status is UploadStatus.INDEXED
+    assert machine.app.upload_status(failed.image_path).status is UploadStatus.INDEXED
     assert machine.queue.waiting() == machine.queue.dead() == 0
 
 
@@ -50,7 +50,7 @@ def test_a_restart_tries_it_again(failed: Upload, start: Callable[[], EmbeddedBa
     again = start()
     assert again.worker(threads=1).reconcile().photos_without_state == 1
     drain(again)
-    assert again.app.upload_state(failed.image_path).status is UploadStatus.INDEXED
+    assert again.app.upload_status(failed.image_path).status is UploadStatus.INDEXED
     assert again.queue.dead() == 0
 
 
@@ -90,5 +90,5 @@ def test_a_state_that_cannot_be_stored_is_stored_later(
     with pytest.raises(StorageFull):
         drain(machine)
     drain(machine)
-    assert machine.app.upload_state(upload.image_path).status is UploadStatus.FAILED
+    assert machine.app.upload_status(upload.image_path).status is UploadStatus.FAILED
     assert machine.queue.dead() == 1

@@ -84,7 +84,7 @@ def test_an_erasure_that_is_cut_off_finishes_at_the_next_start(
             machine.app.forget("Robert")
     again = start()
     (receipt,) = again.app.resume_erasures()
-    assert receipt.traces == again.app.verify_erased("Robert") == ()
+    assert receipt.remaining_stores == again.app.verify_erased("Robert") == ()
     assert again.app.resume_erasures() == []
 
 
@@ -186,7 +186,7 @@ def test_failures_are_tried_again_and_then_put_aside(
     assert machine.queue.waiting() == 1
     machine.queue.put(upload.image_path)  # its time has come
     assert worker.run_once()
-    assert machine.app.upload_state(upload.image_path).status is UploadStatus.INDEXED
+    assert machine.app.upload_status(upload.image_path).status is UploadStatus.INDEXED
     assert machine.queue.waiting() == machine.queue.dead() == 0
 
 

@@ -33,7 +33,7 @@ def test_an_upload_is_pending_then_indexed(ports: Ports, robert: list[bytes]) ->
     assert upload.status is UploadStatus.PENDING
     assert upload.image_path.startswith(f"uploaded/{ROBERT}/")
     ports.run_events()
-    state = ports.app.upload_state(upload.image_path)
+    state = ports.app.upload_status(upload.image_path)
     assert state.status is UploadStatus.INDEXED
     assert (state.reasons, state.warnings) == ((), ())
     (face_id,) = state.face_ids
@@ -54,7 +54,7 @@ def test_the_same_photo_twice_is_one_upload(ports: Ports, robert: list[bytes]) -
 def test_a_photo_for_nobody_keeps_all_its_faces_without_a_name(ports: Ports, group: bytes) -> None:
     upload = ports.app.upload(group)
     ports.run_events()
-    state = ports.app.upload_state(upload.image_path)
+    state = ports.app.upload_status(upload.image_path)
     assert upload.image_path.startswith("uploaded/_/")
     assert len(state.face_ids) == 3
     assert ports.app.people().items == ()
@@ -66,7 +66,7 @@ def test_a_photo_for_nobody_keeps_all_its_faces_without_a_name(ports: Ports, gro
 def test_a_photo_without_a_face_is_rejected(ports: Ports, landscape: bytes) -> None:
     upload = ports.app.upload(landscape, ROBERT)
     ports.run_events()
-    state = ports.app.upload_state(upload.image_path)
+    state = ports.app.upload_status(upload.image_path)
     assert state.status is UploadStatus.REJECTED
     assert codes(state.reasons) == ["no_face"]
     assert ports.app.people().items == ()
@@ -75,7 +75,7 @@ def test_a_photo_without_a_face_is_rejected(ports: Ports, landscape: bytes) -> N
 def test_a_damaged_photo_is_rejected(ports: Ports, damaged: bytes) -> None:
     upload = ports.app.upload(damaged, ROBERT)
     ports.run_events()
-    state = ports.app.upload_state(upload.image_path)
+    state = ports.app.upload_status(upload.image_path)
     assert state.status is UploadStatus.REJECTED
     assert codes(state.reasons) == ["damaged_image"]
 
@@ -193,7 +193,7 @@ def test_a_deleted_face_takes_its_photo_along(ports: Ports, robert: list[bytes])
     with pytest.raises(FaceNotFound):
         ports.app.face(first.face_ids[0])
     with pytest.raises(ImageNotFound):
-        ports.app.upload_state(first.image_path)
+        ports.app.upload_status(first.image_path)
     assert ports.app.person(ROBERT)
     ports.app.delete_face(second.face_ids[0])
     with pytest.raises(UserNotFound):
@@ -204,7 +204,7 @@ def test_a_deleted_face_takes_its_photo_along(ports: Ports, robert: list[bytes])
 def test_the_last_face_but_one_of_a_group_leaves_the_photo(ports: Ports, group: bytes) -> None:
     path = ports.app.upload(group).image_path
     ports.run_events()
-    first, *others = ports.app.upload_state(path).face_ids
+    first, *others = ports.app.upload_status(path).face_ids
     ports.app.delete_face(first)
     assert ports.app.image(path).body == group
     for face_id in others:
@@ -226,7 +226,7 @@ def test_forgetting_leaves_no_trace(ports: Ports, robert: list[bytes], venus: li
     receipt = ports.app.forget(ROBERT)
 
     assert (receipt.faces, receipt.images, receipt.uploads, receipt.recognitions) == (3, 3, 3, 1)
-    assert receipt.traces == ports.app.verify_erased(ROBERT) == ()
+    assert receipt.remaining_stores == ports.app.verify_erased(ROBERT) == ()
     assert ports.app.recognize(robert[0], store=False).faces[0].status is RecognitionStatus.UNKNOWN
     assert [p.user_id for p in ports.app.people().items] == [VENUS]
     assert [f.face_id for f in ports.app.faces().items] == list(kept.face_ids)
@@ -262,17 +262,17 @@ def test_a_replaced_photo_is_indexed_anew(ports: Ports, robert: list[bytes], ven
 
 def test_an_upload_that_was_given_up_says_so_and_is_tried_again(ports: Ports, robert: list[bytes]) -> None:
     path = ports.app.upload(robert[0], "Bob").image_path
-    failed = ports.app.give_up(path)
-    assert failed == ports.app.upload_state(path)
+    failed = ports.app.mark_failed(path)
+    assert failed == ports.app.upload_status(path)
     assert (failed.status, failed.user_id, failed.face_ids) == (UploadStatus.FAILED, "Bob", ())
     assert [reason.code for reason in failed.reasons] == ["indexing_failed"]
     assert ports.app.upload(robert[0], "Bob").status is UploadStatus.PENDING
     ports.run_events()
-    indexed = ports.app.upload_state(path)
+    indexed = ports.app.upload_status(path)
     assert indexed.status is UploadStatus.INDEXED
-    assert ports.app.give_up(path) == indexed  # another one succeeded meanwhile
+    assert ports.app.mark_failed(path) == indexed  # another one succeeded meanwhile
     with pytest.raises(ImageNotFound):
-        ports.app.give_up("uploaded/Bob/none.jpg")
+        ports.app.mark_failed("uploaded/Bob/none.jpg")
 
 
 def test_the_photo_of_a_deleted_object_can_be_uploaded_again(ports: Ports, robert: list[bytes]) -> None:
@@ -285,7 +285,7 @@ def test_the_photo_of_a_deleted_object_can_be_uploaded_again(ports: Ports, rober
     ports.bucket.delete([path])
     assert ports.app.upload(robert[0], "Bob").status is UploadStatus.PENDING
     ports.run_events()
-    assert ports.app.upload_state(path).face_ids == again.face_ids
+    assert ports.app.upload_status(path).face_ids == again.face_ids
 
 
 def test_a_renamed_photo_keeps_its_face(ports: Ports, robert: list[bytes]) -> None:

@@ -1,10 +1,7 @@
-"""FaceApp: the flows of the application, in the words of its users. The only place that knows them.
+"""FaceApp: everything that a user of Mien can do, on three ports.
 
-    upload      photo -> bucket -> (event) -> index_upload -> recognizer -> catalog
-    recognize   photo -> recognizer -> people -> catalog -> answer
-
-Photos are bytes of an image file; user ids are any text; similarities run from 0 to 100. Beside what
-the methods name, all of them raise StorageError leaves, and those that take a photo ImageError leaves.
+upload      photo -> bucket -> (event) -> index_upload -> recognizer -> catalog
+recognize   photo -> recognizer -> people -> catalog -> answer
 """
 
 from __future__ import annotations
@@ -42,7 +39,25 @@ def _utc_now() -> datetime:
 
 
 class FaceApp:
-    """Upload photos of people you know; show it a new photo; it says who is on it."""
+    """Enrols people from photos and recognises them in others.
+
+    `mien.open_app()` makes one; it may be used from several threads at once, and as a context manager that closes
+    it. These hold for all methods:
+
+    - Photos are the bytes of an image file: JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF, turned upright by EXIF,
+      of at most `policy.max_image_bytes` bytes. A method that takes one raises ImageError leaves: EmptyImage,
+      UnsupportedImage, DamagedImage, ImageTooLarge, ImageTooSmall.
+    - A `user_id` is any printable text of 1 to 80 bytes in UTF-8; spaces around it are removed, and its Unicode is
+      composed (NFC). InvalidInput for other text.
+    - An `image_path` is a photo's key in the bucket, `uploaded/<folder of the user>/<upload>.<ext>`. InvalidInput
+      for text that cannot be one.
+    - Similarities run from 0 to 100. Boxes are fractions of the upright photo's width and height.
+    - Timestamps are aware and in UTC.
+    - Listings are pages: `limit` is the number of items at most, 1 to 1000, `cursor` the `next_token` of the page
+      before; InvalidInput for a cursor of another listing.
+    - Any method raises StorageError leaves when a store fails and Overloaded when a remote service is too busy;
+      those that look at faces raise ModelError leaves when the recognition models cannot be used.
+    """
 
     def __init__(
         self,
@@ -51,20 +66,31 @@ class FaceApp:
         catalog: Catalog,
         policy: Policy | None = None,
         *,
-        residue: LeftoverScan = lambda _: (),
-        hygiene: Callable[[], Sequence[Issue]] | None = None,
+        leftovers: LeftoverScan = lambda _: (),
+        inspect: Callable[[], Sequence[Issue]] | None = None,
         close: Callable[[], None] = lambda: None,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
+        """Compose the application.
+
+        Args:
+            bucket: Stores the photos.
+            recognizer: Detects, indexes and searches faces.
+            catalog: Stores the metadata.
+            policy: The operator's choices; the defaults of `Policy` when None.
+            leftovers: Names places below the ports that still hold a user id, for `verify_erased`.
+            inspect: Finds issues with the enrolled faces; None when the backend has no access to embeddings.
+            close: Releases what the backend holds open.
+            now: Returns the time, aware and in UTC.
+        """
         self.policy = policy or Policy()
         self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
-        self._reception = UploadService(bucket, catalog, now)
-        self._enrolment = IndexingService(bucket, recognizer, catalog, self.policy, now)
-        self._eraser = ErasureService(bucket, recognizer, catalog, residue, now)
-        self._identification = RecognitionService(recognizer, catalog, self.policy, now)
-        self._hygiene = hygiene
+        self._uploads = UploadService(bucket, catalog, now)
+        self._indexing = IndexingService(bucket, recognizer, catalog, self.policy, now)
+        self._recognition = RecognitionService(recognizer, catalog, self.policy, now)
         self._rejections = RejectionService(recognizer, catalog, now)
-        self._close, self._now = close, now
+        self._erasure = ErasureService(bucket, recognizer, catalog, leftovers, now)
+        self._inspect, self._close = inspect, close
 
     def __enter__(self) -> FaceApp:
         return self
@@ -75,83 +101,118 @@ class FaceApp:
         self.close()
 
     def close(self) -> None:
-        """Let go of files and connections; the app is of no use afterwards."""
+        """Close files and connections; the application cannot be used afterwards."""
         self._close()
 
     # Uploads
 
     def upload(self, image: bytes, user_id: str | None = None) -> Upload:
-        """Store a photo; an event then indexes it. The same photo for the same user is the same upload."""
+        """Store a photo; an event then has it indexed.
+
+        Args:
+            image: The photo.
+            user_id: The person whom it shows; None for nobody in particular, when all its faces are indexed
+                without a user.
+
+        Returns the upload with its `image_path`. Its status is `pending`, or `indexed` when the same photo of the
+        same person was indexed before.
+        """
         self._check_size(image)
-        return self._reception.take(image, None if user_id is None else object_keys.user_id(user_id))
+        return self._uploads.store(image, None if user_id is None else object_keys.parse_user_id(user_id))
 
     def presign_upload(self, content_type: str, user_id: str | None = None) -> UploadForm:
-        """A form for a direct upload, good for a quarter of an hour. InvalidInput for another type."""
-        owner = None if user_id is None else object_keys.user_id(user_id)
-        return self._reception.form(content_type, owner, self.policy.max_image_bytes)
+        """Sign a form for a direct upload to the bucket, valid for 15 minutes.
+
+        Args:
+            content_type: The photo's MIME type, such as image/jpeg. InvalidInput for one that is not an image's.
+            user_id: The person whom the photo shows; None for nobody in particular.
+        """
+        user_id = None if user_id is None else object_keys.parse_user_id(user_id)
+        return self._uploads.presign(content_type, user_id, self.policy.max_image_bytes)
 
     def receive(self, image_path: str, image: bytes) -> None:
-        """Store a photo under the path that a form was given for; an event then indexes it."""
+        """Store a photo under the path of a signed form; an event then has it indexed."""
         self._check_size(image)
-        self._reception.take_at(object_keys.image_key(image_path), image)
+        self._uploads.store_at(object_keys.parse_image_path(image_path), image)
 
-    def upload_state(self, image_path: str) -> Upload:
-        """Raises ImageNotFound."""
-        return self._reception.state(object_keys.image_key(image_path))
+    def upload_status(self, image_path: str) -> Upload:
+        """Return what has become of an upload so far. Raises ImageNotFound when there was none at this path."""
+        return self._uploads.status(object_keys.parse_image_path(image_path))
 
     def index_upload(self, image_path: str) -> Upload:
-        """What the object-created event calls: index the photo, as often as it is asked to.
+        """Index a photo of the bucket; the handler of the object-created event. Doing it again changes nothing.
 
-        Raises ImageNotFound when the photo is no longer there; the event then is settled.
+        Returns the upload, `indexed` with its face ids and warnings or `rejected` with the reasons. Raises
+        ImageNotFound when the photo no longer exists, after which the event need not be repeated.
         """
-        return self._enrolment.index(object_keys.image_key(image_path))
+        return self._indexing.index(object_keys.parse_image_path(image_path))
 
-    def give_up(self, image_path: str) -> Upload:
-        """What the event calls once its attempts are used up: the upload is `failed`. Raises ImageNotFound."""
-        return self._enrolment.give_up(object_keys.image_key(image_path))
+    def mark_failed(self, image_path: str) -> Upload:
+        """Mark an upload as `failed`; for the event's handler, once all its attempts have failed.
+
+        An upload that another attempt has indexed or rejected stays as it is. Raises ImageNotFound when the photo no
+        longer exists.
+        """
+        return self._indexing.mark_failed(object_keys.parse_image_path(image_path))
 
     def enroll(self, image: bytes, user_id: str) -> Upload:
-        """Upload and index at once, for callers that wait for the outcome."""
+        """Upload and index a photo in one call. Returns the upload, `indexed` or `rejected`."""
         return self.index_upload(self.upload(image, user_id).image_path)
 
     def move(self, image_path: str, user_id: str) -> Upload:
-        """Give a photo to another person, as when renaming or merging people: enrolled there, withdrawn here."""
-        path = object_keys.image_key(image_path)
+        """Give a photo to another person, for correcting a name or merging two people.
+
+        The photo is enrolled for that person and, once indexed there, removed from its former place. Returns the new
+        upload; when it is `rejected`, the photo stays where it was, too. Raises ImageNotFound.
+        """
+        path = object_keys.parse_image_path(image_path)
         upload = self.enroll(self.image(path).body, user_id)
         if upload.image_path != path and upload.status is UploadStatus.INDEXED:
-            self._enrolment.withdraw(path)
+            self._indexing.remove_photo(path)
         return upload
 
     def image(self, image_path: str) -> Image:
-        """Raises ImageNotFound."""
-        return self._bucket.get(object_keys.image_key(image_path))
+        """Return a photo of the bucket as it was uploaded. Raises ImageNotFound."""
+        return self._bucket.get(object_keys.parse_image_path(image_path))
 
     # Recognition
 
     def threshold(self, given: str | float | None = None) -> Threshold:
-        """What a threshold means here and now; without one, the policy's. InvalidInput for what cannot be."""
+        """Convert a threshold to a similarity and, where they are known, error rates among those enrolled now.
+
+        Args:
+            given: A similarity (0, or 1 to 100), a false match rate such as `fmr=1e-4`, or a false alarm rate per
+                search such as `fpir=0.01`; None for the policy's.
+
+        Raises InvalidInput for anything else, and for error rates on AWS, where they are not published.
+        """
         return self._recognizer.threshold(self.policy.threshold if given is None else given)
 
     def recognize(self, image: bytes, threshold: str | float | None = None, *, store: bool = True) -> Recognition:
-        """Who is on the photo? Every face is searched. The photo is not kept; the answer is, if `store`.
+        """Recognise every face of a photo, which is not kept.
 
-        `threshold`: a similarity, or an error rate such as `fmr=1e-4` or `fpir=0.01`.
+        Args:
+            image: The photo.
+            threshold: As for `threshold`.
+            store: Whether to keep the answer in the catalog, where `recognitions` lists it.
+
+        Returns one RecognizedFace per face, largest first; none when the photo shows no face.
         """
         self._check_size(image)
-        return self._identification.answer(image, None, threshold, store=store)
+        return self._recognition.recognize(image, None, threshold, store=store)
 
     def recognize_stored(self, image_path: str, threshold: str | float | None = None) -> Recognition:
-        """Who is on a photo of the bucket? Raises ImageNotFound."""
+        """Recognise every face of a photo in the bucket and keep the answer. Raises ImageNotFound."""
         image = self.image(image_path).body
         self._check_size(image)
-        return self._identification.answer(image, image_path, threshold, store=True)
+        return self._recognition.recognize(image, image_path, threshold, store=True)
 
     def recognition(self, recognition_id: str) -> Recognition:
-        """Raises RecognitionNotFound."""
-        found = self._catalog.get(Recognition, [recognition_id])
-        if not found:
+        """Return a stored answer. Raises RecognitionNotFound."""
+        stored = self._catalog.get(Recognition, [recognition_id])
+        if not stored:
             raise RecognitionNotFound("There is no recognition of this id.")
-        return found[0]
+        return stored[0]
 
     def recognitions(
         self,
@@ -160,17 +221,27 @@ class FaceApp:
         limit: int = 100,
         cursor: str | None = None,
     ) -> Page[Recognition]:
-        """Stored answers, newest first; of one person: those that name them, as match or as candidate."""
-        owner = None if user_id is None else object_keys.user_id(user_id)
-        return self._catalog.find(Recognition, user_id=owner, since=since, limit=limit, cursor=cursor)
+        """List stored answers, newest first.
+
+        Args:
+            user_id: Only answers that name this person as match or as candidate.
+            since: Only answers from this time on.
+            limit: How many at most.
+            cursor: Where to continue.
+        """
+        user_id = None if user_id is None else object_keys.parse_user_id(user_id)
+        return self._catalog.find(Recognition, user_id=user_id, since=since, limit=limit, cursor=cursor)
 
     def detect(self, image: bytes) -> list[Detection]:
-        """The photo's faces, largest first, without names."""
+        """Detect the faces of a photo, largest first, without recognising them."""
         self._check_size(image)
         return self._recognizer.detect(image)
 
     def compare(self, source: bytes, target: bytes) -> list[Comparison]:
-        """The source's largest face against each of the target's, most similar first. Raises NoFace."""
+        """Compare the largest face of one photo with every face of another, most similar first.
+
+        Raises NoFace when the source shows no face.
+        """
         self._check_size(source)
         self._check_size(target)
         return self._recognizer.compare(source, target)
@@ -178,11 +249,11 @@ class FaceApp:
     # Faces and people
 
     def face(self, face_id: str) -> FaceRecord:
-        """Raises FaceNotFound."""
-        found = self._catalog.get(FaceRecord, [face_id])
-        if not found:
+        """Return the record of an enrolled face. Raises FaceNotFound."""
+        stored = self._catalog.get(FaceRecord, [face_id])
+        if not stored:
             raise FaceNotFound("There is no face of this id.")
-        return found[0]
+        return stored[0]
 
     def faces(
         self,
@@ -191,63 +262,81 @@ class FaceApp:
         limit: int = 100,
         cursor: str | None = None,
     ) -> Page[FaceRecord]:
-        """Enrolled faces, newest first, by at most one of person and photo; a page may hold fewer than `limit`."""
+        """List enrolled faces, newest first; a page may hold fewer than `limit` and not be the last.
+
+        Args:
+            user_id: Only this person's.
+            image_path: Only those of this photo. InvalidInput when `user_id` is given, too.
+            limit: How many at most.
+            cursor: Where to continue.
+        """
         if user_id is not None and image_path is not None:
             raise InvalidInput("Faces can be listed by user id or by image path, not by both.")
-        owner = None if user_id is None else object_keys.user_id(user_id)
-        page = self._catalog.find(FaceRecord, user_id=owner, image_path=image_path, limit=limit, cursor=cursor)
+        user_id = None if user_id is None else object_keys.parse_user_id(user_id)
+        page = self._catalog.find(FaceRecord, user_id=user_id, image_path=image_path, limit=limit, cursor=cursor)
         return Page(tuple(face for face in page.items if not face.negative), page.next_token)
 
     def reject(self, image: bytes, user_id: str) -> FaceRecord:
-        """Remember that the photo's face that is most like this person is not them. NoFace when none is like them."""
+        """Record that the photo's face that is most similar to a person is not them.
+
+        Later recognitions do not match the person with faces that are at least as similar to the rejected one.
+        Raises UserNotFound, and NoFace when no face of the photo is similar to the person at all.
+        """
         self._check_size(image)
         return self._rejections.add(image, self.person(user_id).user_id)
 
     def rejections(self, user_id: str, limit: int = 100, cursor: str | None = None) -> Page[FaceRecord]:
-        """The faces that are known not to be the person; a page may hold fewer than `limit`."""
-        return self._rejections.of(object_keys.user_id(user_id), limit, cursor)
+        """List the faces that were rejected for a person, newest first; a page may hold fewer than `limit`."""
+        return self._rejections.list(object_keys.parse_user_id(user_id), limit, cursor)
 
     def undo_rejection(self, face_id: str) -> None:
-        """Raises FaceNotFound."""
-        self._rejections.undo(face_id)
+        """Take a rejection back. Raises FaceNotFound when the face is not a rejected one."""
+        self._rejections.remove(face_id)
 
-    def hygiene(self) -> Sequence[Issue]:
-        """What looks wrong with who is enrolled. InvalidInput where the recognizer does not show embeddings."""
-        if self._hygiene is None:
-            raise InvalidInput("The recogniser in use does not show embeddings, so its faces cannot be looked over.")
-        return self._hygiene()
+    def inspect(self) -> Sequence[Issue]:
+        """Find what looks wrong with the enrolled faces, such as one face under two names. Changes nothing.
+
+        Raises InvalidInput on AWS, where Rekognition does not reveal embeddings.
+        """
+        if self._inspect is None:
+            raise InvalidInput("The recogniser in use does not reveal embeddings, so its faces cannot be inspected.")
+        return self._inspect()
 
     def delete_face(self, face_id: str) -> None:
-        """Remove a face, and its photo unless that shows another enrolled one. Raises FaceNotFound."""
+        """Remove an enrolled face, and its photo unless another face of it is enrolled. Raises FaceNotFound."""
         face = self.face(face_id)
-        on_photo = self._catalog.find(FaceRecord, image_path=face.image_path, limit=2).items
-        if len(on_photo) < 2:
-            self._enrolment.withdraw(face.image_path)
+        in_photo = self._catalog.find(FaceRecord, image_path=face.image_path, limit=2).items
+        if len(in_photo) < 2:
+            self._indexing.remove_photo(face.image_path)
         self._recognizer.delete([face_id])
         self._catalog.delete(FaceRecord, [face_id])
 
     def people(self, limit: int = 100, cursor: str | None = None) -> Page[Person]:
-        """Everybody who is enrolled, newest first."""
+        """List everybody who is enrolled, newest first."""
         return self._catalog.find(Person, limit=limit, cursor=cursor)
 
     def person(self, user_id: str) -> Person:
-        """Raises UserNotFound."""
-        found = self._catalog.get(Person, [object_keys.user_id(user_id)])
-        if not found:
+        """Return an enrolled person. Raises UserNotFound."""
+        stored = self._catalog.get(Person, [object_keys.parse_user_id(user_id)])
+        if not stored:
             raise UserNotFound("Nobody is enrolled under this user id.")
-        return found[0]
+        return stored[0]
 
     def forget(self, user_id: str) -> ErasureReport:
-        """Erase every trace of a person: vectors, metadata, images and results. Raises UserNotFound."""
-        return self._eraser.forget(object_keys.user_id(user_id))
+        """Erase a person from every store: embeddings, metadata, photos, and the answers that name them.
+
+        Returns what was removed. `remaining_stores` of the report is empty on success; otherwise the erasure is
+        resumed by `resume_erasures`. Raises UserNotFound when no store knows the person.
+        """
+        return self._erasure.forget(object_keys.parse_user_id(user_id))
 
     def resume_erasures(self) -> list[ErasureReport]:
-        """Finish what was cut off; to be called at every start."""
-        return self._eraser.resume()
+        """Finish erasures that were interrupted; to be called at every start."""
+        return self._erasure.resume()
 
     def verify_erased(self, user_id: str) -> tuple[str, ...]:
-        """The stores that hold something of the person; empty when there is nothing left anywhere."""
-        return self._eraser.traces(object_keys.user_id(user_id))
+        """Name the stores that hold something of a person; an empty tuple when nothing is left anywhere."""
+        return self._erasure.remaining_stores(object_keys.parse_user_id(user_id))
 
     def _check_size(self, image: bytes) -> None:
         if len(image) > self.policy.max_image_bytes:

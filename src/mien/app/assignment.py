@@ -1,7 +1,8 @@
-"""Scores of faces x people -> which face is whom: the highest sum of scores with nobody there twice.
+"""Assigns the faces of one photo to people, with the highest sum of scores and nobody assigned twice.
 
-The Hungarian method with potentials (Kuhn 1955, Munkres 1957) on a sparse table; plain Python, because
-a photo has at most 100 faces and the cloud functions should not carry a numerics library for it.
+The Hungarian method (Kuhn 1955, Munkres 1957) in its O(n^3) form with potentials, the dual variables of the linear
+programme, as on https://cp-algorithms.com/graph/hungarian-algorithm.html (from e-maxx.ru). Plain Python, because a
+photo has at most 100 faces, and the Lambda functions should not carry SciPy for it.
 """
 
 from __future__ import annotations
@@ -11,41 +12,51 @@ from math import inf
 
 
 def assign(scores: Sequence[Mapping[str, float]]) -> list[str | None]:
-    """For each row of positive scores by name, the name it gets, or None; every name at most once."""
-    # Each row has a column of its own that stands for "nobody" and scores 0.
+    """Assign each face to a person or to nobody, each person at most once.
+
+    Args:
+        scores: For each face, a score above 0 for each user id that it may be.
+
+    Returns the user id of each face, or None; the sum of the scores is the highest possible.
+    """
+    # A column is somebody whom a face may be: for each face a "nobody" of its own that scores 0, then the people.
     columns: list[tuple[int, str | None]] = [(row, None) for row in range(len(scores))]
-    columns += [(-1, name) for name in dict.fromkeys(name for row in scores for name in row)]
+    columns += [(-1, user_id) for user_id in dict.fromkeys(user_id for row in scores for user_id in row)]
     costs = [[_cost(row, i, column) for column in columns] for i, row in enumerate(scores)]
-    return [columns[j][1] for j in _matching(costs)]
+    return [columns[j][1] for j in _cheapest_columns(costs)]
 
 
 def _cost(row: Mapping[str, float], index: int, column: tuple[int, str | None]) -> float:
-    nobody_for, name = column
-    if name is None:
-        return 0.0 if nobody_for == index else inf
-    return -row[name] if name in row else inf
+    nobody_of, user_id = column
+    if user_id is None:
+        return 0.0 if nobody_of == index else inf
+    return -row[user_id] if user_id in row else inf
 
 
-def _matching(costs: list[list[float]]) -> list[int]:
-    """The cheapest column for each row; each row is added by the shortest augmenting path."""
+def _cheapest_columns(costs: list[list[float]]) -> list[int]:
+    """Match every row to a column of its own at the lowest total cost.
+
+    The potentials u (rows) and v (columns) keep every reduced cost, cost[i][j] - u[i] - v[j], at 0 or above, and
+    at 0 for matched pairs. Each row is added along the shortest augmenting path in reduced costs (Dijkstra).
+    """
     width = len(costs[0]) if costs else 0
-    row_price, column_price = [0.0] * len(costs), [0.0] * width
+    row_potential, column_potential = [0.0] * len(costs), [0.0] * width
     row_of: list[int | None] = [None] * width
     for start in range(len(costs)):
-        distance, previous, done = [inf] * width, [-1] * width, [False] * width
+        distance, previous, visited = [inf] * width, [-1] * width, [False] * width
         row, here, reached = start, -1, 0.0
         while True:
             for j in range(width):
-                step = reached + costs[row][j] - row_price[row] - column_price[j]
-                if not done[j] and step < distance[j]:
-                    distance[j], previous[j] = step, here
-            here = min((j for j in range(width) if not done[j]), key=distance.__getitem__)
-            done[here], reached = True, distance[here]
-            owner = row_of[here]
-            if owner is None:
+                length = reached + costs[row][j] - row_potential[row] - column_potential[j]
+                if not visited[j] and length < distance[j]:
+                    distance[j], previous[j] = length, here
+            here = min((j for j in range(width) if not visited[j]), key=distance.__getitem__)
+            visited[here], reached = True, distance[here]
+            matched = row_of[here]
+            if matched is None:
                 break
-            row = owner
-        _reprice(row_price, column_price, row_of, start, distance, done, reached)
+            row = matched
+        _update_potentials(row_potential, column_potential, row_of, start, distance, visited, reached)
         while here >= 0:
             before = previous[here]
             row_of[here] = start if before < 0 else row_of[before]
@@ -54,19 +65,19 @@ def _matching(costs: list[list[float]]) -> list[int]:
     return [columns[i] for i in range(len(costs))]
 
 
-def _reprice(
-    row_price: list[float],
-    column_price: list[float],
+def _update_potentials(
+    row_potential: list[float],
+    column_potential: list[float],
     row_of: Sequence[int | None],
     start: int,
     distance: Sequence[float],
-    done: Sequence[bool],
+    visited: Sequence[bool],
     reached: float,
 ) -> None:
-    row_price[start] += reached
-    for j, is_done in enumerate(done):
-        if is_done:
-            owner = row_of[j]
-            column_price[j] -= reached - distance[j]
-            if owner is not None:
-                row_price[owner] += reached - distance[j]
+    row_potential[start] += reached
+    for j, is_visited in enumerate(visited):
+        if is_visited:
+            matched = row_of[j]
+            column_potential[j] -= reached - distance[j]
+            if matched is not None:
+                row_potential[matched] += reached - distance[j]

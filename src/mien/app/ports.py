@@ -1,11 +1,12 @@
-"""The three seams between the application and what carries it: Bucket, Recognizer, Catalog.
+"""The three ports between the application and what carries it: Bucket, Recognizer, Catalog.
 
-On AWS they are S3, Rekognition and DynamoDB; embedded they are files, our engine and SQLite. The
-suite in tests/contract runs against every implementation; passing it is what "interchangeable"
-means. All three are called from several threads at once.
+On AWS they are S3, Rekognition and DynamoDB; embedded they are files, Mien's engine and gallery, and SQLite. The
+suite in tests/contract runs against every implementation and is the definition of "interchangeable". All methods
+may be called from several threads at once.
 
-Names (object keys, user ids) come from `mien.domain.object_keys` and are legal; an adapter may rely on it.
-Failures that are nobody's fault raise `StorageError` leaves.
+Image paths and user ids come from `mien.domain.object_keys` and are valid; an adapter may rely on it. Similarities
+run from 0 to 100. Every method may raise StorageError leaves when its store fails, and Overloaded when a remote
+service asks for fewer calls.
 """
 
 from __future__ import annotations
@@ -15,95 +16,129 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from mien.domain.faces import Box, Detection, Page
-from mien.domain.records import Comparison, Image, Indexing, Probe, Record, UploadForm
+from mien.domain.records import Comparison, Image, IndexResult, Probe, Record, UploadForm
 from mien.domain.thresholds import Threshold
 
 R = TypeVar("R", bound=Record)
 
 
 class Bucket(Protocol):
-    """Images by key (`uploaded/<user>/<upload>.<ext>`).
+    """Stores image files by key, which is the image path: `uploaded/<folder of the user>/<upload>.<ext>`.
 
-    Creating an object under `uploaded/` makes an event, at least once and in any order, that ends
-    in `FaceApp.index_upload(key)`; the wiring of that event belongs to the backend.
+    Creating an object under `uploaded/` makes an event, at least once and in any order, that ends in
+    `FaceApp.index_upload(key)`; the backend delivers that event.
     """
 
     def put(self, key: str, body: bytes, content_type: str, metadata: Mapping[str, str]) -> None:
-        """Store an object whole or not at all; one of the same key is replaced."""
+        """Store an object completely or not at all, in place of one with the same key.
+
+        Args:
+            key: The image path.
+            body: The bytes of the image file.
+            content_type: A MIME type, such as image/jpeg.
+            metadata: Names and values in ASCII; `get` returns them.
+        """
 
     def get(self, key: str) -> Image:
-        """Raises ImageNotFound."""
+        """Return an object. Raises ImageNotFound."""
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """Every key that starts with the prefix, in no order."""
+        """List every key that starts with the prefix, in any order; a whole key is a prefix, too."""
 
     def delete(self, keys: Sequence[str]) -> int:
-        """Remove objects, all versions of them, and say how many were there."""
+        """Remove objects with all their versions, and return how many existed; missing ones are no error."""
 
     def presign(self, key: str, content_type: str, max_bytes: int, expires_in: int) -> UploadForm:
-        """A form by which anybody may create exactly this object within `expires_in` seconds."""
+        """Sign a form with which anybody may create exactly this object.
+
+        Args:
+            key: The image path.
+            content_type: The only MIME type that the form accepts.
+            max_bytes: The largest body that the form accepts.
+            expires_in: Seconds until the form is no longer accepted.
+        """
 
 
 class Recognizer(Protocol):
-    """Finds, compares, remembers and searches faces in one collection.
+    """Detects, compares, indexes and searches faces in one collection.
 
-    Every method that takes an image raises ImageError leaves. Thresholds are similarities, inclusive.
+    Images are the bytes of an image file; a method that takes one raises ImageError leaves when it cannot be used.
+    Boxes are fractions of the upright photo. A similarity at the threshold counts as reaching it.
     """
 
     def detect(self, image: bytes) -> list[Detection]:
-        """All faces, largest first."""
+        """Detect all faces of a photo, largest first; an empty list when there is none."""
 
     def compare(self, source: bytes, target: bytes) -> list[Comparison]:
-        """The source's largest face against every face of the target, most similar first.
+        """Compare the source's largest face with every face of the target, most similar first.
 
-        NoFace when the source has none."""
+        Raises NoFace when the source shows none; a target without faces gives an empty list.
+        """
 
-    def index(self, image: bytes, user_id: str | None, max_faces: int, threshold: float) -> Indexing:
-        """Remember the photo's largest `max_faces` faces that are good enough.
+    def index(self, image: bytes, user_id: str | None, max_faces: int, threshold: float) -> IndexResult:
+        """Add the photo's largest faces of sufficient quality to the collection.
 
-        Each comes with the enrolled faces that it is like from `threshold` on. The same image for the
-        same user again gives the same face ids and stores nothing."""
+        The same image for the same user gives the same face ids again and stores nothing.
+
+        Args:
+            image: The photo.
+            user_id: The person whom the photo was uploaded for; None for nobody.
+            max_faces: How many faces to add at most, 1 to 100.
+            threshold: Similarity, 0 to 100, from which on other enrolled faces are listed with each added one.
+        """
 
     def index_face(self, image: bytes, box: Box) -> str:
-        """Remember the face at `box` without a user, however poor it is, and answer its id.
+        """Add the face at `box` without a user, whatever its quality, and return its face id.
 
-        The same again gives the same id. NoFace when there is none."""
+        The same face of the same image gives the same id again. Raises NoFace when there is none at the box.
+        """
 
     def threshold(self, given: str | float) -> Threshold:
-        """What a number, `fmr=1e-4` or `fpir=0.01` (among the faces enrolled now) means.
+        """Convert a threshold to a similarity and, where they are known, error rates.
 
-        InvalidInput for what cannot be, and for rates where nobody has measured them."""
+        Args:
+            given: A similarity (0 to 100), `fmr=1e-4`, or `fpir=0.01`, a rate among the faces enrolled now.
+
+        Raises InvalidInput for other text, and for error rates where the recognizer's were not measured.
+        """
 
     def search(self, image: bytes, threshold: float, limit: int) -> list[Probe]:
-        """Every face of the photo, largest first, each with up to `limit` faces and `limit` users."""
+        """Search the collection for every face of a photo, largest face first.
+
+        Args:
+            image: The photo.
+            threshold: The lowest similarity to return, 0 to 100.
+            limit: How many faces, and how many users, to return at most for each face of the photo.
+        """
 
     def associate(self, user_id: str, face_ids: Sequence[str]) -> frozenset[str]:
-        """Make faces count as the user's (created when missing; repeatable) and answer the ids that do.
+        """Associate faces with a user, created when missing, and return those of `face_ids` that now are.
 
-        Left out are those too unlike the user's other faces, over the quota, or already gone."""
+        Doing it again changes nothing. Faces that are too unlike the user's others, beyond the quota of faces per
+        user, or deleted are left out.
+        """
 
     def delete(self, face_ids: Sequence[str]) -> int:
-        """Remove faces, also from their users, and say how many were there."""
+        """Remove faces, from their users too, and return how many existed; missing ones are no error."""
 
     def forget(self, user_id: str) -> None:
-        """Remove the user and every face that was indexed for them; done twice it does nothing more."""
+        """Remove a user and every face that was indexed for them; a missing user is no error."""
 
     def face_ids(self, user_id: str) -> frozenset[str]:
-        """Every face that was indexed for the user or counts as theirs; empty once forgotten."""
+        """Return every face that was indexed for the user or is associated with them."""
 
 
 class Catalog(Protocol):
-    """Metadata and results: four verbs over five kinds of records.
+    """Stores the metadata: five kinds of records, by the kind's key, which is its first field.
 
-    A record's key is its first field. FaceRecord items lie in `FaceMetadata`, Recognition items in
-    `RecognitionResults`. What `put` has stored, `get` and `find` see at once.
+    FaceRecord items lie in `FaceMetadata`, Recognition items in `RecognitionResults`. Reads see earlier writes.
     """
 
     def put(self, record: Record) -> None:
-        """Store a record; one of the same kind and key is replaced."""
+        """Store a record in place of one of the same kind and key."""
 
     def get(self, kind: type[R], keys: Sequence[str]) -> list[R]:
-        """The records that are there, in the order of the keys; missing ones are left out."""
+        """Return the records with these keys, in the order of the keys; missing ones are left out."""
 
     def find(
         self,
@@ -115,11 +150,18 @@ class Catalog(Protocol):
         limit: int = 100,
         cursor: str | None = None,
     ) -> Page[R]:
-        """Newest first, by at most one of user and image path; `limit` 1..1000.
+        """List records of one kind, newest first. Records stored or deleted meanwhile may be missed; none comes twice.
 
-        A Recognition belongs to everybody in its `user_ids`. `next_token` continues the listing; an
-        unknown cursor raises InvalidInput. Records put or deleted meanwhile may be missed, none comes twice.
+        Args:
+            kind: The class of the records.
+            user_id: Only this person's; a Recognition belongs to everybody in its `user_ids`.
+            image_path: Only those of this photo; not together with `user_id`.
+            since: Only those with this timestamp or a later one.
+            limit: How many to return at most, 1 to 1000.
+            cursor: The `next_token` of the page before; None starts at the newest.
+
+        Raises InvalidInput for a cursor of another listing.
         """
 
     def delete(self, kind: type[R], keys: Sequence[str]) -> int:
-        """Remove records for good and say how many were there."""
+        """Remove records for good and return how many existed; missing ones are no error."""

@@ -1,7 +1,4 @@
-"""What a search found -> who is on the photo: candidates, assignment, and how sure that is.
-
-A photo -> who is on it: the search, the people behind what it found, and the stored answer.
-"""
+"""Recognition: searches the faces of a photo, ranks the people behind the hits, and decides who each face is."""
 
 from __future__ import annotations
 
@@ -15,93 +12,118 @@ from mien.domain import thresholds
 from mien.domain.policy import Policy
 from mien.domain.records import Candidate, FaceRecord, Probe, Recognition, RecognitionStatus, RecognizedFace
 
+HITS_PER_FACE = 20  # enough that several photos of one person do not hide the runner-up
+
+
+class RecognitionService:
+    """Answers who is in a photo, and stores the answers."""
+
+    def __init__(self, recognizer: Recognizer, catalog: Catalog, policy: Policy, now: Callable[[], datetime]) -> None:
+        self._recognizer, self._catalog, self._policy, self._now = recognizer, catalog, policy, now
+
+    def recognize(
+        self, image: bytes, image_path: str | None, threshold: str | float | None, *, store: bool
+    ) -> Recognition:
+        """Recognise every face of a photo.
+
+        Args:
+            image: The photo.
+            image_path: Where the photo lies in the bucket; None for one that is not kept.
+            threshold: A similarity or an error rate; None for the policy's.
+            store: Whether to keep the answer in the catalog.
+
+        Raises ImageError leaves, and InvalidInput for the threshold.
+        """
+        limit = self._recognizer.threshold(self._policy.threshold if threshold is None else threshold)
+        floor = thresholds.odds_floor(limit.similarity, self._policy.margin)
+        probes = self._recognizer.search(image, floor, HITS_PER_FACE)
+        face_ids = dict.fromkeys(hit.face_id for probe in probes for hit in probe.face_hits)
+        records = {record.face_id: record for record in self._catalog.get(FaceRecord, list(face_ids))}
+        if image_path is not None:  # a photo that was indexed without a user would find its own faces
+            records = {i: r for i, r in records.items() if r.user_id or r.image_path != image_path}
+        faces = identify(probes, records, limit.similarity, self._policy)
+        recognition = Recognition(
+            str(uuid.uuid4()), image_path, self._now(), limit.similarity, faces, limit.fmr, limit.fpir
+        )
+        if store:
+            self._catalog.put(recognition)
+        return recognition
+
 
 def identify(
     probes: Sequence[Probe], records: Mapping[str, FaceRecord], threshold: float, policy: Policy
 ) -> tuple[RecognizedFace, ...]:
-    """One answer per face of the photo; `records` are the enrolled faces that the probes hit."""
-    candidates = [people_like(probe, records) for probe in probes]
-    names = assign([_scores(face, threshold) for face in candidates])
+    """Decide who each face of a photo is, each person at most once.
+
+    Args:
+        probes: The faces of the photo with their hits.
+        records: The records of the faces that were hit, by face id; hits without a record are ignored.
+        threshold: The lowest similarity of a match, 0 to 100.
+        policy: Its margin decides what is ambiguous, its `candidates` how many are listed.
+    """
+    candidates = [rank_candidates(probe, records) for probe in probes]
+    user_ids = assign([_scores(ranking, threshold) for ranking in candidates])
     return tuple(
-        _answer(probe, face, name, threshold, policy)
-        for probe, face, name in zip(probes, candidates, names, strict=True)
+        _decide(probe, ranking, user_id, threshold, policy)
+        for probe, ranking, user_id in zip(probes, candidates, user_ids, strict=True)
     )
 
 
-def people_like(probe: Probe, records: Mapping[str, FaceRecord]) -> list[Candidate]:
-    """Whom the face may be, most similar first: a person scores as their faces taken together, or as their
-    most similar face when that is more; a face without a name stands for itself. Nobody is the person whom it is
-    less like than it is like a face that is known not to be theirs."""
+def rank_candidates(probe: Probe, records: Mapping[str, FaceRecord]) -> list[Candidate]:
+    """Rank the people whom a face may be, most similar first.
+
+    A person's similarity is that of their aggregated faces or of their most similar face, whichever is higher; a
+    face without a user is a candidate of its own. A person is ruled out when the face is at least as similar to one
+    of their rejected faces as to the person.
+    """
     faces: dict[str, Candidate] = {}
-    denied: dict[str | None, float] = {}
+    rejected: dict[str | None, float] = {}
     for hit in sorted(probe.face_hits, key=lambda hit: -hit.similarity):
         record = records.get(hit.face_id)
         if record and record.negative:
-            denied.setdefault(record.user_id, hit.similarity)
+            rejected.setdefault(record.user_id, hit.similarity)
         elif record:
-            who = Candidate(record.user_id, hit.similarity, hit.face_id, record.image_path)
-            faces.setdefault(record.user_id or hit.face_id, who)
+            candidate = Candidate(record.user_id, hit.similarity, hit.face_id, record.image_path)
+            faces.setdefault(record.user_id or hit.face_id, candidate)
     for user in probe.user_hits:
         best = faces.get(user.user_id, Candidate(user.user_id, 0.0, None, None))
-        score = max(best.similarity, user.similarity)
-        faces[user.user_id] = Candidate(user.user_id, score, best.face_id, best.image_path)
-    people = [who for who in faces.values() if who.similarity > denied.get(who.user_id, -1.0)]
-    return sorted(people, key=lambda candidate: -candidate.similarity)
+        similarity = max(best.similarity, user.similarity)
+        faces[user.user_id] = Candidate(user.user_id, similarity, best.face_id, best.image_path)
+    possible = [candidate for candidate in faces.values() if candidate.similarity > rejected.get(candidate.user_id, -1)]
+    return sorted(possible, key=lambda candidate: -candidate.similarity)
 
 
 def _scores(candidates: Sequence[Candidate], threshold: float) -> dict[str, float]:
     return {c.user_id: c.similarity for c in candidates if c.user_id is not None and c.similarity >= threshold}
 
 
-def _answer(
-    probe: Probe, candidates: Sequence[Candidate], name: str | None, threshold: float, policy: Policy
+def _decide(
+    probe: Probe, candidates: Sequence[Candidate], user_id: str | None, threshold: float, policy: Policy
 ) -> RecognizedFace:
-    score = next((c.similarity for c in candidates if name is not None and c.user_id == name), None)
-    rivals = [c.similarity for c in candidates if c.user_id not in {None, name}]
-    reach = threshold if score is None else _too_near(score, threshold, policy)
-    floor = min(threshold, reach)
-    shown = tuple(c for c in candidates if c.similarity >= floor)[: policy.candidates]
-    if score is None:
+    similarity = next((c.similarity for c in candidates if user_id is not None and c.user_id == user_id), None)
+    rivals = [c.similarity for c in candidates if c.user_id not in {None, user_id}]
+    ambiguous_from = threshold if similarity is None else _ambiguity_floor(similarity, threshold, policy)
+    if similarity is None:
         status = RecognitionStatus.UNKNOWN
-    elif rivals and max(rivals) >= reach:
+    elif rivals and max(rivals) >= ambiguous_from:
         status = RecognitionStatus.AMBIGUOUS
     else:
         status = RecognitionStatus.MATCHED
+    lowest = min(threshold, ambiguous_from)
     return RecognizedFace(
         box=probe.face.box,
         confidence=probe.face.confidence,
         status=status,
-        user_id=name if status is RecognitionStatus.MATCHED else None,
-        similarity=score,
-        candidates=shown,
+        user_id=user_id if status is RecognitionStatus.MATCHED else None,
+        similarity=similarity,
+        candidates=tuple(c for c in candidates if c.similarity >= lowest)[: policy.candidates],
     )
 
 
-def _too_near(score: float, threshold: float, policy: Policy) -> float:
-    """From where on a runner-up casts doubt: near the best, or so similar himself that he can be no stranger."""
-    return min(thresholds.odds_floor(score, policy.margin), max(thresholds.CERTAIN_SIMILARITY, threshold))
+def _ambiguity_floor(similarity: float, threshold: float, policy: Policy) -> float:
+    """Return the similarity from which on a runner-up makes the best match ambiguous.
 
-
-HITS_PER_FACE = 20  # enough that several photos of one person do not hide the runner-up
-
-
-class RecognitionService:
-    def __init__(self, recognizer: Recognizer, catalog: Catalog, policy: Policy, now: Callable[[], datetime]) -> None:
-        self._recognizer, self._catalog, self._policy, self._now = recognizer, catalog, policy, now
-
-    def answer(
-        self, image: bytes, image_path: str | None, threshold: str | float | None, *, store: bool
-    ) -> Recognition:
-        """`image_path` says where the photo lies in the bucket, if it does."""
-        wanted = self._recognizer.threshold(self._policy.threshold if threshold is None else threshold)
-        least = wanted.similarity
-        probes = self._recognizer.search(image, thresholds.odds_floor(least, self._policy.margin), HITS_PER_FACE)
-        ids = dict.fromkeys(hit.face_id for probe in probes for hit in probe.face_hits)
-        records = {record.face_id: record for record in self._catalog.get(FaceRecord, list(ids))}
-        if image_path is not None:  # a photo that was indexed without a name is no news to itself
-            records = {i: r for i, r in records.items() if r.user_id or r.image_path != image_path}
-        faces = identify(probes, records, least, self._policy)
-        answer = Recognition(str(uuid.uuid4()), image_path, self._now(), least, faces, wanted.fmr, wanted.fpir)
-        if store:
-            self._catalog.put(answer)
-        return answer
+    A runner-up does so near the best, or when they are so similar themselves that chance is ruled out.
+    """
+    certain = max(thresholds.CERTAIN_SIMILARITY, threshold)
+    return min(thresholds.odds_floor(similarity, policy.margin), certain)

@@ -1,8 +1,8 @@
-"""'This is not Alice': a face that is remembered as not being somebody, and its effect on later answers.
+"""Rejections: a face that is recorded as not being a person, for telling look-alikes apart.
 
-It is an enrolled face whose record has the person's id and says `negative`. A face that is at least as like it as
-it is like the person is not that person; so look-alikes are told apart where a stricter threshold would lose
-Alice, too. Forgetting Alice forgets it.
+A rejected face is an enrolled face whose record has the person's user id and `negative`. A face at least as similar
+to it as to the person is not matched, which separates look-alikes where a stricter threshold would lose the person,
+too. Forgetting the person removes their rejected faces.
 """
 
 from __future__ import annotations
@@ -18,43 +18,47 @@ from mien.domain.errors import FaceNotFound, NoFace
 from mien.domain.faces import Page
 from mien.domain.records import FaceRecord, Probe
 
-HITS = 50
+MAX_HITS = 50
 
 
 class RejectionService:
-    """Adds, lists and takes back."""
+    """Adds, lists and removes rejections."""
 
     def __init__(self, recognizer: Recognizer, catalog: Catalog, now: Callable[[], datetime]) -> None:
         self._recognizer, self._catalog, self._now = recognizer, catalog, now
 
     def add(self, image: bytes, user_id: str) -> FaceRecord:
-        """The photo's face that is most like the user is not the user. NoFace when no face is like them at all."""
-        probes = self._recognizer.search(image, 0.0, HITS)
-        ids = {hit.face_id for probe in probes for hit in probe.face_hits}
-        records = {record.face_id: record for record in self._catalog.get(FaceRecord, sorted(ids))}
-        likeness = [(_likeness(probe, records, user_id), place) for place, probe in enumerate(probes)]
-        best, place = max(likeness, default=(0.0, 0))
+        """Reject the photo's face that is most similar to the person.
+
+        Raises NoFace when none has a similarity above 0, and ImageError leaves.
+        """
+        probes = self._recognizer.search(image, 0.0, MAX_HITS)
+        face_ids = {hit.face_id for probe in probes for hit in probe.face_hits}
+        records = {record.face_id: record for record in self._catalog.get(FaceRecord, sorted(face_ids))}
+        similarities = [(_similarity(probe, records, user_id), index) for index, probe in enumerate(probes)]
+        best, index = max(similarities, default=(0.0, 0))
         if best <= 0:
-            raise NoFace("No face on the photo is like this person.")
-        box = probes[place].face.box
-        face_id = self._recognizer.index_face(image, box)
+            raise NoFace("No face in the photo is similar to this person.")
+        face = probes[index].face
+        face_id = self._recognizer.index_face(image, face.box)
         path = object_keys.image_path(None, hashlib.sha256(face_id.encode()).hexdigest()[:32], "negative")
-        record = FaceRecord(face_id, user_id, path, self._now(), box, probes[place].face.confidence, negative=True)
+        record = FaceRecord(face_id, user_id, path, self._now(), face.box, face.confidence, negative=True)
         self._catalog.put(record)
         return record
 
-    def undo(self, face_id: str) -> None:
-        """Raises FaceNotFound."""
+    def remove(self, face_id: str) -> None:
+        """Take a rejection back. Raises FaceNotFound when the face is not a rejected one."""
         if not any(record.negative for record in self._catalog.get(FaceRecord, [face_id])):
             raise FaceNotFound("There is no rejection of this id.")
         self._recognizer.delete([face_id])
         self._catalog.delete(FaceRecord, [face_id])
 
-    def of(self, user_id: str, limit: int, cursor: str | None) -> Page[FaceRecord]:
+    def list(self, user_id: str, limit: int, cursor: str | None) -> Page[FaceRecord]:
+        """Return one page of a person's rejected faces, newest first; it may hold fewer than `limit`."""
         page = self._catalog.find(FaceRecord, user_id=user_id, limit=limit, cursor=cursor)
         return Page(tuple(record for record in page.items if record.negative), page.next_token)
 
 
-def _likeness(probe: Probe, records: dict[str, FaceRecord], user_id: str) -> float:
-    people = recognition.people_like(probe, records)
-    return next((person.similarity for person in people if person.user_id == user_id), 0.0)
+def _similarity(probe: Probe, records: dict[str, FaceRecord], user_id: str) -> float:
+    candidates = recognition.rank_candidates(probe, records)
+    return next((candidate.similarity for candidate in candidates if candidate.user_id == user_id), 0.0)

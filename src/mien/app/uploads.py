@@ -1,4 +1,4 @@
-"""Photos come in: each gets its place in the bucket and a state in the catalog; indexing follows by an event."""
+"""Uploads: a photo gets its path in the bucket and a status in the catalog; an event then has it indexed."""
 
 from __future__ import annotations
 
@@ -15,39 +15,48 @@ FORM_SECONDS = 900
 
 
 class UploadService:
-    """Paths and user ids are checked already."""
+    """Stores photos and tells their status. Image paths and user ids have to be valid already."""
 
     def __init__(self, bucket: Bucket, catalog: Catalog, now: Callable[[], datetime]) -> None:
         self._bucket, self._catalog, self._now = bucket, catalog, now
 
-    def take(self, image: bytes, owner: str | None) -> Upload:
-        """The content gives the path; a photo that is indexed and there already is not stored again."""
+    def store(self, image: bytes, user_id: str | None) -> Upload:
+        """Store a photo as `pending`, under a path made from its content.
+
+        A photo that is in the bucket and indexed already is not stored again; its upload is returned. Raises
+        EmptyImage or UnsupportedImage.
+        """
         _, extension = image_types.sniff(image)
-        path = object_keys.image_path(owner, object_keys.upload_id(image), extension)
-        known = self._catalog.get(Upload, [path])
-        if known and known[0].status is UploadStatus.INDEXED and path in self._bucket.keys(path):
-            return known[0]
-        upload = Upload(path, owner, UploadStatus.PENDING, self._now())
+        path = object_keys.image_path(user_id, object_keys.upload_id(image), extension)
+        stored = self._catalog.get(Upload, [path])
+        if stored and stored[0].status is UploadStatus.INDEXED and path in self._bucket.keys(path):
+            return stored[0]
+        upload = Upload(path, user_id, UploadStatus.PENDING, self._now())
         self._catalog.put(upload)
-        self.take_at(path, image)
+        self.store_at(path, image)
         return upload
 
-    def take_at(self, path: str, image: bytes) -> None:
+    def store_at(self, path: str, image: bytes) -> None:
+        """Store a photo under a given path. Raises EmptyImage or UnsupportedImage."""
         content_type, _ = image_types.sniff(image)
-        self._bucket.put(path, image, content_type, {"user-id": object_keys.recognizer_name(object_keys.owner(path))})
+        user_id = object_keys.user_id_of(path)
+        self._bucket.put(path, image, content_type, {"user-id": object_keys.to_recognizer_id(user_id)})
 
-    def form(self, content_type: str, owner: str | None, max_bytes: int) -> UploadForm:
-        """InvalidInput for a type that is not an image's."""
+    def presign(self, content_type: str, user_id: str | None, max_bytes: int) -> UploadForm:
+        """Sign a form for a direct upload, valid for 15 minutes. InvalidInput when the type is not an image's."""
         extension = image_types.CONTENT_TYPES.get(content_type)
         if extension is None:
             raise InvalidInput(f"The content type is not one of {', '.join(image_types.CONTENT_TYPES)}.")
-        path = object_keys.image_path(owner, uuid.uuid4().hex, extension)
+        path = object_keys.image_path(user_id, uuid.uuid4().hex, extension)
         return self._bucket.presign(path, content_type, max_bytes, FORM_SECONDS)
 
-    def state(self, path: str) -> Upload:
-        """Raises ImageNotFound; a photo that came by a form or by hand is pending before anything is known of it."""
-        if known := self._catalog.get(Upload, [path]):
-            return known[0]
+    def status(self, path: str) -> Upload:
+        """Return the upload of a path; `pending` for a photo without a record, which came by a form or by hand.
+
+        Raises ImageNotFound when there is neither a record nor a photo.
+        """
+        if stored := self._catalog.get(Upload, [path]):
+            return stored[0]
         if path not in self._bucket.keys(path):
             raise ImageNotFound("No photo was uploaded under this path.")
-        return Upload(path, object_keys.owner(path), UploadStatus.PENDING, self._now())
+        return Upload(path, object_keys.user_id_of(path), UploadStatus.PENDING, self._now())

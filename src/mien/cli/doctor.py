@@ -208,7 +208,7 @@ def _look_over(*, as_json: bool) -> None:
     from mien.config import open_app
 
     with open_app() as app:
-        found = app.hygiene()
+        found = app.inspect()
     if as_json:
         output.emit({"findings": found})
     else:

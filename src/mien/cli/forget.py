@@ -42,8 +42,8 @@ def forget(
     else:
         parts = {"faces": receipt.faces, "photos": receipt.images, "results": receipt.recognitions}
         output.show(f"Removed: {', '.join(f'{name} {count}' for name, count in parts.items())}.")
-    if receipt.traces:
-        output.note(f"Something is left in: {', '.join(receipt.traces)}. Run the command again.")
+    if receipt.remaining_stores:
+        output.note(f"Something is left in: {', '.join(receipt.remaining_stores)}. Run the command again.")
         raise typer.Exit(ExitCode.BROKEN)
 
 

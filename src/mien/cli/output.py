@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PIPED_WIDTH = 240  # nothing is folded in a file
 INSIDE = {"embedding"}  # embeddings never leave engine and gallery
-RENAMED = {"box": "bounding_box"}  # as the REST API says it
+RENAMED = {"box": "bounding_box", "remaining_stores": "traces"}  # as the REST API says it
 
 
 def emit(value: object) -> None:

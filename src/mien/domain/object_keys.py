@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from mien.domain.errors import InvalidInput
 
 UPLOADED = "uploaded/"
-NOBODY = "_"
+NO_USER = "_"
 MAX_USER_ID_BYTES = 80
 MAX_KEY_BYTES = 1024  # as in S3
 MAX_SEGMENT_BYTES = 255  # as in file systems
@@ -27,7 +27,7 @@ _UNSAFE = re.compile(r'[%/\\:*?"<>|]|^\.|\.$')
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
 
-def user_id(text: str) -> str:
+def parse_user_id(text: str) -> str:
     """The text as a user id: composed Unicode without outer spaces. InvalidInput when it cannot be one."""
     name = unicodedata.normalize("NFC", text).strip()
     if not name:
@@ -53,15 +53,15 @@ def image_path(user: str | None, upload: str, extension: str) -> str:
     return f"{folder(user)}{upload}.{extension}"
 
 
-def owner(path: str) -> str | None:
+def user_id_of(path: str) -> str | None:
     """Whom a photo was uploaded for, by its path; None when for nobody."""
-    segments = image_key(path).split("/")
-    if len(segments) < 3 or segments[1] == NOBODY:
+    segments = parse_image_path(path).split("/")
+    if len(segments) < 3 or segments[1] == NO_USER:
         return None
-    return user_id(unquote(segments[1]))
+    return parse_user_id(unquote(segments[1]))
 
 
-def image_key(path: str) -> str:
+def parse_image_path(path: str) -> str:
     """The path, when it may name an uploaded photo in every store; else InvalidInput."""
     segments = path.split("/")
     if not path.startswith(UPLOADED) or len(path.encode(errors="replace")) > MAX_KEY_BYTES:
@@ -71,18 +71,18 @@ def image_key(path: str) -> str:
     return path
 
 
-def recognizer_name(user: str | None) -> str:
+def to_recognizer_id(user: str | None) -> str:
     """The user id in Rekognition's letters: itself when it can be, else a colon and its base64url."""
     if user is None:
-        return NOBODY
-    if _PLAIN.fullmatch(user) and user != NOBODY:
+        return NO_USER
+    if _PLAIN.fullmatch(user) and user != NO_USER:
         return user
     return ":" + base64.urlsafe_b64encode(user.encode()).decode().rstrip("=")
 
 
-def named(recognizer_name: str) -> str | None:
+def from_recognizer_id(recognizer_name: str) -> str | None:
     """The user id behind a name made by `recognizer_name`; a foreign one stands for itself."""
-    if recognizer_name == NOBODY:
+    if recognizer_name == NO_USER:
         return None
     if not recognizer_name.startswith(":"):
         return recognizer_name
@@ -95,8 +95,8 @@ def named(recognizer_name: str) -> str | None:
 
 def _segment(user: str | None) -> str:
     if user is None:
-        return NOBODY
-    if user == NOBODY or _DEVICES.fullmatch(user):
+        return NO_USER
+    if user == NO_USER or _DEVICES.fullmatch(user):
         return f"%{ord(user[0]):02X}{user[1:]}"
     return _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", user)
 

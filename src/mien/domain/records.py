@@ -147,7 +147,7 @@ Record = Upload | FaceRecord | Person | Recognition | Erasure
 
 @dataclass(frozen=True, slots=True)
 class ErasureReport:
-    """What forgetting a person removed; `traces` names the stores that still hold something of them."""
+    """What forgetting a person removed; `remaining_stores` names those that still hold something of them."""
 
     user_id: str
     timestamp: datetime
@@ -155,7 +155,7 @@ class ErasureReport:
     images: int
     uploads: int
     recognitions: int
-    traces: tuple[str, ...] = ()
+    remaining_stores: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ class IndexedFace:
 
 
 @dataclass(frozen=True, slots=True)
-class Indexing:
+class IndexResult:
     """What indexing a photo came to: the faces kept, largest first, and why each other was left out."""
 
     faces: tuple[IndexedFace, ...]

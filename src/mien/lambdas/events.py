@@ -74,5 +74,5 @@ def _attempt(key: str, *, last: bool) -> Upload:
         raise
     except Exception:
         if last:
-            count("UploadsFailed", _app().give_up(key).status is UploadStatus.FAILED)
+            count("UploadsFailed", _app().mark_failed(key).status is UploadStatus.FAILED)
         raise

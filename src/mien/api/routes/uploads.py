@@ -61,7 +61,7 @@ async def upload_state(image_path: str, context: Context) -> schemas.Upload:
     It is `pending` at first; then `indexed` with its faces, `rejected` with the reasons, or `failed` because of a
     server error, which another upload may get past.
     """
-    return _upload(await context.storage.run(context.app.upload_state, image_path))
+    return _upload(await context.storage.run(context.app.upload_status, image_path))
 
 
 @routes.get(

@@ -118,7 +118,7 @@ class Receipt(Schema):
     images: int
     uploads: int
     recognitions: int
-    traces: list[str]
+    traces: list[str] = Field(validation_alias="remaining_stores")
 
 
 class Trouble(StrEnum):

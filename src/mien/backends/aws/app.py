@@ -23,5 +23,5 @@ class RemoteApp(FaceApp):
             if time.monotonic() > until:
                 raise Overloaded("The photo is uploaded but not indexed yet; look at the stack's queue and alarms.")
             time.sleep(POLL_SECONDS)
-            upload = self.upload_state(upload.image_path)
+            upload = self.upload_status(upload.image_path)
         return upload

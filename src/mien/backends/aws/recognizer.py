@@ -19,7 +19,7 @@ from mien.backends.aws.collection_users import CollectionUsers
 from mien.domain import object_keys, thresholds
 from mien.domain.errors import InvalidInput, NoFace
 from mien.domain.faces import Box, Detection
-from mien.domain.records import Comparison, FaceHit, IndexedFace, Indexing, Probe, UserHit
+from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, Probe, UserHit
 
 if TYPE_CHECKING:
     from mien.backends.aws.image_limits import Photo
@@ -58,13 +58,13 @@ class RekognitionRecognizer:
             for match in answer["FaceMatches"]
         ]
 
-    def index(self, image: bytes, user_id: str | None, max_faces: int, threshold: float) -> Indexing:
+    def index(self, image: bytes, user_id: str | None, max_faces: int, threshold: float) -> IndexResult:
         photo = _photo(image)
         with domain_errors():
             answer = self._rekognition.index_faces(
                 CollectionId=self._collection,
                 Image={"Bytes": photo.data},
-                ExternalImageId=object_keys.recognizer_name(user_id),
+                ExternalImageId=object_keys.to_recognizer_id(user_id),
                 MaxFaces=max_faces,
                 QualityFilter="AUTO",
             )
@@ -75,7 +75,7 @@ class RekognitionRecognizer:
             here = {face_id for face_id, _ in found}
             indexed = [IndexedFace(i, face, self._similar(i, threshold, here)) for i, face in found]
         left_out = tuple(responses.reasons(face) for face in answer["UnindexedFaces"])
-        return Indexing(tuple(sorted(indexed, key=lambda face: -face.face.box.area)), left_out)
+        return IndexResult(tuple(sorted(indexed, key=lambda face: -face.face.box.area)), left_out)
 
     def index_face(self, image: bytes, box: Box) -> str:
         photo = _photo(image)
@@ -85,7 +85,7 @@ class RekognitionRecognizer:
                 answer = self._rekognition.index_faces(
                     CollectionId=self._collection,
                     Image={"Bytes": crop},
-                    ExternalImageId=object_keys.recognizer_name(None),
+                    ExternalImageId=object_keys.to_recognizer_id(None),
                     MaxFaces=1,
                     QualityFilter="NONE",
                 )
@@ -113,7 +113,7 @@ class RekognitionRecognizer:
 
     def associate(self, user_id: str, face_ids: Sequence[str]) -> frozenset[str]:
         with domain_errors():
-            return self._members.add(object_keys.recognizer_name(user_id), face_ids)
+            return self._members.add(object_keys.to_recognizer_id(user_id), face_ids)
 
     def delete(self, face_ids: Sequence[str]) -> int:
         with domain_errors():
@@ -121,7 +121,7 @@ class RekognitionRecognizer:
 
     def forget(self, user_id: str) -> None:
         with domain_errors():
-            self._members.delete_user(object_keys.recognizer_name(user_id))
+            self._members.delete_user(object_keys.to_recognizer_id(user_id))
             self._members.delete_faces(sorted(self._face_ids(user_id)))
 
     def face_ids(self, user_id: str) -> frozenset[str]:
@@ -135,7 +135,7 @@ class RekognitionRecognizer:
 
     def _face_ids(self, user_id: str) -> Iterator[str]:
         """Rekognition filters by user only, not by external id: the whole collection has to be read."""
-        name = object_keys.recognizer_name(user_id)
+        name = object_keys.to_recognizer_id(user_id)
         for face in self._all_faces():
             if name in (face.get("ExternalImageId"), face.get("UserId")):
                 yield face["FaceId"]
@@ -217,6 +217,6 @@ def _face_hits(answer: Any) -> tuple[FaceHit, ...]:
 
 def _user_hits(answer: Any) -> tuple[UserHit, ...]:
     return tuple(
-        UserHit(object_keys.named(match["User"]["UserId"]) or object_keys.NOBODY, match["Similarity"])
+        UserHit(object_keys.from_recognizer_id(match["User"]["UserId"]) or object_keys.NO_USER, match["Similarity"])
         for match in answer.get("UserMatches", ())
     )

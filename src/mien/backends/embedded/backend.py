@@ -47,8 +47,8 @@ class EmbeddedBackend:
             self.recognizer,
             self.catalog,
             policy,
-            residue=partial(residue, data_dir),
-            hygiene=self._hygiene,
+            leftovers=partial(residue, data_dir),
+            inspect=self._inspect,
             close=self.close,
         )
 
@@ -78,7 +78,7 @@ class EmbeddedBackend:
             self._gallery.close()
         self.database.close()
 
-    def _hygiene(self) -> list[Issue]:
+    def _inspect(self) -> list[Issue]:
         from mien.backends.embedded import maintenance
 
         return maintenance.hygiene(self.open_collection(), self._collection)

@@ -120,7 +120,7 @@ class FolderBucket:
         return mark
 
     def _path(self, key: str) -> Path:
-        path = self._folder / object_keys.image_key(key)
+        path = self._folder / object_keys.parse_image_path(key)
         if not path.resolve().is_relative_to(self._folder.resolve()):
             raise InvalidInput("The image path leads out of the bucket.")
         return path
@@ -176,7 +176,7 @@ def _content_type(body: bytes) -> str:
 
 def _is_key(text: str) -> bool:
     try:
-        object_keys.owner(text)
+        object_keys.user_id_of(text)
     except InvalidInput:
         return False
     return True

@@ -57,4 +57,4 @@ def _embeddings(gallery: Gallery, collection: str, faces: list[StoredFace]) -> n
 
 
 def _name(face: StoredFace) -> str | None:
-    return None if face.external_image_id is None else object_keys.named(face.external_image_id)
+    return None if face.external_image_id is None else object_keys.from_recognizer_id(face.external_image_id)

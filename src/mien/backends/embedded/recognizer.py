@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mien.domain import object_keys, thresholds
 from mien.domain.errors import FaceNotFound, LimitExceeded, NoFace, UserExists, UserNotFound
 from mien.domain.faces import Box, Detection, FaceMatch, QualityFilter, UserMatch
-from mien.domain.records import Comparison, FaceHit, IndexedFace, Indexing, Probe, UserHit
+from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, Probe, UserHit
 
 if TYPE_CHECKING:
     from mien.engine import FaceEngine
@@ -40,7 +40,7 @@ class LocalRecognizer:
         found = [Comparison(f, float(similarity(wanted @ f.embedding, own))) for f in self._engine.read(target)]
         return sorted(found, key=lambda comparison: -comparison.similarity)
 
-    def index(self, image: bytes, user_id: str | None, max_faces: int, threshold: float) -> Indexing:
+    def index(self, image: bytes, user_id: str | None, max_faces: int, threshold: float) -> IndexResult:
         from mien.engine import quality
         from mien.gallery.store.rows import image_id
 
@@ -49,13 +49,13 @@ class LocalRecognizer:
             self._collection,
             kept,
             image_id=image_id(image),
-            external_image_id=object_keys.recognizer_name(user_id),
+            external_image_id=object_keys.to_recognizer_id(user_id),
         )
         faces = [
             IndexedFace(one.face_id, face, self._hits_of(one.face_id, threshold))
             for one, face in zip(stored, kept, strict=True)
         ]
-        return Indexing(tuple(faces), tuple(reasons for _, reasons in left_out))
+        return IndexResult(tuple(faces), tuple(reasons for _, reasons in left_out))
 
     def index_face(self, image: bytes, box: Box) -> str:
         from mien.gallery.store.rows import image_id
@@ -65,7 +65,7 @@ class LocalRecognizer:
             raise NoFace("There is no face at this place of the photo.")
         of_this_face = image_id(image + repr(face.box).encode())
         (stored,) = self._gallery.index_faces(
-            self._collection, [face], image_id=of_this_face, external_image_id=object_keys.recognizer_name(None)
+            self._collection, [face], image_id=of_this_face, external_image_id=object_keys.to_recognizer_id(None)
         )
         return stored.face_id
 
@@ -88,7 +88,7 @@ class LocalRecognizer:
         ]
 
     def associate(self, user_id: str, face_ids: Sequence[str]) -> frozenset[str]:
-        user = object_keys.recognizer_name(user_id)
+        user = object_keys.to_recognizer_id(user_id)
         with suppress(UserExists):
             self._gallery.create_user(self._collection, user)
         with suppress(UserNotFound, LimitExceeded):  # forgotten meanwhile, or full
@@ -110,10 +110,10 @@ class LocalRecognizer:
     def forget(self, user_id: str) -> None:
         self.delete(sorted(self.face_ids(user_id)))
         with suppress(UserNotFound):
-            self._gallery.delete_user(self._collection, object_keys.recognizer_name(user_id))
+            self._gallery.delete_user(self._collection, object_keys.to_recognizer_id(user_id))
 
     def face_ids(self, user_id: str) -> frozenset[str]:
-        user = object_keys.recognizer_name(user_id)
+        user = object_keys.to_recognizer_id(user_id)
         members = self._gallery.list_faces(self._collection, user_id=user).items
         indexed = self._gallery.list_faces(self._collection, external_image_id=user).items
         return frozenset(face.face_id for face in (*members, *indexed))
@@ -152,5 +152,5 @@ def _user_hits(matches: Sequence[UserMatch]) -> tuple[UserHit, ...]:
     return tuple(
         UserHit(user_id, match.similarity)
         for match in matches
-        if (user_id := object_keys.named(match.user.user_id)) is not None
+        if (user_id := object_keys.from_recognizer_id(match.user.user_id)) is not None
     )

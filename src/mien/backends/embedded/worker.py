@@ -79,7 +79,7 @@ class Worker:
         """The state is stored before the event is put aside, so that a crash in between repeats it."""
         if event.last:
             try:
-                self._app.give_up(event.key)
+                self._app.mark_failed(event.key)
             except ImageNotFound:
                 self._queue.settle(event)
         self._queue.fail(event)
@@ -144,7 +144,7 @@ class Worker:
         uploads: Iterable[Upload] = self._catalog.get(Upload, [key])
         if not uploads and key.count("/") == 1:
             with suppress(InvalidInput):
-                uploads = self._uploads(object_keys.owner(f"{key}/{path.name}"))
+                uploads = self._uploads(object_keys.user_id_of(f"{key}/{path.name}"))
         for upload in uploads:
             forgetting = upload.user_id is not None and self._catalog.get(Erasure, [upload.user_id])
             if not forgetting and not self._lies_in_bucket(upload.image_path):

@@ -15,7 +15,7 @@ from mien.domain import object_keys, thresholds
 from mien.domain.errors import NoFace
 from mien.domain.faces import Box, Detection, QualityFilter
 from mien.domain.limits import ASSOCIATION_THRESHOLD, MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER
-from mien.domain.records import Comparison, FaceHit, IndexedFace, Indexing, Probe, UserHit
+from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, Probe, UserHit
 from mien.engine import Face, quality
 from mien.gallery.scoring import similarity
 
@@ -48,9 +48,9 @@ class MemoryRecognizer:
         found = [Comparison(f, _alike(faces[0].embedding, f.embedding)) for f in self._engine.read(target)]
         return sorted(found, key=lambda comparison: -comparison.similarity)
 
-    def index(self, image: bytes, user_id: str | None, max_faces: int, threshold: float) -> Indexing:
+    def index(self, image: bytes, user_id: str | None, max_faces: int, threshold: float) -> IndexResult:
         kept, left_out = quality.select(self._engine.read(image), QualityFilter.AUTO, max_faces)
-        user = object_keys.recognizer_name(user_id)
+        user = object_keys.to_recognizer_id(user_id)
         image_id = hashlib.sha256(image).hexdigest()
         indexed = []
         with self._lock:
@@ -61,7 +61,7 @@ class MemoryRecognizer:
                 indexed.append((face_id, face))
             others = {i: v for i, v in self._vectors.items() if i not in {face_id for face_id, _ in indexed}}
         faces = [IndexedFace(i, f, _hits(FaceHit, f.embedding, others, threshold, 20)) for i, f in indexed]
-        return Indexing(tuple(faces), tuple(reasons for _, reasons in left_out))
+        return IndexResult(tuple(faces), tuple(reasons for _, reasons in left_out))
 
     def index_face(self, image: bytes, box: Box) -> str:
         face = max(self._engine.read(image), key=lambda face: face.box.overlap(box), default=None)
@@ -79,7 +79,7 @@ class MemoryRecognizer:
         with self._lock:
             faces = dict(self._vectors)
             users = {
-                object_keys.named(user) or "": _mean(map(faces.__getitem__, ids))
+                object_keys.from_recognizer_id(user) or "": _mean(map(faces.__getitem__, ids))
                 for user, ids in self._members.items()
                 if ids
             }
@@ -94,7 +94,7 @@ class MemoryRecognizer:
 
     def associate(self, user_id: str, face_ids: Sequence[str]) -> frozenset[str]:
         with self._lock:
-            members = self._members.setdefault(object_keys.recognizer_name(user_id), set())
+            members = self._members.setdefault(object_keys.to_recognizer_id(user_id), set())
             for face_id in face_ids:
                 vector = self._vectors.get(face_id)
                 if vector is not None and len(members) < MAX_FACES_PER_USER and self._fits(vector, members):
@@ -112,10 +112,10 @@ class MemoryRecognizer:
     def forget(self, user_id: str) -> None:
         with self._lock:
             self.delete(list(self.face_ids(user_id)))
-            self._members.pop(object_keys.recognizer_name(user_id), None)
+            self._members.pop(object_keys.to_recognizer_id(user_id), None)
 
     def face_ids(self, user_id: str) -> frozenset[str]:
-        user = object_keys.recognizer_name(user_id)
+        user = object_keys.to_recognizer_id(user_id)
         with self._lock:
             indexed = {face_id for face_id, name in self._indexed_for.items() if name == user}
             return frozenset(indexed | self._members.get(user, set()))
