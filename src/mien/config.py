@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mien.domain import thresholds
 from mien.domain.errors import InvalidInput, SetupError
 from mien.domain.policy import Policy, SeveralFaces
-from mien.rekognition.rates import read_rates
-from mien.rekognition.settings import ACCOUNT, SigV4, WireSettings, is_loopback
+from mien.rekognition.settings import ACCOUNT, SigV4, WireSettings, is_loopback, parse_rates
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
@@ -111,7 +110,7 @@ class Settings:
         one verifies. Raises SetupError when other machines could reach a server that verifies nothing, or for a
         file of access keys that cannot be read.
         """
-        from mien.rekognition.access_keys import load_keys
+        from mien.rekognition.access import load_keys
 
         open_to_all = is_loopback(host) and self.access_keys_file is None
         sigv4 = self.sigv4 or (SigV4.ACCEPT_ANY if open_to_all else SigV4.VERIFY)
@@ -158,7 +157,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "access_keys_file": Path,
     "sigv4": SigV4,
     "rekognition_account": _account,
-    "rekognition_limits": read_rates,
+    "rekognition_limits": parse_rates,
     "rekognition_delay": _delay,
     "cors_origins": lambda text: tuple(filter(None, text.replace(",", " ").split())),
     "max_waiting": int,

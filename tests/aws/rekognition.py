@@ -48,7 +48,7 @@ class Rekognition:
             await self._app(scope, receive, send)
 
     def _with(self, **settings: Any) -> ASGIApp:
-        options = WireSettings(sigv4=SigV4.ACCEPT_ANY, most_waiting=1000, **settings)
+        options = WireSettings(sigv4=SigV4.ACCEPT_ANY, max_waiting=1000, **settings)
         return create_app(self._engine, self._gallery, settings=options)
 
 

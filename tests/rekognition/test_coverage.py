@@ -7,7 +7,7 @@ from pathlib import Path
 
 from botocore.model import ListShape, MapShape, StructureShape
 
-from mien.rekognition.coverage import document, filled
+from mien.rekognition.coverage import answered_members, document
 from mien.rekognition.operations import OPERATIONS
 from mien.rekognition.parsing import operation_model
 
@@ -89,7 +89,7 @@ def test_answers_hold_exactly_the_members_that_the_table_claims(server, album):
     client.delete_user(**here, UserId="bea")
     client.delete_collection(**here)
     for name, seen in recorder.seen.items():
-        claimed = set(filled(operation_model(name).output_shape))
+        claimed = set(answered_members(operation_model(name).output_shape))
         assert {p for p in claimed if not never(p)} == seen - {p for p in seen if never(p)}, name
 
 

@@ -15,10 +15,10 @@ from botocore.credentials import Credentials
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mien.rekognition.access_keys import AccessKey
+from mien.rekognition.access import AccessKey
 from mien.rekognition.dispatcher import Dispatcher
 from mien.rekognition.settings import SigV4, WireSettings
-from mien.rekognition.sigv4 import Received
+from mien.rekognition.sigv4 import RawRequest
 
 from .raw import JSON_TYPE, PresignedBody, error, post, signed_headers
 
@@ -102,12 +102,12 @@ def test_a_hundred_megabytes_are_too_large(strict):
 
 
 def test_a_crowd_is_told_to_slow_down(serve):
-    crowded = serve(WireSettings(sigv4=SigV4.ACCEPT_ANY, most_waiting=0))
+    crowded = serve(WireSettings(sigv4=SigV4.ACCEPT_ANY, max_waiting=0))
     assert error(post(crowded.url, b"{}")) == "ThrottlingException"
 
 
 def test_a_body_that_never_comes_is_not_waited_for(strict, monkeypatch):
-    monkeypatch.setattr("mien.rekognition.server.SLOWEST_BODY", 0.2)
+    monkeypatch.setattr("mien.rekognition.server.BODY_TIMEOUT_SECONDS", 0.2)
     with socket.create_connection(("127.0.0.1", strict.port), timeout=10) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n{")
         assert b" 408 " in connection.recv(1000)
@@ -164,10 +164,10 @@ def test_a_web_page_cannot_use_the_developers_door(server):
 
 
 def test_the_developers_door_is_for_this_machine_only(strict, engine):
-    front = Dispatcher(None, WireSettings(sigv4=SigV4.ACCEPT_ANY))
+    dispatcher = Dispatcher(None, WireSettings(sigv4=SigV4.ACCEPT_ANY))
     headers = signed_headers("http://h/", b"{}", TARGET)
-    received = Received("POST", "/", "", {k.lower(): v for k, v in headers.items()} | {"host": "h"}, b"{}")
-    assert json.loads(front.answer(received, local=False).body)["__type"] == "UnrecognizedClientException"
+    request = RawRequest("POST", "/", "", {k.lower(): v for k, v in headers.items()} | {"host": "h"}, b"{}")
+    assert json.loads(dispatcher.dispatch(request, is_local=False).body)["__type"] == "UnrecognizedClientException"
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_any_bytes_get_an_answer(body, operation, method):
         "x-amz-date": "20260101T000000Z",
         "authorization": "AWS4-HMAC-SHA256 Credential=a/b/c/d/e, SignedHeaders=a, Signature=b",
     }
-    front = Dispatcher(None, WireSettings(sigv4=SigV4.ACCEPT_ANY))
-    answer = front.answer(Received(method, "/", "", headers, body), local=True)
+    dispatcher = Dispatcher(None, WireSettings(sigv4=SigV4.ACCEPT_ANY))
+    answer = dispatcher.dispatch(RawRequest(method, "/", "", headers, body), is_local=True)
     assert answer.status in (400, 403, 500)
     assert b"Traceback" not in answer.body

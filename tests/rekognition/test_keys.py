@@ -9,18 +9,17 @@ import pytest
 
 from mien.config import Settings
 from mien.domain.errors import SetupError
-from mien.rekognition.access_keys import AccessKey, find_key, load_keys
+from mien.rekognition.access import AccessKey, find_key, load_keys
 from mien.rekognition.errors import WireError
-from mien.rekognition.rates import LARGE_REGION
-from mien.rekognition.settings import SigV4, WireSettings
-from mien.rekognition.sigv4 import Claim
+from mien.rekognition.settings import LARGE_REGION_RATES, SigV4, WireSettings
+from mien.rekognition.sigv4 import SignatureClaim
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
 
 def claim(key_id="AKID", token=None):
     scope = ("20260501", "eu-west-1", "rekognition", "aws4_request")
-    return Claim(key_id, scope, ("host",), "", "20260501T000000Z", token, None)
+    return SignatureClaim(key_id, scope, ("host",), "", "20260501T000000Z", token, None)
 
 
 @pytest.fixture
@@ -37,17 +36,17 @@ def test_a_key_has_an_identity_and_limits(keys_file):
     entry = {"secret": "s", "identity": "gate", "collections": ["door-*"], "operations": ["Search*"]}
     key = load_keys(keys_file({"AKID": entry}))["AKID"]
     assert key.identity == "gate"
-    assert key.may("SearchFaces", "door-1")
-    assert not key.may("SearchFaces", "staff")
-    assert not key.may("IndexFaces", "door-1")
+    assert key.may_call("SearchFaces", "door-1")
+    assert not key.may_call("SearchFaces", "staff")
+    assert not key.may_call("IndexFaces", "door-1")
     assert key.may_read("any")
     assert "secret" not in repr(key)
 
 
 def test_a_key_that_is_bound_to_collections_may_not_list_the_others():
     key = AccessKey("gate", "s", collections=("door",))
-    assert not key.may("ListCollections", None)
-    assert key.may("DetectFaces", None)
+    assert not key.may_call("ListCollections", None)
+    assert key.may_call("DetectFaces", None)
 
 
 @pytest.mark.parametrize(
@@ -122,6 +121,6 @@ def test_rates_are_awss_table_or_ones_own():
     def rates(text):
         return Settings.from_environment({"MIEN_REKOGNITION_LIMITS": text}).wire_settings("127.0.0.1").rates
 
-    assert rates("us-east-1") == LARGE_REGION
+    assert rates("us-east-1") == LARGE_REGION_RATES
     assert rates("IndexFaces=5, SearchFaces=0.5") == {"IndexFaces": 5, "SearchFaces": 0.5}
     assert rates("") == {}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mien.rekognition.errors import WireError
 from mien.rekognition.operations import OPERATIONS
 from mien.rekognition.parsing import operation_model, parse
-from mien.rekognition.validation import check
+from mien.rekognition.validation import validate
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
@@ -24,7 +24,7 @@ JSON = st.recursive(
 def read(operation, given_):
     shape = operation_model(operation).input_shape
     params = parse(shape, given_)
-    check(shape, params)
+    validate(shape, params)
     return params
 
 

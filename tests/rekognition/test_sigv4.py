@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.rekognition.errors import WireError
-from mien.rekognition.sigv4 import Received, read_claim, verify
+from mien.rekognition.sigv4 import RawRequest, read_claim, verify
 
 from .raw import PresignedBody
 
@@ -25,37 +25,37 @@ HEADERS = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "Rekogn
 
 def signed(
     *, body: bytes = BODY, token: str | None = None, url: str = "http://127.0.0.1:8000/", service: str = "rekognition"
-) -> Received:
+) -> RawRequest:
     request = AWSRequest("POST", url, headers=HEADERS, data=body)
     SigV4Auth(Credentials("AKID", SECRET, token), service, "eu-west-1").add_auth(request)
     return received(request, body)
 
 
-def presigned(*, body: bytes = BODY, token: str | None = None, expires: int = 60) -> Received:
+def presigned(*, body: bytes = BODY, token: str | None = None, expires: int = 60) -> RawRequest:
     request = AWSRequest("POST", "http://127.0.0.1:8000/", headers=HEADERS)
     PresignedBody(body, Credentials("AKID", SECRET, token), "rekognition", "eu-west-1", expires).add_auth(request)
     return received(request, body)
 
 
-def received(request: AWSRequest, body: bytes) -> Received:
+def received(request: AWSRequest, body: bytes) -> RawRequest:
     parts = urlsplit(request.url)
     headers = {name.lower(): value for name, value in request.headers.items()} | {"host": parts.netloc}
-    return Received("POST", parts.path, parts.query, headers, body)
+    return RawRequest("POST", parts.path, parts.query, headers, body)
 
 
 def check(
-    request: Received, secret: str = SECRET, *, region: str | None = None, later: timedelta = timedelta()
+    request: RawRequest, secret: str = SECRET, *, region: str | None = None, later: timedelta = timedelta()
 ) -> None:
     verify(request, read_claim(request), secret, region=region, now=datetime.now(UTC) + later)
 
 
-def refusal(request: Received, **more: object) -> WireError:
+def refusal(request: RawRequest, **more: object) -> WireError:
     with pytest.raises(WireError) as caught:
         check(request, **more)
     return caught.value
 
 
-def changed(request: Received, **headers: str) -> Received:
+def changed(request: RawRequest, **headers: str) -> RawRequest:
     return replace(request, headers={**request.headers, **{k.replace("_", "-"): v for k, v in headers.items()}})
 
 
@@ -65,7 +65,7 @@ def changed(request: Received, **headers: str) -> Received:
 def test_botocores_signature_is_accepted(sign, token, body):
     request = sign(token=token, body=body)
     check(request)
-    assert read_claim(request).token == token
+    assert read_claim(request).session_token == token
 
 
 @pytest.mark.parametrize("sign", [signed, presigned])
@@ -146,8 +146,8 @@ def test_no_signature_is_missing_and_half_a_signature_incomplete():
 )
 def test_garbage_is_refused_and_never_raises_anything_else(authorization, query, date):
     headers = {"authorization": authorization, "host": "h", "x-amz-date": date}
-    assert refusal(Received("POST", "/", query, headers, b"")).status == 400
-    assert refusal(Received("POST", "/", query, {"host": "h"}, b"")).status == 400
+    assert refusal(RawRequest("POST", "/", query, headers, b"")).status == 400
+    assert refusal(RawRequest("POST", "/", query, {"host": "h"}, b"")).status == 400
 
 
 @settings(max_examples=200)
@@ -162,4 +162,4 @@ def test_well_formed_nonsense_is_refused(fields):
         "SignedHeaders={headers}, Signature={signature}".format_map(fields)
     )
     headers = {"authorization": authorization, "host": "h", "x-amz-date": "20260101T000000Z"}
-    assert refusal(Received("POST", "/", "", headers, b"")).status == 400
+    assert refusal(RawRequest("POST", "/", "", headers, b"")).status == 400

@@ -3,6 +3,8 @@
 from mien.gallery.gallery import Gallery
 from mien.gallery.indexing import HasEmbedding
 from mien.gallery.results import Association, Disassociation, FaceDeletion, Refusal, Refused, RefusedAssociation
+from mien.gallery.scoring import similarity
+from mien.gallery.store.rows import image_id
 
 __all__ = [
     "Association",
@@ -13,4 +15,6 @@ __all__ = [
     "Refusal",
     "Refused",
     "RefusedAssociation",
+    "image_id",
+    "similarity",
 ]

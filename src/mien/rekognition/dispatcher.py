@@ -1,30 +1,33 @@
-"""One HTTP request goes in, one answer comes out: the checks of AWS's front end, in AWS's order, then the operation.
+"""Answer one HTTP request: the checks of AWS's front end in AWS's order, then the operation.
 
-Method, target, JSON, signature, rate, types and constraints, permission, operation. AWS publishes no order;
-this one is pieced together from captures of its JSON services. Plain functions without a server around them,
-so that the parser and the checks can be fuzzed.
+The order is method, target, JSON, signature, rate, types and constraints, permission, operation. AWS does not publish
+it; this one follows published answers of AWS's services that speak the same protocol, AWS JSON 1.1.
+
+Plain functions without a server around them, so that parser and checks can be fuzzed.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import time
 import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from uuid import uuid4
 
 from mien.domain.errors import MienError
-from mien.rekognition.access import authorise, identify
-from mien.rekognition.errors import INTERNAL, SLOW_DOWN, WireError, from_domain
+from mien.rekognition.access import authorize, identify
+from mien.rekognition.errors import INTERNAL_ERROR, RATE_EXCEEDED, WireError, from_domain
 from mien.rekognition.operations import OPERATIONS
 from mien.rekognition.parsing import operation_model, parse, service_model
-from mien.rekognition.rates import Rates
-from mien.rekognition.serializers import collection_of
-from mien.rekognition.service import Call, Service
+from mien.rekognition.serializers import parse_collection_arn
+from mien.rekognition.service import Answer, Call, IdempotencyCache, Service
 from mien.rekognition.settings import WireSettings
-from mien.rekognition.sigv4 import Received
-from mien.rekognition.validation import check
+from mien.rekognition.sigv4 import RawRequest
+from mien.rekognition.validation import validate
+from mien.security.rate_limit import TokenBucket
 
 JSON_TYPE = "application/x-amz-json-1.1"
 CONTENT_TYPES = (JSON_TYPE, "application/json")
@@ -34,77 +37,115 @@ NOT_POST = (
     b"</AccessDeniedException>\n"
 )
 NO_TARGET = b"<UnknownOperationException/>\n"
+BURST_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WireResponse:
+    """An HTTP response: status, body, and the values of its Content-Type and x-amzn-requestid headers."""
+
     status: int
     body: bytes
     content_type: str = JSON_TYPE
     request_id: str = ""
 
 
-class Dispatcher:
-    def __init__(self, service: Service, settings: WireSettings) -> None:
-        self._service, self._settings = service, settings
-        self._rates = Rates(settings.rates)
+class RequestRates:
+    """Limits the requests per second of each operation; one without a rate is not limited.
 
-    def answer(self, request: Received, *, local: bool) -> Answer:
-        """Answer a request, whatever it is; nothing is raised. `local`: see `identify`."""
+    Each operation has a token bucket that holds one second's worth of requests. An empty bucket answers
+    ProvisionedThroughputExceededException; a client that then goes on at more than twice the rate gets
+    ThrottlingException.
+    """
+
+    def __init__(self, rates: Mapping[str, float], clock: Callable[[], float] = time.monotonic) -> None:
+        """Limit each operation to its rate in requests per second. `clock` returns seconds that never go back."""
+        self._buckets = {operation: TokenBucket(rate, BURST_SECONDS, clock) for operation, rate in rates.items()}
+
+    def take(self, operation: str) -> None:
+        """Count one request. Raises WireError when it exceeds the operation's rate."""
+        bucket = self._buckets.get(operation)
+        if bucket is None:
+            return
+        refused_in_a_row = bucket.take()
+        if refused_in_a_row > bucket.rate:
+            raise WireError("ThrottlingException", RATE_EXCEEDED)
+        if refused_in_a_row > 0:
+            raise WireError("ProvisionedThroughputExceededException", "Provisioned Rate exceeded.")
+
+
+class Dispatcher:
+    """Answers requests with a service's operations; safe to use from several threads."""
+
+    def __init__(self, service: Service, settings: WireSettings) -> None:
+        """Answer requests with `service`, for the access keys and at the rates of `settings`."""
+        self._service, self._settings = service, settings
+        self._rates = RequestRates(settings.rates)
+        self._idempotency = IdempotencyCache()
+
+    def dispatch(self, request: RawRequest, *, is_local: bool) -> WireResponse:
+        """Answer a request, whatever it is; no exception leaves this method.
+
+        Args:
+            request: The request as received.
+            is_local: Whether it comes from this machine, and not from a web page.
+        """
         request_id = str(uuid4())
         if request.method != "POST":
-            return Answer(403, NOT_POST, "application/xml", request_id)
+            return WireResponse(403, NOT_POST, "application/xml", request_id)
         if "x-amz-target" not in request.headers or not _is_json(request.headers.get("content-type", "")):
-            return Answer(404, NO_TARGET, "application/xml", request_id)
+            return WireResponse(404, NO_TARGET, "application/xml", request_id)
         try:
-            body = self._respond(request, local, request_id)
+            answer = self._run(request, is_local, request_id)
         except WireError as error:
-            return _refusal(error, request_id)
-        return Answer(200, _json(body), request_id=request_id)
+            return _error_response(error, request_id)
+        return WireResponse(200, _encode(answer), request_id=request_id)
 
-    def _respond(self, request: Received, local: bool, request_id: str) -> dict[str, Any]:
-        name = request.headers["x-amz-target"].removeprefix(TARGET_PREFIX)
+    def _run(self, request: RawRequest, is_local: bool, request_id: str) -> Answer:
+        operation = request.headers["x-amz-target"].removeprefix(TARGET_PREFIX)
         params: dict[str, Any] = {}
         try:
-            given = _read(request, name)
-            caller = identify(request, local, self._settings)
-            self._rates.take(name)
-            params = self._params(name, given)
-            authorise(caller, name, params, self._service.account)
-            call = Call(name, params, caller.key.identity, caller.region)
-            return self._service.tokens.once(call, lambda: OPERATIONS[name](self._service, call))
+            members = _decode(request, operation)
+            caller = identify(request, self._settings, is_local=is_local)
+            self._rates.take(operation)
+            params = self._parse(operation, members)
+            authorize(caller, operation, params, self._service.account)
+            call = Call(operation, params, caller.key.identity, caller.region)
+            return self._idempotency.run_once(call, lambda: OPERATIONS[operation](self._service, call))
         except WireError:
             raise
         except MienError as error:
             raise from_domain(error, params) from error
         except Exception as error:
             _log_failure(error, request_id)
-            raise WireError("InternalServerError", INTERNAL) from error
+            raise WireError("InternalServerError", INTERNAL_ERROR) from error
 
-    def _params(self, name: str, given: dict[str, Any]) -> dict[str, Any]:
-        if name not in OPERATIONS:
-            raise WireError("UnsupportedOperationException", f"Mien does not offer the operation {name}.")
-        shape = operation_model(name).input_shape
-        params: dict[str, Any] = parse(shape, given)
-        check(shape, params)
+    def _parse(self, operation: str, members: dict[str, Any]) -> dict[str, Any]:
+        if operation not in OPERATIONS:
+            raise WireError("UnsupportedOperationException", f"Mien does not offer the operation {operation}.")
+        shape = operation_model(operation).input_shape
+        params: dict[str, Any] = parse(shape, members)
+        validate(shape, params)
         if "ResourceArn" in params:
-            params["CollectionId"] = collection_of(params["ResourceArn"], self._service.account)
+            params["CollectionId"] = parse_collection_arn(params["ResourceArn"], self._service.account)
         return params
 
 
-def throttled() -> Answer:
-    """The answer to a request for which there is no room."""
-    return _refusal(WireError("ThrottlingException", SLOW_DOWN, cause="Too many wait."), str(uuid4()))
+def throttled() -> WireResponse:
+    """Return the response to a request that the server has no capacity for."""
+    return _error_response(
+        WireError("ThrottlingException", RATE_EXCEEDED, cause="Too many requests wait."), str(uuid4())
+    )
 
 
-def _refusal(error: WireError, request_id: str) -> Answer:
+def _error_response(error: WireError, request_id: str) -> WireResponse:
     log.warning("%s %s: %s", request_id, error.code, error.cause or "as its code says")
-    return Answer(error.status, _json(error.body(request_id)), request_id=request_id)
+    return WireResponse(error.status, _encode(error.body(request_id)), request_id=request_id)
 
 
-def _json(body: dict[str, Any]) -> bytes:
+def _encode(body: dict[str, Any]) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
@@ -112,25 +153,26 @@ def _is_json(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() in CONTENT_TYPES
 
 
-def _read(request: Received, name: str) -> dict[str, Any]:
-    """The JSON object in the body, for an operation that the service has."""
-    known = name in service_model().operation_names and request.headers["x-amz-target"] == TARGET_PREFIX + name
-    if not known and not request.body:
+def _decode(request: RawRequest, operation: str) -> dict[str, Any]:
+    """Return the JSON object in the body. Raises WireError for an operation that Rekognition does not have."""
+    target = request.headers["x-amz-target"]
+    is_known = operation in service_model().operation_names and target == TARGET_PREFIX + operation
+    if not is_known and not request.body:
         raise WireError("UnknownOperationException", "")
-    given = _json_object(request.body)
-    if not known:
+    members = _decode_object(request.body)
+    if not is_known:
         raise WireError("UnknownOperationException", "")
-    return given
+    return members
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
+def _decode_object(body: bytes) -> dict[str, Any]:
     try:
-        given = json.loads(body, parse_constant=_refuse_constant)
+        members = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise WireError("SerializationException", "", cause="The body is not JSON.") from None
-    if not isinstance(given, dict):
+    if not isinstance(members, dict):
         raise WireError("SerializationException", "", cause="The body is not a JSON object.")
-    return given
+    return members
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -138,6 +180,6 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _log_failure(error: Exception, request_id: str) -> None:
-    """Where it broke and what kind of error it was; its text may hold personal data, so it is left out."""
+    """Log the kind of the error and its traceback without the message, which may hold personal data."""
     frames = "".join(traceback.format_tb(error.__traceback__))
     log.error("%s %s\n%s", request_id, type(error).__name__, frames)

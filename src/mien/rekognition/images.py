@@ -1,7 +1,11 @@
-"""An Image member goes in, the photo's bytes come out: given in the call, read from our own bucket, or from S3.
+"""Read the photo of an Image parameter: from the request, from a bucket that this server holds, or from S3.
 
-This door takes what Rekognition takes: JPEG and PNG by content, at least 80 x 80 pixels, 15 MB from S3
-(5 MB in the call is a constraint of the model). S3 is read with the server's own AWS settings, not the caller's.
+The wire API accepts what Rekognition accepts: JPEG and PNG, told by content, at least 80 × 80 pixels, up to 15 MB
+from S3 (the service model limits bytes in a request to 5 MB). S3 is read with the server's own AWS settings, not with
+the caller's credentials.
+
+Source: Amazon Rekognition Developer Guide, "Guidelines and quotas in Amazon Rekognition"; API Reference, `Image` and
+`S3Object`.
 """
 
 from __future__ import annotations
@@ -10,65 +14,75 @@ from functools import cache
 from typing import Any, Protocol
 
 from mien.domain.errors import ImageError, ImageTooLarge, ImageTooSmall, UnsupportedImage
-from mien.engine.decode import open_photo
+from mien.engine import open_photo
 from mien.rekognition.errors import UNREADABLE_OBJECT, WireError, invalid
 
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
-LEAST_SIDE = 80
-MOST_OBJECT_BYTES = 15 * 1024 * 1024
-LACKS = {
+MIN_SIDE = 80
+MAX_OBJECT_BYTES = 15 * 1024 * 1024
+S3_CLIENT_ERRORS = {
     "ModuleNotFoundError": "The server lacks boto3 to read from S3: pip install mien[aws].",
     "NoCredentialsError": "The server has no AWS credentials to read from S3.",
     "NoRegionError": "The server has no AWS region to read from S3: set AWS_REGION.",
 }
-"""By the kind of error, so that boto3 need not be there to be missed."""
+"""Log messages by the error's class name: the classes themselves are in boto3, which need not be installed."""
 
 
 class ReadObject(Protocol):
-    """Reads an object of a bucket that is ours; None when the bucket is not. Raises ImageNotFound."""
+    """Reads an object of a bucket that this server holds itself."""
 
-    def __call__(self, bucket: str, key: str, version: str | None) -> bytes | None: ...
+    def __call__(self, bucket: str, key: str, version: str | None) -> bytes | None:
+        """Return the object's bytes, or None when the bucket is not a local one. Raises ImageNotFound."""
 
 
-def not_ours(bucket: str, key: str, version: str | None) -> bytes | None:
-    """No bucket is ours: every S3Object is read from S3."""
+def no_local_bucket(bucket: str, key: str, version: str | None) -> bytes | None:
+    """Return None for every bucket: a server without a bucket of its own reads all objects from S3."""
     return None
 
 
-def image_bytes(image: dict[str, Any], read_object: ReadObject) -> bytes:
-    """The bytes of an Image member, checked. Raises WireError or ImageError."""
+def read_image(image: dict[str, Any], read_object: ReadObject) -> bytes:
+    """Return the bytes of an Image parameter, after a look at their format and size.
+
+    Args:
+        image: The parameter: exactly one of `Bytes` and `S3Object`.
+        read_object: Reads objects of local buckets.
+
+    Raises WireError (InvalidParameterException, InvalidS3ObjectException) and the leaves of ImageError.
+    """
     if len(image.keys() & {"Bytes", "S3Object"}) != 1:
         raise invalid("An image needs exactly one of Bytes and S3Object.")
-    content = image["Bytes"] if "Bytes" in image else _object_bytes(image["S3Object"], read_object)
+    content = image["Bytes"] if "Bytes" in image else _read_s3_object(image["S3Object"], read_object)
     if not content.startswith(SIGNATURES):
         raise UnsupportedImage("The image is neither JPEG nor PNG.")
     photo = open_photo(content)
-    if min(photo.width, photo.height) < LEAST_SIDE:
-        raise ImageTooSmall(f"The image is {photo.width} x {photo.height} pixels; {LEAST_SIDE} are the least.")
+    if min(photo.width, photo.height) < MIN_SIDE:
+        raise ImageTooSmall(
+            f"The image has {photo.width} x {photo.height} pixels; each side needs at least {MIN_SIDE}."
+        )
     return content
 
 
-def _object_bytes(place: dict[str, str], read_object: ReadObject) -> bytes:
-    if not place.keys() >= {"Bucket", "Name"}:
+def _read_s3_object(s3_object: dict[str, str], read_object: ReadObject) -> bytes:
+    if not s3_object.keys() >= {"Bucket", "Name"}:
         raise invalid("An S3Object needs Bucket and Name.")
-    bucket, key, version = place["Bucket"], place["Name"], place.get("Version")
+    bucket, key, version = s3_object["Bucket"], s3_object["Name"], s3_object.get("Version")
     content = read_object(bucket, key, version)
     if content is None:
-        content = _s3_bytes(bucket, key, version)
+        content = _read_from_s3(bucket, key, version)
     _check_size(len(content))
     return content
 
 
-def _s3_bytes(bucket: str, key: str, version: str | None) -> bytes:
+def _read_from_s3(bucket: str, key: str, version: str | None) -> bytes:
     try:
-        given = {"VersionId": version} if version else {}
-        answer = _s3_client().get_object(Bucket=bucket, Key=key, **given)
+        version_id = {"VersionId": version} if version else {}
+        answer = _s3_client().get_object(Bucket=bucket, Key=key, **version_id)
         _check_size(answer["ContentLength"])
         return bytes(answer["Body"].read())
     except ImageError:
         raise
-    except Exception as error:  # boto3 absent, no credentials, no such key, endpoint away: one answer for all
-        raise WireError("InvalidS3ObjectException", UNREADABLE_OBJECT, cause=_what(error)) from error
+    except Exception as error:  # no boto3, no credentials, no such key, no connection: one exception on AWS as well
+        raise WireError("InvalidS3ObjectException", UNREADABLE_OBJECT, cause=_cause(error)) from error
 
 
 @cache
@@ -79,15 +93,15 @@ def _s3_client() -> Any:
     return boto3.client("s3", config=Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 2}))
 
 
-def _what(error: Exception) -> str:
-    """For the log: what the server lacks, or S3's error code, or the kind of error; its text may hold names."""
+def _cause(error: Exception) -> str:
+    """Return a sentence for the log; the error's own text is left out, as it may name people."""
     kind = type(error).__name__
-    if kind in LACKS:
-        return LACKS[kind]
+    if kind in S3_CLIENT_ERRORS:
+        return S3_CLIENT_ERRORS[kind]
     response = getattr(error, "response", {})
     return f"S3 answered with {response.get('Error', {}).get('Code', kind)}."
 
 
 def _check_size(size: int) -> None:
-    if size > MOST_OBJECT_BYTES:
-        raise ImageTooLarge(f"The object has {size:,} bytes; at most {MOST_OBJECT_BYTES:,} are accepted.")
+    if size > MAX_OBJECT_BYTES:
+        raise ImageTooLarge(f"The object has {size:,} bytes; at most {MAX_OBJECT_BYTES:,} are accepted.")

@@ -1,9 +1,10 @@
-"""Names of resources in AWS's form: `arn:aws:rekognition:<region>:<account>:collection/<id>`.
+"""Serialize domain values into the members of Rekognition's answers, and resource names (ARNs) both ways.
 
-Domain values go in, the members of Rekognition's answers come out.
+Boxes and landmarks are fractions of the width and height of the upright photo. Numbers are rounded to 32-bit floats,
+as Rekognition's are. Attributes that Mien has no model for (age, smile, glasses and so on) are left out.
 
-Numbers pass through 32-bit floats, as Rekognition's do. Attributes that no model of ours estimates (age, smile,
-glasses ...) are left out, never invented.
+Source: Amazon Rekognition API Reference, data types `Face`, `FaceDetail`, `ComparedFace`, `FaceMatch`, `UserMatch` and
+`UnindexedFace`; rounding after published answers of the service.
 """
 
 from __future__ import annotations
@@ -18,25 +19,30 @@ from typing import Any
 from mien.domain.faces import Box, Detection, FaceMatch, Reason, StoredFace, UserMatch
 from mien.rekognition.errors import WireError, invalid
 
-COLLECTION = re.compile(r"arn:aws[a-z-]*:rekognition:[a-z0-9-]+:(\d{12}):collection/([a-zA-Z0-9_.\-]{1,255})")
+COLLECTION_ARN = re.compile(r"arn:aws[a-z-]*:rekognition:[a-z0-9-]+:(\d{12}):collection/([a-zA-Z0-9_.\-]{1,255})")
 
 
 def collection_arn(region: str, account: str, collection_id: str) -> str:
+    """Return the ARN of a collection."""
     return f"arn:aws:rekognition:{region}:{account}:collection/{collection_id}"
 
 
-def collection_of(arn: str, account: str) -> str:
-    """The collection id that an ARN names. Raises WireError for other resources and other accounts."""
-    found = COLLECTION.fullmatch(arn)
-    if not found:
+def parse_collection_arn(arn: str, account: str) -> str:
+    """Return the id of the collection that an ARN names.
+
+    Raises WireError: InvalidParameterException for another kind of resource, ResourceNotFoundException for another
+    account.
+    """
+    match = COLLECTION_ARN.fullmatch(arn)
+    if not match:
         raise invalid("The ResourceArn does not name a collection.")
-    if found[1] != account:
+    if match[1] != account:
         raise WireError("ResourceNotFoundException", f"The resource {arn} does not exist")
-    return found[2]
+    return match[2]
 
 
 def identity_arn(account: str, identity: str) -> str:
-    """An identity from the keys file: an ARN as it is, a plain name as a user of the account."""
+    """Return the ARN of an identity of the access keys file: an ARN as it is, a name as a user of the account."""
     return identity if identity.startswith("arn:") else f"arn:aws:iam::{account}:user/{identity}"
 
 
@@ -44,12 +50,13 @@ _FLOAT = Struct("f")
 
 
 def float32(number: float) -> float:
-    """The nearest 32-bit float, printed by JSON as a double: 99.9114990234375."""
+    """Return the nearest 32-bit float as a Python float, which JSON prints in full: 99.9114990234375."""
     nearest: float = _FLOAT.unpack(_FLOAT.pack(number))[0]
     return nearest
 
 
 def bounding_box(box: Box) -> dict[str, float]:
+    """Serialize a box as a BoundingBox."""
     return {
         "Width": float32(box.width),
         "Height": float32(box.height),
@@ -59,19 +66,19 @@ def bounding_box(box: Box) -> dict[str, float]:
 
 
 def compared_face(face: Detection) -> dict[str, Any]:
-    """A ComparedFace, which is also what a FaceDetail holds here: the DEFAULT attributes."""
-    points, pose, quality = face.landmarks, face.pose, face.quality
-    named = (
-        ("eyeLeft", points.left_eye),
-        ("eyeRight", points.right_eye),
-        ("mouthLeft", points.mouth_left),
-        ("mouthRight", points.mouth_right),
-        ("nose", points.nose),
+    """Serialize a detection as a ComparedFace; a FaceDetail with the DEFAULT attributes has the same members."""
+    landmarks, pose, quality = face.landmarks, face.pose, face.quality
+    points = (
+        ("eyeLeft", landmarks.left_eye),
+        ("eyeRight", landmarks.right_eye),
+        ("mouthLeft", landmarks.mouth_left),
+        ("mouthRight", landmarks.mouth_right),
+        ("nose", landmarks.nose),
     )
     return {
         "BoundingBox": bounding_box(face.box),
         "Confidence": float32(face.confidence),
-        "Landmarks": [{"Type": kind, "X": float32(point.x), "Y": float32(point.y)} for kind, point in named],
+        "Landmarks": [{"Type": kind, "X": float32(point.x), "Y": float32(point.y)} for kind, point in points],
         "Pose": {"Roll": float32(pose.roll), "Yaw": float32(pose.yaw), "Pitch": float32(pose.pitch)},
         "Quality": {
             "Brightness": float32(quality.brightness),
@@ -84,18 +91,21 @@ face_detail = compared_face
 
 
 def new_face(face: StoredFace) -> dict[str, Any]:
-    """A Face as IndexFaces answers it: without user and model version."""
-    external = {"ExternalImageId": face.external_image_id} if face.external_image_id else {}
+    """Serialize a Face as IndexFaces answers it: without user and model version."""
+    external_image_id = {"ExternalImageId": face.external_image_id} if face.external_image_id else {}
     return {
         "FaceId": face.face_id,
         "BoundingBox": bounding_box(face.box),
         "ImageId": face.image_id,
         "Confidence": float32(face.confidence),
-    } | external
+    } | external_image_id
 
 
 def stored_face(face: StoredFace) -> dict[str, Any]:
-    """A Face as lists and searches answer it; boxes to 6 decimals and confidence to 4, as Rekognition keeps them."""
+    """Serialize a Face as lists and searches answer it.
+
+    Box and confidence are rounded to 6 and 4 decimals, as Rekognition stores them.
+    """
     box = {name: float32(round(value, 6)) for name, value in bounding_box(face.box).items()}
     user = {"UserId": face.user_id} if face.user_id else {}
     return (
@@ -111,16 +121,18 @@ def stored_face(face: StoredFace) -> dict[str, Any]:
 
 @cache
 def numeric_version(model_version: str) -> str:
-    """A model version in digits, since the wire allows nothing else there: a digest of the whole name."""
+    """Return a number made from a digest of the model version: IndexFacesModelVersion allows digits and dots only."""
     digest = hashlib.sha256(model_version.encode()).digest()
     return f"1.{int.from_bytes(digest[:4])}"
 
 
 def face_matches(matches: Iterable[FaceMatch]) -> list[dict[str, Any]]:
+    """Serialize matches of faces as FaceMatches, in the same order."""
     return [{"Similarity": float32(match.similarity), "Face": stored_face(match.face)} for match in matches]
 
 
 def user_matches(matches: Iterable[UserMatch]) -> list[dict[str, Any]]:
+    """Serialize matches of users as UserMatches, in the same order."""
     return [
         {
             "Similarity": float32(match.similarity),
@@ -130,5 +142,8 @@ def user_matches(matches: Iterable[UserMatch]) -> list[dict[str, Any]]:
     ]
 
 
-def unindexed_faces(left_out: Iterable[tuple[Detection, tuple[Reason, ...]]]) -> list[dict[str, Any]]:
-    return [{"Reasons": [reason.value for reason in why], "FaceDetail": face_detail(face)} for face, why in left_out]
+def unindexed_faces(rejected: Iterable[tuple[Detection, tuple[Reason, ...]]]) -> list[dict[str, Any]]:
+    """Serialize faces that were not indexed, with their reasons, as UnindexedFaces."""
+    return [
+        {"Reasons": [reason.value for reason in reasons], "FaceDetail": face_detail(face)} for face, reasons in rejected
+    ]

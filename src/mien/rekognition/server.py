@@ -1,7 +1,7 @@
-"""The wire API as an ASGI application: reads bodies up to a limit, and answers in a bounded pool of threads.
+"""Serve the wire API as an ASGI application: read bodies up to a limit, answer in a pool of threads.
 
-`create_app` serves alone or behind another application that passes on every POST with an X-Amz-Target header.
-The Date header, by which AWS clients correct their clocks, is the ASGI server's (uvicorn sends it).
+`create_app` serves alone, or behind another application that passes on every POST with an X-Amz-Target header. AWS
+clients correct their clocks by the Date header, which the ASGI server sends (uvicorn does).
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from mien.rekognition.dispatcher import Answer, Dispatcher, throttled
-from mien.rekognition.eventual_consistency import Delay, Tokens
-from mien.rekognition.images import ReadObject, not_ours
-from mien.rekognition.service import Service
+from mien.rekognition.dispatcher import Dispatcher, WireResponse, throttled
+from mien.rekognition.images import ReadObject, no_local_bucket
+from mien.rekognition.service import EventualConsistency, Service
 from mien.rekognition.settings import WireSettings, is_loopback
-from mien.rekognition.sigv4 import Received
+from mien.rekognition.sigv4 import RawRequest
 
 if TYPE_CHECKING:
     from mien.engine import FaceEngine
     from mien.gallery import Gallery
 
-MOST_BODY = 15 * 1024 * 1024
-MOST_READ = 128 * 1024 * 1024
-SLOWEST_BODY = 60.0
+MAX_BODY_BYTES = 15 * 1024 * 1024
+MAX_DISCARDED_BYTES = 128 * 1024 * 1024
+"""A body that is too large is still read up to this size, so that the client gets to read the response."""
+
+BODY_TIMEOUT_SECONDS = 60.0
 
 
 def create_app(
@@ -40,10 +41,17 @@ def create_app(
     gallery: Gallery,
     *,
     settings: WireSettings = WireSettings(),  # noqa: B008 (frozen)
-    read_object: ReadObject = not_ours,
+    read_object: ReadObject = no_local_bucket,
 ) -> Starlette:
-    """The wire API on an engine and a gallery. `read_object` reads the buckets that are ours."""
-    service = Service(engine, gallery, read_object, settings.account, Tokens(), Delay(settings.delay))
+    """Create the ASGI application of the wire API.
+
+    Args:
+        engine: Detects and embeds faces.
+        gallery: Stores and searches them; its model version must be the engine's.
+        settings: Access keys, rates and limits; the default verifies signatures and knows no key.
+        read_object: Reads objects of buckets that this server holds itself; all others are read from S3.
+    """
+    service = Service(engine, gallery, read_object, settings.account, EventualConsistency(settings.delay))
     workers = settings.workers or (os.cpu_count() or 1) + 1
     pool = ThreadPoolExecutor(workers, thread_name_prefix="rekognition")
 
@@ -52,18 +60,20 @@ def create_app(
         yield
         pool.shutdown()
 
-    door = Door(Dispatcher(service, settings), pool, settings.most_waiting)
-    return Starlette(routes=[Route("/{path:path}", door)], lifespan=lifespan)
+    wire_app = WireApp(Dispatcher(service, settings), pool, settings.max_waiting)
+    return Starlette(routes=[Route("/{path:path}", wire_app)], lifespan=lifespan)
 
 
-class Door:
-    """Takes requests off the wire; the work is done in the pool, so that the event loop stays free."""
+class WireApp:
+    """The ASGI application of one route: reads a request, and has it answered in the pool."""
 
-    def __init__(self, front: Dispatcher, pool: ThreadPoolExecutor, most_waiting: int) -> None:
-        self._front, self._pool, self._most_waiting = front, pool, most_waiting
+    def __init__(self, dispatcher: Dispatcher, pool: ThreadPoolExecutor, max_waiting: int) -> None:
+        """Answer with `dispatcher` in `pool`; more than `max_waiting` requests at once are throttled."""
+        self._dispatcher, self._pool, self._max_waiting = dispatcher, pool, max_waiting
         self._waiting = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request; nothing is sent to a client that has gone."""
         request = Request(scope, receive)
         self._waiting += 1
         try:
@@ -75,50 +85,52 @@ class Door:
         await response(scope, receive, send)
 
     async def _respond(self, request: Request) -> Response:
-        crowded = self._waiting > self._most_waiting
+        is_overloaded = self._waiting > self._max_waiting
         try:
-            async with asyncio.timeout(SLOWEST_BODY):
-                body = await _body(request, 0 if crowded else MOST_BODY)
+            async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+                body = await _read_body(request, 0 if is_overloaded else MAX_BODY_BYTES)
         except TimeoutError:
             return Response("The body did not come in time.", 408, headers={"connection": "close"})
-        if crowded:
+        if is_overloaded:
             return _response(throttled())
         if body is None:
             return Response("The body is too large.", 413, headers={"connection": "close"})
         loop = asyncio.get_running_loop()
-        received, local = _received(request, body), _is_local(request)
-        return _response(await loop.run_in_executor(self._pool, lambda: self._front.answer(received, local=local)))
+        raw, is_local = _raw_request(request, body), _is_local(request)
+        return _response(
+            await loop.run_in_executor(self._pool, lambda: self._dispatcher.dispatch(raw, is_local=is_local))
+        )
 
 
-async def _body(request: Request, most: int) -> bytes | None:
-    """None when there is more of it than `most`; it is still read, so that the client gets to its answer."""
-    parts: list[bytes] = []
+async def _read_body(request: Request, max_bytes: int) -> bytes | None:
+    """Return the body, or None when it has more than `max_bytes`."""
+    chunks: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size <= most:
-            parts.append(part)
-        elif size <= MOST_READ:
-            parts.clear()
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= max_bytes:
+            chunks.append(chunk)
+        elif size <= MAX_DISCARDED_BYTES:
+            chunks.clear()
         else:
             return None
-    return b"".join(parts) if size <= most else None
+    return b"".join(chunks) if size <= max_bytes else None
 
 
-def _received(request: Request, body: bytes) -> Received:
+def _raw_request(request: Request, body: bytes) -> RawRequest:
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         headers[name] = f"{headers[name]},{value}" if name in headers else value
     path = request.scope.get("raw_path") or request.scope["path"].encode()
     query: bytes = request.scope["query_string"]
-    return Received(request.method, path.decode("latin-1"), query.decode("latin-1"), headers, body)
+    return RawRequest(request.method, path.decode("latin-1"), query.decode("latin-1"), headers, body)
 
 
 def _is_local(request: Request) -> bool:
-    """From this machine, and not sent by a web page (a browser always names the page's origin)."""
+    """Return whether the request comes from this machine and not from a web page, whose browser sends its Origin."""
     return request.client is not None and is_loopback(request.client.host) and "origin" not in request.headers
 
 
-def _response(answer: Answer) -> Response:
-    headers = {"x-amzn-requestid": answer.request_id, "content-type": answer.content_type}
-    return Response(answer.body, answer.status, headers=headers)
+def _response(wire: WireResponse) -> Response:
+    headers = {"x-amzn-requestid": wire.request_id, "content-type": wire.content_type}
+    return Response(wire.body, wire.status, headers=headers)

@@ -1,4 +1,10 @@
-"""How the wire API behaves. `mien.config` makes these settings from the environment; nothing here reads it."""
+"""How the wire API behaves, as values; `mien.config` fills them from the environment.
+
+AWS's default request rates are here as well, for people who test their retry code against them.
+
+Source of the rates: AWS General Reference, "Amazon Rekognition endpoints and quotas",
+https://docs.aws.amazon.com/general/latest/gr/rekognition.html.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +12,46 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from mien.rekognition.access_keys import AccessKey
+from mien.domain.errors import SetupError
+
+if TYPE_CHECKING:
+    from mien.rekognition.access import AccessKey
 
 ACCOUNT = "123456789012"
 
+_SEARCHES = ("IndexFaces", "SearchFaces", "SearchFacesByImage", "SearchUsers", "SearchUsersByImage", "ListFaces")
+_DETECTIONS = ("CompareFaces", "DetectFaces")
+_TAGS = ("TagResource", "UntagResource", "ListTagsForResource")
+_MANAGEMENT = (
+    "AssociateFaces",
+    "DisassociateFaces",
+    "CreateCollection",
+    "DeleteCollection",
+    "DescribeCollection",
+    "ListCollections",
+    "DeleteFaces",
+    "CreateUser",
+    "DeleteUser",
+    "ListUsers",
+)
+
+
+def _aws_rates(searches: float, detections: float) -> dict[str, float]:
+    groups = ((_SEARCHES, searches), (_DETECTIONS, detections), (_TAGS, 10.0), (_MANAGEMENT, 5.0))
+    return {operation: rate for operations, rate in groups for operation in operations}
+
+
+LARGE_REGION_RATES = _aws_rates(searches=50, detections=100)
+"""Requests per second by operation in us-east-1, us-west-2 and eu-west-1."""
+
+OTHER_REGION_RATES = _aws_rates(searches=5, detections=25)
+"""Requests per second by operation in every other region."""
+
 
 class SigV4(StrEnum):
-    """Whether signatures are verified, or any access key is taken (for trials on one's own machine)."""
+    """Whether signatures are verified, or any access key is accepted (for trials on one's own machine)."""
 
     VERIFY = "verify"
     ACCEPT_ANY = "accept-any"
@@ -21,12 +59,17 @@ class SigV4(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WireSettings:
-    """`sigv4`: ACCEPT_ANY takes any well-formed signature, from this machine only.
+    """The settings of the wire API; the defaults verify signatures, and know no access key.
 
-    `region`: the only region whose signatures count; None takes any, and answers with the caller's own.
-    `rates`: requests per second by operation. `delay`: seconds until a new face is found by searches.
-    `workers`: requests that are worked on at once, 0 for one more than there are cores. `most_waiting`: requests
-    beyond this are told to slow down.
+    Attributes:
+        sigv4: ACCEPT_ANY accepts any well-formed signature, from this machine only.
+        keys: The known access keys by their ids.
+        region: The only region whose signatures are accepted; None accepts any. ARNs name the caller's region.
+        account: The account number in ARNs, 12 digits.
+        rates: Requests per second by operation; an operation that is not listed is not limited.
+        delay: Seconds for which searches do not find a new face; 0 for none.
+        workers: Requests that are answered at the same time; 0 for one more than the machine has cores.
+        max_waiting: Requests in progress beyond which further ones are throttled.
     """
 
     sigv4: SigV4 = SigV4.VERIFY
@@ -36,11 +79,31 @@ class WireSettings:
     rates: Mapping[str, float] = field(default_factory=dict)
     delay: float = 0.0
     workers: int = 0
-    most_waiting: int = 64
+    max_waiting: int = 64
+
+
+def parse_rates(text: str) -> dict[str, float]:
+    """Parse request rates: `off`, `us-east-1`, `other-region`, or a list such as `IndexFaces=5,SearchFaces=2`.
+
+    Returns requests per second by operation. Raises SetupError for any other text, an unknown operation or a rate
+    that is not above 0.
+    """
+    presets = {"": {}, "off": {}, "us-east-1": LARGE_REGION_RATES, "other-region": OTHER_REGION_RATES}
+    if text in presets:
+        return dict(presets[text])
+    try:
+        rates = {name.strip(): float(rate) for name, rate in (pair.split("=") for pair in text.split(","))}
+    except ValueError:
+        rates = {}
+    if not rates or not rates.keys() <= LARGE_REGION_RATES.keys() or not all(rate > 0 for rate in rates.values()):
+        raise SetupError(
+            "The rate limits must be off, us-east-1, other-region, or a list such as IndexFaces=5,SearchFaces=2."
+        )
+    return rates
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address or host name can only be reached from this machine."""
+    """Return whether only this machine can reach a host, given as an IP address or a name."""
     if host == "localhost":
         return True
     try:

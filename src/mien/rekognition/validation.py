@@ -1,7 +1,9 @@
-"""Parsed values go in, what breaks the model's constraints comes out, in AWS's own wording.
+"""Validate parsed parameters against the constraints of the service model, with error texts in AWS's wording.
 
-botocore's client checks required members, types and minima only; maxima, patterns, enums and blob lengths
-reach the server unchecked.
+botocore's client checks required members, JSON types and minima only; maxima, patterns, enums and the lengths of
+blobs reach the server unchecked.
+
+Source: published ValidationException answers of Rekognition; a value prints as Java's `toString` prints it.
 """
 
 from __future__ import annotations
@@ -15,76 +17,88 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from mien.rekognition.errors import WireError
 
-SPACES = " \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-JAVA_CLASSES = {r"\p{L}": r"\w", r"\p{N}": r"\w", r"\p{Z}": SPACES}
-LONGEST_ECHO = 1024
+_SPACES = " \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_PYTHON_CLASSES = {r"\p{L}": r"\w", r"\p{N}": r"\w", r"\p{Z}": _SPACES}
+MAX_PRINTED_LENGTH = 1024
 
 
-def check(shape: Shape, params: dict[str, Any]) -> None:
-    """Raise ValidationException with everything that is wrong with the parameters."""
-    found = list(_violations(shape, params, ""))
-    if found:
-        errors = "error" if len(found) == 1 else "errors"
+def validate(shape: Shape, params: dict[str, Any]) -> None:
+    """Validate the parameters of an operation.
+
+    Args:
+        shape: The operation's input shape.
+        params: The parameters, as `parsing.parse` returns them.
+
+    Raises WireError: ValidationException, whose text lists every violation.
+    """
+    violations = list(_violations(shape, params, ""))
+    if violations:
+        errors = "error" if len(violations) == 1 else "errors"
         raise WireError(
             "ValidationException",
-            f"{len(found)} validation {errors} detected: " + "; ".join(text for text, _ in found),
-            cause="; ".join(place for _, place in found),
+            f"{len(violations)} validation {errors} detected: " + "; ".join(text for text, _ in violations),
+            cause="; ".join(rule for _, rule in violations),
         )
 
 
 def _violations(shape: Shape, value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Pairs: the text for the client, and the place and the rule (without the value) for the log."""
+    """Yield pairs: the text for the client, and path and rule, without the value, for the log."""
     if isinstance(shape, StructureShape):
-        yield from _members(shape, value, path)
+        yield from _member_violations(shape, value, path)
         return
-    for rule in _broken(shape, value):
+    for rule in _violated_rules(shape, value):
         yield _violation(value, path, rule)
     if isinstance(shape, ListShape):
-        yield from _items(shape, value, path)
+        yield from _item_violations(shape, value, path)
     elif isinstance(shape, MapShape):
-        yield from _parts(shape.key, list(value), value, path, "Map keys must satisfy constraint")
-        yield from _parts(shape.value, list(value.values()), value, path, "Map value must satisfy constraint")
+        yield from _plain_violations(shape.key, list(value), value, path, "Map keys must satisfy constraint")
+        yield from _plain_violations(
+            shape.value, list(value.values()), value, path, "Map value must satisfy constraint"
+        )
 
 
-def _members(shape: StructureShape, value: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
+def _member_violations(shape: StructureShape, value: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
     for name, member in shape.members.items():
-        place = f"{path}.{_lower_first(name)}" if path else _lower_first(name)
+        member_path = f"{path}.{_lower_camel(name)}" if path else _lower_camel(name)
         if name in value:
-            yield from _violations(member, value[name], place)
+            yield from _violations(member, value[name], member_path)
         elif name in shape.required_members:
-            yield _violation(None, place, "Member must not be null")
+            yield _violation(None, member_path, "Member must not be null")
 
 
-def _items(shape: ListShape, value: list[Any], path: str) -> Iterator[tuple[str, str]]:
+def _item_violations(shape: ListShape, value: list[Any], path: str) -> Iterator[tuple[str, str]]:
     if isinstance(shape.member, StructureShape):
         for number, item in enumerate(value, 1):
             yield from _violations(shape.member, item, f"{path}.{number}.member")
     else:
-        yield from _parts(shape.member, value, value, path, "Member must satisfy constraint")
+        yield from _plain_violations(shape.member, value, value, path, "Member must satisfy constraint")
 
 
-def _parts(shape: Shape, items: list[Any], whole: Any, path: str, lead: str) -> Iterator[tuple[str, str]]:
-    """One violation for a list or map of plain values, however many of them break the rules."""
-    if any(True for item in items for _ in _broken(shape, item)):
-        yield _violation(whole, path, f"{lead}: [{', '.join(text for text, _ in _rules(shape))}]")
+def _plain_violations(
+    shape: Shape, items: list[Any], container: Any, path: str, prefix: str
+) -> Iterator[tuple[str, str]]:
+    """Yield one violation for a list or map of plain values, however many of its items violate the rules."""
+    if any(True for item in items for _ in _violated_rules(shape, item)):
+        yield _violation(container, path, f"{prefix}: [{', '.join(text for text, _ in _rules(shape))}]")
 
 
-def _broken(shape: Shape, value: Any) -> Iterator[str]:
+def _violated_rules(shape: Shape, value: Any) -> Iterator[str]:
     return (text for text, holds in _rules(shape) if not holds(value))
 
 
 @cache
 def _rules(shape: Shape) -> tuple[tuple[str, Any], ...]:
+    """Return the shape's constraints: the text of each, and a function of a value that tells whether it holds."""
     bounds, rules = shape.metadata, []
-    measure, what = (float, "value") if shape.type_name in ("integer", "long", "float") else (len, "length")
+    measure, measured = (float, "value") if shape.type_name in ("integer", "long", "float") else (len, "length")
     if "max" in bounds:
         rules.append(
-            (f"Member must have {what} less than or equal to {bounds['max']}",
+            (f"Member must have {measured} less than or equal to {bounds['max']}",
              lambda value: measure(value) <= bounds["max"])
         )  # fmt: skip
     if "min" in bounds:
         rules.append(
-            (f"Member must have {what} greater than or equal to {bounds['min']}",
+            (f"Member must have {measured} greater than or equal to {bounds['min']}",
              lambda value: measure(value) >= bounds["min"])
         )  # fmt: skip
     if "pattern" in bounds:
@@ -97,32 +111,33 @@ def _rules(shape: Shape) -> tuple[tuple[str, Any], ...]:
 
 
 def _java_pattern(pattern: str) -> re.Pattern[str]:
-    for java, python in JAVA_CLASSES.items():
+    """Compile a pattern of the model; Python's `re` has no Unicode categories."""
+    for java, python in _PYTHON_CLASSES.items():
         pattern = pattern.replace(java, python)
     return re.compile(pattern)
 
 
 def _violation(value: Any, path: str, rule: str) -> tuple[str, str]:
-    text = f"Value {_java(value)} at '{path}' failed to satisfy constraint: {rule}"
+    text = f"Value {_as_java_prints(value)} at '{path}' failed to satisfy constraint: {rule}"
     return text, f"{path}: {rule}"
 
 
-def _java(value: Any) -> str:
-    """A value as Java prints it, quoted; what is very long is cut."""
+def _as_java_prints(value: Any) -> str:
+    """Return the value as Java prints it, in quotes and cut to 1,024 characters."""
     match value:
         case None:
             return "null"
         case bytes():
             size = len(value)
-            shown = f"java.nio.HeapByteBuffer[pos=0 lim={size} cap={size}]"
+            printed = f"java.nio.HeapByteBuffer[pos=0 lim={size} cap={size}]"
         case list():
-            shown = f"[{', '.join(map(str, value))}]"
+            printed = f"[{', '.join(map(str, value))}]"
         case dict():
-            shown = "{" + ", ".join(f"{key}={item}" for key, item in value.items()) + "}"
+            printed = "{" + ", ".join(f"{key}={item}" for key, item in value.items()) + "}"
         case _:
-            shown = str(value)
-    return f"'{shown[:LONGEST_ECHO]}'"
+            printed = str(value)
+    return f"'{printed[:MAX_PRINTED_LENGTH]}'"
 
 
-def _lower_first(name: str) -> str:
+def _lower_camel(name: str) -> str:
     return name[:1].lower() + name[1:]

@@ -1,6 +1,6 @@
-"""Every operation that is offered, by its name on the wire."""
+"""The operations that Mien offers, by their names on the wire."""
 
-from mien.rekognition.operations import collections, faces, search, users
+from mien.rekognition.operations import collections, faces, users
 from mien.rekognition.service import Operation
 
 OPERATIONS: dict[str, Operation] = {
@@ -11,12 +11,12 @@ OPERATIONS: dict[str, Operation] = {
     "IndexFaces": faces.index_faces,
     "ListFaces": faces.list_faces,
     "DeleteFaces": faces.delete_faces,
-    "SearchFaces": search.search_faces,
-    "SearchFacesByImage": search.search_faces_by_image,
-    "SearchUsers": search.search_users,
-    "SearchUsersByImage": search.search_users_by_image,
-    "CompareFaces": search.compare_faces,
-    "DetectFaces": search.detect_faces,
+    "SearchFaces": faces.search_faces,
+    "SearchFacesByImage": faces.search_faces_by_image,
+    "SearchUsers": users.search_users,
+    "SearchUsersByImage": users.search_users_by_image,
+    "CompareFaces": faces.compare_faces,
+    "DetectFaces": faces.detect_faces,
     "CreateUser": users.create_user,
     "DeleteUser": users.delete_user,
     "ListUsers": users.list_users,
