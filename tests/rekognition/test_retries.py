@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Event
+
 import pytest
 
 from mien.rekognition.dispatcher import RequestRates
@@ -93,3 +96,58 @@ def test_a_failure_is_not_remembered_and_old_cache_are_forgotten():
     assert cache.run_once(call(), lambda: {"n": 1}) == {"n": 1}
     cache.run_once(call("other"), dict)
     assert cache.run_once(call(), lambda: {"n": 2}) == {"n": 2}
+
+
+def test_calls_with_different_tokens_run_at_the_same_time():
+    cache, both_run = IdempotencyCache(), Barrier(2)
+
+    def operation():
+        both_run.wait(timeout=30)  # passes only while both operations run
+        return {}
+
+    with ThreadPoolExecutor(2) as threads:
+        answers = list(threads.map(lambda token: cache.run_once(call(token), operation), ["one", "two"]))
+    assert answers == [{}, {}]
+
+
+def test_calls_with_the_same_token_wait_for_the_first_answer():
+    cache, running, finish, runs = IdempotencyCache(), Event(), Event(), []
+
+    def operation():
+        runs.append(1)
+        running.set()
+        assert finish.wait(timeout=30)
+        return {"n": len(runs)}
+
+    with ThreadPoolExecutor(4) as threads:
+        first = threads.submit(cache.run_once, call(), operation)
+        assert running.wait(timeout=30)
+        all_started = Barrier(4, action=finish.set)
+
+        def repeat():
+            all_started.wait(timeout=30)
+            return cache.run_once(call(), operation)
+
+        repeats = [threads.submit(repeat) for _ in range(3)]
+        all_started.wait(timeout=30)
+        answers = [future.result(timeout=30) for future in (first, *repeats)]
+    assert answers == [{"n": 1}] * 4
+    assert runs == [1]
+
+
+def test_a_call_that_waits_for_a_failing_one_runs_itself():
+    cache, running, finish = IdempotencyCache(), Event(), Event()
+
+    def fail():
+        running.set()
+        assert finish.wait(timeout=30)
+        raise WireError("ThrottlingException", "")
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(cache.run_once, call(), fail)
+        assert running.wait(timeout=30)
+        second = threads.submit(cache.run_once, call(), lambda: {"n": 2})
+        finish.set()
+        assert second.result(timeout=30) == {"n": 2}
+        with pytest.raises(WireError):
+            first.result(timeout=30)

@@ -15,8 +15,9 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -120,13 +121,25 @@ class EventualConsistency:
             return frozenset(self._hidden)
 
 
+@dataclass(slots=True)
+class _TokenLock:
+    """The lock of one ClientRequestToken, and how many calls hold it or wait for it."""
+
+    lock: Lock = field(default_factory=Lock)
+    calls: int = 0
+
+
 class IdempotencyCache:
-    """Answers by ClientRequestToken, so that a repeated call is answered without being done again."""
+    """Answers by ClientRequestToken, so that a repeated call is answered without being done again.
+
+    Calls with the same token run one after the other, calls with different tokens at the same time.
+    """
 
     def __init__(self, max_tokens: int = MAX_CLIENT_TOKENS) -> None:
         """Remember the answers to the newest `max_tokens` tokens."""
         self._max_tokens, self._lock = max_tokens, Lock()
         self._answers: OrderedDict[tuple[str, ...], tuple[dict[str, Any], Answer]] = OrderedDict()
+        self._token_locks: dict[tuple[str, ...], _TokenLock] = {}
 
     def run_once(self, call: Call, operation: Callable[[], Answer]) -> Answer:
         """Run the operation, or return its earlier answer when the call repeats one; a failure is not remembered.
@@ -137,7 +150,7 @@ class IdempotencyCache:
         if token is None:
             return operation()
         key = (call.caller, call.operation, token)
-        with self._lock:
+        with self._locked(key):
             remembered = self._answers.get(key)
             if remembered is None:
                 answer = operation()
@@ -151,10 +164,25 @@ class IdempotencyCache:
             )
         return answer
 
+    @contextmanager
+    def _locked(self, key: tuple[str, ...]) -> Iterator[None]:
+        with self._lock:
+            entry = self._token_locks.setdefault(key, _TokenLock())
+            entry.calls += 1
+        try:
+            with entry.lock:
+                yield
+        finally:
+            with self._lock:
+                entry.calls -= 1
+                if not entry.calls:
+                    del self._token_locks[key]
+
     def _remember(self, key: tuple[str, ...], params: dict[str, Any], answer: Answer) -> None:
-        self._answers[key] = (params, answer)
-        if len(self._answers) > self._max_tokens:
-            self._answers.popitem(last=False)
+        with self._lock:
+            self._answers[key] = (params, answer)
+            if len(self._answers) > self._max_tokens:
+                self._answers.popitem(last=False)
 
 
 @dataclass(frozen=True, slots=True)
