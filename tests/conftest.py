@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mien.domain.errors import SetupError
@@ -13,6 +15,12 @@ from tests.support import painter
 from tests.support import real_photos as real_photos_of_people
 from tests.support.fake_engine import FakeFaceEngine
 from tests.support.real_photos import RealPhotos
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Random numbers that are the same whenever and wherever this very test runs."""
+    return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
 
 
 @pytest.fixture(scope="session")

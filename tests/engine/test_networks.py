@@ -16,17 +16,15 @@ from mien.engine.sface import SFace
 from mien.engine.yunet import YuNet
 from tests.engine.processor import with_vnni
 
-RANDOM = np.random.default_rng(8)
 
-
-def skin(count: int) -> np.ndarray:
+def skin(rng: np.random.Generator, count: int) -> np.ndarray:
     """Soft shades of middling brightness: SFace was trained on faces, and bytes reach as far as on those."""
-    shades = RANDOM.integers(70, 190, (count, 4, 4, 3), np.uint8)
+    shades = rng.integers(70, 190, (count, 4, 4, 3), np.uint8)
     return np.stack([cv2.resize(each, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) for each in shades])
 
 
-def smooth(count: int, height: int, width: int) -> np.ndarray:
-    small = RANDOM.integers(0, 256, (count, height // 8, width // 8, 3), np.uint8)
+def smooth(rng: np.random.Generator, count: int, height: int, width: int) -> np.ndarray:
+    small = rng.integers(0, 256, (count, height // 8, width // 8, 3), np.uint8)
     return small.repeat(8, axis=1).repeat(8, axis=2)
 
 
@@ -40,39 +38,39 @@ def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
 
 
-def test_a_size_that_comes_often_gets_a_model_of_its_own_and_the_same_answers(in_floats):
+def test_a_size_that_comes_often_gets_a_model_of_its_own_and_the_same_answers(in_floats, rng):
     network = in_floats.detector(model_files.load(model_files.DETECTOR), STRIDES)
-    canvas = smooth(1, 96, 128)
+    canvas = smooth(rng, 1, 96, 128)
     tables = [network(canvas) for _ in range(OFTEN + 2)]
     assert tables[0].shape == (1, 12 * 16 + 6 * 8 + 3 * 4, 16)
     np.testing.assert_allclose(tables[-1], tables[0], atol=0.3)
 
 
-def test_faces_in_batches_and_left_over_get_the_vectors_of_faces_alone(in_floats):
+def test_faces_in_batches_and_left_over_get_the_vectors_of_faces_alone(in_floats, rng):
     network = in_floats.embedder(model_files.load(model_files.EMBEDDER))
-    faces = smooth(AT_ONCE + 2, SIDE, SIDE)
+    faces = smooth(rng, AT_ONCE + 2, SIDE, SIDE)
     alone = np.concatenate([network(face[None]) for face in faces])
     assert cosines(network(faces), alone).min() > 0.999
 
 
 @with_vnni
-def test_the_detector_in_whole_numbers_and_in_floats_agree(in_floats, monkeypatch):
-    model, canvas = model_files.load(model_files.DETECTOR), smooth(1, 128, 96)
+def test_the_detector_in_int8_and_in_floats_agree(in_floats, rng, monkeypatch):
+    model, canvas = model_files.load(model_files.DETECTOR), smooth(rng, 1, 128, 96)
     exact = in_floats.detector(model, STRIDES)
     monkeypatch.undo()
-    quick = ModelFactory(EngineContext(2)).detector(model, STRIDES)
-    assert (type(exact), type(quick)) == (FloatNetwork, YuNet)
-    assert np.corrcoef(quick(canvas)[0, :, 0], exact(canvas)[0, :, 0])[0, 1] > 0.98
+    int8 = ModelFactory(EngineContext(2)).detector(model, STRIDES)
+    assert (type(exact), type(int8)) == (FloatNetwork, YuNet)
+    assert np.corrcoef(int8(canvas)[0, :, 0], exact(canvas)[0, :, 0])[0, 1] > 0.98
 
 
 @with_vnni
-def test_the_embedder_in_whole_numbers_and_in_floats_agree(in_floats, monkeypatch):
-    model, faces = model_files.load(model_files.EMBEDDER), skin(6)
+def test_the_embedder_in_int8_and_in_floats_agree(in_floats, rng, monkeypatch):
+    model, faces = model_files.load(model_files.EMBEDDER), skin(rng, 6)
     exact = in_floats.embedder(model)
     monkeypatch.undo()
-    quick = ModelFactory(EngineContext(2)).embedder(model)
-    assert (type(exact), type(quick)) == (FloatNetwork, SFace)
-    assert cosines(quick(faces), exact(faces)).min() > 0.97
+    int8 = ModelFactory(EngineContext(2)).embedder(model)
+    assert (type(exact), type(int8)) == (FloatNetwork, SFace)
+    assert cosines(int8(faces), exact(faces)).min() > 0.97
 
 
 @with_vnni

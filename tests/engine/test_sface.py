@@ -22,26 +22,26 @@ from mien.engine.sface.program import AT_ONCE
 from mien.engine.sface.quantize import REACH, count
 from tests.engine.processor import with_vnni
 
-RANDOM = np.random.default_rng(4)
 SIDE = 8
 COLOURS = 3
 STEP = 1 / 128
 
 
-def layer(outputs: int, inputs: int, side: int) -> Layer:
+def layer(rng: np.random.Generator, outputs: int, inputs: int, side: int) -> Layer:
     """As trained: the normalisation's statistics are those of what it sees, and some slopes are over one."""
-    gamma = RANDOM.uniform(0.5, 2, outputs) * RANDOM.choice([-1, 1], outputs)
-    beta = RANDOM.normal(0, 0.3, outputs)
-    kernel = RANDOM.normal(0, 1, (outputs, inputs, side, side))
+    gamma = rng.uniform(0.5, 2, outputs) * rng.choice([-1, 1], outputs)
+    beta = rng.normal(0, 0.3, outputs)
+    kernel = rng.normal(0, 1, (outputs, inputs, side, side))
     scale = gamma / side / inputs**0.5
-    slope = RANDOM.uniform(-0.4, 1.2, outputs)
+    slope = rng.uniform(-0.4, 1.2, outputs)
     return Layer(*(np.float32(kernel), 1), *map(np.float32, (scale, beta, beta, np.abs(gamma), slope)))
 
 
 @pytest.fixture(scope="module")
 def layers() -> Layers:
-    convolutions = (layer(6, COLOURS, 3), layer(6, 1, 3), layer(10, 6, 1))
-    last, shift = RANDOM.normal(0, 1, (128, SIDE * SIDE * 10)), RANDOM.normal(0, 1, 128)
+    rng = np.random.default_rng(4)
+    convolutions = (layer(rng, 6, COLOURS, 3), layer(rng, 6, 1, 3), layer(rng, 10, 6, 1))
+    last, shift = rng.normal(0, 1, (128, SIDE * SIDE * 10)), rng.normal(0, 1, 128)
     return Layers(STEP, 127.5, convolutions, np.float32(last), np.float32(shift))
 
 
@@ -58,7 +58,7 @@ def convolved(values: np.ndarray, kernel: np.ndarray, border: np.ndarray) -> np.
     return sum(seen * part[:, 0] if kernel.shape[1] == 1 else seen @ part.T for seen, part in parts)
 
 
-def exactly(layers: Layers, image: np.ndarray) -> np.ndarray:
+def in_floating_point(layers: Layers, image: np.ndarray) -> np.ndarray:
     values = (image - layers.pixel_zero) * layers.pixel_step
     for each in layers.convolutions:
         values = convolved(values, each.weights, np.zeros(values.shape[2])) * each.scale + each.shift
@@ -66,7 +66,7 @@ def exactly(layers: Layers, image: np.ndarray) -> np.ndarray:
     return layers.last @ values.reshape(-1) + layers.last_shift
 
 
-def counted(layers: Layers, image: np.ndarray, reach: tuple[float, ...]) -> np.ndarray:
+def in_int8(layers: Layers, image: np.ndarray, reach: tuple[float, ...]) -> np.ndarray:
     values, border = image, np.full(COLOURS, 127.5)
     whole = count(layers, reach)
     for each in whole.convolutions:
@@ -81,18 +81,18 @@ def likeness(one: np.ndarray, other: np.ndarray) -> float:
     return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
 
 
-def test_whole_numbers_say_the_same_but_for_rounding(layers):
-    image = RANDOM.integers(0, 256, (SIDE, SIDE, COLOURS))
-    assert 0.9995 < likeness(counted(layers, image, (5, 5, 5)), exactly(layers, image)) < 0.999999
+def test_int8_says_the_same_but_for_rounding(layers, rng):
+    image = rng.integers(0, 256, (SIDE, SIDE, COLOURS))
+    assert 0.9995 < likeness(in_int8(layers, image, (5, 5, 5)), in_floating_point(layers, image)) < 0.999999
 
 
-def test_what_reaches_too_far_is_cut_off(layers):
-    image = RANDOM.integers(0, 256, (SIDE, SIDE, COLOURS))
-    assert likeness(counted(layers, image, (0.5, 0.5, 0.5)), exactly(layers, image)) < 0.95
+def test_values_beyond_the_calibrated_range_are_cut_off(layers, rng):
+    image = rng.integers(0, 256, (SIDE, SIDE, COLOURS))
+    assert likeness(in_int8(layers, image, (0.5, 0.5, 0.5)), in_floating_point(layers, image)) < 0.95
 
 
 @pytest.mark.parametrize("slope", [0.3, -0.3, 1.1])
-def test_nought_is_a_byte_where_a_border_is_made_of_it(layers, slope):
+def test_zero_is_a_whole_byte_where_the_border_is_padded_with_it(layers, slope):
     first, *others = layers.convolutions
     bent = replace(first, slope=np.full(6, slope, np.float32))
     each, *_ = count(replace(layers, convolutions=(bent, *others)), (4, 4, 4)).convolutions
@@ -101,8 +101,8 @@ def test_nought_is_a_byte_where_a_border_is_made_of_it(layers, slope):
     np.testing.assert_allclose(where_both_meet, each.zero + 0.5, atol=0.01)
 
 
-def test_rounding_errors_cancel_out():
-    kernels = RANDOM.uniform(-127, 127, (200, 9)).astype(np.float32)
+def test_rounding_errors_cancel_out(rng):
+    kernels = rng.uniform(-127, 127, (200, 9)).astype(np.float32)
     whole = cancelling(kernels)
     np.testing.assert_array_equal(whole, np.rint(whole))
     assert np.abs(whole - kernels).max() < 1
@@ -130,36 +130,41 @@ def test_another_network_is_not_read(model):
 
 
 @pytest.fixture(scope="module")
-def quick(model) -> sface.SFace:
+def context() -> EngineContext:
+    return EngineContext(2)
+
+
+@pytest.fixture(scope="module")
+def int8_sface(model, context) -> sface.SFace:
     prepared = sface.prepare(model)
-    return sface.SFace(lambda: prepared, never, EngineContext(2))
+    return sface.SFace(lambda: prepared, never, context)
 
 
 def never() -> Network:
     raise AssertionError
 
 
-def blurred(count: int) -> np.ndarray:
-    """Pictures of nothing, smooth as photos are."""
-    small = RANDOM.integers(0, 256, (count, 8, 8, COLOURS), np.uint8)
+def blocks_of_colour(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Pictures (count, 112, 112, 3) of nothing, smooth as photos are."""
+    small = rng.integers(0, 256, (count, 8, 8, COLOURS), np.uint8)
     return small.repeat(14, axis=1).repeat(14, axis=2)
 
 
 @with_vnni
-def test_a_face_gets_the_same_vector_alone_and_among_others(quick, monkeypatch):
-    faces = blurred(2 * AT_ONCE + 3)
-    alone = np.concatenate([quick(face[None]) for face in faces])
-    np.testing.assert_array_equal(quick(faces), alone)
-    monkeypatch.setattr(quick._machine, "alone", lambda: False)
-    np.testing.assert_array_equal(quick(faces), alone)
+def test_a_face_gets_the_same_vector_alone_and_among_others(int8_sface, context, rng):
+    faces = blocks_of_colour(rng, 2 * AT_ONCE + 3)
+    alone = np.concatenate([int8_sface(face[None]) for face in faces])
+    np.testing.assert_array_equal(int8_sface(faces), alone)
+    with context.caller(), context.caller():
+        np.testing.assert_array_equal(int8_sface(faces), alone)
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(quick, [faces] * 8))
+        together = list(pool.map(int8_sface, [faces] * 8))
     assert all((vectors == alone).all() for vectors in together)
 
 
 @with_vnni
 @pytest.mark.parametrize("harm", ["cut short", "empty", "changed"])
-def test_a_damaged_file_in_the_cache_is_made_anew(tmp_path, model, quick, harm):
+def test_a_damaged_file_in_the_cache_is_made_anew(tmp_path, model, int8_sface, rng, harm):
     path, good = tmp_path / "prepared.npz", sface.prepare(model)
     path.write_bytes(
         {"cut short": good[: len(good) // 2], "empty": b"", "changed": good[:9000] + bytes(9) + good[9009:]}[harm]
@@ -170,18 +175,18 @@ def test_a_damaged_file_in_the_cache_is_made_anew(tmp_path, model, quick, harm):
             path.write_bytes(good)
         return path
 
-    faces = blurred(1)
-    np.testing.assert_array_equal(sface.SFace(read, never, EngineContext(1))(faces), quick(faces))
+    faces = blocks_of_colour(rng, 1)
+    np.testing.assert_array_equal(sface.SFace(read, never, EngineContext(1))(faces), int8_sface(faces))
     assert path.read_bytes() == good
 
 
 @with_vnni
-def test_a_model_of_other_layers_is_computed_otherwise():
+def test_a_model_of_other_layers_is_computed_otherwise(rng):
     def read() -> bytes:
         raise model_files.UnsupportedModel
 
     other = sface.SFace(read, lambda: lambda faces: faces[:, 0, 0], EngineContext())
-    faces = blurred(2)
+    faces = blocks_of_colour(rng, 2)
     np.testing.assert_array_equal(other(faces), faces[:, 0, 0])
 
 
@@ -193,16 +198,16 @@ def test_a_model_of_other_layers_is_computed_otherwise():
         ({"avx512bw", "avx512vl"}, False),
     ],
 )
-def test_whole_numbers_are_for_processors_with_vnni(monkeypatch, there, suits):
+def test_int8_is_for_processors_with_vnni(monkeypatch, there, suits):
     monkeypatch.setattr(executor, "features", lambda: frozenset(there))
     assert executor.suits_processor() is suits
 
 
 @with_vnni
-def test_an_unreadable_model_of_ones_own_is_named_also_here(tmp_path):
+def test_an_unreadable_model_of_ones_own_is_named(tmp_path, hopper):
     for file in (model_files.DETECTOR, model_files.EMBEDDER):
         (tmp_path / file.name).write_bytes(model_files.load(file).content)
     (tmp_path / model_files.EMBEDDER.name).write_bytes(b"not a model")
     engine = FaceEngine(models_dir=tmp_path)
     with pytest.raises(WeightsDamaged, match=model_files.EMBEDDER.name):
-        engine._embedder(blurred(1))
+        engine.read(hopper.read_bytes())

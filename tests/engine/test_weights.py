@@ -77,10 +77,10 @@ def test_a_detector_of_other_layers_is_named(tmp_path, scene, encode, content):
 
 
 @pytest.mark.parametrize("content", [b"no model at all", b""])
-def test_an_embedder_that_is_no_model_is_named(tmp_path, content):
+def test_an_embedder_that_is_no_model_is_named(tmp_path, hopper, content):
     engine = with_file(tmp_path, model_files.EMBEDDER, content)
     with pytest.raises(WeightsDamaged, match=model_files.EMBEDDER.name):
-        engine._embedder(np.zeros((1, 112, 112, 3), np.uint8))
+        engine.read(hopper.read_bytes())
 
 
 def quantised_model() -> bytes:

@@ -18,8 +18,7 @@ from mien.gallery.vector_index.kernels.search import ROOM, SEARCH
 from mien.native.compiler import Code, compiled, module_of
 from tests.gallery.plain_truth import people
 
-RANDOM = np.random.default_rng(5)
-CENTROIDS = RANDOM.standard_normal((2, GROUPS, ENTRIES)).astype(np.float32) * np.float32(0.1)
+CENTROIDS = np.random.default_rng(5).standard_normal((2, GROUPS, ENTRIES)).astype(np.float32) * np.float32(0.1)
 
 
 @pytest.fixture(scope="module", params=lookups(), ids=lambda lookup: lookup.feature or "comparing")
@@ -36,13 +35,13 @@ def test_any_processor_has_a_look_up() -> None:
     assert lookups()[-1] == LOOKUPS[-1] == Lookup("", 16, "")
 
 
-def held(faces: int, dead: np.ndarray | None = None) -> Held:
+def held(rng: np.random.Generator, faces: int, dead: np.ndarray | None = None) -> Held:
     """Random codes and vectors that have nothing to do with each other, so that each is tried alone."""
     return Held(
-        codes=kernels.packed(RANDOM.integers(0, ENTRIES, (faces, GROUPS), np.uint8)),
-        stored=RANDOM.integers(-127, 128, (faces, 128), np.int8),
-        steps=RANDOM.uniform(0.001, 0.003, faces).astype(np.float32),
-        rows=np.cumsum(RANDOM.integers(1, 9, faces)),
+        codes=kernels.packed(rng.integers(0, ENTRIES, (faces, GROUPS), np.uint8)),
+        stored=rng.integers(-127, 128, (faces, 128), np.int8),
+        steps=rng.uniform(0.001, 0.003, faces).astype(np.float32),
+        rows=np.cumsum(rng.integers(1, 9, faces)),
         dead=dead,
     )
 
@@ -59,11 +58,11 @@ def cut(entries: np.ndarray, least: list[int], floors: list[float]) -> Cut:
     return Cut(entries, np.array(least, np.int16), np.array(floors, np.float32))
 
 
-def random_tables(probes: int) -> np.ndarray:
-    return RANDOM.integers(0, MOST + 1, (probes, GROUPS, ENTRIES), np.uint8)
+def random_tables(rng: np.random.Generator, probes: int) -> np.ndarray:
+    return rng.integers(0, MOST + 1, (probes, GROUPS, ENTRIES), np.uint8)
 
 
-def found(probes: np.ndarray, segments: list[tuple[Held, Cut]], threads: int = 1) -> list[dict[int, float]]:
+def search(probes: np.ndarray, segments: list[tuple[Held, Cut]], threads: int = 1) -> list[dict[int, float]]:
     """For each probe the rows and their cosines; none is found twice."""
     plan = Plan(probes, [(*held.words, *cut.words) for held, cut in segments], segments)
     with ThreadPoolExecutor(threads) as pool:
@@ -100,19 +99,21 @@ def test_the_search_compiles_for_other_processors_with_their_look_up(
 
 
 @pytest.mark.usefixtures("_by")
-def test_codes_are_packed_and_found_again() -> None:
-    codes = RANDOM.integers(0, ENTRIES, (333, GROUPS), np.uint8)
-    assert (codes_of(replace(held(333), codes=kernels.packed(codes))) == codes).all()
+def test_codes_are_packed_and_found_again(rng: np.random.Generator) -> None:
+    codes = rng.integers(0, ENTRIES, (333, GROUPS), np.uint8)
+    assert (codes_of(replace(held(rng, 333), codes=kernels.packed(codes))) == codes).all()
 
 
 @pytest.mark.usefixtures("_by")
 @pytest.mark.parametrize("probes", [1, 2, 7])
 @pytest.mark.parametrize("faces", [1, LANES - 1, LANES, LANES + 1, 129 * LANES + 5])
-def test_a_search_finds_all_whose_entries_add_up_to_enough_and_no_other(faces: int, probes: int) -> None:
-    segment, entries = held(faces), random_tables(probes)
+def test_a_search_finds_all_whose_entries_add_up_to_enough_and_no_other(
+    rng: np.random.Generator, faces: int, probes: int
+) -> None:
+    segment, entries = held(rng, faces), random_tables(rng, probes)
     sums = np.array([table[np.arange(GROUPS), codes_of(segment)].sum(1, dtype=int) for table in entries])
     least = [int(np.quantile(row, 0.9)) for row in sums]
-    rows = found(people(probes), [(segment, cut(entries, least, [-np.inf] * probes))])
+    rows = search(people(probes), [(segment, cut(entries, least, [-np.inf] * probes))])
     assert [sorted(some) for some in rows] == [
         segment.rows[row >= one].tolist() for row, one in zip(sums, least, strict=True)
     ]
@@ -122,32 +123,35 @@ def test_a_search_finds_all_whose_entries_add_up_to_enough_and_no_other(faces: i
 @pytest.mark.parametrize(
     ("entry", "least", "share"), [(0, 0, 1), (MOST, GROUPS * MOST, 1), (MOST, GROUPS * MOST + 1, 0)]
 )
-def test_the_lowest_and_the_highest_sum(entry: int, least: int, share: int) -> None:
+def test_the_lowest_and_the_highest_sum(rng: np.random.Generator, entry: int, least: int, share: int) -> None:
     asked = cut(np.full((1, GROUPS, ENTRIES), entry, np.uint8), [least], [-np.inf])
-    (rows,) = found(people(1), [(held(300), asked)])
+    (rows,) = search(people(1), [(held(rng, 300), asked)])
     assert len(rows) == 300 * share
 
 
 @pytest.mark.usefixtures("_by")
 @pytest.mark.parametrize("probes", [1, 3])
-@pytest.mark.parametrize("dead", [None, RANDOM.random(500) < 0.3])
-def test_a_search_finds_all_that_reach_the_floor_and_are_not_deleted(probes: int, dead: np.ndarray | None) -> None:
-    segment, asked = held(500, dead), people(probes)
+@pytest.mark.parametrize("some_are_deleted", [False, True])
+def test_a_search_finds_all_that_reach_the_floor_and_are_not_deleted(
+    rng: np.random.Generator, probes: int, some_are_deleted: bool
+) -> None:
+    dead = rng.random(500) < 0.3 if some_are_deleted else None
+    segment, asked = held(rng, 500, dead), people(probes)
     floors = np.linspace(-0.1, 0.2, probes)
     cosines = (segment.stored * segment.steps[:, None]) @ asked.T.astype(float)
-    answers = found(asked, [(segment, cut(random_tables(probes), [0] * probes, floors.tolist()))])
+    answers = search(asked, [(segment, cut(random_tables(rng, probes), [0] * probes, floors.tolist()))])
     for rows, products, floor in zip(answers, cosines.T, floors, strict=True):
         kept = products >= floor if dead is None else (products >= floor) & ~dead
         assert rows == pytest.approx(dict(zip(segment.rows[kept].tolist(), products[kept], strict=True)), abs=1e-5)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_more_than_there_is_room_for_is_found_all_the_same(threads: int) -> None:
+def test_more_than_there_is_room_for_is_found_all_the_same(rng: np.random.Generator, threads: int) -> None:
     """By any number of threads, each row by one of them."""
-    segments = [held(faces) for faces in (ROOM + 3 * LANES + 1, 2 * ROOM, 1)]
+    segments = [held(rng, faces) for faces in (ROOM + 3 * LANES + 1, 2 * ROOM, 1)]
     second = [replace(segment, rows=segment.rows + 10_000_000 * number) for number, segment in enumerate(segments)]
-    everything = cut(random_tables(3), [0, GROUPS * MOST + 1, 0], [-np.inf] * 3)
-    answers = found(people(3), [(segment, everything) for segment in second], threads)
+    everything = cut(random_tables(rng, 3), [0, GROUPS * MOST + 1, 0], [-np.inf] * 3)
+    answers = search(people(3), [(segment, everything) for segment in second], threads)
     all_rows = np.concatenate([segment.rows for segment in second]).tolist()
     assert [sorted(rows) for rows in answers] == [all_rows, [], all_rows]
 
