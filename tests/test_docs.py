@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mien.cli.main import VERBS
+from mien.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -32,23 +32,7 @@ def test_the_tree_of_the_architecture_is_the_tree():
     assert {p.stem for p in (ROOT / "src/mien").glob("[!_]*.py")} <= set(re.findall(r"(\w+)\.py", tree))
 
 
-def test_the_modules_of_engine_and_gallery_that_are_named_exist():
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    for package in ("engine", "gallery"):
-        section = re.search(rf"^  {package}/ .*\n((?:    .*\n)+)", text, re.MULTILINE)[1]
-        named = {name for line in section.splitlines() for name in line[4:58].split() if not name.endswith("/")}
-        modules = {path.stem for path in (ROOT / "src/mien" / package).glob("[!_]*.py")}
-        assert named <= modules, package
-
-
-def test_the_changelog_names_every_verb():
+def test_the_changelog_names_every_command():
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    verbs = {function.__name__ for functions in VERBS.values() for function in functions}
-    assert {verb for verb in verbs if f"`{verb}`" not in changes} == set()
-
-
-def test_the_makefile_has_at_most_ten_one_line_targets():
-    lines = (ROOT / "Makefile").read_text(encoding="utf-8").splitlines()
-    targets = [line for line in lines if re.match(r"[a-z][a-z-]*:", line)]
-    assert 0 < len(targets) <= 10
-    assert all(";" in target for target in targets)
+    names = {function.__name__.replace("_", "-") for functions in COMMANDS.values() for function in functions}
+    assert {name for name in names if f"`{name}`" not in changes} == set()

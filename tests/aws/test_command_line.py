@@ -45,7 +45,7 @@ def test_enrol_recognise_and_forget(deployment: Deployment, tmp_path: Path) -> N
     assert "Robert" in json.dumps(people)
     code, _ = mien(deployment, "forget", "Robert", "--yes")
     assert code == 0
-    code, left = mien(deployment, "doctor", "--verify-erased", "Robert")
+    code, left = mien(deployment, "verify-erased", "Robert")
     assert (code, left) == (0, {"erased": True, "traces": []})
 
 

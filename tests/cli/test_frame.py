@@ -1,15 +1,18 @@
-"""What all verbs share: help, JSON, exit codes, work on all cores."""
+"""What all commands share: help, options, JSON, exit codes, photos in parallel."""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
 import pytest
 import typer
 
-from mien.cli import main, parallel
+from mien.cli import main
 from mien.cli.exit_codes import EXIT_CODES, exit_code
+from mien.cli.photos import map_photos
+from mien.config import Settings
 from mien.domain import errors
 from mien.domain.errors import DamagedImage, StorageFull
 
@@ -35,29 +38,80 @@ def commands(group: object, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]
     return [found for name, command in inner.items() for found in commands(command, (*path, name))]
 
 
-VERBS = commands(typer.main.get_command(main.app))
+COMMANDS = commands(typer.main.get_command(main.app))
 
 
-@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
-def test_every_verb_explains_itself(mien, verb):
-    answer = mien(*verb, "--help")
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(mien, command):
+    answer = mien(*command, "--help")
     assert answer.code == 0
     assert "--data-dir" in answer.out
-    assert verb == ("serve",) or "--json" in answer.out
+    assert "--backend" in answer.out
+    assert command == ("serve",) or "--json" in answer.out
 
 
-def test_help_names_every_verb(mien):
+def test_help_names_every_command(mien):
     out = mien("--help").out
-    assert all(verb[0] in out for verb in VERBS)
+    assert all(command[0] in out for command in COMMANDS)
+    assert all(panel in out for panel in ("Recognise", "Manage", "Serve", "Measure"))
 
 
-def test_a_word_that_is_no_verb_is_exit_code_2(mien):
-    assert mien("recognise").code == 2
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["recognise"],
+        ["doctor", "--gallery"],
+        ["doctor", "--reconcile"],
+        ["doctor", "--verify-erased", "Ada"],
+        ["verify-erased"],
+        ["people", "--limit", "0"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_exit_code_2(mien, words):
+    answer = mien(*words)
+    assert answer.code == 2
+    assert answer.err
+    assert not answer.out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["people", "--data-dir", "folder", "--json"],
+        ["people", "--json", "--data-dir=folder", "--backend", "embedded"],
+        ["--data-dir", "folder", "people", "--json"],
+        ["--data-dir", "another", "--backend", "aws", "people", "--data-dir", "folder", "--backend=embedded", "--json"],
+    ],
+    ids=" ".join,
+)
+def test_shared_options_stand_before_or_after_the_command(mien, people, tmp_path, words):
+    mien("enroll", people, "--data-dir", "folder")
+    before = dict(os.environ)
+    answer = mien(*words)
+    assert answer.code == 0
+    assert sorted(person["faces"] for person in answer.json["people"]) == [1, 2]
+    assert os.environ == before
+    assert not (tmp_path / "data").exists()
+
+
+def test_options_of_one_run_do_not_reach_the_next(mien, people):
+    mien("enroll", people, "--data-dir", "folder")
+    assert mien("people", "--json").json == {"people": []}
+
+
+def test_keys_are_kept_in_the_data_folder_that_is_named(mien, tmp_path):
+    assert mien("keys", "create", "door", "--data-dir", tmp_path / "folder").code == 0
+    assert [key["name"] for key in mien("--data-dir", "folder", "keys", "list", "--json").json["keys"]] == ["door"]
+    assert mien("keys", "list", "--json").json == {"keys": []}
 
 
 def test_photos_are_worked_on_at_the_same_time():
     meeting = threading.Barrier(2, timeout=20)
-    assert [outcome >= 0 for _, outcome in parallel.each([1, 2], lambda _: meeting.wait(), "Meeting")] == [True, True]
+    assert [outcome >= 0 for _, outcome in map_photos(Settings(), [1, 2], lambda _: meeting.wait(), "Meeting")] == [
+        True,
+        True,
+    ]
 
 
 def test_an_error_about_one_photo_is_its_outcome():
@@ -66,7 +120,7 @@ def test_an_error_about_one_photo_is_its_outcome():
             raise DamagedImage("The image is damaged.")
         return number
 
-    outcomes = dict(parallel.each(range(9), job, "Counting"))
+    outcomes = dict(map_photos(Settings(), range(9), job, "Counting"))
     assert isinstance(outcomes.pop(3), DamagedImage)
     assert all(number == outcome for number, outcome in outcomes.items())
 
@@ -83,5 +137,5 @@ def test_an_error_about_the_storage_ends_the_work():
 
     done: list[int] = []
     with pytest.raises(StorageFull):
-        done.extend(number for number, _ in parallel.each(range(10_000), job, "Counting"))
+        done.extend(number for number, _ in map_photos(Settings(), range(10_000), job, "Counting"))
     assert len(begun) < 10_000

@@ -1,4 +1,4 @@
-"""`mien evaluate`, `calibrate`, `reject` and `doctor --gallery` on painted people."""
+"""`mien evaluate`, `calibrate`, `reject` and `inspect` on painted people."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PEOPLE = 14
 
 @pytest.fixture
 def mien(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mien:
-    """Runs a verb with --json over a data folder and a cache of its own; answers (exit code, object)."""
+    """Runs a command with --json over a data folder and a cache of its own; answers (exit code, object)."""
     use_fake_engine(monkeypatch)
     monkeypatch.setenv("MIEN_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -100,10 +100,10 @@ def test_doctor_looks_over_the_gallery(mien: Mien, people: Path) -> None:
     ann, bob = sorted(people.iterdir())[:2]
     for photo in sorted(ann.iterdir())[:2]:
         mien("enroll", photo, "--user", "Ann")
-    assert mien("doctor", "--gallery") == (0, {"findings": []})
+    assert mien("inspect") == (0, {"findings": []})
     mien("enroll", sorted(bob.iterdir())[0], "--user", "Ann")
     mien("enroll", sorted(ann.iterdir())[2], "--user", "Anna")
-    code, result = mien("doctor", "--gallery")
+    code, result = mien("inspect")
     assert code == 1
     assert {finding["trouble"] for finding in result["findings"]} == {"same_face_two_names", "outlier"}
 

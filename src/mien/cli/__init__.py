@@ -1,3 +1,4 @@
-"""The command line: one verb per use, one module per verb. Each verb reads its words, asks the application, shows
-the answer to a person or, with --json, to a program.
+"""The command line: each command reads its arguments, asks the application and prints the answer.
+
+Answers are tables and sentences, or with `--json` one JSON object.
 """

@@ -1,39 +1,76 @@
-"""Makes a function a verb: it gains --data-dir and --backend, and its errors become sentences and exit codes."""
+"""What all commands share: their options, the settings, and the conversion of errors to messages and exit codes."""
 
 from __future__ import annotations
 
-import inspect
-import os
-from collections.abc import Callable
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
-from mien.cli.exit_codes import reported
+from mien.cli.exit_codes import handle_errors
+from mien.config import Settings
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
-
-DataDir = Annotated[Path | None, typer.Option(help="Folder of the embedded data (MIEN_DATA_DIR).")]
-Backend = Annotated[str | None, typer.Option(help="embedded or aws (MIEN_BACKEND).")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Limit = Annotated[int, typer.Option(min=1, help="Show at most this many.")]
 
 
-def verb(function: Callable[..., None]) -> Callable[..., None]:
-    """Typer reads the signature; an option that stands for a MIEN_* variable sets it."""
+class Context(typer.Context):
+    """One call of a command."""
 
-    def run(data_dir: Path | None = None, backend: str | None = None, **words: Any) -> None:
-        given = {"MIEN_DATA_DIR": data_dir, "MIEN_BACKEND": backend}
-        os.environ.update({name: str(value) for name, value in given.items() if value is not None})
-        with reported(as_json=words.get("as_json", False)):
-            function(**words)
+    @cached_property
+    def settings(self) -> Settings:
+        """The environment's settings, with --data-dir and --backend in place. Raises SetupError."""
+        return Settings.from_environment(data_dir=self.meta.get("data_dir"), backend=self.meta.get("backend"))
 
-    signature = inspect.signature(function, eval_str=True)
-    shared = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-        for name, kind in (("data_dir", DataDir), ("backend", Backend))
-    ]
-    words = [part.replace(kind=inspect.Parameter.KEYWORD_ONLY) for part in signature.parameters.values()]
-    run.__signature__ = signature.replace(parameters=[*words, *shared])  # type: ignore[attr-defined]
-    run.__annotations__ = {part.name: part.annotation for part in [*words, *shared]}
-    run.__name__, run.__doc__ = function.__name__, function.__doc__
-    return run
+
+class Command(TyperCommand):
+    """A command that also takes --data-dir and --backend, and ends with an exit code when Mien raises an error."""
+
+    context_class = Context
+
+    def __init__(self, *arguments: Any, params: list[Any], **options: Any) -> None:
+        super().__init__(*arguments, params=[*params, *_shared_options()], **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        with handle_errors(as_json=ctx.params.get("as_json", False)):
+            return super().invoke(ctx)
+
+
+class Group(TyperGroup):
+    """Takes --data-dir and --backend before the name of a command, too; after it, they take precedence."""
+
+    def __init__(self, *arguments: Any, params: list[Any], **options: Any) -> None:
+        super().__init__(*arguments, params=[*params, *_shared_options()], **options)
+
+
+def _keep(context: typer.Context, option: typer.CallbackParam, value: Any) -> None:
+    """Store an option in `meta`, which a group and its commands have in common."""
+    if value is not None and option.name:
+        context.meta[option.name] = value
+
+
+@cache
+def _shared_options() -> list[Any]:
+    application = typer.Typer(add_completion=False)
+    application.command()(_declare_shared_options)
+    return get_command(application).params
+
+
+def _declare_shared_options(
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Folder of all data; default: MIEN_DATA_DIR.", callback=_keep, expose_value=False
+        ),
+    ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="embedded or aws; default: MIEN_BACKEND.", callback=_keep, expose_value=False
+        ),
+    ] = None,
+) -> None:
+    """Declare the options for Typer, which reads them from a signature."""

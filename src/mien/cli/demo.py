@@ -1,4 +1,4 @@
-"""`mien demo`: real photos enrolled and recognised before one's eyes, in a data folder that is gone afterwards."""
+"""`mien demo`: enrol and recognise a few real photos in a temporary data folder."""
 
 from __future__ import annotations
 
@@ -13,36 +13,45 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli import drawing, output
-from mien.cli.command import Json
-from mien.cli.recognize import as_object, faces_table
+from mien.cli import output
+from mien.cli.command import Context, Json
+from mien.cli.recognize import check_picture_file, faces_table, photo_json, write_picture
+from mien.config import Backend, open_app
 
 if TYPE_CHECKING:
     from mien.demo.story import Act
 
 
 def demo(
-    sheet: Annotated[Path, typer.Option(help="Where the contact sheet goes.")] = Path("mien-demo.jpg"),
+    context: Context,
+    sheet: Annotated[
+        Path, typer.Option(metavar="FILE", help="Write all photos with their names into this picture.")
+    ] = Path("mien-demo.jpg"),
     keep: Annotated[
-        Path | None, typer.Option(help="Keep the photos here: people/ to enrol and new/ to recognise.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Keep the photos in this folder: people/ for `enroll`, new/ for `recognize`."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """See it work: a few photos are fetched, enrolled and recognised."""
+    """See how it works: fetch a few photos, enrol two people and recognise them.
+
+    The data of the demo is deleted at the end; your own data is not touched.
+    """
     from platformdirs import user_cache_path
 
-    from mien.config import Backend, Settings, open_app
     from mien.demo.photos import demo_photos
     from mien.demo.photos import keep as keep_photos
     from mien.demo.story import play, story_sheet
 
-    drawing.check(sheet)
+    check_picture_file(sheet)
     photos = demo_photos(user_cache_path("mien") / "demo")
     with tempfile.TemporaryDirectory(prefix="mien-demo-") as folder:
-        settings = replace(Settings.from_environment(), backend=Backend.EMBEDDED, data_dir=Path(folder))
+        settings = replace(context.settings, backend=Backend.EMBEDDED, data_dir=Path(folder))
         with open_app(settings) as app:
             acts = play(app, photos)
-    drawing.write(sheet, story_sheet(acts))
+    write_picture(sheet, story_sheet(acts))
     if keep:
         keep_photos(photos, keep)
     _report(acts, sheet, as_json=as_json)
@@ -50,26 +59,26 @@ def demo(
 
 def _report(acts: Sequence[Act], sheet: Path, *, as_json: bool) -> None:
     if as_json:
-        output.emit({"acts": [_as_object(act) for act in acts], "contact_sheet": sheet.resolve()})
+        output.print_json({"acts": [_act_json(act) for act in acts], "contact_sheet": sheet.resolve()})
         return
     for act in acts:
-        output.show(f"Enrolled [bold]{act.name}[/bold] from one photo, {act.enrolled.name}. Who is on these?")
-        output.show(faces_table([(Path(path.name), answer) for path, answer in act.answers]))
-    output.show(f"All of it in one picture: [bold]{sheet}[/bold]\n")
-    output.show(_what_next(Path(sys.argv[0])))
+        output.show(f"Enrolled [bold]{act.name}[/bold] from one photo, {act.enrolled.name}. Who is in these photos?")
+        output.show(faces_table([(Path(path.name), recognition) for path, recognition in act.answers]))
+    output.show(f"All photos in one picture: [bold]{output.escape(str(sheet))}[/bold]\n")
+    output.show(_next_steps(Path(sys.argv[0])))
 
 
-def _as_object(act: Act) -> dict[str, object]:
-    answers = [as_object(path, answer) for path, answer in act.answers]
-    return {"user_id": act.name, "enrolled": act.enrolled, "photos": answers}
+def _act_json(act: Act) -> dict[str, object]:
+    photos = [photo_json(path, recognition) for path, recognition in act.answers]
+    return {"user_id": act.name, "enrolled": act.enrolled, "photos": photos}
 
 
-def _what_next(program: Path) -> str:
-    """The next commands, in words that work in this very shell."""
+def _next_steps(program: Path) -> str:
+    """List commands to try next, written so that they run in this shell."""
     mien = "mien" if shutil.which("mien") else os.path.relpath(program)
     return (
         "Your turn:\n"
-        f"  {mien} enroll FOLDER                             (a sub-folder with photos for each person)\n"
+        f"  {mien} enroll FOLDER                             (one sub-folder with photos per person)\n"
         f"  {mien} recognize PHOTO --annotate names.jpg\n"
         f"  {mien} serve                                     (the REST API and the web page)"
     )

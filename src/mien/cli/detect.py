@@ -1,4 +1,4 @@
-"""`mien detect`: the faces on photos, without names."""
+"""`mien detect` and `mien compare`: the faces in photos alone, whoever is enrolled."""
 
 from __future__ import annotations
 
@@ -7,57 +7,66 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli import exit_codes, output, parallel
-from mien.cli.command import Json
-from mien.cli.photo_sources import files, read
+from mien.cli import output
+from mien.cli.command import Context, Json
+from mien.cli.exit_codes import ExitCode, error_json
+from mien.cli.photos import map_photos, photo_files, read_photo
+from mien.config import open_app
 from mien.domain.errors import MienError
 
 if TYPE_CHECKING:
     from mien.domain.faces import Detection
+    from mien.domain.records import Comparison
 
 
 def detect(
-    paths: Annotated[list[Path], typer.Argument(help="Photos, or folders of them.")], as_json: Json = False
+    context: Context,
+    paths: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.")],
+    as_json: Json = False,
 ) -> None:
-    """Find faces, without names.
+    """Find the faces in photos.
 
-    Exit code 0 when there is one, 1 when there is none, 3 when a photo cannot be used.
+    Exit code 0 when there is a face, 1 when there is none, 3 when a photo cannot be used.
     """
-    from mien.config import open_app
-
-    with open_app() as app:
-        limit = app.policy.max_image_bytes
-        chosen = files(paths)
-        answers = dict(parallel.each(chosen, lambda path: app.detect(read(path, limit)), "Looking"))
-    ordered = {path: answers[path] for path in chosen}
+    photos = photo_files(paths)
+    with open_app(context.settings) as app:
+        max_bytes = app.policy.max_image_bytes
+        detections = dict(
+            map_photos(context.settings, photos, lambda photo: app.detect(read_photo(photo, max_bytes)), "Detecting")
+        )
+    results = {photo: detections[photo] for photo in photos}
     if as_json:
-        output.emit({"photos": [_as_object(path, answer) for path, answer in ordered.items()]})
+        output.print_json({"photos": [_photo_json(photo, faces) for photo, faces in results.items()]})
     else:
-        _show(ordered)
-    if any(isinstance(answer, MienError) for answer in answers.values()):
-        raise typer.Exit(exit_codes.ExitCode.REFUSED)
-    raise typer.Exit(exit_codes.ExitCode.DONE if any(answers.values()) else exit_codes.ExitCode.NO)
+        _show_faces(results)
+    if any(isinstance(faces, MienError) for faces in results.values()):
+        raise typer.Exit(ExitCode.REFUSED)
+    raise typer.Exit(ExitCode.SUCCESS if any(results.values()) else ExitCode.NO)
 
 
-def _as_object(path: Path, answer: list[Detection] | MienError) -> dict[str, object]:
-    if isinstance(answer, MienError):
-        return {"photo": path, "error": {"code": answer.code, "message": str(answer)}}
-    return {"photo": path, "faces": answer}
+def _photo_json(photo: Path, faces: list[Detection] | MienError) -> dict[str, object]:
+    if isinstance(faces, MienError):
+        return {"photo": photo, "error": error_json(faces)}
+    return {"photo": photo, "faces": faces}
 
 
-def _show(answers: dict[Path, list[Detection] | MienError]) -> None:
-    table = output.table("Photo", ">Face", ">Left, top", ">Size", ">Certain", ">Sharp", ">Bright", ">Roll, yaw, pitch")
-    for path, answer in answers.items():
-        photo = output.text(str(path))
-        if isinstance(answer, MienError) or not answer:
-            table.add_row(photo, output.text(str(answer)) if answer else "no face")
-            continue
-        for number, face in enumerate(answer, 1):
-            table.add_row(photo if number == 1 else "", str(number), *_measures(face))
+def _show_faces(results: dict[Path, list[Detection] | MienError]) -> None:
+    table = output.table(
+        "Photo", ">Face", ">Left, top", ">Size", ">Confidence", ">Sharpness", ">Brightness", ">Roll, yaw, pitch"
+    )
+    for path, faces in results.items():
+        photo = output.escape(str(path))
+        if isinstance(faces, MienError):
+            table.add_row(photo, f"[red]{output.escape(str(faces))}[/red]")
+        elif not faces:
+            table.add_row(photo, "[dim]no face[/dim]")
+        else:
+            for number, face in enumerate(faces, 1):
+                table.add_row(photo if number == 1 else "", str(number), *_measurements(face))
     output.show(table)
 
 
-def _measures(face: Detection) -> tuple[str, ...]:
+def _measurements(face: Detection) -> tuple[str, ...]:
     box, pose, quality = face.box, face.pose, face.quality
     return (
         f"{box.left:.1%}, {box.top:.1%}",
@@ -67,3 +76,45 @@ def _measures(face: Detection) -> tuple[str, ...]:
         f"{quality.brightness:.0f}",
         f"{pose.roll:.0f}°, {pose.yaw:.0f}°, {pose.pitch:.0f}°",
     )
+
+
+def compare(
+    context: Context,
+    source: Annotated[Path, typer.Argument(help="A photo; its largest face is compared.")],
+    target: Annotated[Path, typer.Argument(help="Another photo; all of its faces are compared.")],
+    threshold: Annotated[
+        str | None,
+        typer.Option(help="Minimum similarity of the same person: 0 to 100, or by false match rate: fmr=1e-4."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare two photos: do they show the same person?
+
+    Exit code 0 when they do, 1 when they do not.
+    """
+    with open_app(context.settings) as app:
+        max_bytes = app.policy.max_image_bytes
+        limit = app.threshold(threshold)
+        comparisons = app.compare(read_photo(source, max_bytes), read_photo(target, max_bytes))
+    same = any(comparison.similarity >= limit.similarity for comparison in comparisons)
+    if as_json:
+        output.print_json(
+            {
+                "same_person": same,
+                "threshold": limit.similarity,
+                "threshold_fmr": limit.fmr,
+                "faces": comparisons,
+            }
+        )
+    else:
+        _show_comparisons(comparisons, limit.similarity)
+        output.note(output.threshold(limit.similarity, limit.fmr))
+    raise typer.Exit(ExitCode.SUCCESS if same else ExitCode.NO)
+
+
+def _show_comparisons(comparisons: list[Comparison], threshold: float) -> None:
+    table = output.table(">Face", ">Similarity", "")
+    for number, comparison in enumerate(comparisons, 1):
+        verdict = "same person" if comparison.similarity >= threshold else "another person"
+        table.add_row(str(number), output.similarity(comparison.similarity), verdict)
+    output.show(table if comparisons else "There is no face in the second photo.")

@@ -1,7 +1,4 @@
-"""What `mien doctor` looks at. Each check tells what it found, or raises the error that it met.
-
-`mien doctor`: does everything work here, is a forgotten person really gone, is what was half done finished?
-"""
+"""`mien doctor`: check that models, storage and settings work on this machine, or that the stack on AWS does."""
 
 from __future__ import annotations
 
@@ -14,34 +11,52 @@ from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mien.cli import output
-from mien.cli.command import Json
+from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode
-from mien.config import Backend, Settings
+from mien.config import Backend, Settings, open_app, open_embedded, open_engine
 from mien.domain.errors import MienError, SetupError, StorageDamaged, StorageError
 from mien.domain.image_types import FACELESS_PNG
 
-if TYPE_CHECKING:
-    from mien.engine import FaceEngine
-
-
 LIBRARIES = ("openvino", "llvmlite", "numpy", "opencv-python-headless", "pillow", "simplejpeg", "fastapi")
-LEAST_FREE = 256 * 1024 * 1024
+MIN_FREE_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
+    """`detail` is what was checked, or the message of the error."""
+
     check: str
     works: bool
     detail: str
 
 
-def run(settings: Settings) -> Iterator[Finding]:
-    """Every check that applies to the backend, in the order in which things depend on each other."""
+def doctor(context: Context, as_json: Json = False) -> None:
+    """Check models, storage and settings.
+
+    Exit code 0 when everything works, 4 when something does not.
+    """
+    results = list(_run_checks(context.settings))
+    works = all(result.works for result in results)
+    if as_json:
+        output.print_json({"works": works, "checks": results})
+    else:
+        table = output.table("Check", "Result", "Details")
+        for result in results:
+            mark = "[green]works[/green]" if result.works else "[red]fails[/red]"
+            table.add_row(result.check, mark, output.escape(result.detail))
+        output.show(table)
+    raise typer.Exit(ExitCode.SUCCESS if works else ExitCode.ERROR)
+
+
+def _run_checks(settings: Settings) -> Iterator[CheckResult]:
+    """Run every check that applies to the backend, each after those on which it depends.
+
+    A check returns a detail to show, or raises the error that it met.
+    """
     checks: list[tuple[str, Callable[[Settings], str]]] = [("system", _system), ("libraries", _libraries)]
     if settings.backend is Backend.EMBEDDED:
         checks += [("models", _models), ("recognition", _recognition), ("data folder", _data_folder)]
@@ -49,23 +64,16 @@ def run(settings: Settings) -> Iterator[Finding]:
     checks.append(("application", _application))
     for name, check in checks:
         try:
-            yield Finding(name, works=True, detail=check(settings))
+            yield CheckResult(name, works=True, detail=check(settings))
         except MienError as error:
-            yield Finding(name, works=False, detail=str(error))
+            yield CheckResult(name, works=False, detail=str(error))
     if settings.backend is Backend.AWS:
         yield from _stack(settings)
 
 
-def _stack(settings: Settings) -> Iterator[Finding]:
-    """Every right that the command line needs, and the settings of the stack."""
-    from mien.backends.aws.doctor import examine
-
-    for found in examine(settings):
-        yield Finding(found.subject, works=not found.advice, detail=found.advice or "allowed")
-
-
 def _system(_: Settings) -> str:
-    return f"mien {version('mien')}, Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores"
+    cores = output.count(os.cpu_count() or 1, "core")
+    return f"mien {version('mien')}, Python {platform.python_version()}, {platform.system()}, {cores}"
 
 
 def _libraries(_: Settings) -> str:
@@ -75,22 +83,16 @@ def _libraries(_: Settings) -> str:
 def _models(settings: Settings) -> str:
     from mien.engine import model_files
 
-    found = [model_files.load(file, settings.models_dir) for file in (model_files.DETECTOR, model_files.EMBEDDER)]
-    return ", ".join(f"SHA-256 {model.sha256[:12]}…" for model in found)
+    models = [model_files.load(file, settings.models_dir) for file in (model_files.DETECTOR, model_files.EMBEDDER)]
+    return ", ".join(f"SHA-256 {model.sha256[:12]}…" for model in models)
 
 
 def _recognition(settings: Settings) -> str:
-    """A real inference, on a picture without a face."""
-    engine = _engine(settings)
+    """Run the detector on an image without a face."""
+    engine = open_engine(settings)
     if engine.read(FACELESS_PNG):
-        raise SetupError("The detector sees a face in a grey image: the models do not work on this machine.")
+        raise SetupError("The detector finds a face in a grey image: the models do not work on this machine.")
     return engine.model_version
-
-
-def _engine(settings: Settings) -> FaceEngine:
-    from mien.config import open_engine
-
-    return open_engine(settings)
 
 
 def _data_folder(settings: Settings) -> str:
@@ -103,7 +105,7 @@ def _data_folder(settings: Settings) -> str:
         free = shutil.disk_usage(folder).free
     except OSError as error:
         raise StorageError(f"{folder} cannot be written to: {error.strerror}.") from error
-    if free < LEAST_FREE:
+    if free < MIN_FREE_BYTES:
         raise StorageError(f"{folder} has only {free / 1e6:.0f} MB of free space.")
     return f"{folder}, {free / 1e9:.1f} GB free"
 
@@ -111,121 +113,46 @@ def _data_folder(settings: Settings) -> str:
 def _database(settings: Settings) -> str:
     file = settings.data_dir / "mien.db"
     if not file.exists():
-        return "not there yet"
-    return f"{file.stat().st_size / 1e6:.1f} MB, sound" if _is_sound(file) else "in use"
+        return "not created yet"
+    return f"{file.stat().st_size / 1e6:.1f} MB, intact" if _is_intact(file) else "in use by another process"
 
 
-def _photos(settings: Settings) -> str:
-    """Is the folder of the photos the one that they were stored in?"""
-    from mien.config import open_embedded
-
-    machine = open_embedded(settings)
-    with machine.app:
-        gone = len(machine.worker(threads=1).deleted_by_hand())
-    if gone:
-        raise StorageError(f"{gone} photos were deleted by hand; `mien doctor --reconcile` removes their faces, too.")
-    return str(settings.data_dir / "bucket")
-
-
-def _is_sound(file: Path) -> bool:
+def _is_intact(file: Path) -> bool:
+    """Run SQLite's own check; False when the database is locked. Raises StorageDamaged."""
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
-            answers = [row[0] for row in connection.execute("PRAGMA integrity_check(10)")]
+            problems = [row[0] for row in connection.execute("PRAGMA integrity_check(10)")]
     except sqlite3.OperationalError:
         return False
     except sqlite3.DatabaseError as error:
-        raise StorageDamaged(f"{file} is not a sound database; restore it from a backup.") from error
-    if answers != ["ok"]:
+        raise StorageDamaged(f"{file} is not a SQLite database, or is damaged; restore it from a backup.") from error
+    if problems != ["ok"]:
         raise StorageDamaged(f"{file} is damaged; restore it from a backup.")
     return True
 
 
-def _application(settings: Settings) -> str:
-    from mien.config import open_app
+def _photos(settings: Settings) -> str:
+    """Check that the photo folder belongs to the database, and that no photo was deleted by hand."""
+    backend = open_embedded(settings)
+    with backend.app:
+        deleted = len(backend.worker(threads=1).deleted_by_hand())
+    if deleted:
+        raise StorageError(
+            f"{output.count(deleted, 'photo')} deleted by hand; run `mien repair` to remove the faces, too."
+        )
+    return str(settings.data_dir / "bucket")
 
+
+def _application(settings: Settings) -> str:
     with open_app(settings) as app:
         people = app.people(limit=1000)
-    more = " or more" if people.next_token else ""
-    return f"{settings.backend}: {len(people.items)}{more} people in collection {settings.collection}"
+    number = f"{len(people.items)}{' or more' if people.next_token else ''}"
+    return f"{settings.backend}: {number} enrolled in collection {settings.collection}"
 
 
-def doctor(
-    verify_erased: Annotated[
-        str | None, typer.Option(help="Look into every store for traces of this person instead; 1 when there are any.")
-    ] = None,
-    gallery: Annotated[
-        bool, typer.Option("--gallery", help="Look over who is enrolled instead; 1 when something looks wrong.")
-    ] = False,
-    reconcile: Annotated[
-        bool, typer.Option("--reconcile", help="Finish what a crash left half done: erasures, photos, metadata.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Check models, storage and settings.
+def _stack(settings: Settings) -> Iterator[CheckResult]:
+    """Check every permission that the command line needs, and the settings of the stack."""
+    from mien.backends.aws.doctor import examine
 
-    Exit code 0 when all works, 4 when something does not.
-    """
-    if verify_erased is not None:
-        _verify_erased(verify_erased, as_json=as_json)
-    elif gallery:
-        _look_over(as_json=as_json)
-    elif reconcile:
-        _reconcile(as_json=as_json)
-    else:
-        _check(as_json=as_json)
-
-
-def _check(*, as_json: bool) -> None:
-    # moved
-    from mien.config import Settings
-
-    findings = list(run(Settings.from_environment()))
-    works = all(finding.works for finding in findings)
-    if as_json:
-        output.emit({"works": works, "checks": findings})
-    else:
-        table = output.table("Check", "", "Found")
-        for finding in findings:
-            mark = "[green]works[/green]" if finding.works else "[red]fails[/red]"
-            table.add_row(finding.check, mark, output.text(finding.detail))
-        output.show(table)
-    raise typer.Exit(ExitCode.DONE if works else ExitCode.BROKEN)
-
-
-def _verify_erased(user: str, *, as_json: bool) -> None:
-    from mien.config import open_app
-
-    with open_app() as app:
-        traces = app.verify_erased(user)
-    if as_json:
-        output.emit({"erased": not traces, "traces": traces})
-    else:
-        output.show(f"Traces are left in: {', '.join(traces)}." if traces else "No trace is left in any store.")
-    raise typer.Exit(ExitCode.NO if traces else ExitCode.DONE)
-
-
-def _look_over(*, as_json: bool) -> None:
-    from mien.config import open_app
-
-    with open_app() as app:
-        found = app.inspect()
-    if as_json:
-        output.emit({"findings": found})
-    else:
-        for finding in found:
-            faces = ", ".join(finding.face_ids)
-            output.show(output.text(f"{finding.evidence}\n  Faces: {faces}\n  {finding.action}\n"))
-        if not found:
-            output.show("Nothing looks wrong with who is enrolled.")
-    raise typer.Exit(ExitCode.NO if found else ExitCode.DONE)
-
-
-def _reconcile(*, as_json: bool) -> None:
-    from mien.cli.repair import reconcile
-    from mien.config import Settings
-
-    counts = reconcile(Settings.from_environment())
-    if as_json:
-        output.emit(counts)
-    else:
-        output.show("Put right: " + ", ".join(f"{what.replace('_', ' ')} {count}" for what, count in counts.items()))
+    for finding in examine(settings):
+        yield CheckResult(finding.subject, works=not finding.advice, detail=finding.advice or "allowed")

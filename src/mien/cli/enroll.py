@@ -1,4 +1,4 @@
-"""`mien enroll`: photos of people one knows -> enrolled people. Safe to repeat and to interrupt."""
+"""`mien enroll`: enrol people from photos. Safe to repeat and to interrupt."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli import exit_codes, output, parallel, photo_sources
-from mien.cli.command import Json
-from mien.cli.photo_sources import Entry, roster
+from mien.cli import output
+from mien.cli.command import Context, Json
+from mien.cli.exit_codes import ExitCode, error_json, fail
+from mien.cli.photos import LabelledPhoto, labelled_photos, map_photos, read_photo
+from mien.config import Backend, open_app
 from mien.domain.errors import InvalidInput, MienError
 
 if TYPE_CHECKING:
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
 
 
 class Outcome(StrEnum):
-    TAKEN = "enrolled"
-    KNOWN = "already enrolled"
+    ENROLLED = "enrolled"
+    ALREADY_ENROLLED = "already enrolled"
     REFUSED = "refused"
 
 
@@ -39,88 +41,86 @@ class Result:
 
 
 def enroll(
+    context: Context,
     paths: Annotated[list[Path], typer.Argument(help="A folder with one sub-folder per person, or photos.")],
-    user: Annotated[str | None, typer.Option(help="The person whom all the photos show.")] = None,
+    user: Annotated[str | None, typer.Option(metavar="NAME", help="The person in all these photos.")] = None,
     as_json: Json = False,
 ) -> None:
     """Enrol people from photos.
 
-    Exit code 0 when all photos are taken, 3 when some are refused. The same command again goes on where it stopped.
+    Exit code 0 when all photos are enrolled, 3 when some are refused. An interrupted run continues when the command
+    is repeated.
     """
-    from mien.config import open_app
-
-    entries = roster(paths, user)
-    _announce_costs(len(entries))
+    photos = labelled_photos(paths, user)
+    if context.settings.backend is Backend.AWS:
+        _show_cost(len(photos))
     results: list[Result] = []
     failure: BaseException | None = None
-    with open_app() as app:
+    with open_app(context.settings) as app:
         started = datetime.now(UTC)
         try:
-            for entry, outcome in parallel.each(entries, lambda entry: _enroll(app, entry), "Enrolling"):
-                results.append(_result(entry, outcome, started))
+            for photo, upload in map_photos(context.settings, photos, lambda photo: _enroll(app, photo), "Enrolling"):
+                results.append(_result(photo, upload, started))
         except (MienError, KeyboardInterrupt) as error:
             failure = error
     results.sort(key=lambda result: (result.photo, result.user_id or ""))
-    _report(results, len(entries), failure, as_json=as_json)
+    _report(results, len(photos), failure, as_json=as_json)
     if failure:
-        exit_codes.leave(failure)
+        fail(failure)
     if any(result.outcome is Outcome.REFUSED for result in results):
-        raise typer.Exit(exit_codes.ExitCode.REFUSED)
+        raise typer.Exit(ExitCode.REFUSED)
 
 
-def _announce_costs(photos: int) -> None:
-    from mien.config import Backend, Settings
+def _show_cost(photos: int) -> None:
+    from mien.backends.aws import doctor
 
-    if Settings.from_environment().backend is Backend.AWS:
-        from mien.backends.aws import doctor
-
-        forecast = doctor.enrolment(photos)
-        output.note(
-            f"About {forecast.calls} calls of Rekognition, at most {forecast.dollars:.2f} USD, and "
-            f"{forecast.dollars_per_month:.4f} USD a month to keep the faces (prices of {forecast.as_of})."
-        )
-
-
-def _enroll(app: FaceApp, entry: Entry) -> Upload:
-    if entry.user is None:
-        raise InvalidInput("It lies in no person's folder.")
-    return app.enroll(photo_sources.read(entry.photo, app.policy.max_image_bytes), entry.user)
-
-
-def _result(entry: Entry, outcome: Upload | MienError, started: datetime) -> Result:
-    if isinstance(outcome, MienError):
-        return Result(entry.photo, entry.user, Outcome.REFUSED, reasons=(str(outcome),))
-    accepted = Outcome.TAKEN if outcome.timestamp >= started else Outcome.KNOWN
-    return Result(
-        entry.photo,
-        outcome.user_id,
-        Outcome.REFUSED if outcome.reasons else accepted,
-        outcome.image_path,
-        tuple(reason.message for reason in outcome.reasons),
-        tuple(warning.message for warning in outcome.warnings),
+    forecast = doctor.enrolment(photos)
+    output.note(
+        f"About {output.count(forecast.calls, 'Rekognition call')}: at most {forecast.dollars:.2f} USD, and "
+        f"{forecast.dollars_per_month:.4f} USD a month to keep the faces (prices of {forecast.as_of})."
     )
 
 
-def _report(results: Sequence[Result], asked: int, failure: BaseException | None, *, as_json: bool) -> None:
+def _enroll(app: FaceApp, photo: LabelledPhoto) -> Upload:
+    if photo.person is None:
+        raise InvalidInput("The photo is not in a person's folder.")
+    return app.enroll(read_photo(photo.path, app.policy.max_image_bytes), photo.person)
+
+
+def _result(photo: LabelledPhoto, upload: Upload | MienError, started: datetime) -> Result:
+    if isinstance(upload, MienError):
+        return Result(photo.path, photo.person, Outcome.REFUSED, reasons=(str(upload),))
+    enrolled = Outcome.ENROLLED if upload.timestamp >= started else Outcome.ALREADY_ENROLLED
+    return Result(
+        photo.path,
+        upload.user_id,
+        Outcome.REFUSED if upload.reasons else enrolled,
+        upload.image_path,
+        tuple(reason.message for reason in upload.reasons),
+        tuple(warning.message for warning in upload.warnings),
+    )
+
+
+def _report(results: Sequence[Result], photos: int, failure: BaseException | None, *, as_json: bool) -> None:
     counts = Counter(result.outcome for result in results)
+    not_reached = photos - len(results)
     if as_json:
-        output.emit(
+        output.print_json(
             {
-                "enrolled": counts[Outcome.TAKEN],
-                "already_enrolled": counts[Outcome.KNOWN],
+                "enrolled": counts[Outcome.ENROLLED],
+                "already_enrolled": counts[Outcome.ALREADY_ENROLLED],
                 "refused": counts[Outcome.REFUSED],
-                "not_reached": asked - len(results),
+                "not_reached": not_reached,
                 "photos": results,
-                "error": failure and {"code": exit_codes.code(failure), "message": str(failure)},
+                "error": failure and error_json(failure),
             }
         )
         return
     _show_people(results)
-    _show_remarks(results)
-    output.show(
-        f"{counts[Outcome.TAKEN]} enrolled, {counts[Outcome.KNOWN]} already enrolled, "
-        f"{counts[Outcome.REFUSED]} refused" + (f", {asked - len(results)} not reached" if failure else "") + "."
-    )
+    _show_reasons(results)
+    parts = [f"{counts[outcome]} {outcome.value}" for outcome in Outcome]
+    parts += [f"{not_reached} not reached"] * bool(failure)
+    output.show(f"{', '.join(parts)}.")
 
 
 def _show_people(results: Sequence[Result]) -> None:
@@ -130,15 +130,15 @@ def _show_people(results: Sequence[Result]) -> None:
             people.setdefault(result.user_id, Counter())[result.outcome] += 1
     table = output.table("Person", *(f">{outcome.value.capitalize()}" for outcome in Outcome))
     for name, counts in sorted(people.items()):
-        table.add_row(output.text(name), *(str(counts[outcome] or "") for outcome in Outcome))
+        table.add_row(output.escape(name), *(str(counts[outcome] or "") for outcome in Outcome))
     if people:
         output.show(table)
 
 
-def _show_remarks(results: Sequence[Result]) -> None:
-    table = output.table("Photo", "Outcome", "Why")
+def _show_reasons(results: Sequence[Result]) -> None:
+    table = output.table("Photo", "Outcome", "Reason")
     for result in results:
-        if remarks := [*result.reasons, *result.warnings]:
-            table.add_row(output.text(str(result.photo)), result.outcome.value, " ".join(remarks))
+        if reasons := [*result.reasons, *result.warnings]:
+            table.add_row(output.escape(str(result.photo)), result.outcome.value, output.escape(" ".join(reasons)))
     if table.row_count:
         output.show(table)

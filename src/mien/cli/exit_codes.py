@@ -1,12 +1,12 @@
-"""Exit codes, and the one table from the error tree to them.
+"""The exit codes, and which error ends with which.
 
-0   done
-1   the answer is no: nobody recognised, not the same person, not found
-2   the command cannot be understood
+0   success
+1   the answer is no: no match, not found, or the check found something
+2   invalid arguments
 3   some photos were refused; the others are done
-4   storage, models or settings do not work
-5   too busy just now; the same command may succeed later
-130 interrupted; what was reported is kept
+4   a storage, model or configuration error
+5   too busy; the same command may succeed later
+130 interrupted; what was reported before is kept
 """
 
 from __future__ import annotations
@@ -23,56 +23,58 @@ from mien.domain import errors
 
 
 class ExitCode(IntEnum):
-    DONE = 0
+    SUCCESS = 0
     NO = 1
     USAGE = 2
     REFUSED = 3
-    BROKEN = 4
-    LATER = 5
+    ERROR = 4
+    BUSY = 5
     INTERRUPTED = 130
 
 
 EXIT_CODES: dict[type[errors.MienError], ExitCode] = {
-    errors.StorageBusy: ExitCode.LATER,
-    errors.Overloaded: ExitCode.LATER,
+    errors.StorageBusy: ExitCode.BUSY,
+    errors.Overloaded: ExitCode.BUSY,
     errors.InvalidInput: ExitCode.USAGE,
     errors.ImageError: ExitCode.REFUSED,
     errors.NoFace: ExitCode.REFUSED,
     errors.NotFound: ExitCode.NO,
     errors.AlreadyExists: ExitCode.USAGE,
     errors.LimitExceeded: ExitCode.REFUSED,
-    errors.ModelError: ExitCode.BROKEN,
-    errors.StorageError: ExitCode.BROKEN,
-    errors.AccessDenied: ExitCode.BROKEN,
-    errors.SetupError: ExitCode.BROKEN,
+    errors.ModelError: ExitCode.ERROR,
+    errors.StorageError: ExitCode.ERROR,
+    errors.AccessDenied: ExitCode.ERROR,
+    errors.SetupError: ExitCode.ERROR,
 }
-ABOUT_ONE_PHOTO = (errors.ImageError, errors.NoFace, errors.InvalidInput)
+PHOTO_ERRORS = (errors.ImageError, errors.NoFace, errors.InvalidInput)
+"""Errors about one photo: a command that works on many photos reports them and goes on."""
 
 
 def exit_code(error: BaseException) -> ExitCode:
-    """That of the nearest ancestor in the table."""
+    """Return the code of the nearest base class in the table."""
     if isinstance(error, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
     return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
 
 
-def code(error: BaseException) -> str:
-    """Return the error's name for programs: that of a MienError, or "keyboard_interrupt"."""
-    return error.code if isinstance(error, errors.MienError) else "keyboard_interrupt"
+def error_json(error: BaseException) -> dict[str, str]:
+    """Describe an error for programs."""
+    code = error.code if isinstance(error, errors.MienError) else "keyboard_interrupt"
+    return {"code": code, "message": str(error)}
 
 
-def leave(error: BaseException) -> NoReturn:
-    """Say what went wrong and end with its exit code."""
+def fail(error: BaseException) -> NoReturn:
+    """Print the error's message to standard error and exit with its code."""
     output.note("Interrupted." if isinstance(error, KeyboardInterrupt) else str(error))
     raise typer.Exit(exit_code(error)) from error
 
 
 @contextmanager
-def reported(*, as_json: bool) -> Iterator[None]:
-    """Errors that are raised inside become a sentence on standard error and an exit code."""
+def handle_errors(*, as_json: bool) -> Iterator[None]:
+    """Turn an error that is raised inside into a message, with `as_json` also into JSON, and an exit code."""
     try:
         yield
     except (errors.MienError, KeyboardInterrupt) as error:
         if as_json:
-            output.emit({"error": {"code": code(error), "message": str(error)}})
-        leave(error)
+            output.print_json({"error": error_json(error)})
+        fail(error)

@@ -1,4 +1,4 @@
-"""`mien`: the verbs, put together. Libraries are loaded inside the verbs, so that help comes at once."""
+"""`mien`: all commands together. Commands import large libraries when they run, so that `--help` is quick."""
 
 from __future__ import annotations
 
@@ -8,35 +8,32 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.calibrate import calibrate
-from mien.cli.command import verb
-from mien.cli.compare import compare
+from mien.cli.command import Command, Group
 from mien.cli.demo import demo
-from mien.cli.detect import detect
+from mien.cli.detect import compare, detect
 from mien.cli.doctor import doctor
 from mien.cli.enroll import enroll
-from mien.cli.evaluate import evaluate
-from mien.cli.forget import forget, reject
-from mien.cli.keys import keys
-from mien.cli.people import faces, people
+from mien.cli.evaluate import calibrate, evaluate
+from mien.cli.maintenance import inspect, repair, verify_erased
+from mien.cli.people import faces, forget, people, reject
 from mien.cli.recognize import recognize
-from mien.cli.serve import serve
+from mien.cli.serve import keys, serve
 
-VERBS: dict[str, tuple[Callable[..., None], ...]] = {
+COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Recognise": (demo, enroll, recognize, detect, compare),
-    "Look after": (people, faces, reject, forget, doctor),
+    "Manage": (people, faces, reject, forget, verify_erased, inspect, repair, doctor),
     "Serve": (serve,),
     "Measure": (evaluate, calibrate),
 }
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False)
-for panel, functions in VERBS.items():
+app = typer.Typer(cls=Group, no_args_is_help=True, pretty_exceptions_show_locals=False)
+for panel, functions in COMMANDS.items():
     for function in functions:
-        app.command(rich_help_panel=panel)(verb(function))
+        app.command(cls=Command, rich_help_panel=panel)(function)
 app.add_typer(keys, name="keys", rich_help_panel="Serve")
 
 
-def _version(asked: bool) -> None:
+def _show_version(asked: bool) -> None:
     if asked:
         typer.echo(f"mien {version('mien')}")
         raise typer.Exit
@@ -44,9 +41,11 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def mien(
-    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
-    """Recognise faces: enrol photos of people you know, show a new photo, learn who is on it."""
+    """Recognise faces: enrol photos of people you know, show a new photo, learn who is in it."""
 
 
 def main() -> None:

@@ -1,59 +1,51 @@
-"""Standard output is for the answer, a table or one JSON object; standard error for everything else.
-
-Every item of a paged listing, up to a limit.
-"""
+"""Printing. Standard output is for the answer, a table or one JSON object; standard error for everything else."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from itertools import islice
 from math import floor
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
-
-import typer
-
-from mien.domain.faces import Page, iterate_pages
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
 
-PIPED_WIDTH = 240  # nothing is folded in a file
-INSIDE = {"embedding"}  # embeddings never leave engine and gallery
-RENAMED = {"box": "bounding_box", "remaining_stores": "traces"}  # as the REST API says it
+PIPED_WIDTH = 240  # wide enough that no line breaks in a file
+HIDDEN_FIELDS = {"embedding"}  # embeddings never leave engine and gallery
+JSON_NAMES = {"box": "bounding_box", "remaining_stores": "traces"}  # as in the REST API
 
 
-def emit(value: object) -> None:
-    """One JSON object on one line of standard output."""
-    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False) + "\n")
+def print_json(value: object) -> None:
+    """Print one JSON object on one line."""
+    sys.stdout.write(json.dumps(jsonable(value), ensure_ascii=False) + "\n")
 
 
 def show(answer: RenderableType) -> None:
-    """Anything that Rich prints."""
+    """Print a table, or a sentence with Rich's markup."""
     _console().print(answer, soft_wrap=isinstance(answer, str))
 
 
 def note(sentence: str) -> None:
-    """A message that is not the answer."""
+    """Print a message that is not the answer to standard error."""
     _console(stderr=True).print(sentence, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
-def text(words: str) -> str:
-    """Words of others, such as names, for a table's cell: brackets in them mean nothing."""
-    from rich.markup import escape
+def escape(text: str) -> str:
+    """Escape brackets in names, paths and messages, which Rich would read as markup."""
+    from rich.markup import escape as escape_markup
 
-    return escape(words)
+    return escape_markup(text)
 
 
 def table(*headings: str, title: str | None = None) -> Table:
-    """A heading that starts with `>` belongs to numbers; they go to the right."""
+    """Return an empty table. The column of a heading that starts with `>` is aligned to the right, for numbers."""
     from rich import box
     from rich.table import Table
 
@@ -63,31 +55,36 @@ def table(*headings: str, title: str | None = None) -> Table:
     return made
 
 
-def percent(similarity: float) -> str:
-    """A similarity, rounded down: only what cannot be told from 100 reads 100.00."""
-    return f"{floor(similarity * 100) / 100:.2f}"
+def count(number: int, noun: str) -> str:
+    """Return "1 face" or "2 faces"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def threshold(similarity: float, fmr: float | None, fpir: float | None = None) -> str:
-    """A threshold in words, with the error rates that it stands for where they are known."""
-    words = f"Threshold: similarity {similarity:.1f}"
+def similarity(value: float) -> str:
+    """Format a similarity (0 to 100), rounded down, so that 100.00 means all of 100."""
+    return f"{floor(value * 100) / 100:.2f}"
+
+
+def threshold(value: float, fmr: float | None, fpir: float | None = None) -> str:
+    """Describe a threshold (a similarity) with its error rates (fractions), where they are known."""
+    text = f"Threshold: similarity {value:.1f}"
     if fmr is None:
-        return f"{words}."
-    words += f", reached in 1 of {1 / fmr:,.0f} comparisons of strangers (FMR {fmr:.2g})"
+        return f"{text}."
+    text += f"; 1 in {1 / fmr:,.0f} comparisons of strangers reaches it (FMR {fmr:.2g})"
     if fpir:
-        words += f"; among all who are enrolled, {fpir:.2%} of strangers would be named (FPIR)"
-    return f"{words}."
+        text += f"; {fpir:.2%} of strangers would be taken for one of the people enrolled (FPIR)"
+    return f"{text}."
 
 
-def plain(value: Any) -> Any:
-    """Domain values as what JSON knows; names are those of the REST API."""
+def jsonable(value: Any) -> Any:
+    """Convert records and values of the domain to JSON's types, with the field names of the REST API."""
     if is_dataclass(value):
-        names = [part.name for part in fields(value) if part.name not in INSIDE]
-        return {RENAMED.get(name, name): plain(getattr(value, name)) for name in names}
+        names = [part.name for part in fields(value) if part.name not in HIDDEN_FIELDS]
+        return {JSON_NAMES.get(name, name): jsonable(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
-        return {str(key): plain(part) for key, part in value.items()}
+        return {str(key): jsonable(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(part) for part in value]
+        return [jsonable(part) for part in value]
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     return str(value) if isinstance(value, (Path, StrEnum)) else value
@@ -98,12 +95,3 @@ def _console(*, stderr: bool = False) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     return Console(file=stream, highlight=False, width=None if stream.isatty() else PIPED_WIDTH)
-
-
-T = TypeVar("T")
-Limit = Annotated[int, typer.Option(min=1, help="Show at most this many.")]
-
-
-def listing(fetch: Callable[[str | None], Page[T]], limit: int) -> list[T]:
-    """Return the first `limit` items of a paged listing."""
-    return list(islice(iterate_pages(fetch), limit))

@@ -1,55 +1,136 @@
-"""`mien people`: who is enrolled.
-
-`mien faces`: which faces are enrolled, whose they are and from which photo.
-"""
+"""`mien people`, `faces`, `reject` and `forget`: who is enrolled, with which faces, and what is to be removed."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mien.cli import output
-from mien.cli.command import Json
-from mien.cli.output import Limit, listing
+from mien.cli.command import Context, Json, Limit
+from mien.cli.exit_codes import ExitCode
+from mien.cli.photos import read_photo
+from mien.config import open_app
+from mien.domain.errors import InvalidInput
+from mien.domain.faces import iterate_pages
+
+if TYPE_CHECKING:
+    from mien.app.app import FaceApp
+    from mien.domain.records import ErasureReport, FaceRecord
+
+PAGE_SIZE = 1000
 
 
-def people(limit: Limit = 1000, as_json: Json = False) -> None:
-    """List the people who are enrolled."""
-    from mien.config import open_app
-
-    with open_app() as app:
-        found = listing(lambda cursor: app.people(cursor=cursor), limit)
-        faces = {person.user_id: len(app.faces(user_id=person.user_id).items) for person in found}
+def people(context: Context, limit: Limit = 1000, as_json: Json = False) -> None:
+    """List the people who are enrolled, with their number of faces."""
+    with open_app(context.settings) as app:
+        enrolled = list(islice(iterate_pages(lambda cursor: app.people(cursor=cursor)), limit))
+        faces = {person.user_id: sum(1 for _ in _faces(app, person.user_id)) for person in enrolled}
     if as_json:
-        output.emit({"people": [{**output.plain(person), "faces": faces[person.user_id]} for person in found]})
-    elif not found:
-        output.show("Nobody is enrolled yet. Begin with: mien enroll FOLDER")
-    else:
-        _show(faces)
-
-
-def _show(faces: dict[str, int]) -> None:
+        output.print_json(
+            {"people": [{**output.jsonable(person), "faces": faces[person.user_id]} for person in enrolled]}
+        )
+        return
     table = output.table("Person", ">Faces")
     for name in sorted(faces):
-        table.add_row(output.text(name), str(faces[name]))
-    output.show(table)
+        table.add_row(output.escape(name), str(faces[name]))
+    output.show(table if faces else "Nobody is enrolled yet. Begin with: mien enroll FOLDER")
 
 
 def faces(
-    user: Annotated[str | None, typer.Option(help="Only this person's.")] = None,
+    context: Context,
+    user: Annotated[str | None, typer.Option(metavar="NAME", help="Only the faces of this person.")] = None,
     limit: Limit = 1000,
     as_json: Json = False,
 ) -> None:
-    """List the faces that are enrolled."""
-    from mien.config import open_app
-
-    with open_app() as app:
-        found = listing(lambda cursor: app.faces(user_id=user, cursor=cursor), limit)
+    """List the faces that are enrolled, with their ids and photos."""
+    with open_app(context.settings) as app:
+        enrolled = list(islice(_faces(app, user), limit))
     if as_json:
-        output.emit({"faces": found})
+        output.print_json({"faces": enrolled})
         return
     table = output.table("Face", "Person", "Photo")
-    for face in found:
-        table.add_row(face.face_id, output.text(face.user_id or ""), output.text(face.image_path))
-    output.show(table if found else "No faces are enrolled.")
+    for face in enrolled:
+        table.add_row(face.face_id, output.escape(face.user_id or ""), output.escape(face.image_path))
+    output.show(table if enrolled else "No faces are enrolled.")
+
+
+def reject(
+    context: Context,
+    user: Annotated[str | None, typer.Argument(metavar="NAME", help="The person for whom the face was taken.")] = None,
+    photo: Annotated[
+        Path | None, typer.Argument(help="A photo of somebody else; without one, list the faces rejected so far.")
+    ] = None,
+    undo: Annotated[str | None, typer.Option(metavar="FACE", help="Undo the rejection of this face id.")] = None,
+    limit: Limit = 1000,
+    as_json: Json = False,
+) -> None:
+    """Correct a wrong match: the face in the photo is not this person.
+
+    Of several faces, it is the one that is most similar to the person. Neither this face nor a face that is more
+    similar to it than to the person is matched with the person from now on.
+    """
+    if (user is None) is (undo is None):
+        raise InvalidInput("Name a person, or a rejected face with --undo.")
+    with open_app(context.settings) as app:
+        rejections: list[FaceRecord] = []
+        if undo is not None:
+            app.undo_rejection(undo)
+        elif user is not None and photo is not None:
+            rejections = [app.reject(read_photo(photo, app.policy.max_image_bytes), user)]
+        elif user is not None:
+            rejections = list(islice(iterate_pages(lambda cursor: app.rejections(user, cursor=cursor)), limit))
+    if as_json:
+        output.print_json({"rejections": rejections})
+        return
+    for face in rejections:
+        output.show(output.escape(f"{face.face_id} is not {face.user_id} (since {face.timestamp:%Y-%m-%d %H:%M})."))
+    if undo is not None:
+        output.show("The rejection is undone.")
+    elif not rejections:
+        output.show(output.escape(f"No faces are rejected for {user}."))
+
+
+def forget(
+    context: Context,
+    user: Annotated[str | None, typer.Argument(metavar="NAME", help="The person to forget.")] = None,
+    face: Annotated[
+        str | None, typer.Option(metavar="FACE", help="Remove this face id and its photo instead of a person.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Erase everything about a person: faces, photos and stored results."""
+    if (user is None) is (face is None):
+        raise InvalidInput("Name a person, or a face with --face.")
+    if not yes:
+        typer.confirm(f"Erase {user or face} for good?", abort=True, err=True)
+    with open_app(context.settings) as app:
+        if face is not None:
+            app.delete_face(face)
+            output.print_json({"face_id": face}) if as_json else output.show(f"Erased the face {face}.")
+            return
+        report = app.forget(user or "")
+    if as_json:
+        output.print_json(report)
+    else:
+        output.show(output.escape(_summary(report)))
+    if report.remaining_stores:
+        output.note(f"Something is left in: {', '.join(report.remaining_stores)}. Repeat the command.")
+        raise typer.Exit(ExitCode.ERROR)
+
+
+def _summary(report: ErasureReport) -> str:
+    parts = (
+        output.count(report.faces, "face"),
+        output.count(report.images, "photo"),
+        output.count(report.recognitions, "stored result"),
+    )
+    return f"Erased {report.user_id}: {', '.join(parts)}."
+
+
+def _faces(app: FaceApp, user_id: str | None) -> Iterator[FaceRecord]:
+    return iterate_pages(lambda cursor: app.faces(user_id=user_id, limit=PAGE_SIZE, cursor=cursor))

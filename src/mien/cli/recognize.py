@@ -1,4 +1,4 @@
-"""`mien recognize`: who is on these photos?"""
+"""`mien recognize`: say who is in photos, in a table, as JSON or drawn into a picture."""
 
 from __future__ import annotations
 
@@ -8,99 +8,151 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli import drawing, exit_codes, output, parallel
-from mien.cli.command import Json
-from mien.cli.photo_sources import files, read
-from mien.domain.errors import MienError
+from mien.cli import output
+from mien.cli.command import Context, Json
+from mien.cli.exit_codes import ExitCode, error_json
+from mien.cli.photos import map_photos, photo_files, read_photo
+from mien.config import open_app
+from mien.domain.errors import InvalidInput, MienError
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from rich.table import Table
 
     from mien.domain.records import Recognition, RecognizedFace
 
-Answer = tuple[Path, "Recognition | MienError"]
+Result = tuple[Path, "Recognition | MienError"]
+
+MAX_CONTACT_SHEET_PHOTOS = 200
+CONTACT_SHEET_PHOTO_SIDE = 1200  # pixels
+PICTURE_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 
 
 def recognize(
-    paths: Annotated[list[Path], typer.Argument(help="Photos, or folders of them.")],
+    context: Context,
+    paths: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.")],
     threshold: Annotated[
-        str | None, typer.Option(help="Least similarity of a match, 0 to 100, or fmr=1e-4, or fpir=0.01.")
+        str | None,
+        typer.Option(help="Minimum similarity of a match: 0 to 100, or by error rate: fmr=1e-4 or fpir=0.01."),
     ] = None,
     annotate: Annotated[
-        Path | None, typer.Option(help="Draw boxes and names into this picture; of several photos, a contact sheet.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the photo with boxes and names into this file; several photos, side by side."
+        ),
     ] = None,
-    store: Annotated[bool, typer.Option(help="Keep the answers in the data folder.")] = True,
+    store: Annotated[bool, typer.Option(help="Keep the results among the data.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Say who is on photos.
+    """Say who is in photos.
 
     Exit code 0 when somebody is recognised, 1 when nobody is, 3 when a photo cannot be used.
     """
-    from mien.config import open_app
-
-    chosen = files(paths)
+    photos = photo_files(paths)
     if annotate:
-        drawing.check(annotate, len(chosen))
-    with open_app() as app:
-        limit = app.policy.max_image_bytes
-        answers = dict(
-            parallel.each(chosen, lambda path: app.recognize(read(path, limit), threshold, store=store), "Recognising")
+        check_picture_file(annotate, len(photos))
+    with open_app(context.settings) as app:
+        max_bytes = app.policy.max_image_bytes
+        recognitions = dict(
+            map_photos(
+                context.settings,
+                photos,
+                lambda photo: app.recognize(read_photo(photo, max_bytes), threshold, store=store),
+                "Recognising",
+            )
         )
-    ordered = [(path, answers[path]) for path in dict.fromkeys(chosen)]
+    results = [(photo, recognitions[photo]) for photo in dict.fromkeys(photos)]
     if annotate:
-        drawing.save(annotate, [(path, answer) for path, answer in ordered if not isinstance(answer, MienError)])
-    _report(ordered, annotate, as_json=as_json)
-    raise typer.Exit(_exit_code(ordered))
+        _annotate(annotate, results)
+    _report(results, annotate, as_json=as_json)
+    raise typer.Exit(_exit_code(results))
 
 
-def _report(answers: Sequence[Answer], annotated: Path | None, *, as_json: bool) -> None:
+def _report(results: Sequence[Result], annotated: Path | None, *, as_json: bool) -> None:
     if as_json:
-        output.emit({"photos": [as_object(path, answer) for path, answer in answers], "annotated": annotated})
+        output.print_json({"photos": [photo_json(*result) for result in results], "annotated": annotated})
         return
-    output.show(faces_table(answers))
-    if last := next((answer for _, answer in reversed(answers) if not isinstance(answer, MienError)), None):
+    output.show(faces_table(results))
+    if last := next((answer for _, answer in reversed(results) if not isinstance(answer, MienError)), None):
         output.note(output.threshold(last.threshold, last.threshold_fmr, last.threshold_fpir))
     if annotated:
         output.note(f"Written: {annotated}")
 
 
-def as_object(path: Path, answer: Recognition | MienError) -> dict[str, object]:
-    """A photo's answer for programs."""
-    if isinstance(answer, MienError):
-        return {"photo": path, "error": {"code": answer.code, "message": str(answer)}}
-    return {"photo": path, **output.plain(answer)}
+def _exit_code(results: Sequence[Result]) -> ExitCode:
+    recognitions = [recognition for _, recognition in results if not isinstance(recognition, MienError)]
+    if len(recognitions) < len(results):
+        return ExitCode.REFUSED
+    recognized = any(face.similarity is not None for recognition in recognitions for face in recognition.faces)
+    return ExitCode.SUCCESS if recognized else ExitCode.NO
 
 
-def faces_table(answers: Sequence[Answer]) -> Table:
-    """A row per face, and one for each photo without."""
+def photo_json(photo: Path, recognition: Recognition | MienError) -> dict[str, object]:
+    """Describe a photo's result for programs."""
+    if isinstance(recognition, MienError):
+        return {"photo": photo, "error": error_json(recognition)}
+    return {"photo": photo, **output.jsonable(recognition)}
+
+
+def faces_table(results: Sequence[Result]) -> Table:
+    """Make a table with a row for each face, and for each photo without a face."""
     table = output.table("Photo", ">Face", "Who", ">Similarity")
-    for path, answer in answers:
-        photo = output.text(str(path))
-        if isinstance(answer, MienError):
-            table.add_row(photo, "", f"[red]{output.text(str(answer))}[/red]", "")
-        elif not answer.faces:
+    for path, recognition in results:
+        photo = output.escape(str(path))
+        if isinstance(recognition, MienError):
+            table.add_row(photo, "", f"[red]{output.escape(str(recognition))}[/red]", "")
+        elif not recognition.faces:
             table.add_row(photo, "", "[dim]no face[/dim]", "")
         else:
-            for number, face in enumerate(answer.faces, 1):
-                table.add_row(photo if number == 1 else "", str(number), *_verdict(face))
+            for number, face in enumerate(recognition.faces, 1):
+                table.add_row(photo if number == 1 else "", str(number), *_who(face))
     return table
 
 
-def _verdict(face: RecognizedFace) -> tuple[str, str]:
-    similarity = "" if face.similarity is None else output.percent(face.similarity)
+def _who(face: RecognizedFace) -> tuple[str, str]:
+    """Name the person, or the people between whom the face is ambiguous, and the similarity."""
+    if face.similarity is None:
+        return "[dim]unknown[/dim]", ""
+    similarity = output.similarity(face.similarity)
     if face.user_id is not None:
-        return f"[bold]{output.text(face.user_id)}[/bold]", similarity
-    rivals = [
-        f"{output.text(c.user_id)} {output.percent(c.similarity)}" for c in face.candidates if c.user_id is not None
+        return f"[bold]{output.escape(face.user_id)}[/bold]", similarity
+    candidates = [
+        f"{output.escape(candidate.user_id)} {output.similarity(candidate.similarity)}"
+        for candidate in face.candidates
+        if candidate.user_id is not None
     ]
-    if face.similarity is not None:
-        return f"[yellow]{' or '.join(rivals[:2])}[/yellow]", similarity
-    return "[dim]unknown[/dim]", similarity
+    return f"[yellow]{' or '.join(candidates[:2])}[/yellow]", similarity
 
 
-def _exit_code(answers: Sequence[Answer]) -> exit_codes.ExitCode:
-    recognitions = [answer for _, answer in answers if not isinstance(answer, MienError)]
-    if len(recognitions) < len(answers):
-        return exit_codes.ExitCode.REFUSED
-    found = any(face.similarity is not None for answer in recognitions for face in answer.faces)
-    return exit_codes.ExitCode.DONE if found else exit_codes.ExitCode.NO
+def check_picture_file(file: Path, photos: int = 1) -> None:
+    """Check, before the work begins, that a picture of so many photos can go into `file`. Raises InvalidInput."""
+    if photos > MAX_CONTACT_SHEET_PHOTOS:
+        raise InvalidInput(f"One picture holds at most {MAX_CONTACT_SHEET_PHOTOS} photos, not {photos}.")
+    if file.suffix.lower() not in PICTURE_FORMATS:
+        raise InvalidInput(f"The picture's file name has to end in one of {', '.join(PICTURE_FORMATS)}.")
+    if not file.parent.is_dir():
+        raise InvalidInput(f"There is no folder {file.parent} for the picture.")
+
+
+def write_picture(file: Path, picture: Image) -> None:
+    """Write a picture in the format that its file name says. Raises InvalidInput when the file cannot be written."""
+    try:
+        picture.save(file, PICTURE_FORMATS[file.suffix.lower()], quality=92)
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be written: {error.strerror}.") from error
+
+
+def _annotate(file: Path, results: Sequence[Result]) -> None:
+    """Write the annotated photo, or a contact sheet of several."""
+    from mien.annotate import Tile, annotate, contact_sheet, label, open_upright
+
+    labels = {path: tuple(map(label, answer.faces)) for path, answer in results if not isinstance(answer, MienError)}
+    if len(labels) == 1:
+        ((path, names),) = labels.items()
+        write_picture(file, annotate(open_upright(path.read_bytes()), list(names)))
+    elif labels:
+        tiles = [
+            Tile(open_upright(path.read_bytes(), CONTACT_SHEET_PHOTO_SIDE), names, path.name)
+            for path, names in labels.items()
+        ]
+        write_picture(file, contact_sheet(f"{len(tiles)} photos", tiles, columns=4))

@@ -1,40 +1,48 @@
-"""`mien serve`: the REST API, the page and the Rekognition wire API on one address."""
+"""`mien serve`: run the server. `mien keys`: manage the API keys that it asks for."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from mien.config import Settings
+from mien.cli import output
+from mien.cli.command import Command, Context, Json
+from mien.config import Backend, Settings
 from mien.domain.errors import SetupError
+from mien.security.api_keys import KeyFile, Scope
 
 KEEP_ALIVE_SECONDS = 30
 SHUTDOWN_SECONDS = 10
 
+keys = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
+
 
 def serve(
+    context: Context,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on.")] = 8000,
     rekognition_only: Annotated[
-        bool, typer.Option("--rekognition-only", help="Answer the Rekognition wire API and nothing else.")
+        bool, typer.Option("--rekognition-only", help="Serve the Rekognition wire API and nothing else.")
     ] = False,
 ) -> None:
-    """Serve the REST API, the page and the Rekognition wire API."""
+    """Serve the REST API, the web page and the Rekognition wire API at one address."""
     import uvicorn
 
     from mien.api.server import Server
 
-    settings = with_keys(Settings.from_environment())
-    require_keys(settings, host, rekognition_only=rekognition_only)
+    settings = _with_default_keys(context.settings)
+    _require_keys(settings, host, rekognition_only=rekognition_only)
     _log_to_stderr()
     server = Server(settings, host, rekognition_only=rekognition_only)
-    typer.echo(f"Mien answers at http://{_address(host)}:{port}/ (stop with Ctrl-C)", err=True)
+    output.note(f"Mien is running at http://{_url_host(host)}:{port}/ (stop with Ctrl-C).")
     if settings.api_keys_file is None:
-        typer.echo("Without API keys it listens on this machine only; make some with `mien keys create`.", err=True)
+        output.note("There are no API keys, so only this machine can connect; `mien keys create NAME` makes one.")
     uvicorn.run(
         server,
         host=host,
@@ -47,21 +55,21 @@ def serve(
     )
 
 
-def with_keys(settings: Settings) -> Settings:
-    """The settings with the data folder's own file of keys, when there is one and no other is named."""
+def _with_default_keys(settings: Settings) -> Settings:
+    """Add the key file in the data folder, if there is one and no other is set."""
     if settings.api_keys_file is None and settings.default_keys_file.exists():
         return replace(settings, api_keys_file=settings.default_keys_file)
     return settings
 
 
-def require_keys(settings: Settings, host: str, *, rekognition_only: bool) -> None:
-    """Raises SetupError when strangers could reach a server that asks for no keys."""
+def _require_keys(settings: Settings, host: str, *, rekognition_only: bool) -> None:
+    """Raise SetupError when other machines could reach a server that asks for no keys."""
     from mien.rekognition.settings import is_loopback
 
-    needed = settings.access_keys_file if rekognition_only else settings.api_keys_file
-    if not is_loopback(host) and needed is None:
-        cure = "name a file of keys in MIEN_ACCESS_KEYS_FILE" if rekognition_only else "run `mien keys create`"
-        raise SetupError(f"{host} can be reached from other machines, which needs keys: {cure}.")
+    keys_file = settings.access_keys_file if rekognition_only else settings.api_keys_file
+    if not is_loopback(host) and keys_file is None:
+        advice = "set MIEN_ACCESS_KEYS_FILE" if rekognition_only else "run `mien keys create NAME`"
+        raise SetupError(f"Other machines can connect to {host}, so the server needs keys: {advice}.")
 
 
 def _log_to_stderr() -> None:
@@ -74,5 +82,67 @@ def _log_to_stderr() -> None:
         logging.getLogger(library).setLevel(logging.WARNING)
 
 
-def _address(host: str) -> str:
+def _url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
+
+
+@keys.command(cls=Command)
+def create(
+    context: Context,
+    name: Annotated[str, typer.Argument(help="What the key is for, such as the name of a device.")],
+    scope: Annotated[
+        list[Scope] | None, typer.Option(help="What the key may do; may be given several times. Default: everything.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Create a key. It is shown only once; only its hash is stored."""
+    with _key_file(context.settings) as file:
+        key = file.create(name, scope or list(Scope))
+    if as_json:
+        output.print_json({"key": key})
+    else:
+        typer.echo(key)
+    output.note("Store it in a safe place: it is not shown again.")
+
+
+@keys.command(name="list", cls=Command)
+def list_keys(context: Context, as_json: Json = False) -> None:
+    """List the keys: their ids, names and scopes."""
+    with _key_file(context.settings) as file:
+        stored = file.list()
+    if as_json:
+        output.print_json(
+            {"keys": [{"id": key.key_id, "name": key.name, "scopes": sorted(key.scopes)} for key in stored]}
+        )
+        return
+    table = output.table("Id", "Name", "Scopes")
+    for key in stored:
+        table.add_row(key.key_id, output.escape(key.name), ", ".join(sorted(key.scopes)))
+    output.show(table if stored else "There are no API keys.")
+
+
+@keys.command(cls=Command)
+def revoke(
+    context: Context,
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The id that `mien keys list` shows.")],
+    as_json: Json = False,
+) -> None:
+    """Revoke a key. A running server refuses it at once, a stack on AWS within a minute."""
+    with _key_file(context.settings) as file:
+        file.revoke(key_id)
+    if as_json:
+        output.print_json({"revoked": key_id})
+    output.note(f"The key {key_id} is revoked.")
+
+
+@contextmanager
+def _key_file(settings: Settings) -> Iterator[KeyFile]:
+    if settings.backend is not Backend.AWS:
+        yield KeyFile(settings.api_keys_file or settings.default_keys_file)
+        return
+    if settings.keys_secret is None:
+        raise SetupError("Set MIEN_KEYS_SECRET to the stack's output ApiKeysSecret.")
+    from mien.backends.aws.api_keys import edited
+
+    with edited(settings.keys_secret) as file:
+        yield file

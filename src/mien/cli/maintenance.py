@@ -1,0 +1,93 @@
+"""`mien inspect`, `repair` and `verify-erased`: examine the data of the people who are enrolled, and repair it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mien.cli import output
+from mien.cli.command import Context, Json
+from mien.cli.exit_codes import ExitCode
+from mien.config import Backend, Settings, open_app, open_embedded
+
+REPAIRS = {
+    "erasures": "Interrupted erasures completed",
+    "photos_without_state": "Photos indexed that had no result",
+    "photos_deleted_by_hand": "Records and faces removed whose photo was deleted",
+    "faces_without_metadata": "Faces removed that had no metadata",
+    "metadata_without_face": "Metadata removed that had no face",
+}
+
+
+def inspect(context: Context, as_json: Json = False) -> None:
+    """Look for mistakes among the people who are enrolled: one face with two names, duplicates, poor photos.
+
+    Exit code 0 when nothing is found, 1 when something is. Nothing is changed.
+    """
+    with open_app(context.settings) as app:
+        issues = app.inspect()
+    if as_json:
+        output.print_json({"findings": issues})
+    else:
+        for issue in issues:
+            face_ids = ", ".join(issue.face_ids)
+            output.show(output.escape(f"{issue.evidence}\n  Faces: {face_ids}\n  {issue.action}\n"))
+        if not issues:
+            output.show("No mistakes found among the people enrolled.")
+    raise typer.Exit(ExitCode.NO if issues else ExitCode.SUCCESS)
+
+
+def repair(context: Context, as_json: Json = False) -> None:
+    """Complete what a crash interrupted: erasures, and photos that were not indexed.
+
+    Also removes the faces of photos that were deleted by hand.
+    """
+    settings = context.settings
+    counts = _repair_stack(settings) if settings.backend is Backend.AWS else _repair_folder(settings)
+    if as_json:
+        output.print_json(counts)
+        return
+    for name, count in counts.items():
+        if count:
+            output.show(f"{REPAIRS[name]}: {count}")
+    if not any(counts.values()):
+        output.show("Nothing to repair.")
+
+
+def _repair_folder(settings: Settings) -> dict[str, int]:
+    backend = open_embedded(settings)
+    with backend.app as app:
+        erasures = len(app.resume_erasures())
+        worker = backend.worker(threads=1)
+        reconciliation = worker.reconcile()
+        while worker.run_once():
+            pass
+    return {"erasures": erasures, **output.jsonable(reconciliation)}
+
+
+def _repair_stack(settings: Settings) -> dict[str, int]:
+    from mien.backends.aws.reconcile import open_reconciler
+
+    with open_app(settings) as app:
+        erasures = len(app.resume_erasures())
+        return {"erasures": erasures, **output.jsonable(open_reconciler(settings, app.index_upload).run())}
+
+
+def verify_erased(
+    context: Context,
+    user: Annotated[str, typer.Argument(metavar="NAME", help="The person who was erased.")],
+    as_json: Json = False,
+) -> None:
+    """Check that nothing about a person is left in any store.
+
+    Exit code 0 when nothing is left, 1 when something is.
+    """
+    with open_app(context.settings) as app:
+        stores = app.verify_erased(user)
+    if as_json:
+        output.print_json({"erased": not stores, "traces": stores})
+    else:
+        left = f"Something about {user} is left in: {', '.join(stores)}."
+        output.show(output.escape(left if stores else f"Nothing about {user} is left in any store."))
+    raise typer.Exit(ExitCode.NO if stores else ExitCode.SUCCESS)
