@@ -128,7 +128,7 @@ class Settings:
 
 def _threshold(text: str) -> str | float:
     """Kept as it is written: the similarity of `fpir=0.01` depends on how many are enrolled."""
-    thresholds.threshold(text)
+    thresholds.parse(text)
     return text if thresholds.is_rate(text) else float(text)
 
 

@@ -228,14 +228,14 @@ def test_a_full_queue_says_come_back(open_service: Callable[..., Service], monke
 
 def test_tokens_expire_and_keep_to_their_purpose() -> None:
     signer = Signer(b"0123456789abcdef")
-    token = signer.seal("cursor", {"at": 1})
-    assert signer.open("cursor", token) == {"at": 1}
+    token = signer.sign("cursor", {"at": 1})
+    assert signer.verify("cursor", token) == {"at": 1}
     with pytest.raises(errors.InvalidInput):
-        signer.open("upload form", token)
+        signer.verify("upload form", token)
     with pytest.raises(errors.InvalidInput):
-        Signer(b"another secret 12").open("cursor", token)
+        Signer(b"another secret 12").verify("cursor", token)
     with pytest.raises(errors.AccessDenied):
-        signer.open("cursor", signer.seal("cursor", {}, expires_in=-1))
+        signer.verify("cursor", signer.sign("cursor", {}, expires_in=-1))
 
 
 def _is_problem(headers: object, body: dict[str, object], status: int) -> None:

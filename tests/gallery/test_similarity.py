@@ -15,8 +15,8 @@ def test_the_table_is_met_both_ways(fmr: float, cosine: float) -> None:
 
 
 def test_80_is_one_in_ten_thousand_and_99_one_in_a_million() -> None:
-    assert thresholds.threshold("fmr=1e-4") == pytest.approx(80)
-    assert thresholds.threshold("fmr=1e-6") == pytest.approx(99)
+    assert thresholds.parse("fmr=1e-4") == pytest.approx(80)
+    assert thresholds.parse("fmr=1e-6") == pytest.approx(99)
 
 
 def test_rates_and_similarities_are_inverse_beyond_the_table_too() -> None:
@@ -44,22 +44,22 @@ def test_false_alarms_grow_with_the_gallery() -> None:
     assert thresholds.fpir(1e-4, 1) == pytest.approx(1e-4)
     assert thresholds.fpir(1e-4, 1000) == pytest.approx(1 - 0.9999**1000)
     assert thresholds.fmr_for_fpir(thresholds.fpir(1e-5, 800), 800) == pytest.approx(1e-5)
-    assert thresholds.threshold("fpir=0.01", lambda: 10) < thresholds.threshold("fpir=0.01", lambda: 1000)
+    assert thresholds.parse("fpir=0.01", lambda: 10) < thresholds.parse("fpir=0.01", lambda: 1000)
 
 
 def test_fpir_with_an_empty_gallery_is_that_of_one_person() -> None:
-    assert thresholds.threshold("fpir=0.01", lambda: 0) == thresholds.threshold("fmr=0.01")
+    assert thresholds.parse("fpir=0.01", lambda: 0) == thresholds.parse("fmr=0.01")
 
 
 @pytest.mark.parametrize("given", [80, 80.0, "80", " 80 "])
 def test_a_plain_similarity_stays_itself(given: str | float) -> None:
-    assert thresholds.threshold(given) == 80
+    assert thresholds.parse(given) == 80
 
 
 @pytest.mark.parametrize("given", ["1e-4", 1e-4, "0.0001", "fmr=1e-4"])
 def test_a_small_number_is_a_false_match_rate(given: str | float) -> None:
     assert thresholds.is_rate(given)
-    assert thresholds.threshold(given) == pytest.approx(80)
+    assert thresholds.parse(given) == pytest.approx(80)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_similarity_says_its_rates(similarity: float, fmr: float, fpir: float)
 )
 def test_what_cannot_be_a_threshold_is_refused_in_words(given: str | float) -> None:
     with pytest.raises(InvalidInput, match="fmr=1e-4"):
-        thresholds.threshold(given)
+        thresholds.parse(given)
 
 
 def test_reach_is_measured_in_odds() -> None:

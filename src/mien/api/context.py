@@ -70,7 +70,7 @@ class Cursors:
             listing: The listing's name and filters.
             token: The `next_token` of the page before.
         """
-        return None if token is None else self._signer.seal("cursor", {"of": _name(listing), "at": token})
+        return None if token is None else self._signer.sign("cursor", {"of": _name(listing), "at": token})
 
     def open(self, listing: Mapping[str, object], cursor: str | None) -> str | None:
         """Return the page token of a cursor; None stands for the first page.
@@ -80,7 +80,7 @@ class Cursors:
         """
         if cursor is None:
             return None
-        facts = self._signer.open("cursor", cursor)
+        facts = self._signer.verify("cursor", cursor)
         if facts["of"] != _name(listing):
             raise InvalidInput("This cursor belongs to another listing.")
         return str(facts["at"])

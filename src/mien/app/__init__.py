@@ -1,1 +1,1 @@
-"""The flows of the application on three ports."""
+"""The application: what users of Mien can do, on three ports."""

@@ -1,1 +1,1 @@
-"""Values, errors and rules that every other package speaks in; imports nothing else of Mien."""
+"""Values, errors and rules that all other packages share; imports nothing else of Mien."""

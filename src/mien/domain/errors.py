@@ -1,4 +1,4 @@
-"""The error tree. Every message is a sentence for a person; no HTTP words, no AWS words.
+"""The error tree. Every message is a sentence for a person, without the words of HTTP or AWS.
 
 MienError
 ├── ImageError              the photo itself
@@ -7,8 +7,8 @@ MienError
 │   ├── DamagedImage            truncated or corrupt
 │   ├── ImageTooLarge           more bytes or pixels than allowed
 │   └── ImageTooSmall           too few pixels to hold a face
-├── NoFace                  a face is needed and none is there
-├── InvalidInput            a name, threshold, token … that cannot be
+├── NoFace                  a face is needed and the photo shows none
+├── InvalidInput            an impossible name, threshold, token …
 ├── NotFound
 │   ├── CollectionNotFound
 │   ├── FaceNotFound
@@ -27,11 +27,11 @@ MienError
 │   ├── StorageFull
 │   ├── StorageDamaged
 │   └── StorageBusy
-├── Overloaded              too much at once; try again
-│   └── RateLimited             more calls than the caller may make
+├── Overloaded              too much work at once; try again
+│   └── RateLimited             too many calls by this caller
 ├── AccessDenied
-│   └── NotAuthenticated        no key, or one that is not known
-└── SetupError              the settings or the surroundings do not fit
+│   └── NotAuthenticated        no key, or an unknown one
+└── SetupError              the settings or the environment do not fit
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from typing import Any, ClassVar
 
 
 class MienError(Exception):
-    """Base of all errors that Mien raises on purpose: `except MienError` catches them all.
+    """The base of all errors that Mien raises on purpose: `except MienError` catches them all.
 
     `code` is the class's name for programs, in snake case: `StorageFull.code` is "storage_full".
     """
@@ -78,15 +78,15 @@ class ImageTooSmall(ImageError):
 
 
 class NoFace(MienError):
-    """A face is needed and the photo shows none (that passes the filter)."""
+    """A face is needed and the photo shows none of sufficient quality."""
 
 
 class InvalidInput(MienError):
-    """A value that cannot be: a malformed name, a threshold out of range, a foreign page token."""
+    """An impossible value: a malformed name, a threshold out of range, a page token of another listing."""
 
 
 class NotFound(MienError):
-    """What was asked for is not there."""
+    """The thing that was asked for does not exist."""
 
 
 class CollectionNotFound(NotFound):
@@ -130,7 +130,7 @@ class ModelError(MienError):
 
 
 class WeightsMissing(ModelError):
-    """A model file is not where it is looked for."""
+    """A model file is not in its place."""
 
 
 class WeightsDamaged(ModelError):
@@ -158,20 +158,20 @@ class StorageBusy(StorageError):
 
 
 class Overloaded(MienError):
-    """Too much work at once; the same call may succeed later."""
+    """There is too much work at once; the same call may succeed later."""
 
 
 class RateLimited(Overloaded):
-    """The caller makes more calls than they may."""
+    """The caller makes more calls than allowed."""
 
 
 class AccessDenied(MienError):
-    """The caller may not do this."""
+    """The caller is not allowed to do this."""
 
 
 class NotAuthenticated(AccessDenied):
-    """The caller shows no key, or one that is not known."""
+    """The caller sends no key, or an unknown one."""
 
 
 class SetupError(MienError):
-    """The settings or the surroundings do not fit."""
+    """The settings do not fit each other or this machine."""

@@ -1,8 +1,8 @@
-"""The words of the domain: what a face is, what a gallery remembers, what a search answers.
+"""Faces: as they are detected, stored in a gallery, and found by a search.
 
-Plain frozen values, without arrays and without a library, so that every layer and every backend
-can share them. Boxes and points are fractions of the upright image (EXIF applied); percentages
-run from 0 to 100, as in Rekognition.
+Frozen values without arrays or libraries, shared by every layer and every backend. Boxes and points are fractions of
+the upright photo's width and height (EXIF applied), from its top left corner; similarities and confidences run from 0
+to 100, as in Rekognition.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A face's place: fractions of the image's width and height; a box may reach over the edge."""
+    """A rectangle around a face, in fractions of the photo's width and height; it may reach over the edges."""
 
     left: float
     top: float
@@ -30,7 +30,7 @@ class Box:
         return self.width * self.height
 
     def overlap(self, other: Box) -> float:
-        """Intersection over union, 0 to 1."""
+        """Return the intersection over union with another box, 0 to 1."""
         across = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
         down = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
         common = max(0.0, across) * max(0.0, down)
@@ -39,13 +39,15 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Point:
+    """A point in fractions of the photo's width and height."""
+
     x: float
     y: float
 
 
 @dataclass(frozen=True, slots=True)
 class Landmarks:
-    """Five points; left and right are the viewer's, as in Rekognition."""
+    """The five landmarks of a face; left and right are the viewer's, as in Rekognition."""
 
     left_eye: Point
     right_eye: Point
@@ -56,7 +58,7 @@ class Landmarks:
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Degrees. Roll > 0: the head leans clockwise; yaw > 0: it looks to the viewer's right; pitch > 0: up."""
+    """The head's rotation in degrees. Roll > 0: clockwise; yaw > 0: to the viewer's right; pitch > 0: up."""
 
     roll: float
     yaw: float
@@ -65,7 +67,7 @@ class Pose:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Brightness and sharpness of the face's pixels, 0..100; `size`: the box's shorter side in pixels."""
+    """Brightness and sharpness of the face's pixels, 0 to 100, and `size`, the box's shorter side in pixels."""
 
     brightness: float
     sharpness: float
@@ -90,7 +92,7 @@ class Detection:
 
 
 class QualityFilter(StrEnum):
-    """How much is asked of a face before it is indexed or searched."""
+    """The quality that a face must have to be indexed or searched."""
 
     NONE = "NONE"
     AUTO = "AUTO"
@@ -100,7 +102,7 @@ class QualityFilter(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a face on a photo was left out."""
+    """Why a face of a photo was left out."""
 
     EXCEEDS_MAX_FACES = "EXCEEDS_MAX_FACES"
     EXTREME_POSE = "EXTREME_POSE"
@@ -113,7 +115,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A named set of faces, pinned to the model version that made its embeddings."""
+    """A named set of faces, whose embeddings all come from one version of the models."""
 
     collection_id: str
     model_version: str
@@ -124,7 +126,7 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class StoredFace:
-    """A face that a gallery remembers (its embedding stays inside the gallery)."""
+    """A face in a gallery, without its embedding, which stays inside the gallery."""
 
     face_id: str
     image_id: str
@@ -136,13 +138,15 @@ class StoredFace:
 
 
 class UserStatus(StrEnum):
+    """Whether a user has associated faces (ACTIVE) or none yet (CREATED)."""
+
     CREATED = "CREATED"
     ACTIVE = "ACTIVE"
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person in a collection: up to 100 faces, searched as one aggregated embedding."""
+    """A person in a collection: up to 100 associated faces, searched as one aggregated embedding."""
 
     user_id: str
     status: UserStatus
@@ -150,7 +154,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class FaceMatch:
-    """An enrolled face and how alike it is to the probe, 0..100."""
+    """A stored face and its similarity to the probe, 0 to 100."""
 
     similarity: float
     face: StoredFace
@@ -158,13 +162,15 @@ class FaceMatch:
 
 @dataclass(frozen=True, slots=True)
 class UserMatch:
+    """A user and the similarity of their aggregated faces to the probe, 0 to 100."""
+
     similarity: float
     user: User
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page of a listing; `next_token` is None on the last."""
+    """One page of a listing; `next_token` asks for the following page and is None on the last."""
 
     items: tuple[T, ...]
     next_token: str | None
@@ -186,7 +192,7 @@ def iterate_pages(fetch: Callable[[str | None], Page[T]]) -> Iterator[T]:
 
 
 class IssueKind(StrEnum):
-    """What can be wrong with who is enrolled."""
+    """What can look wrong with enrolled faces."""
 
     SAME_FACE_TWO_NAMES = "same_face_two_names"
     TWO_PEOPLE_ONE_NAME = "two_people_one_name"
@@ -197,7 +203,11 @@ class IssueKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """`face_ids` show it, `similarity` (0..100) measures it; deleting `remove` repairs it, where that is enough."""
+    """Something that looks wrong with enrolled faces: the people and faces concerned, and what to do about it.
+
+    `similarity` is that between the faces, where it is the evidence. `remove` are the faces whose deletion repairs
+    the issue; empty where deleting faces is not enough.
+    """
 
     trouble: IssueKind
     people: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Image bytes -> which format they claim to be, by their first bytes and without an imaging library."""
+"""Recognises image formats by the first bytes of a file, without an imaging library."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ CONTENT_TYPES = {content_type: extension for _, content_type, extension in _SIGN
 
 
 def sniff(image: bytes) -> tuple[str, str]:
-    """(content type, file extension). Raises EmptyImage or UnsupportedImage."""
+    """Return the MIME type and the file extension (without a dot) of an image file.
+
+    Raises EmptyImage or UnsupportedImage. Whether the rest of the file is intact is not checked.
+    """
     if not image:
         raise EmptyImage("The photo has no bytes.")
     for signature, content_type, extension in _SIGNATURES:

@@ -1,7 +1,7 @@
-"""Names people type <-> names that stores allow, both ways, in this one place.
+"""Object keys: converts user ids to names that stores allow, and back. All rules about such names stand here.
 
-A user id is any text of up to 80 bytes. In the bucket it is a folder (`uploaded/<folder>/…`, what a
-file system or a URL cannot bear is percent-encoded); in a recognizer it is a word of the letters
+A user id is any printable text of up to 80 bytes. In the bucket it is a folder (`uploaded/<folder>/…`, where
+characters that file systems or URLs do not take are percent-encoded); in a recognizer it is a word of the characters
 that Rekognition allows. A photo without a user lies in the folder `_`.
 """
 
@@ -25,80 +25,88 @@ MAX_SEGMENT_BYTES = 255  # as in file systems
 _PLAIN = re.compile(r"[A-Za-z0-9_.\-]+")
 _UNSAFE = re.compile(r'[%/\\:*?"<>|]|^\.|\.$')
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+"""Names that Windows reserves for devices."""
 
 
 def parse_user_id(text: str) -> str:
-    """The text as a user id: composed Unicode without outer spaces. InvalidInput when it cannot be one."""
-    name = unicodedata.normalize("NFC", text).strip()
-    if not name:
+    """Return the text as a user id: in composed Unicode (NFC), without spaces around it.
+
+    Raises InvalidInput for text that is empty, longer than 80 bytes in UTF-8, or not printable.
+    """
+    user_id = unicodedata.normalize("NFC", text).strip()
+    if not user_id:
         raise InvalidInput("The user id is empty.")
-    if any(unicodedata.category(c) in {"Cc", "Cs"} for c in name):
+    if any(unicodedata.category(c) in {"Cc", "Cs"} for c in user_id):
         raise InvalidInput("The user id has characters that cannot be printed.")
-    if len(name.encode()) > MAX_USER_ID_BYTES:
+    if len(user_id.encode()) > MAX_USER_ID_BYTES:
         raise InvalidInput(f"The user id is longer than {MAX_USER_ID_BYTES} bytes.")
-    return name
+    return user_id
+
+
+def parse_image_path(text: str) -> str:
+    """Return the text if every store accepts it as the path of an uploaded photo. Raises InvalidInput."""
+    segments = text.split("/")
+    if not text.startswith(UPLOADED) or len(text.encode(errors="replace")) > MAX_KEY_BYTES:
+        raise InvalidInput(f"An image path starts with {UPLOADED} and has at most {MAX_KEY_BYTES} bytes.")
+    if not all(map(_is_safe, segments)):
+        raise InvalidInput("The image path has a part that cannot be a file name.")
+    return text
 
 
 def upload_id(image: bytes) -> str:
-    """The same photo gets the same id, so that uploading it twice is one upload."""
+    """Return the id of an upload: 32 hexadecimal digits of the photo's SHA-256, so the same photo is one upload."""
     return hashlib.sha256(image).hexdigest()[:32]
 
 
-def folder(user: str | None) -> str:
-    """The key prefix of everything that was uploaded for a user (None: for nobody)."""
-    return f"{UPLOADED}{_segment(user)}/"
+def folder(user_id: str | None) -> str:
+    """Return the key prefix of everything that was uploaded for a user; None for nobody."""
+    return f"{UPLOADED}{_segment(user_id)}/"
 
 
-def image_path(user: str | None, upload: str, extension: str) -> str:
-    return f"{folder(user)}{upload}.{extension}"
+def image_path(user_id: str | None, upload_id: str, extension: str) -> str:
+    """Return the path of a photo: `uploaded/<folder of the user>/<upload id>.<extension>`."""
+    return f"{folder(user_id)}{upload_id}.{extension}"
 
 
 def user_id_of(path: str) -> str | None:
-    """Whom a photo was uploaded for, by its path; None when for nobody."""
+    """Return the user whom a photo was uploaded for, by its path; None for nobody. Raises InvalidInput."""
     segments = parse_image_path(path).split("/")
     if len(segments) < 3 or segments[1] == NO_USER:
         return None
     return parse_user_id(unquote(segments[1]))
 
 
-def parse_image_path(path: str) -> str:
-    """The path, when it may name an uploaded photo in every store; else InvalidInput."""
-    segments = path.split("/")
-    if not path.startswith(UPLOADED) or len(path.encode(errors="replace")) > MAX_KEY_BYTES:
-        raise InvalidInput(f"An image path starts with {UPLOADED} and has at most {MAX_KEY_BYTES} bytes.")
-    if not all(map(_is_safe, segments)):
-        raise InvalidInput("The image path has a part that cannot be a file name.")
-    return path
+def to_recognizer_id(user_id: str | None) -> str:
+    """Write a user id in the characters that Rekognition allows: as it is, or a colon and its base64url.
 
-
-def to_recognizer_id(user: str | None) -> str:
-    """The user id in Rekognition's letters: itself when it can be, else a colon and its base64url."""
-    if user is None:
+    None, for nobody, is `_`.
+    """
+    if user_id is None:
         return NO_USER
-    if _PLAIN.fullmatch(user) and user != NO_USER:
-        return user
-    return ":" + base64.urlsafe_b64encode(user.encode()).decode().rstrip("=")
+    if _PLAIN.fullmatch(user_id) and user_id != NO_USER:
+        return user_id
+    return ":" + base64.urlsafe_b64encode(user_id.encode()).decode().rstrip("=")
 
 
-def from_recognizer_id(recognizer_name: str) -> str | None:
-    """The user id behind a name made by `recognizer_name`; a foreign one stands for itself."""
-    if recognizer_name == NO_USER:
+def from_recognizer_id(recognizer_id: str) -> str | None:
+    """Read what `to_recognizer_id` wrote; an id of other origin is returned as it is."""
+    if recognizer_id == NO_USER:
         return None
-    if not recognizer_name.startswith(":"):
-        return recognizer_name
-    code = recognizer_name[1:]
+    if not recognizer_id.startswith(":"):
+        return recognizer_id
+    encoded = recognizer_id[1:]
     try:
-        return base64.b64decode(code + "=" * (-len(code) % 4), altchars=b"-_", validate=True).decode()
+        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
-        return recognizer_name
+        return recognizer_id
 
 
-def _segment(user: str | None) -> str:
-    if user is None:
+def _segment(user_id: str | None) -> str:
+    if user_id is None:
         return NO_USER
-    if user == NO_USER or _DEVICES.fullmatch(user):
-        return f"%{ord(user[0]):02X}{user[1:]}"
-    return _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", user)
+    if user_id == NO_USER or _DEVICES.fullmatch(user_id):
+        return f"%{ord(user_id[0]):02X}{user_id[1:]}"
+    return _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", user_id)
 
 
 def _is_safe(segment: str) -> bool:

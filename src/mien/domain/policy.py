@@ -1,4 +1,4 @@
-"""The choices an operator makes about enrolment and recognition; the defaults are on the safe side."""
+"""The operator's choices about enrolment and recognition. The defaults are cautious."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ class SeveralFaces(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`threshold` is a similarity or an error rate, as `rates.threshold` reads it. A runner-up makes a match
-    ambiguous when its odds, s / (100 - s), are less than `margin` times smaller (4 is 0.05 of cosine), or when it is
-    beyond chance itself (docs/accuracy.md)."""
+    """Choices that hold for all photos.
+
+    `threshold`: what counts as a match, a similarity or an error rate as `thresholds.parse` reads it. `margin`: a
+    runner-up makes a match ambiguous when its odds, s / (100 - s), are less than this many times lower (4 is a cosine
+    difference of 0.05), or when it reaches `thresholds.CERTAIN_SIMILARITY`. `several_faces`: which photos of several
+    people may be enrolled. `candidates`: how many candidates an answer lists for each face at most.
+    `max_image_bytes`: the largest photo.
+    """
 
     threshold: str | float = MATCH_THRESHOLD
     margin: float = 4.0

@@ -1,7 +1,8 @@
-"""What the application remembers and answers: uploads, faces, people, recognitions, erasures.
+"""What the application stores and answers: uploads, faces, people, recognitions, erasures.
 
-Frozen values like those in `model`, and as light; the ports speak in them. A Catalog stores the
-five records that have a `timestamp`. Times are aware and in UTC; similarities run from 0 to 100.
+Frozen values like those of `mien.domain.faces`; the ports take and return them. A Catalog stores the five kinds of
+`Record`. Timestamps are aware and in UTC; similarities and confidences run from 0 to 100; boxes are fractions of the
+upright photo.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from mien.domain.faces import Box, Detection, Reason
 
 
 class UploadStatus(StrEnum):
-    """`rejected` is the photo's fault; `failed` is not, and the photo is worth another attempt."""
+    """`rejected`: the photo cannot be enrolled. `failed`: the server could not index it; another attempt may do."""
 
     PENDING = "pending"
     INDEXED = "indexed"
@@ -23,16 +24,16 @@ class UploadStatus(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Nothing more will come of the photo as it is."""
+        """Whether the photo, as it is, has its outcome: it is indexed or rejected."""
         return self in {UploadStatus.INDEXED, UploadStatus.REJECTED}
 
 
 @dataclass(frozen=True, slots=True)
 class UploadNotice:
-    """Something to know about an upload, as a code for programs and a sentence for people.
+    """A reason or a warning about an upload: a code for programs and a sentence for people.
 
-    It names no person, so that forgetting one leaves nothing behind in another's uploads;
-    `face_id` is the enrolled face that the remark is about.
+    It names no person, so that forgetting one leaves nothing in another's uploads. `face_id` is the enrolled face
+    that the notice is about, `similarity` its similarity to the uploaded one.
     """
 
     code: str
@@ -43,9 +44,9 @@ class UploadNotice:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """The state of one photo in the bucket: `face_ids` when indexed, `reasons` when not.
+    """The status of one photo in the bucket: with `face_ids` when indexed, with `reasons` when rejected or failed.
 
-    `digest` is the SHA-256 of the bytes that the state is about, once they were looked at.
+    `digest` is the SHA-256, in hexadecimal, of the bytes that the status is about; None before they were read.
     """
 
     image_path: str
@@ -60,7 +61,10 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class FaceRecord:
-    """One item of FaceMetadata: where an enrolled face came from and whose it is, or, if `negative`, whose not."""
+    """One item of FaceMetadata: the photo and the person of an enrolled face.
+
+    `user_id` is None for a face without a person. `negative` marks a rejected face: it is known not to be the person.
+    """
 
     face_id: str
     user_id: str | None
@@ -73,14 +77,14 @@ class FaceRecord:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Someone who is enrolled; `timestamp` is when the first photo was indexed."""
+    """Somebody who is enrolled; `timestamp` is when their first photo was uploaded."""
 
     user_id: str
     timestamp: datetime
 
 
 class RecognitionStatus(StrEnum):
-    """`ambiguous`: the runner-up is too near to tell. Only `matched` names a person."""
+    """`ambiguous`: the runner-up is too similar to decide. Only `matched` names a person."""
 
     MATCHED = "matched"
     AMBIGUOUS = "ambiguous"
@@ -89,9 +93,10 @@ class RecognitionStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Someone a face may be: the similarity, and the person's enrolled face that is most like it.
+    """Somebody whom a face may be: the similarity, and the person's most similar enrolled face with its photo.
 
-    `user_id` is None for a face that was indexed without a name.
+    `user_id` is None for a face that was indexed without a user; `face_id` and `image_path` are None when only the
+    person's aggregated faces are similar.
     """
 
     user_id: str | None
@@ -102,7 +107,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class RecognizedFace:
-    """One face of the photo; `user_id` only when matched, `candidates` by descending similarity."""
+    """One face of a recognised photo.
+
+    `user_id` is set only when matched; `similarity` is that of the best match, also when ambiguous. `candidates` are
+    ordered by descending similarity.
+    """
 
     box: Box
     confidence: float
@@ -114,10 +123,10 @@ class RecognizedFace:
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """One answered question "who is on this photo?"; `image_path` is None for a photo that was not kept.
+    """The answer who is in a photo; `image_path` is None for a photo that was not kept.
 
-    `threshold` is a similarity; `threshold_fmr` and `threshold_fpir` are what it stood for among the faces that
-    were enrolled then, None where the recognizer's error rates are not known.
+    `threshold` is a similarity; `threshold_fmr` and `threshold_fpir` are its error rates among the faces that were
+    enrolled then, None where they are not known.
     """
 
     recognition_id: str
@@ -130,13 +139,13 @@ class Recognition:
 
     @property
     def user_ids(self) -> frozenset[str]:
-        """Everybody named, as match or as candidate: who is forgotten takes this recognition along."""
+        """Everybody named, as match or as candidate: forgetting one of them deletes this recognition."""
         return frozenset(c.user_id for face in self.faces for c in face.candidates if c.user_id is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """The durable intent to forget a person; it is there from the request until nothing is left to remove."""
+    """The durable intent to forget a person, stored from the request until nothing is left to remove."""
 
     user_id: str
     timestamp: datetime
@@ -147,7 +156,7 @@ Record = Upload | FaceRecord | Person | Recognition | Erasure
 
 @dataclass(frozen=True, slots=True)
 class ErasureReport:
-    """What forgetting a person removed; `remaining_stores` names those that still hold something of them."""
+    """Counts what forgetting a person removed; `remaining_stores` names the stores that still hold something."""
 
     user_id: str
     timestamp: datetime
@@ -160,7 +169,7 @@ class ErasureReport:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An object of the bucket."""
+    """An object of the bucket: the bytes of an image file, its MIME type and its metadata."""
 
     body: bytes
     content_type: str
@@ -179,7 +188,7 @@ class UploadForm:
 
 @dataclass(frozen=True, slots=True)
 class FaceHit:
-    """An enrolled face that is like the probe."""
+    """An enrolled face that is similar to the probe."""
 
     face_id: str
     similarity: float
@@ -187,7 +196,7 @@ class FaceHit:
 
 @dataclass(frozen=True, slots=True)
 class UserHit:
-    """A person whose faces, taken together, are like the probe."""
+    """A person whose aggregated faces are similar to the probe."""
 
     user_id: str
     similarity: float
@@ -195,7 +204,7 @@ class UserHit:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A face of the searched photo and whom it is like, by descending similarity."""
+    """A face of the searched photo with the enrolled faces and users similar to it, most similar first."""
 
     face: Detection
     face_hits: tuple[FaceHit, ...]
@@ -204,7 +213,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class IndexedFace:
-    """A face that now is in the collection, and which others (never itself) it is like."""
+    """A face that was added to the collection, with the other enrolled faces similar to it, most similar first."""
 
     face_id: str
     face: Detection
@@ -213,7 +222,7 @@ class IndexedFace:
 
 @dataclass(frozen=True, slots=True)
 class IndexResult:
-    """What indexing a photo came to: the faces kept, largest first, and why each other was left out."""
+    """The outcome of indexing a photo: the faces added, largest first, and the reasons why each other was left out."""
 
     faces: tuple[IndexedFace, ...]
     left_out: tuple[tuple[Reason, ...], ...] = ()
@@ -221,7 +230,7 @@ class IndexResult:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A face of the target photo against the largest face of the source photo."""
+    """A face of the target photo and its similarity to the largest face of the source photo."""
 
     face: Detection
     similarity: float

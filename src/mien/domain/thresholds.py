@@ -1,17 +1,18 @@
-"""What a similarity means: error rates to similarity numbers and back, in plain arithmetic.
+"""Thresholds: converts similarities to error rates and back, in plain arithmetic.
 
-A similarity of 80 is the one that 1 in 10,000 pairs of strangers reaches, 99 that of 1 in 1,000,000.
-Calibration (mien.gallery.scoring) moves cosines onto this scale, so these numbers hold for all
-collections. They are measured on the default settings of the shipped model:
+1 in 10,000 pairs of strangers reaches a similarity of 80, 1 in 1,000,000 one of 99. Calibration
+(`mien.gallery.scoring`) maps the cosines of a collection onto this scale, so these numbers hold for all collections.
+They were measured with the default settings of the default model:
 
-FMR 1e-1, 1e-2    lfw_dev, 614 photos of 320 people, 187,495 impostor pairs
-FMR 1e-3, 1e-4    lfw_dev again, by a normal distribution fitted to its impostors (counted: 0.365, 0.416; 95 %: up
-                  to 0.437). All 87 million impostor pairs of LFW gave 0.370 and 0.433 with an earlier
-                  pipeline; people with hundreds of photos and wrong labels raise that tail
-FMR 1e-5, 1e-6    extrapolated from there, on the safe side of that distribution (0.470, 0.512); LFW itself
-                  cannot say, since at that depth most of its false matches are wrong labels
+FMR 1e-1, 1e-2    lfw_dev: 614 photos of 320 people, 187,495 impostor pairs
+FMR 1e-3, 1e-4    lfw_dev, by a normal distribution fitted to its impostors (counted: 0.365, 0.416; 95 % confidence:
+                  up to 0.437). All 87 million impostor pairs of LFW gave 0.370 and 0.433 with an earlier pipeline;
+                  people with hundreds of photos and wrong labels raise that tail
+FMR 1e-5, 1e-6    extrapolated, on the safe side of that distribution (0.470, 0.512); LFW itself cannot tell, since
+                  at that depth most of its false matches are wrong labels
 
-Terms: ISO/IEC 19795-1:2021 (FMR of one comparison, FPIR of one search).
+Terms follow ISO/IEC 19795-1:2021: FMR, the false match rate, is the share of comparisons of two strangers that reach
+a threshold; FPIR, the false positive identification rate, the share of searches by a stranger that find somebody.
 """
 
 from __future__ import annotations
@@ -25,24 +26,31 @@ from statistics import NormalDist
 from mien.domain.errors import InvalidInput
 
 FMR_TO_COSINE = ((1e-1, 0.211), (1e-2, 0.301), (1e-3, 0.367), (1e-4, 0.422), (1e-5, 0.475), (1e-6, 0.525))
-"""False match rate of one comparison, and the cosine that gives it."""
+"""False match rates of one comparison, and the cosine that gives each."""
 
 CERTAIN_SIMILARITY = 99.0
-"""The similarity of FMR 1e-6: two people who both reach it are one person under two names, or twins."""
+"""The similarity at FMR 1e-6: two people who both reach it are one person under two names, or twins."""
 
-LEAST_RATE, MOST_RATE = 1e-9, 0.5
-MOST_CERTAIN = 1 - 1e-12  # the formula of FPIR takes the logarithm of what is left
-MOST_BARE_RATE = 0.01
-"""A number up to here is a rate even without its name: as a similarity it would take everybody for everybody."""
+STEEPNESS = (math.log(99 / 1) - math.log(80 / 20)) / (0.525 - 0.422)
+MIDPOINT = 0.422 - math.log(80 / 20) / STEEPNESS
+"""Of the logistic function from cosine to similarity: 80 at FMR 1e-4 and 99 at FMR 1e-6, by the table above."""
+
+MIN_RATE, MAX_RATE = 1e-9, 0.5
+MAX_FMR_OF_FPIR = 1 - 1e-12
+"""The formula of FPIR takes the logarithm of 1 - FMR."""
+
+MAX_BARE_RATE = 0.01
+"""The largest number that is read as a rate without its name: as a similarity it would match everybody."""
 
 _NORMAL = NormalDist()
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """What counts as the same person: a similarity, and the error rates that it stands for where they are known.
+    """The lowest similarity of a match, and the error rates that it stands for; None where they are not known.
 
-    `fmr`: of one comparison of two strangers. `fpir`: of a stranger's search among all who are enrolled now.
+    `similarity` is 0 to 100. `fmr` is the rate for one comparison, `fpir` that for one search among everybody who
+    is enrolled now, both 0 to 1.
     """
 
     similarity: float
@@ -51,49 +59,55 @@ class Threshold:
 
 
 def cosine_of_fmr(fmr: float) -> float:
-    """The cosine that this share of stranger pairs reaches; interpolated in the normal quantile."""
+    """Return the cosine that this share of stranger pairs reaches, interpolated in the normal quantile."""
     quantile = -_NORMAL.inv_cdf(fmr)
     (z0, c0), (z1, c1) = _segment(0, quantile)
     return c0 + (c1 - c0) * (quantile - z0) / (z1 - z0)
 
 
 def fmr_of_cosine(cosine: float) -> float:
-    """The inverse of `cosine_of_fmr`."""
+    """Return the share of stranger pairs that reach a cosine: the inverse of `cosine_of_fmr`."""
     (z0, c0), (z1, c1) = _segment(1, cosine)
     return _NORMAL.cdf(-(z0 + (z1 - z0) * (cosine - c0) / (c1 - c0)))
 
 
 def similarity_of_fmr(fmr: float) -> float:
-    """The similarity 0..100 that this share of stranger pairs reaches."""
+    """Return the similarity, 0 to 100, that this share of stranger pairs reaches."""
     return 100 / (1 + math.exp(-STEEPNESS * (cosine_of_fmr(fmr) - MIDPOINT)))
 
 
 def fmr_of_similarity(similarity: float) -> float:
-    """The false match rate at a similarity between 0 and 100, both left out."""
+    """Return the false match rate at a similarity above 0 and below 100."""
     return fmr_of_cosine(MIDPOINT - math.log(100 / similarity - 1) / STEEPNESS)
 
 
-def fpir(fmr: float, gallery: int) -> float:
-    """FPIR = 1 - (1 - FMR)^N: how often a stranger finds somebody among N people."""
-    return -math.expm1(gallery * math.log1p(-fmr))
+def fpir(fmr: float, enrolled: int) -> float:
+    """Return 1 - (1 - FMR)^N: how often a stranger's search finds somebody among N enrolled."""
+    return -math.expm1(enrolled * math.log1p(-fmr))
 
 
-def fmr_for_fpir(fpir: float, gallery: int) -> float:
-    """FMR = 1 - (1 - FPIR)^(1/N): how strict each comparison must be among N people."""
-    return -math.expm1(math.log1p(-fpir) / max(gallery, 1))
+def fmr_for_fpir(fpir: float, enrolled: int) -> float:
+    """Return 1 - (1 - FPIR)^(1/N): the FMR that each comparison must have among N enrolled."""
+    return -math.expm1(math.log1p(-fpir) / max(enrolled, 1))
 
 
-def with_error_rates(similarity: float, gallery: int) -> Threshold:
-    """A similarity with its rates among `gallery` faces; neither is told below 1e-9, where nothing is known."""
-    strict = 0 < similarity < 100
-    fmr = max(fmr_of_similarity(similarity), LEAST_RATE) if strict else (LEAST_RATE if similarity else 1.0)
-    return Threshold(similarity, _rounded(fmr), _rounded(fpir(min(fmr, MOST_CERTAIN), gallery)))
+def with_error_rates(similarity: float, enrolled: int) -> Threshold:
+    """Return a similarity with its error rates among `enrolled` faces; the FMR is never given below 1e-9."""
+    fmr = 1.0
+    if similarity > 0:
+        fmr = max(fmr_of_similarity(similarity), MIN_RATE) if similarity < 100 else MIN_RATE
+    return Threshold(similarity, _rounded(fmr), _rounded(fpir(min(fmr, MAX_FMR_OF_FPIR), enrolled)))
 
 
-def threshold(given: str | float, gallery: Callable[[], int] = lambda: 1) -> float:
-    """A similarity from "80", "fmr=1e-4" (or "1e-4" alone) or "fpir=0.01"; the last needs the gallery's size.
+def parse(given: str | float, count_enrolled: Callable[[], int] = lambda: 1) -> float:
+    """Convert a threshold as people write it to a similarity, 0 to 100.
 
-    A bare number between 0.01 and 1 could be meant either way and is refused. InvalidInput says what may be written.
+    Args:
+        given: A similarity (0, or 1 to 100), `fmr=1e-4` (or 1e-4 alone, up to 0.01), or `fpir=0.01`; rates from 1e-9
+            to 0.5.
+        count_enrolled: Returns how many faces are enrolled; called for an FPIR only.
+
+    Raises InvalidInput for anything else, also for bare numbers between 0.01 and 1, which could be meant either way.
     """
     name, _, value = str(given).strip().lower().rpartition("=")
     try:
@@ -103,48 +117,38 @@ def threshold(given: str | float, gallery: Callable[[], int] = lambda: 1) -> flo
     match name.strip():
         case "" if number == 0 or 1 <= number <= 100:
             return number
-        case "" if LEAST_RATE <= number <= MOST_BARE_RATE:
+        case "" if MIN_RATE <= number <= MAX_BARE_RATE:
             return similarity_of_fmr(number)
-        case "fmr" if LEAST_RATE <= number <= MOST_RATE:
+        case "fmr" if MIN_RATE <= number <= MAX_RATE:
             return similarity_of_fmr(number)
-        case "fpir" if LEAST_RATE <= number <= MOST_RATE:
-            return similarity_of_fmr(max(fmr_for_fpir(number, gallery()), LEAST_RATE))
+        case "fpir" if MIN_RATE <= number <= MAX_RATE:
+            return similarity_of_fmr(max(fmr_for_fpir(number, count_enrolled()), MIN_RATE))
     raise InvalidInput(
         f"The threshold {given!s:.40} cannot be used. Give a similarity (0, or 1 to 100), a false match rate such as "
         "fmr=1e-4, or a false alarm rate per search such as fpir=0.01 (rates from 1e-9 to 0.5)."
     )
 
 
-def _rounded(rate: float) -> float:
-    """To the four digits beyond which nothing was measured."""
-    return float(f"{rate:.4g}")
-
-
 def is_rate(given: str | float) -> bool:
-    """Whether a threshold is given as an error rate; of those that `threshold` takes."""
+    """Return whether a threshold that `parse` accepts is an error rate and not a similarity."""
     return "=" in str(given) or 0 < float(given) < 1
 
 
-def odds_floor(similarity: float, odds: float) -> float:
-    """The similarity whose odds s / (100 - s) are `odds` times smaller; a runner-up from there on is too near.
+def odds_floor(similarity: float, odds_ratio: float) -> float:
+    """Return the similarity whose odds, s / (100 - s), are `odds_ratio` times lower than those of `similarity`.
 
-    Odds and not points, because near 100 a point is worth more: 99.9 and 95 are further apart than 80 and 60.
-    On this model's scale a factor of 4 is a cosine of 0.05.
+    A runner-up from there on makes a match ambiguous. Odds and not points, because a point weighs more near 100:
+    99.9 and 95 are further apart than 80 and 60. For the default model a ratio of 4 is a cosine difference of 0.05.
     """
-    return 100 * similarity / (similarity + odds * (100 - similarity)) if similarity > 0 else 0.0
+    return 100 * similarity / (similarity + odds_ratio * (100 - similarity)) if similarity > 0 else 0.0
 
 
 def _segment(column: int, value: float) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The two neighbouring points (quantile, cosine) of the table; the outermost pair beyond its ends."""
+    """Find the two neighbouring points (quantile, cosine) of the table; the outermost pair beyond its ends."""
     points = [(-_NORMAL.inv_cdf(fmr), cosine) for fmr, cosine in FMR_TO_COSINE]
     return next((pair for pair in pairwise(points) if value <= pair[1][column]), (points[-2], points[-1]))
 
 
-def _logistic() -> tuple[float, float]:
-    """Steepness and midpoint of the logistic that is 80 at FMR 1e-4 and 99 at FMR 1e-6."""
-    at_80, at_99 = cosine_of_fmr(1e-4), cosine_of_fmr(1e-6)
-    steepness = (math.log(99) - math.log(4)) / (at_99 - at_80)
-    return steepness, at_80 - math.log(4) / steepness
-
-
-STEEPNESS, MIDPOINT = _logistic()
+def _rounded(rate: float) -> float:
+    """Round to four digits, beyond which nothing was measured."""
+    return float(f"{rate:.4g}")

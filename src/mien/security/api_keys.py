@@ -1,7 +1,7 @@
-"""API keys: made once, shown once, kept as SHA-256. A key is `mien_<id>_<secret>`.
+"""API keys: shown once when created, stored as SHA-256. A key is `mien_<id>_<secret>`.
 
-The secret has 256 random bits, so that a plain hash cannot be guessed back; the file is a JSON object of
-id -> name, scopes, hash.
+The secret has 256 random bits, which no search through a plain hash can find. The file is a JSON object: key id ->
+`name`, `scopes`, `sha256`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ _KEY = re.compile(r"mien_([0-9a-f]{8})_([A-Za-z0-9_\-]{43})")
 
 
 class Scope(StrEnum):
+    """What a key allows: uploading photos, recognising people, managing who is enrolled."""
+
     UPLOAD = "upload"
     RECOGNIZE = "recognize"
     MANAGE = "manage"
@@ -31,7 +33,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What is kept of a key."""
+    """A key as it is stored: without its secret, whose SHA-256 is `digest`."""
 
     key_id: str
     name: str
@@ -40,7 +42,10 @@ class ApiKey:
 
 
 class KeyFile:
-    """The file is read again when it changes, so that a revoked key is refused at once."""
+    """The keys of one file, which is read again when it changes, so that a revoked key is refused at once.
+
+    A missing file has no keys. Every method raises SetupError for a file that cannot be read.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -49,29 +54,29 @@ class KeyFile:
         self._lock = Lock()
 
     def list(self) -> list[ApiKey]:
-        """Raises SetupError for a file that cannot be read."""
+        """Return all keys, oldest first."""
         with self._lock:
             self._refresh()
             return list(self._keys.values())
 
     def create(self, name: str, scopes: Iterable[Scope]) -> str:
-        """A new key; this is the only time that it can be seen."""
+        """Create a key and return it; its secret cannot be shown again."""
         key_id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
         key = ApiKey(key_id, name, frozenset(scopes), _digest(secret))
         self._write([*self.list(), key])
         return f"mien_{key_id}_{secret}"
 
     def revoke(self, key_id: str) -> None:
-        """Raises InvalidInput for an id that is not there."""
+        """Remove a key. Raises InvalidInput for an unknown id."""
         keys = self.list()
         if key_id not in {key.key_id for key in keys}:
             raise InvalidInput(f"There is no key {key_id}.")
         self._write([key for key in keys if key.key_id != key_id])
 
     def check(self, text: str) -> ApiKey:
-        """The key that the text is; NotAuthenticated otherwise, in the same time whatever is wrong with it."""
-        shape = _KEY.fullmatch(text)
-        key_id, secret = shape.groups() if shape else ("", "")
+        """Return the key that a caller sent. Raises NotAuthenticated, after the same time whatever is wrong with it."""
+        match = _KEY.fullmatch(text)
+        key_id, secret = match.groups() if match else ("", "")
         known = {key.key_id: key for key in self.list()}.get(key_id)
         if not hmac.compare_digest(_digest(secret), known.digest if known else "0" * 64) or known is None:
             raise NotAuthenticated("The API key is not known.")

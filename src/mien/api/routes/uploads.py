@@ -94,7 +94,7 @@ async def move(image_path: str, to: schemas.Move, context: Context) -> schemas.U
 @form_routes.post(UPLOAD_FORM_PATH, status_code=204)
 async def receive(request: Request, context: Context) -> None:
     form = await read_form(request)
-    signed = context.signer.open(UPLOAD_FORM, str(form.get("policy", "")))
+    signed = context.signer.verify(UPLOAD_FORM, str(form.get("policy", "")))
     photo = await read_file(form, "file")
     if form.get("key") != signed["key"] or image_types.sniff(photo)[0] != signed["type"]:
         raise AccessDenied("The form was signed for another path or content type.")

@@ -96,7 +96,7 @@ class RekognitionRecognizer:
         raise NoFace("There is no face at this place of the photo.")
 
     def threshold(self, given: str | float) -> thresholds.Threshold:
-        similarity = thresholds.threshold(given)
+        similarity = thresholds.parse(given)
         if thresholds.is_rate(given):
             raise InvalidInput(
                 "Rekognition's error rates are not published. Give the threshold as a similarity from 0 to 100."

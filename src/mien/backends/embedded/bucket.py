@@ -104,7 +104,7 @@ class FolderBucket:
     def presign(self, key: str, content_type: str, max_bytes: int, expires_in: int) -> UploadForm:
         facts = {"key": key, "type": content_type, "bytes": max_bytes}
         fields = {"key": key, "Content-Type": content_type}
-        fields["policy"] = self._signer.seal(UPLOAD_FORM, facts, expires_in)
+        fields["policy"] = self._signer.sign(UPLOAD_FORM, facts, expires_in)
         return UploadForm(UPLOAD_FORM_PATH, fields, key, datetime.now(UTC) + timedelta(seconds=expires_in))
 
     def _agree_on_mark(self) -> str:

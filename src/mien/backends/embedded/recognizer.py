@@ -71,7 +71,7 @@ class LocalRecognizer:
 
     def threshold(self, given: str | float) -> thresholds.Threshold:
         enrolled = self._gallery.describe_collection(self._collection).face_count
-        return thresholds.with_error_rates(thresholds.threshold(given, lambda: enrolled), enrolled)
+        return thresholds.with_error_rates(thresholds.parse(given, lambda: enrolled), enrolled)
 
     def search(self, image: bytes, threshold: float, limit: int) -> list[Probe]:
         import numpy as np

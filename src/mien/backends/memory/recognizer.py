@@ -73,7 +73,7 @@ class MemoryRecognizer:
         return face_id
 
     def threshold(self, given: str | float) -> thresholds.Threshold:
-        return thresholds.with_error_rates(thresholds.threshold(given, lambda: len(self._vectors)), len(self._vectors))
+        return thresholds.with_error_rates(thresholds.parse(given, lambda: len(self._vectors)), len(self._vectors))
 
     def search(self, image: bytes, threshold: float, limit: int) -> list[Probe]:
         with self._lock:
