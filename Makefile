@@ -5,7 +5,9 @@ SAM := build/aws-tools/sam/bin/sam
 NPM := $(shell command -v npm)
 CHECK_PAGE := $(if $(NPM),npm run --silent check,echo "Skipped the checks of the page's JavaScript and CSS: npm is not installed.")
 
-.PHONY: demo serve test check bench accuracy deploy destroy test-aws clean
+PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+
+.PHONY: demo serve test test-slow test-aws test-all check bench accuracy deploy destroy clean
 .venv/ready: pyproject.toml
 	python3 -m venv .venv && $(BIN)/pip install -q -U pip && $(BIN)/pip install -q -e . && touch $@
 .venv/tools: .venv/ready
@@ -14,7 +16,10 @@ node_modules/ready: package.json package-lock.json
 	npm ci --silent --no-audit && touch $@
 demo: .venv/ready ; @$(BIN)/mien demo
 serve: .venv/ready ; @$(BIN)/mien serve
-test: check ; $(BIN)/pytest
+test: check ; $(PYTEST)
+test-slow: .venv/tools ; $(PYTEST) -m "slow or web"
+test-aws: .venv/tools ; $(BIN)/pytest -m aws tests/aws
+test-all: test test-slow test-aws
 check: .venv/tools $(if $(NPM),node_modules/ready) ; $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache && $(CHECK_PAGE)
 bench: .venv/tools ; $(BIN)/pip install -q --group bench && for b in "engine.py --data $(DATA)" "search.py --faces 10000 --peers" "server.py $(DATA)/lfw_dev" "rekognition.py $(DATA)/lfw_dev" "page.py $(DATA)"; do $(BIN)/python benchmarks/$$b || exit; done
 accuracy: .venv/tools ; $(BIN)/python -m benchmarks.accuracy $(DATA)
@@ -22,5 +27,4 @@ build/aws-tools/sam/ready:
 	python3 -m venv $(@D) && $(@D)/bin/pip install -q aws-sam-cli && touch $@
 deploy: .venv/tools build/aws-tools/sam/ready ; $(BIN)/python infra/package.py && $(SAM) deploy --template infra/template.yaml $(if $(WITH),--parameter-overrides $(WITH))
 destroy: .venv/tools build/aws-tools/sam/ready ; $(BIN)/python infra/destroy.py --sam $(SAM) $(if $(ERASE),--erase-data)
-test-aws: .venv/tools ; $(BIN)/pytest -m aws tests/aws
 clean: ; rm -rf .venv node_modules .mypy_cache .pytest_cache .ruff_cache

@@ -25,7 +25,7 @@ from mien.backends.memory.bucket import MemoryBucket
 from mien.backends.memory.catalog import MemoryCatalog
 from mien.backends.memory.recognizer import MemoryRecognizer
 from mien.config import Settings
-from mien.engine import FaceEngine
+from tests.support.fake_engine import FakeFaceEngine
 
 CHECKS = [
     not_a_server_error,
@@ -37,7 +37,7 @@ CHECKS = [
 
 
 @pytest.fixture
-def documented(engine: FaceEngine) -> schemathesis.BaseSchema:
+def documented(engine: FakeFaceEngine) -> schemathesis.BaseSchema:
     app = FaceApp(MemoryBucket(), MemoryRecognizer(engine), MemoryCatalog())
     return schemathesis.openapi.from_asgi("/openapi.json", create_api(app, Settings()))
 
@@ -56,6 +56,7 @@ def test_the_committed_document_is_current() -> None:
     assert committed.read_text() == document(), "run: python -m mien.api.openapi > docs/openapi.json"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "method", "mode"), list(_operations()))
 def test_answers_keep_to_the_document(
     documented: schemathesis.BaseSchema, path: str, method: str, mode: GenerationMode

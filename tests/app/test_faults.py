@@ -231,6 +231,7 @@ def test_a_photo_copied_by_hand_is_an_upload(machine: EmbeddedBackend, portraits
     assert len(machine.app.faces().items) == 2
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_or_done_twice_after_kill_9(
     start: Callable[[], EmbeddedBackend], portraits: Portraits, tmp_path: Path
 ) -> None:

@@ -134,6 +134,7 @@ def crowd(tmp_path):
     return write_people(tmp_path / "crowd", range(100), photos=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_is_cut_off_keeps_what_it_has_and_can_go_on(crowd, tmp_path, end):
     data = tmp_path / "data"

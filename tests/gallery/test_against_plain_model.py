@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
@@ -18,6 +19,8 @@ from mien.gallery import Gallery, Refusal
 from mien.gallery.scoring import similarity
 from tests.gallery.doomed import open_small
 from tests.gallery.faces import Vectors, embedding, face, image_id
+
+pytestmark = pytest.mark.slow
 
 NAMES = st.sampled_from(["ann", "bob", "cy"])
 THRESHOLDS = st.sampled_from([0.0, 1.0, 50.0, 75.0, 80.0, 99.0, 99.95])

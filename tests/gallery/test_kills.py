@@ -1,6 +1,6 @@
 """`kill -9` at any moment of adding, deleting, training and compacting: what was answered stays true.
 
-Ten kills as a rule; `MIEN_TEST_KILLS=100 pytest tests/gallery/test_kills.py` makes it a hundred.
+Ten kills as a rule; `MIEN_TEST_KILLS=100 pytest -m slow tests/gallery/test_kills.py` makes it a hundred.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import pytest
 from mien.gallery import Gallery
 from tests.gallery.doomed import BATCH, PEOPLE, open_small, vectors
 from tests.gallery.faces import Vectors
+
+pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("MIEN_TEST_KILLS", "10"))
 PER_GALLERY = 10

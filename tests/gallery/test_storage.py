@@ -41,6 +41,7 @@ for number in range(start, start + 1_000_000):
 """
 
 
+@pytest.mark.slow
 def test_every_answered_write_survives_a_kill(tmp_path: Path) -> None:
     with closing(Gallery(tmp_path, MODEL)) as gallery:
         gallery.create_collection("people")
