@@ -73,7 +73,7 @@ def tell(progress: str) -> None:
 def measure(asked: Asked, folder: Path) -> dict[str, float | None]:
     """The figures of one size, as the JSON has them."""
     gallery = Gallery(folder, MODEL)
-    gallery.create_collection(NAME)
+    gallery.collections.create(NAME)
     places, seconds = load(gallery, asked)
     tell("building the index")
     built = milliseconds(lambda: gallery.compact(NAME)) / 1e3
@@ -83,10 +83,10 @@ def measure(asked: Asked, folder: Path) -> dict[str, float | None]:
     settled = in_new_process(folder, asked, searches=PROBES)
     gallery = Gallery(folder, MODEL)
     probes = galleries.probes(min(PROBES, asked.faces))
-    figures = speed(lambda some: gallery.search_faces(NAME, some, threshold=asked.threshold, limit=asked.limit), probes)
+    figures = speed(lambda some: gallery.search.faces(NAME, some, threshold=asked.threshold, limit=asked.limit), probes)
     found = [
         set(places.of([match.face.face_id for match in matches]))
-        for matches in gallery.search_faces(NAME, probes, threshold=asked.threshold, limit=asked.limit)
+        for matches in gallery.search.faces(NAME, probes, threshold=asked.threshold, limit=asked.limit)
     ]
     figures["recall_of_matches"] = recall(found, exact_matches(asked, probes))
     flat = flat_p50(asked)
@@ -105,7 +105,7 @@ def load(gallery: Gallery, asked: Asked) -> tuple[Places, float]:
     seconds = 0.0
     for chunk in galleries.gallery(asked.faces):
         start = time.perf_counter()
-        ids = gallery.bulk_add(NAME, chunk)
+        ids = gallery.faces.add_embeddings(NAME, chunk)
         seconds += time.perf_counter() - start
         numbers.append(Places.numbers(ids))
         tell(f"{len(numbers) * galleries.CHUNK:,} faces loaded in {seconds:.0f} s")
@@ -131,9 +131,9 @@ def adding(gallery: Gallery, asked: Asked, p50: float) -> float:
     for number, probe in enumerate(galleries.probes(100_000)[-ADDED:]):
         image = f"00000000-0000-5000-8000-{number:012}"
         stored = milliseconds(
-            lambda probe=probe, image=image: gallery.index_faces(NAME, [NewFace(probe)], image_id=image)
+            lambda probe=probe, image=image: gallery.faces.index(NAME, [NewFace(probe)], image_id=image)
         )
-        ask = lambda probe=probe: gallery.search_faces(NAME, probe[None], threshold=asked.threshold, limit=1)  # noqa: E731
+        ask = lambda probe=probe: gallery.search.faces(NAME, probe[None], threshold=asked.threshold, limit=1)  # noqa: E731
         times.append(stored + max(0.0, milliseconds(ask) - p50))
         if ask()[0][0].similarity < 99.9:
             raise SystemExit("A face that was added was not found.")
@@ -152,7 +152,7 @@ def child(folder: Path, searches: int, asked: Asked) -> None:
     gallery = Gallery(folder, MODEL)
     random = np.random.default_rng(1).standard_normal((searches, galleries.DIMENSIONS)).astype(np.float32)
     for probe in random / np.linalg.norm(random, axis=1, keepdims=True):
-        gallery.search_faces(NAME, probe[None], threshold=asked.threshold, limit=asked.limit)
+        gallery.search.faces(NAME, probe[None], threshold=asked.threshold, limit=asked.limit)
     pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     print(json.dumps({"rss_mb": pages * os.sysconf("SC_PAGE_SIZE") / 1e6}), flush=True)
     gallery.close()

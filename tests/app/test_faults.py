@@ -44,7 +44,7 @@ def test_photos_of_one_person_at_once_all_count(machine: EmbeddedBackend, portra
     with ThreadPoolExecutor(5) as pool:
         list(pool.map(lambda photo: machine.app.enroll(photo, "Robert"), portraits["Robert"]))
     assert len(machine.app.faces(user_id="Robert").items) == 5
-    members = machine.gallery().list_faces("people", user_id="Robert").items
+    members = machine.gallery().faces.list("people", user_id="Robert").items
     assert len(members) == 5
 
 

@@ -41,7 +41,7 @@ class Rekognition:
         self._app = self._with()
 
     def faces(self) -> list[str]:
-        return [face.face_id for face in self._gallery.list_faces(COLLECTION).items]
+        return [face.face_id for face in self._gallery.faces.list(COLLECTION).items]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

@@ -14,5 +14,5 @@ from tests.gallery.faces import MODEL
 def gallery(tmp_path: Path) -> Iterator[Gallery]:
     """With one empty collection, "people"."""
     with closing(Gallery(tmp_path, MODEL)) as opened:
-        opened.create_collection("people")
+        opened.collections.create("people")
         yield opened

@@ -21,9 +21,8 @@ PEOPLE, BATCH, DELETED, MOST_BATCHES = "people", 20, 5, 1000
 
 def open_small(folder: Path) -> Gallery:
     """A gallery that builds, merges and thins segments of a few hundred faces."""
-    gallery = Gallery(folder, MODEL)
-    gallery._indexes._tuning = Tuning(seal_at=64, segment=256, dead_share=0.1, retry_after=0.0)
-    return gallery
+    config = Tuning(seal_at=64, segment=256, dead_share=0.1, retry_after=0.0)
+    return Gallery(folder, MODEL, index_config=config)
 
 
 def vectors(batch: int) -> Vectors:
@@ -45,11 +44,11 @@ def main(folder: Path, first: int) -> None:
     sys.addaudithook(tell_of_files)
     for batch in range(first, first + MOST_BATCHES):
         say("adding", batch)
-        ids = gallery.bulk_add(PEOPLE, vectors(batch))
+        ids = gallery.faces.add_embeddings(PEOPLE, vectors(batch))
         say("added", batch, *ids)
-        gallery.search_faces(PEOPLE, vectors(batch)[:1])
+        gallery.search.faces(PEOPLE, vectors(batch)[:1])
         say("deleting", *ids[:DELETED])
-        gallery.delete_faces(PEOPLE, ids[:DELETED])
+        gallery.faces.delete(PEOPLE, ids[:DELETED])
         say("deleted", *ids[:DELETED])
         if batch % 3 == 0:
             gallery.compact(PEOPLE)

@@ -15,8 +15,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from mien.domain.errors import FaceNotFound, UserExists, UserNotFound
 from mien.domain.faces import UserStatus
-from mien.gallery import Gallery, Refusal
-from mien.gallery.scoring import similarity
+from mien.gallery import Gallery, Refusal, similarity
 from tests.gallery.doomed import open_small
 from tests.gallery.faces import Vectors, embedding, face, image_id
 
@@ -47,7 +46,7 @@ class Comparison(RuleBasedStateMachine):
         self.faces: dict[str, PlainFace] = {}
         self.users: set[str] = set()
         self.turn = 0
-        self.gallery.create_collection("c")
+        self.gallery.collections.create("c")
 
     def teardown(self) -> None:
         for gallery in getattr(self, "galleries", []):
@@ -69,7 +68,7 @@ class Comparison(RuleBasedStateMachine):
     )
     def index(self, image: int, external: str | None, people: list[int], photo: int) -> object:
         read = [face(person, photo, place) for place, person in enumerate(people)]
-        stored = self.gallery.index_faces("c", read, image_id=image_id(image), external_image_id=external)
+        stored = self.gallery.faces.index("c", read, image_id=image_id(image), external_image_id=external)
         known = {plain.key: face_id for face_id, plain in self.faces.items()}
         for place, (one, found) in enumerate(zip(read, stored, strict=True)):
             key = (image, external, place)
@@ -82,7 +81,7 @@ class Comparison(RuleBasedStateMachine):
     @rule(target=face_ids, person=PEOPLE, photos=st.sampled_from([1, 70]), compact=st.booleans())
     def add_in_bulk(self, person: int, photos: int, compact: bool) -> object:
         vectors = [embedding(person, photo) for photo in range(photos)]
-        added = self.gallery.bulk_add("c", np.stack(vectors), ["bulk"] * photos)
+        added = self.gallery.faces.add_embeddings("c", np.stack(vectors), ["bulk"] * photos)
         for face_id, vector in zip(added, vectors, strict=True):
             self.faces[face_id] = PlainFace((-1, "bulk", len(self.faces)), vector)
         if compact:
@@ -91,7 +90,7 @@ class Comparison(RuleBasedStateMachine):
 
     @rule(chosen=st.lists(consumes(face_ids), min_size=1, max_size=8))
     def delete(self, chosen: list[str]) -> None:
-        done = self.gallery.delete_faces("c", chosen)
+        done = self.gallery.faces.delete("c", chosen)
         asked = set(chosen)
         free = {face_id for face_id in asked & set(self.faces) if self.faces[face_id].user is None}
         assert set(done.deleted) == free
@@ -107,7 +106,7 @@ class Comparison(RuleBasedStateMachine):
     @rule(name=NAMES)
     def create_user(self, name: str) -> None:
         try:
-            self.gallery.create_user("c", name)
+            self.gallery.users.create("c", name)
             assert name not in self.users
         except UserExists:
             assert name in self.users
@@ -116,7 +115,7 @@ class Comparison(RuleBasedStateMachine):
     @rule(name=NAMES)
     def delete_user(self, name: str) -> None:
         try:
-            self.gallery.delete_user("c", name)
+            self.gallery.users.delete("c", name)
             assert name in self.users
         except UserNotFound:
             assert name not in self.users
@@ -129,7 +128,7 @@ class Comparison(RuleBasedStateMachine):
         if name not in self.users:
             return
         own = self._centre(name)
-        done = self.gallery.associate_faces("c", name, chosen, threshold=threshold)
+        done = self.gallery.users.associate("c", name, chosen, threshold=threshold)
         failed = {refused.face_id: refused for refused in done.failed}
         for face_id in set(chosen):
             plain = self.faces.get(face_id)
@@ -152,7 +151,7 @@ class Comparison(RuleBasedStateMachine):
     def disassociate(self, name: str, chosen: list[str]) -> None:
         if name not in self.users:
             return
-        done = self.gallery.disassociate_faces("c", name, chosen)
+        done = self.gallery.users.disassociate("c", name, chosen)
         own = {face_id for face_id in chosen if face_id in self.faces and self.faces[face_id].user == name}
         assert set(done.disassociated) == own
         for face_id, user_id, reason in done.failed:
@@ -165,7 +164,7 @@ class Comparison(RuleBasedStateMachine):
     @rule(person=PEOPLE, photo=PHOTOS, threshold=THRESHOLDS, limit=st.sampled_from([None, 1, 3]))
     def search_faces(self, person: int, photo: int, threshold: float, limit: int | None) -> None:
         probe = embedding(person, photo)
-        (found,) = self.gallery.search_faces("c", probe[np.newaxis], threshold=threshold, limit=limit)
+        (found,) = self.gallery.search.faces("c", probe[np.newaxis], threshold=threshold, limit=limit)
         scores = {face_id: _alike(probe, plain.vector) for face_id, plain in self.faces.items()}
         _hold([(match.face.face_id, match.similarity) for match in found], scores, threshold, limit)
         assert all(match.face.user_id == self.faces[match.face.face_id].user for match in found)
@@ -173,7 +172,7 @@ class Comparison(RuleBasedStateMachine):
     @rule(face_id=face_ids, threshold=THRESHOLDS, limit=st.sampled_from([None, 1]))
     def search_face(self, face_id: str, threshold: float, limit: int | None) -> None:
         try:
-            found = self.gallery.search_face("c", face_id, threshold=threshold, limit=limit)
+            found = self.gallery.search.similar_faces("c", face_id, threshold=threshold, limit=limit)
         except FaceNotFound:
             assert face_id not in self.faces
             return
@@ -184,7 +183,7 @@ class Comparison(RuleBasedStateMachine):
     @rule(person=PEOPLE, photo=PHOTOS, threshold=THRESHOLDS, limit=st.sampled_from([None, 1]))
     def search_users(self, person: int, photo: int, threshold: float, limit: int | None) -> None:
         probe = embedding(person, photo)
-        (found,) = self.gallery.search_users("c", probe[np.newaxis], threshold=threshold, limit=limit)
+        (found,) = self.gallery.search.users("c", probe[np.newaxis], threshold=threshold, limit=limit)
         _hold([(m.user.user_id, m.similarity) for m in found], self._user_scores(probe), threshold, limit)
 
     @rule(name=NAMES, threshold=THRESHOLDS)
@@ -194,14 +193,14 @@ class Comparison(RuleBasedStateMachine):
         own = self._centre(name)
         scores = {} if own is None else self._user_scores(own)
         scores.pop(name, None)
-        found = self.gallery.search_user("c", user_id=name, threshold=threshold)
+        found = self.gallery.search.similar_users("c", user_id=name, threshold=threshold)
         _hold([(match.user.user_id, match.similarity) for match in found], scores, threshold, None)
 
     @rule(size=st.integers(1, 3), user=st.none() | NAMES, external=st.sampled_from([None, "a", "bulk"]))
     def list_pages(self, size: int, user: str | None, external: str | None) -> None:
         listed, token = [], None
         while True:
-            page = self.gallery.list_faces("c", user_id=user, external_image_id=external, limit=size, token=token)
+            page = self.gallery.faces.list("c", user_id=user, external_image_id=external, limit=size, token=token)
             listed += page.items
             assert len(page.items) <= size
             if (token := page.next_token) is None:
@@ -217,7 +216,7 @@ class Comparison(RuleBasedStateMachine):
     def counts_agree(self) -> None:
         if not hasattr(self, "galleries"):
             return
-        collection = self.gallery.describe_collection("c")
+        collection = self.gallery.collections.describe("c")
         assert (collection.face_count, collection.user_count) == (len(self.faces), len(self.users))
 
     def _centre(self, name: str) -> Vectors | None:

@@ -30,16 +30,16 @@ def backwards(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def gallery(tmp_path: Path) -> Iterator[Gallery]:
     with closing(open_small(tmp_path)) as opened:
-        opened.create_collection("people")
+        opened.collections.create("people")
         yield opened
 
 
 def test_new_ids_are_smaller_yet_faces_are_listed_as_they_were_added(gallery: Gallery) -> None:
-    added = [face_id for seed in range(4) for face_id in gallery.bulk_add("people", embeddings(5, seed))]
+    added = [face_id for seed in range(4) for face_id in gallery.faces.add_embeddings("people", embeddings(5, seed))]
     assert added[:5] > added[5:10] > added[10:15] > added[15:]
     listed, token = [], None
     while len(listed) < len(added):
-        page = gallery.list_faces("people", limit=3, token=token)
+        page = gallery.faces.list("people", limit=3, token=token)
         listed += [found.face_id for found in page.items]
         token = page.next_token
     assert listed == added
@@ -47,15 +47,15 @@ def test_new_ids_are_smaller_yet_faces_are_listed_as_they_were_added(gallery: Ga
 
 
 def test_an_image_is_still_stored_once(gallery: Gallery) -> None:
-    (first,) = gallery.index_faces("people", [face(1)], image_id=image_id(1))
-    gallery.bulk_add("people", embeddings(3))
-    assert gallery.index_faces("people", [face(1)], image_id=image_id(1)) == [first]
+    (first,) = gallery.faces.index("people", [face(1)], image_id=image_id(1))
+    gallery.faces.add_embeddings("people", embeddings(3))
+    assert gallery.faces.index("people", [face(1)], image_id=image_id(1)) == (first,)
 
 
 def test_collections_are_listed_as_they_were_created(gallery: Gallery) -> None:
     for name in "zebra", "ant":
-        gallery.create_collection(name)
-    made = gallery.list_collections().items
+        gallery.collections.create(name)
+    made = gallery.collections.list().items
     assert [collection.collection_id for collection in made] == ["people", "zebra", "ant"]
     assert made[0].created_at > made[1].created_at > made[2].created_at
 
@@ -64,11 +64,11 @@ def test_every_new_face_is_found_and_no_deleted_one_before_and_after_compaction(
     gone: set[str] = set()
     for seed in range(6):
         vectors = embeddings(80, seed)
-        ids = gallery.bulk_add("people", vectors)
+        ids = gallery.faces.add_embeddings("people", vectors)
         for _ in range(2):
-            found = gallery.search_faces("people", vectors, threshold=80)
-            assert [matches[0].face.face_id for matches in found] == ids
+            found = gallery.search.faces("people", vectors, threshold=80)
+            assert [matches[0].face.face_id for matches in found] == list(ids)
             assert not gone & {match.face.face_id for matches in found for match in matches}
             gallery.compact("people")
-        gallery.delete_faces("people", ids[:40])
+        gallery.faces.delete("people", ids[:40])
         gone |= set(ids[:40])

@@ -10,101 +10,103 @@ import pytest
 
 from mien.domain.errors import CollectionExists, CollectionNotFound, InvalidInput, LimitExceeded, ModelMismatch
 from mien.gallery import Gallery
+from mien.gallery.collections import Collections
 from tests.gallery.faces import MODEL, embedding, embeddings, face, image_id
 
 
 def test_a_new_collection_is_described(gallery: Gallery) -> None:
-    made = gallery.create_collection("new", {"team": "door"})
-    assert made == gallery.describe_collection("new")
+    made = gallery.collections.create("new", {"team": "door"})
+    assert made == gallery.collections.describe("new")
     assert (made.collection_id, made.model_version, made.face_count, made.user_count) == ("new", MODEL, 0, 0)
     assert abs(made.created_at - datetime.now(UTC)) < timedelta(minutes=5)
 
 
 def test_a_name_is_taken_once(gallery: Gallery) -> None:
     with pytest.raises(CollectionExists, match="people"):
-        gallery.create_collection("people")
+        gallery.collections.create("people")
 
 
 @pytest.mark.parametrize("name", ["", "a b", "ä", "a" * 256, "a/b", "a\n"])
 def test_names_that_cannot_be_are_refused(gallery: Gallery, name: str) -> None:
     with pytest.raises(InvalidInput, match="collection id"):
-        gallery.create_collection(name)
+        gallery.collections.create(name)
 
 
 def test_unknown_collections_are_named(gallery: Gallery) -> None:
-    for call in (gallery.delete_collection, gallery.describe_collection, gallery.list_faces, gallery.tags):
+    collections = gallery.collections
+    for call in (collections.delete, collections.describe, collections.tags, gallery.faces.list, gallery.users.list):
         with pytest.raises(CollectionNotFound, match="nowhere"):
             call("nowhere")
 
 
 def test_a_deleted_collection_leaves_nothing_behind(gallery: Gallery, tmp_path: Path) -> None:
-    gallery.index_faces("people", [face(1)], image_id=image_id(1))
-    gallery.create_user("people", "ann")
+    gallery.faces.index("people", [face(1)], image_id=image_id(1))
+    gallery.users.create("people", "ann")
     secret = embedding(1).tobytes()[:64]
-    gallery.delete_collection("people")
-    gallery.create_collection("people")
-    assert gallery.describe_collection("people").face_count == 0
-    assert gallery.search_faces("people", embedding(1)[np.newaxis], threshold=0) == [[]]
-    assert gallery.list_users("people").items == ()
+    gallery.collections.delete("people")
+    gallery.collections.create("people")
+    assert gallery.collections.describe("people").face_count == 0
+    assert gallery.search.faces("people", embedding(1)[np.newaxis], threshold=0) == [[]]
+    assert gallery.users.list("people").items == ()
     gallery.close()
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and secret in path.read_bytes()]
 
 
 def test_erasing_goes_on_after_a_kill(gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gallery.bulk_add("people", embeddings(30))
+    gallery.faces.add_embeddings("people", embeddings(30))
     with monkeypatch.context() as killed:
-        killed.setattr(Gallery, "_erase", lambda self, key: None)
-        gallery.delete_collection("people")
+        killed.setattr(Collections, "_erase", lambda self, key: None)
+        gallery.collections.delete("people")
     Gallery(tmp_path, MODEL).close()
     assert gallery._database.read("SELECT (SELECT count(*) FROM face), (SELECT count(*) FROM dropped)") == [(0, 0)]
 
 
 def test_tags_are_added_replaced_and_taken_away(gallery: Gallery) -> None:
-    gallery.create_collection("tagged", {"a": "1", "b": "2"})
-    gallery.tag("tagged", {"b": "3", "c": ""})
-    gallery.untag("tagged", ["a", "never there"])
-    assert gallery.tags("tagged") == {"b": "3", "c": ""}
+    gallery.collections.create("tagged", {"a": "1", "b": "2"})
+    gallery.collections.tag("tagged", {"b": "3", "c": ""})
+    gallery.collections.untag("tagged", ["a", "never there"])
+    assert gallery.collections.tags("tagged") == {"b": "3", "c": ""}
 
 
 def test_tags_have_limits(gallery: Gallery) -> None:
-    gallery.create_collection("full", {str(number): "" for number in range(200)})
+    gallery.collections.create("full", {str(number): "" for number in range(200)})
     with pytest.raises(LimitExceeded, match="200"):
-        gallery.tag("full", {"one more": ""})
+        gallery.collections.tag("full", {"one more": ""})
     for bad in ({"aws:x": ""}, {"": ""}, {"k": "v" * 257}, {"k" * 129: ""}, {"<k>": ""}):
         with pytest.raises(InvalidInput):
-            gallery.tag("people", bad)
+            gallery.collections.tag("people", bad)
 
 
 def test_other_models_embeddings_are_refused_but_the_collection_can_be_managed(
     gallery: Gallery, tmp_path: Path
 ) -> None:
-    (stored,) = gallery.index_faces("people", [face(1)], image_id=image_id(1))
-    gallery.create_user("people", "ann")
+    (stored,) = gallery.faces.index("people", [face(1)], image_id=image_id(1))
+    gallery.users.create("people", "ann")
     other = Gallery(tmp_path, "test-2")
     probes = embedding(1)[np.newaxis]
     for call in (
-        lambda: other.index_faces("people", [face(1)], image_id=image_id(1)),
-        lambda: other.bulk_add("people", probes),
-        lambda: other.search_faces("people", probes),
-        lambda: other.search_users("people", probes),
-        lambda: other.search_face("people", stored.face_id),
-        lambda: other.search_user("people", user_id="ann"),
-        lambda: other.associate_faces("people", "ann", [stored.face_id]),
+        lambda: other.faces.index("people", [face(1)], image_id=image_id(1)),
+        lambda: other.faces.add_embeddings("people", probes),
+        lambda: other.search.faces("people", probes),
+        lambda: other.search.users("people", probes),
+        lambda: other.search.similar_faces("people", stored.face_id),
+        lambda: other.search.similar_users("people", user_id="ann"),
+        lambda: other.users.associate("people", "ann", [stored.face_id]),
     ):
         with pytest.raises(ModelMismatch, match="test-1"):
             call()
-    assert other.list_faces("people").items == (stored,)
-    assert other.delete_faces("people", [stored.face_id]).deleted == (stored.face_id,)
-    other.delete_collection("people")
+    assert other.faces.list("people").items == (stored,)
+    assert other.faces.delete("people", [stored.face_id]).deleted == (stored.face_id,)
+    other.collections.delete("people")
     other.close()
 
 
 def test_settings_are_kept_and_the_calibration_is_used(gallery: Gallery) -> None:
-    assert gallery.collection_settings("people") == {}
-    gallery.index_faces("people", [face(1, 1)], image_id=image_id(1))
+    assert gallery.collections.settings("people") == {}
+    gallery.faces.index("people", [face(1, 1)], image_id=image_id(1))
     probes = embedding(1, 0)[np.newaxis]
-    before = gallery.search_faces("people", probes, threshold=0)[0][0].similarity
+    before = gallery.search.faces("people", probes, threshold=0)[0][0].similarity
     settings = {"calibration": {"offset": 0.3, "scale": 1.0, "comparisons": 2000}, "note": "door"}
-    gallery.set_collection_settings("people", settings)
-    assert gallery.collection_settings("people") == settings
-    assert gallery.search_faces("people", probes, threshold=0)[0][0].similarity < before
+    gallery.collections.replace_settings("people", settings)
+    assert gallery.collections.settings("people") == settings
+    assert gallery.search.faces("people", probes, threshold=0)[0][0].similarity < before

@@ -11,21 +11,21 @@ import pytest
 from mien.domain.errors import FaceNotFound, InvalidInput
 from mien.domain.faces import Box
 from mien.gallery import Gallery, Refusal
-from mien.gallery.store.rows import image_id as id_of_image
+from mien.gallery import image_id as id_of_image
 from tests.gallery.faces import embedding, embeddings, face, image_id
 
 
 def test_the_same_image_is_stored_once(gallery: Gallery) -> None:
     read = [face(1, place=0), face(2, place=1)]
-    first = gallery.index_faces("people", read, image_id=image_id(1), external_image_id="x")
-    assert gallery.index_faces("people", read, image_id=image_id(1), external_image_id="x") == first
-    assert gallery.index_faces("people", read[::-1], image_id=image_id(1), external_image_id="x") == first[::-1]
-    assert gallery.describe_collection("people").face_count == 2
+    first = gallery.faces.index("people", read, image_id=image_id(1), external_image_id="x")
+    assert gallery.faces.index("people", read, image_id=image_id(1), external_image_id="x") == first
+    assert gallery.faces.index("people", read[::-1], image_id=image_id(1), external_image_id="x") == first[::-1]
+    assert gallery.collections.describe("people").face_count == 2
 
 
 def test_another_external_id_or_none_stores_the_image_again(gallery: Gallery) -> None:
     stored = [
-        gallery.index_faces("people", [face(1)], image_id=image_id(1), external_image_id=external)[0]
+        gallery.faces.index("people", [face(1)], image_id=image_id(1), external_image_id=external)[0]
         for external in ("x", "y", None, "x")
     ]
     assert len({one.face_id for one in stored}) == 3
@@ -34,24 +34,24 @@ def test_another_external_id_or_none_stores_the_image_again(gallery: Gallery) ->
 
 def test_a_face_that_was_left_out_before_joins_those_stored(gallery: Gallery) -> None:
     read = [face(1, place=0), face(2, place=1)]
-    (first,) = gallery.index_faces("people", read[:1], image_id=image_id(1))
-    again = gallery.index_faces("people", read, image_id=image_id(1))
+    (first,) = gallery.faces.index("people", read[:1], image_id=image_id(1))
+    again = gallery.faces.index("people", read, image_id=image_id(1))
     assert again[0] == first
-    assert gallery.describe_collection("people").face_count == 2
+    assert gallery.collections.describe("people").face_count == 2
 
 
 def test_a_box_that_moved_by_a_pixel_is_the_same_face(gallery: Gallery) -> None:
     here = replace(face(1), box=Box(0.20, 0.2, 0.3, 0.3))
-    (first,) = gallery.index_faces("people", [here], image_id=image_id(1))
+    (first,) = gallery.faces.index("people", [here], image_id=image_id(1))
     moved = replace(here, box=Box(0.202, 0.199, 0.3, 0.3))
-    assert gallery.index_faces("people", [moved], image_id=image_id(1)) == [first]
+    assert gallery.faces.index("people", [moved], image_id=image_id(1)) == (first,)
 
 
 def test_two_faces_with_one_box_stay_two(gallery: Gallery) -> None:
     read = [face(1), face(2)]
-    first = gallery.index_faces("people", read, image_id=image_id(1))
+    first = gallery.faces.index("people", read, image_id=image_id(1))
     assert len({one.face_id for one in first}) == 2
-    assert gallery.index_faces("people", read, image_id=image_id(1)) == first
+    assert gallery.faces.index("people", read, image_id=image_id(1)) == first
 
 
 def test_the_image_id_is_a_function_of_the_content() -> None:
@@ -60,72 +60,72 @@ def test_the_image_id_is_a_function_of_the_content() -> None:
 
 
 def test_no_faces_store_nothing(gallery: Gallery) -> None:
-    assert gallery.index_faces("people", [], image_id=image_id(1)) == []
-    assert gallery.bulk_add("people", np.empty((0, 128), np.float32)) == []
+    assert gallery.faces.index("people", [], image_id=image_id(1)) == ()
+    assert gallery.faces.add_embeddings("people", np.empty((0, 128), np.float32)) == ()
 
 
 @pytest.mark.parametrize("external", ["", "a b", "a/b", "ü", "x" * 256])
 def test_external_ids_that_cannot_be_are_refused(gallery: Gallery, external: str) -> None:
     with pytest.raises(InvalidInput, match="external image id"):
-        gallery.index_faces("people", [face(1)], image_id=image_id(1), external_image_id=external)
+        gallery.faces.index("people", [face(1)], image_id=image_id(1), external_image_id=external)
     with pytest.raises(InvalidInput, match="external image id"):
-        gallery.bulk_add("people", embeddings(1), [external])
+        gallery.faces.add_embeddings("people", embeddings(1), [external])
 
 
 @pytest.mark.parametrize("bad", ["", "photo.jpg", image_id(1).upper(), image_id(1)[:-1]])
 def test_image_ids_are_uuids(gallery: Gallery, bad: str) -> None:
     with pytest.raises(InvalidInput, match="UUID"):
-        gallery.index_faces("people", [face(1)], image_id=bad)
+        gallery.faces.index("people", [face(1)], image_id=bad)
 
 
 @pytest.mark.parametrize(
     "bad", [np.zeros((1, 128)), np.full((1, 128), np.nan), np.ones((1, 128)), np.eye(127)[:1], np.eye(128)[0]]
 )
 def test_only_unit_embeddings_are_taken(gallery: Gallery, bad: np.ndarray) -> None:
-    for call in (gallery.bulk_add, gallery.search_faces, gallery.search_users):
+    for call in (gallery.faces.add_embeddings, gallery.search.faces, gallery.search.users):
         with pytest.raises(InvalidInput, match="embeddings"):
             call("people", bad)
-    assert gallery.describe_collection("people").face_count == 0
+    assert gallery.collections.describe("people").face_count == 0
 
 
 def test_bulk_faces_are_faces_like_others(gallery: Gallery) -> None:
     vectors = embeddings(45_000)
-    ids = gallery.bulk_add("people", vectors, [f"p{number % 9000}" for number in range(45_000)])
-    assert gallery.describe_collection("people").face_count == len(set(ids)) == 45_000
+    ids = gallery.faces.add_embeddings("people", vectors, [f"p{number % 9000}" for number in range(45_000)])
+    assert gallery.collections.describe("people").face_count == len(set(ids)) == 45_000
     some = ids[::5000]
-    assert np.array_equal(gallery.embeddings("people", some), vectors[::5000])
-    assert [found.face_id for found in gallery.get_faces("people", some)] == some
-    assert len(gallery.list_faces("people", external_image_id="p7").items) == 5
-    assert gallery.delete_faces("people", ids[:4096]).deleted == tuple(ids[:4096])
-    assert gallery.describe_collection("people").face_count == 45_000 - 4096
+    assert np.array_equal(gallery.faces.embeddings("people", some), vectors[::5000])
+    assert {found.face_id for found in gallery.faces.list("people", face_ids=some).items} == set(some)
+    assert len(gallery.faces.list("people", external_image_id="p7").items) == 5
+    assert gallery.faces.delete("people", ids[:4096]).deleted == ids[:4096]
+    assert gallery.collections.describe("people").face_count == 45_000 - 4096
 
 
 def test_bulk_needs_one_external_id_per_embedding(gallery: Gallery) -> None:
     with pytest.raises(InvalidInput, match="as many"):
-        gallery.bulk_add("people", embeddings(2), ["x"])
+        gallery.faces.add_embeddings("people", embeddings(2), ["x"])
     with pytest.raises(InvalidInput, match="as many"):
-        gallery.bulk_add("people", embeddings(2), [])
+        gallery.faces.add_embeddings("people", embeddings(2), [])
 
 
 def test_a_face_with_an_embedding_of_another_size_is_refused(gallery: Gallery) -> None:
     with pytest.raises(InvalidInput, match="embeddings"):
-        gallery.index_faces("people", [replace(face(1), embedding=np.eye(64)[0])], image_id=image_id(1))
+        gallery.faces.index("people", [replace(face(1), embedding=np.eye(64)[0])], image_id=image_id(1))
 
 
 def test_embeddings_of_unknown_faces_are_refused_and_unknown_faces_left_out(gallery: Gallery) -> None:
-    (stored,) = gallery.index_faces("people", [face(1)], image_id=image_id(1))
+    (stored,) = gallery.faces.index("people", [face(1)], image_id=image_id(1))
     unknown = str(uuid.uuid4())
-    assert gallery.get_faces("people", [unknown, stored.face_id, "no uuid"]) == [stored]
-    assert np.array_equal(gallery.embeddings("people", [stored.face_id] * 2), np.stack([embedding(1)] * 2))
+    assert gallery.faces.list("people", face_ids=[unknown, stored.face_id, "no uuid"]).items == (stored,)
+    assert np.array_equal(gallery.faces.embeddings("people", [stored.face_id] * 2), np.stack([embedding(1)] * 2))
     with pytest.raises(FaceNotFound, match=unknown):
-        gallery.embeddings("people", [stored.face_id, unknown])
+        gallery.faces.embeddings("people", [stored.face_id, unknown])
 
 
 def test_faces_of_another_collection_are_not_there(gallery: Gallery) -> None:
-    (stored,) = gallery.index_faces("people", [face(1)], image_id=image_id(1))
-    gallery.create_collection("others")
-    assert gallery.get_faces("others", [stored.face_id]) == []
-    assert gallery.delete_faces("others", [stored.face_id]).failed == ((stored.face_id, None, Refusal.FACE_NOT_FOUND),)
-    assert gallery.search_faces("others", embedding(1)[np.newaxis], threshold=0) == [[]]
-    (again,) = gallery.index_faces("others", [face(1)], image_id=image_id(1))
+    (stored,) = gallery.faces.index("people", [face(1)], image_id=image_id(1))
+    gallery.collections.create("others")
+    assert gallery.faces.list("others", face_ids=[stored.face_id]).items == ()
+    assert gallery.faces.delete("others", [stored.face_id]).failed == ((stored.face_id, None, Refusal.FACE_NOT_FOUND),)
+    assert gallery.search.faces("others", embedding(1)[np.newaxis], threshold=0) == [[]]
+    (again,) = gallery.faces.index("others", [face(1)], image_id=image_id(1))
     assert again.face_id != stored.face_id

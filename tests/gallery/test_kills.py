@@ -52,10 +52,10 @@ class Known:
 
     def settle(self, gallery: Gallery) -> None:
         """Adopt what was under way when the kill came: it happened wholly or not at all."""
-        stored = {found.face_id for found in gallery.list_faces(PEOPLE).items}
+        stored = {found.face_id for found in gallery.faces.list(PEOPLE).items}
         assert self.deleting <= stored or not self.deleting & stored
         self._forget(self.deleting - stored)
-        new = [found.face_id for found in gallery.list_faces(PEOPLE).items if found.face_id not in self.alive]
+        new = [found.face_id for found in gallery.faces.list(PEOPLE).items if found.face_id not in self.alive]
         assert len(new) == 0 or (len(new) == BATCH and self.adding is not None)
         if new and self.adding is not None:
             self.alive |= dict(zip(new, vectors(self.adding), strict=True))
@@ -72,7 +72,7 @@ class Known:
 @pytest.mark.parametrize("seed", range(-(-KILLS // PER_GALLERY)))
 def test_killed_at_any_moment_no_answered_face_is_lost_or_comes_back(tmp_path: Path, seed: int) -> None:
     with closing(open_small(tmp_path)) as gallery:
-        gallery.create_collection(PEOPLE)
+        gallery.collections.create(PEOPLE)
     chance, known = random.Random(seed), Known()
     for number in range(min(PER_GALLERY, KILLS)):
         for line in _killed(tmp_path, 1 + 1000 * number, chance):
@@ -108,6 +108,6 @@ def _killed(folder: Path, first: int, chance: random.Random) -> list[str]:
 def _answers_agree(gallery: Gallery, known: Known) -> None:
     """Each living face is its own best match, and none that is gone is answered."""
     ids = list(known.alive)
-    found = gallery.search_faces(PEOPLE, np.array([known.alive[face_id] for face_id in ids]), threshold=80, limit=5)
-    assert [matches[0].face.face_id for matches in found] == ids
+    found = gallery.search.faces(PEOPLE, np.array([known.alive[face_id] for face_id in ids]), threshold=80, limit=5)
+    assert [matches[0].face.face_id for matches in found] == list(ids)
     assert not known.gone & {match.face.face_id for matches in found for match in matches}

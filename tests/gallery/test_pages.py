@@ -22,20 +22,20 @@ def _pages(listing: Callable[..., Page[Any]], size: int) -> list[Page[Any]]:
 
 @pytest.fixture
 def full(gallery: Gallery) -> Gallery:
-    gallery.bulk_add("people", embeddings(10), ["a", "b"] * 5)
+    gallery.faces.add_embeddings("people", embeddings(10), ["a", "b"] * 5)
     for number in range(10):
-        gallery.create_user("people", f"user{number}")
-        gallery.create_collection(f"collection{number}")
+        gallery.users.create("people", f"user{number}")
+        gallery.collections.create(f"collection{number}")
     return gallery
 
 
 @pytest.mark.parametrize("size", [1, 3, 5, 10, 11])
 def test_pages_hold_everything_once_in_order(full: Gallery, size: int) -> None:
     for listing in (
-        lambda **terms: full.list_faces("people", **terms),
-        lambda **terms: full.list_faces("people", external_image_id="a", **terms),
-        lambda **terms: full.list_users("people", **terms),
-        full.list_collections,
+        lambda **terms: full.faces.list("people", **terms),
+        lambda **terms: full.faces.list("people", external_image_id="a", **terms),
+        lambda **terms: full.users.list("people", **terms),
+        full.collections.list,
     ):
         pages = _pages(listing, size)
         assert [item for page in pages for item in page.items] == list(listing().items)
@@ -46,39 +46,39 @@ def test_pages_hold_everything_once_in_order(full: Gallery, size: int) -> None:
 
 
 def test_pages_go_on_where_a_face_was_deleted(full: Gallery) -> None:
-    first = full.list_faces("people", limit=4)
-    rest = full.list_faces("people", token=first.next_token).items
-    full.delete_faces("people", [first.items[-1].face_id, rest[0].face_id])
-    assert full.list_faces("people", token=first.next_token).items == rest[1:]
+    first = full.faces.list("people", limit=4)
+    rest = full.faces.list("people", token=first.next_token).items
+    full.faces.delete("people", [first.items[-1].face_id, rest[0].face_id])
+    assert full.faces.list("people", token=first.next_token).items == rest[1:]
 
 
 def test_tokens_fit_no_other_listing(full: Gallery) -> None:
-    full.bulk_add("collection1", embeddings(3))
-    faces = full.list_faces("people", limit=1).next_token
-    users = full.list_users("people", limit=1).next_token
+    full.faces.add_embeddings("collection1", embeddings(3))
+    faces = full.faces.list("people", limit=1).next_token
+    users = full.users.list("people", limit=1).next_token
     for call in (
-        lambda: full.list_users("people", token=faces),
-        lambda: full.list_faces("people", token=users),
-        lambda: full.list_faces("collection1", token=faces),
-        lambda: full.list_faces("people", external_image_id="a", token=faces),
-        lambda: full.list_collections(token=faces),
-        lambda: full.list_faces("people", token=""),
-        lambda: full.list_faces("people", token="Ω"),
-        lambda: full.list_faces("people", token="!" * 300),
+        lambda: full.users.list("people", token=faces),
+        lambda: full.faces.list("people", token=users),
+        lambda: full.faces.list("collection1", token=faces),
+        lambda: full.faces.list("people", external_image_id="a", token=faces),
+        lambda: full.collections.list(token=faces),
+        lambda: full.faces.list("people", token=""),
+        lambda: full.faces.list("people", token="Ω"),
+        lambda: full.faces.list("people", token="!" * 300),
     ):
         with pytest.raises(InvalidInput, match="token"):
             call()
 
 
 def test_a_token_dies_with_its_collection(full: Gallery) -> None:
-    token = full.list_faces("people", limit=1).next_token
-    full.delete_collection("people")
-    full.create_collection("people")
+    token = full.faces.list("people", limit=1).next_token
+    full.collections.delete("people")
+    full.collections.create("people")
     with pytest.raises(InvalidInput, match="token"):
-        full.list_faces("people", token=token)
+        full.faces.list("people", token=token)
 
 
 @pytest.mark.parametrize("limit", [0, -1])
 def test_a_page_has_at_least_one_item(full: Gallery, limit: int) -> None:
     with pytest.raises(InvalidInput, match="limit"):
-        full.list_faces("people", limit=limit)
+        full.faces.list("people", limit=limit)

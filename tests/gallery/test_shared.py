@@ -32,16 +32,16 @@ def workers(request: pytest.FixtureRequest) -> Iterator[Executor]:
 def _index_all(folder: Path) -> list[str]:
     with closing(Gallery(folder, MODEL)) as gallery:
         return [
-            gallery.index_faces("people", [face(number)], image_id=image_id(number), external_image_id="x")[0].face_id
+            gallery.faces.index("people", [face(number)], image_id=image_id(number), external_image_id="x")[0].face_id
             for number in range(20)
         ]
 
 
 def _associate_fifty(folder: Path, start: int) -> int:
     with closing(Gallery(folder, MODEL)) as gallery:
-        ids = [found.face_id for found in gallery.list_faces("people").items][start : start + 50]
+        ids = [found.face_id for found in gallery.faces.list("people").items][start : start + 50]
         try:
-            return len(gallery.associate_faces("people", "ann", ids, threshold=0).associated)
+            return len(gallery.users.associate("people", "ann", ids, threshold=0).associated)
         except LimitExceeded:
             return 0
 
@@ -49,62 +49,62 @@ def _associate_fifty(folder: Path, start: int) -> int:
 def test_the_same_images_at_once_are_stored_once(gallery: Gallery, tmp_path: Path, workers: Executor) -> None:
     answers = list(workers.map(_index_all, [tmp_path] * WORKERS))
     assert all(answer == answers[0] for answer in answers)
-    assert gallery.describe_collection("people").face_count == 20
+    assert gallery.collections.describe("people").face_count == 20
 
 
 def test_a_user_never_gets_more_than_100_faces(gallery: Gallery, tmp_path: Path, workers: Executor) -> None:
-    gallery.bulk_add("people", embeddings(200))
-    gallery.create_user("people", "ann")
+    gallery.faces.add_embeddings("people", embeddings(200))
+    gallery.users.create("people", "ann")
     taken = workers.map(_associate_fifty, [tmp_path] * WORKERS, range(0, 200, 50))
     assert sorted(taken) == [0, 0, 50, 50]
-    assert len(gallery.list_faces("people", user_id="ann").items) == 100
+    assert len(gallery.faces.list("people", user_id="ann").items) == 100
 
 
 def test_a_search_sees_what_another_process_committed(gallery: Gallery, tmp_path: Path, workers: Executor) -> None:
     probe = embedding(7)[np.newaxis]
-    assert gallery.search_faces("people", probe) == [[]]
+    assert gallery.search.faces("people", probe) == [[]]
     face_id = workers.submit(_index_all, tmp_path).result()[7]
-    assert [match.face.face_id for match in gallery.search_faces("people", probe)[0]] == [face_id]
+    assert [match.face.face_id for match in gallery.search.faces("people", probe)[0]] == [face_id]
     workers.submit(_delete, tmp_path, face_id).result()
-    assert gallery.search_faces("people", probe) == [[]]
+    assert gallery.search.faces("people", probe) == [[]]
 
 
 def _delete(folder: Path, face_id: str) -> None:
     with closing(Gallery(folder, MODEL)) as gallery:
-        gallery.delete_faces("people", [face_id])
+        gallery.faces.delete("people", [face_id])
 
 
 def test_a_user_is_always_found_while_faces_come_and_go(gallery: Gallery) -> None:
-    gallery.create_user("people", "ann")
-    ids = gallery.bulk_add("people", np.stack([embedding(1, photo) for photo in range(20)]))
-    gallery.associate_faces("people", "ann", ids[:1])
+    gallery.users.create("people", "ann")
+    ids = gallery.faces.add_embeddings("people", np.stack([embedding(1, photo) for photo in range(20)]))
+    gallery.users.associate("people", "ann", ids[:1])
 
     def change() -> None:
         for face_id in ids[1:]:
-            gallery.associate_faces("people", "ann", [face_id], threshold=0)
+            gallery.users.associate("people", "ann", [face_id], threshold=0)
 
     def search() -> list[int]:
-        return [len(gallery.search_users("people", embedding(1)[np.newaxis])[0]) for _ in range(40)]
+        return [len(gallery.search.users("people", embedding(1)[np.newaxis])[0]) for _ in range(40)]
 
     assert _together(change, search, search) == [None, [1] * 40, [1] * 40]
 
 
 def test_searches_beside_additions_and_deletions_are_never_wrong(gallery: Gallery) -> None:
-    (stays,) = gallery.index_faces("people", [face(1)], image_id=image_id(1))
+    (stays,) = gallery.faces.index("people", [face(1)], image_id=image_id(1))
     probes = np.stack([embedding(1), embedding(2)])
 
     def change() -> None:
         for _ in range(30):
-            gallery.delete_faces("people", gallery.bulk_add("people", np.stack([embedding(2)] * 3)))
+            gallery.faces.delete("people", gallery.faces.add_embeddings("people", np.stack([embedding(2)] * 3)))
 
     def search() -> list[int]:
-        found = [gallery.search_faces("people", probes) for _ in range(60)]
+        found = [gallery.search.faces("people", probes) for _ in range(60)]
         assert all([match.face.face_id for match in mine] == [stays.face_id] for mine, _ in found)
         return [len(theirs) for _, theirs in found]
 
     _, counts = _together(change, search)
     assert set(counts) <= {0, 3}
-    assert gallery.search_faces("people", probes)[1] == []
+    assert gallery.search.faces("people", probes)[1] == []
 
 
 def _together(*calls: Callable[[], object]) -> list[object]:
@@ -116,8 +116,8 @@ def _compact_with_others(folder: Path, number: int, together: Barrier) -> None:
     """Add, delete some of what was added, and compact at the same moment as the others, several times."""
     with closing(open_small(folder)) as gallery:
         for turn in range(ROUNDS):
-            ids = gallery.bulk_add("people", embeddings(ADDED, seed=100 * number + turn))
-            gallery.delete_faces("people", ids[:DELETED])
+            ids = gallery.faces.add_embeddings("people", embeddings(ADDED, seed=100 * number + turn))
+            gallery.faces.delete("people", ids[:DELETED])
             together.wait(PATIENCE)
             gallery.compact("people")
 
@@ -139,11 +139,11 @@ def test_processes_that_compact_at_once_leave_one_whole_index(gallery: Gallery, 
     for number in range(COMPACTORS):
         for turn in range(ROUNDS):
             _only_what_was_kept(tmp_path, embeddings(ADDED, seed=100 * number + turn))
-    assert gallery.describe_collection("people").face_count == COMPACTORS * ROUNDS * (ADDED - DELETED)
+    assert gallery.collections.describe("people").face_count == COMPACTORS * ROUNDS * (ADDED - DELETED)
 
 
 def _only_what_was_kept(folder: Path, added: Vectors) -> None:
     with closing(open_small(folder)) as gallery:
-        found = gallery.search_faces("people", added, threshold=99, limit=1)
+        found = gallery.search.faces("people", added, threshold=99, limit=1)
     itself = [bool(matches and matches[0].similarity > 99.99) for matches in found]
     assert itself == [False] * DELETED + [True] * (ADDED - DELETED)

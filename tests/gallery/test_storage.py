@@ -30,13 +30,13 @@ from tests.gallery.faces import MODEL, embeddings, face, image_id
 gallery, start = Gallery(Path(sys.argv[1]), MODEL), int(sys.argv[2])
 print("open", flush=True)
 for number in range(start, start + 1_000_000):
-    (one,) = gallery.index_faces("people", [face(number)], image_id=image_id(number))
+    (one,) = gallery.faces.index("people", [face(number)], image_id=image_id(number))
     print("added", one.face_id, number, flush=True)
-    several = gallery.bulk_add("people", embeddings(50, seed=number))
+    several = gallery.faces.add_embeddings("people", embeddings(50, seed=number))
     print("bulk", *several, flush=True)
-    gallery.associate_faces("people", "ann", [one.face_id], threshold=0)
-    gallery.disassociate_faces("people", "ann", [one.face_id])
-    gallery.delete_faces("people", several)
+    gallery.users.associate("people", "ann", [one.face_id], threshold=0)
+    gallery.users.disassociate("people", "ann", [one.face_id])
+    gallery.faces.delete("people", several)
     print("deleted", *several, flush=True)
 """
 
@@ -44,8 +44,8 @@ for number in range(start, start + 1_000_000):
 @pytest.mark.slow
 def test_every_answered_write_survives_a_kill(tmp_path: Path) -> None:
     with closing(Gallery(tmp_path, MODEL)) as gallery:
-        gallery.create_collection("people")
-        gallery.create_user("people", "ann")
+        gallery.collections.create("people")
+        gallery.users.create("people", "ann")
     chance = random.Random(1)
     alive: dict[str, int | None] = {}
     for start in range(0, KILLS * 1000, 1000):
@@ -85,36 +85,36 @@ def _play(lines: list[str], alive: dict[str, int | None]) -> set[str]:
 
 def _agree(gallery: Gallery, alive: dict[str, int | None], doubtful: set[str]) -> None:
     """Also adopts what was committed but not yet answered when the kill came."""
-    stored = {found.face_id for found in gallery.list_faces("people").items}
+    stored = {found.face_id for found in gallery.faces.list("people").items}
     assert stored >= alive.keys() - doubtful
     assert doubtful <= stored or not doubtful & stored
-    assert gallery.describe_collection("people").face_count == len(stored)
+    assert gallery.collections.describe("people").face_count == len(stored)
     for face_id in doubtful - stored:
         del alive[face_id]
     alive |= dict.fromkeys(stored - alive.keys())
     gallery.check()
     some = list(alive)[-60:]
-    found = gallery.search_faces("people", gallery.embeddings("people", some), threshold=99)
+    found = gallery.search.faces("people", gallery.faces.embeddings("people", some), threshold=99)
     assert all(face_id in {match.face.face_id for match in hits} for face_id, hits in zip(some, found, strict=True))
 
 
 def test_a_full_disk_refuses_and_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "_PRAGMAS", database._PRAGMAS + "PRAGMA max_page_count=120;")
     with closing(Gallery(tmp_path, MODEL)) as gallery:
-        gallery.create_collection("people")
-        kept = gallery.bulk_add("people", embeddings(100))
+        gallery.collections.create("people")
+        kept = gallery.faces.add_embeddings("people", embeddings(100))
         with pytest.raises(StorageFull, match="full"):
-            gallery.bulk_add("people", embeddings(5000))
-        assert [found.face_id for found in gallery.list_faces("people").items] == kept
-        assert gallery.delete_faces("people", kept[:50]).deleted == tuple(kept[:50])
-        gallery.index_faces("people", [face(1)], image_id=image_id(1))
-        assert gallery.search_faces("people", embedding(1)[np.newaxis])[0]
+            gallery.faces.add_embeddings("people", embeddings(5000))
+        assert [found.face_id for found in gallery.faces.list("people").items] == list(kept)
+        assert gallery.faces.delete("people", kept[:50]).deleted == kept[:50]
+        gallery.faces.index("people", [face(1)], image_id=image_id(1))
+        assert gallery.search.faces("people", embedding(1)[np.newaxis])[0]
 
 
 def test_damaged_pages_are_found(tmp_path: Path) -> None:
     with closing(Gallery(tmp_path, MODEL)) as gallery:
-        gallery.create_collection("people")
-        gallery.bulk_add("people", embeddings(500))
+        gallery.collections.create("people")
+        gallery.faces.add_embeddings("people", embeddings(500))
         gallery.check()
     path = tmp_path / "mien.db"
     content = bytearray(path.read_bytes())
@@ -149,7 +149,7 @@ def test_waiting_for_another_process_ends(gallery: Gallery, tmp_path: Path, monk
     other = Gallery(tmp_path, MODEL)
     with closing(sqlite3.connect(tmp_path / "mien.db", isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
-        assert other.describe_collection("people").face_count == 0
+        assert other.collections.describe("people").face_count == 0
         with pytest.raises(StorageBusy, match="Another process"):
             Gallery(tmp_path, MODEL)
         holder.execute("ROLLBACK")
@@ -159,4 +159,4 @@ def test_waiting_for_another_process_ends(gallery: Gallery, tmp_path: Path, monk
 def test_a_closed_gallery_says_so(gallery: Gallery) -> None:
     gallery.close()
     with pytest.raises(StorageError, match="closed"):
-        gallery.list_collections()
+        gallery.collections.list()

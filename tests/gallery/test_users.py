@@ -12,118 +12,118 @@ from tests.gallery.faces import embedding, face, image_id
 
 
 def _store(gallery: Gallery, person: int, photo: int = 0) -> str:
-    (stored,) = gallery.index_faces("people", [face(person, photo)], image_id=image_id(1000 * person + photo))
+    (stored,) = gallery.faces.index("people", [face(person, photo)], image_id=image_id(1000 * person + photo))
     return stored.face_id
 
 
 def test_a_user_is_created_once(gallery: Gallery) -> None:
-    gallery.create_user("people", "ann")
+    gallery.users.create("people", "ann")
     with pytest.raises(UserExists, match="ann"):
-        gallery.create_user("people", "ann")
-    assert [(user.user_id, user.status) for user in gallery.list_users("people").items] == [("ann", UserStatus.CREATED)]
-    assert gallery.describe_collection("people").user_count == 1
+        gallery.users.create("people", "ann")
+    assert [(user.user_id, user.status) for user in gallery.users.list("people").items] == [("ann", UserStatus.CREATED)]
+    assert gallery.collections.describe("people").user_count == 1
 
 
 @pytest.mark.parametrize("name", ["", "a b", "é", "x" * 129, "a/b"])
 def test_user_ids_that_cannot_be_are_refused(gallery: Gallery, name: str) -> None:
     with pytest.raises(InvalidInput, match="user id"):
-        gallery.create_user("people", name)
+        gallery.users.create("people", name)
 
 
 def test_unknown_users_are_named(gallery: Gallery) -> None:
     face_id = _store(gallery, 1)
     for call in (
-        lambda: gallery.delete_user("people", "ann"),
-        lambda: gallery.associate_faces("people", "ann", [face_id]),
-        lambda: gallery.disassociate_faces("people", "ann", [face_id]),
-        lambda: gallery.search_user("people", user_id="ann"),
+        lambda: gallery.users.delete("people", "ann"),
+        lambda: gallery.users.associate("people", "ann", [face_id]),
+        lambda: gallery.users.disassociate("people", "ann", [face_id]),
+        lambda: gallery.search.similar_users("people", user_id="ann"),
     ):
         with pytest.raises(UserNotFound, match="ann"):
             call()
-    assert gallery.list_faces("people", user_id="ann").items == ()
+    assert gallery.faces.list("people", user_id="ann").items == ()
 
 
 def test_users_of_two_collections_are_two(gallery: Gallery) -> None:
-    gallery.create_collection("others")
-    gallery.create_user("people", "ann")
-    gallery.create_user("others", "ann")
-    gallery.associate_faces("people", "ann", [_store(gallery, 1)])
-    assert gallery.list_users("others").items[0].status is UserStatus.CREATED
-    assert gallery.search_users("others", embedding(1)[np.newaxis], threshold=0) == [[]]
+    gallery.collections.create("others")
+    gallery.users.create("people", "ann")
+    gallery.users.create("others", "ann")
+    gallery.users.associate("people", "ann", [_store(gallery, 1)])
+    assert gallery.users.list("others").items[0].status is UserStatus.CREATED
+    assert gallery.search.users("others", embedding(1)[np.newaxis], threshold=0) == [[]]
 
 
 def test_the_first_faces_are_taken_unseen_and_later_ones_must_be_alike(gallery: Gallery) -> None:
-    gallery.create_user("people", "ann")
+    gallery.users.create("people", "ann")
     ann, alike, stranger = _store(gallery, 1), _store(gallery, 1, 1), _store(gallery, 2)
-    assert gallery.associate_faces("people", "ann", [ann, ann]).associated == (ann,)
-    done = gallery.associate_faces("people", "ann", [stranger, alike, ann])
+    assert gallery.users.associate("people", "ann", [ann, ann]).associated == (ann,)
+    done = gallery.users.associate("people", "ann", [stranger, alike, ann])
     assert done.associated == (alike,)
     assert done.status is UserStatus.ACTIVE
     ((face_id, user_id, confidence, reason),) = done.failed
     assert (face_id, user_id, reason) == (stranger, None, Refusal.LOW_MATCH_CONFIDENCE)
     assert 0 <= (confidence or 0) < 75
-    assert gallery.associate_faces("people", "ann", [stranger], threshold=0).associated == (stranger,)
+    assert gallery.users.associate("people", "ann", [stranger], threshold=0).associated == (stranger,)
 
 
 def test_a_user_has_at_most_100_faces_and_a_call_too_many_changes_nothing(gallery: Gallery) -> None:
-    gallery.create_user("people", "ann")
-    ids = gallery.bulk_add("people", np.stack([embedding(1, photo) for photo in range(102)]))
-    gallery.associate_faces("people", "ann", ids[:99])
+    gallery.users.create("people", "ann")
+    ids = gallery.faces.add_embeddings("people", np.stack([embedding(1, photo) for photo in range(102)]))
+    gallery.users.associate("people", "ann", ids[:99])
     with pytest.raises(LimitExceeded, match="100"):
-        gallery.associate_faces("people", "ann", ids[99:101], threshold=0)
-    assert len(gallery.list_faces("people", user_id="ann").items) == 99
-    assert gallery.associate_faces("people", "ann", ids[:100], threshold=0).associated == (ids[99],)
+        gallery.users.associate("people", "ann", ids[99:101], threshold=0)
+    assert len(gallery.faces.list("people", user_id="ann").items) == 99
+    assert gallery.users.associate("people", "ann", ids[:100], threshold=0).associated == (ids[99],)
 
 
 def test_a_face_of_a_user_cannot_be_deleted_until_it_is_free(gallery: Gallery) -> None:
-    gallery.create_user("people", "ann")
+    gallery.users.create("people", "ann")
     face_id = _store(gallery, 1)
-    gallery.associate_faces("people", "ann", [face_id])
-    refused = gallery.delete_faces("people", [face_id])
+    gallery.users.associate("people", "ann", [face_id])
+    refused = gallery.faces.delete("people", [face_id])
     assert refused.failed == ((face_id, "ann", Refusal.ASSOCIATED_TO_AN_EXISTING_USER),)
-    assert gallery.disassociate_faces("people", "ann", [face_id]).status is UserStatus.CREATED
-    assert gallery.delete_faces("people", [face_id]).deleted == (face_id,)
+    assert gallery.users.disassociate("people", "ann", [face_id]).status is UserStatus.CREATED
+    assert gallery.faces.delete("people", [face_id]).deleted == (face_id,)
 
 
 def test_deleting_a_user_keeps_the_faces(gallery: Gallery) -> None:
-    gallery.create_user("people", "ann")
+    gallery.users.create("people", "ann")
     face_id = _store(gallery, 1)
-    gallery.associate_faces("people", "ann", [face_id])
-    gallery.delete_user("people", "ann")
-    assert gallery.list_faces("people").items[0].user_id is None
-    assert gallery.search_users("people", embedding(1)[np.newaxis], threshold=0) == [[]]
-    gallery.create_user("people", "ann")
-    assert gallery.list_users("people").items[0].status is UserStatus.CREATED
+    gallery.users.associate("people", "ann", [face_id])
+    gallery.users.delete("people", "ann")
+    assert gallery.faces.list("people").items[0].user_id is None
+    assert gallery.search.users("people", embedding(1)[np.newaxis], threshold=0) == [[]]
+    gallery.users.create("people", "ann")
+    assert gallery.users.list("people").items[0].status is UserStatus.CREATED
 
 
 def test_a_user_is_found_by_the_mean_of_the_faces(gallery: Gallery) -> None:
-    gallery.create_user("people", "ann")
-    gallery.create_user("people", "nobody-yet")
+    gallery.users.create("people", "ann")
+    gallery.users.create("people", "nobody-yet")
     own = [_store(gallery, 1, photo) for photo in range(4)]
-    gallery.associate_faces("people", "ann", own)
+    gallery.users.associate("people", "ann", own)
     mean = np.sum([embedding(1, photo) for photo in range(4)], axis=0)
-    ((match,),) = gallery.search_users("people", (mean / np.linalg.norm(mean))[np.newaxis], threshold=99)
+    ((match,),) = gallery.search.users("people", (mean / np.linalg.norm(mean))[np.newaxis], threshold=99)
     assert match.user.user_id == "ann"
     assert match.similarity > 99.99
-    gallery.disassociate_faces("people", "ann", own)
-    assert gallery.search_users("people", embedding(1)[np.newaxis], threshold=0) == [[]]
+    gallery.users.disassociate("people", "ann", own)
+    assert gallery.search.users("people", embedding(1)[np.newaxis], threshold=0) == [[]]
 
 
 def test_searching_by_face_finds_its_own_user_and_by_user_only_others(gallery: Gallery) -> None:
     for person, name in ((1, "ann"), (2, "bob")):
-        gallery.create_user("people", name)
-        gallery.associate_faces("people", name, [_store(gallery, person)])
-    by_face = gallery.search_user("people", face_id=_store(gallery, 1, 0))
+        gallery.users.create("people", name)
+        gallery.users.associate("people", name, [_store(gallery, person)])
+    by_face = gallery.search.similar_users("people", face_id=_store(gallery, 1, 0))
     assert [match.user.user_id for match in by_face] == ["ann"]
-    by_user = gallery.search_user("people", user_id="ann", threshold=0)
+    by_user = gallery.search.similar_users("people", user_id="ann", threshold=0)
     assert [match.user.user_id for match in by_user] == ["bob"]
 
 
 def test_a_search_for_users_names_one_thing(gallery: Gallery) -> None:
-    gallery.create_user("people", "ann")
+    gallery.users.create("people", "ann")
     for terms in ({}, {"user_id": "ann", "face_id": image_id(1)}):
         with pytest.raises(InvalidInput, match="either"):
-            gallery.search_user("people", **terms)
+            gallery.search.similar_users("people", **terms)
     with pytest.raises(FaceNotFound):
-        gallery.search_user("people", face_id=image_id(1))
-    assert gallery.search_user("people", user_id="ann", threshold=0) == []
+        gallery.search.similar_users("people", face_id=image_id(1))
+    assert gallery.search.similar_users("people", user_id="ann", threshold=0) == []

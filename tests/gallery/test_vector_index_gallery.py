@@ -20,20 +20,21 @@ MODEL = "model-1"
 
 def test_similar_pairs_are_each_found_once(tmp_path: Path) -> None:
     gallery = Gallery(tmp_path, MODEL)
-    gallery.create_collection("faces")
+    gallery.collections.create("faces")
     vectors = people(30, photos=2)
-    ids = gallery.bulk_add("faces", vectors)
-    found = {(one.face_id, other.face_id) for one, other, score in gallery.similar_pairs("faces", 90) if score >= 90}
+    ids = gallery.faces.add_embeddings("faces", vectors)
+    pairs = list(gallery.search.similar_pairs("faces", 90))
     gallery.close()
-    assert found == set(zip(ids[::2], ids[1::2], strict=True))
+    assert all(score >= 90 for *_, score in pairs)
+    assert {(one.face_id, other.face_id) for one, other, _ in pairs} == set(zip(ids[::2], ids[1::2], strict=True))
 
 
 def test_a_gallery_of_another_model_does_not_use_the_cache(tmp_path: Path) -> None:
     for model in ("one", "two"):
         gallery = Gallery(tmp_path, model)
-        gallery.create_collection(model)
-        (face_id,) = gallery.bulk_add(model, people(1))
-        assert [match.face.face_id for match in gallery.search_faces(model, people(1))[0]] == [face_id]
+        gallery.collections.create(model)
+        (face_id,) = gallery.faces.add_embeddings(model, people(1))
+        assert [match.face.face_id for match in gallery.search.faces(model, people(1))[0]] == [face_id]
         gallery.close()
 
 
@@ -46,7 +47,7 @@ def test_ten_thousand_collections_cost_memory_only_while_they_are_used(tmp_path:
         assert not gallery._indexes._open
         for key in range(1, COLLECTIONS, COLLECTIONS // SEARCHED):
             own = vectors[key % SEARCHED]
-            matches = [found[0] for found in gallery.search_faces(f"c{key}", own, threshold=99)]
+            matches = [found[0] for found in gallery.search.faces(f"c{key}", own, threshold=99)]
             assert [match.face.image_id for match in matches] == [match.face.face_id for match in matches]
             assert len({match.face.face_id for match in matches}) == FACES
             assert all(match.similarity > 99.9 for match in matches)

@@ -13,6 +13,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+EMBEDDING_DIMENSION = 128
+"""Coordinates of an embedding."""
+
 T = TypeVar("T")
 
 

@@ -1,13 +1,16 @@
-"""Remembers faces: collections, faces and users in a data folder; answers 1:N searches."""
+"""Stores faces by their embeddings and answers 1:N searches: collections, faces and users in a data folder."""
 
+from mien.gallery.faces import FaceDeletion, Refusal, Refused
 from mien.gallery.gallery import Gallery
 from mien.gallery.indexing import HasEmbedding
-from mien.gallery.results import Association, Disassociation, FaceDeletion, Refusal, Refused, RefusedAssociation
-from mien.gallery.scoring import similarity
+from mien.gallery.scoring import Calibration, similarity
 from mien.gallery.store.rows import image_id
+from mien.gallery.users import Association, Disassociation, RefusedAssociation
+from mien.gallery.vector_index import Tuning
 
 __all__ = [
     "Association",
+    "Calibration",
     "Disassociation",
     "FaceDeletion",
     "Gallery",
@@ -15,6 +18,7 @@ __all__ = [
     "Refusal",
     "Refused",
     "RefusedAssociation",
+    "Tuning",
     "image_id",
     "similarity",
 ]

@@ -1,68 +1,111 @@
-"""Who is like this? Probes against the faces or the users of a collection.
+"""1:N search: probes against the faces or the users of a collection.
 
-A match is a face whose similarity, as answered, reaches the threshold. A search sees what any process has
-committed; when a match vanishes while it is looked up, the search is made again.
+A search sees what any process has committed; when a match is deleted while it is looked up, the search is made again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from mien.domain.errors import InvalidInput
-from mien.domain.faces import FaceMatch, StoredFace, UserMatch
+from mien.domain.faces import EMBEDDING_DIMENSION, FaceMatch, StoredFace, UserMatch
 from mien.domain.limits import MATCH_THRESHOLD, MAX_FACE_MATCHES, MAX_USER_MATCHES
+from mien.domain.thresholds import CERTAIN_SIMILARITY
 from mien.gallery import validation
-from mien.gallery.faces import Faces
+from mien.gallery.collections import CollectionAccess
 from mien.gallery.scoring import Calibration, cosine_at, similarity
-from mien.gallery.store.access import CollectionRow
-from mien.gallery.store.rows import faces_by_row, find_user, users_by_vector, vector_of
+from mien.gallery.store.rows import (
+    CollectionRow,
+    embeddings_of,
+    faces_by_row,
+    find_user,
+    users_by_vector,
+    vector_of_user,
+)
 from mien.gallery.store.schema import first_row
-from mien.gallery.store.source import faces_space, users_space
+from mien.gallery.store.source import face_vectors, user_vectors
 from mien.gallery.vector_index import Rows, Vectors
 
-SAME_FACE = 99.0
-PAIRS_AT_ONCE = 512
+PAIR_BATCH = 512
 
-STEEPEST, MARGIN = 99.9, 1e-4
-"""The index is asked for slightly more than the threshold, and exact similarities decide: their rounding
-must not lose a match. Above 99.9 the curve is too flat in float32 to be inverted."""
+COSINE_MARGIN = 1e-4
+"""The index is asked for cosines down to this much below the threshold's, and exact similarities decide: rounding must
+not lose a match."""
+MAX_INVERTIBLE = 99.9
+"""Above this similarity the curve is too flat in float32 to be inverted."""
 
-Scored = list[tuple[int, float]]
-Floats = NDArray[np.float32]
+_Scored = list[tuple[int, float]]
+"""Rows of the database and their similarities."""
 
 
-class Search(Faces):
-    def search_faces(
-        self, collection_id: str, probes: Floats, *, threshold: float = MATCH_THRESHOLD, limit: int | None = None
+class Search:
+    """The searches. See `Gallery` for the errors that all operations raise.
+
+    A match has a similarity, as answered, of at least the threshold; the most similar comes first. Each search raises
+    ModelMismatch for a collection of another model.
+    """
+
+    def __init__(self, access: CollectionAccess) -> None:
+        self._access = access
+        self._database = access.database
+
+    def faces(
+        self,
+        collection_id: str,
+        probes: ArrayLike,
+        *,
+        threshold: float = MATCH_THRESHOLD,
+        limit: int | None = None,
     ) -> list[list[FaceMatch]]:
-        """For each probe (n, 128) the faces whose similarity is at least the threshold, most similar first.
+        """Search faces by embeddings.
 
-        At most 4,096, or `limit` if that is less. Many probes at once cost far less than one by one.
+        Many probes at once cost far less than one by one.
+
+        Args:
+            collection_id: A collection of this gallery's model.
+            probes: Unit vectors (n, 128), taken as float32.
+            threshold: The least similarity of a match, 0 to 100.
+            limit: Matches of a probe, 1 or more; at most 4,096 in any case.
+
+        Returns:
+            The matches of each probe, in the order of `probes`.
         """
-        record = self._comparable(collection_id)
-        return self._faces_like(record, probes, threshold, _most(limit, MAX_FACE_MATCHES))
+        collection = self._access.find_comparable(collection_id)
+        return self._match_faces(collection, validation.embeddings(probes), threshold, _limit(limit, MAX_FACE_MATCHES))
 
-    def search_face(
+    def similar_faces(
         self, collection_id: str, face_id: str, *, threshold: float = MATCH_THRESHOLD, limit: int | None = None
     ) -> list[FaceMatch]:
-        """The other faces that are like this one. Raises FaceNotFound."""
-        record = self._comparable(collection_id)
-        most = _most(limit, MAX_FACE_MATCHES)
-        (found,) = self._faces_like(record, self._face(record, face_id), threshold, most + 1)
-        return [match for match in found if match.face.face_id != face_id][:most]
+        """Search the other faces that are similar to a stored one, by the terms of `faces`.
 
-    def search_users(
-        self, collection_id: str, probes: Floats, *, threshold: float = MATCH_THRESHOLD, limit: int | None = None
+        Raises:
+            FaceNotFound: The face is not in the collection.
+        """
+        collection = self._access.find_comparable(collection_id)
+        most = _limit(limit, MAX_FACE_MATCHES)
+        (matches,) = self._match_faces(collection, self._face(collection_id, face_id), threshold, most + 1)
+        return [match for match in matches if match.face.face_id != face_id][:most]
+
+    def users(
+        self,
+        collection_id: str,
+        probes: ArrayLike,
+        *,
+        threshold: float = MATCH_THRESHOLD,
+        limit: int | None = None,
     ) -> list[list[UserMatch]]:
-        """As `search_faces`, for users by their one embedding; at most 500. Users without faces never match."""
-        record = self._comparable(collection_id)
-        return self._users_like(record, probes, threshold, _most(limit, MAX_USER_MATCHES))
+        """Search users by embeddings, by the terms of `faces`; at most 500 match a probe.
 
-    def search_user(
+        Users are compared by their aggregated embedding; those without faces never match.
+        """
+        collection = self._access.find_comparable(collection_id)
+        return self._match_users(collection, validation.embeddings(probes), threshold, _limit(limit, MAX_USER_MATCHES))
+
+    def similar_users(
         self,
         collection_id: str,
         *,
@@ -71,85 +114,102 @@ class Search(Faces):
         threshold: float = MATCH_THRESHOLD,
         limit: int | None = None,
     ) -> list[UserMatch]:
-        """The users that are like a face, or the others that are like a user; one of the two is given.
+        """Search the users that are similar to a stored face, or the other users that are similar to a user.
 
-        Raises FaceNotFound or UserNotFound.
+        Args:
+            collection_id: A collection of this gallery's model.
+            user_id: The user, or None where a face is given.
+            face_id: The face, or None where a user is given.
+            threshold: The least similarity of a match, 0 to 100.
+            limit: Matches, 1 or more; at most 500 in any case.
+
+        Raises:
+            FaceNotFound: The face is not in the collection.
+            UserNotFound: The user is not in the collection.
         """
-        record = self._comparable(collection_id)
-        most = _most(limit, MAX_USER_MATCHES)
+        collection = self._access.find_comparable(collection_id)
+        most = _limit(limit, MAX_USER_MATCHES)
         if face_id is not None and user_id is None:
-            return self._users_like(record, self._face(record, face_id), threshold, most)[0]
+            return self._match_users(collection, self._face(collection_id, face_id), threshold, most)[0]
         if user_id is None or face_id is not None:
             raise InvalidInput("Give either a user id or a face id.")
-        probes = self._user(record, user_id)
-        found = self._users_like(record, probes, threshold, most + 1)
-        return [match for hits in found for match in hits if match.user.user_id != user_id][:most]
+        found = self._match_users(collection, self._user(collection, user_id), threshold, most + 1)
+        return [match for matches in found for match in matches if match.user.user_id != user_id][:most]
 
     def similar_pairs(
-        self, collection_id: str, threshold: float = SAME_FACE
+        self, collection_id: str, threshold: float = CERTAIN_SIMILARITY
     ) -> Iterator[tuple[StoredFace, StoredFace, float]]:
-        """All pairs of faces of a collection that are this similar, each once, as they are found.
+        """Yield all pairs of faces whose similarity (0 to 100) is at least the threshold, each once, as found.
 
-        Duplicates, and one person under two names. Faces that come or go meanwhile may be left out.
+        They are duplicates, or one person under two names. Faces that are added or deleted meanwhile may be left out.
         """
-        record = self._comparable(collection_id)
-        pairs = self._indexes.pairs(faces_space(record.key), _least(threshold, record.calibration))
-        while some := list(islice(pairs, PAIRS_AT_ONCE)):
-            one, other = first_row(record.key) + np.array([rows for *rows, _ in some]).T
-            scores = similarity(np.array([cosine for *_, cosine in some], np.float32), record.calibration)
-            faces = faces_by_row(self._database, np.unique([one, other]).tolist())
-            for left, right, score in zip(one.tolist(), other.tolist(), scores.tolist(), strict=True):
-                if left in faces and right in faces and score >= threshold:
-                    yield faces[left].stored(record.model_version), faces[right].stored(record.model_version), score
+        collection = self._access.find_comparable(collection_id)
+        calibration = collection.calibration
+        pairs = self._access.indexes.pairs(face_vectors(collection.key), _min_cosine(threshold, calibration))
+        while batch := list(islice(pairs, PAIR_BATCH)):
+            left, right = first_row(collection.key) + np.array([rows for *rows, _ in batch]).T
+            scores = similarity(np.array([cosine for *_, cosine in batch], np.float32), calibration)
+            faces = faces_by_row(self._database, np.unique([left, right]).tolist())
+            stored = {row: face.stored(collection.model_version) for row, face in faces.items()}
+            for one, other, score in zip(left.tolist(), right.tolist(), scores.tolist(), strict=True):
+                if one in stored and other in stored and score >= threshold:
+                    yield stored[one], stored[other], score
 
-    def _face(self, record: CollectionRow, face_id: str) -> Floats:
-        """The face's embedding as a probe (1, 128)."""
-        return self.embeddings(record.collection_id, [face_id])
-
-    def _user(self, record: CollectionRow, user_id: str) -> Floats:
-        """The user's embedding as probes (1, 128), or (0, 128) when there is none."""
+    def _face(self, collection_id: str, face_id: str) -> Vectors:
+        """Read a face's embedding as a probe (1, 128)."""
         with self._database.snapshot() as snapshot:
-            vector = vector_of(snapshot, find_user(snapshot, record, user_id))
-        return np.empty((0, validation.DIMENSION), np.float32) if vector is None else vector[np.newaxis]
+            return embeddings_of(snapshot, self._access.find(collection_id, snapshot), [face_id])
 
-    def _faces_like(self, record: CollectionRow, probes: Floats, threshold: float, limit: int) -> list[list[FaceMatch]]:
+    def _user(self, collection: CollectionRow, user_id: str) -> Vectors:
+        """Read a user's embedding as a probe (1, 128), or none (0, 128) for a user without faces."""
+        with self._database.snapshot() as snapshot:
+            vector = vector_of_user(snapshot, find_user(snapshot, collection, user_id))
+        return np.empty((0, EMBEDDING_DIMENSION), np.float32) if vector is None else vector[np.newaxis]
+
+    def _match_faces(
+        self, collection: CollectionRow, probes: Vectors, threshold: float, limit: int
+    ) -> list[list[FaceMatch]]:
         while True:
-            found = self._like(faces_space(record.key), record, probes, threshold, limit)
+            found = self._search(face_vectors(collection.key), collection, probes, threshold, limit)
             faces = faces_by_row(self._database, rows := _rows(found))
             if len(faces) == len(rows):
-                stored = {row: face.stored(record.model_version) for row, face in faces.items()}
-                return [[FaceMatch(score, stored[row]) for row, score in hits] for hits in found]
+                stored = {row: face.stored(collection.model_version) for row, face in faces.items()}
+                return [[FaceMatch(score, stored[row]) for row, score in scored] for scored in found]
 
-    def _users_like(self, record: CollectionRow, probes: Floats, threshold: float, limit: int) -> list[list[UserMatch]]:
+    def _match_users(
+        self, collection: CollectionRow, probes: Vectors, threshold: float, limit: int
+    ) -> list[list[UserMatch]]:
         while True:
-            found = self._like(users_space(record.key), record, probes, threshold, limit)
+            found = self._search(user_vectors(collection.key), collection, probes, threshold, limit)
             users = users_by_vector(self._database, rows := _rows(found))
             if len(users) == len(rows):
-                return [[UserMatch(score, users[row].stored()) for row, score in hits] for hits in found]
+                return [[UserMatch(score, users[row].stored()) for row, score in scored] for scored in found]
 
-    def _like(self, space: str, record: CollectionRow, probes: Floats, threshold: float, limit: int) -> list[Scored]:
-        """For each probe the rows of vectors and their similarities, at most `limit`."""
-        vectors = validation.embeddings(probes)
-        least = _least(threshold, record.calibration)
-        found = self._indexes.search(space, vectors, least, limit) if len(vectors) else []
-        first = first_row(record.key)
-        return [_scored(rows + first, cosines, record.calibration, threshold) for rows, cosines in found]
+    def _search(
+        self, vector_set: str, collection: CollectionRow, probes: Vectors, threshold: float, limit: int
+    ) -> list[_Scored]:
+        """Search a vector set; return for each probe the best `limit` rows and their similarities."""
+        calibration = collection.calibration
+        min_cosine = _min_cosine(threshold, calibration)
+        found = self._access.indexes.search(vector_set, probes, min_cosine, limit) if len(probes) else []
+        first = first_row(collection.key)
+        return [_scored(rows + first, cosines, calibration, threshold) for rows, cosines in found]
 
 
-def _least(threshold: float, calibration: Calibration) -> float:
+def _min_cosine(threshold: float, calibration: Calibration) -> float:
     validation.percent(threshold)
-    return cosine_at(min(threshold, STEEPEST), calibration) - MARGIN
+    return cosine_at(min(threshold, MAX_INVERTIBLE), calibration) - COSINE_MARGIN
 
 
-def _scored(rows: Rows, cosines: Vectors, calibration: Calibration, threshold: float) -> Scored:
+def _scored(rows: Rows, cosines: Vectors, calibration: Calibration, threshold: float) -> _Scored:
     scores = similarity(cosines, calibration)
     reached = scores >= threshold
     return list(zip(rows[reached].tolist(), scores[reached].tolist(), strict=True))
 
 
-def _rows(found: list[Scored]) -> list[int]:
-    return sorted({row for hits in found for row, _ in hits})
+def _rows(found: Sequence[_Scored]) -> list[int]:
+    return sorted({row for scored in found for row, _ in scored})
 
 
-def _most(limit: int | None, most: int) -> int:
+def _limit(limit: int | None, most: int) -> int:
     return min(validation.positive_limit(limit) or most, most)

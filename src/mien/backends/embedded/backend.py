@@ -64,7 +64,7 @@ class EmbeddedBackend:
         """The gallery, with the application's collection in it."""
         gallery = self.gallery()
         with suppress(CollectionExists):
-            gallery.create_collection(self._collection)
+            gallery.collections.create(self._collection)
         return gallery
 
     def worker(self, threads: int) -> Worker:

@@ -23,13 +23,13 @@ def hygiene(gallery: Gallery, collection: str) -> list[Issue]:
     """What is wrong with who is enrolled; nothing is changed."""
     faces = _faces(gallery, collection)
     people = {face.face_id: name for face in faces if (name := _name(face)) is not None}
-    alike = gallery.similar_pairs(collection, SAME_FACE)
+    alike = gallery.search.similar_pairs(collection, SAME_FACE)
     return inspect(faces, _embeddings(gallery, collection, faces), people, alike, calibration(gallery, collection))
 
 
 def calibration(gallery: Gallery, collection: str) -> Calibration:
     """The one in use: the collection's own, or the shipped one."""
-    return Calibration(**gallery.collection_settings(collection).get(SETTING, {}))
+    return Calibration(**gallery.collections.settings(collection).get(SETTING, {}))
 
 
 def calibrate_on_itself(gallery: Gallery, collection: str) -> Calibration:
@@ -41,18 +41,18 @@ def calibrate_on_itself(gallery: Gallery, collection: str) -> Calibration:
 
 def use(gallery: Gallery, collection: str, own: Calibration | None) -> None:
     """Store a calibration with the collection, or None for the shipped one; the next search uses it."""
-    settings = gallery.collection_settings(collection)
+    settings = gallery.collections.settings(collection)
     settings.pop(SETTING, None)
-    gallery.set_collection_settings(collection, settings | ({SETTING: asdict(own)} if own else {}))
+    gallery.collections.replace_settings(collection, settings | ({SETTING: asdict(own)} if own else {}))
 
 
 def _faces(gallery: Gallery, collection: str) -> list[StoredFace]:
-    return list(iterate_pages(lambda token: gallery.list_faces(collection, limit=AT_ONCE, token=token)))
+    return list(iterate_pages(lambda token: gallery.faces.list(collection, limit=AT_ONCE, token=token)))
 
 
 def _embeddings(gallery: Gallery, collection: str, faces: list[StoredFace]) -> np.ndarray:
     ids = [face.face_id for face in faces]
-    parts = [gallery.embeddings(collection, ids[at : at + AT_ONCE]) for at in range(0, len(ids), AT_ONCE)]
+    parts = [gallery.faces.embeddings(collection, ids[at : at + AT_ONCE]) for at in range(0, len(ids), AT_ONCE)]
     return np.concatenate([np.empty((0, 128), np.float32), *parts])
 
 

@@ -31,7 +31,7 @@ class LocalRecognizer:
 
     def compare(self, source: bytes, target: bytes) -> list[Comparison]:
         from mien.backends.embedded.maintenance import calibration
-        from mien.gallery.scoring import similarity
+        from mien.gallery import similarity
 
         faces = self._engine.read(source, most=1)
         if not faces:
@@ -45,7 +45,7 @@ class LocalRecognizer:
         from mien.gallery.store.rows import image_id
 
         kept, left_out = quality.select(self._engine.read(image), QualityFilter.AUTO, max_faces)
-        stored = self._gallery.index_faces(
+        stored = self._gallery.faces.index(
             self._collection,
             kept,
             image_id=image_id(image),
@@ -64,13 +64,13 @@ class LocalRecognizer:
         if face is None or not face.box.overlap(box):
             raise NoFace("There is no face at this place of the photo.")
         of_this_face = image_id(image + repr(face.box).encode())
-        (stored,) = self._gallery.index_faces(
+        (stored,) = self._gallery.faces.index(
             self._collection, [face], image_id=of_this_face, external_image_id=object_keys.to_recognizer_id(None)
         )
         return stored.face_id
 
     def threshold(self, given: str | float) -> thresholds.Threshold:
-        enrolled = self._gallery.describe_collection(self._collection).face_count
+        enrolled = self._gallery.collections.describe(self._collection).face_count
         return thresholds.with_error_rates(thresholds.parse(given, lambda: enrolled), enrolled)
 
     def search(self, image: bytes, threshold: float, limit: int) -> list[Probe]:
@@ -80,8 +80,8 @@ class LocalRecognizer:
         if not faces:
             return []
         probes = np.stack([face.embedding for face in faces])
-        hits = self._gallery.search_faces(self._collection, probes, threshold=threshold, limit=limit)
-        users = self._gallery.search_users(self._collection, probes, threshold=threshold, limit=limit)
+        hits = self._gallery.search.faces(self._collection, probes, threshold=threshold, limit=limit)
+        users = self._gallery.search.users(self._collection, probes, threshold=threshold, limit=limit)
         return [
             Probe(face, _face_hits(found), _user_hits(people))
             for face, found, people in zip(faces, hits, users, strict=True)
@@ -90,37 +90,39 @@ class LocalRecognizer:
     def associate(self, user_id: str, face_ids: Sequence[str]) -> frozenset[str]:
         user = object_keys.to_recognizer_id(user_id)
         with suppress(UserExists):
-            self._gallery.create_user(self._collection, user)
+            self._gallery.users.create(self._collection, user)
         with suppress(UserNotFound, LimitExceeded):  # forgotten meanwhile, or full
-            self._gallery.associate_faces(self._collection, user, face_ids)
-        members = self._gallery.list_faces(self._collection, user_id=user, face_ids=face_ids)
+            self._gallery.users.associate(self._collection, user, face_ids)
+        members = self._gallery.faces.list(self._collection, user_id=user, face_ids=face_ids)
         return frozenset(face.face_id for face in members.items)
 
     def delete(self, face_ids: Sequence[str]) -> int:
         if not face_ids:
             return 0
-        first = self._gallery.delete_faces(self._collection, face_ids)
+        first = self._gallery.faces.delete(self._collection, face_ids)
         bound = [(face.face_id, face.user_id) for face in first.failed if face.user_id is not None]
         for face_id, user in bound:
             with suppress(UserNotFound):
-                self._gallery.disassociate_faces(self._collection, user, [face_id])
-        then = self._gallery.delete_faces(self._collection, [face_id for face_id, _ in bound])
+                self._gallery.users.disassociate(self._collection, user, [face_id])
+        then = self._gallery.faces.delete(self._collection, [face_id for face_id, _ in bound])
         return len(first.deleted) + len(then.deleted)
 
     def forget(self, user_id: str) -> None:
         self.delete(sorted(self.face_ids(user_id)))
         with suppress(UserNotFound):
-            self._gallery.delete_user(self._collection, object_keys.to_recognizer_id(user_id))
+            self._gallery.users.delete(self._collection, object_keys.to_recognizer_id(user_id))
 
     def face_ids(self, user_id: str) -> frozenset[str]:
         user = object_keys.to_recognizer_id(user_id)
-        members = self._gallery.list_faces(self._collection, user_id=user).items
-        indexed = self._gallery.list_faces(self._collection, external_image_id=user).items
+        members = self._gallery.faces.list(self._collection, user_id=user).items
+        indexed = self._gallery.faces.list(self._collection, external_image_id=user).items
         return frozenset(face.face_id for face in (*members, *indexed))
 
     def _hits_of(self, face_id: str, threshold: float) -> tuple[FaceHit, ...]:
         try:
-            like = self._gallery.search_face(self._collection, face_id, threshold=threshold, limit=HITS_AT_INDEXING)
+            like = self._gallery.search.similar_faces(
+                self._collection, face_id, threshold=threshold, limit=HITS_AT_INDEXING
+            )
         except FaceNotFound:  # forgotten meanwhile
             return ()
         return _face_hits(like)

@@ -17,7 +17,7 @@ from mien.domain.faces import Box, Detection, QualityFilter
 from mien.domain.limits import ASSOCIATION_THRESHOLD, MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER
 from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, Probe, UserHit
 from mien.engine import Face, quality
-from mien.gallery.scoring import similarity
+from mien.gallery import similarity
 
 H = TypeVar("H")
 Vector = npt.NDArray[np.float32]

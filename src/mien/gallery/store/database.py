@@ -1,16 +1,15 @@
-"""Connections to the SQLite file that holds the truth, and SQLite's errors as StorageError leaves.
+"""Connections to the SQLite file that is the source of truth, and its errors as leaves of StorageError.
 
-Every answered write survives the death of the process. A loss of power may take back the writes of the last
-moments, never a part of one, and leaves a sound file: `synchronous=NORMAL` waits for the disk at checkpoints
-only (0.2 ms per added face against 6 ms with FULL, where a flush takes 4 ms). Deleted rows are overwritten
-with zeros.
+Every write that was answered survives the death of the process. A loss of power may take back the writes of the
+last moments, never a part of one, and leaves a sound file: `synchronous=NORMAL` waits for the disk at checkpoints
+only (0.2 ms per added face; 6 ms with FULL, where a flush takes 4 ms). Deleted rows are overwritten with zeros.
 """
 
 from __future__ import annotations
 
 import errno
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,12 +17,16 @@ from typing import Any, Protocol
 from mien.domain.errors import StorageBusy, StorageDamaged, StorageError, StorageFull
 
 BUSY_SECONDS = 30
-PAGE_BYTES = 8192  # fifteen embeddings per page; the default of 4096 wastes a tenth of the file
+PAGE_BYTES = 8192
+"""Fifteen embeddings per page; SQLite's default of 4096 wastes a tenth of the file."""
+
 _PRAGMAS = (
     f"PRAGMA page_size={PAGE_BYTES}; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;"
 )
 
-_LEAVES = {
+_NO_FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {}
+
+_SQLITE_ERRORS = {
     sqlite3.SQLITE_FULL: (StorageFull, "The disk is full; the last change was not stored."),
     sqlite3.SQLITE_CORRUPT: (StorageDamaged, "The database is damaged. Restore {name} from a backup."),
     sqlite3.SQLITE_NOTADB: (StorageDamaged, "{name} is not a database. Restore it from a backup."),
@@ -35,14 +38,31 @@ _LEAVES = {
 }
 
 
-class Reader(Protocol):
-    """The database, or a transaction in it."""
+@contextmanager
+def storage_errors(name: str) -> Iterator[None]:
+    """Raise errors of SQLite and of the file system as StorageError leaves whose sentences name the file `name`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        leaf, sentence = _SQLITE_ERRORS.get(code, (StorageError, "The database failed."))
+        raise leaf(sentence.format(name=name)) from error
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StorageFull("The disk is full.") from error
+        raise StorageError("The data folder cannot be used: it cannot be created, read or written.") from error
 
-    def read(self, statement: str, values: Sequence[Any] = ()) -> list[Any]: ...
+
+class Reader(Protocol):
+    """A database, or a transaction in it."""
+
+    def read(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Return all rows of one SELECT."""
+        ...
 
 
 class Transaction:
-    """Between BEGIN and COMMIT: reads see what was written in it."""
+    """Statements between BEGIN and COMMIT; reads see what the transaction wrote."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -54,24 +74,32 @@ class Transaction:
 
 
 class Database:
-    """A pool of connections: each call borrows one, so that threads read side by side."""
+    """A pool of connections to one SQLite file; thread-safe, since each call borrows a connection.
 
-    def __init__(self, path: Path) -> None:
+    Every method raises StorageError leaves.
+
+    Args:
+        path: The file; it and its folder are created where they are missing.
+        functions: Functions of one argument that statements may call, by name.
+    """
+
+    def __init__(self, path: Path, functions: Mapping[str, Callable[[Any], Any]] = _NO_FUNCTIONS) -> None:
         self.path = path
+        self._functions = functions
         self._closed = False
         self._idle: list[sqlite3.Connection] = []
-        with self._errors():
+        with storage_errors(path.name):
             path.parent.mkdir(parents=True, exist_ok=True)
 
     def read(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-        """All rows of one SELECT, which sees one state of the database."""
-        with self._errors(), self._borrowed() as connection:
+        """Return all rows of one SELECT, which sees one state of the database."""
+        with storage_errors(self.path.name), self._borrowed() as connection:
             return connection.execute(statement, values).fetchall()
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
-        """One transaction, alone among all processes from its start, so that what it reads stays true."""
-        with self._errors(), self._borrowed() as connection:
+        """Begin a transaction that excludes all other writers, so that what it reads stays true until it commits."""
+        with storage_errors(self.path.name), self._borrowed() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield Transaction(connection)
@@ -82,8 +110,8 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[Transaction]:
-        """Several reads of one state, while others write."""
-        with self._errors(), self._borrowed() as connection:
+        """Begin a transaction whose reads all see one state while others write."""
+        with storage_errors(self.path.name), self._borrowed() as connection:
             connection.execute("BEGIN")
             try:
                 yield Transaction(connection)
@@ -91,12 +119,12 @@ class Database:
                 connection.rollback()
 
     def check(self) -> None:
-        """Read the whole file; StorageDamaged when a page is corrupt. Takes seconds per gigabyte."""
-        found = self.read("PRAGMA quick_check(1)")
-        if found != [("ok",)]:
+        """Read the whole file; raise StorageDamaged when a page is corrupt. Takes seconds per gigabyte."""
+        if self.read("PRAGMA quick_check(1)") != [("ok",)]:
             raise StorageDamaged(f"The database is damaged. Restore {self.path.name} from a backup.")
 
     def close(self) -> None:
+        """Close all connections; borrowed ones close when they are given back."""
         self._closed = True
         while self._idle:
             self._idle.pop().close()
@@ -121,20 +149,9 @@ class Database:
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             connection.executescript(_PRAGMAS)
+            for name, function in self._functions.items():
+                connection.create_function(name, 1, function, deterministic=True)
         except sqlite3.Error:
             connection.close()
             raise
         return connection
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            leaf, sentence = _LEAVES.get(code, (StorageError, "The database failed."))
-            raise leaf(sentence.format(name=self.path.name)) from error
-        except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise StorageFull("The disk is full.") from error
-            raise StorageError("The data folder cannot be used: it cannot be made, read or written.") from error

@@ -1,55 +1,64 @@
-"""Ids of images and faces: UUIDs as text outside, 16 bytes inside.
+"""Rows of the tables `collection`, `face` and `user` as values, the statements that read them, and pages of listings.
 
-An image id is a function of the image's bytes. A face id begins with the time, so that new ids lie
-together in the database's index; that makes bulk loads several times faster.
-
-Rows of the tables `face` and `user` read as domain values.
+Ids of faces and images are UUIDs: lower-case text outside, 16 bytes in the database. A face id begins with the time,
+so that new ids lie together in the database's index; that makes bulk loads several times faster.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import json
 import os
 import re
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from mien.domain.errors import UserNotFound
-from mien.domain.faces import Box, StoredFace, User, UserStatus
-from mien.gallery.store.access import CollectionRow
+from mien.domain.errors import FaceNotFound, InvalidInput, UserNotFound
+from mien.domain.faces import EMBEDDING_DIMENSION, Box, Page, StoredFace, User, UserStatus
+from mien.gallery import validation
+from mien.gallery.scoring import Calibration
 from mien.gallery.store.database import Reader
 from mien.gallery.store.schema import first_row
-from mien.gallery.validation import DIMENSION
 from mien.gallery.vector_index import Vectors
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+NO_LIMIT = -1
+"""For SQLite's LIMIT."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def image_id(image: bytes) -> str:
-    """The same bytes give the same name-based UUID (version 5)."""
+    """Return the name-based UUID (version 5) of an image's bytes: the same bytes give the same id."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, hashlib.sha256(image).hexdigest()))
 
 
 def new_face_ids(count: int) -> list[bytes]:
-    """UUIDs of version 7 (RFC 9562, 5.7): 48 bits of milliseconds, 74 random ones."""
-    milliseconds = time.time_ns() // 1_000_000
-    stamp = milliseconds.to_bytes(6, "big")
+    """Make UUIDs of version 7 (RFC 9562, 5.7): 48 bits of milliseconds, 74 random ones."""
+    timestamp = (time.time_ns() // 1_000_000).to_bytes(6, "big")
     random = os.urandom(10 * count)
-    return [stamp + _version_7(random[i : i + 10]) for i in range(0, len(random), 10)]
+    return [timestamp + _version_7(random[i : i + 10]) for i in range(0, len(random), 10)]
 
 
-def uuid_to_bytes(identity: str) -> bytes:
-    """The 16 bytes of a lower-case UUID; of any other text none, which are no face's id."""
-    return bytes.fromhex(identity.replace("-", "")) if _UUID.fullmatch(identity) else b""
+def uuid_to_bytes(text: str) -> bytes:
+    """Return the 16 bytes of a lower-case UUID; no bytes, which are nobody's id, for any other text.
+
+    Statements call it as `uuid_blob`.
+    """
+    return bytes.fromhex(text.replace("-", "")) if _UUID.fullmatch(text) else b""
 
 
-def bytes_to_uuid(identity: bytes) -> str:
-    text = identity.hex()
+def bytes_to_uuid(content: bytes) -> str:
+    text = content.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
@@ -57,19 +66,35 @@ def _version_7(random: bytes) -> bytes:
     return bytes((0x70 | random[0] & 0x0F, random[1], 0x80 | random[2] & 0x3F)) + random[3:]
 
 
-MOST_VALUES = 4096
-"""Values in one statement; SQLite takes 32,766."""
+class CollectionRow(NamedTuple):
+    """A row of the table `collection`, in the order of its columns."""
 
-STORED = (
-    'SELECT f.row, f.face_id, f.image_id, f."left", f.top, f.width, f.height, f.confidence, f.external_image_id, '
-    "u.user_id, u.row FROM face f LEFT JOIN user u ON u.row = f.user"
-)
-AMONG = "IN (SELECT value FROM json_each(?))"
-USERS = "SELECT row, user_id, face_count, vector FROM user"
-USERS_BY_VECTOR = "SELECT u.row, u.user_id, u.face_count, u.vector FROM user_vector v JOIN user u ON u.row = v.user"
+    key: int
+    collection_id: str
+    model_version: str
+    created_at: float
+    face_count: int
+    user_count: int
+    faces_added: int
+    users_added: int
+    vectors_added: int
+    tags: str
+    settings: str
+
+    @property
+    def calibration(self) -> Calibration:
+        """The collection's own, from its settings, or the shipped one."""
+        return Calibration(**json.loads(self.settings).get("calibration", {}))
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The rows of the collection's faces, users and vectors lie between these two numbers, both exclusive."""
+        return first_row(self.key), first_row(self.key + 1)
 
 
 class FaceRow(NamedTuple):
+    """A face and its user, in the order of `_SELECT_FACES`; `user` is the row of the user `user_id`."""
+
     row: int
     face_id: bytes
     image_id: bytes | None
@@ -99,6 +124,8 @@ class FaceRow(NamedTuple):
 
 
 class UserRow(NamedTuple):
+    """A row of the table `user`; `vector` is a row of `user_vector`, None for a user without faces."""
+
     row: int
     user_id: str
     face_count: int
@@ -112,62 +139,141 @@ class UserRow(NamedTuple):
         return User(self.user_id, self.status)
 
 
-def faces_by_id(reader: Reader, record: CollectionRow, face_ids: Sequence[str]) -> dict[str, FaceRow]:
-    """Those of the faces that are in the collection, in the order asked."""
-    known = {}
-    for some in _chunks([uuid_to_bytes(face_id) for face_id in face_ids]):
-        for row in reader.read(
-            f"{STORED} WHERE f.face_id IN ({marks(some)}) AND f.row > ? AND f.row < ?", [*some, *span(record)]
-        ):
-            face = FaceRow(*row)
-            known[bytes_to_uuid(face.face_id)] = face
+class FaceFilter(StrEnum):
+    """The conditions of which statements on faces are composed; values are always bound, never composed."""
+
+    ROWS = "f.row IN (SELECT value FROM json_each(?))"
+    SPAN = "f.row > ? AND f.row < ?"
+    IMAGE = "f.image_id = ? AND f.external_image_id IS ?"
+    USER = "f.user = (SELECT row FROM user WHERE user_id = ? AND row > ? AND row < ?)"
+    EXTERNAL_IMAGE_ID = "f.external_image_id = ?"
+    FACE_IDS = "f.face_id IN (SELECT uuid_blob(value) FROM json_each(?))"
+
+
+_SELECT_FACES = (
+    'SELECT f.row, f.face_id, f.image_id, f."left", f.top, f.width, f.height, f.confidence, f.external_image_id, '
+    "u.user_id, u.row FROM face f LEFT JOIN user u ON u.row = f.user"
+)
+_FACE_VECTORS = "SELECT row, vector FROM face_vector WHERE row IN (SELECT value FROM json_each(?))"
+_USERS_IN_ORDER = "SELECT row, user_id, face_count, vector FROM user WHERE row > ? AND row < ? ORDER BY row LIMIT ?"
+_USER_BY_ID = "SELECT row, user_id, face_count, vector FROM user WHERE user_id = ? AND row > ? AND row < ?"
+_USERS_BY_VECTOR = (
+    "SELECT u.row, u.user_id, u.face_count, u.vector FROM user_vector v JOIN user u ON u.row = v.user "
+    "WHERE v.row IN (SELECT value FROM json_each(?))"
+)
+
+
+def list_faces(
+    reader: Reader, filters: Sequence[tuple[FaceFilter, Sequence[Any]]], limit: int = NO_LIMIT
+) -> list[FaceRow]:
+    """Read the faces that pass all filters, each given with the values of its question marks, in order of rows."""
+    conditions = " AND ".join(condition for condition, _ in filters)
+    statement = " ".join((_SELECT_FACES, "WHERE", conditions, "ORDER BY f.row LIMIT ?"))
+    values = [value for _, bound in filters for value in bound]
+    return [FaceRow(*row) for row in reader.read(statement, [*values, limit])]
+
+
+def faces_by_id(reader: Reader, collection: CollectionRow, face_ids: Sequence[str]) -> dict[str, FaceRow]:
+    """Read the faces that are in the collection, in the order of `face_ids`; unknown ids are left out."""
+    faces = list_faces(reader, [(FaceFilter.FACE_IDS, (json.dumps(face_ids),)), (FaceFilter.SPAN, collection.span)])
+    known = {bytes_to_uuid(face.face_id): face for face in faces}
     return {face_id: known[face_id] for face_id in face_ids if face_id in known}
 
 
 def faces_by_row(reader: Reader, rows: Iterable[int]) -> dict[int, FaceRow]:
-    found = reader.read(f"{STORED} WHERE f.row {AMONG}", (json.dumps(list(rows)),))
-    return {row[0]: FaceRow(*row) for row in found}
+    """Read faces by their rows; those that are deleted are left out."""
+    return {face.row: face for face in list_faces(reader, [(FaceFilter.ROWS, (json.dumps(list(rows)),))])}
 
 
-def users_by_vector(reader: Reader, rows: Iterable[int]) -> dict[int, UserRow]:
-    """Users by the rows of their vectors."""
-    found = reader.read(f"{USERS_BY_VECTOR} WHERE v.row {AMONG}", (json.dumps(list(rows)),))
-    return {row[3]: UserRow(*row) for row in found}
+def faces_of_image(
+    reader: Reader, collection: CollectionRow, image: bytes, external_image_id: str | None
+) -> list[FaceRow]:
+    """Read the faces that were stored from an image under an external image id, in the order of their rows."""
+    return list_faces(reader, [(FaceFilter.IMAGE, (image, external_image_id)), (FaceFilter.SPAN, collection.span)])
 
 
-def find_user(reader: Reader, record: CollectionRow, user_id: str) -> UserRow:
-    """Raises UserNotFound."""
-    found = reader.read(f"{USERS} WHERE user_id = ? AND row > ? AND row < ?", (user_id, *span(record)))
+def list_users(reader: Reader, span: tuple[int, int], limit: int) -> list[UserRow]:
+    """Read the users whose rows lie in `span`, in the order of their rows."""
+    return [UserRow(*row) for row in reader.read(_USERS_IN_ORDER, (*span, limit))]
+
+
+def find_user(reader: Reader, collection: CollectionRow, user_id: str) -> UserRow:
+    """Read one user. Raises UserNotFound."""
+    found = reader.read(_USER_BY_ID, (user_id, *collection.span))
     if not found:
-        raise UserNotFound(f"There is no user {user_id} in the collection {record.collection_id}.")
+        raise UserNotFound(f"There is no user {user_id} in the collection {collection.collection_id}.")
     return UserRow(*found[0])
 
 
-def vectors_of(reader: Reader, rows: Sequence[int]) -> Vectors:
-    """The embeddings (n, 128) of faces that exist, in the order of their rows."""
-    found: dict[int, bytes] = dict(
-        reader.read(f"SELECT row, vector FROM face_vector WHERE row {AMONG}", (json.dumps(rows),))
-    )
-    return np.frombuffer(b"".join(found[row] for row in rows), np.float32).reshape(-1, DIMENSION)
+def users_by_vector(reader: Reader, rows: Iterable[int]) -> dict[int, UserRow]:
+    """Read users by the rows of their vectors; a vector that was replaced or deleted is left out."""
+    return {row[3]: UserRow(*row) for row in reader.read(_USERS_BY_VECTOR, (json.dumps(list(rows)),))}
 
 
-def vector_of(reader: Reader, user: UserRow) -> Vectors | None:
-    """The user's embedding (128,), None when the user has no faces."""
+def vectors_of_faces(reader: Reader, rows: Sequence[int]) -> Vectors:
+    """Read the embeddings (n, 128) of faces that exist, in the order of `rows`."""
+    found: dict[int, bytes] = dict(reader.read(_FACE_VECTORS, (json.dumps(rows),)))
+    return np.frombuffer(b"".join(found[row] for row in rows), np.float32).reshape(-1, EMBEDDING_DIMENSION)
+
+
+def embeddings_of(reader: Reader, collection: CollectionRow, face_ids: Sequence[str]) -> Vectors:
+    """Read the embeddings (n, 128) of faces by their ids, in the order of `face_ids`. Raises FaceNotFound."""
+    known = faces_by_id(reader, collection, face_ids)
+    if missing := [face_id for face_id in face_ids if face_id not in known]:
+        raise FaceNotFound(f"The face {missing[0]} is not in the collection {collection.collection_id}.")
+    return vectors_of_faces(reader, [known[face_id].row for face_id in face_ids])
+
+
+def vector_of_user(reader: Reader, user: UserRow) -> Vectors | None:
+    """Read the user's embedding (128,); None when the user has no faces."""
     if user.vector is None:
         return None
     ((vector,),) = reader.read("SELECT vector FROM user_vector WHERE row = ?", (user.vector,))
     return np.frombuffer(vector, np.float32)
 
 
-def span(record: CollectionRow) -> tuple[int, int]:
-    """The rows of the collection lie between these two, both left out."""
-    return first_row(record.key), first_row(record.key + 1)
+_DIGEST_BYTES, _ROW_BYTES = 12, 8
 
 
-def marks(values: Sequence[Any]) -> str:
-    return ",".join("?" * len(values))
+class Pager:
+    """Cuts one listing into pages.
 
+    A page token is opaque, names the row after which the next page begins, and belongs to the listing that made it.
 
-def _chunks(values: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    for start in range(0, len(values), MOST_VALUES):
-        yield values[start : start + MOST_VALUES]
+    Args:
+        limit: Items on a page; None for all.
+        token: Where the page begins; None for the first one.
+        listing: What identifies the listing: operation, collection, filters. JSON values.
+
+    Raises:
+        InvalidInput: The limit is below 1, or another listing made the token.
+    """
+
+    def __init__(self, limit: int | None, token: str | None, *listing: object) -> None:
+        self._listing = hashlib.blake2b(json.dumps(listing).encode(), digest_size=_DIGEST_BYTES).digest()
+        self._limit = validation.positive_limit(limit)
+        self.after = self._row(token) if token is not None else 0
+
+    @property
+    def fetch(self) -> int:
+        """How many rows to read: one more than a page, which tells whether another page follows."""
+        return NO_LIMIT if self._limit is None else self._limit + 1
+
+    def page(self, rows: Sequence[R], item: Callable[[R], T], row_number: Callable[[R], int]) -> Page[T]:
+        """Turn the rows read into a page of items."""
+        kept = rows if self._limit is None else rows[: self._limit]
+        more = len(rows) > len(kept)
+        return Page(tuple(map(item, kept)), self._token(row_number(kept[-1])) if more else None)
+
+    def _token(self, row: int) -> str:
+        content = self._listing + row.to_bytes(_ROW_BYTES, "big", signed=True)
+        return base64.urlsafe_b64encode(content).decode().rstrip("=")
+
+    def _row(self, token: str) -> int:
+        try:
+            content = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            content = b""
+        if len(content) != _DIGEST_BYTES + _ROW_BYTES or content[:_DIGEST_BYTES] != self._listing:
+            raise InvalidInput("The page token does not belong to this listing.")
+        return int.from_bytes(content[_DIGEST_BYTES:], "big", signed=True)

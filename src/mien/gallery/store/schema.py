@@ -1,12 +1,12 @@
-"""The gallery's tables in the database.
+"""The gallery's tables.
 
-A row number holds its collection in the upper 32 bits and a number counted within the collection in the
-lower ones. So the faces of a collection lie together on disk, a listing is a range scan without an index,
-numbers are never used twice, and "added since" is "row greater than".
+A row number holds the key of its collection in the upper 32 bits and a number counted within the collection in the
+lower ones. So the faces of a collection lie together on disk, a listing is a range scan without an index, numbers
+are never used twice, and "added since" is "row greater than".
 
-A vector never changes: the tables of vectors only gain rows with greater numbers and lose rows. A user
-whose embedding changes gets a new row in `user_vector`. So an index is up to date when it has read the
-rows after those that it knows and finds that those it answers still exist; no log of changes is kept.
+A vector never changes: the tables of vectors only gain rows with greater numbers and lose rows. A user whose embedding
+changes gets a new row in `user_vector`. So a vector index is up to date when it has read the rows after those that it
+knows, and has checked that the rows of its answer still exist; no log of changes is kept.
 """
 
 from __future__ import annotations
@@ -58,11 +58,19 @@ CREATE TABLE IF NOT EXISTS user_vector (row INTEGER PRIMARY KEY, vector BLOB NOT
 CREATE TABLE IF NOT EXISTS dropped (key INTEGER PRIMARY KEY);  -- deleted collections whose rows are being erased
 """
 
+ERASE_STATEMENTS = (
+    "DELETE FROM face_vector WHERE row IN (SELECT row FROM face_vector WHERE row > ? AND row < ? LIMIT ?)",
+    "DELETE FROM face WHERE row IN (SELECT row FROM face WHERE row > ? AND row < ? LIMIT ?)",
+    "DELETE FROM user_vector WHERE row IN (SELECT row FROM user_vector WHERE row > ? AND row < ? LIMIT ?)",
+    "DELETE FROM user WHERE row IN (SELECT row FROM user WHERE row > ? AND row < ? LIMIT ?)",
+)
+"""Each deletes some rows that lie between two numbers from one of the tables whose rows belong to a collection."""
+
 
 def prepare(database: Database) -> str:
-    """Make the tables where they are missing; the database's own name, which tells it from any other.
+    """Create the tables where they are missing; return the database's identity, which tells it from any other.
 
-    StorageError for a folder of a newer version of Mien.
+    Raises StorageError for a folder of a newer version of Mien.
     """
     with database.write() as transaction:
         for statement in _TABLES.split(";\n"):
@@ -81,5 +89,5 @@ def prepare(database: Database) -> str:
 
 
 def first_row(key: int) -> int:
-    """Every row of the collection lies above this number and below `first_row(key + 1)`."""
+    """Return the number above which the rows of a collection lie; they end below `first_row(key + 1)`."""
     return key << NUMBER_BITS

@@ -1,77 +1,98 @@
-"""The vectors in the database as the indexes read them: implements `nearest.Truth`.
+"""The vectors in the database as the vector index reads them.
 
-A space is the vectors of a collection's faces, or of its users, such as "face-12". Outside the database
-rows are numbered within their collection. The numbers rise with every commit and are never used twice.
+A vector set holds the vectors of one collection's faces or users and is named after both, such as "face-12". Row
+numbers here count within the collection: they rise with every commit and are never used twice.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
+from mien.domain.faces import EMBEDDING_DIMENSION
 from mien.gallery.store.database import Database
-from mien.gallery.store.rows import AMONG
 from mien.gallery.store.schema import first_row
-from mien.gallery.validation import DIMENSION
 from mien.gallery.vector_index import Rows, Vectors
 
 BLOCK = 8192
+"""Rows of one read."""
 
 
-def faces_space(key: int) -> str:
+@dataclass(frozen=True, slots=True)
+class _Statements:
+    """The statements on one table of vectors."""
+
+    newest: str
+    count: str
+    scan: str
+    fetch: str
+
+
+_TABLES = {
+    "face": _Statements(
+        newest="SELECT max(row) FROM face_vector WHERE row > ? AND row < ?",
+        count="SELECT count(*) FROM face_vector WHERE row > ? AND row <= ?",
+        scan="SELECT row, vector FROM face_vector WHERE row > ? AND row <= ? ORDER BY row LIMIT ?",
+        fetch="SELECT row, vector FROM face_vector WHERE row IN (SELECT value FROM json_each(?)) ORDER BY row",
+    ),
+    "user": _Statements(
+        newest="SELECT max(row) FROM user_vector WHERE row > ? AND row < ?",
+        count="SELECT count(*) FROM user_vector WHERE row > ? AND row <= ?",
+        scan="SELECT row, vector FROM user_vector WHERE row > ? AND row <= ? ORDER BY row LIMIT ?",
+        fetch="SELECT row, vector FROM user_vector WHERE row IN (SELECT value FROM json_each(?)) ORDER BY row",
+    ),
+}
+
+
+def face_vectors(key: int) -> str:
+    """Name the vector set of a collection's faces."""
     return f"face-{key}"
 
 
-def users_space(key: int) -> str:
+def user_vectors(key: int) -> str:
+    """Name the vector set of a collection's users."""
     return f"user-{key}"
 
 
 class SqliteVectorSource:
-    """`identity`: which database and which model."""
+    """Implements vector_index.VectorSource; `identity` names the database and the model."""
 
     def __init__(self, database: Database, identity: str) -> None:
         self._database = database
         self.identity = identity
 
-    def newest(self, space: str) -> int:
-        table, first, end = _place(space)
-        ((row,),) = self._database.read(f"SELECT max(row) FROM {table} WHERE row > ? AND row < ?", (first, end))
+    def newest(self, vector_set: str) -> int:
+        statements, first, end = _table(vector_set)
+        ((row,),) = self._database.read(statements.newest, (first, end))
         return (row or first) - first
 
-    def count(self, space: str, after: int, upto: int) -> int:
-        table, first, _ = _place(space)
-        ((counted,),) = self._database.read(
-            f"SELECT count(*) FROM {table} WHERE row > ? AND row <= ?", (first + after, first + upto)
-        )
-        return int(counted)
+    def count(self, vector_set: str, after: int, upto: int) -> int:
+        statements, first, _ = _table(vector_set)
+        ((count,),) = self._database.read(statements.count, (first + after, first + upto))
+        return int(count)
 
-    def scan(self, space: str, after: int, upto: int | None = None) -> Iterator[tuple[Rows, Vectors]]:
-        table, first, end = _place(space)
+    def scan(self, vector_set: str, after: int, upto: int | None = None) -> Iterator[tuple[Rows, Vectors]]:
+        statements, first, end = _table(vector_set)
         last = end if upto is None else first + upto
-        while found := self._database.read(
-            f"SELECT row, vector FROM {table} WHERE row > ? AND row <= ? ORDER BY row LIMIT ?",
-            (first + after, last, BLOCK),
-        ):
-            yield _block(found, first)
+        while found := self._database.read(statements.scan, (first + after, last, BLOCK)):
+            yield _arrays(found, first)
             after = found[-1][0] - first
 
-    def fetch(self, space: str, rows: Rows) -> tuple[Rows, Vectors]:
-        table, first, _ = _place(space)
-        chosen = json.dumps((rows + first).tolist())
-        return _block(
-            self._database.read(f"SELECT row, vector FROM {table} WHERE row {AMONG} ORDER BY row", (chosen,)), first
-        )
+    def fetch(self, vector_set: str, rows: Rows) -> tuple[Rows, Vectors]:
+        statements, first, _ = _table(vector_set)
+        return _arrays(self._database.read(statements.fetch, (json.dumps((rows + first).tolist()),)), first)
 
 
-def _place(space: str) -> tuple[str, int, int]:
-    """The table, and the two numbers between which its rows lie."""
-    kind, _, key = space.partition("-")
-    return f"{kind}_vector", first_row(int(key)), first_row(int(key) + 1)
+def _table(vector_set: str) -> tuple[_Statements, int, int]:
+    """Return the statements on the set's table, and the two numbers between which its rows lie."""
+    kind, _, key = vector_set.partition("-")
+    return _TABLES[kind], first_row(int(key)), first_row(int(key) + 1)
 
 
-def _block(found: list[tuple[int, bytes]], first: int) -> tuple[Rows, Vectors]:
+def _arrays(found: list[tuple[int, bytes]], first: int) -> tuple[Rows, Vectors]:
     rows = np.array([row for row, _ in found], np.int64) - first
     vectors = np.frombuffer(b"".join([vector for _, vector in found]), np.float32)
-    return rows, vectors.reshape(len(rows), DIMENSION)
+    return rows, vectors.reshape(len(rows), EMBEDDING_DIMENSION)

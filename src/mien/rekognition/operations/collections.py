@@ -14,7 +14,7 @@ def create_collection(service: Service, call: Call) -> Answer:
 
     Raises CollectionExists, and LimitExceeded for too many tags.
     """
-    collection = service.gallery.create_collection(call.collection_id, call.params.get("Tags", {}))
+    collection = service.gallery.collections.create(call.collection_id, call.params.get("Tags", {}))
     return {
         "StatusCode": 200,
         "CollectionArn": collection_arn(call.region, service.account, collection.collection_id),
@@ -24,7 +24,7 @@ def create_collection(service: Service, call: Call) -> Answer:
 
 def delete_collection(service: Service, call: Call) -> Answer:
     """Delete a collection with its faces, users and tags. Raises CollectionNotFound."""
-    service.gallery.delete_collection(call.collection_id)
+    service.gallery.collections.delete(call.collection_id)
     return {"StatusCode": 200}
 
 
@@ -34,7 +34,7 @@ def describe_collection(service: Service, call: Call) -> Answer:
     CreationTimestamp is in seconds since 1970 with milliseconds as a fraction; boto3 turns it into a datetime. The
     API Reference speaks of milliseconds, but that is not what the service sends.
     """
-    collection = service.gallery.describe_collection(call.collection_id)
+    collection = service.gallery.collections.describe(call.collection_id)
     return {
         "FaceCount": collection.face_count,
         "FaceModelVersion": collection.model_version,
@@ -46,7 +46,7 @@ def describe_collection(service: Service, call: Call) -> Answer:
 
 def list_collections(service: Service, call: Call) -> Answer:
     """Return one page of collections: their ids and, in the same order, their model versions."""
-    page = service.gallery.list_collections(call.page_limit(MAX_PAGE_ITEMS), call.page_token())
+    page = service.gallery.collections.list(call.page_limit(MAX_PAGE_ITEMS), call.page_token())
     return {
         "CollectionIds": [collection.collection_id for collection in page.items],
         "FaceModelVersions": [collection.model_version for collection in page.items],
@@ -55,16 +55,16 @@ def list_collections(service: Service, call: Call) -> Answer:
 
 def tag_resource(service: Service, call: Call) -> Answer:
     """Add tags to the collection that ResourceArn names. Raises CollectionNotFound, LimitExceeded."""
-    service.gallery.tag(call.collection_id, call.params["Tags"])
+    service.gallery.collections.tag(call.collection_id, call.params["Tags"])
     return {}
 
 
 def untag_resource(service: Service, call: Call) -> Answer:
     """Remove tags from the collection that ResourceArn names. Raises CollectionNotFound."""
-    service.gallery.untag(call.collection_id, call.params["TagKeys"])
+    service.gallery.collections.untag(call.collection_id, call.params["TagKeys"])
     return {}
 
 
 def list_tags_for_resource(service: Service, call: Call) -> Answer:
     """Return the tags of the collection that ResourceArn names. Raises CollectionNotFound."""
-    return {"Tags": service.gallery.tags(call.collection_id)}
+    return {"Tags": service.gallery.collections.tags(call.collection_id)}

@@ -71,11 +71,11 @@ def index_faces(service: Service, call: Call) -> Answer:
     The collection is looked up before the image is read. Raises CollectionNotFound, and WireError or ImageError for
     the image.
     """
-    collection = service.gallery.describe_collection(call.collection_id)
+    collection = service.gallery.collections.describe(call.collection_id)
     image = service.read_image(call.params["Image"])
     faces = service.engine.read(image)
     kept, rejected = filter_faces(faces, call.quality_filter(QualityFilter.AUTO), call.params.get("MaxFaces"))
-    stored = service.gallery.index_faces(
+    stored = service.gallery.faces.index(
         call.collection_id,
         kept,
         image_id=image_id(image),
@@ -94,8 +94,8 @@ def index_faces(service: Service, call: Call) -> Answer:
 
 def list_faces(service: Service, call: Call) -> Answer:
     """Return one page of a collection's faces, of one user or of given ids if asked. Raises CollectionNotFound."""
-    collection = service.gallery.describe_collection(call.collection_id)
-    page = service.gallery.list_faces(
+    collection = service.gallery.collections.describe(call.collection_id)
+    page = service.gallery.faces.list(
         call.collection_id,
         user_id=call.params.get("UserId"),
         face_ids=call.params.get("FaceIds"),
@@ -110,7 +110,7 @@ def list_faces(service: Service, call: Call) -> Answer:
 
 def delete_faces(service: Service, call: Call) -> Answer:
     """Delete faces; unknown ones, and those of a user, are answered as unsuccessful. Raises CollectionNotFound."""
-    deletion = service.gallery.delete_faces(call.collection_id, call.params["FaceIds"])
+    deletion = service.gallery.faces.delete(call.collection_id, call.params["FaceIds"])
     return {
         "DeletedFaces": list(deletion.deleted),
         "UnsuccessfulFaceDeletions": [
@@ -125,11 +125,11 @@ def search_faces(service: Service, call: Call) -> Answer:
 
     Raises CollectionNotFound, FaceNotFound.
     """
-    collection = service.gallery.describe_collection(call.collection_id)
+    collection = service.gallery.collections.describe(call.collection_id)
     face_id = call.params["FaceId"]
     if face_id in service.consistency.hidden_faces():
         raise FaceNotFound("The face is too new to be found.")
-    matches = service.gallery.search_face(call.collection_id, face_id, **_search_limits(call))
+    matches = service.gallery.search.similar_faces(call.collection_id, face_id, **_search_limits(call))
     return {
         "SearchedFaceId": face_id,
         "FaceMatches": face_matches(_without_hidden(service, matches)),
@@ -142,11 +142,11 @@ def search_faces_by_image(service: Service, call: Call) -> Answer:
 
     Raises CollectionNotFound, NoFace, and WireError or ImageError for the image.
     """
-    collection = service.gallery.describe_collection(call.collection_id)
+    collection = service.gallery.collections.describe(call.collection_id)
     face = service.largest_face(service.read_image(call.params["Image"]))
     if rejection_reasons(face, call.quality_filter(QualityFilter.NONE)):
         raise NoFace("The largest face does not pass the quality filter.")
-    (matches,) = service.gallery.search_faces(call.collection_id, face.embedding[np.newaxis], **_search_limits(call))
+    (matches,) = service.gallery.search.faces(call.collection_id, face.embedding[np.newaxis], **_search_limits(call))
     return {
         "SearchedFaceBoundingBox": bounding_box(face.box),
         "SearchedFaceConfidence": float32(face.confidence),

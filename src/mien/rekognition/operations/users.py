@@ -23,19 +23,19 @@ UPDATING = "UPDATING"
 
 def create_user(service: Service, call: Call) -> Answer:
     """Create a user without faces. Raises CollectionNotFound, UserExists."""
-    service.gallery.create_user(call.collection_id, call.params["UserId"])
+    service.gallery.users.create(call.collection_id, call.params["UserId"])
     return {}
 
 
 def delete_user(service: Service, call: Call) -> Answer:
     """Delete a user; the faces stay, without a user. Raises CollectionNotFound, UserNotFound."""
-    service.gallery.delete_user(call.collection_id, call.params["UserId"])
+    service.gallery.users.delete(call.collection_id, call.params["UserId"])
     return {}
 
 
 def list_users(service: Service, call: Call) -> Answer:
     """Return one page of a collection's users, the oldest first. Raises CollectionNotFound."""
-    page = service.gallery.list_users(call.collection_id, call.page_limit(MAX_PAGE_USERS), call.page_token())
+    page = service.gallery.users.list(call.collection_id, call.page_limit(MAX_PAGE_USERS), call.page_token())
     users = [{"UserId": user.user_id, "UserStatus": user.status.value} for user in page.items]
     return {"Users": users} | call.next_token(page)
 
@@ -45,7 +45,7 @@ def associate_faces(service: Service, call: Call) -> Answer:
 
     Raises CollectionNotFound, UserNotFound, and LimitExceeded above 100 faces per user.
     """
-    association = service.gallery.associate_faces(
+    association = service.gallery.users.associate(
         call.collection_id,
         call.params["UserId"],
         call.params["FaceIds"],
@@ -60,7 +60,7 @@ def associate_faces(service: Service, call: Call) -> Answer:
 
 def disassociate_faces(service: Service, call: Call) -> Answer:
     """Remove faces from a user; they stay in the collection. Raises CollectionNotFound, UserNotFound."""
-    disassociation = service.gallery.disassociate_faces(
+    disassociation = service.gallery.users.disassociate(
         call.collection_id, call.params["UserId"], call.params["FaceIds"]
     )
     return {
@@ -78,11 +78,13 @@ def search_users(service: Service, call: Call) -> Answer:
     Raises CollectionNotFound, FaceNotFound, UserNotFound, and WireError: InvalidParameterException unless exactly one
     of UserId and FaceId is given.
     """
-    collection = service.gallery.describe_collection(call.collection_id)
+    collection = service.gallery.collections.describe(call.collection_id)
     user_id, face_id = call.params.get("UserId"), call.params.get("FaceId")
     if (user_id is None) == (face_id is None):
         raise invalid("SearchUsers needs exactly one of UserId and FaceId.")
-    matches = service.gallery.search_user(call.collection_id, user_id=user_id, face_id=face_id, **_search_limits(call))
+    matches = service.gallery.search.similar_users(
+        call.collection_id, user_id=user_id, face_id=face_id, **_search_limits(call)
+    )
     searched = {"SearchedFace": {"FaceId": face_id}} if face_id else {"SearchedUser": {"UserId": user_id}}
     return {
         "UserMatches": user_matches(matches),
@@ -96,14 +98,14 @@ def search_users_by_image(service: Service, call: Call) -> Answer:
     A photo without a face is not an error here: the answer then has no match and no SearchedFace. Raises
     CollectionNotFound, and WireError or ImageError for the image.
     """
-    collection = service.gallery.describe_collection(call.collection_id)
+    collection = service.gallery.collections.describe(call.collection_id)
     faces = service.engine.read(service.read_image(call.params["Image"]))
     level = call.quality_filter(QualityFilter.NONE)
     answer: Answer = {"UserMatches": [], "FaceModelVersion": collection.model_version}
     unsearched = faces
     if faces and not rejection_reasons(faces[0], level):
         probe = faces[0].embedding[np.newaxis]
-        (matches,) = service.gallery.search_users(call.collection_id, probe, **_search_limits(call))
+        (matches,) = service.gallery.search.users(call.collection_id, probe, **_search_limits(call))
         answer |= {"UserMatches": user_matches(matches), "SearchedFace": {"FaceDetail": face_detail(faces[0])}}
         unsearched = faces[1:]
     return answer | {"UnsearchedFaces": [_unsearched(face, face is faces[0], level) for face in unsearched]}
