@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-KEPT = {"": {"backends", "http", "lambdas"}, "backends": {"aws"}}
+KEPT = {"": {"api", "app", "backends", "domain", "lambdas", "security"}, "backends": {"aws"}}
 PIP = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
 GLIBC = (34, 28, 27, 26, 17)  # Lambda's runtimes stand on Amazon Linux 2023, which has 2.34
 

@@ -7,12 +7,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mien.lambdas import people, recognize, upload
+from mien.lambdas.api_gateway import ROUTES
 
 DOCS = Path(__file__).parents[1] / "docs"
 OPENAPI, COLLECTION = DOCS / "openapi.json", DOCS / "mien.postman_collection.json"
 SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
-SERVED = {(method, path.replace("+}", "}")) for method, path in upload.ROUTES | recognize.ROUTES | people.ROUTES}
+SERVED = {(method, path.replace("+}", "}")) for routes in ROUTES.values() for method, path in routes}
 
 
 def collection(openapi: dict[str, Any]) -> dict[str, Any]:

@@ -196,7 +196,7 @@ def open_app(settings: Settings | None = None) -> FaceApp:
     """
     settings = settings or Settings.from_environment()
     if settings.backend is Backend.AWS:
-        from mien.backends.aws import open_app as open_on_aws
+        from mien.backends.aws.stack import open_app as open_on_aws
 
         return open_on_aws(settings)
     return open_embedded(settings).app

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import boto3
 import pytest
 
-from mien.backends.aws import api_keys, clients
+from mien.backends.aws import clients
+from mien.backends.aws.stack import edit_keys
 from mien.security.api_keys import Scope
 from tests.aws import emulator, local
 from tests.aws.rekognition import COLLECTION, Rekognition
@@ -51,5 +52,5 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 def _key(deployed: emulator.Stack) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clients, "secrets", lambda: deployed.client("secretsmanager"))
-        with api_keys.edited(deployed.outputs["ApiKeysSecret"]) as file:
+        with edit_keys(deployed.outputs["ApiKeysSecret"]) as file:
             return file.create("tests", Scope)

@@ -15,9 +15,8 @@ import uvicorn
 from moto import mock_aws
 
 from mien.backends.aws.bucket import S3Bucket
-from mien.backends.aws.catalog import DynamoCatalog
+from mien.backends.aws.catalog import DynamoCatalog, tables
 from mien.backends.aws.recognizer import RekognitionRecognizer
-from mien.backends.aws.tables import tables
 from mien.gallery import Gallery
 from tests.aws import stack
 from tests.aws.rekognition import COLLECTION, Rekognition

@@ -36,6 +36,12 @@ def resources(kind: str) -> dict[str, dict[str, Any]]:
     }
 
 
+def handler(name: str) -> str:
+    """The dotted path of a function's handler; `name` is what follows the stage in the function's name."""
+    handler: str = resources("AWS::Lambda::Function")[f"{name.capitalize()}Function"]["Handler"]
+    return handler
+
+
 def values() -> dict[str, str]:
     """What references come to with default parameters."""
     defaults = {name: str(p.get("Default", "")) for name, p in translated()["Parameters"].items()}

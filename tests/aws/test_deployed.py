@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from mien.lambdas import people, recognize, upload
+from mien.lambdas.api_gateway import ROUTES
 from tests.aws.conftest import Deployment
 
 pytestmark = pytest.mark.aws
@@ -36,7 +36,7 @@ def indexed(api: httpx.Client, path: str) -> dict[str, Any] | None:
 
 def test_no_route_is_open(deployment: Deployment) -> None:
     with deployment.stack.api(None) as stranger:
-        for method, resource in upload.ROUTES | recognize.ROUTES | people.ROUTES:
+        for method, resource in (route for routes in ROUTES.values() for route in routes):
             path = resource.replace("{file+}", "api.js").replace("{", "").replace("+}", "").replace("}", "")
             expected = 200 if resource in {"/", "/static/{file+}"} else 401
             assert stranger.request(method, path).status_code == expected, (method, resource)

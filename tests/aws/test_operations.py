@@ -16,13 +16,13 @@ from botocore.awsrequest import AWSResponse
 
 from mien.app.app import FaceApp
 from mien.app.ports import Catalog
-from mien.backends.aws import api_keys, clients, doctor
+from mien.backends.aws import clients, doctor, stack
 from mien.backends.aws.reconcile import Reconciler
 from mien.config import Settings
 from mien.domain.errors import Overloaded
 from mien.domain.faces import Box
 from mien.domain.records import FaceRecord, Upload, UploadStatus
-from mien.lambdas import events
+from mien.lambdas import upload_queue
 from mien.security.api_keys import KeyFile, Scope
 from tests.aws import local
 from tests.support.fake_engine import FakeFaceEngine
@@ -79,26 +79,25 @@ def test_a_table_that_throttles_loses_nothing(
     dynamodb = boto3.client("dynamodb", **local.CREDENTIALS)
     throttled = FaceApp(aws.bucket, aws.recognizer, _on(dynamodb))
     dynamodb.meta.events.register("before-call.dynamodb.PutItem", _throttle)
-    monkeypatch.setattr(events, "_app", lambda: throttled)
+    monkeypatch.setattr(upload_queue, "_app", lambda: throttled)
     counted: list[str] = []
-    monkeypatch.setattr(events, "count", lambda name, number=1: counted.append(name))
+    monkeypatch.setattr(upload_queue, "count", lambda name, number=1: counted.append(name))
     message = {
         "messageId": "1",
         "attributes": {"ApproximateReceiveCount": "1"},
         "body": json.dumps({"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": path}}}]}),
     }
-    assert events.index_all([message]) == {"batchItemFailures": [{"itemIdentifier": "1"}]}
+    assert upload_queue.index_all([message]) == {"batchItemFailures": [{"itemIdentifier": "1"}]}
     assert counted == ["UploadsRetried", "Throttled"]
     assert aws.catalog.find(FaceRecord).items == ()
     dynamodb.meta.events.unregister("before-call.dynamodb.PutItem", _throttle)
-    assert events.index_all([message]) == {"batchItemFailures": []}
+    assert upload_queue.index_all([message]) == {"batchItemFailures": []}
     assert list(_records(aws.catalog).values()) == [path]
     assert aws.recognizer.all_face_ids() == _records(aws.catalog).keys()
 
 
 def _on(dynamodb: Any) -> Catalog:
-    from mien.backends.aws.catalog import DynamoCatalog
-    from mien.backends.aws.tables import tables
+    from mien.backends.aws.catalog import DynamoCatalog, tables
 
     return DynamoCatalog(dynamodb, tables("FaceMetadata", "RecognitionResults", "MienRecords"))
 
@@ -141,16 +140,16 @@ def test_the_doctor_finds_what_is_missing(aws: Backend, monkeypatch: pytest.Monk
     assert "does not exist" in elsewhere["dynamodb:Query on Nothing"]
     aws.rekognition.fail(400, "AccessDeniedException")
     refused = {f.subject: f.advice for f in doctor.examine(settings)}
-    assert "lack the right rekognition:IndexFaces" in refused["rekognition:IndexFaces on face-collection"]
+    assert "lack the permission rekognition:IndexFaces" in refused["rekognition:IndexFaces on face-collection"]
 
 
 def test_keys_live_in_a_secret(aws: Backend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     secrets = boto3.client("secretsmanager", **local.CREDENTIALS)
     monkeypatch.setattr(clients, "secrets", lambda: secrets)
     secrets.create_secret(Name="keys", SecretString='{"keys": {}, "signing": "abc"}')
-    with api_keys.edited("keys") as file:
+    with stack.edit_keys("keys") as file:
         text = file.create("phone", [Scope.RECOGNIZE])
-    copy = api_keys.SecretKeys("keys", tmp_path / "copy.json")
+    copy = stack.SecretKeys("keys", tmp_path / "copy.json")
     copy.refresh()
     assert KeyFile(copy.copy).check(text).name == "phone"
     assert copy.signing == "abc"
@@ -163,8 +162,7 @@ def test_an_upload_state_is_found_by_its_owner(aws: Backend) -> None:
 
 
 def test_prices_follow_the_tiers() -> None:
-    assert doctor.price(1_000_000) == pytest.approx(1000)
-    assert doctor.price(6_000_000) == pytest.approx(1000 + 3200 + 600)
-    forecast = doctor.enrolment(1000)
+    assert stack.price(1_000_000) == pytest.approx(1000)
+    assert stack.price(6_000_000) == pytest.approx(1000 + 3200 + 600)
+    forecast = stack.forecast_enrolment(1000)
     assert (forecast.calls, forecast.dollars) == (3000, pytest.approx(3.0))
-    assert doctor.recognition(100, faces_per_photo=2).calls == 500

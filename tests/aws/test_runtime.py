@@ -16,7 +16,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 import mien
-from mien.lambdas.events import MAX_RECEIVES
+from mien.lambdas.upload_queue import MAX_RECEIVES
 from mien.security.api_keys import KeyFile, Scope
 from tests.aws import local, runtime, stack
 from tests.aws.rekognition import COLLECTION, Rekognition
@@ -48,7 +48,7 @@ class World:
         self.client("secretsmanager").create_secret(Name="keys", SecretString=json.dumps(content))
         return key
 
-    def function(self, handler: str) -> AbstractContextManager[runtime.RuntimeApi]:
+    def function(self, name: str) -> AbstractContextManager[runtime.RuntimeApi]:
         settings = {
             "MIEN_BACKEND": "aws",
             "MIEN_BUCKET": BUCKET,
@@ -56,7 +56,7 @@ class World:
             "AWS_ENDPOINT_URL": self.aws,
             "AWS_ENDPOINT_URL_REKOGNITION": self._rekognition_url,
         }
-        return runtime.function(f"mien.lambdas.{handler}.handler", CODE, settings)
+        return runtime.function(stack.handler(name), CODE, settings)
 
     def items(self, table: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.dynamodb.scan(TableName=table)["Items"]

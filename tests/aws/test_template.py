@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cfnlint import lint_file  # type: ignore[import-untyped]
 
-from mien.lambdas import events
+from mien.lambdas.upload_queue import MAX_RECEIVES
 from tests.aws import stack
 
 
@@ -78,7 +78,7 @@ def test_a_burst_waits_and_a_failure_is_set_aside() -> None:
     assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
     assert queue["RedrivePolicy"] == {
         "deadLetterTargetArn": "<UploadDeadLetters.Arn>",
-        "maxReceiveCount": events.MAX_RECEIVES,
+        "maxReceiveCount": MAX_RECEIVES,
     }
 
 

@@ -72,9 +72,9 @@ def enroll(
 
 
 def _show_cost(photos: int) -> None:
-    from mien.backends.aws import doctor
+    from mien.backends.aws.stack import forecast_enrolment
 
-    forecast = doctor.enrolment(photos)
+    forecast = forecast_enrolment(photos)
     output.note(
         f"About {output.count(forecast.calls, 'Rekognition call')}: at most {forecast.dollars:.2f} USD, and "
         f"{forecast.dollars_per_month:.4f} USD a month to keep the faces (prices of {forecast.as_of})."

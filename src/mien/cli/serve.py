@@ -142,7 +142,7 @@ def _key_file(settings: Settings) -> Iterator[KeyFile]:
         return
     if settings.keys_secret is None:
         raise SetupError("Set MIEN_KEYS_SECRET to the stack's output ApiKeysSecret.")
-    from mien.backends.aws.api_keys import edited
+    from mien.backends.aws.stack import edit_keys
 
-    with edited(settings.keys_secret) as file:
+    with edit_keys(settings.keys_secret) as file:
         yield file

@@ -1,1 +1,1 @@
-"""Entry points on AWS Lambda, one module for each function of infra/template.yaml."""
+"""The functions of infra/template.yaml on AWS Lambda: `upload`, `recognize`, `people` and `reconcile`."""

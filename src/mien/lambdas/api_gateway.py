@@ -1,10 +1,11 @@
-"""API Gateway's events -> the same FastAPI routes as on one machine, those that the function serves.
+"""Serves the REST API behind API Gateway. Each function answers its own routes, by the same code as on one machine.
 
-Every route needs a key here; only the page's own files are open, and the page asks for the key.
+Every route needs an API key here; only the page's own files are open, and the page asks its user for the key.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import cache
 from http import HTTPStatus
@@ -22,53 +23,119 @@ from mien.api import problems
 from mien.api.api import create_api
 from mien.api.security import Guard
 from mien.app.app import FaceApp
-from mien.backends import aws
-from mien.backends.aws.api_keys import SecretKeys
+from mien.backends.aws.stack import SecretKeys, ports
 from mien.config import Settings
 from mien.domain.errors import MienError, SetupError
-from mien.lambdas.telemetry import count
+from mien.lambdas.telemetry import count, logger, metrics, tracer
 from mien.security.api_keys import KeyFile, Scope
 
-TEXTS = [*DEFAULT_TEXT_MIME_TYPES, problems.MEDIA_TYPE]
-# Open on one machine; here no route is, and a call of /health costs an inference.
-GUARDED = frozenset({"/health", "/calibration", "/openapi.json"})
+TEXT_TYPES = [*DEFAULT_TEXT_MIME_TYPES, problems.MEDIA_TYPE]
+# Open on one machine. On AWS no route is, and a call of /health costs an inference.
+GUARDED_RESOURCES = frozenset({"/health", "/calibration", "/openapi.json"})
 
-Routes = frozenset[tuple[str, str]]
-"""Method and resource, as in the template."""
+ROUTES: dict[str, frozenset[tuple[str, str]]] = {
+    "upload": frozenset(
+        {
+            ("POST", "/upload"),
+            ("POST", "/uploads"),
+            ("GET", "/uploads/{image_path+}"),
+            ("PATCH", "/images/{image_path+}"),
+            ("POST", "/rejections"),
+        }
+    ),
+    "recognize": frozenset(
+        {
+            ("GET", "/recognize"),
+            ("POST", "/recognize"),
+            ("POST", "/compare"),
+            ("POST", "/detect"),
+            ("GET", "/health"),
+        }
+    ),
+    "people": frozenset(
+        {
+            ("GET", "/recognitions"),
+            ("GET", "/recognitions/{recognition_id}"),
+            ("GET", "/faces"),
+            ("GET", "/faces/{face_id}"),
+            ("DELETE", "/faces/{face_id}"),
+            ("GET", "/rejections"),
+            ("DELETE", "/rejections/{face_id}"),
+            ("GET", "/hygiene"),
+            ("GET", "/users"),
+            ("GET", "/users/{user_id+}"),
+            ("DELETE", "/users/{user_id+}"),
+            ("GET", "/images/{image_path+}"),
+            ("GET", "/calibration"),
+            ("GET", "/openapi.json"),
+            ("GET", "/"),
+            ("GET", "/static/{file+}"),
+        }
+    ),
+}
+"""The method and resource of each route of each function, as in the template."""
+
+_STATUS_METRICS = {"matched": "FacesMatched", "ambiguous": "FacesAmbiguous", "unknown": "FacesUnknown"}
 
 
-def answer(event: dict[str, Any], context: Any, routes: Routes) -> dict[str, Any]:
-    """The answer in API Gateway's shape. The first call of an instance opens the application."""
-    if (event["httpMethod"], event["resource"]) not in routes:
+@logger.inject_lambda_context
+@tracer.capture_lambda_handler(capture_response=False)
+@metrics.log_metrics
+def recognize(event: dict[str, Any], context: Any) -> Any:
+    """Handle a request of the function `recognize`: the routes that analyse a photo and store no faces."""
+    response = answer("recognize", event, context)
+    if event["resource"] == "/recognize" and response["statusCode"] == HTTPStatus.OK:
+        for face in json.loads(response["body"])["faces"]:
+            count(_STATUS_METRICS[face["status"]])
+    return response
+
+
+@logger.inject_lambda_context
+@tracer.capture_lambda_handler(capture_response=False)
+@metrics.log_metrics
+def people(event: dict[str, Any], context: Any) -> Any:
+    """Handle a request of the function `people`: the routes that list or erase what is stored, and the page."""
+    return answer("people", event, context)
+
+
+def answer(function: str, event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Answer a request in API Gateway's format. The first call of an instance opens the application.
+
+    Args:
+        function: The function that was called, a key of `ROUTES`.
+        event: The request, as API Gateway sends it for a Lambda proxy integration.
+        context: Lambda's context object.
+    """
+    if (event["httpMethod"], event["resource"]) not in ROUTES[function]:
         return {"statusCode": 404, "headers": {"Content-Type": "text/plain"}, "body": "There is no such route.\n"}
-    given = _door().answer(event, context)
-    if given["statusCode"] == HTTPStatus.SERVICE_UNAVAILABLE:
+    response = _gateway().answer(event, context)
+    if response["statusCode"] == HTTPStatus.SERVICE_UNAVAILABLE:
         count("Throttled")
-    return given
+    return response
 
 
-class Door:
-    """The API, and the keys that open it."""
+class Gateway:
+    """The REST API on the resources of the stack, with the API keys of the stack's secret."""
 
     def __init__(self, settings: Settings) -> None:
         if settings.keys_secret is None:
-            raise SetupError("MIEN_KEYS_SECRET names no secret; without keys nobody is let in.")
+            raise SetupError("MIEN_KEYS_SECRET is not set. Without keys, nobody may call the API.")
         self._keys = SecretKeys(settings.keys_secret, Path(gettempdir()) / "mien-api-keys.json")
         self._keys.refresh()
         guarded = replace(settings, api_keys_file=self._keys.copy, secret=self._keys.signing)
-        # Not open_app: that one waits for the stack to index a photo, and this is the stack.
-        api = create_api(FaceApp(*aws.ports(guarded), guarded.policy), guarded)
+        # Not open_app: its `enroll` waits until the stack has indexed the photo, and this code is the stack.
+        api = create_api(FaceApp(*ports(guarded), guarded.policy), guarded)
         guard = Guard(KeyFile(self._keys.copy), guarded.rate_per_minute)
-        self._mangum = Mangum(Staged(api, guard), lifespan="off", text_mime_types=TEXTS)
+        self._mangum = Mangum(StageMiddleware(api, guard), lifespan="off", text_mime_types=TEXT_TYPES)
 
     def answer(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         self._keys.refresh()
-        answer: dict[str, Any] = self._mangum(event, context)
-        return answer
+        response: dict[str, Any] = self._mangum(event, context)
+        return response
 
 
-class Staged:
-    """Tells the API under which stage it is mounted, and asks for a key where the API itself does not."""
+class StageMiddleware:
+    """Sets the path prefix of the API's stage, and asks for a key where the API itself does not."""
 
     def __init__(self, app: ASGIApp, guard: Guard) -> None:
         self._app, self._guard = app, guard
@@ -76,7 +143,7 @@ class Staged:
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         event = scope["aws.event"]
         try:
-            if event["resource"] in GUARDED:
+            if event["resource"] in GUARDED_RESOURCES:
                 self._guard.check(Request(scope), Scope.RECOGNIZE)
         except MienError as error:
             await problems.refusal(Request(scope), error)(scope, receive, send)
@@ -86,5 +153,5 @@ class Staged:
 
 
 @cache
-def _door() -> Door:
-    return Door(Settings.from_environment())
+def _gateway() -> Gateway:
+    return Gateway(Settings.from_environment())

@@ -1,4 +1,4 @@
-"""Logs, metrics and traces of the functions. Nothing that is counted or logged tells who or which photo."""
+"""Logs, metrics and traces of the functions. None of them tells whose photo it was, or which."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aws_lambda_powertools.logging.utils import copy_config_to_registered_logger
 from aws_lambda_powertools.metrics import MetricUnit
 
 logger = Logger()
-logging.getLogger("mien")
+logging.getLogger("mien")  # the next line configures only loggers that exist
 copy_config_to_registered_loggers(logger, include={"mien"})
 metrics = Metrics()
 tracer = Tracer()
@@ -19,4 +19,5 @@ warnings.filterwarnings("ignore", "No application metrics to publish")  # most r
 
 
 def count(name: str, number: int = 1) -> None:
+    """Add to a CloudWatch metric of the function's namespace."""
     metrics.add_metric(name, MetricUnit.Count, number)

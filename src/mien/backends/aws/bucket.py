@@ -1,4 +1,4 @@
-"""Bucket on S3. The object-created event is S3's own; infra/template.yaml leads it to the upload function."""
+"""Bucket on S3. S3 itself sends the object-created events; infra/template.yaml routes them to the upload function."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from urllib.parse import quote, unquote
 
 from botocore.exceptions import ClientError
 
-from mien.backends.aws.calls import batches, code, domain_errors
+from mien.backends.aws.clients import batches, code, domain_errors
 from mien.domain.errors import ImageNotFound, StorageError
 from mien.domain.records import Image, UploadForm
 
-FEW = 5
-DELETE_AT_ONCE = 1000
+MAX_SINGLE_LISTINGS = 5
+DELETE_BATCH = 1000
 
 
 class S3Bucket:
-    """Images as objects of one bucket."""
+    """The bucket port on S3: each image is an object."""
 
     def __init__(self, client: Any, name: str) -> None:
         self._s3, self._name = client, name
@@ -52,15 +52,15 @@ class S3Bucket:
                 yield from (entry["Key"] for entry in page.get("Contents", ()))
 
     def delete(self, keys: Sequence[str]) -> int:
-        """Versions are listed by folder where many keys lie in one, else key by key."""
+        # The versions are listed key by key, or for a whole folder when many of its keys go.
         folders: dict[str, set[str]] = defaultdict(set)
         for key in keys:
             folders[key.rpartition("/")[0] + "/"].add(key)
         with domain_errors():
             return sum(
-                self._delete_versions(prefix, wanted)
-                for folder, wanted in folders.items()
-                for prefix in ([folder] if len(wanted) > FEW else sorted(wanted))
+                self._delete_versions(prefix, in_folder)
+                for folder, in_folder in folders.items()
+                for prefix in ([folder] if len(in_folder) > MAX_SINGLE_LISTINGS else sorted(in_folder))
             )
 
     def presign(self, key: str, content_type: str, max_bytes: int, expires_in: int) -> UploadForm:
@@ -75,15 +75,15 @@ class S3Bucket:
         expires_at = datetime.now(UTC) + timedelta(seconds=expires_in)
         return UploadForm(form["url"], form["fields"], key, expires_at)
 
-    def _delete_versions(self, prefix: str, wanted: set[str]) -> int:
+    def _delete_versions(self, prefix: str, keys: set[str]) -> int:
         pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=self._name, Prefix=prefix)
         versions = [
             {"Key": version["Key"], "VersionId": version["VersionId"]}
             for page in pages
             for version in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
-            if version["Key"] in wanted and (version["Key"] == prefix or prefix.endswith("/"))
+            if version["Key"] in keys and (version["Key"] == prefix or prefix.endswith("/"))
         ]
-        for portion in batches(versions, DELETE_AT_ONCE):
+        for portion in batches(versions, DELETE_BATCH):
             answer = self._s3.delete_objects(Bucket=self._name, Delete={"Objects": list(portion), "Quiet": True})
             if answer.get("Errors"):
                 raise StorageError("S3 did not delete every image; try again.")

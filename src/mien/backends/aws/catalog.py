@@ -1,8 +1,12 @@
 """Catalog on DynamoDB.
 
-`get` reads consistently. `find` asks an index for keys and then reads the items consistently: it never
-shows what was deleted, but DynamoDB may take a moment (usually well under a second) until it shows what
-was just put. That is the one point where this backend is weaker than the embedded one.
+Three tables hold five kinds of records: FaceMetadata (key FaceId), RecognitionResults (key RecognitionId), and
+MienRecords for uploads, people and erasures (key RecordId, such as `Upload/uploaded/…`). Every item has `Kind` and
+`Timestamp`. The indexes ByTime, ByUser and ByImage are sorted by timestamp and hold keys only.
+
+`get` reads consistently. `find` asks an index for keys and then reads the items consistently: it never returns
+deleted records, but a new one may appear a moment later, usually well under a second. In this point alone this
+backend is weaker than the embedded one.
 """
 
 from __future__ import annotations
@@ -10,45 +14,93 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from mien.app.ports import R
 from mien.backends import serialization
-from mien.backends.aws.calls import BACKOFF, batches, domain_errors
-from mien.backends.aws.tables import Table, Tables, entries, from_dynamo, main_item, to_dynamo
+from mien.backends.aws.clients import BACKOFF, batches, domain_errors
 from mien.domain.errors import InvalidInput, Overloaded
 from mien.domain.faces import Page
-from mien.domain.records import Recognition, Record
+from mien.domain.records import Erasure, FaceRecord, Person, Recognition, Record, Upload
 
-GET_AT_ONCE = 100
-WRITE_AT_ONCE = 100
+GET_BATCH = 100
+WRITE_BATCH = 100
 MAX_KEY_BYTES = 2048
+OWNER = "Owner"  # of an upload. Not UserId: the index ByUser of their common table would hold people and erasures too
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The DynamoDB table of one kind of record.
+
+    Attributes:
+        name: The table's name.
+        key: The attribute that is the table's key.
+        prefix: What precedes the record's key in the item's key.
+        user: The key attribute of the index ByUser, if there is one.
+        image: The key attribute of the index ByImage, if there is one.
+    """
+
+    name: str
+    key: str
+    prefix: str = ""
+    user: str | None = None
+    image: str | None = None
+
+    def item_key(self, key: str) -> str:
+        return self.prefix + key
+
+    def record_key(self, item_key: str) -> str:
+        """Return the record's key of an index entry's. A recognition's entry ends in a slash and a user id."""
+        return item_key.removeprefix(self.prefix) if self.prefix else item_key.partition("/")[0]
+
+
+def tables(faces: str, recognitions: str, records: str) -> dict[type, Table]:
+    """Return the tables by kind of record; the arguments are the tables' names."""
+    return {
+        FaceRecord: Table(faces, "FaceId", user="UserId", image="ImagePath"),
+        Recognition: Table(recognitions, "RecognitionId", user="UserId", image="ImagePath"),
+        Upload: Table(records, "RecordId", "Upload/", user=OWNER),
+        Person: Table(records, "RecordId", "Person/"),
+        Erasure: Table(records, "RecordId", "Erasure/"),
+    }
 
 
 class DynamoCatalog:
-    """Five kinds of records in three tables; recognitions expire after `result_days`."""
+    """The catalog port on DynamoDB."""
 
-    def __init__(self, client: Any, tables: Tables, result_days: int | None = None) -> None:
+    def __init__(self, client: Any, tables: Mapping[type, Table], result_days: int | None = None) -> None:
+        """Use tables that exist.
+
+        Args:
+            client: A boto3 client of DynamoDB.
+            tables: The table of each kind of record.
+            result_days: Days after which a recognition expires; None keeps recognitions.
+        """
         self._dynamodb, self._tables, self._result_days = client, tables, result_days
 
     def put(self, record: Record) -> None:
         table = self._tables[type(record)]
-        written = [*entries(record), main_item(table, record)]
         expiry = self._expiry(record)
+        items = [_to_dynamo(item | expiry) for item in (*_entries(record), _main_item(table, record))]
         with domain_errors():
-            if len(written) == 1:
-                self._dynamodb.put_item(TableName=table.name, Item=to_dynamo(written[0] | expiry))
+            if len(items) == 1:
+                self._dynamodb.put_item(TableName=table.name, Item=items[0])
                 return
-            self._transact({"Put": {"TableName": table.name, "Item": to_dynamo(i | expiry)}} for i in written)
+            self._transact({"Put": {"TableName": table.name, "Item": item}} for item in items)
 
     def get(self, kind: type[R], keys: Sequence[str]) -> list[R]:
         table = self._tables[kind]
         found: dict[str, R] = {}
-        possible = [key for key in dict.fromkeys(keys) if 0 < len(key.encode()) <= MAX_KEY_BYTES // 2]
+        valid = [key for key in dict.fromkeys(keys) if 0 < len(key.encode()) <= MAX_KEY_BYTES // 2]
         with domain_errors():
-            for portion in batches(possible, GET_AT_ONCE):
+            for portion in batches(valid, GET_BATCH):
                 for item in self._read(table, [table.item_key(key) for key in portion]):
                     if item.get("Kind") == kind.__name__:
                         record = serialization.record(kind, item)
@@ -71,9 +123,9 @@ class DynamoCatalog:
             return Page(tuple(r for r in self.get(kind, [value]) if since is None or r.timestamp >= since), None)
         query = _query(table, index, attribute, value, since) | {"Limit": limit + 1}
         if cursor is not None:
-            query["ExclusiveStartKey"] = to_dynamo(_start(cursor, table) | {attribute: value})
+            query["ExclusiveStartKey"] = _to_dynamo(_start(cursor, table) | {attribute: value})
         with domain_errors():
-            entries = [from_dynamo(entry) for entry in self._dynamodb.query(**query)["Items"]]
+            entries = [_from_dynamo(entry) for entry in self._dynamodb.query(**query)["Items"]]
         shown = entries[:limit]
         token = _cursor(shown[-1], table) if len(entries) > limit else None
         return Page(tuple(self.get(kind, [table.record_key(entry[table.key]) for entry in shown])), token)
@@ -87,31 +139,32 @@ class DynamoCatalog:
 
     def _delete(self, table: Table, key: str) -> bool:
         answer = self._dynamodb.delete_item(
-            TableName=table.name, Key=to_dynamo({table.key: key}), ReturnValues="ALL_OLD"
+            TableName=table.name, Key=_to_dynamo({table.key: key}), ReturnValues="ALL_OLD"
         )
         return "Attributes" in answer
 
     def _delete_recognition(self, table: Table, record: Recognition) -> int:
-        names = [*(entry[table.key] for entry in entries(record)), record.recognition_id]
+        keys = [*(entry[table.key] for entry in _entries(record)), record.recognition_id]
         with domain_errors():
-            self._transact({"Delete": {"TableName": table.name, "Key": to_dynamo({table.key: name})}} for name in names)
+            self._transact({"Delete": {"TableName": table.name, "Key": _to_dynamo({table.key: key})}} for key in keys)
         return 1
 
     def _transact(self, writes: Iterable[dict[str, Any]]) -> None:
-        """All or nothing up to 100 writes; beyond, the recognition itself comes last."""
-        for portion in batches(list(writes), WRITE_AT_ONCE):
+        """Write up to 100 items at once or not at all. Of more, the last batch has the recognition itself."""
+        for portion in batches(list(writes), WRITE_BATCH):
             self._dynamodb.transact_write_items(TransactItems=list(portion))
 
     def _read(self, table: Table, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
-        wanted = [to_dynamo({table.key: key}) for key in keys]
+        remaining = [_to_dynamo({table.key: key}) for key in keys]
         for pause in BACKOFF:
-            answer = self._dynamodb.batch_get_item(RequestItems={table.name: {"Keys": wanted, "ConsistentRead": True}})
-            yield from map(from_dynamo, answer["Responses"].get(table.name, ()))
-            wanted = answer.get("UnprocessedKeys", {}).get(table.name, {}).get("Keys", [])
-            if not wanted:
+            request = {table.name: {"Keys": remaining, "ConsistentRead": True}}
+            answer = self._dynamodb.batch_get_item(RequestItems=request)
+            yield from map(_from_dynamo, answer["Responses"].get(table.name, ()))
+            remaining = answer.get("UnprocessedKeys", {}).get(table.name, {}).get("Keys", [])
+            if not remaining:
                 return
             time.sleep(pause)
-        raise Overloaded("The table takes no more requests at the moment; try again.")
+        raise Overloaded("The table accepts no more requests at the moment; try again.")
 
     def _expiry(self, record: Record) -> dict[str, Any]:
         if self._result_days is None or not isinstance(record, Recognition):
@@ -120,7 +173,7 @@ class DynamoCatalog:
 
 
 def _index(table: Table, kind: type, user_id: str | None, image_path: str | None) -> tuple[str, str | None, str]:
-    """(index, its attribute, value); no attribute: the value is the record's own key."""
+    """Return an index, its key attribute and the value to look for. No attribute: the value is the record's own key."""
     if user_id is not None:
         return "ByUser", table.user, user_id
     if image_path is not None:
@@ -139,7 +192,7 @@ def _query(table: Table, index: str, attribute: str, value: str, since: datetime
         "IndexName": index,
         "KeyConditionExpression": condition,
         "ExpressionAttributeNames": names,
-        "ExpressionAttributeValues": to_dynamo(values),
+        "ExpressionAttributeValues": _to_dynamo(values),
         "ScanIndexForward": False,
     }
 
@@ -153,4 +206,41 @@ def _start(cursor: str, table: Table) -> dict[str, str]:
         key, timestamp = json.loads(base64.urlsafe_b64decode(cursor.encode()))
         return {table.key: str(key), "Timestamp": serialization.stamp(datetime.fromisoformat(timestamp))}
     except (ValueError, TypeError) as error:
-        raise InvalidInput("The page token is not one of this listing.") from error
+        raise InvalidInput("The page token belongs to another listing.") from error
+
+
+def _main_item(table: Table, record: Record) -> dict[str, Any]:
+    item = serialization.item(record)
+    extra = {OWNER: record.user_id} if isinstance(record, Upload) and record.user_id is not None else {}
+    return {**item, **extra, table.key: table.item_key(serialization.key(record)), "Kind": type(record).__name__}
+
+
+def _entries(record: Record) -> list[dict[str, Any]]:
+    """Return one small item for each person that a recognition names: an item has one UserId only."""
+    if not isinstance(record, Recognition):
+        return []
+    at = serialization.stamp(record.timestamp)
+    return [
+        {"RecognitionId": f"{record.recognition_id}/{user}", "UserId": user, "Timestamp": at}
+        for user in sorted(record.user_ids)
+    ]
+
+
+_serialize = TypeSerializer().serialize
+_deserialize = TypeDeserializer().deserialize
+
+
+def _to_dynamo(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _serialize(_decimal(value)) for name, value in item.items()}
+
+
+def _from_dynamo(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _deserialize(value) for name, value in item.items()}
+
+
+def _decimal(value: Any) -> Any:
+    if isinstance(value, float):
+        return Decimal(repr(value))  # the shortest decimal that gives the same float back
+    if isinstance(value, dict):
+        return {name: _decimal(part) for name, part in value.items()}
+    return [_decimal(part) for part in value] if isinstance(value, list) else value

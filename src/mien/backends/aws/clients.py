@@ -1,16 +1,68 @@
-"""boto3 clients. Region, credentials, endpoints and retries come from AWS's own settings."""
+"""boto3 clients, and what all calls of AWS share: batches, retries, and the mapping of AWS's errors.
+
+Region, credentials, endpoints and retries come from AWS's own settings.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from mien.domain.errors import (
+    CollectionNotFound,
+    DamagedImage,
+    ImageTooLarge,
+    LimitExceeded,
+    MienError,
+    Overloaded,
+    SetupError,
+    StorageError,
+)
+
+T = TypeVar("T")
+
+BACKOFF = (0.1, 0.3, 1.0, 2.0)  # seconds
+
+_BUSY = "AWS accepts no more requests at the moment; try again."
+_FAILED = "{operation} failed inside AWS; try again."
+_REFUSED = "AWS refused {operation}: the credentials lack the permission. `mien doctor` checks all of them."
+
+# A missing permission is a fault of the set-up: it must not look as if the photo or the caller's key were refused.
+_ERRORS: dict[str, tuple[type[MienError], str]] = {
+    "InvalidImageFormatException": (DamagedImage, "The image is damaged, or of a format that is not supported."),
+    "ImageTooLargeException": (ImageTooLarge, "The image has too many bytes or pixels."),
+    "ServiceQuotaExceededException": (LimitExceeded, "A quota of the AWS account is full."),
+    "NoSuchBucket": (SetupError, "The bucket does not exist; deploy the stack or set MIEN_BUCKET."),
+    "ConflictException": (Overloaded, _BUSY),
+    "InternalError": (Overloaded, _FAILED),
+    "InternalServerError": (Overloaded, _FAILED),
+    "ProvisionedThroughputExceededException": (Overloaded, _BUSY),
+    "RequestLimitExceeded": (Overloaded, _BUSY),
+    "ServiceUnavailable": (Overloaded, _FAILED),
+    "SlowDown": (Overloaded, _BUSY),
+    "ThrottlingException": (Overloaded, _BUSY),
+    "TransactionCanceledException": (Overloaded, _BUSY),
+    "TransactionInProgressException": (Overloaded, _BUSY),
+    "AccessDenied": (SetupError, _REFUSED),
+    "AccessDeniedException": (SetupError, _REFUSED),
+    "ExpiredToken": (SetupError, _REFUSED),
+    "ExpiredTokenException": (SetupError, _REFUSED),
+    "InvalidAccessKeyId": (SetupError, _REFUSED),
+    "InvalidSignatureException": (SetupError, _REFUSED),
+    "SignatureDoesNotMatch": (SetupError, _REFUSED),
+    "UnrecognizedClientException": (SetupError, _REFUSED),
+}
 
 
 def s3() -> Any:
-    """Signature version and regional endpoint matter to presigned forms: a new bucket knows no other."""
+    """Make a client of S3. Presigned forms need this signature version and addressing style on new buckets."""
     return boto3.client("s3", config=Config(signature_version="s3v4", s3={"addressing_style": "virtual"}))
 
 
@@ -19,7 +71,11 @@ def dynamodb() -> Any:
 
 
 def rekognition(keys_secret: str | None = None) -> Any:
-    """`keys_secret`: the secret with the access key of a self-hosted Mien; without it the usual credentials sign."""
+    """Make a client of Rekognition, or of a self-hosted Mien in its place.
+
+    Args:
+        keys_secret: The secret with the access key of a self-hosted Mien; without it, the usual credentials sign.
+    """
     if not keys_secret:
         return boto3.client("rekognition")
     keys = json.loads(secret(keys_secret))
@@ -39,6 +95,59 @@ def secrets() -> Any:
 
 
 def secret(name: str) -> str:
-    """The text of a secret in Secrets Manager."""
+    """Return the text of a secret in Secrets Manager."""
     text: str = secrets().get_secret_value(SecretId=name)["SecretString"]
     return text
+
+
+def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Split a sequence into batches that one call of AWS takes."""
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def retry_on(error_code: str, call: Callable[[], T]) -> T:
+    """Call, and call again after a pause when AWS answers with the error code.
+
+    Rekognition is eventually consistent: for a moment, it may refuse what depends on an earlier change.
+
+    Raises:
+        Overloaded: AWS still answered with the code in the last attempt.
+    """
+    for pause in BACKOFF:
+        try:
+            return call()
+        except ClientError as error:
+            if code(error) != error_code:
+                raise
+        time.sleep(pause)
+    raise Overloaded("Rekognition has not caught up with an earlier change; try again.")
+
+
+def code(error: ClientError) -> str:
+    """Return AWS's code of an error, such as `AccessDenied`."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def domain_error(error: ClientError | BotoCoreError) -> MienError:
+    """Return the error of the domain that means the same. AWS's own text is left out: it may hold names and keys."""
+    if isinstance(error, BotoCoreError):
+        return StorageError("AWS cannot be reached, or there are no credentials for it.")
+    if code(error) == "ResourceNotFoundException":
+        return _missing(error)
+    kind, message = _ERRORS.get(code(error), (StorageError, f"AWS answered {code(error)} to {error.operation_name}."))
+    return kind(message.format(operation=error.operation_name))
+
+
+@contextmanager
+def domain_errors() -> Iterator[None]:
+    """Turn errors of AWS into errors of the domain."""
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise domain_error(error) from error
+
+
+def _missing(error: ClientError) -> MienError:
+    if "collection" in str(error).lower():
+        return CollectionNotFound("The collection does not exist; deploy the stack or set MIEN_COLLECTION.")
+    return SetupError(f"A resource that {error.operation_name} needs does not exist on AWS; deploy the stack.")

@@ -1,11 +1,7 @@
-"""What Rekognition asks for a job, from a price table with its date; everything else on the stack is small beside it.
+"""Checks that the stack exists and that the credentials suffice, by one harmless call for each permission.
 
-us-east-1, USD, without free tier. https://aws.amazon.com/rekognition/pricing/
-
-Does the stack stand, and do these credentials suffice? One harmless call for each right.
-
-A call that AWS refuses for its content was allowed: it names a face that is not there, carries an image
-of one byte, or writes on a condition that cannot hold. Nothing is stored and nothing is charged.
+A call that AWS refuses for its content was permitted: it names a face that does not exist, carries an image of one
+byte, or writes under a condition that cannot hold. Nothing is stored and nothing is charged.
 """
 
 from __future__ import annotations
@@ -14,59 +10,19 @@ import base64
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from mien.backends.aws import clients
-from mien.backends.aws.calls import code
+from mien.backends.aws.clients import code
 
 if TYPE_CHECKING:
     from mien.config import Settings
 
 
-AS_OF = date(2026, 10, 7)
-TIERS = ((1_000_000, 0.0010), (4_000_000, 0.0008), (30_000_000, 0.0006), (None, 0.0004))
-"""Images a month and the price of each, for the operations of groups 1 and 2 below 35 million alike."""
-VECTOR_MONTH = 0.00001
-ENROL_CALLS = 3  # IndexFaces, SearchFaces for look-alikes, AssociateFaces
-CALLS_PER_FACE = 2  # SearchFacesByImage, SearchUsersByImage
-CALLS_PER_PHOTO = 1  # DetectFaces
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """`dollars` once, `dollars_per_month` for the vectors that stay."""
-
-    calls: int
-    dollars: float
-    dollars_per_month: float
-    as_of: date = AS_OF
-
-
-def enrolment(photos: int) -> Forecast:
-    """Photos of one person each; at worst every photo is the first of its person."""
-    calls = photos * ENROL_CALLS
-    return Forecast(calls, price(calls), 2 * photos * VECTOR_MONTH)
-
-
-def recognition(photos: int, faces_per_photo: float = 1.0) -> Forecast:
-    calls = round(photos * (CALLS_PER_PHOTO + CALLS_PER_FACE * faces_per_photo))
-    return Forecast(calls, price(calls), 0.0)
-
-
-def price(calls: int) -> float:
-    """Of so many calls in one month."""
-    total, left = 0.0, calls
-    for size, each in TIERS:
-        portion = left if size is None else min(left, size)
-        total, left = total + portion * each, left - portion
-    return total
-
-
-_REFUSED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden"}
-_BY_CONTENT = {
+_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden"}
+_REFUSED_FOR_CONTENT = {
     "InvalidParameterException",
     "InvalidImageFormatException",
     "ConditionalCheckFailedException",
@@ -79,15 +35,20 @@ _NO_KEY = f"uploaded/_/{_NO_FACE}"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """`subject` is the right or the setting that was looked at; `advice` is empty when all is well."""
+class Check:
+    """The outcome of one check.
+
+    Attributes:
+        subject: The permission and its resource, or the setting, that was checked.
+        advice: What to do; empty when all is well.
+    """
 
     subject: str
     advice: str = ""
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
-    """Findings on every right that the command line and the functions use, and on the settings of the stack."""
+def examine(settings: Settings) -> Iterator[Check]:
+    """Check every permission that the command line and the functions need, and the settings of the stack."""
     rekognition = clients.rekognition(settings.rekognition_keys_secret)
     yield from _probe(_bucket_calls(clients.s3(), settings.bucket))
     yield from _probe(_collection_calls(rekognition, settings.collection))
@@ -100,22 +61,22 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _public_access(clients.s3(), settings.bucket)
 
 
-def _probe(calls: dict[str, Callable[[], Any]]) -> Iterator[Finding]:
+def _probe(calls: dict[str, Callable[[], Any]]) -> Iterator[Check]:
     for subject, call in calls.items():
         try:
             call()
         except ClientError as error:
-            yield Finding(subject, _advice(subject, error))
+            yield Check(subject, _advice(subject, error))
         except BotoCoreError as error:
-            yield Finding(subject, f"AWS was not reached ({type(error).__name__}); check credentials and region.")
+            yield Check(subject, f"AWS cannot be reached ({type(error).__name__}); check credentials and region.")
         else:
-            yield Finding(subject)
+            yield Check(subject)
 
 
 def _advice(subject: str, error: ClientError) -> str:
-    if code(error) in _REFUSED:
-        return f"The credentials lack the right {subject.split()[0]}; add it to their policy."
-    if code(error) in _BY_CONTENT:
+    if code(error) in _DENIED:
+        return f"The credentials lack the permission {subject.split()[0]}; add it to their policy."
+    if code(error) in _REFUSED_FOR_CONTENT:
         return ""
     if code(error) in {"ResourceNotFoundException", "NoSuchBucket", "404"}:
         if "user" in str(error).lower() and "ssociateFaces" in subject:
@@ -172,10 +133,10 @@ def _table_calls(dynamodb: Any, table: str, key: str) -> dict[str, Callable[[], 
     }
 
 
-def _public_access(s3: Any, bucket: str) -> Finding:
+def _public_access(s3: Any, bucket: str) -> Check:
     subject = f"public access to {bucket}"
     try:
         block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
     except ClientError as error:
-        return Finding(subject, f"It cannot be told whether it is blocked: AWS answered {code(error)}.")
-    return Finding(subject, "" if all(block.values()) else "It is not blocked; deploy the stack again.")
+        return Check(subject, f"AWS does not tell whether it is blocked: {code(error)}.")
+    return Check(subject, "" if all(block.values()) else "It is not blocked; deploy the stack again.")

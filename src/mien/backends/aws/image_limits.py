@@ -1,6 +1,6 @@
-"""Photos as Rekognition takes them: JPEG or PNG up to 5 MiB; anything else is converted, large ones are scaled.
+"""Prepares photos for Rekognition, which takes JPEG and PNG up to 5 MiB: converts other formats, scales large photos.
 
-Pillow alone does it, and only here: a Lambda function that never sees a photo never loads it.
+This is the only module on AWS that loads Pillow, so that functions which never see a photo do not.
 """
 
 from __future__ import annotations
@@ -21,14 +21,20 @@ from mien.domain.faces import Box
 MAX_BYTES = 5_242_880  # Rekognition's limit on Image.Bytes
 MIN_SIDE = 80  # pixels, Rekognition's limit on an image
 MAX_SIDE = 4096  # pixels; larger photos gain nothing and cost transfer
-_TAKEN = {"image/jpeg", "image/png"}
+_ACCEPTED_TYPES = {"image/jpeg", "image/png"}
 
 pillow_heif.register_heif_opener()
 
 
 @dataclass(frozen=True)
 class Photo:
-    """An image file that Rekognition takes, and the size in pixels of the upright image."""
+    """An image file within Rekognition's limits.
+
+    Attributes:
+        data: The file.
+        width: Width of the upright image, in pixels.
+        height: Height of the upright image, in pixels.
+    """
 
     data: bytes
     width: int
@@ -39,7 +45,15 @@ class Photo:
         return _upright(self.data)
 
     def crop(self, box: Box, margin: float) -> tuple[bytes, Box]:
-        """A JPEG of the box with `margin` times its size on every side, and where the box lies in it."""
+        """Cut out a box with some of its surroundings.
+
+        Args:
+            box: A box in fractions of the upright photo.
+            margin: How much to add on each side, in box sizes.
+
+        Returns:
+            The crop as a JPEG of at least 80 × 80 pixels, and the box in fractions of the crop.
+        """
         left, right = _span(box.left, box.width, margin, self.width)
         top, bottom = _span(box.top, box.height, margin, self.height)
         part = self.upright.crop((left, top, right, bottom))
@@ -56,9 +70,9 @@ class Photo:
 
 
 def photo(image: bytes) -> Photo:
-    """Any image file as a Photo. Raises ImageError leaves."""
+    """Make a Photo of any image file; raise an ImageError for one that cannot be used."""
     content_type, _ = image_types.sniff(image)
-    if content_type in _TAKEN and len(image) <= MAX_BYTES:
+    if content_type in _ACCEPTED_TYPES and len(image) <= MAX_BYTES:
         return Photo(image, *_size(image))
     upright = _upright(image)
     upright.thumbnail((MAX_SIDE, MAX_SIDE))
@@ -74,8 +88,8 @@ def _span(start: float, length: float, margin: float, pixels: int) -> tuple[int,
 def _size(image: bytes) -> tuple[int, int]:
     with _pillow_errors():
         opened = Image.open(io.BytesIO(image))
-        turned = opened.getexif().get(0x0112, 1) >= 5  # EXIF orientations 5..8 lie on their side
-    return _checked(opened.size[::-1] if turned else opened.size)
+        is_sideways = opened.getexif().get(0x0112, 1) >= 5  # EXIF orientations 5 to 8
+    return _checked(opened.size[::-1] if is_sideways else opened.size)
 
 
 def _checked(size: tuple[int, int]) -> tuple[int, int]:
@@ -100,7 +114,7 @@ def _pillow_errors() -> Iterator[None]:
     try:
         yield
     except UnidentifiedImageError as error:
-        raise UnsupportedImage("The bytes are not an image that can be read.") from error
+        raise UnsupportedImage("The file is not an image of a supported format.") from error
     except Image.DecompressionBombError as error:
         raise ImageTooLarge("The image has too many pixels.") from error
     except (OSError, ValueError, SyntaxError) as error:

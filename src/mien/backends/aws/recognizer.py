@@ -1,61 +1,70 @@
-"""Recognizer on Rekognition, or on anything that speaks its wire API, such as another Mien.
+"""Recognizer on Rekognition, or on a service with the same wire API, such as another Mien.
 
-A person is a Rekognition user; the user's name is also the external id of every face that was indexed
-for them, so that a face whose metadata was lost still tells whose it is. Rekognition searches only the
-largest face of an image, so each face of a photo is searched by a crop of its own.
+A person is a Rekognition user. The user's id is also the external id of every face that was indexed for them, so that
+a face whose metadata was lost can still be erased with its person. Rekognition searches for the largest face of an
+image only, so each face of a photo is searched with a crop of its own.
+
+Rekognition's face shapes: https://docs.aws.amazon.com/rekognition/latest/APIReference/API_FaceDetail.html
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from mien.backends.aws import responses
-from mien.backends.aws.calls import code, domain_errors, retry_on
+from mien.backends.aws.clients import code, domain_errors, retry_on
 from mien.backends.aws.collection_users import CollectionUsers
 from mien.domain import object_keys, thresholds
 from mien.domain.errors import InvalidInput, NoFace
-from mien.domain.faces import Box, Detection
+from mien.domain.faces import Box, Detection, Landmarks, Point, Pose, Quality, Reason
 from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, Probe, UserHit
 
 if TYPE_CHECKING:
     from mien.backends.aws.image_limits import Photo
 
-MARGINS = (0.5, 0.1)  # of the box, around a crop: room for the detector, less when a neighbour gets in the way
+MARGINS = (0.5, 0.1)  # around a crop, in box sizes: room for the detector, less where a neighbouring face gets in
 PARALLEL_SEARCHES = 4
-SIMILAR_FACES = 20
+MAX_SIMILAR_FACES = 20
+_POINTS = {
+    "eyeLeft": "left_eye",
+    "eyeRight": "right_eye",
+    "nose": "nose",
+    "mouthLeft": "mouth_left",
+    "mouthRight": "mouth_right",
+}
 
 
 class RekognitionRecognizer:
-    """One collection."""
+    """The recognizer port on one collection of Rekognition."""
 
     def __init__(self, client: Any, collection_id: str) -> None:
         self._rekognition, self._collection = client, collection_id
-        self._members = CollectionUsers(client, collection_id)
+        self._users = CollectionUsers(client, collection_id)
 
     def detect(self, image: bytes) -> list[Detection]:
         with domain_errors():
             return self._detect(_photo(image))
 
     def compare(self, source: bytes, target: bytes) -> list[Comparison]:
-        one, other = _photo(source), _photo(target)
+        source_photo, target_photo = _photo(source), _photo(target)
         with domain_errors():
             try:
                 answer = self._rekognition.compare_faces(
-                    SourceImage={"Bytes": one.data}, TargetImage={"Bytes": other.data}, SimilarityThreshold=0
+                    SourceImage={"Bytes": source_photo.data},
+                    TargetImage={"Bytes": target_photo.data},
+                    SimilarityThreshold=0,
                 )
             except ClientError as error:
                 if code(error) != "InvalidParameterException":
                     raise
-                if not self._detect(one):  # the refusal does not tell which of the two shows no face
-                    raise NoFace("The source photo shows no face.") from error
+                if not self._detect(source_photo):  # the error does not tell which of the two has no face
+                    raise NoFace("There is no face in the source photo.") from error
                 return []
         return [
-            Comparison(responses.detection(match["Face"], other), match["Similarity"])
-            for match in answer["FaceMatches"]
+            Comparison(_detection(match["Face"], target_photo), match["Similarity"]) for match in answer["FaceMatches"]
         ]
 
     def index(self, image: bytes, user_id: str | None, max_faces: int, threshold: float) -> IndexResult:
@@ -68,13 +77,14 @@ class RekognitionRecognizer:
                 MaxFaces=max_faces,
                 QualityFilter="AUTO",
             )
-            found = [
-                (record["Face"]["FaceId"], responses.detection(record["FaceDetail"], photo))
-                for record in answer["FaceRecords"]
+            faces = {
+                record["Face"]["FaceId"]: _detection(record["FaceDetail"], photo) for record in answer["FaceRecords"]
+            }
+            indexed = [
+                IndexedFace(face_id, face, self._similar(face_id, threshold, faces.keys()))
+                for face_id, face in faces.items()
             ]
-            here = {face_id for face_id, _ in found}
-            indexed = [IndexedFace(i, face, self._similar(i, threshold, here)) for i, face in found]
-        left_out = tuple(responses.reasons(face) for face in answer["UnindexedFaces"])
+        left_out = tuple(_reasons(face) for face in answer["UnindexedFaces"])
         return IndexResult(tuple(sorted(indexed, key=lambda face: -face.face.box.area)), left_out)
 
     def index_face(self, image: bytes, box: Box) -> str:
@@ -90,10 +100,10 @@ class RekognitionRecognizer:
                     QualityFilter="NONE",
                 )
                 for face in (record["Face"] for record in answer["FaceRecords"]):
-                    if responses.same_place(place, responses.box(face)):
+                    if _is_same_place(place, _box(face)):
                         return str(face["FaceId"])
-                    self._members.delete_faces([face["FaceId"]])
-        raise NoFace("There is no face at this place of the photo.")
+                    self._users.delete_faces([face["FaceId"]])
+        raise NoFace("There is no face at this place in the photo.")
 
     def threshold(self, given: str | float) -> thresholds.Threshold:
         similarity = thresholds.parse(given)
@@ -106,38 +116,38 @@ class RekognitionRecognizer:
     def search(self, image: bytes, threshold: float, limit: int) -> list[Probe]:
         photo = _photo(image)
         with domain_errors():
-            found = self._detect(photo)
-            alone = len(found) == 1
+            faces = self._detect(photo)
+            is_only = len(faces) == 1
             with ThreadPoolExecutor(PARALLEL_SEARCHES) as pool:
-                return list(pool.map(lambda face: self._probe(photo, face, alone, threshold, limit), found))
+                return list(pool.map(lambda face: self._probe(photo, face, is_only, threshold, limit), faces))
 
     def associate(self, user_id: str, face_ids: Sequence[str]) -> frozenset[str]:
         with domain_errors():
-            return self._members.add(object_keys.to_recognizer_id(user_id), face_ids)
+            return self._users.add(object_keys.to_recognizer_id(user_id), face_ids)
 
     def delete(self, face_ids: Sequence[str]) -> int:
         with domain_errors():
-            return self._members.delete_faces(face_ids)
+            return self._users.delete_faces(face_ids)
 
     def forget(self, user_id: str) -> None:
         with domain_errors():
-            self._members.delete_user(object_keys.to_recognizer_id(user_id))
-            self._members.delete_faces(sorted(self._face_ids(user_id)))
+            self._users.delete_user(object_keys.to_recognizer_id(user_id))
+            self._users.delete_faces(sorted(self._face_ids(user_id)))
 
     def face_ids(self, user_id: str) -> frozenset[str]:
         with domain_errors():
             return frozenset(self._face_ids(user_id))
 
     def all_face_ids(self) -> frozenset[str]:
-        """Everything that the collection holds, for the reconciler."""
+        """Return the ids of all faces in the collection, for the reconciler."""
         with domain_errors():
             return frozenset(face["FaceId"] for face in self._all_faces())
 
     def _face_ids(self, user_id: str) -> Iterator[str]:
-        """Rekognition filters by user only, not by external id: the whole collection has to be read."""
-        name = object_keys.to_recognizer_id(user_id)
+        # Rekognition filters by user only, not by external id: the whole collection has to be read.
+        recognizer_id = object_keys.to_recognizer_id(user_id)
         for face in self._all_faces():
-            if name in (face.get("ExternalImageId"), face.get("UserId")):
+            if recognizer_id in (face.get("ExternalImageId"), face.get("UserId")):
                 yield face["FaceId"]
 
     def _all_faces(self) -> Iterator[dict[str, Any]]:
@@ -147,30 +157,30 @@ class RekognitionRecognizer:
 
     def _detect(self, photo: Photo) -> list[Detection]:
         answer = self._rekognition.detect_faces(Image={"Bytes": photo.data})
-        found = [responses.detection(shape, photo) for shape in answer["FaceDetails"]]
+        found = [_detection(shape, photo) for shape in answer["FaceDetails"]]
         return sorted(found, key=lambda face: -face.box.area)
 
-    def _similar(self, face_id: str, threshold: float, here: set[str]) -> tuple[FaceHit, ...]:
-        answer = retry_on(  # a face that was just indexed may not be found at once
+    def _similar(self, face_id: str, threshold: float, excluded: Collection[str]) -> tuple[FaceHit, ...]:
+        answer = retry_on(
+            "InvalidParameterException",  # a face that was indexed a moment ago may not be known yet
             lambda: self._rekognition.search_faces(
                 CollectionId=self._collection,
                 FaceId=face_id,
                 FaceMatchThreshold=threshold,
-                MaxFaces=SIMILAR_FACES,
+                MaxFaces=MAX_SIMILAR_FACES,
             ),
-            "InvalidParameterException",
         )
-        return tuple(hit for hit in _face_hits(answer) if hit.face_id not in here)
+        return tuple(hit for hit in _face_hits(answer) if hit.face_id not in excluded)
 
-    def _probe(self, photo: Photo, face: Detection, alone: bool, threshold: float, limit: int) -> Probe:
-        def ask(question: Callable[[bytes], tuple[Any, Box | None]]) -> Any:
-            """The answer about this very face: a neighbour on the crop must not answer in its place."""
-            if alone:
-                return question(photo.data)[0]
+    def _probe(self, photo: Photo, face: Detection, is_only: bool, threshold: float, limit: int) -> Probe:
+        def ask(search: Callable[[bytes], tuple[Any, Box | None]]) -> Any:
+            """Return the answer for this face; a search that found a neighbouring face in the crop does not count."""
+            if is_only:
+                return search(photo.data)[0]
             for margin in MARGINS:
                 crop, place = photo.crop(face.box, margin)
-                answer, found = question(crop)
-                if found is not None and responses.same_place(place, found):
+                answer, found = search(crop)
+                if found is not None and _is_same_place(place, found):
                     return answer
             return {}
 
@@ -189,10 +199,10 @@ class RekognitionRecognizer:
                 MaxFaces=limit,
             )
         except ClientError as error:
-            if code(error) == "InvalidParameterException":  # no face on the image
+            if code(error) == "InvalidParameterException":  # no face in the image
                 return {}, None
             raise
-        return answer, responses.box({"BoundingBox": answer["SearchedFaceBoundingBox"]})
+        return answer, _box({"BoundingBox": answer["SearchedFaceBoundingBox"]})
 
     def _search_users(self, image: bytes, threshold: float, limit: int) -> tuple[Any, Box | None]:
         answer = self._rekognition.search_users_by_image(
@@ -202,11 +212,11 @@ class RekognitionRecognizer:
             MaxUsers=limit,
         )
         searched = answer.get("SearchedFace")
-        return answer, responses.box(searched["FaceDetail"]) if searched else None
+        return answer, _box(searched["FaceDetail"]) if searched else None
 
 
 def _photo(image: bytes) -> Photo:
-    from mien.backends.aws.image_limits import photo  # loads Pillow: not in functions that never see a photo
+    from mien.backends.aws.image_limits import photo  # loads Pillow, which some functions never need
 
     return photo(image)
 
@@ -220,3 +230,41 @@ def _user_hits(answer: Any) -> tuple[UserHit, ...]:
         UserHit(object_keys.from_recognizer_id(match["User"]["UserId"]) or object_keys.NO_USER, match["Similarity"])
         for match in answer.get("UserMatches", ())
     )
+
+
+def _detection(shape: Mapping[str, Any], photo: Photo) -> Detection:
+    """Convert a FaceDetail or ComparedFace. AWS does not give the face's size in pixels; the photo's size does."""
+    face = _box(shape)
+    size = min(face.width * photo.width, face.height * photo.height)
+    quality, pose = shape["Quality"], shape["Pose"]
+    return Detection(
+        box=face,
+        landmarks=_landmarks(shape),
+        confidence=shape["Confidence"],
+        pose=Pose(pose["Roll"], pose["Yaw"], pose["Pitch"]),
+        quality=Quality(quality["Brightness"], quality["Sharpness"], size),
+        turned=0,
+    )
+
+
+def _box(shape: Mapping[str, Any]) -> Box:
+    edges = shape["BoundingBox"]
+    return Box(edges["Left"], edges["Top"], edges["Width"], edges["Height"])
+
+
+def _reasons(shape: Mapping[str, Any]) -> tuple[Reason, ...]:
+    """Return why a face was left out. A reason that AWS adds one day counts as low quality."""
+    known = set(Reason)
+    return tuple(Reason(name) if name in known else Reason.LOW_FACE_QUALITY for name in shape["Reasons"])
+
+
+def _is_same_place(expected: Box, found: Box) -> bool:
+    """Tell whether the centre of the found box lies in the middle half of the expected one."""
+    dx = expected.left + expected.width / 2 - found.left - found.width / 2
+    dy = expected.top + expected.height / 2 - found.top - found.height / 2
+    return abs(dx) <= expected.width / 4 and abs(dy) <= expected.height / 4
+
+
+def _landmarks(shape: Mapping[str, Any]) -> Landmarks:
+    points = {_POINTS[p["Type"]]: Point(p["X"], p["Y"]) for p in shape["Landmarks"] if p["Type"] in _POINTS}
+    return Landmarks(**points)

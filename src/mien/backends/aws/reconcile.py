@@ -1,8 +1,8 @@
-"""Puts right what a crash between two services left behind.
+"""Repairs what a crash between two services left behind.
 
-Three kinds of leftovers: faces in Rekognition without metadata, metadata without a face, photos without
-a state that is final. Faces are listed first and the metadata is read after a pause, so that what is being
-indexed at this moment is not taken for a leftover.
+There are three kinds of leftovers: faces in Rekognition without metadata, metadata without a face, and photos without
+a final state. Faces are listed first and the metadata is read after a pause, so that a photo that is being indexed at
+that moment is not taken for a leftover.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mien.app.ports import Bucket, Catalog
-from mien.backends.aws import ports
-from mien.backends.aws.calls import batches
+from mien.backends.aws.clients import batches
 from mien.backends.aws.recognizer import RekognitionRecognizer
+from mien.backends.aws.stack import ports
 from mien.domain.errors import MienError
 from mien.domain.faces import iterate_pages
 from mien.domain.records import FaceRecord, Upload
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from mien.config import Settings
 
 GRACE_SECONDS = 90  # longer than the upload function may run
-AT_ONCE = 100
+STATES_BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """How many leftovers there were; each was removed, or its photo sent to be indexed again."""
+    """How many leftovers there were. Each was deleted, or its photo is indexed again."""
 
     faces_without_metadata: int
     metadata_without_face: int
@@ -37,11 +37,12 @@ class Reconciliation:
 
 
 def open_reconciler(settings: Settings, reindex: Callable[[str], object]) -> Reconciler:
+    """Make the reconciler of the stack that the settings name; see `Reconciler` for `reindex`."""
     return Reconciler(*ports(settings), reindex)
 
 
 class Reconciler:
-    """`reindex` is told the path of each photo that has to be indexed again."""
+    """Finds and repairs the leftovers of one stack."""
 
     def __init__(
         self,
@@ -51,36 +52,45 @@ class Reconciler:
         reindex: Callable[[str], object],
         grace: float = GRACE_SECONDS,
     ) -> None:
+        """Work on the three ports of a stack.
+
+        Args:
+            bucket: The photos.
+            recognizer: The faces.
+            catalog: The metadata.
+            reindex: Indexes the photo of a path again, now or later.
+            grace: Seconds between listing the faces and reading the metadata.
+        """
         self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
         self._reindex, self._grace = reindex, grace
 
     def run(self) -> Reconciliation:
+        """Repair all leftovers, and return how many there were."""
         photos = set(self._bucket.keys("uploaded/"))
         faces = self._recognizer.all_face_ids()
         time.sleep(self._grace)
         records = {record.face_id: record for record in self._records()}
         without_metadata = sorted(faces - records.keys())
         self._recognizer.delete(without_metadata)
-        now = self._recognizer.all_face_ids()
-        without_face = [record for face_id, record in records.items() if face_id not in now]
+        remaining = self._recognizer.all_face_ids()
+        without_face = [record for face_id, record in records.items() if face_id not in remaining]
         self._catalog.delete(FaceRecord, [record.face_id for record in without_face])
-        unfinished = {path for path in photos if not path.endswith("/")} - self._finished(photos)
+        unfinished = {path for path in photos if not path.endswith("/")} - self._with_final_state(photos)
         for path in sorted(unfinished | {record.image_path for record in without_face} & photos):
-            self._again(path)
+            self._index_again(path)
         return Reconciliation(len(without_metadata), len(without_face), len(unfinished))
 
-    def _again(self, path: str) -> None:
-        """A photo that counts as indexed would be left alone: its state goes first."""
-        self._catalog.delete(Upload, [path])
+    def _index_again(self, path: str) -> None:
+        self._catalog.delete(Upload, [path])  # a photo whose state is `indexed` would be left as it is
         try:
             self._reindex(path)
-        except MienError:  # it stays without a state, and the next run finds it again
+        except MienError:  # the photo has no state now, so the next run finds it again
             return
 
-    def _finished(self, photos: set[str]) -> set[str]:
+    def _with_final_state(self, photos: set[str]) -> set[str]:
         return {
             upload.image_path
-            for portion in batches(sorted(photos), AT_ONCE)
+            for portion in batches(sorted(photos), STATES_BATCH)
             for upload in self._catalog.get(Upload, portion)
             if upload.status.final
         }
