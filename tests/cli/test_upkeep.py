@@ -119,7 +119,7 @@ def test_what_was_left_half_done_is_finished(known, tmp_path):
     assert repaired.json == {"erasures": 0, "photos_without_state": 1, "photos_deleted_by_hand": 0}
     assert "Edith" in known("people").out
     by_hand.unlink()
-    assert known("repair").out == "Records and faces removed whose photo was deleted: 1\n"
+    assert known("repair").out == "Photos deleted by hand, their faces removed: 1\n"
     assert "Edith" not in known("people").out
     assert known("repair").out == "Nothing to repair.\n"
 

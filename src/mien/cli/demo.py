@@ -75,7 +75,12 @@ def _act_json(act: Act) -> dict[str, object]:
 
 def _next_steps(program: Path) -> str:
     """List commands to try next, written so that they run in this shell."""
-    mien = "mien" if shutil.which("mien") else os.path.relpath(program)
+    if shutil.which("mien"):
+        mien = "mien"
+    elif program.name == "__main__.py":
+        mien = f"{Path(sys.executable).name} -m mien"
+    else:
+        mien = os.path.relpath(program)
     return (
         "Your turn:\n"
         f"  {mien} enroll FOLDER                             (one sub-folder with photos per person)\n"

@@ -83,8 +83,9 @@ def _libraries(_: Settings) -> str:
 def _models(settings: Settings) -> str:
     from mien.engine import model_files
 
-    models = [model_files.load(file, settings.models_dir) for file in (model_files.DETECTOR, model_files.EMBEDDER)]
-    return ", ".join(f"SHA-256 {model.sha256[:12]}…" for model in models)
+    detector = model_files.load(model_files.DETECTOR, settings.models_dir)
+    embedder = model_files.load(model_files.EMBEDDER, settings.models_dir)
+    return f"detector SHA-256 {detector.sha256[:12]}…, recogniser SHA-256 {embedder.sha256[:12]}…"
 
 
 def _recognition(settings: Settings) -> str:
@@ -92,7 +93,7 @@ def _recognition(settings: Settings) -> str:
     engine = open_engine(settings)
     if engine.read(FACELESS_PNG):
         raise SetupError("The detector finds a face in a grey image: the models do not work on this machine.")
-    return engine.model_version
+    return f"model {engine.model_version}"
 
 
 def _data_folder(settings: Settings) -> str:
@@ -146,8 +147,8 @@ def _photos(settings: Settings) -> str:
 def _application(settings: Settings) -> str:
     with open_app(settings) as app:
         people = app.people(limit=1000)
-    number = f"{len(people.items)}{' or more' if people.next_token else ''}"
-    return f"{settings.backend}: {number} enrolled in collection {settings.collection}"
+    more = " or more" if people.next_token else ""
+    return f"{settings.backend}, collection {settings.collection}, people enrolled: {len(people.items)}{more}"
 
 
 def _stack(settings: Settings) -> Iterator[CheckResult]:

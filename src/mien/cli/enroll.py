@@ -117,7 +117,7 @@ def _report(results: Sequence[Result], photos: int, failure: BaseException | Non
         )
         return
     _show_people(results)
-    _show_reasons(results)
+    _show_notes(results)
     parts = [f"{counts[outcome]} {outcome.value}" for outcome in Outcome]
     parts += [f"{not_reached} not reached"] * bool(failure)
     output.show(f"{', '.join(parts)}.")
@@ -135,10 +135,10 @@ def _show_people(results: Sequence[Result]) -> None:
         output.show(table)
 
 
-def _show_reasons(results: Sequence[Result]) -> None:
-    table = output.table("Photo", "Outcome", "Reason")
+def _show_notes(results: Sequence[Result]) -> None:
+    table = output.table("Photo", "Outcome", "Note")
     for result in results:
-        if reasons := [*result.reasons, *result.warnings]:
-            table.add_row(output.escape(str(result.photo)), result.outcome.value, output.escape(" ".join(reasons)))
+        if notes := [*result.reasons, *result.warnings]:
+            table.add_row(output.escape(str(result.photo)), result.outcome.value, output.escape(" ".join(notes)))
     if table.row_count:
         output.show(table)

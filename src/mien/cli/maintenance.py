@@ -13,10 +13,10 @@ from mien.config import Backend, Settings, open_app, open_embedded
 
 REPAIRS = {
     "erasures": "Interrupted erasures completed",
-    "photos_without_state": "Photos indexed that had no result",
-    "photos_deleted_by_hand": "Records and faces removed whose photo was deleted",
-    "faces_without_metadata": "Faces removed that had no metadata",
-    "metadata_without_face": "Metadata removed that had no face",
+    "photos_without_state": "Unfinished photos indexed",
+    "photos_deleted_by_hand": "Photos deleted by hand, their faces removed",
+    "faces_without_metadata": "Faces without metadata removed",
+    "metadata_without_face": "Metadata without a face removed",
 }
 
 

@@ -57,12 +57,12 @@ def read_photo(path: Path, max_bytes: int) -> bytes:
     """Read a file. Raises ImageError when that fails, or when the file is larger than a photo may be."""
     try:
         if not path.is_file():
-            raise ImageError("It is not a file.")
+            raise ImageError(f"{path} is not a file." if path.exists() else f"There is no file {path}.")
         if path.stat().st_size > max_bytes:
-            raise ImageTooLarge(f"The photo has more than {max_bytes:,} bytes.")
+            raise ImageTooLarge(f"{path} has more than {max_bytes:,} bytes.")
         return path.read_bytes()
     except OSError as error:
-        raise ImageError(f"The file cannot be read: {error.strerror}.") from error
+        raise ImageError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def _by_folder(folder: Path) -> Iterator[LabelledPhoto]:
