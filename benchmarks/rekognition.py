@@ -31,11 +31,11 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
-from mien.rekognition.access_keys import AccessKey
 
 from benchmarks.server import processor_seconds
 from mien.engine import FaceEngine
 from mien.gallery import Gallery
+from mien.rekognition.access import AccessKey
 from mien.rekognition.server import create_app
 from mien.rekognition.settings import WireSettings
 

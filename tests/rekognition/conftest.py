@@ -1,4 +1,4 @@
-"""A server for all tests that any signature opens, a factory for servers with other settings, and photos."""
+"""A server for all tests that accepts any signature, a factory for servers with other settings, and photos."""
 
 from __future__ import annotations
 

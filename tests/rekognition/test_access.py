@@ -31,7 +31,7 @@ def refusal(call, **params):
     return caught.value.response["Error"]
 
 
-def test_a_limited_key_may_do_what_it_says_and_is_told_what_it_may_not(strict):
+def test_a_limited_key_is_denied_other_operations_and_collections(strict):
     gate = strict.client("GATE", "s2")
     assert gate.list_faces(CollectionId="door")["Faces"] == []
     denied = refusal(gate.delete_collection, CollectionId="door")
@@ -46,7 +46,7 @@ def test_a_limited_key_may_do_what_it_says_and_is_told_what_it_may_not(strict):
     assert "on resource: *" in refusal(gate.list_collections)["Message"]
 
 
-def test_a_limited_key_has_no_other_buckets_read(serve, caplog):
+def test_a_limited_key_cannot_read_other_buckets(serve, caplog):
     client = serve(WireSettings(keys=KEYS), read_object=lambda *_: b"").client("ALBUM", "s4")
     for image in ("Image", "SourceImage", "TargetImage"):
         images = {"SourceImage": {"Bytes": b"x"}, "TargetImage": {"Bytes": b"x"}} if image != "Image" else {}
@@ -79,7 +79,7 @@ def test_wrong_keys_are_refused_in_boto3(strict):
     assert refusal(strict.client("NOBODY", "s1").list_collections)["Code"] == "UnrecognizedClientException"
 
 
-def test_a_region_of_ones_own_is_the_only_one(serve):
+def test_only_the_configured_region_is_accepted(serve):
     server = serve(WireSettings(keys=KEYS, region="eu-west-1"))
     assert server.client("ADMIN", "s1").list_collections()["CollectionIds"] == []
     abroad = server.client("ADMIN", "s1", region_name="us-east-1")
@@ -116,7 +116,7 @@ def test_a_stock_client_rides_out_an_internal_error_without_double_effect(serve,
     assert client.describe_collection(CollectionId="shaky")["FaceCount"] == 1
 
 
-def test_new_faces_can_be_late_for_those_who_ask_for_it(serve, album):
+def test_new_faces_are_hidden_when_a_delay_is_set(serve, album):
     client = serve(WireSettings(sigv4=SigV4.ACCEPT_ANY, delay=3600)).client()
     client.create_collection(CollectionId="late")
     photo = {"Bytes": album.stranger}

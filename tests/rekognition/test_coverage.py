@@ -1,4 +1,4 @@
-"""The coverage table is fresh, and true: answers hold what it claims and nothing else."""
+"""The coverage page is up to date, and true: answers have the members that it claims and no others."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Recorder:
         self.seen[model.name] |= set(members(model.output_shape, answer))
 
 
-def test_answers_hold_exactly_the_members_that_the_table_claims(server, album):
+def test_answers_have_exactly_the_members_that_the_page_claims(server, album):
     client = server.client()
     recorder = Recorder(client)
     here = {"CollectionId": "covered"}

@@ -119,7 +119,7 @@ def test_compare_puts_every_target_face_in_one_list(client, album):
     assert "Similarity" not in strictest["UnmatchedFaces"][0]
 
 
-def test_compare_knows_one_person_from_another(client, album):
+def test_compare_tells_one_person_from_another(client, album):
     assert compare(client, *album.same)["FaceMatches"][0]["Similarity"] > 80
     assert compare(client, album.same[0], album.stranger)["FaceMatches"] == []
 

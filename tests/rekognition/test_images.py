@@ -1,4 +1,4 @@
-"""Where an image may lie: in the call, in a bucket of ours, in any S3-compatible store."""
+"""Where an image may be: in the request, in a local bucket, in any S3-compatible store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def s3_object(name, bucket="album", **more):
 
 @pytest.fixture
 def s3(album, monkeypatch):
-    """The least of an S3: it answers GET by path, and notes what it was asked for."""
+    """A minimal S3: it answers GET by path, and records the requests."""
     objects = {"/album/five.jpg": album.five, "/album/huge.jpg": b"\xff\xd8\xff" + bytes(15 * 1024 * 1024)}
     asked = []
 
@@ -41,20 +41,20 @@ def s3(album, monkeypatch):
         images._s3_client.cache_clear()
 
 
-def test_an_object_is_read_from_s3_by_awss_own_settings(client, s3):
+def test_an_object_is_read_from_s3_with_the_servers_aws_settings(client, s3):
     assert len(client.detect_faces(Image=s3_object("five.jpg"))["FaceDetails"]) == 5
     client.detect_faces(Image=s3_object("five.jpg", Version="v7"))
     assert s3 == [("/album/five.jpg", None), ("/album/five.jpg", "v7")]
 
 
-def test_an_object_that_is_not_there_or_too_large(client, s3):
+def test_a_missing_or_too_large_object_is_refused(client, s3):
     with pytest.raises(client.exceptions.InvalidS3ObjectException, match="Unable to get object metadata from S3"):
         client.detect_faces(Image=s3_object("none.jpg"))
     with pytest.raises(client.exceptions.ImageTooLargeException):
         client.detect_faces(Image=s3_object("huge.jpg"))
 
 
-def test_a_bucket_of_ours_is_read_without_s3(serve, s3, album):
+def test_an_object_of_a_local_bucket_is_read_without_s3(serve, s3, album):
     def read_object(bucket, key, version):
         if bucket != "ours":
             return None

@@ -38,7 +38,7 @@ def codes(rates, times):
     return [code() for _ in range(times)]
 
 
-def test_a_second_holds_as_many_requests_as_the_rate_says():
+def test_a_bucket_holds_one_seconds_worth_of_requests():
     clock = Clock()
     rates = RequestRates({"IndexFaces": 3}, clock)
     assert codes(rates, 4) == ["granted"] * 3 + ["ProvisionedThroughputExceededException"]
@@ -46,17 +46,17 @@ def test_a_second_holds_as_many_requests_as_the_rate_says():
     assert codes(rates, 2) == ["granted", "ProvisionedThroughputExceededException"]
 
 
-def test_who_goes_on_at_twice_the_rate_is_throttled():
+def test_a_client_that_goes_on_at_twice_the_rate_is_throttled():
     rates = RequestRates({"IndexFaces": 2}, Clock())
     assert codes(rates, 6)[2:] == ["ProvisionedThroughputExceededException"] * 2 + ["ThrottlingException"] * 2
 
 
-def test_other_operations_are_free_and_aws_limits_every_one_of_ours():
+def test_an_operation_without_a_rate_is_unlimited_and_aws_has_rates_for_all():
     RequestRates({"IndexFaces": 1}, Clock()).take("DetectFaces")
     assert LARGE_REGION_RATES.keys() == OPERATIONS.keys()
 
 
-def test_new_faces_are_unseen_for_a_while():
+def test_new_faces_are_hidden_for_the_given_time():
     clock = Clock()
     delay = EventualConsistency(5, clock)
     delay.hide(["a"])
@@ -68,7 +68,7 @@ def test_new_faces_are_unseen_for_a_while():
     assert EventualConsistency(0).hidden_faces() == frozenset()
 
 
-def test_a_repeated_token_gets_the_first_answer_and_acts_once():
+def test_a_repeated_token_gets_the_first_answer_and_runs_once():
     cache, acts = IdempotencyCache(), []
 
     def act():
@@ -90,7 +90,7 @@ def test_a_token_with_other_input_is_a_mismatch():
     assert "ClientRequestToken: t" in caught.value.message
 
 
-def test_a_failure_is_not_remembered_and_old_cache_are_forgotten():
+def test_failures_are_not_remembered_and_old_tokens_are_forgotten():
     cache = IdempotencyCache(max_tokens=1)
     with pytest.raises(ZeroDivisionError):
         cache.run_once(call(), lambda: 1 / 0)

@@ -55,7 +55,7 @@ def test_a_photo_finds_its_person_best_match_first(client, people, album, engine
     assert answer["SearchedFaceBoundingBox"].keys() == {"Width", "Height", "Left", "Top"}
 
 
-def test_thresholds_are_limits_of_what_is_told(client, people, album):
+def test_matches_reach_the_threshold(client, people, album):
     assert len(by_image(client, album.same[0], FaceMatchThreshold=0)["FaceMatches"]) == 8
     assert len(by_image(client, album.same[0], FaceMatchThreshold=0, MaxFaces=3)["FaceMatches"]) == 3
     strictest = by_image(client, album.same[1], FaceMatchThreshold=100)["FaceMatches"]

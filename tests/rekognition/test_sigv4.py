@@ -116,7 +116,7 @@ def test_path_and_query_are_part_of_the_signature():
     assert refusal(replace(request, path="/other")).code == "InvalidSignatureException"
 
 
-def test_what_decides_about_the_request_must_be_signed():
+def test_headers_that_decide_about_the_request_must_be_signed():
     request = signed()
     authorization = request.headers["authorization"].replace(";x-amz-target", "")
     assert "'x-amz-target' must be" in refusal(changed(request, authorization=authorization)).message

@@ -43,7 +43,7 @@ def test_a_user_is_created_and_becomes_active_with_faces(client, collection, bea
     assert client.describe_collection(CollectionId=collection)["UserCount"] == 1
 
 
-def test_a_strangers_face_is_too_unlike(client, collection, bea, faces):
+def test_a_strangers_face_is_not_associated(client, collection, bea, faces):
     associate(client, collection, bea, faces["bea-1"])
     (failed,) = associate(client, collection, bea, faces["carl"])["UnsuccessfulFaceAssociations"]
     assert failed["Reasons"] == ["LOW_MATCH_CONFIDENCE"]
@@ -63,7 +63,7 @@ def test_a_face_belongs_to_one_user_and_once(client, collection, bea, faces):
     assert told[unknown][0] == ["FACE_NOT_FOUND"]
 
 
-def test_faces_leave_a_user_again(client, collection, bea, faces):
+def test_faces_are_disassociated_from_a_user(client, collection, bea, faces):
     associate(client, collection, bea, faces["bea-1"])
     given = [faces["bea-1"], str(uuid.uuid4())]
     answer = client.disassociate_faces(CollectionId=collection, UserId=bea, FaceIds=given)

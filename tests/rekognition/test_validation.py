@@ -72,13 +72,13 @@ def test_a_good_request_becomes_python_values():
         ("CreateCollection", {"CollectionId": "a", "Tags": {str(n): "" for n in range(201)}}, "equal to 200"),
     ],
 )
-def test_a_broken_constraint_is_named_as_aws_names_it(operation, given_, words):
+def test_a_violated_constraint_has_awss_wording(operation, given_, words):
     error = refusal(operation, given_)
     assert error.code == "ValidationException"
     assert words in error.message
 
 
-def test_all_that_is_wrong_is_told_at_once():
+def test_all_violations_are_listed_at_once():
     error = refusal("SearchFaces", {"CollectionId": "!", "FaceMatchThreshold": -1})
     assert error.message.startswith("3 validation errors detected: Value '!' at 'collectionId'")
     assert error.message.count("; Value ") == 2
@@ -117,7 +117,7 @@ def test_tags_may_hold_letters_of_every_script(value):
         ("DetectFaces", {"Image": {"Bytes": "äöü"}}),
     ],
 )
-def test_another_type_is_a_serialization_error(operation, given_):
+def test_a_wrong_json_type_is_a_serialization_error(operation, given_):
     assert refusal(operation, given_).code == "SerializationException"
 
 

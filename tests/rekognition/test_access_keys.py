@@ -64,7 +64,7 @@ def test_a_key_that_is_bound_to_collections_may_not_list_the_others():
         {"AKID": {"secret": "s", "identity": "i", "session_token": 1}},
     ],
 )
-def test_a_keys_file_that_may_mean_something_else_is_refused(keys_file, content):
+def test_an_invalid_keys_file_is_refused(keys_file, content):
     with pytest.raises(SetupError):
         load_keys(keys_file(content))
 
@@ -91,7 +91,7 @@ def test_an_expired_session_says_so():
     assert caught.value.code == "ExpiredTokenException"
 
 
-def test_signatures_are_verified_except_for_developers_on_their_own_machine(keys_file):
+def test_signatures_are_verified_except_on_loopback_without_keys(keys_file):
     keys = {"MIEN_ACCESS_KEYS_FILE": str(keys_file({"AKID": {"secret": "s", "identity": "i"}}))}
     assert Settings().wire_settings("127.0.0.1").sigv4 is SigV4.ACCEPT_ANY
     assert Settings().wire_settings("0.0.0.0").sigv4 is SigV4.VERIFY
@@ -112,12 +112,12 @@ def test_signatures_are_verified_except_for_developers_on_their_own_machine(keys
         {"MIEN_REKOGNITION_ACCOUNT": "me"},
     ],
 )
-def test_settings_that_do_not_fit_are_refused(environment):
+def test_invalid_settings_are_refused(environment):
     with pytest.raises(SetupError):
         Settings.from_environment(environment).wire_settings("192.168.0.1")
 
 
-def test_rates_are_awss_table_or_ones_own():
+def test_rates_are_a_preset_or_a_list():
     def rates(text):
         return Settings.from_environment({"MIEN_REKOGNITION_LIMITS": text}).wire_settings("127.0.0.1").rates
 

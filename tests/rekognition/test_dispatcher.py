@@ -1,4 +1,4 @@
-"""What the door does with requests that no AWS client would send; after each, the server still answers."""
+"""Requests that no AWS client would send; after each, the server still answers."""
 
 from __future__ import annotations
 
@@ -101,19 +101,19 @@ def test_a_hundred_megabytes_are_too_large(strict):
     assert answer.status_code == 413
 
 
-def test_a_crowd_is_told_to_slow_down(serve):
+def test_too_many_requests_at_once_are_throttled(serve):
     crowded = serve(WireSettings(sigv4=SigV4.ACCEPT_ANY, max_waiting=0))
     assert error(post(crowded.url, b"{}")) == "ThrottlingException"
 
 
-def test_a_body_that_never_comes_is_not_waited_for(strict, monkeypatch):
+def test_a_body_that_never_arrives_times_out(strict, monkeypatch):
     monkeypatch.setattr("mien.rekognition.server.BODY_TIMEOUT_SECONDS", 0.2)
     with socket.create_connection(("127.0.0.1", strict.port), timeout=10) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n{")
         assert b" 408 " in connection.recv(1000)
 
 
-def test_a_presigned_url_opens_the_door(strict):
+def test_a_presigned_url_is_accepted(strict):
     request = AWSRequest("POST", f"{strict.url}/", headers={"X-Amz-Target": TARGET, "Content-Type": JSON_TYPE})
     signer = PresignedBody(b"{}", Credentials("AKID", "s3cret"), "rekognition", "eu-west-1", 60)
     signer.add_auth(request)
@@ -123,7 +123,7 @@ def test_a_presigned_url_opens_the_door(strict):
     assert error(altered) == "InvalidSignatureException"
 
 
-def test_without_a_signature_nothing_is_told(strict):
+def test_a_request_without_a_signature_is_refused(strict):
     headers = {"X-Amz-Target": TARGET, "Content-Type": JSON_TYPE}
     assert error(httpx.post(strict.url, content=b"{}", headers=headers)) == "MissingAuthenticationTokenException"
     headers["Authorization"] = "AWS4-HMAC-SHA256 Credential=x"
@@ -139,7 +139,7 @@ def test_without_a_signature_nothing_is_told(strict):
     ],
     ids=["secret", "key", "scope"],
 )
-def test_a_signature_that_does_not_hold_is_refused(strict, signing, code, words):
+def test_a_wrong_signature_is_refused(strict, signing, code, words):
     answer = post(strict.url, b"{}", **{**GOOD, **signing})
     assert error(answer) == code
     assert words in answer.json()["message"]
@@ -158,12 +158,12 @@ def test_an_altered_body_is_refused(strict):
     assert error(answer) == "InvalidSignatureException"
 
 
-def test_a_web_page_cannot_use_the_developers_door(server):
+def test_accept_any_refuses_web_pages(server):
     headers = signed_headers(f"{server.url}/", b"{}", TARGET) | {"Origin": "https://example.org"}
     assert error(httpx.post(server.url, content=b"{}", headers=headers)) == "UnrecognizedClientException"
 
 
-def test_the_developers_door_is_for_this_machine_only(strict, engine):
+def test_accept_any_refuses_other_machines(strict, engine):
     dispatcher = Dispatcher(None, WireSettings(sigv4=SigV4.ACCEPT_ANY))
     headers = signed_headers("http://h/", b"{}", TARGET)
     request = RawRequest("POST", "/", "", {k.lower(): v for k, v in headers.items()} | {"host": "h"}, b"{}")
@@ -183,7 +183,7 @@ def test_the_developers_door_is_for_this_machine_only(strict, engine):
     ],
     ids=["neither", "both", "half", "twice base64", "number", "data url", "empty"],
 )
-def test_an_image_is_one_thing_and_an_image(strict, image, code):
+def test_a_malformed_image_parameter_is_refused(strict, image, code):
     answer = post(strict.url, json.dumps({"Image": image}).encode(), "DetectFaces", **GOOD)
     assert error(answer) == code
 
