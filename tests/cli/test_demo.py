@@ -37,7 +37,7 @@ def test_the_story(mien, stage, tmp_path):
     assert "Barack Obama" in answer.out
     assert "unknown" in answer.out
     assert "mien-demo.jpg" in answer.out
-    assert answer.out.rstrip().splitlines()[-1].lstrip().partition(" ")[2].startswith("serve")
+    assert " serve " in answer.out.rstrip().splitlines()[-1]
     with Image.open(tmp_path / "mien-demo.jpg") as sheet:
         assert sheet.width > 1000
 
