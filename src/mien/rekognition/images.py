@@ -13,11 +13,12 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Protocol
 
+from mien.domain import image_types
 from mien.domain.errors import ImageError, ImageTooLarge, ImageTooSmall, UnsupportedImage
 from mien.engine import open_photo
 from mien.rekognition.errors import UNREADABLE_OBJECT, WireError, invalid
 
-SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+CONTENT_TYPES = ("image/jpeg", "image/png")
 MIN_SIDE = 80
 MAX_OBJECT_BYTES = 15 * 1024 * 1024
 S3_CLIENT_ERRORS = {
@@ -52,7 +53,8 @@ def read_image(image: dict[str, Any], read_object: ReadObject) -> bytes:
     if len(image.keys() & {"Bytes", "S3Object"}) != 1:
         raise invalid("An image needs exactly one of Bytes and S3Object.")
     content = image["Bytes"] if "Bytes" in image else _read_s3_object(image["S3Object"], read_object)
-    if not content.startswith(SIGNATURES):
+    content_type, _ = image_types.sniff(content)
+    if content_type not in CONTENT_TYPES:
         raise UnsupportedImage("The image is neither JPEG nor PNG.")
     photo = open_photo(content)
     if min(photo.width, photo.height) < MIN_SIDE:
