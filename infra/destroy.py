@@ -1,4 +1,4 @@
-"""Delete the stack. The data - bucket, tables, collection - stays, unless --erase-data is given."""
+"""Delete the stack. Keep its data (bucket, tables, collection), unless --erase-data is given."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import boto3
 
 
 def data_of(stack: str) -> dict[str, list[str]]:
-    """Physical names of the stack's data, by resource type."""
+    """Return the physical names of the stack's data resources, by resource type."""
     found: dict[str, list[str]] = {kind: [] for kind in ERASERS}
     pages = boto3.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
     for resource in (resource for page in pages for resource in page["StackResourceSummaries"]):
@@ -43,9 +43,9 @@ ERASERS: dict[str, Callable[[str], None]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stack", default="mien-dev")
-    parser.add_argument("--sam", default="sam", help="the program")
-    parser.add_argument("--erase-data", action="store_true")
+    parser.add_argument("--stack", default="mien-dev", help="the stack's name")
+    parser.add_argument("--sam", default="sam", help="the SAM CLI")
+    parser.add_argument("--erase-data", action="store_true", help="delete the data too")
     options = parser.parse_args()
     data = data_of(options.stack)
     subprocess.run(  # noqa: S603

@@ -1,7 +1,7 @@
-"""Build .package/, the code of all functions: infra/requirements.txt and the parts of mien that run on AWS.
+"""Build .package/, the code of all functions: infra/requirements.txt and the packages of mien that run on AWS.
 
-Wheels are fetched for Lambda's platform, whatever this machine is. The engine, the gallery and the
-embedded backend stay out.
+Wheels are downloaded for Lambda's platform, whatever this machine is. The engine, the gallery and the embedded backend
+are left out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 KEPT = {"": {"api", "app", "backends", "domain", "lambdas", "security"}, "backends": {"aws"}}
 PIP = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
-GLIBC = (34, 28, 27, 26, 17)  # Lambda's runtimes stand on Amazon Linux 2023, which has 2.34
+GLIBC = (34, 28, 27, 26, 17)  # minor versions; Lambda's runtimes use Amazon Linux 2023, which has glibc 2.34
 
 
 def add_libraries(target: Path, python: str, machine: str) -> None:
@@ -36,8 +36,8 @@ def add_mien(target: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", type=Path, default=HERE.parent / ".package")
-    parser.add_argument("--python", default="3.13", help="as Runtime in template.yaml")
-    parser.add_argument("--machine", default="aarch64", help="as Architectures in template.yaml")
+    parser.add_argument("--python", default="3.13", help="version, as Runtime in template.yaml")
+    parser.add_argument("--machine", default="aarch64", help="architecture, as Architectures in template.yaml")
     options = parser.parse_args()
     shutil.rmtree(options.target, ignore_errors=True)
     add_libraries(options.target, options.python, options.machine)

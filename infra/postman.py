@@ -1,4 +1,7 @@
-"""docs/openapi.json -> docs/mien.postman_collection.json, for Postman 2.1; set `base_url` and `api_key` in it."""
+"""Generate docs/mien.postman_collection.json (Postman 2.1) from docs/openapi.json.
+
+Users of the collection set its variables `base_url` and `api_key`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ SERVED = {(method, path.replace("+}", "}")) for routes in ROUTES.values() for me
 
 
 def collection(openapi: dict[str, Any]) -> dict[str, Any]:
-    """One request for each operation that the stack serves."""
+    """Return the collection, with a request for each operation that the stack serves."""
     return {
         "info": {"name": "Mien", "schema": SCHEMA, "description": openapi["info"].get("summary", "")},
         "auth": {
@@ -28,7 +31,7 @@ def collection(openapi: dict[str, Any]) -> dict[str, Any]:
             {"key": "api_key", "value": ""},
         ],
         "item": [
-            request(path, method, operation)
+            _request(path, method, operation)
             for path, operations in openapi["paths"].items()
             for method, operation in operations.items()
             if (method.upper(), path) in SERVED
@@ -36,13 +39,13 @@ def collection(openapi: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def request(path: str, method: str, operation: dict[str, Any]) -> dict[str, Any]:
-    place = re.sub(r"\{(\w+)(:path)?\}", r":\1", path)
+def _request(path: str, method: str, operation: dict[str, Any]) -> dict[str, Any]:
+    postman_path = re.sub(r"\{(\w+)(:path)?\}", r":\1", path)
     parameters = operation.get("parameters", [])
     url = {
-        "raw": "{{base_url}}" + place,
+        "raw": "{{base_url}}" + postman_path,
         "host": ["{{base_url}}"],
-        "path": place.strip("/").split("/"),
+        "path": postman_path.strip("/").split("/"),
         "query": [
             {"key": p["name"], "value": _example(p), "disabled": not p.get("required", False)}
             for p in parameters
@@ -50,7 +53,7 @@ def request(path: str, method: str, operation: dict[str, Any]) -> dict[str, Any]
         ],
         "variable": [{"key": p["name"], "value": _example(p)} for p in parameters if p["in"] == "path"],
     }
-    body = {"body": made} if (made := _body(operation)) else {}
+    body = {"body": content} if (content := _body(operation)) else {}
     return {
         "name": f"{method.upper()} {path}",
         "request": {"method": method.upper(), "url": url, "description": operation.get("description", ""), **body},
