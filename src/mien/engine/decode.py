@@ -1,7 +1,8 @@
-"""Image bytes go in, an upright RGB photo comes out; the content decides the format, never a name.
+"""Decode image files to upright RGB pixels. The content decides the format, never a file name.
 
-Size and pixel limits are checked on the header, before memory is taken. A JPEG is decoded at the scale that is
-asked for, so that a large photo need not be decoded whole to find its faces. Alpha is ignored.
+Limits are checked on the header, before memory is allocated. A JPEG is decoded at a reduced scale when fewer pixels
+are asked for, so that a large photo need not be decoded in full to detect its faces. Alpha is ignored, and so are all
+frames of an animation but the first.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ import simplejpeg  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from mien.domain import image_types
 from mien.domain.errors import DamagedImage, EmptyImage, ImageTooLarge, ImageTooSmall, UnsupportedImage
-from mien.engine.arrays import Pixels
+from mien.engine.context import Pixels
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "ICO", "AVIF")
-SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
-ORIENTATION = 0x0112
+PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "ICO", "AVIF")
+EXIF_ORIENTATION = 0x0112
 TOO_MANY_PIXELS = "The image has more pixels than are accepted."
-HARMLESS = "extraneous bytes"
-PILLOW_ERRORS = (
+
+_HARMLESS_JPEG_WARNING = "extraneous bytes"
+_PILLOW_ERRORS = (
     OSError,
     ValueError,
     SyntaxError,
@@ -37,11 +39,18 @@ PILLOW_ERRORS = (
     RuntimeError,
     struct.error,
 )
+"""What Pillow's decoders raise on damaged files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of an image is accepted; the pixel limit keeps a decoded photo under 270 MB."""
+    """Which images are accepted.
+
+    Attributes:
+        max_bytes: size of the file.
+        max_pixels: width times height; the default keeps a decoded photo under 270 MB.
+        min_side: pixels of the shorter side.
+    """
 
     max_bytes: int = 32 * 1024 * 1024
     max_pixels: int = 89_000_000
@@ -49,10 +58,12 @@ class Limits:
 
 
 class Photo:
-    """An image whose header is read and whose pixels are decoded as far as they are asked for.
+    """An image file whose header was read, and whose pixels are decoded on demand. Made by `open_photo`.
 
-    `width` and `height` are those of the upright image at its full size; `turned` says how many degrees clockwise
-    it was turned after that.
+    Attributes:
+        width: pixels of the upright image (EXIF orientation applied) at full size, after `rotation`.
+        height: likewise.
+        rotation: degrees clockwise by which the upright image was rotated: 0, 90, 180 or 270.
     """
 
     def __init__(self, content: bytes, header: Image.Image) -> None:
@@ -63,39 +74,63 @@ class Photo:
         if self._orientation in (5, 6, 7, 8):
             self.width, self.height = self.height, self.width
         self._decoded: Pixels | None = None
-        self.turned = 0
+        self.rotation = 0
 
-    def turn(self, degrees: int) -> Photo:
-        """The same photo turned clockwise by 90, 180 or 270 degrees."""
+    def rotated(self, degrees: int) -> Photo:
+        """Return a copy of an unrotated photo, rotated clockwise by 90, 180 or 270 degrees."""
         photo = copy(self)
-        photo.turned = degrees
+        photo.rotation = degrees
         if degrees != 180:
             photo.width, photo.height = self.height, self.width
-        photo._decoded = None if self._decoded is None else _turned(self._decoded, degrees)
+        photo._decoded = None if self._decoded is None else _rotate(self._decoded, degrees)
         return photo
 
     def pixels(self, long_side: int) -> Pixels:
-        """Upright RGB (height, width, 3), its long side at least `long_side` or as long as the file offers."""
-        wanted = min(long_side, max(self.width, self.height))
-        if self._decoded is None or max(self._decoded.shape) < wanted:
-            self._decoded = _turned(upright(self._decode(wanted), self._orientation), self.turned)
+        """Decode the photo, at a reduced scale where the format allows it.
+
+        Args:
+            long_side: pixels of the longer side that are needed.
+
+        Returns:
+            RGB (height, width, 3), uint8, upright and rotated; its longer side has at least `long_side` pixels, or as
+            many as the file offers. The largest decoding so far is kept and returned again.
+
+        Raises:
+            DamagedImage: picture data is missing or invalid.
+            ImageTooLarge: the decoder finds more pixels than the header said.
+        """
+        needed = min(long_side, max(self.width, self.height))
+        if self._decoded is None or max(self._decoded.shape) < needed:
+            self._decoded = _rotate(apply_exif_orientation(self._decode(needed), self._orientation), self.rotation)
         return self._decoded
 
     def _decode(self, long_side: int) -> Pixels:
         if not self._scalable:
-            return _decode_any(self._header)
+            return _decode_with_pillow(self._header)
         width, height = self._header.size
         scale = long_side / max(width, height)
         return _decode_jpeg(self._content, (int(width * scale), int(height * scale)))
 
 
 def open_photo(content: bytes, limits: Limits = Limits()) -> Photo:
-    """Read the header. Raises EmptyImage, UnsupportedImage, DamagedImage, ImageTooLarge or ImageTooSmall."""
+    """Read an image's header and check it against the limits.
+
+    Args:
+        content: a JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF, BMP or ICO file.
+        limits: which sizes are accepted.
+
+    Raises:
+        EmptyImage: no bytes.
+        ImageTooLarge: too many bytes or pixels.
+        ImageTooSmall: a side is shorter than accepted.
+        UnsupportedImage: not one of these formats.
+        DamagedImage: one of these formats, but the header cannot be read.
+    """
     if not content:
         raise EmptyImage("The image is empty.")
     if len(content) > limits.max_bytes:
         raise ImageTooLarge(f"The image has {len(content):,} bytes; at most {limits.max_bytes:,} are accepted.")
-    header = _header(content)
+    header = _read_header(content)
     width, height = header.size
     if width * height > limits.max_pixels:
         raise ImageTooLarge(f"The image has {width} x {height} pixels; at most {limits.max_pixels:,} are accepted.")
@@ -104,80 +139,97 @@ def open_photo(content: bytes, limits: Limits = Limits()) -> Photo:
     return Photo(content, header)
 
 
-def _header(content: bytes) -> Image.Image:
+def _read_header(content: bytes) -> Image.Image:
     try:
-        return Image.open(BytesIO(content), formats=_formats(heif=content[4:8] == b"ftyp"))
+        return Image.open(BytesIO(content), formats=_pillow_formats(heif=content[4:8] == b"ftyp"))
     except Image.DecompressionBombError as error:
         raise ImageTooLarge(TOO_MANY_PIXELS) from error
     except UnidentifiedImageError as error:
-        if content.startswith(SIGNATURES):
+        if _is_known_format(content):
             raise DamagedImage("The image is damaged: its header cannot be read.") from error
         raise UnsupportedImage(
             "The file is not an image of a known format (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF, BMP, ICO)."
         ) from error
-    except PILLOW_ERRORS as error:
+    except _PILLOW_ERRORS as error:
         raise DamagedImage("The image is damaged: its header cannot be read.") from error
 
 
+def _is_known_format(content: bytes) -> bool:
+    try:
+        image_types.sniff(content)
+    except UnsupportedImage:
+        return False
+    return True
+
+
 @cache
-def _formats(*, heif: bool) -> tuple[str, ...]:
+def _pillow_formats(*, heif: bool) -> tuple[str, ...]:
     Image.init()
     if not heif:
-        return FORMATS
+        return PILLOW_FORMATS
     import pillow_heif
 
     pillow_heif.register_heif_opener()
-    return (*FORMATS, "HEIF")
+    return (*PILLOW_FORMATS, "HEIF")
 
 
 def _orientation(header: Image.Image) -> int:
     if header.format == "TIFF":
-        return 1  # Pillow turns a TIFF upright by itself
+        return 1  # Pillow applies a TIFF's orientation by itself
     try:
-        return int(header.getexif().get(ORIENTATION, 1))
-    except PILLOW_ERRORS:
+        return int(header.getexif().get(EXIF_ORIENTATION, 1))
+    except _PILLOW_ERRORS:
         return 1
 
 
-def _decode_jpeg(content: bytes, size: tuple[int, int], *, strict: bool = True) -> Pixels:
-    width, height = size
+def _decode_jpeg(content: bytes, min_size: tuple[int, int], *, strict: bool = True) -> Pixels:
+    width, height = min_size
     try:
         pixels: Pixels = simplejpeg.decode_jpeg(content, min_height=height, min_width=width, strict=strict)
     except ValueError as error:
-        if strict and HARMLESS in str(error):
-            return _decode_jpeg(content, size, strict=False)
+        if strict and _HARMLESS_JPEG_WARNING in str(error):
+            return _decode_jpeg(content, min_size, strict=False)
         raise DamagedImage("The JPEG is damaged or cut short.") from error
     return pixels
 
 
-def _decode_any(image: Image.Image) -> Pixels:
+def _decode_with_pillow(image: Image.Image) -> Pixels:
     try:
         image.load()
-        return _rgb(image)
+        return _to_rgb(image)
     except Image.DecompressionBombError as error:
         raise ImageTooLarge(TOO_MANY_PIXELS) from error
-    except PILLOW_ERRORS as error:
+    except _PILLOW_ERRORS as error:
         raise DamagedImage("The image is damaged or cut short.") from error
 
 
-def _rgb(image: Image.Image) -> Pixels:
+def _to_rgb(image: Image.Image) -> Pixels:
     if image.mode.startswith(("I", "F")):
-        return _eight_bit(np.asarray(image))
+        return _grey_to_rgb(np.asarray(image))
     return np.asarray(image.convert("RGB"))
 
 
-def _eight_bit(values: NDArray[Any]) -> Pixels:
-    top = 65535 if values.max(initial=0) > 255 else 255
-    grey = (np.clip(values / top, 0, 1) * 255).astype(np.uint8)
+def _grey_to_rgb(values: NDArray[Any]) -> Pixels:
+    """Scale 16-bit, 32-bit and floating-point grey to 8 bits; values above 255 mean that white is 65535."""
+    white = 65535 if values.max(initial=0) > 255 else 255
+    grey = (np.clip(values / white, 0, 1) * 255).astype(np.uint8)
     return np.repeat(grey[:, :, None], 3, axis=2)
 
 
-def _turned(pixels: Pixels, degrees: int) -> Pixels:
+def _rotate(pixels: Pixels, degrees: int) -> Pixels:
     return np.ascontiguousarray(np.rot90(pixels, -degrees // 90))
 
 
-def upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Undo an EXIF orientation 1..8; any other value leaves the pixels as they are."""
+def apply_exif_orientation(pixels: Pixels, orientation: int) -> Pixels:
+    """Rotate and mirror an image as its EXIF orientation (1 to 8) asks for; any other value changes nothing.
+
+    Args:
+        pixels: RGB (height, width, 3) as stored in the file.
+        orientation: the value of EXIF tag 0x0112.
+
+    Returns:
+        A view of the pixels, upright.
+    """
     if orientation in (2, 4, 5, 7):
         pixels = pixels[:, ::-1]
     quarter_turns = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0)

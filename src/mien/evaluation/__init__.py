@@ -1,5 +1,5 @@
-"""Measures recognition on labelled photos: 1:1, 1:N, and how both degrade.
+"""Measure recognition on labelled photos: 1:1 comparison, 1:N search, and how both degrade with the photos.
 
-In: a folder with one sub-folder per person. Out: error rates in the terms of ISO/IEC 19795-1:2021
+The input is a folder with one sub-folder per person; the results are error rates in the terms of ISO/IEC 19795-1:2021
 (FMR, TMR, FTA, FPIR, FNIR) and NIST's Face Recognition Technology Evaluation (FRTE).
 """

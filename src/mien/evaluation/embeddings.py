@@ -1,7 +1,6 @@
-"""Photos to embeddings, once: the cache remembers them by the photo's content and the model version.
+"""Embed photos once: a cache keeps embeddings by the photo's content and the model version.
 
-An interrupted run goes on where it stopped. Where a photo shows several faces, the one nearest the
-middle is meant, as in LFW.
+An interrupted run continues where it stopped. Of several faces in a photo the one nearest the middle counts, as in LFW.
 """
 
 from __future__ import annotations
@@ -19,16 +18,18 @@ from numpy.typing import NDArray
 
 from mien.domain.errors import ImageError
 from mien.domain.faces import Box, Landmarks
+from mien.engine.embed import DIMENSIONS
 
-DIMENSION = 128
-COMMIT_EVERY = 100
+COMMIT_BATCH = 100
 
-Key = bytes
+PhotoDigest = bytes
 Vector = NDArray[np.float32]
 F = TypeVar("F", bound="Face")
 
 
 class Face(Protocol):
+    """What evaluation needs of a face; see `mien.engine.Face`."""
+
     @property
     def box(self) -> Box: ...
     @property
@@ -38,7 +39,7 @@ class Face(Protocol):
 
 
 class Engine(Protocol):
-    """What evaluation asks of the engine."""
+    """What evaluation needs of an engine; see `mien.engine.FaceEngine`."""
 
     @property
     def model_version(self) -> str: ...
@@ -46,7 +47,12 @@ class Engine(Protocol):
 
 
 class EmbeddingCache:
-    """SQLite at `path`. A photo without a face is remembered too, as a row of zeros."""
+    """Embeddings of photos in an SQLite file; a photo without a face has a row of zeros.
+
+    Args:
+        path: the file, or ":memory:".
+        model_version: the engine's; embeddings of other versions are ignored.
+    """
 
     def __init__(self, path: Path | str, model_version: str) -> None:
         self._model_version = model_version
@@ -57,64 +63,79 @@ class EmbeddingCache:
         )
 
     def close(self) -> None:
+        """Close the file."""
         self._connection.close()
 
-    def known(self) -> dict[Key, Vector]:
+    def load(self) -> dict[PhotoDigest, Vector]:
+        """Return all embeddings of this model version, by the SHA-256 of the photo."""
         rows = self._connection.execute(
             "SELECT photo, embedding FROM embeddings WHERE model = ?", (self._model_version,)
         )
         return {photo: np.frombuffer(embedding, dtype=np.float32) for photo, embedding in rows}
 
-    def add(self, items: Iterable[tuple[Key, Vector]]) -> None:
+    def add(self, items: Iterable[tuple[PhotoDigest, Vector]]) -> None:
+        """Store embeddings in one transaction."""
         with self._connection:
             self._connection.executemany(
                 "INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)",
-                [(self._model_version, key, vector.tobytes()) for key, vector in items],
+                [(self._model_version, digest, vector.tobytes()) for digest, vector in items],
             )
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
-    """One row per photo, zeros where no face was found; `keys` are equal for equal files."""
+class EmbeddedPhotos:
+    """Embeddings of a list of photos, in its order.
+
+    Attributes:
+        vectors: (n, 128), float32, unit length; zeros where no face was detected.
+        digests: SHA-256 of each file.
+    """
 
     vectors: Vector
-    keys: tuple[Key, ...]
+    digests: tuple[PhotoDigest, ...]
 
     @property
-    def failed(self) -> NDArray[np.int64]:
+    def failures(self) -> NDArray[np.int64]:
         """Positions of the photos without a face: the failures to acquire."""
         return np.flatnonzero(~self.vectors.any(axis=1))
 
 
-def embed(
+def embed_photos(
     engine: Engine,
     paths: Sequence[Path],
     cache: EmbeddingCache,
     progress: Callable[[int], None] = lambda _: None,
-) -> Embedded:
-    """The embeddings of `paths` in order. `progress` is told how many photos are done."""
-    keys = tuple(hashlib.sha256(path.read_bytes()).digest() for path in paths)
-    known = cache.known()
-    fresh = {key: path for key, path in zip(keys, paths, strict=True) if key not in known}
-    done = len(keys) - len(fresh)
+) -> EmbeddedPhotos:
+    """Embed the central face of each photo, from the cache as far as possible.
+
+    Args:
+        engine: detects and embeds faces.
+        paths: image files.
+        cache: holds known embeddings and takes new ones.
+        progress: is called with the number of photos that are done.
+    """
+    digests = tuple(hashlib.sha256(path.read_bytes()).digest() for path in paths)
+    known = cache.load()
+    missing = {digest: path for digest, path in zip(digests, paths, strict=True) if digest not in known}
+    done = len(digests) - len(missing)
     progress(done)
-    answers = zip(fresh, engine.read_many(path.read_bytes() for path in fresh.values()), strict=True)
-    while some := list(islice(answers, COMMIT_EVERY)):
-        found = {key: _central_embedding(faces) for key, faces in some}
-        cache.add(found.items())
-        known |= found
-        done += len(some)
+    results = zip(missing, engine.read_many(path.read_bytes() for path in missing.values()), strict=True)
+    while batch := list(islice(results, COMMIT_BATCH)):
+        embedded = {digest: _central_embedding(faces) for digest, faces in batch}
+        cache.add(embedded.items())
+        known |= embedded
+        done += len(batch)
         progress(done)
-    return Embedded(np.stack([known[key] for key in keys]), keys)
+    return EmbeddedPhotos(np.stack([known[digest] for digest in digests]), digests)
 
 
 def _central_embedding(faces: Sequence[Face] | ImageError) -> Vector:
-    face = None if isinstance(faces, ImageError) else central(faces)
-    return np.zeros(DIMENSION, dtype=np.float32) if face is None else face.embedding
+    face = None if isinstance(faces, ImageError) else central_face(faces)
+    return np.zeros(DIMENSIONS, dtype=np.float32) if face is None else face.embedding
 
 
-def central(faces: Sequence[F]) -> F | None:
-    """The face whose middle is nearest the middle of the photo."""
+def central_face(faces: Sequence[F]) -> F | None:
+    """Return the face whose centre is nearest the centre of the photo; None without faces."""
 
     def distance(face: Face) -> float:
         box = face.box

@@ -1,8 +1,8 @@
-"""1:N search over labelled embeddings: closed-set rank-k and open-set FNIR at FPIR.
+"""Search labelled embeddings (1:N): closed-set rank-k rates, and open-set FNIR at a given FPIR.
 
-Terms of ISO/IEC 19795-1:2021 and NIST FRTE 1:N: a mated probe shows somebody who is enrolled, a
-non-mated probe somebody who is not. FPIR(T) is the share of non-mated probes that find anybody at
-T or above; FNIR(T) the share of mated probes that do not find the right person first, at T or above.
+Terms of ISO/IEC 19795-1:2021 and NIST FRTE 1:N: a mated probe shows an enrolled person, a non-mated probe somebody
+else. FPIR(T) is the share of non-mated probes for which any enrolled person scores at least T; FNIR(T) is the share of
+mated probes for which the right person does not come first, or scores below T.
 """
 
 from __future__ import annotations
@@ -13,22 +13,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluation.metrics import Scores
+from mien.evaluation.verification import Scores
 
 Labels = NDArray[np.int64]
 Aggregate = Callable[[Scores], Scores]
-"""Several embeddings of one person (k, d) to one unit vector (d,)."""
+"""Combines several embeddings of one person (k, d) into one unit vector (d,)."""
 
 FPIRS = (0.001, 0.01, 0.1)
 SPLITS = 10
+PROBE_BLOCK = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class OpenSet:
-    """FNIR at one FPIR, mean and deviation over the splits.
+    """FNIR at one FPIR, over several random galleries.
 
-    `gallery`: people enrolled with `photos` photos each. `threshold`: the mean cosine. `probes` are the
-    mated and non-mated searches of one split, on average.
+    Attributes:
+        gallery: people enrolled.
+        photos: photos enrolled of each.
+        fpir: the given rate.
+        fnir: mean over the galleries.
+        fnir_std: standard deviation over the galleries.
+        threshold: mean cosine.
+        probes: mated and non-mated probes of one gallery, on average.
     """
 
     gallery: int
@@ -42,35 +49,49 @@ class OpenSet:
 
 @dataclass(frozen=True, slots=True)
 class Searches:
-    """One split's best scores. A mated probe counts only where the right person came first."""
+    """Best scores of all probes against one gallery.
+
+    Attributes:
+        mate: (m,) best cosine of each mated probe.
+        mate_first: (m,) whether it belongs to the right person.
+        stranger: (k,) best cosine of each non-mated probe.
+    """
 
     mate: Scores
     mate_first: NDArray[np.bool_]
     stranger: Scores
 
     def sizes(self) -> tuple[int, int]:
+        """Return the numbers of mated and non-mated probes."""
         return len(self.mate), len(self.stranger)
 
     def threshold(self, fpir: float) -> float:
-        """The smallest score that at most this share of the non-mated searches reaches."""
+        """Return the smallest threshold that at most this share of the non-mated probes reaches."""
         allowed = int(fpir * len(self.stranger) + 1e-9)
         descending = np.sort(self.stranger)[::-1]
         return float(np.nextafter(descending[allowed], np.float32(2)) if allowed < len(descending) else -1)
 
     def fnir(self, threshold: float) -> float:
+        """Return the FNIR at a threshold."""
         return float(1 - np.mean(self.mate_first & (self.mate >= threshold)))
 
 
 def rank_rates(embeddings: Scores, labels: Labels, ranks: int = 10) -> NDArray[np.float64]:
-    """Closed-set CMC: each person's first photo is enrolled, every other one searched.
+    """Compute the closed-set CMC: each person's first photo is enrolled, every other one is a probe.
 
-    Element k - 1 is the share of probes whose person is among the k best. Ties count against.
+    Args:
+        embeddings: (n, d), unit length.
+        labels: (n,) person of each photo.
+        ranks: how many ranks.
+
+    Returns:
+        (ranks,) element k - 1 is the share of probes whose person is among the k best; ties count as errors.
     """
     _, enrolled = np.unique(labels, return_index=True)
     probes = np.setdiff1d(np.arange(len(labels)), enrolled)
     gallery = embeddings[enrolled]
     better = np.empty(len(probes), dtype=np.int64)
-    for block in np.array_split(np.arange(len(probes)), len(probes) // 1024 + 1):
+    for block in np.array_split(np.arange(len(probes)), len(probes) // PROBE_BLOCK + 1):
         scores = embeddings[probes[block]] @ gallery.T
         mate = np.searchsorted(labels[enrolled], labels[probes[block]])
         own = scores[np.arange(len(block)), mate]
@@ -79,9 +100,9 @@ def rank_rates(embeddings: Scores, labels: Labels, ranks: int = 10) -> NDArray[n
 
 
 def splits(labels: Labels, gallery: int, photos: int, *, count: int, seed: int = 0) -> Iterator[list[Labels]]:
-    """Random galleries: for each of `gallery` people the positions of their `photos` enrolled photos.
+    """Draw random galleries: for each of `gallery` people the positions of `photos` photos to enrol.
 
-    Only people with at least one photo to spare are enrolled, so that everybody enrolled is searched for.
+    Only people with a further photo are enrolled, so that every enrolled person has mated probes.
     """
     people, counts = np.unique(labels, return_counts=True)
     candidates = people[counts > photos]
@@ -92,15 +113,22 @@ def splits(labels: Labels, gallery: int, photos: int, *, count: int, seed: int =
 
 
 def search(embeddings: Scores, labels: Labels, enrolled: list[Labels], aggregate: Aggregate) -> Searches:
-    """Everybody not enrolled, and every photo of the enrolled that was kept back, against one gallery."""
+    """Search every photo that is not enrolled in one gallery.
+
+    Args:
+        embeddings: (n, d), unit length.
+        labels: (n,) person of each photo.
+        enrolled: positions of each enrolled person's photos.
+        aggregate: combines a person's enrolled embeddings.
+    """
     gallery = np.stack([aggregate(embeddings[positions]) for positions in enrolled])
-    names = np.array([labels[positions[0]] for positions in enrolled])
-    rest = np.setdiff1d(np.arange(len(labels)), np.concatenate(enrolled))
-    scores = embeddings[rest] @ gallery.T
+    people = np.array([labels[positions[0]] for positions in enrolled])
+    probes = np.setdiff1d(np.arange(len(labels)), np.concatenate(enrolled))
+    scores = embeddings[probes] @ gallery.T
     best = scores.argmax(axis=1)
-    mated = np.isin(labels[rest], names)
-    top = scores[np.arange(len(rest)), best]
-    return Searches(top[mated], names[best[mated]] == labels[rest][mated], top[~mated])
+    mated = np.isin(labels[probes], people)
+    top = scores[np.arange(len(probes)), best]
+    return Searches(top[mated], people[best[mated]] == labels[probes][mated], top[~mated])
 
 
 def open_set(
@@ -113,29 +141,36 @@ def open_set(
     fpirs: tuple[float, ...] = FPIRS,
     count: int = SPLITS,
 ) -> list[OpenSet]:
-    """FNIR at each FPIR by repeated splits over people.
+    """Measure FNIR at each FPIR over random galleries.
 
-    A rate below one of the non-mated searches is left out: it cannot be shown.
+    Args:
+        embeddings: (n, d), unit length.
+        labels: (n,) person of each photo.
+        gallery: people to enrol.
+        photos: photos to enrol of each.
+        aggregate: combines a person's enrolled embeddings.
+        fpirs: rates; those for which there is less than one non-mated probe are left out.
+        count: galleries.
     """
     runs = [
         search(embeddings, labels, enrolled, aggregate) for enrolled in splits(labels, gallery, photos, count=count)
     ]
-    mated, strangers = (int(np.mean(sizes)) for sizes in zip(*map(Searches.sizes, runs), strict=True))
+    mated, non_mated = (int(np.mean(sizes)) for sizes in zip(*map(Searches.sizes, runs), strict=True))
     results = []
-    for fpir in (fpir for fpir in fpirs if fpir * strangers >= 1):
+    for fpir in (fpir for fpir in fpirs if fpir * non_mated >= 1):
         thresholds = [run.threshold(fpir) for run in runs]
         fnirs = [run.fnir(threshold) for run, threshold in zip(runs, thresholds, strict=True)]
-        mean, spread = float(np.mean(fnirs)), float(np.std(fnirs))
-        results.append(OpenSet(gallery, photos, fpir, mean, spread, float(np.mean(thresholds)), (mated, strangers)))
+        mean, deviation = float(np.mean(fnirs)), float(np.std(fnirs))
+        results.append(OpenSet(gallery, photos, fpir, mean, deviation, float(np.mean(thresholds)), (mated, non_mated)))
     return results
 
 
-def gallery_sizes(labels: Labels, photos: int, wanted: tuple[int, ...] | None = None) -> list[int]:
-    """The sizes that leave somebody unknown to search for.
+def gallery_sizes(labels: Labels, photos: int, requested: tuple[int, ...] | None = None) -> list[int]:
+    """Return the gallery sizes that can be measured: enough people with `photos` + 1 photos, and some left over.
 
-    By default 800 people, a half and a quarter of those who have photos enough.
+    Without a request: a quarter and a half of the people with enough photos, and 800.
     """
     _, counts = np.unique(labels, return_counts=True)
     candidates = int(np.sum(counts > photos))
-    sizes = wanted or (candidates // 4, candidates // 2, 800)
+    sizes = requested or (candidates // 4, candidates // 2, 800)
     return sorted({size for size in sizes if 2 <= size <= candidates and size < len(counts)})

@@ -1,5 +1,5 @@
-"""Loops written in LLVM's intermediate language and compiled for the processor of the machine that runs them.
+"""Compile kernels written in LLVM's intermediate representation for the processor of this machine.
 
-`emit` has the words that they are written in, `compiler` makes functions of them, by way of llvmlite: vector
-instructions on any processor, without a compiler on the machine.
+`emit` extends llvmlite's IR builder, `compiler` compiles with llvmlite: vector instructions on any processor, without a
+compiler on the machine.
 """

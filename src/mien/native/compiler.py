@@ -1,4 +1,4 @@
-"""Kernels in LLVM's language go in, functions of this processor come out, called without the interpreter's lock."""
+"""Compile kernels from LLVM IR to functions that run without the interpreter's lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words that the kernels are written in: a little more than llvmlite's builder has.
+"""Emit LLVM IR: loops, vectors and memory access beyond llvmlite's builder.
 
 Variables live in memory here; LLVM's first pass puts them into registers. https://llvm.org/docs/LangRef.html
 """

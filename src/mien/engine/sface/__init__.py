@@ -1,7 +1,6 @@
-"""SFace in whole numbers: the network that describes a face, in loops of our own for processors that have VNNI.
+"""Embed aligned faces with SFace in int8, by custom JIT kernels for processors with VNNI.
 
-`network` is the way in. Before it, once: layers -> counted -> packing. Its kernels are those that it shares with YuNet,
-`block`, and `last`; a `program` says in which order.
+`network` is the entry point; `quantize` prepares the weights once, `program` packs them and orders the kernel calls.
 """
 
 from mien.engine.sface.network import SFace, prepare

@@ -1,4 +1,4 @@
-"""Aligned faces go in, their vectors come out, on all cores: SFace in whole numbers."""
+"""Run SFace in int8 on all cores."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from mien.engine.arrays import Floats, Network, Pixels
-from mien.engine.context import EngineContext
+from mien.engine.context import EngineContext, Floats, Network, Pixels
+from mien.engine.int8.executor import Kernels, kernels
 from mien.engine.model_files import UnsupportedModel
-from mien.engine.octets.executor import Kernels, kernels
-from mien.engine.sface.layers import read_layers
 from mien.engine.sface.program import AT_ONCE, KERNELS, Arrays, Program, packed
-from mien.engine.sface.quantize import count
+from mien.engine.sface.quantize import count, read_layers
 
 _Ready = tuple[Arrays, Kernels]
 _DAMAGED = (BadZipFile, EOFError, ValueError)
-"""What reading a file makes of one that was cut short or changed; each of its arrays has a checksum."""
+"""What NumPy raises on a truncated or changed file; each of its arrays has a checksum."""
 
 
 def prepare(content: bytes) -> bytes:
-    """SFace's ONNX model, with plain weights, as `SFace` takes it. Raises OtherLayers."""
+    """Quantise and pack SFace's ONNX model with plain weights; returns the .npz file that `SFace` reads.
+
+    Raises:
+        UnsupportedModel: another network, or one of other sizes.
+    """
     file = io.BytesIO()
     np.savez(file, **packed(count(read_layers(content))))  # type: ignore[arg-type]
     return file.getvalue()
@@ -40,23 +42,26 @@ def _opened(file: BinaryIO | Path) -> Arrays:
 
 
 class SFace:
-    """The network; safe to call from many threads, and no lock is held while it is computed.
+    """The embedder, thread-safe; no lock is held during inference. It is read and compiled at the first call.
 
-    `read` gives what `prepare` gave, or the file with it. Nothing is read or compiled before the first call; when
-    `read` raises OtherLayers then, the network that `otherwise` gives is called instead. A call that is alone takes all
-    cores of the machine.
+    A call uses all cores while no other call of the engine is running.
+
+    Args:
+        read: returns the result of `prepare`, or a file with it; a damaged file is deleted and `read` called again.
+        otherwise: builds the network to use when `read` raises UnsupportedModel.
+        context: cores and running calls.
     """
 
     def __init__(
-        self, read: Callable[[], bytes | Path], otherwise: Callable[[], Network], machine: EngineContext
+        self, read: Callable[[], bytes | Path], otherwise: Callable[[], Network], context: EngineContext
     ) -> None:
-        self._read, self._otherwise, self._machine = read, otherwise, machine
+        self._read, self._otherwise, self._context = read, otherwise, context
         self._idle: deque[Program] = deque()
         self._preparing = Lock()
-        self._workers = ThreadPoolExecutor(machine.threads, "sface")  # starts no thread before it is needed
+        self._workers = ThreadPoolExecutor(context.threads, "sface")  # starts no thread before it is needed
 
     def __call__(self, faces: Pixels) -> Floats:
-        """The vectors (n, 128) of faces (n, 112, 112, 3), RGB, for n > 0."""
+        """Embed n > 0 aligned faces (n, 112, 112, 3), RGB, uint8; returns (n, 128), float32, not normalised."""
         with self._preparing:
             network = self._network
         return network(faces)
@@ -80,8 +85,8 @@ class SFace:
             return self._arrays()
 
     def _in_parts(self, ready: _Ready, faces: Pixels) -> Floats:
-        threads = self._machine.threads
-        helped = threads > 1 and self._machine.alone()
+        threads = self._context.threads
+        helped = threads > 1 and self._context.is_idle()
         size = min(-(-len(faces) // threads), AT_ONCE) if helped else AT_ONCE
         parts = [faces[first : first + size] for first in range(0, len(faces), size)]
         each = self._workers.map if helped and len(parts) > 1 else map

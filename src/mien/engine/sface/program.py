@@ -1,10 +1,7 @@
-"""A depthwise layer and the pointwise one after it: what lies between them stays in the core's nearest memory.
+"""Pack SFace's quantised layers, emit its own kernels, and order the kernel calls of an inference.
 
-Maps go in, vectors come out: the last layer, which weighs every byte.
-
-SFace's layers in whole numbers go in, arrays as its kernels read them come out.
-
-Packed weights go in, faces' vectors come out: where every map lies, and the calls that make it.
+A separable block computes a depthwise layer and the pointwise one after it together, so that what lies between them
+stays in the L1 cache. The linear layer comes last.
 """
 
 from __future__ import annotations
@@ -18,12 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.engine.arrays import Floats, Pixels
+from mien.engine.context import Floats, Pixels
+from mien.engine.embed import DIMENSIONS
+from mien.engine.int8.convolutions import COLOURS, depthwise, first, pointwise
+from mien.engine.int8.executor import Call, Kernels, Map, one_after_another
+from mien.engine.int8.quantize import Whole, chunks, of_channels, of_neighbours, of_pixels, panels
+from mien.engine.int8.vnni import FOUR, WIDE, fused, products
 from mien.engine.model_files import UnsupportedModel
-from mien.engine.octets.convolutions import COLOURS, depthwise, first, pointwise
-from mien.engine.octets.executor import Call, Kernels, Map, one_after_another
-from mien.engine.octets.quantize import Whole, chunks, of_channels, of_neighbours, of_pixels, panels
-from mien.engine.octets.words import FOUR, WIDE, fused, products
 from mien.engine.sface.quantize import Counted, CountedLast, CountedLayers
 from mien.native.compiler import Kernel
 from mien.native.emit import F32, I8, I64, POINTER, VOID, Builder, Value, lanes, load, loop, place, store
@@ -65,7 +63,6 @@ first pixel of the next map, the bytes of one of its rows."""
 AT_ONCE = 4
 """Vectors that are made together: the weights, six megabytes, take longer to be read than to be multiplied."""
 LINEAR_COLUMNS = 4
-DIMENSIONS = 128
 
 
 def _last(images: int, b: Builder, *arguments: Value) -> None:
@@ -100,7 +97,7 @@ PANEL = COLUMNS * WIDE
 
 
 def packed(layers: CountedLayers) -> Arrays:
-    """All weights and lines by name. Raises OtherLayers for a network of other sizes than SFace's."""
+    """All weights and lines by name. Raises UnsupportedModel for a network of other sizes than SFace's."""
     first, *others = layers.convolutions
     if not _fits(first, others, layers.last):
         raise UnsupportedModel("the model's layers have other sizes than SFace's")

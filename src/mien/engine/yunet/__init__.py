@@ -1,6 +1,7 @@
-"""YuNet in whole numbers: the network that finds faces, in loops of our own for processors that have VNNI.
+"""Detect faces with YuNet in int8, by custom JIT kernels for processors with VNNI.
 
-`network` is the way in. Before it, once: graph -> counted; then a program for each size of canvas.
+`program` is the entry point; `graph` reads and `quantize` quantises the layers once, then there is a program for each
+canvas size.
 """
 
 from mien.engine.yunet.program import YuNet

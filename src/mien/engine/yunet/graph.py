@@ -1,4 +1,4 @@
-"""YuNet's ONNX model goes in, its layers come out, in the order in which they are computed.
+"""Read YuNet's layers from its ONNX model, in the order of computation.
 
 Wu, Peng, Yu: YuNet: A Tiny Millisecond-level Face Detector, Machine Intelligence Research 2023. Its convolutions come
 in pairs, a pointwise and a depthwise one, with a ReLU after the second.
@@ -13,7 +13,7 @@ from typing import TypeAlias
 import onnx
 from onnx import numpy_helper
 
-from mien.engine.arrays import Floats
+from mien.engine.context import Floats
 from mien.engine.model_files import UnsupportedModel
 
 PIXELS = "pixels"
@@ -87,7 +87,7 @@ Layer: TypeAlias = Convolution | Pool | Sum | Head
 
 
 def read_layers(content: bytes) -> list[Layer]:
-    """The layers of a model whose heads are joined, with plain fp32 weights. Raises OtherLayers."""
+    """The layers of a model whose heads are joined, with plain fp32 weights. Raises UnsupportedModel."""
     graph = onnx.load_from_string(content).graph
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     layers = list(_joined(_layers(graph, constants)))

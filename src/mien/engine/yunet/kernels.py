@@ -1,9 +1,9 @@
-"""What YuNet has beside its convolutions: the border of a map, the largest of neighbours, the sum of two maps."""
+"""Emit YuNet's kernels other than convolutions: padding, max pooling, upsampling with addition, and the heads."""
 
 from __future__ import annotations
 
-from mien.engine.octets.convolutions import KERNEL_SIDE, depthwise, first, pixels, pointwise
-from mien.engine.octets.words import FOUR, WIDE, counted_sum, fused, products
+from mien.engine.int8.convolutions import KERNEL_SIDE, depthwise, first, pixels, pointwise
+from mien.engine.int8.vnni import FOUR, WIDE, counted_sum, fused, products
 from mien.native.compiler import Kernel
 from mien.native.emit import F32, I8, I64, POINTER, VOID, Builder, Value, lanes, load, loop, place, store
 

@@ -1,7 +1,4 @@
-"""Counted layers and a size go in, a canvas' table comes out: where every map lies, and the calls that make it.
-
-Canvases go in, their tables come out: YuNet in whole numbers.
-"""
+"""Run YuNet in int8: pack its layers, place the feature maps of a canvas size in memory, and order the kernel calls."""
 
 from __future__ import annotations
 
@@ -15,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.engine.arrays import Floats, Pixels
-from mien.engine.octets.convolutions import COLOURS
-from mien.engine.octets.executor import Call, Kernels, Map, kernels
-from mien.engine.octets.quantize import chunks, of_channels, of_neighbours, of_pixels, panels
-from mien.engine.octets.words import WIDE
+from mien.engine.context import Floats, Pixels
+from mien.engine.int8.convolutions import COLOURS
+from mien.engine.int8.executor import Call, Kernels, Map, kernels
+from mien.engine.int8.quantize import chunks, of_channels, of_neighbours, of_pixels, panels
+from mien.engine.int8.vnni import WIDE
 from mien.engine.yunet.graph import PIXELS, Convolution, Head, Layer, Pool, Sum, read_layers
 from mien.engine.yunet.kernels import BORDER, CELL, DEPTHWISE, FIRST, KERNELS, MIX, POINTWISE, POOL, SEE, SUM
 from mien.engine.yunet.quantize import Counted, CountedConvolution, CountedHead, CountedSum, count, ranges
@@ -166,24 +163,25 @@ def _placed(one: Map, busy: Sequence[Map]) -> Map:
     return replace(one, start=start)
 
 
-MOST_KEPT = 8
-LARGEST_KEPT = 8 * 1024 * 1024
-"""Bytes of a program that is kept for the next canvas of its size."""
+MAX_KEPT = 16
+MAX_KEPT_BYTES = 8 * 1024 * 1024
+"""Bytes of the largest program that is kept for the next canvas of its size."""
 
 
 class YuNet:
-    """The network; safe to call from many threads, and no lock is held while it is computed.
+    """The detector, thread-safe; no lock is held during inference. It is read and compiled at the first call.
 
-    `read` gives the ONNX model with joined heads. Nothing is read or compiled before the first call.
+    Args:
+        read: returns the ONNX model with fused heads.
     """
 
     def __init__(self, read: Callable[[], bytes]) -> None:
         self._read = read
-        self._idle: deque[Program] = deque(maxlen=MOST_KEPT)
+        self._idle: deque[Program] = deque(maxlen=MAX_KEPT)
         self._lock = Lock()
 
     def __call__(self, canvases: Pixels) -> Floats:
-        """The tables (n, cells, 16) of canvases (n, height, width, 3), RGB; both sides are multiples of 32."""
+        """Run n canvases (n, height, width, 3), RGB, uint8, sides multiples of 32; returns tables (n, cells, 16)."""
         return np.stack([self._run(canvas) for canvas in canvases])
 
     def _run(self, canvas: Pixels) -> Floats:
@@ -191,7 +189,7 @@ class YuNet:
         try:
             return program.run(canvas)
         finally:
-            if program.size <= LARGEST_KEPT:
+            if program.size <= MAX_KEPT_BYTES:
                 with self._lock:
                     self._idle.append(program)
 

@@ -1,6 +1,7 @@
-"""YuNet's layers go in, the same in whole numbers come out.
+"""Quantise YuNet's layers.
 
-It has no batch normalisation that would tell how far its values reach; `ranges.json` does, as they were on photos.
+Without batch normalisation the model does not tell the range of its activations; `ranges.json` has the ranges that were
+measured on photos (`benchmarks/yunet_ranges.py`).
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.engine.arrays import Floats
-from mien.engine.octets.convolutions import COLOURS
-from mien.engine.octets.quantize import HALF, Steps, steps, weighed
+from mien.engine.context import Floats
+from mien.engine.int8.convolutions import COLOURS
+from mien.engine.int8.quantize import HALF, Steps, steps, weighed
 from mien.engine.yunet.graph import PIXELS, Convolution, Head, Layer, Pool, Sum
 
 Ranges = Mapping[str, tuple[Sequence[float], Sequence[float]]]
