@@ -8,7 +8,9 @@ from mien.domain.policy import Policy
 from mien.domain.records import Probe, RecognitionStatus, RecognizedFace, UserHit
 
 MIDDLE = Point(0.5, 0.5)
-FACE = Detection(Box(0.2, 0.2, 0.5, 0.5), Landmarks(*[MIDDLE] * 5), 99.0, Pose(0, 0, 0), Quality(50, 50, 100), turned=0)
+FACE = Detection(
+    Box(0.2, 0.2, 0.5, 0.5), Landmarks(*[MIDDLE] * 5), 99.0, Pose(0, 0, 0), Quality(50, 50, 100), rotation=0
+)
 
 
 def answer(best: float, rival: float, threshold: float = 80.0) -> RecognizedFace:

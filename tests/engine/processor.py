@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from mien.engine.octets import suits_processor
+from mien.engine.int8 import int8_supported
 
-with_vnni = pytest.mark.skipif(not suits_processor(), reason="this processor has no VNNI")
+with_vnni = pytest.mark.skipif(not int8_supported(), reason="this processor has no VNNI")

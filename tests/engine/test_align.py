@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.engine.align import SIDE, TEMPLATE, crop, face_size, similarity_to_template, warp
+from mien.engine.embed import CROP_SIDE, TEMPLATE, align_face, face_size, similarity_to_template, warp
 
 
 @given(
@@ -19,7 +19,7 @@ def test_a_turned_scaled_shifted_face_comes_back_to_the_template(angle, scale, s
     points = (TEMPLATE @ turn.T + shift).astype(np.float32)
     matrix = similarity_to_template(points)
     np.testing.assert_allclose(points @ matrix[:, :2].T + matrix[:, 2], TEMPLATE, atol=0.05)
-    assert face_size(points) == pytest.approx(SIDE * scale, rel=1e-3)
+    assert face_size(points) == pytest.approx(CROP_SIDE * scale, rel=1e-3)
 
 
 def test_points_that_all_coincide_do_no_harm():
@@ -29,14 +29,14 @@ def test_points_that_all_coincide_do_no_harm():
 @pytest.fixture
 def texture() -> np.ndarray:
     noise = np.random.default_rng(3).integers(0, 255, (12, 12, 3), np.uint8)
-    return cv2.resize(noise, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(noise, (CROP_SIDE, CROP_SIDE), interpolation=cv2.INTER_CUBIC)
 
 
 @pytest.mark.parametrize("scale", [1, 3, 8])
 def test_the_crop_is_the_same_face_at_every_resolution(texture, scale):
     photo = cv2.resize(texture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     points = (TEMPLATE + 0.5) * scale - 0.5
-    difference = np.abs(crop(photo, points.astype(np.float32)).astype(float) - texture)[4:-4, 4:-4]
+    difference = np.abs(align_face(photo, points.astype(np.float32)).astype(float) - texture)[4:-4, 4:-4]
     assert difference.mean() < 2
 
 
@@ -48,4 +48,4 @@ def test_a_strong_reduction_averages_instead_of_sampling():
 
 
 def test_what_lies_outside_the_photo_is_black(texture):
-    assert crop(texture, TEMPLATE + 2000).max() == 0
+    assert align_face(texture, TEMPLATE + 2000).max() == 0

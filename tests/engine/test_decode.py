@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from mien.domain.errors import DamagedImage, EmptyImage, ImageError, ImageTooLarge, ImageTooSmall, UnsupportedImage
-from mien.engine.decode import Limits, open_photo, upright
+from mien.engine.decode import Limits, apply_exif_orientation, open_photo
 
 FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "HEIF", "ICO"]
 
@@ -66,7 +66,7 @@ def test_exif_orientation_is_applied(scene, encode, orientation, form):
 
 def test_an_impossible_orientation_changes_nothing(scene):
     pixels = np.asarray(scene)
-    assert np.array_equal(upright(pixels, 77), pixels)
+    assert np.array_equal(apply_exif_orientation(pixels, 77), pixels)
 
 
 def test_a_jpeg_is_decoded_at_the_scale_that_is_asked_for(scene, encode):

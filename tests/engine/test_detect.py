@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.engine.detect import Candidates, distinct, join, seen_on
+from mien.engine.detect import Candidates, concatenate, detect_on_canvas, suppress_overlaps
 from mien.engine.onnx_passes import STRIDES
 
 
@@ -13,17 +13,17 @@ def candidates(*rows: tuple[float, float, float, float, float]) -> Candidates:
 
 
 def test_of_overlapping_boxes_the_surest_stays():
-    found = distinct(candidates((0, 0, 10, 10, 0.8), (1, 1, 10, 10, 0.9), (40, 0, 10, 10, 0.7)))
+    found = suppress_overlaps(candidates((0, 0, 10, 10, 0.8), (1, 1, 10, 10, 0.9), (40, 0, 10, 10, 0.7)))
     assert found.scores.tolist() == pytest.approx([0.9, 0.7])
 
 
 def test_neighbours_that_barely_touch_both_stay():
-    assert len(distinct(candidates((0, 0, 10, 10, 0.8), (8, 0, 10, 10, 0.9)))) == 2
+    assert len(suppress_overlaps(candidates((0, 0, 10, 10, 0.8), (8, 0, 10, 10, 0.9)))) == 2
 
 
 def test_nothing_stays_nothing():
     nothing = candidates((0, 0, 1, 1, 0.5))[np.array([], np.intp)]
-    assert len(distinct(join([nothing, nothing]))) == 0
+    assert len(suppress_overlaps(concatenate([nothing, nothing]))) == 0
 
 
 class OneFace:
@@ -42,7 +42,7 @@ class OneFace:
 
 @pytest.mark.parametrize(("grids", "stride"), [(STRIDES, 8), (STRIDES, 16), (STRIDES, 32), ((32,), 32)])
 def test_each_grid_places_its_faces(grids, stride):
-    found = seen_on(OneFace(grids, stride, 1, 0), np.zeros((64, 64, 3), np.uint8), 0.5)
+    found = detect_on_canvas(OneFace(grids, stride, 1, 0), np.zeros((64, 64, 3), np.uint8), 0.5)
     np.testing.assert_allclose(found.boxes / stride, [[-0.5, 0, 2, 3]], atol=1e-5)
     np.testing.assert_allclose(found.points[0] / stride, [[0.25, 1.25]] * 5, atol=1e-5)
     assert found.scores.tolist() == pytest.approx([0.6])
@@ -50,4 +50,4 @@ def test_each_grid_places_its_faces(grids, stride):
 
 @pytest.mark.parametrize(("least", "faces"), [(0.599, 1), (0.601, 0)])
 def test_a_face_below_the_least_score_is_left_out(least, faces):
-    assert len(seen_on(OneFace(STRIDES, 16, 1, 0), np.zeros((64, 64, 3), np.uint8), least)) == faces
+    assert len(detect_on_canvas(OneFace(STRIDES, 16, 1, 0), np.zeros((64, 64, 3), np.uint8), least)) == faces

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from mien.engine import model_files
-from mien.engine.arrays import Network
-from mien.engine.context import EngineContext
+from mien.engine.context import EngineContext, Network
 from mien.engine.embed import embed
 from mien.engine.model_factory import ModelFactory
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from mien.domain.errors import EmptyImage, ImageError, UnsupportedImage
 from mien.engine import Face, FaceEngine, context, model_factory
-from mien.engine.engine import turned_back
+from mien.engine.engine import unrotate_points
 from tests.support.painter import encoded, encoded_with_orientation, side_by_side
 from tests.support.real_photos import NOSES, RealPhotos
 
@@ -121,7 +121,7 @@ def test_points_on_a_turned_photo_come_back(degrees):
     photo[12, 55] = 1
     turned = np.rot90(photo, -degrees // 90)
     y, x = (np.argwhere(turned)[0] + 0.5) / turned.shape
-    assert turned_back(np.array([x, y]), degrees) == pytest.approx([55.5 / 70, 12.5 / 40])
+    assert unrotate_points(np.array([x, y]), degrees) == pytest.approx([55.5 / 70, 12.5 / 40])
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
@@ -129,7 +129,7 @@ def test_a_photo_that_lies_on_its_side_is_turned(engine, hopper, degrees):
     upright = small(hopper)
     (face,) = engine.read(encoded(upright, "PNG"))
     (turned,) = engine.read(encoded(upright.rotate(degrees, expand=True), "PNG"))
-    assert turned.turned == degrees
+    assert turned.rotation == degrees
     assert likeness(face, turned) > 0.98
     x, y = face.landmarks.nose.x, face.landmarks.nose.y
     expected = {90: (y, 1 - x), 180: (1 - x, 1 - y), 270: (1 - y, x)}[degrees]  # rotate() turns anticlockwise
@@ -175,7 +175,7 @@ def test_faces_come_the_largest_first_with_unit_embeddings(engine, three_people)
 
 
 def test_the_largest_face_alone_is_the_first_of_all(engine, three_people):
-    [largest], everybody = engine.read(three_people, most=1), engine.read(three_people)
+    [largest], everybody = engine.read(three_people, max_faces=1), engine.read(three_people)
     assert largest.box == everybody[0].box
     assert likeness(largest, everybody[0]) > 0.999
 
@@ -197,11 +197,11 @@ def test_one_person_is_more_alike_than_two(engine, real_photos):
 
 
 def test_machines_that_compute_in_bytes_and_in_floating_point_understand_each_other(monkeypatch, engine, variants):
-    if not model_factory.suits_processor():
+    if not model_factory.int8_supported():
         pytest.skip("this processor computes in floating point")
-    monkeypatch.setattr(model_factory, "suits_processor", lambda: False)
+    monkeypatch.setattr(model_factory, "int8_supported", lambda: False)
     other = FaceEngine()
-    alike = [likeness(*(some.read(content, most=1)[0] for some in (engine, other))) for content in variants]
+    alike = [likeness(*(some.read(content, max_faces=1)[0] for some in (engine, other))) for content in variants]
     assert 0.97 < min(alike) < max(alike) < 0.99999
     assert np.mean(alike) > 0.99
 

@@ -20,10 +20,10 @@ def never() -> bytes:
 
 
 def test_what_was_made_once_is_kept_for_other_processes(cache):
-    path = EngineContext().kept("key", lambda: b"content")
+    path = EngineContext().cached("key", lambda: b"content")
     assert path == cache / "key"
     assert path.read_bytes() == b"content"
-    assert EngineContext().kept("key", never) == path
+    assert EngineContext().cached("key", never) == path
 
 
 def test_a_full_disk_is_done_without_and_nothing_half_written_stays(cache):
@@ -31,7 +31,7 @@ def test_a_full_disk_is_done_without_and_nothing_half_written_stays(cache):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
-        assert one.kept("key", lambda: bytes(10_000)) == bytes(10_000)
+        assert one.cached("key", lambda: bytes(10_000)) == bytes(10_000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(cache.iterdir()) == []
@@ -39,8 +39,8 @@ def test_a_full_disk_is_done_without_and_nothing_half_written_stays(cache):
 
 def test_who_is_alone(cache):
     one = EngineContext(3)
-    with one.caller():
-        assert one.alone()
-        with one.caller():
-            assert not one.alone()
-    assert (one.threads, one.alone()) == (3, True)
+    with one.track_call():
+        assert one.is_idle()
+        with one.track_call():
+            assert not one.is_idle()
+    assert (one.threads, one.is_idle()) == (3, True)

@@ -12,14 +12,12 @@ import pytest
 
 from mien.domain.errors import WeightsDamaged
 from mien.engine import FaceEngine, model_files, sface
-from mien.engine.arrays import Network
-from mien.engine.context import EngineContext
-from mien.engine.octets import executor
-from mien.engine.octets.quantize import cancelling
+from mien.engine.context import EngineContext, Network
+from mien.engine.int8 import executor
+from mien.engine.int8.quantize import cancelling
 from mien.engine.onnx_passes import dequantize_weights
-from mien.engine.sface.layers import Layer, Layers, read_layers
 from mien.engine.sface.program import AT_ONCE
-from mien.engine.sface.quantize import REACH, count
+from mien.engine.sface.quantize import REACH, Layer, Layers, count, read_layers
 from tests.engine.processor import with_vnni
 
 SIDE = 8
@@ -112,7 +110,7 @@ def test_rounding_errors_cancel_out(rng):
 
 @pytest.fixture(scope="module")
 def model() -> bytes:
-    return model_files.load(model_files.EMBEDDER).prepared(dequantize_weights)
+    return model_files.load(model_files.EMBEDDER).transformed(dequantize_weights)
 
 
 def test_the_shipped_model_is_read(model):
@@ -155,7 +153,7 @@ def test_a_face_gets_the_same_vector_alone_and_among_others(int8_sface, context,
     faces = blocks_of_colour(rng, 2 * AT_ONCE + 3)
     alone = np.concatenate([int8_sface(face[None]) for face in faces])
     np.testing.assert_array_equal(int8_sface(faces), alone)
-    with context.caller(), context.caller():
+    with context.track_call(), context.track_call():
         np.testing.assert_array_equal(int8_sface(faces), alone)
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(int8_sface, [faces] * 8))
@@ -200,7 +198,7 @@ def test_a_model_of_other_layers_is_computed_otherwise(rng):
 )
 def test_int8_is_for_processors_with_vnni(monkeypatch, there, suits):
     monkeypatch.setattr(executor, "features", lambda: frozenset(there))
-    assert executor.suits_processor() is suits
+    assert executor.int8_supported() is suits
 
 
 @with_vnni

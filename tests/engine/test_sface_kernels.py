@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mien.engine.int8 import int8_supported
+from mien.engine.int8.executor import Kernels, kernels
 from mien.engine.model_files import UnsupportedModel
-from mien.engine.octets import suits_processor
-from mien.engine.octets.executor import Kernels, kernels
 from mien.engine.sface.program import KERNELS, Program, packed
 from mien.engine.sface.quantize import Counted, CountedLast, CountedLayers
 
-if not suits_processor():
+if not int8_supported():
     pytest.skip("this processor has no VNNI", allow_module_level=True)
 
 SIDE = 112

@@ -24,7 +24,7 @@ SIZES = [(64, 64), (64, 96), (160, 128), (96, 288)]
 
 
 def model(strides: tuple[int, ...] = STRIDES) -> bytes:
-    return model_files.load(model_files.DETECTOR).prepared(dequantize_weights, partial(fuse_heads, strides=strides))
+    return model_files.load(model_files.DETECTOR).transformed(dequantize_weights, partial(fuse_heads, strides=strides))
 
 
 def canvas(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -111,8 +111,8 @@ def test_the_table_is_nearly_what_floating_point_gives(rng, strides):
 def test_sizes_alternate_and_threads_do_not_disturb_each_other(int8_yunet, rng, monkeypatch):
     canvases = [canvas(rng, *size)[None] for size in SIZES]
     alone = [int8_yunet(each) for each in canvases]
-    for kept in (module.LARGEST_KEPT, 0):
-        monkeypatch.setattr(module, "LARGEST_KEPT", kept)
+    for kept in (module.MAX_KEPT_BYTES, 0):
+        monkeypatch.setattr(module, "MAX_KEPT_BYTES", kept)
         with ThreadPoolExecutor(4) as pool:
             together = list(pool.map(int8_yunet, canvases * 8))
         for number, table in enumerate(together):
@@ -136,7 +136,7 @@ def test_threads_that_come_and_go_at_any_moment_find_memory_of_their_size(int8_y
 @with_vnni
 def test_no_more_memory_is_kept_than_a_few_sizes_need(rng, monkeypatch):
     def kept_bytes(sizes: int) -> int:
-        monkeypatch.setattr(module, "MOST_KEPT", sizes)
+        monkeypatch.setattr(module, "MAX_KEPT", sizes)
         yunet = YuNet(model)
         yunet(canvas(rng, 32, 32)[None])
         tracemalloc.start()

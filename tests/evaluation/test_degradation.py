@@ -1,4 +1,4 @@
-"""Spoiled photos: each series starts near the original and gets worse, and measuring counts what is lost."""
+"""Degraded photos: each series starts near the original and gets worse, and measuring counts what is lost."""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.evaluation.degradation import SERIES, Series, small
-from mien.evaluation.robustness import Probes, measure
+from mien.evaluation.degradation import SERIES, Probes, Series, downscaled, measure_series
 
 POINTS = np.array([(45, 50), (75, 50), (60, 70), (48, 90), (72, 90)], np.float32)
 UNTOUCHED = {"Blur": 0, "Noise": 0, "Brightness": 1.0, "Pose (squeezed half face)": 1.0}
@@ -23,10 +22,10 @@ def portrait() -> np.ndarray:
 @pytest.mark.parametrize("series", SERIES, ids=lambda series: series.name)
 def test_every_step_gives_a_photo(series: Series, portrait: np.ndarray) -> None:
     for step in series.steps:
-        spoiled = series.change(portrait, POINTS, step)
-        assert spoiled.dtype == np.uint8
-        assert spoiled.ndim == 3
-        assert spoiled.shape[2] == 3
+        degraded = series.change(portrait, POINTS, step)
+        assert degraded.dtype == np.uint8
+        assert degraded.ndim == 3
+        assert degraded.shape[2] == 3
     if series.name in UNTOUCHED:
         assert np.array_equal(series.change(portrait, POINTS, UNTOUCHED[series.name]), portrait)
 
@@ -40,7 +39,7 @@ def test_later_steps_differ_more(name: str, portrait: np.ndarray) -> None:
 
 
 def test_small_makes_the_face_as_high_as_asked(portrait: np.ndarray) -> None:
-    assert small(portrait, POINTS, 56).shape == (60, 60, 3)
+    assert downscaled(portrait, POINTS, 56).shape == (60, 60, 3)
 
 
 class OneFace:
@@ -61,6 +60,6 @@ def test_lost_faces_count_as_not_recognised() -> None:
     grey = np.full((20, 20, 3), 100, np.uint8)
     probes = Probes(np.eye(2, dtype=np.float32), [(grey, POINTS), (grey, POINTS)], np.array([0, 1]))
     dim = Series("Dim", "gain", lambda image, points, gain: (image * gain).astype(np.uint8), (1.0, 0.1))
-    clear, dark = measure(OneFace(), probes, dim, 0.5)
-    assert (clear.tmr, clear.fmr, clear.not_found) == (0.5, 0.5, 0.0)
-    assert (dark.tmr, dark.fmr, dark.not_found) == (0.0, 0.0, 1.0)
+    clear, dark = measure_series(OneFace(), probes, dim, 0.5)
+    assert (clear.tmr, clear.fmr, clear.no_face) == (0.5, 0.5, 0.0)
+    assert (dark.tmr, dark.fmr, dark.no_face) == (0.0, 0.0, 1.0)

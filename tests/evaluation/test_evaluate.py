@@ -12,12 +12,11 @@ from PIL import Image
 
 from mien.domain.errors import DamagedImage, ImageError
 from mien.domain.faces import Box
+from mien.evaluation.dataset import draw_pairs, read_pairs
 from mien.evaluation.embeddings import EmbeddingCache
 from mien.evaluation.evaluate import evaluate, gather
-from mien.evaluation.metrics import rate_name
-from mien.evaluation.pairs import draw_pairs, read_pairs
-from mien.evaluation.report import html
-from mien.evaluation.summary import as_json, as_lines
+from mien.evaluation.report import as_json, as_lines, html
+from mien.evaluation.verification import rate_name
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_separable_people_are_told_apart(root: Path) -> None:
-    evidence = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
-    result = as_json(evidence, evaluate(evidence, draw_pairs(evidence.folder), mean_vector))
+    data = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
+    result = as_json(data, evaluate(data, draw_pairs(data.folder), mean_vector))
     assert result["accuracy"] == 1.0
     assert result["accuracy_std"] == 0.0
     assert result["eer"] == 0.0
@@ -90,8 +89,8 @@ def test_separable_people_are_told_apart(root: Path) -> None:
 
 
 def test_rates_without_support_are_null_and_the_result_partial(root: Path) -> None:
-    evidence = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
-    result = as_json(evidence, evaluate(evidence, draw_pairs(evidence.folder), mean_vector))
+    data = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
+    result = as_json(data, evaluate(data, draw_pairs(data.folder), mean_vector))
     # 120 photos of 40 people: 7,020 impostor pairs, ten of which are a rate of 1.4e-3.
     assert [rate for rate, value in result["tmr"].items() if value is None] == ["1e-3", "1e-4", "1e-5", "1e-6"]
     assert result["partial"]
@@ -102,8 +101,8 @@ def test_rates_without_support_are_null_and_the_result_partial(root: Path) -> No
 def test_photos_without_a_face_are_counted_as_misses(root: Path) -> None:
     photo(root / "p00" / "p00_0001.png", 0, 0)
     (root / "p01" / "p01_0001.png").write_bytes(b"not an image")
-    evidence = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
-    result = as_json(evidence, evaluate(evidence, draw_pairs(evidence.folder), mean_vector))
+    data = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
+    result = as_json(data, evaluate(data, draw_pairs(data.folder), mean_vector))
     assert result["failures_to_acquire"] == 2
     # Each failed photo spoils two of the 120 genuine pairs.
     assert result["tmr"]["1e-2"] == pytest.approx(1 - 4 / 120)
@@ -112,16 +111,16 @@ def test_photos_without_a_face_are_counted_as_misses(root: Path) -> None:
 
 def test_one_photo_under_two_names_is_reported(root: Path) -> None:
     (root / "p01" / "copy.png").write_bytes((root / "p00" / "p00_0001.png").read_bytes())
-    evidence = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
-    notes = evaluate(evidence, draw_pairs(evidence.folder), mean_vector).notes
-    assert "One and the same photo is filed under p00 and p01." in notes
+    data = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
+    notes = evaluate(data, draw_pairs(data.folder), mean_vector).notes
+    assert "The same photo is filed under p00 and p01." in notes
 
 
 def test_missing_photos_and_large_galleries_make_it_partial(root: Path) -> None:
     file = root / "pairs.txt"
     file.write_text("p00 1 2\np00 1 p01 1\np01 1 2\np02 1 p01 1\np00 1 99\n")
-    evidence = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
-    result = evaluate(evidence, read_pairs(file, evidence.folder), mean_vector, galleries=(10, 800))
+    data = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
+    result = evaluate(data, read_pairs(file, data.folder), mean_vector, galleries=(10, 800))
     assert result.pairs == 4
     assert result.partial
     assert result.notes[0].startswith("1 photo of the pairs file not found in the folder, such as p00/p00_0099")
@@ -152,16 +151,16 @@ def test_another_model_reads_everything_anew(root: Path, tmp_path: Path) -> None
 def test_report_shows_curves_and_the_worst_pairs_escaped(root: Path) -> None:
     pytest.importorskip("matplotlib")
     (root / "p00").rename(root / "p00 <b>")
-    evidence = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
-    page = html(evidence, evaluate(evidence, draw_pairs(evidence.folder), mean_vector))
+    data = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
+    page = html(data, evaluate(data, draw_pairs(data.folder), mean_vector))
     assert page.count("<svg") == 3
     assert page.count("data:image/jpeg;base64,") == 48
     assert "<b>" not in page
 
 
 def test_lines_say_partial_in_words(root: Path) -> None:
-    evidence = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
-    lines = list(as_lines(evidence, evaluate(evidence, draw_pairs(evidence.folder), mean_vector)))
+    data = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
+    lines = list(as_lines(data, evaluate(data, draw_pairs(data.folder), mean_vector)))
     assert lines[0] == "120 photos of 40 people, colour-1"
     assert "Partial result:" in lines
 
@@ -180,25 +179,25 @@ def mean_vector(vectors: np.ndarray) -> np.ndarray:
 def test_a_few_people_are_measured_in_folds_that_share_them(
     tmp_path: Path, counts: tuple[int, ...], pairs: int
 ) -> None:
-    evidence = gather(few(tmp_path, counts), ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
-    result = evaluate(evidence, draw_pairs(evidence.folder), mean_vector)
+    data = gather(few(tmp_path, counts), ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
+    result = evaluate(data, draw_pairs(data.folder), mean_vector)
     assert (result.accuracy, result.pairs, result.partial) == (1.0, pairs, True)
     assert any("share people" in note for note in result.notes)
 
 
 def test_one_pair_of_either_kind_is_no_accuracy_but_an_answer(tmp_path: Path) -> None:
-    evidence = gather(few(tmp_path, (2, 1)), ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
-    result = evaluate(evidence, draw_pairs(evidence.folder), mean_vector)
-    assert as_json(evidence, result)["accuracy"] is None
+    data = gather(few(tmp_path, (2, 1)), ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
+    result = evaluate(data, draw_pairs(data.folder), mean_vector)
+    assert as_json(data, result)["accuracy"] is None
     assert result.partial
-    lines = "\n".join(as_lines(evidence, result))
+    lines = "\n".join(as_lines(data, result))
     assert "two pairs of the same person" in lines
     assert "they support no rate at all" in lines
 
 
 def test_a_rate_of_searches_that_cannot_be_shown_is_named(root: Path) -> None:
-    evidence = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
-    result = evaluate(evidence, draw_pairs(evidence.folder), mean_vector)
+    data = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
+    result = evaluate(data, draw_pairs(data.folder), mean_vector)
     assert any(note.startswith("FPIR 0.1% needs 1,000 searches of strangers") for note in result.notes)
 
 
@@ -206,8 +205,8 @@ def test_the_report_shows_what_it_can_of_a_damaged_photo(tmp_path: Path) -> None
     pytest.importorskip("matplotlib")
     root = few(tmp_path, (2, 2))
     (root / "p0" / "p0_0003.jpg").write_bytes(b"no photo")
-    evidence = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
-    page = html(evidence, evaluate(evidence, draw_pairs(evidence.folder), mean_vector))
+    data = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
+    page = html(data, evaluate(data, draw_pairs(data.folder), mean_vector))
     assert "p0_0003.jpg" in page
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mien.evaluation.identification import gallery_sizes, open_set, rank_rates, search
-from mien.evaluation.verification import compare_all, most_alike_strangers
+from mien.evaluation.verification import compare_all, hardest_impostors
 
 
 def unit(*rows: tuple[float, ...]) -> np.ndarray:
@@ -38,7 +38,7 @@ def test_compare_all_is_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_most_alike_strangers_come_first() -> None:
-    found = most_alike_strangers(unit(EAST, NORTH, NORTH_EAST, EAST), np.array([0, 1, 2, 0]), 2)
+    found = hardest_impostors(unit(EAST, NORTH, NORTH_EAST, EAST), np.array([0, 1, 2, 0]), 2)
     assert {(left, right) for left, right, _ in found} <= {(0, 2), (2, 3), (1, 2)}
     assert [round(cosine, 3) for *_, cosine in found] == [0.707, 0.707]
 

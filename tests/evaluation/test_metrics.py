@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from mien.evaluation.metrics import (
+from mien.evaluation.verification import (
     Impostors,
     best_threshold,
+    d_prime,
     equal_error,
     fold_accuracies,
-    separation,
-    tmr,
     tmr_by_person,
     wilson,
 )
@@ -47,7 +46,7 @@ def test_smallest_supported_rate_expects_ten_false_matches() -> None:
 
 
 def test_tmr_counts_a_score_at_the_threshold() -> None:
-    assert tmr(np.array([0.5, 0.4, 0.3, 0.2], dtype=np.float32), 0.4) == 0.5
+    assert tmr_by_person(np.array([0.5, 0.4, 0.3, 0.2], dtype=np.float32), np.arange(4), 0.4).value == 0.5
 
 
 def test_wilson_agrees_with_the_published_example() -> None:
@@ -76,7 +75,7 @@ def test_separation_of_two_known_distributions() -> None:
     # Means 0.1 and 0.7, deviations 0.1 and 0.1: six deviations apart.
     impostors = counted(0.0, 0.2, 0.0, 0.2)
     assert impostors.moments() == (pytest.approx(0.1, abs=1e-5), pytest.approx(0.1, abs=1e-5))
-    assert separation(np.array([0.6, 0.8], dtype=np.float32), impostors) == pytest.approx(6.0, abs=1e-3)
+    assert d_prime(np.array([0.6, 0.8], dtype=np.float32), impostors) == pytest.approx(6.0, abs=1e-3)
 
 
 def test_equal_error_rate_of_shifted_uniforms() -> None:

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from mien.domain.errors import InvalidInput
-from mien.evaluation.folder import Folder, read_folder
-from mien.evaluation.pairs import draw_pairs, read_pairs
+from mien.evaluation.dataset import Folder, draw_pairs, read_folder, read_pairs
 
 
 @pytest.fixture

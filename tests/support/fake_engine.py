@@ -23,9 +23,9 @@ from mien.domain.errors import ImageError
 from mien.domain.faces import Box, Detection, Landmarks, Point, Pose
 from mien.domain.limits import MAX_FACES_PER_PHOTO
 from mien.engine import Face, Limits
-from mien.engine.align import SIDE, TEMPLATE
 from mien.engine.decode import open_photo
-from mien.engine.quality import measure
+from mien.engine.embed import CROP_SIDE, TEMPLATE
+from mien.engine.quality import measure_quality
 from tests.support.markers import CELLS, LOOK_ALIKES, dictionary, person_and_photo
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class FakeFaceEngine:
     def detect(self, image: bytes) -> list[Detection]:
         return [Detection(**_without_embedding(face)) for face in self.read(image)]
 
-    def read(self, image: bytes, most: int = MAX_FACES_PER_PHOTO) -> list[Face]:
+    def read(self, image: bytes, max_faces: int = MAX_FACES_PER_PHOTO) -> list[Face]:
         """Find and describe the painted faces, the largest first. Raises ImageError's leaves."""
         photo = open_photo(image, self._limits)
         pixels = np.ascontiguousarray(photo.pixels(LONG_SIDE))
@@ -76,7 +76,7 @@ class FakeFaceEngine:
         found = zip(corners, markers.ravel().tolist(), strict=True)
         faces = [_face(pixels, four[0], marker, scale) for four, marker in found]
         faces.sort(key=lambda face: (-face.box.area, face.box.left, face.box.top))
-        return faces[:most]
+        return faces[:max_faces]
 
     def read_many(self, images: Iterable[bytes]) -> Iterator[list[Face] | ImageError]:
         for image in images:
@@ -102,9 +102,9 @@ def _face(pixels: NDArray[np.uint8], corners: Vector, marker: int, scale: float)
     outline = cv2.perspectiveTransform(_UNIT_SQUARE[None], place)[0]
     left, top = outline.min(axis=0)
     right, bottom = outline.max(axis=0)
-    points = cv2.perspectiveTransform(TEMPLATE[None] / SIDE, place)[0]
-    to_crop = cv2.getPerspectiveTransform(outline, _UNIT_SQUARE * SIDE)
-    crop = cv2.warpPerspective(pixels, to_crop, (SIDE, SIDE), flags=cv2.INTER_AREA)
+    points = cv2.perspectiveTransform(TEMPLATE[None] / CROP_SIDE, place)[0]
+    to_crop = cv2.getPerspectiveTransform(outline, _UNIT_SQUARE * CROP_SIDE)
+    crop = cv2.warpPerspective(pixels, to_crop, (CROP_SIDE, CROP_SIDE), flags=cv2.INTER_AREA)
     person, photo = person_and_photo(marker)
     noise = np.random.default_rng(list(hashlib.sha256(crop.tobytes()).digest())).standard_normal(128)
     return Face(
@@ -112,15 +112,15 @@ def _face(pixels: NDArray[np.uint8], corners: Vector, marker: int, scale: float)
         Landmarks(*(Point(float(x / width), float(y / height)) for x, y in points)),
         _confidence(crop),
         _pose(outline),
-        measure(crop, float(min(right - left, bottom - top)) * scale),
-        turned=0,
+        measure_quality(crop, float(min(right - left, bottom - top)) * scale),
+        rotation=0,
         embedding=_unit(embedding(person, photo) + CONTENT_SPREAD * _unit(noise)),
     )
 
 
 def _confidence(crop: NDArray[np.uint8]) -> float:
     """A doubtful face's rim is blue, any other's white."""
-    red, _, blue = crop[2 : SIDE // CELLS - 2].reshape(-1, 3).mean(axis=0)
+    red, _, blue = crop[2 : CROP_SIDE // CELLS - 2].reshape(-1, 3).mean(axis=0)
     return DOUBTFUL if red < 0.8 * blue else CERTAIN
 
 

@@ -106,8 +106,8 @@ def test_faces_come_the_largest_first_where_they_were_painted(engine: FakeFaceEn
 def test_each_flaw_has_its_reason_and_a_good_face_none(
     engine: FakeFaceEngine, portrait: Portrait, reason: Reason
 ) -> None:
-    assert quality.reasons(face_of(engine, photo_of(portrait)), QualityFilter.AUTO) == (reason,)
-    assert quality.reasons(face_of(engine, photo_of("Ada")), QualityFilter.HIGH) == ()
+    assert quality.rejection_reasons(face_of(engine, photo_of(portrait)), QualityFilter.AUTO) == (reason,)
+    assert quality.rejection_reasons(face_of(engine, photo_of("Ada")), QualityFilter.HIGH) == ()
 
 
 def test_embeddings_are_unit_vectors_of_float32(engine: FakeFaceEngine) -> None:

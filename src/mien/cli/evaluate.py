@@ -16,9 +16,8 @@ from mien.config import Backend, Settings, open_embedded, open_engine
 from mien.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from mien.evaluation.dataset import Folder, Pairs
     from mien.evaluation.evaluate import EvaluationData
-    from mien.evaluation.folder import Folder
-    from mien.evaluation.pairs import Pairs
     from mien.gallery.scoring import Calibration
 
 PAIRS_FILES = ("pairs.txt", "pairs.csv")
@@ -45,13 +44,13 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure accuracy, match rates and search errors on labelled photos."""
-    from mien.evaluation import plots, summary
     from mien.evaluation.evaluate import evaluate as measure
-    from mien.evaluation.report import html
+    from mien.evaluation.report import as_json as to_json
+    from mien.evaluation.report import as_lines, html, require_matplotlib
     from mien.gallery.scoring import aggregate
 
     if report:
-        plots.check()
+        require_matplotlib()
         if not report.parent.is_dir():
             raise InvalidInput(f"There is no folder {report.parent} for the report.")
     data = _read_folder(folder, context.settings)
@@ -60,13 +59,13 @@ def evaluate(
     if report:
         report.write_text(html(data, evaluation), encoding="utf-8")
     if as_json:
-        output.print_json(summary.as_json(data, evaluation))
+        output.print_json(to_json(data, evaluation))
     else:
-        output.show(output.escape("\n".join(summary.as_lines(data, evaluation))))
+        output.show(output.escape("\n".join(as_lines(data, evaluation))))
 
 
 def _pairs(folder: Folder, file: Path | None) -> Pairs:
-    from mien.evaluation.pairs import draw_pairs, read_pairs
+    from mien.evaluation.dataset import draw_pairs, read_pairs
 
     file = file or next(filter(Path.is_file, (folder.root / name for name in PAIRS_FILES)), None)
     return read_pairs(file, folder) if file else draw_pairs(folder)

@@ -81,9 +81,9 @@ class Quality:
 class Detection:
     """A face found on a photo.
 
-    `confidence` (0..100) says how sure the detector is that this is a face. `turned` is how many
-    degrees clockwise (0, 90, 180, 270) the photo had to be turned before a face was found; box and
-    landmarks refer to the photo as it came all the same.
+    `confidence` (0..100) says how sure the detector is that this is a face. `rotation` is by how
+    many degrees clockwise (0, 90, 180, 270) the photo was rotated to detect the face; box and
+    landmarks refer to the unrotated photo.
     """
 
     box: Box
@@ -91,7 +91,7 @@ class Detection:
     confidence: float
     pose: Pose
     quality: Quality
-    turned: int
+    rotation: int
 
 
 class QualityFilter(StrEnum):

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.domain.limits import MAX_FACES_PER_PHOTO
 from mien.engine.context import Floats, Network, Pixels
 from mien.engine.decode import Photo
 from mien.engine.onnx_passes import STRIDES
@@ -43,8 +44,6 @@ CONFIDENT_SCORE = 0.88
 
 MIN_SCORE_GAIN = 0.03
 """By which a rotation must raise the best score to be taken."""
-
-MAX_FACES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ def find_faces(network: Network, photo: Photo) -> tuple[Photo, Candidates]:
             if _best_score(candidates) > max(best + MIN_SCORE_GAIN, MIN_SCORE):
                 photo, faces, best = rotated, candidates, _best_score(candidates)
     area = faces.boxes[:, 2] * faces.boxes[:, 3]
-    return photo, faces[np.argsort(-area, kind="stable")[:MAX_FACES]]
+    return photo, faces[np.argsort(-area, kind="stable")[:MAX_FACES_PER_PHOTO]]
 
 
 def _best_score(faces: Candidates) -> float:

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from mien.domain.errors import ImageError
 from mien.domain.faces import Box, Detection, Landmarks, Point
+from mien.domain.limits import MAX_FACES_PER_PHOTO
 from mien.engine import model_files
 from mien.engine.context import EngineContext, Floats, Pixels
 from mien.engine.decode import Limits, Photo, open_photo
-from mien.engine.detect import MAX_FACES, Candidates, find_faces
+from mien.engine.detect import Candidates, find_faces
 from mien.engine.embed import CROP_SIDE, align_face, embed, face_size
 from mien.engine.model_factory import ModelFactory
 from mien.engine.onnx_passes import STRIDES
@@ -114,7 +115,7 @@ class FaceEngine:
         with self._context.track_call():
             return [face.detection for face in self._align([self._detect(image)])[0]]
 
-    def read(self, image: bytes, max_faces: int = MAX_FACES) -> list[Face]:
+    def read(self, image: bytes, max_faces: int = MAX_FACES_PER_PHOTO) -> list[Face]:
         """Detect and embed the faces in a photo.
 
         Args:
@@ -179,7 +180,7 @@ class FaceEngine:
         aligned = [[_aligned_face(photo.photo, face, next(refined)) for face in photo.faces] for photo in photos]
         return [sorted(faces, key=lambda face: face.detection.box.area, reverse=True) for faces in aligned]
 
-    def _embed(self, photos: Sequence[_DetectedPhoto], max_faces: int = MAX_FACES) -> list[list[Face]]:
+    def _embed(self, photos: Sequence[_DetectedPhoto], max_faces: int = MAX_FACES_PER_PHOTO) -> list[list[Face]]:
         aligned = [faces[:max_faces] for faces in self._align(photos)]
         crops = [face.crops for faces in aligned for face in faces]
         embeddings = iter(embed(self._embedder, crops, mirrored=self._mirrored))

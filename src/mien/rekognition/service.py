@@ -209,7 +209,7 @@ class Service:
 
     def largest_face(self, image: bytes) -> Face:
         """Return the largest face in the photo. Raises NoFace."""
-        faces = self.engine.read(image, most=1)
+        faces = self.engine.read(image, max_faces=1)
         if not faces:
             raise NoFace("There is no face in the photo.")
         return faces[0]

@@ -243,7 +243,7 @@ def _detection(shape: Mapping[str, Any], photo: Photo) -> Detection:
         confidence=shape["Confidence"],
         pose=Pose(pose["Roll"], pose["Yaw"], pose["Pitch"]),
         quality=Quality(quality["Brightness"], quality["Sharpness"], size),
-        turned=0,
+        rotation=0,
     )
 
 

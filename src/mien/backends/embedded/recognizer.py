@@ -33,7 +33,7 @@ class LocalRecognizer:
         from mien.backends.embedded.maintenance import calibration
         from mien.gallery import similarity
 
-        faces = self._engine.read(source, most=1)
+        faces = self._engine.read(source, max_faces=1)
         if not faces:
             raise NoFace("The source photo shows no face.")
         wanted, own = faces[0].embedding, calibration(self._gallery, self._collection)
@@ -44,7 +44,7 @@ class LocalRecognizer:
         from mien.engine import quality
         from mien.gallery.store.rows import image_id
 
-        kept, left_out = quality.select(self._engine.read(image), QualityFilter.AUTO, max_faces)
+        kept, left_out = quality.filter_faces(self._engine.read(image), QualityFilter.AUTO, max_faces)
         stored = self._gallery.faces.index(
             self._collection,
             kept,

@@ -26,7 +26,7 @@ Vector = npt.NDArray[np.float32]
 class Engine(Protocol):
     """What is needed of a `FaceEngine`."""
 
-    def read(self, image: bytes, most: int = MAX_FACES_PER_PHOTO) -> list[Face]: ...
+    def read(self, image: bytes, max_faces: int = MAX_FACES_PER_PHOTO) -> list[Face]: ...
     def detect(self, image: bytes) -> list[Detection]: ...
 
 
@@ -42,14 +42,14 @@ class MemoryRecognizer:
         return self._engine.detect(image)
 
     def compare(self, source: bytes, target: bytes) -> list[Comparison]:
-        faces = self._engine.read(source, most=1)
+        faces = self._engine.read(source, max_faces=1)
         if not faces:
             raise NoFace("The source photo shows no face.")
         found = [Comparison(f, _alike(faces[0].embedding, f.embedding)) for f in self._engine.read(target)]
         return sorted(found, key=lambda comparison: -comparison.similarity)
 
     def index(self, image: bytes, user_id: str | None, max_faces: int, threshold: float) -> IndexResult:
-        kept, left_out = quality.select(self._engine.read(image), QualityFilter.AUTO, max_faces)
+        kept, left_out = quality.filter_faces(self._engine.read(image), QualityFilter.AUTO, max_faces)
         user = object_keys.to_recognizer_id(user_id)
         image_id = hashlib.sha256(image).hexdigest()
         indexed = []
