@@ -63,7 +63,7 @@ def _declare_shared_options(
     data_dir: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER", help="Folder of all data; default: MIEN_DATA_DIR.", callback=_keep, expose_value=False
+            metavar="FOLDER", help="Folder with the data; default: MIEN_DATA_DIR.", callback=_keep, expose_value=False
         ),
     ] = None,
     backend: Annotated[

@@ -48,8 +48,7 @@ def enroll(
 ) -> None:
     """Enrol people from photos.
 
-    Exit code 0 when all photos are enrolled, 3 when some are refused. An interrupted run continues when the command
-    is repeated.
+    Exit code 0 when all photos are enrolled, 3 when some are refused. Repeat an interrupted command to continue it.
     """
     photos = labelled_photos(paths, user)
     if context.settings.backend is Backend.AWS:

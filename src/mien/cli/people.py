@@ -60,7 +60,7 @@ def faces(
 
 def reject(
     context: Context,
-    user: Annotated[str | None, typer.Argument(metavar="NAME", help="The person for whom the face was taken.")] = None,
+    user: Annotated[str | None, typer.Argument(metavar="NAME", help="The person with whom it was matched.")] = None,
     photo: Annotated[
         Path | None, typer.Argument(help="A photo of somebody else; without one, list the faces rejected so far.")
     ] = None,
@@ -70,8 +70,9 @@ def reject(
 ) -> None:
     """Correct a wrong match: the face in the photo is not this person.
 
-    Of several faces, it is the one that is most similar to the person. Neither this face nor a face that is more
-    similar to it than to the person is matched with the person from now on.
+    Of several faces in the photo, the one that is most similar to the person is rejected.
+
+    From now on, a face at least as similar to the rejected one as to the person does not match the person.
     """
     if (user is None) is (undo is None):
         raise InvalidInput("Name a person, or a rejected face with --undo.")
@@ -98,7 +99,7 @@ def forget(
     context: Context,
     user: Annotated[str | None, typer.Argument(metavar="NAME", help="The person to forget.")] = None,
     face: Annotated[
-        str | None, typer.Option(metavar="FACE", help="Remove this face id and its photo instead of a person.")
+        str | None, typer.Option(metavar="FACE", help="Erase one face, by its id, and its photo instead of a person.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Json = False,

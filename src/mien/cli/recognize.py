@@ -38,10 +38,11 @@ def recognize(
     annotate: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write the photo with boxes and names into this file; several photos, side by side."
+            metavar="FILE",
+            help="Draw boxes and names on the photo, or on a contact sheet of several, and write it to this file.",
         ),
     ] = None,
-    store: Annotated[bool, typer.Option(help="Keep the results among the data.")] = True,
+    store: Annotated[bool, typer.Option(help="Store the results.")] = True,
     as_json: Json = False,
 ) -> None:
     """Say who is in photos.

@@ -20,7 +20,10 @@ from mien.security.api_keys import KeyFile, Scope
 KEEP_ALIVE_SECONDS = 30
 SHUTDOWN_SECONDS = 10
 
-keys = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
+keys = typer.Typer(
+    help="Create, list and revoke API keys, in MIEN_API_KEYS_FILE or, on AWS, in MIEN_KEYS_SECRET.",
+    no_args_is_help=True,
+)
 
 
 def serve(
