@@ -50,13 +50,13 @@ class Guard:
             return
         text = _key_of(request)
         if text is None:
-            raise NotAuthenticated("This needs an API key, in the header X-Api-Key.")
+            raise NotAuthenticated("Send an API key in the header X-Api-Key.")
         key = self._keys.check(text)
         if scope not in key.scopes:
             raise AccessDenied(f"This API key lacks the scope {scope}.")
         bucket = self._buckets.setdefault(key.key_id, TokenBucket(self._rate, BURST_SECONDS))
         if bucket.take() > 0:
-            raise RateLimited("This API key makes too many calls.")
+            raise RateLimited("Too many requests with this API key.")
 
 
 def _key_of(request: Request) -> str | None:
@@ -75,7 +75,7 @@ class HostOriginMiddleware:
         """Wrap an application.
 
         Args:
-            app: The application behind.
+            app: The application to protect.
             hosts: The host names under which the server may be called; None accepts any.
             origins: Further origins whose pages may change something, beside the server's own.
             max_body_bytes: The largest body with one photo; a comparison, which has two, may be twice as large.

@@ -22,6 +22,7 @@ class S3Bucket:
     """The bucket port on S3: each image is an object."""
 
     def __init__(self, client: Any, name: str) -> None:
+        """Use a bucket that exists; `client` is a boto3 client of S3."""
         self._s3, self._name = client, name
 
     def put(self, key: str, body: bytes, content_type: str, metadata: Mapping[str, str]) -> None:
@@ -37,13 +38,13 @@ class S3Bucket:
     def get(self, key: str) -> Image:
         with domain_errors():
             try:
-                answer = self._s3.get_object(Bucket=self._name, Key=key)
+                response = self._s3.get_object(Bucket=self._name, Key=key)
             except ClientError as error:
                 if code(error) == "NoSuchKey":
-                    raise ImageNotFound("There is no image under this path.") from error
+                    raise ImageNotFound("There is no photo under this path.") from error
                 raise
-            metadata = {name: unquote(value) for name, value in answer["Metadata"].items()}
-            return Image(answer["Body"].read(), answer["ContentType"], metadata)
+            metadata = {name: unquote(value) for name, value in response["Metadata"].items()}
+            return Image(response["Body"].read(), response["ContentType"], metadata)
 
     def keys(self, prefix: str) -> Iterator[str]:
         with domain_errors():
@@ -84,7 +85,7 @@ class S3Bucket:
             if version["Key"] in keys and (version["Key"] == prefix or prefix.endswith("/"))
         ]
         for portion in batches(versions, DELETE_BATCH):
-            answer = self._s3.delete_objects(Bucket=self._name, Delete={"Objects": list(portion), "Quiet": True})
-            if answer.get("Errors"):
+            response = self._s3.delete_objects(Bucket=self._name, Delete={"Objects": list(portion), "Quiet": True})
+            if response.get("Errors"):
                 raise StorageError("S3 did not delete every image; try again.")
         return len({version["Key"] for version in versions})

@@ -138,10 +138,10 @@ class DynamoCatalog:
             return sum(self._delete(table, table.item_key(key)) for key in dict.fromkeys(keys))
 
     def _delete(self, table: Table, key: str) -> bool:
-        answer = self._dynamodb.delete_item(
+        response = self._dynamodb.delete_item(
             TableName=table.name, Key=_to_dynamo({table.key: key}), ReturnValues="ALL_OLD"
         )
-        return "Attributes" in answer
+        return "Attributes" in response
 
     def _delete_recognition(self, table: Table, record: Recognition) -> int:
         keys = [*(entry[table.key] for entry in _entries(record)), record.recognition_id]
@@ -158,9 +158,9 @@ class DynamoCatalog:
         remaining = [_to_dynamo({table.key: key}) for key in keys]
         for pause in BACKOFF:
             request = {table.name: {"Keys": remaining, "ConsistentRead": True}}
-            answer = self._dynamodb.batch_get_item(RequestItems=request)
-            yield from map(_from_dynamo, answer["Responses"].get(table.name, ()))
-            remaining = answer.get("UnprocessedKeys", {}).get(table.name, {}).get("Keys", [])
+            response = self._dynamodb.batch_get_item(RequestItems=request)
+            yield from map(_from_dynamo, response["Responses"].get(table.name, ()))
+            remaining = response.get("UnprocessedKeys", {}).get(table.name, {}).get("Keys", [])
             if not remaining:
                 return
             time.sleep(pause)

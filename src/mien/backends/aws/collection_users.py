@@ -22,6 +22,7 @@ class CollectionUsers:
     """Creates and deletes users, and associates faces with them."""
 
     def __init__(self, client: Any, collection_id: str) -> None:
+        """Use a collection that exists; `client` is a boto3 client of Rekognition."""
         self._rekognition, self._collection = client, collection_id
 
     def add(self, user: str, face_ids: Sequence[str]) -> frozenset[str]:
@@ -53,7 +54,7 @@ class CollectionUsers:
 
     def _associate(self, user: str, face_ids: Sequence[str]) -> frozenset[str]:
         try:
-            answer = retry_on(
+            response = retry_on(
                 "ConflictException",
                 lambda: self._rekognition.associate_faces(
                     CollectionId=self._collection, UserId=user, FaceIds=list(face_ids)
@@ -66,17 +67,17 @@ class CollectionUsers:
                 return frozenset()
             half = len(face_ids) // 2
             return self._associate(user, face_ids[:half]) | self._associate(user, face_ids[half:])
-        # A face that was the user's already is in neither list of the answer, so those that did not fail count.
-        return frozenset(face_ids) - {face["FaceId"] for face in answer["UnsuccessfulFaceAssociations"]}
+        # A face that was the user's already is in neither list of the response, so those that did not fail count.
+        return frozenset(face_ids) - {face["FaceId"] for face in response["UnsuccessfulFaceAssociations"]}
 
     def _delete(self, face_ids: Sequence[str]) -> int:
         deleted, remaining = 0, list(face_ids)
         for _ in BACKOFF:
-            answer = self._rekognition.delete_faces(CollectionId=self._collection, FaceIds=remaining)
-            deleted += len(answer["DeletedFaces"])
+            response = self._rekognition.delete_faces(CollectionId=self._collection, FaceIds=remaining)
+            deleted += len(response["DeletedFaces"])
             owners = {
                 face["FaceId"]: face["UserId"]
-                for face in answer.get("UnsuccessfulFaceDeletions", ())
+                for face in response.get("UnsuccessfulFaceDeletions", ())
                 if face.get("UserId")
             }
             if not owners:

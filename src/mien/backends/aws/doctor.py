@@ -50,18 +50,18 @@ class Check:
 def examine(settings: Settings) -> Iterator[Check]:
     """Check every permission that the command line and the functions need, and the settings of the stack."""
     rekognition = clients.rekognition(settings.rekognition_keys_secret)
-    yield from _probe(_bucket_calls(clients.s3(), settings.bucket))
-    yield from _probe(_collection_calls(rekognition, settings.collection))
+    yield from _check_each(_bucket_calls(clients.s3(), settings.bucket))
+    yield from _check_each(_collection_calls(rekognition, settings.collection))
     for table, key in (
         (settings.faces_table, "FaceId"),
         (settings.recognitions_table, "RecognitionId"),
         (settings.records_table, "RecordId"),
     ):
-        yield from _probe(_table_calls(clients.dynamodb(), table, key))
+        yield from _check_each(_table_calls(clients.dynamodb(), table, key))
     yield _public_access(clients.s3(), settings.bucket)
 
 
-def _probe(calls: dict[str, Callable[[], Any]]) -> Iterator[Check]:
+def _check_each(calls: dict[str, Callable[[], Any]]) -> Iterator[Check]:
     for subject, call in calls.items():
         try:
             call()
@@ -79,46 +79,46 @@ def _advice(subject: str, error: ClientError) -> str:
     if code(error) in _REFUSED_FOR_CONTENT:
         return ""
     if code(error) in {"ResourceNotFoundException", "NoSuchBucket", "404"}:
-        if "user" in str(error).lower() and "ssociateFaces" in subject:
+        if "user" in str(error).lower() and "ssociateFaces" in subject:  # the call names a user that does not exist
             return ""
         return "It does not exist; deploy the stack, or correct the MIEN_* variable that names it."
     return f"AWS answered {code(error)}."
 
 
 def _bucket_calls(s3: Any, bucket: str) -> dict[str, Callable[[], Any]]:
-    wrong = base64.b64encode(bytes(16)).decode()
+    wrong_md5 = base64.b64encode(bytes(16)).decode()
     return {
         f"s3:ListBucket on {bucket}": lambda: s3.list_objects_v2(Bucket=bucket, MaxKeys=1),
         f"s3:ListBucketVersions on {bucket}": lambda: s3.list_object_versions(Bucket=bucket, MaxKeys=1),
         f"s3:GetObject on {bucket}": lambda: s3.get_object(Bucket=bucket, Key=_NO_KEY),
-        f"s3:PutObject on {bucket}": lambda: s3.put_object(Bucket=bucket, Key=_NO_KEY, Body=b"x", ContentMD5=wrong),
+        f"s3:PutObject on {bucket}": lambda: s3.put_object(Bucket=bucket, Key=_NO_KEY, Body=b"x", ContentMD5=wrong_md5),
         f"s3:DeleteObject on {bucket}": lambda: s3.delete_object(Bucket=bucket, Key=_NO_KEY),
     }
 
 
 def _collection_calls(rekognition: Any, collection: str) -> dict[str, Callable[[], Any]]:
-    here = {"CollectionId": collection}
+    target = {"CollectionId": collection}
     image = {"Image": {"Bytes": b"x"}}
     faces = {"FaceIds": [_NO_FACE]}
     calls: dict[str, Callable[[], Any]] = {
-        "DescribeCollection": lambda: rekognition.describe_collection(**here),
-        "ListFaces": lambda: rekognition.list_faces(**here, MaxResults=1),
-        "IndexFaces": lambda: rekognition.index_faces(**here, **image),
-        "SearchFaces": lambda: rekognition.search_faces(**here, FaceId=_NO_FACE),
-        "SearchFacesByImage": lambda: rekognition.search_faces_by_image(**here, **image),
-        "SearchUsersByImage": lambda: rekognition.search_users_by_image(**here, **image),
+        "DescribeCollection": lambda: rekognition.describe_collection(**target),
+        "ListFaces": lambda: rekognition.list_faces(**target, MaxResults=1),
+        "IndexFaces": lambda: rekognition.index_faces(**target, **image),
+        "SearchFaces": lambda: rekognition.search_faces(**target, FaceId=_NO_FACE),
+        "SearchFacesByImage": lambda: rekognition.search_faces_by_image(**target, **image),
+        "SearchUsersByImage": lambda: rekognition.search_users_by_image(**target, **image),
         "DetectFaces": lambda: rekognition.detect_faces(**image),
         "CompareFaces": lambda: rekognition.compare_faces(SourceImage=image["Image"], TargetImage=image["Image"]),
-        "AssociateFaces": lambda: rekognition.associate_faces(**here, **faces, UserId=_NO_FACE),
-        "DisassociateFaces": lambda: rekognition.disassociate_faces(**here, **faces, UserId=_NO_FACE),
-        "DeleteFaces": lambda: rekognition.delete_faces(**here, **faces),
+        "AssociateFaces": lambda: rekognition.associate_faces(**target, **faces, UserId=_NO_FACE),
+        "DisassociateFaces": lambda: rekognition.disassociate_faces(**target, **faces, UserId=_NO_FACE),
+        "DeleteFaces": lambda: rekognition.delete_faces(**target, **faces),
     }
     return {f"rekognition:{name} on {collection}": call for name, call in calls.items()}
 
 
 def _table_calls(dynamodb: Any, table: str, key: str) -> dict[str, Callable[[], Any]]:
     item = {key: {"S": _NO_FACE}}
-    never = {"ConditionExpression": f"attribute_exists({key})"}
+    impossible = {"ConditionExpression": f"attribute_exists({key})"}
     by_time: dict[str, Any] = {
         "TableName": table,
         "IndexName": "ByTime",
@@ -128,7 +128,7 @@ def _table_calls(dynamodb: Any, table: str, key: str) -> dict[str, Callable[[], 
     return {
         f"dynamodb:BatchGetItem on {table}": lambda: dynamodb.batch_get_item(RequestItems={table: {"Keys": [item]}}),
         f"dynamodb:Query on {table}": lambda: dynamodb.query(**by_time),
-        f"dynamodb:PutItem on {table}": lambda: dynamodb.put_item(TableName=table, Item=item, **never),
+        f"dynamodb:PutItem on {table}": lambda: dynamodb.put_item(TableName=table, Item=item, **impossible),
         f"dynamodb:DeleteItem on {table}": lambda: dynamodb.delete_item(TableName=table, Key=item),
     }
 

@@ -41,6 +41,7 @@ class RekognitionRecognizer:
     """The recognizer port on one collection of Rekognition."""
 
     def __init__(self, client: Any, collection_id: str) -> None:
+        """Use a collection that exists; `client` is a boto3 client of Rekognition."""
         self._rekognition, self._collection = client, collection_id
         self._users = CollectionUsers(client, collection_id)
 
@@ -52,7 +53,7 @@ class RekognitionRecognizer:
         source_photo, target_photo = _photo(source), _photo(target)
         with domain_errors():
             try:
-                answer = self._rekognition.compare_faces(
+                response = self._rekognition.compare_faces(
                     SourceImage={"Bytes": source_photo.data},
                     TargetImage={"Bytes": target_photo.data},
                     SimilarityThreshold=0,
@@ -64,13 +65,14 @@ class RekognitionRecognizer:
                     raise NoFace("There is no face in the source photo.") from error
                 return []
         return [
-            Comparison(_detection(match["Face"], target_photo), match["Similarity"]) for match in answer["FaceMatches"]
+            Comparison(_detection(match["Face"], target_photo), match["Similarity"])
+            for match in response["FaceMatches"]
         ]
 
     def index(self, image: bytes, user_id: str | None, max_faces: int, threshold: float) -> IndexResult:
         photo = _photo(image)
         with domain_errors():
-            answer = self._rekognition.index_faces(
+            response = self._rekognition.index_faces(
                 CollectionId=self._collection,
                 Image={"Bytes": photo.data},
                 ExternalImageId=object_keys.to_recognizer_id(user_id),
@@ -78,29 +80,29 @@ class RekognitionRecognizer:
                 QualityFilter="AUTO",
             )
             faces = {
-                record["Face"]["FaceId"]: _detection(record["FaceDetail"], photo) for record in answer["FaceRecords"]
+                record["Face"]["FaceId"]: _detection(record["FaceDetail"], photo) for record in response["FaceRecords"]
             }
             indexed = [
                 IndexedFace(face_id, face, self._similar(face_id, threshold, faces.keys()))
                 for face_id, face in faces.items()
             ]
-        left_out = tuple(_reasons(face) for face in answer["UnindexedFaces"])
+        left_out = tuple(_reasons(face) for face in response["UnindexedFaces"])
         return IndexResult(tuple(sorted(indexed, key=lambda face: -face.face.box.area)), left_out)
 
     def index_face(self, image: bytes, box: Box) -> str:
         photo = _photo(image)
         with domain_errors():
             for margin in MARGINS:
-                crop, place = photo.crop(box, margin)
-                answer = self._rekognition.index_faces(
+                crop, expected = photo.crop(box, margin)
+                response = self._rekognition.index_faces(
                     CollectionId=self._collection,
                     Image={"Bytes": crop},
                     ExternalImageId=object_keys.to_recognizer_id(None),
                     MaxFaces=1,
                     QualityFilter="NONE",
                 )
-                for face in (record["Face"] for record in answer["FaceRecords"]):
-                    if _is_same_place(place, _box(face)):
+                for face in (record["Face"] for record in response["FaceRecords"]):
+                    if _is_same_face(expected, _box(face)):
                         return str(face["FaceId"])
                     self._users.delete_faces([face["FaceId"]])
         raise NoFace("There is no face at this place in the photo.")
@@ -156,12 +158,12 @@ class RekognitionRecognizer:
             yield from page["Faces"]
 
     def _detect(self, photo: Photo) -> list[Detection]:
-        answer = self._rekognition.detect_faces(Image={"Bytes": photo.data})
-        found = [_detection(shape, photo) for shape in answer["FaceDetails"]]
+        response = self._rekognition.detect_faces(Image={"Bytes": photo.data})
+        found = [_detection(shape, photo) for shape in response["FaceDetails"]]
         return sorted(found, key=lambda face: -face.box.area)
 
     def _similar(self, face_id: str, threshold: float, excluded: Collection[str]) -> tuple[FaceHit, ...]:
-        answer = retry_on(
+        response = retry_on(
             "InvalidParameterException",  # a face that was indexed a moment ago may not be known yet
             lambda: self._rekognition.search_faces(
                 CollectionId=self._collection,
@@ -170,29 +172,29 @@ class RekognitionRecognizer:
                 MaxFaces=MAX_SIMILAR_FACES,
             ),
         )
-        return tuple(hit for hit in _face_hits(answer) if hit.face_id not in excluded)
+        return tuple(hit for hit in _face_hits(response) if hit.face_id not in excluded)
 
     def _probe(self, photo: Photo, face: Detection, is_only: bool, threshold: float, limit: int) -> Probe:
-        def ask(search: Callable[[bytes], tuple[Any, Box | None]]) -> Any:
-            """Return the answer for this face; a search that found a neighbouring face in the crop does not count."""
+        def search_crops(search: Callable[[bytes], tuple[Any, Box | None]]) -> Any:
+            """Return the response for this face; a search that found a neighbouring face in the crop does not count."""
             if is_only:
                 return search(photo.data)[0]
             for margin in MARGINS:
-                crop, place = photo.crop(face.box, margin)
-                answer, found = search(crop)
-                if found is not None and _is_same_place(place, found):
-                    return answer
+                crop, expected = photo.crop(face.box, margin)
+                response, found = search(crop)
+                if found is not None and _is_same_face(expected, found):
+                    return response
             return {}
 
         return Probe(
             face,
-            _face_hits(ask(lambda image: self._search_faces(image, threshold, limit))),
-            _user_hits(ask(lambda image: self._search_users(image, threshold, limit))),
+            _face_hits(search_crops(lambda image: self._search_faces(image, threshold, limit))),
+            _user_hits(search_crops(lambda image: self._search_users(image, threshold, limit))),
         )
 
     def _search_faces(self, image: bytes, threshold: float, limit: int) -> tuple[Any, Box | None]:
         try:
-            answer = self._rekognition.search_faces_by_image(
+            response = self._rekognition.search_faces_by_image(
                 CollectionId=self._collection,
                 Image={"Bytes": image},
                 FaceMatchThreshold=threshold,
@@ -202,17 +204,17 @@ class RekognitionRecognizer:
             if code(error) == "InvalidParameterException":  # no face in the image
                 return {}, None
             raise
-        return answer, _box({"BoundingBox": answer["SearchedFaceBoundingBox"]})
+        return response, _box({"BoundingBox": response["SearchedFaceBoundingBox"]})
 
     def _search_users(self, image: bytes, threshold: float, limit: int) -> tuple[Any, Box | None]:
-        answer = self._rekognition.search_users_by_image(
+        response = self._rekognition.search_users_by_image(
             CollectionId=self._collection,
             Image={"Bytes": image},
             UserMatchThreshold=threshold,
             MaxUsers=limit,
         )
-        searched = answer.get("SearchedFace")
-        return answer, _box(searched["FaceDetail"]) if searched else None
+        searched = response.get("SearchedFace")
+        return response, _box(searched["FaceDetail"]) if searched else None
 
 
 def _photo(image: bytes) -> Photo:
@@ -221,14 +223,14 @@ def _photo(image: bytes) -> Photo:
     return photo(image)
 
 
-def _face_hits(answer: Any) -> tuple[FaceHit, ...]:
-    return tuple(FaceHit(match["Face"]["FaceId"], match["Similarity"]) for match in answer.get("FaceMatches", ()))
+def _face_hits(response: Any) -> tuple[FaceHit, ...]:
+    return tuple(FaceHit(match["Face"]["FaceId"], match["Similarity"]) for match in response.get("FaceMatches", ()))
 
 
-def _user_hits(answer: Any) -> tuple[UserHit, ...]:
+def _user_hits(response: Any) -> tuple[UserHit, ...]:
     return tuple(
         UserHit(object_keys.from_recognizer_id(match["User"]["UserId"]) or object_keys.NO_USER, match["Similarity"])
-        for match in answer.get("UserMatches", ())
+        for match in response.get("UserMatches", ())
     )
 
 
@@ -258,7 +260,7 @@ def _reasons(shape: Mapping[str, Any]) -> tuple[Reason, ...]:
     return tuple(Reason(name) if name in known else Reason.LOW_FACE_QUALITY for name in shape["Reasons"])
 
 
-def _is_same_place(expected: Box, found: Box) -> bool:
+def _is_same_face(expected: Box, found: Box) -> bool:
     """Tell whether the centre of the found box lies in the middle half of the expected one."""
     dx = expected.left + expected.width / 2 - found.left - found.width / 2
     dy = expected.top + expected.height / 2 - found.top - found.height / 2
