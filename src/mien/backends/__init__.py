@@ -1,1 +1,1 @@
-"""What carries the application: the same three files in every backend, one per port."""
+"""Implementations of the application's ports: in every backend the same file names, one for each port."""

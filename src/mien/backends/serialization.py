@@ -1,7 +1,7 @@
-"""Records <-> items: plain maps of strings, numbers, lists and maps under the names used on AWS.
+"""Converts records to items and back: maps of strings, numbers, lists and maps with the attribute names used on AWS.
 
-The first field of a record is the item's key, `FaceRecord.face_id` becomes `FaceId`. Timestamps are
-ISO 8601 in UTC and of one length, so that sorting them as text sorts them in time.
+A record's first field is its key; `FaceRecord.face_id` becomes `FaceId`. Timestamps are ISO 8601 in UTC and all of the
+same length, so that their order as text is their order in time.
 """
 
 from __future__ import annotations
@@ -22,34 +22,37 @@ Item = dict[str, Any]
 _RENAMED = {"box": "BoundingBox"}
 
 
-def item(record: Record) -> Item:
-    """The record as an item; empty, absent and false values are left out."""
+def to_item(record: Record) -> Item:
+    """Return a record as an item; values that are None, False or empty are left out."""
     encoded: Item = _encode(record)
     return encoded
 
 
-def record(kind: type[R], item: Mapping[str, Any]) -> R:
-    """The record of an item made by `item`; attributes of other origin are ignored."""
+def from_item(kind: type[R], item: Mapping[str, Any]) -> R:
+    """Return the record of an item that `to_item` made; other attributes are ignored."""
     decoded: R = _decode(kind, item)
     return decoded
 
 
 def key_name(kind: type[Any]) -> str:
+    """Return the attribute that is the key of a kind of record."""
     return attribute(fields(kind)[0].name)
 
 
 def key(record: Record) -> str:
+    """Return a record's key."""
     value: str = getattr(record, fields(record)[0].name)
     return value
 
 
 @cache
 def attribute(field_name: str) -> str:
-    """The attribute's name on AWS: `image_path` -> `ImagePath`."""
+    """Return the attribute of a field: `image_path` is `ImagePath`."""
     return _RENAMED.get(field_name) or "".join(word.capitalize() for word in field_name.split("_"))
 
 
-def stamp(moment: datetime) -> str:
+def timestamp(moment: datetime) -> str:
+    """Return an aware time as text, in microseconds."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
@@ -60,7 +63,7 @@ def _encode(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_encode(part) for part in value]
     if isinstance(value, datetime):
-        return stamp(value)
+        return timestamp(value)
     return str(value) if isinstance(value, StrEnum) else value
 
 

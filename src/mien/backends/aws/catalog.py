@@ -103,7 +103,7 @@ class DynamoCatalog:
             for portion in batches(valid, GET_BATCH):
                 for item in self._read(table, [table.item_key(key) for key in portion]):
                     if item.get("Kind") == kind.__name__:
-                        record = serialization.record(kind, item)
+                        record = serialization.from_item(kind, item)
                         found[serialization.key(record)] = record
         return [found[key] for key in keys if key in found]
 
@@ -186,7 +186,7 @@ def _query(table: Table, index: str, attribute: str, value: str, since: datetime
     names = {"#a": attribute}
     if since is not None:
         condition += " AND #t >= :t"
-        names["#t"], values[":t"] = "Timestamp", serialization.stamp(since)
+        names["#t"], values[":t"] = "Timestamp", serialization.timestamp(since)
     return {
         "TableName": table.name,
         "IndexName": index,
@@ -204,13 +204,13 @@ def _cursor(entry: dict[str, Any], table: Table) -> str:
 def _start(cursor: str, table: Table) -> dict[str, str]:
     try:
         key, timestamp = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        return {table.key: str(key), "Timestamp": serialization.stamp(datetime.fromisoformat(timestamp))}
+        return {table.key: str(key), "Timestamp": serialization.timestamp(datetime.fromisoformat(timestamp))}
     except (ValueError, TypeError) as error:
         raise InvalidInput("The page token belongs to another listing.") from error
 
 
 def _main_item(table: Table, record: Record) -> dict[str, Any]:
-    item = serialization.item(record)
+    item = serialization.to_item(record)
     extra = {OWNER: record.user_id} if isinstance(record, Upload) and record.user_id is not None else {}
     return {**item, **extra, table.key: table.item_key(serialization.key(record)), "Kind": type(record).__name__}
 
@@ -219,7 +219,7 @@ def _entries(record: Record) -> list[dict[str, Any]]:
     """Return one small item for each person that a recognition names: an item has one UserId only."""
     if not isinstance(record, Recognition):
         return []
-    at = serialization.stamp(record.timestamp)
+    at = serialization.timestamp(record.timestamp)
     return [
         {"RecognitionId": f"{record.recognition_id}/{user}", "UserId": user, "Timestamp": at}
         for user in sorted(record.user_ids)

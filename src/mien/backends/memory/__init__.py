@@ -1,1 +1,1 @@
-"""The ports in plain dictionaries, for tests and for reading; everything is gone with the process."""
+"""The ports in dictionaries, for tests and as the simplest implementation to read; nothing outlives the process."""

@@ -1,4 +1,4 @@
-"""Images in a dictionary; whoever listens hears of each one that is created."""
+"""The Bucket in a dictionary."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from mien.domain.records import Image, UploadForm
 
 
 class MemoryBucket:
-    def __init__(self, created: Callable[[str], None] = lambda _: None) -> None:
+    """Implements `mien.app.ports.Bucket` in memory."""
+
+    def __init__(self, on_created: Callable[[str], None] = lambda _: None) -> None:
+        """`on_created` is called with each key after its object was stored."""
         self._images: dict[str, Image] = {}
-        self._created = created
+        self._on_created = on_created
 
     def put(self, key: str, body: bytes, content_type: str, metadata: Mapping[str, str]) -> None:
         self._images[key] = Image(body, content_type, dict(metadata))
-        self._created(key)
+        self._on_created(key)
 
     def get(self, key: str) -> Image:
         try:

@@ -1,4 +1,4 @@
-"""Records in dictionaries, one per kind."""
+"""The Catalog in dictionaries, one for each kind of record."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from mien.domain.records import Record
 
 
 class MemoryCatalog:
+    """Implements `mien.app.ports.Catalog` in memory."""
+
     def __init__(self) -> None:
         self._tables: dict[type, dict[str, Any]] = defaultdict(dict)
         self._lock = Lock()
@@ -38,18 +40,18 @@ class MemoryCatalog:
         limit: int = 100,
         cursor: str | None = None,
     ) -> Page[R]:
-        found = [
+        records = [
             record
             for record in self._table(kind).values()
-            if (user_id is None or _is_of(record, user_id))
+            if (user_id is None or _belongs_to(record, user_id))
             and (image_path is None or getattr(record, "image_path", None) == image_path)
             and (since is None or record.timestamp >= since)
         ]
-        found.sort(key=_place, reverse=True)
-        last = _parse(cursor) if cursor is not None else None
-        after = [record for record in found if last is None or _place(record) < last]
-        page = tuple(after[:limit])
-        return Page(page, "|".join(_place(page[-1])) if len(after) > limit else None)
+        records.sort(key=_position, reverse=True)
+        last = _parse_cursor(cursor) if cursor is not None else None
+        rest = [record for record in records if last is None or _position(record) < last]
+        items = tuple(rest[:limit])
+        return Page(items, "|".join(_position(items[-1])) if len(rest) > limit else None)
 
     def delete(self, kind: type[R], keys: Sequence[str]) -> int:
         with self._lock:
@@ -60,17 +62,17 @@ class MemoryCatalog:
             return dict(self._tables[kind])
 
 
-def _is_of(record: Record, user_id: str) -> bool:
-    several = getattr(record, "user_ids", None)
-    return user_id in several if several is not None else getattr(record, "user_id", None) == user_id
+def _belongs_to(record: Record, user_id: str) -> bool:
+    user_ids = getattr(record, "user_ids", None)
+    return user_id in user_ids if user_ids is not None else getattr(record, "user_id", None) == user_id
 
 
-def _place(record: Record) -> tuple[str, str]:
-    return serialization.stamp(record.timestamp), serialization.key(record)
+def _position(record: Record) -> tuple[str, str]:
+    return serialization.timestamp(record.timestamp), serialization.key(record)
 
 
-def _parse(cursor: str) -> tuple[str, str]:
-    stamp, bar, key = cursor.partition("|")
+def _parse_cursor(cursor: str) -> tuple[str, str]:
+    timestamp, bar, key = cursor.partition("|")
     if not bar:
         raise InvalidInput("The cursor is not one of this listing.")
-    return stamp, key
+    return timestamp, key

@@ -1,4 +1,4 @@
-"""Faces in dictionaries, searched by comparing with each: what every recognizer does, at its plainest."""
+"""The Recognizer in dictionaries, which compares a face with every other: the simplest one to read."""
 
 from __future__ import annotations
 
@@ -19,23 +19,27 @@ from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, P
 from mien.engine import Face, quality
 from mien.gallery import similarity
 
+MAX_SIMILAR_FACES = 20
+
 H = TypeVar("H")
 Vector = npt.NDArray[np.float32]
 
 
 class Engine(Protocol):
-    """What is needed of a `FaceEngine`."""
+    """The methods of `FaceEngine` that the recognizer calls."""
 
     def read(self, image: bytes, max_faces: int = MAX_FACES_PER_PHOTO) -> list[Face]: ...
     def detect(self, image: bytes) -> list[Detection]: ...
 
 
 class MemoryRecognizer:
+    """Implements `mien.app.ports.Recognizer` in memory."""
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._vectors: dict[str, Vector] = {}
-        self._indexed_for: dict[str, str] = {}
-        self._members: dict[str, set[str]] = {}
+        self._embeddings: dict[str, Vector] = {}  # by face id
+        self._indexed_for: dict[str, str] = {}  # face id: recognizer id of the user
+        self._users: dict[str, set[str]] = {}  # recognizer id of the user: face ids
         self._lock = RLock()
 
     def detect(self, image: bytes) -> list[Detection]:
@@ -45,43 +49,48 @@ class MemoryRecognizer:
         faces = self._engine.read(source, max_faces=1)
         if not faces:
             raise NoFace("The source photo shows no face.")
-        found = [Comparison(f, _alike(faces[0].embedding, f.embedding)) for f in self._engine.read(target)]
-        return sorted(found, key=lambda comparison: -comparison.similarity)
+        comparisons = [
+            Comparison(face, _similarity(faces[0].embedding, face.embedding)) for face in self._engine.read(target)
+        ]
+        return sorted(comparisons, key=lambda comparison: -comparison.similarity)
 
     def index(self, image: bytes, user_id: str | None, max_faces: int, threshold: float) -> IndexResult:
         kept, left_out = quality.filter_faces(self._engine.read(image), QualityFilter.AUTO, max_faces)
         user = object_keys.to_recognizer_id(user_id)
         image_id = hashlib.sha256(image).hexdigest()
-        indexed = []
+        indexed = {
+            str(uuid.uuid5(uuid.NAMESPACE_OID, f"{image_id} {user} {number}")): face for number, face in enumerate(kept)
+        }
         with self._lock:
-            for number, face in enumerate(kept):
-                face_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{image_id} {user} {number}"))
-                self._vectors[face_id] = face.embedding
-                self._indexed_for[face_id] = user
-                indexed.append((face_id, face))
-            others = {i: v for i, v in self._vectors.items() if i not in {face_id for face_id, _ in indexed}}
-        faces = [IndexedFace(i, f, _hits(FaceHit, f.embedding, others, threshold, 20)) for i, f in indexed]
+            self._embeddings |= {face_id: face.embedding for face_id, face in indexed.items()}
+            self._indexed_for |= dict.fromkeys(indexed, user)
+            others = {face_id: other for face_id, other in self._embeddings.items() if face_id not in indexed}
+        faces = [
+            IndexedFace(face_id, face, _hits(FaceHit, face.embedding, others, threshold, MAX_SIMILAR_FACES))
+            for face_id, face in indexed.items()
+        ]
         return IndexResult(tuple(faces), tuple(reasons for _, reasons in left_out))
 
     def index_face(self, image: bytes, box: Box) -> str:
         face = max(self._engine.read(image), key=lambda face: face.box.overlap(box), default=None)
         if face is None or not face.box.overlap(box):
-            raise NoFace("There is no face at this place of the photo.")
+            raise NoFace("The photo shows no face at this box.")
         face_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{hashlib.sha256(image).hexdigest()} {face.box}"))
         with self._lock:
-            self._vectors[face_id] = face.embedding
+            self._embeddings[face_id] = face.embedding
         return face_id
 
     def threshold(self, given: str | float) -> thresholds.Threshold:
-        return thresholds.with_error_rates(thresholds.parse(given, lambda: len(self._vectors)), len(self._vectors))
+        enrolled = len(self._embeddings)
+        return thresholds.with_error_rates(thresholds.parse(given, lambda: enrolled), enrolled)
 
     def search(self, image: bytes, threshold: float, limit: int) -> list[Probe]:
         with self._lock:
-            faces = dict(self._vectors)
+            faces = dict(self._embeddings)
             users = {
-                object_keys.from_recognizer_id(user) or "": _mean(map(faces.__getitem__, ids))
-                for user, ids in self._members.items()
-                if ids
+                object_keys.from_recognizer_id(user) or "": _mean(map(faces.__getitem__, face_ids))
+                for user, face_ids in self._users.items()
+                if face_ids
             }
         return [
             Probe(
@@ -94,48 +103,50 @@ class MemoryRecognizer:
 
     def associate(self, user_id: str, face_ids: Sequence[str]) -> frozenset[str]:
         with self._lock:
-            members = self._members.setdefault(object_keys.to_recognizer_id(user_id), set())
+            associated = self._users.setdefault(object_keys.to_recognizer_id(user_id), set())
             for face_id in face_ids:
-                vector = self._vectors.get(face_id)
-                if vector is not None and len(members) < MAX_FACES_PER_USER and self._fits(vector, members):
-                    members.add(face_id)
-            return frozenset(members & set(face_ids))
+                embedding = self._embeddings.get(face_id)
+                has_room = len(associated) < MAX_FACES_PER_USER
+                if embedding is not None and has_room and self._is_similar(embedding, associated):
+                    associated.add(face_id)
+            return frozenset(associated & set(face_ids))
 
     def delete(self, face_ids: Sequence[str]) -> int:
         with self._lock:
-            for members in self._members.values():
-                members -= set(face_ids)
+            for associated in self._users.values():
+                associated -= set(face_ids)
             for face_id in face_ids:
                 self._indexed_for.pop(face_id, None)
-            return sum(self._vectors.pop(face_id, None) is not None for face_id in face_ids)
+            return sum(self._embeddings.pop(face_id, None) is not None for face_id in face_ids)
 
     def forget(self, user_id: str) -> None:
         with self._lock:
             self.delete(list(self.face_ids(user_id)))
-            self._members.pop(object_keys.to_recognizer_id(user_id), None)
+            self._users.pop(object_keys.to_recognizer_id(user_id), None)
 
     def face_ids(self, user_id: str) -> frozenset[str]:
         user = object_keys.to_recognizer_id(user_id)
         with self._lock:
-            indexed = {face_id for face_id, name in self._indexed_for.items() if name == user}
-            return frozenset(indexed | self._members.get(user, set()))
+            indexed = {face_id for face_id, indexed_for in self._indexed_for.items() if indexed_for == user}
+            return frozenset(indexed | self._users.get(user, set()))
 
-    def _fits(self, vector: Vector, members: set[str]) -> bool:
-        likeness = [_alike(vector, self._vectors[member]) for member in members]
-        return not likeness or max(likeness) >= ASSOCIATION_THRESHOLD
+    def _is_similar(self, embedding: Vector, face_ids: set[str]) -> bool:
+        similarities = [_similarity(embedding, self._embeddings[face_id]) for face_id in face_ids]
+        return not similarities or max(similarities) >= ASSOCIATION_THRESHOLD
 
 
 def _hits(
-    kind: Callable[[str, float], H], probe: Vector, known: dict[str, Vector], threshold: float, limit: int
+    kind: Callable[[str, float], H], probe: Vector, embeddings: dict[str, Vector], threshold: float, limit: int
 ) -> tuple[H, ...]:
-    scores = sorted(((_alike(probe, vector), name) for name, vector in known.items()), reverse=True)
-    return tuple(kind(name, score) for score, name in scores[:limit] if score >= threshold)
+    """The most similar of the embeddings, by face id or user id."""
+    ranking = sorted(((_similarity(probe, embedding), name) for name, embedding in embeddings.items()), reverse=True)
+    return tuple(kind(name, similarity) for similarity, name in ranking[:limit] if similarity >= threshold)
 
 
-def _alike(one: Vector, other: Vector) -> float:
-    return float(similarity(one @ other))
+def _similarity(a: Vector, b: Vector) -> float:
+    return float(similarity(a @ b))
 
 
-def _mean(vectors: Iterable[Vector]) -> Vector:
-    mean = np.mean(list(vectors), axis=0)
+def _mean(embeddings: Iterable[Vector]) -> Vector:
+    mean = np.mean(list(embeddings), axis=0)
     return np.asarray(mean / np.linalg.norm(mean), np.float32)
