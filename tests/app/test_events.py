@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from mien.backends.embedded import events
 from mien.backends.embedded.database import open_database
 from mien.backends.embedded.events import LEASE_SECONDS, MAX_ATTEMPTS, EventQueue
 
@@ -28,7 +27,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def queue(tmp_path: Path, clock: Clock) -> EventQueue:
-    return EventQueue(open_database(tmp_path / "mien.db", events.SCHEMA), clock)
+    return EventQueue(open_database(tmp_path / "mien.db"), clock)
 
 
 def test_an_event_is_claimed_once_and_settled(queue: EventQueue) -> None:

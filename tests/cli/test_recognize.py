@@ -149,7 +149,7 @@ def test_the_usual_threshold_may_be_an_error_rate(known, shown, monkeypatch):
 def test_compare_speaks_of_the_same_similarity_as_recognize(known, people, shown, tmp_path):
     (shown / "grace.jpg").write_bytes(photo_of("Grace", photo=8))
     gallery = Gallery(tmp_path / "data", FakeFaceEngine().model_version)
-    maintenance.use(gallery, "face-collection", Calibration(offset=0.4, comparisons=1000))
+    maintenance.set_calibration(gallery, "face-collection", Calibration(offset=0.4, comparisons=1000))
     gallery.close()
     (photo,) = known("recognize", shown / "grace.jpg", "--threshold", "0", "--json").json["photos"]
     (found,) = known("compare", people / "Grace" / "0.jpg", shown / "grace.jpg", "--json").json["faces"]

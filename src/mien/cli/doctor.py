@@ -136,7 +136,7 @@ def _photos(settings: Settings) -> str:
     """Check that the photo folder belongs to the database, and that no photo was deleted by hand."""
     backend = open_embedded(settings)
     with backend.app:
-        deleted = len(backend.worker(threads=1).deleted_by_hand())
+        deleted = len(backend.worker(threads=1).missing_photos())
     if deleted:
         raise StorageError(
             f"{output.count(deleted, 'photo')} deleted by hand; run `mien repair` to remove the faces, too."

@@ -116,13 +116,13 @@ def calibrate(
         raise InvalidInput("Name a folder for the calibration, or --reset, but not both.")
     backend = open_embedded(settings)
     with backend.app:
-        gallery = backend.open_collection()
+        gallery = backend.app_gallery()
         calibration = None
         if folder:
             calibration = _calibrate_on(folder, settings)
         elif not reset:
-            calibration = maintenance.calibrate_on_itself(gallery, settings.collection)
-        maintenance.use(gallery, settings.collection, calibration)
+            calibration = maintenance.calibrate_on_enrolled(gallery, settings.collection)
+        maintenance.set_calibration(gallery, settings.collection, calibration)
     _report_calibration(settings.collection, calibration, as_json=as_json)
 
 

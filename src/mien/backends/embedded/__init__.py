@@ -1,1 +1,1 @@
-"""One machine, no account, no network: files, SQLite and our own engine."""
+"""One machine, no account, no network: files, SQLite, and Mien's own engine and gallery."""

@@ -1,4 +1,4 @@
-"""Everything the embedded backend is made of, put together over one data folder."""
+"""The embedded backend: everything that it consists of, composed over one data folder."""
 
 from __future__ import annotations
 
@@ -7,96 +7,125 @@ import secrets
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mien.app.app import FaceApp
-from mien.backends.embedded import bucket, catalog, events
 from mien.backends.embedded.bucket import FolderBucket
 from mien.backends.embedded.catalog import SqliteCatalog
-from mien.backends.embedded.database import open_database, storage_errors
-from mien.backends.embedded.events import EventQueue
-from mien.backends.embedded.leftovers import residue
+from mien.backends.embedded.database import open_database
+from mien.backends.embedded.events import EventQueue, Worker
 from mien.backends.embedded.recognizer import LocalRecognizer
 from mien.domain.errors import CollectionExists
 from mien.domain.policy import Policy
+from mien.gallery.store.database import storage_errors
 from mien.security.signing import Signer
 
 if TYPE_CHECKING:
-    from mien.backends.embedded.worker import Worker
     from mien.domain.faces import Issue
     from mien.engine import FaceEngine
     from mien.gallery import Gallery
 
+T = TypeVar("T")
+
 
 class EmbeddedBackend:
-    """Opens files and tables at once, engine and gallery when first needed; `app` is what it is for."""
+    """Opens a data folder: files and tables at once, engine and gallery when they are first needed.
+
+    Attributes:
+        app: The application on this backend; closing it closes the backend.
+        bucket, recognizer, catalog: The three ports.
+        queue: The object-created events.
+        signer: Signs with the folder's own secret.
+        engine: Returns the FaceEngine, opened at the first call.
+        gallery: Returns the Gallery, opened at the first call.
+        app_gallery: Returns the Gallery with the application's collection in it.
+    """
 
     def __init__(self, data_dir: Path, collection: str, policy: Policy, open_engine: Callable[[], FaceEngine]) -> None:
-        self._data_dir, self._open_engine, self._collection = data_dir, open_engine, collection
-        self._opening = threading.RLock()
-        self.database = open_database(data_dir / "mien.db", bucket.SCHEMA + catalog.SCHEMA + events.SCHEMA)
+        """Open or create a data folder.
+
+        Args:
+            data_dir: The folder; created where it is missing.
+            collection: The collection of the gallery that holds the application's faces.
+            policy: The operator's choices.
+            open_engine: Loads the engine.
+
+        Raises StorageError leaves.
+        """
+        self._data_dir, self._collection = data_dir, collection
+        self.database = open_database(data_dir / "mien.db")
         self.signer = Signer(_secret(data_dir / "secret"))
         self.queue = EventQueue(self.database)
+        self.engine = _Lazy(open_engine)
+        self.gallery = _Lazy(self._open_gallery)
+        self.app_gallery = _Lazy(self._open_app_gallery)
         self.bucket = FolderBucket(data_dir / "bucket", self.database, self.signer, self.queue.put, self.queue.drop)
         self.catalog = SqliteCatalog(self.database)
-        self.recognizer = LocalRecognizer(self.engine, self.open_collection, collection)
+        self.recognizer = LocalRecognizer(self.engine, self.app_gallery, collection)
         self.app = FaceApp(
             self.bucket,
             self.recognizer,
             self.catalog,
             policy,
-            leftovers=partial(residue, data_dir),
+            leftovers=self._leftovers,
             inspect=self._inspect,
             close=self.close,
         )
 
-    def engine(self) -> FaceEngine:
-        with self._opening:
-            return self._engine
+    def worker(self, threads: int) -> Worker:
+        """Return a worker that indexes uploads on so many threads; it is not started yet."""
+        return Worker(self.app, self.bucket, self.catalog, self.queue, self._data_dir / "bucket", threads)
 
-    def gallery(self) -> Gallery:
-        with self._opening:
-            return self._gallery
+    def close(self) -> None:
+        """Close the files; the backend cannot be used afterwards."""
+        if self.gallery.is_open:
+            self.gallery().close()
+        self.database.close()
 
-    def open_collection(self) -> Gallery:
-        """The gallery, with the application's collection in it."""
+    def _open_gallery(self) -> Gallery:
+        from mien.gallery import Gallery
+
+        return Gallery(self._data_dir, self.engine().model_version)
+
+    def _open_app_gallery(self) -> Gallery:
         gallery = self.gallery()
         with suppress(CollectionExists):
             gallery.collections.create(self._collection)
         return gallery
 
-    def worker(self, threads: int) -> Worker:
-        """What indexes uploads; it is not yet started."""
-        from mien.backends.embedded.worker import Worker
-
-        return Worker(self.app, self.bucket, self.catalog, self.queue, self._data_dir / "bucket", threads)
-
-    def close(self) -> None:
-        if "_gallery" in self.__dict__:
-            self._gallery.close()
-        self.database.close()
-
     def _inspect(self) -> list[Issue]:
         from mien.backends.embedded import maintenance
 
-        return maintenance.hygiene(self.open_collection(), self._collection)
+        return maintenance.find_issues(self.app_gallery(), self._collection)
 
-    @cached_property
-    def _engine(self) -> FaceEngine:
-        return self._open_engine()
+    def _leftovers(self, user_id: str) -> tuple[str, ...]:
+        from mien.backends.embedded import maintenance
 
-    @cached_property
-    def _gallery(self) -> Gallery:
-        from mien.gallery import Gallery
+        return maintenance.find_leftovers(self._data_dir, user_id)
 
-        return Gallery(self._data_dir, self._engine.model_version)
+
+class _Lazy(Generic[T]):
+    """Opens something at the first call, once for all threads, and returns it from then on."""
+
+    def __init__(self, open_it: Callable[[], T]) -> None:
+        self._open, self._lock = open_it, threading.Lock()
+        self._opened: list[T] = []
+
+    def __call__(self) -> T:
+        with self._lock:
+            if not self._opened:
+                self._opened.append(self._open())
+            return self._opened[0]
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._opened)
 
 
 def _secret(path: Path) -> bytes:
-    """The folder's own secret, made at the first use, readable by its owner only."""
-    with storage_errors():
+    """Read the folder's own secret; made at the first use, readable by its owner only."""
+    with storage_errors(path.name):
         with suppress(FileExistsError):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:

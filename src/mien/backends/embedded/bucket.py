@@ -1,8 +1,8 @@
-"""Images as plain files under `bucket/`, each written whole or not at all; what else is known of them in SQLite.
+"""The Bucket in a folder: each image a plain file, written completely or not at all; metadata in SQLite.
 
-A file that was copied there by hand is an object like any other; its content type comes from its bytes. One that was
-deleted by hand is gone, but only if the folder is the one that it lay in, and not what is seen of it while its disk
-is not mounted: a mark in the folder, which SQLite knows too, tells them apart.
+A file that is copied into the folder by hand is an object like any other; its content type is found in its bytes.
+A file that is deleted by hand is a deleted object, but only while the folder's marker file is present: a missing or
+different marker means that the disk is not mounted, and then nothing counts as deleted.
 """
 
 from __future__ import annotations
@@ -15,73 +15,77 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from mien.backends.embedded.database import scrub, storage_errors
+from mien.backends.embedded.database import truncate_wal
 from mien.domain import image_types, object_keys
 from mien.domain.errors import ImageError, ImageNotFound, InvalidInput, StorageError
 from mien.domain.records import Image, UploadForm
-from mien.gallery.store.database import Database
+from mien.gallery.store.database import Database, storage_errors
 from mien.security.signing import UPLOAD_FORM, UPLOAD_FORM_PATH, Signer
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS BucketObjects (
-  Key TEXT PRIMARY KEY, ContentType TEXT NOT NULL, Metadata TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS BucketMark (Mark TEXT PRIMARY KEY) WITHOUT ROWID;
-"""
 INCOMING = ".incoming"
-MARK = ".mark"
+VOLUME_MARKER = ".mark"
 
 
 class FolderBucket:
-    """`created` and `deleted` hear of keys after the fact."""
+    """Implements `mien.app.ports.Bucket` in a folder."""
 
     def __init__(
         self,
         folder: Path,
         database: Database,
         signer: Signer,
-        created: Callable[[str], None] = lambda _: None,
-        deleted: Callable[[Sequence[str]], None] = lambda _: None,
+        on_created: Callable[[str], None],
+        on_deleted: Callable[[Sequence[str]], None],
     ) -> None:
+        """Open or create the folder.
+
+        Args:
+            folder: Where the files lie; created where it is missing.
+            database: Holds the tables BucketObjects and BucketMark.
+            signer: Signs upload forms.
+            on_created: Called with each key after its object was stored.
+            on_deleted: Called with the keys after their objects were deleted.
+        """
         self._folder, self._database, self._signer = folder, database, signer
-        self._created, self._deleted = created, deleted
-        with storage_errors():
+        self._on_created, self._on_deleted = on_created, on_deleted
+        with storage_errors("bucket"):
             (folder / object_keys.UPLOADED).mkdir(parents=True, exist_ok=True)
             (folder / INCOMING).mkdir(exist_ok=True)
-        self._mark = self._agree_on_mark()
+        self._marker = self._read_or_create_marker()
 
-    def check(self) -> None:
-        """StorageError when this is not the folder that the photos are in."""
-        path = self._folder / MARK
-        with storage_errors(), suppress(FileNotFoundError):
-            if path.read_text(encoding="ascii").strip() == self._mark:
+    def check_volume(self) -> None:
+        """Raise StorageError when this is not the folder that the photos were stored in."""
+        path = self._folder / VOLUME_MARKER
+        with storage_errors("bucket"), suppress(FileNotFoundError):
+            if path.read_text(encoding="ascii").strip() == self._marker:
                 return
         raise StorageError(
-            "The folder of the photos is not the one that they were stored in; its disk may not be mounted. If it is, "
-            f"after all, write {self._mark} into bucket/{MARK} of the data folder."
+            "The folder of the photos does not match this database (is the disk mounted?). If it is the right one, "
+            f"write {self._marker} to bucket/{VOLUME_MARKER} in the data folder."
         )
 
     def put(self, key: str, body: bytes, content_type: str, metadata: Mapping[str, str]) -> None:
         target = self._path(key)
-        self.check()
+        self.check_volume()
         with self._database.write() as transaction:
             transaction.execute(
                 "INSERT OR REPLACE INTO BucketObjects VALUES (?, ?, ?)",
                 (key, content_type, json.dumps(dict(metadata))),
             )
-        with storage_errors():
+        with storage_errors("bucket"):
             self._write(target, body)
-        self._created(key)
+        self._on_created(key)
 
     def get(self, key: str) -> Image:
         path = self._path(key)
-        with storage_errors():
+        with storage_errors("bucket"):
             if not path.is_file():
-                self.check()
+                self.check_volume()
                 raise ImageNotFound("There is no photo under this path.")
             body = path.read_bytes()
-        known = self._database.read("SELECT ContentType, Metadata FROM BucketObjects WHERE Key = ?", (key,))
-        if known:
-            return Image(body, known[0][0], json.loads(known[0][1]))
+        rows = self._database.read("SELECT ContentType, Metadata FROM BucketObjects WHERE Key = ?", (key,))
+        if rows:
+            return Image(body, rows[0][0], json.loads(rows[0][1]))
         return Image(body, _content_type(body))
 
     def keys(self, prefix: str) -> Iterator[str]:
@@ -89,35 +93,36 @@ class FolderBucket:
             yield prefix
         start = self._folder / prefix.rpartition("/")[0]
         for parent, _, files in os.walk(start):
-            place = Path(parent).relative_to(self._folder).as_posix()
-            keys = (f"{place}/{file}" for file in files)
+            folder = Path(parent).relative_to(self._folder).as_posix()
+            keys = (f"{folder}/{file}" for file in files)
             yield from (key for key in keys if key.startswith(prefix) and key != prefix and _is_key(key))
 
     def delete(self, keys: Sequence[str]) -> int:
-        gone = sum(self._unlink(self._path(key)) for key in keys)
+        count = sum(self._unlink(self._path(key)) for key in keys)
         with self._database.write() as transaction:
             transaction.executemany("DELETE FROM BucketObjects WHERE Key = ?", [(key,) for key in keys])
-        scrub(self._database)
-        self._deleted(keys)
-        return gone
+        truncate_wal(self._database)
+        self._on_deleted(keys)
+        return count
 
     def presign(self, key: str, content_type: str, max_bytes: int, expires_in: int) -> UploadForm:
-        facts = {"key": key, "type": content_type, "bytes": max_bytes}
+        claims = {"key": key, "type": content_type, "bytes": max_bytes}
         fields = {"key": key, "Content-Type": content_type}
-        fields["policy"] = self._signer.sign(UPLOAD_FORM, facts, expires_in)
+        fields["policy"] = self._signer.sign(UPLOAD_FORM, claims, expires_in)
         return UploadForm(UPLOAD_FORM_PATH, fields, key, datetime.now(UTC) + timedelta(seconds=expires_in))
 
-    def _agree_on_mark(self) -> str:
-        path = self._folder / MARK
-        with self._database.write() as transaction, storage_errors():
-            known = transaction.read("SELECT Mark FROM BucketMark")
-            if known:
-                return str(known[0][0])
+    def _read_or_create_marker(self) -> str:
+        """The marker of the database, or, when it has none yet, that of the folder or a new one."""
+        path = self._folder / VOLUME_MARKER
+        with self._database.write() as transaction, storage_errors("bucket"):
+            rows = transaction.read("SELECT Mark FROM BucketMark")
+            if rows:
+                return str(rows[0][0])
             if not path.exists():
                 path.write_text(f"{uuid.uuid4().hex}\n", encoding="ascii")
-            mark = path.read_text(encoding="ascii").strip()
-            transaction.execute("INSERT INTO BucketMark VALUES (?)", (mark,))
-        return mark
+            marker = path.read_text(encoding="ascii").strip()
+            transaction.execute("INSERT INTO BucketMark VALUES (?)", (marker,))
+        return marker
 
     def _path(self, key: str) -> Path:
         path = self._folder / object_keys.parse_image_path(key)
@@ -138,7 +143,7 @@ class FolderBucket:
         _sync_folder(target.parent)
 
     def _unlink(self, path: Path) -> bool:
-        with storage_errors():
+        with storage_errors("bucket"):
             if not path.is_file():
                 return False
             path.unlink(missing_ok=True)

@@ -1,7 +1,4 @@
-"""The catalog in SQLite: a table per kind of record, under the names that the tables have on AWS.
-
-A row is the item as JSON, with the attributes that are looked for in columns of their own.
-"""
+"""The Catalog in SQLite: a table per kind of record, as `mien.backends.embedded.database` describes them."""
 
 from __future__ import annotations
 
@@ -12,66 +9,35 @@ from typing import Any
 
 from mien.app.ports import R
 from mien.backends import serialization
-from mien.backends.embedded.database import scrub
+from mien.backends.embedded.database import STATEMENTS, truncate_wal
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import Page
-from mien.domain.records import Erasure, FaceRecord, Person, Recognition, Record, Upload
-from mien.gallery.store.database import Database, Transaction
-
-TABLES: dict[type[Any], str] = {
-    FaceRecord: "FaceMetadata",
-    Recognition: "RecognitionResults",
-    Upload: "Uploads",
-    Person: "People",
-    Erasure: "Erasures",
-}
-
-
-def _schema(kind: type[Any]) -> str:
-    table, key = TABLES[kind], serialization.key_name(kind)
-    others = [column for column in ("UserId", "ImagePath") if column != key]
-    columns = "".join(f"{column} TEXT, " for column in others)
-    indexes = "".join(
-        f"CREATE INDEX IF NOT EXISTS {table}_{column} ON {table} ({column}, Timestamp, {key});" for column in others
-    )
-    return (
-        f"CREATE TABLE IF NOT EXISTS {table} ({key} TEXT PRIMARY KEY, {columns}"
-        f"Timestamp TEXT NOT NULL, Item TEXT NOT NULL) WITHOUT ROWID;"
-        f"CREATE INDEX IF NOT EXISTS {table}_Timestamp ON {table} (Timestamp, {key});{indexes}"
-    )
-
-
-SCHEMA = (
-    "".join(map(_schema, TABLES))
-    + """
-CREATE TABLE IF NOT EXISTS RecognitionUsers (
-  UserId TEXT, RecognitionId TEXT, PRIMARY KEY (UserId, RecognitionId)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS RecognitionUsers_RecognitionId ON RecognitionUsers (RecognitionId);
-"""
-)
+from mien.domain.records import Recognition, Record
+from mien.gallery.store.database import Database
 
 
 class SqliteCatalog:
+    """Implements `mien.app.ports.Catalog` in mien.db."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def put(self, record: Record) -> None:
-        kind, item = type(record), serialization.item(record)
-        row: dict[str, Any] = {name: item[name] for name in ("UserId", "ImagePath", "Timestamp") if name in item}
+        kind, item = type(record), serialization.to_item(record)
+        row: dict[str, Any] = {name: item.get(name) for name in ("UserId", "ImagePath", "Timestamp")}
         row |= {serialization.key_name(kind): serialization.key(record), "Item": json.dumps(item, ensure_ascii=False)}
-        marks = ", ".join("?" * len(row))
-        statement = f"INSERT OR REPLACE INTO {TABLES[kind]} ({', '.join(row)}) VALUES ({marks})"  # noqa: S608
         with self._database.write() as transaction:
-            transaction.execute(statement, list(row.values()))
+            transaction.execute(STATEMENTS[kind].put, row)
             if isinstance(record, Recognition):
-                _link_users(transaction, record)
+                transaction.executemany(
+                    "INSERT OR IGNORE INTO RecognitionUsers VALUES (?, ?)",
+                    [(user_id, record.recognition_id) for user_id in sorted(record.user_ids)],
+                )
 
     def get(self, kind: type[R], keys: Sequence[str]) -> list[R]:
         if not keys:
             return []
-        key = serialization.key_name(kind)
-        statement = f"SELECT Item FROM json_each(?) JOIN {TABLES[kind]} ON {key} = value ORDER BY json_each.key"  # noqa: S608
-        return _records(kind, self._database.read(statement, (json.dumps(list(keys)),)))
+        return _records(kind, self._database.read(STATEMENTS[kind].get, (json.dumps(list(keys)),)))
 
     def find(
         self,
@@ -83,68 +49,44 @@ class SqliteCatalog:
         limit: int = 100,
         cursor: str | None = None,
     ) -> Page[R]:
-        wanted = _conditions(kind, user_id, image_path, since, cursor)
-        statement = (
-            f"SELECT Item FROM {TABLES[kind]} WHERE {' AND '.join(wanted) or 'TRUE'} "  # noqa: S608
-            f"ORDER BY Timestamp DESC, {serialization.key_name(kind)} DESC LIMIT ?"
-        )
-        values = [value for part in wanted.values() for value in part]
-        found = _records(kind, self._database.read(statement, [*values, limit + 1]))
-        page = tuple(found[:limit])
-        return Page(page, _cursor(page[-1]) if len(found) > limit else None)
+        sql = STATEMENTS[kind]
+        conditions: dict[str, Sequence[str]] = {}
+        if user_id is not None:
+            conditions[sql.of_user] = [user_id]
+        if image_path is not None:
+            conditions[sql.of_image] = [image_path]
+        if since is not None:
+            conditions[sql.since] = [serialization.timestamp(since)]
+        if cursor is not None:
+            conditions[sql.before] = _parse_cursor(cursor)
+        statement = " ".join([sql.find, " AND ".join(conditions) or "TRUE", sql.newest_first])
+        values = [value for values in conditions.values() for value in values]
+        records = _records(kind, self._database.read(statement, [*values, limit + 1]))
+        items = tuple(records[:limit])
+        return Page(items, _cursor(items[-1]) if len(records) > limit else None)
 
     def delete(self, kind: type[R], keys: Sequence[str]) -> int:
         if not keys:
             return 0
         rows = [(key,) for key in keys]
         with self._database.write() as transaction:
-            gone = transaction.executemany(
-                f"DELETE FROM {TABLES[kind]} WHERE {serialization.key_name(kind)} = ?",  # noqa: S608
-                rows,
-            ).rowcount
+            count = transaction.executemany(STATEMENTS[kind].delete, rows).rowcount
             if kind is Recognition:
                 transaction.executemany("DELETE FROM RecognitionUsers WHERE RecognitionId = ?", rows)
-        scrub(self._database)
-        return gone
-
-
-def _conditions(
-    kind: type[Any], user_id: str | None, image_path: str | None, since: datetime | None, cursor: str | None
-) -> dict[str, Sequence[str]]:
-    """What the rows wanted have to fulfil, each with the values of its question marks."""
-    key = serialization.key_name(kind)
-    of_user = "UserId = ?"
-    if kind is Recognition:
-        of_user = f"{key} IN (SELECT RecognitionId FROM RecognitionUsers WHERE UserId = ?)"  # noqa: S608
-    wanted: dict[str, Sequence[str]] = {}
-    if user_id is not None:
-        wanted[of_user] = [user_id]
-    if image_path is not None:
-        wanted["ImagePath = ?"] = [image_path]
-    if since is not None:
-        wanted["Timestamp >= ?"] = [serialization.stamp(since)]
-    if cursor is not None:
-        wanted[f"(Timestamp, {key}) < (?, ?)"] = _parse(cursor)
-    return wanted
-
-
-def _link_users(transaction: Transaction, recognition: Recognition) -> None:
-    transaction.executemany(
-        "INSERT OR IGNORE INTO RecognitionUsers VALUES (?, ?)",
-        [(user_id, recognition.recognition_id) for user_id in sorted(recognition.user_ids)],
-    )
+        truncate_wal(self._database)
+        return count
 
 
 def _records(kind: type[R], rows: list[tuple[Any, ...]]) -> list[R]:
-    return [serialization.record(kind, json.loads(item)) for (item,) in rows]
+    return [serialization.from_item(kind, json.loads(item)) for (item,) in rows]
 
 
 def _cursor(record: Record) -> str:
-    return f"{serialization.stamp(record.timestamp)}|{serialization.key(record)}"
+    return f"{serialization.timestamp(record.timestamp)}|{serialization.key(record)}"
 
 
-def _parse(cursor: str) -> tuple[str, str]:
-    stamp, bar, key = cursor.partition("|")
+def _parse_cursor(cursor: str) -> tuple[str, str]:
+    timestamp, bar, key = cursor.partition("|")
     if not bar:
         raise InvalidInput("The cursor is not one of this listing.")
-    return stamp, key
+    return timestamp, key

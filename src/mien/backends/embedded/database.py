@@ -1,34 +1,149 @@
-"""mien.db, which the gallery's tables and the application's share, and the file system's errors as sentences."""
+"""The application's tables in mien.db: their schema, and the statements for each kind of record.
+
+The gallery keeps its tables in the same file; connections, transactions and errors are those of its SQLite layer,
+`mien.gallery.store.database`. The record tables are named as on AWS. Their rows are items in JSON, with the
+attributes that are searched in columns of their own.
+"""
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from mien.domain.errors import StorageError, StorageFull
+from mien.domain.records import Erasure, FaceRecord, Person, Recognition, Upload
 from mien.gallery.store.database import Database
 
+SCHEMA = (
+    """
+    CREATE TABLE IF NOT EXISTS BucketObjects (
+      Key TEXT PRIMARY KEY, ContentType TEXT NOT NULL, Metadata TEXT NOT NULL) WITHOUT ROWID
+    """,
+    "CREATE TABLE IF NOT EXISTS BucketMark (Mark TEXT PRIMARY KEY) WITHOUT ROWID",
+    """
+    CREATE TABLE IF NOT EXISTS FaceMetadata (
+      FaceId TEXT PRIMARY KEY, UserId TEXT, ImagePath TEXT, Timestamp TEXT NOT NULL, Item TEXT NOT NULL) WITHOUT ROWID
+    """,
+    "CREATE INDEX IF NOT EXISTS FaceMetadata_Timestamp ON FaceMetadata (Timestamp, FaceId)",
+    "CREATE INDEX IF NOT EXISTS FaceMetadata_UserId ON FaceMetadata (UserId, Timestamp, FaceId)",
+    "CREATE INDEX IF NOT EXISTS FaceMetadata_ImagePath ON FaceMetadata (ImagePath, Timestamp, FaceId)",
+    """
+    CREATE TABLE IF NOT EXISTS RecognitionResults (
+      RecognitionId TEXT PRIMARY KEY, UserId TEXT, ImagePath TEXT, Timestamp TEXT NOT NULL, Item TEXT NOT NULL)
+      WITHOUT ROWID
+    """,
+    "CREATE INDEX IF NOT EXISTS RecognitionResults_Timestamp ON RecognitionResults (Timestamp, RecognitionId)",
+    "CREATE INDEX IF NOT EXISTS RecognitionResults_UserId ON RecognitionResults (UserId, Timestamp, RecognitionId)",
+    """
+    CREATE INDEX IF NOT EXISTS RecognitionResults_ImagePath
+      ON RecognitionResults (ImagePath, Timestamp, RecognitionId)
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS RecognitionUsers (
+      UserId TEXT, RecognitionId TEXT, PRIMARY KEY (UserId, RecognitionId)) WITHOUT ROWID
+    """,
+    "CREATE INDEX IF NOT EXISTS RecognitionUsers_RecognitionId ON RecognitionUsers (RecognitionId)",
+    """
+    CREATE TABLE IF NOT EXISTS Uploads (
+      ImagePath TEXT PRIMARY KEY, UserId TEXT, Timestamp TEXT NOT NULL, Item TEXT NOT NULL) WITHOUT ROWID
+    """,
+    "CREATE INDEX IF NOT EXISTS Uploads_Timestamp ON Uploads (Timestamp, ImagePath)",
+    "CREATE INDEX IF NOT EXISTS Uploads_UserId ON Uploads (UserId, Timestamp, ImagePath)",
+    """
+    CREATE TABLE IF NOT EXISTS People (
+      UserId TEXT PRIMARY KEY, ImagePath TEXT, Timestamp TEXT NOT NULL, Item TEXT NOT NULL) WITHOUT ROWID
+    """,
+    "CREATE INDEX IF NOT EXISTS People_Timestamp ON People (Timestamp, UserId)",
+    "CREATE INDEX IF NOT EXISTS People_ImagePath ON People (ImagePath, Timestamp, UserId)",
+    """
+    CREATE TABLE IF NOT EXISTS Erasures (
+      UserId TEXT PRIMARY KEY, ImagePath TEXT, Timestamp TEXT NOT NULL, Item TEXT NOT NULL) WITHOUT ROWID
+    """,
+    "CREATE INDEX IF NOT EXISTS Erasures_Timestamp ON Erasures (Timestamp, UserId)",
+    "CREATE INDEX IF NOT EXISTS Erasures_ImagePath ON Erasures (ImagePath, Timestamp, UserId)",
+    """
+    CREATE TABLE IF NOT EXISTS Events (
+      Key TEXT PRIMARY KEY, DueAt REAL NOT NULL, Attempts INTEGER NOT NULL DEFAULT 0,
+      Generation INTEGER NOT NULL DEFAULT 0, Dead INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID
+    """,
+    "CREATE INDEX IF NOT EXISTS Events_DueAt ON Events (Dead, DueAt)",
+)
 
-def open_database(path: Path, schema: str) -> Database:
+
+@dataclass(frozen=True, slots=True)
+class RecordStatements:
+    """The SQL for one kind of record.
+
+    `put` takes the columns by name, `get` a JSON array of keys, `delete` a key. A listing is `find`, conditions
+    joined by AND, and `newest_first`, which takes the limit. The conditions are `of_user` (a user id), `of_image` (an
+    image path), `since` (a timestamp) and `before` (the timestamp and the key of the last record of the page before).
+    """
+
+    put: str
+    get: str
+    delete: str
+    find: str
+    before: str
+    newest_first: str
+    of_user: str = "UserId = ?"
+    of_image: str = "ImagePath = ?"
+    since: str = "Timestamp >= ?"
+
+
+STATEMENTS: dict[type[Any], RecordStatements] = {
+    FaceRecord: RecordStatements(
+        put="INSERT OR REPLACE INTO FaceMetadata VALUES (:FaceId, :UserId, :ImagePath, :Timestamp, :Item)",
+        get="SELECT Item FROM json_each(?) JOIN FaceMetadata ON FaceId = value ORDER BY json_each.key",
+        delete="DELETE FROM FaceMetadata WHERE FaceId = ?",
+        find="SELECT Item FROM FaceMetadata WHERE",
+        before="(Timestamp, FaceId) < (?, ?)",
+        newest_first="ORDER BY Timestamp DESC, FaceId DESC LIMIT ?",
+    ),
+    Recognition: RecordStatements(
+        put="INSERT OR REPLACE INTO RecognitionResults VALUES (:RecognitionId, :UserId, :ImagePath, :Timestamp, :Item)",
+        get="SELECT Item FROM json_each(?) JOIN RecognitionResults ON RecognitionId = value ORDER BY json_each.key",
+        delete="DELETE FROM RecognitionResults WHERE RecognitionId = ?",
+        find="SELECT Item FROM RecognitionResults WHERE",
+        of_user="RecognitionId IN (SELECT RecognitionId FROM RecognitionUsers WHERE UserId = ?)",
+        before="(Timestamp, RecognitionId) < (?, ?)",
+        newest_first="ORDER BY Timestamp DESC, RecognitionId DESC LIMIT ?",
+    ),
+    Upload: RecordStatements(
+        put="INSERT OR REPLACE INTO Uploads VALUES (:ImagePath, :UserId, :Timestamp, :Item)",
+        get="SELECT Item FROM json_each(?) JOIN Uploads ON ImagePath = value ORDER BY json_each.key",
+        delete="DELETE FROM Uploads WHERE ImagePath = ?",
+        find="SELECT Item FROM Uploads WHERE",
+        before="(Timestamp, ImagePath) < (?, ?)",
+        newest_first="ORDER BY Timestamp DESC, ImagePath DESC LIMIT ?",
+    ),
+    Person: RecordStatements(
+        put="INSERT OR REPLACE INTO People VALUES (:UserId, :ImagePath, :Timestamp, :Item)",
+        get="SELECT Item FROM json_each(?) JOIN People ON UserId = value ORDER BY json_each.key",
+        delete="DELETE FROM People WHERE UserId = ?",
+        find="SELECT Item FROM People WHERE",
+        before="(Timestamp, UserId) < (?, ?)",
+        newest_first="ORDER BY Timestamp DESC, UserId DESC LIMIT ?",
+    ),
+    Erasure: RecordStatements(
+        put="INSERT OR REPLACE INTO Erasures VALUES (:UserId, :ImagePath, :Timestamp, :Item)",
+        get="SELECT Item FROM json_each(?) JOIN Erasures ON UserId = value ORDER BY json_each.key",
+        delete="DELETE FROM Erasures WHERE UserId = ?",
+        find="SELECT Item FROM Erasures WHERE",
+        before="(Timestamp, UserId) < (?, ?)",
+        newest_first="ORDER BY Timestamp DESC, UserId DESC LIMIT ?",
+    ),
+}
+
+
+def open_database(path: Path) -> Database:
+    """Open mien.db and create the application's tables that are missing. Raises StorageError leaves."""
     database = Database(path)
     with database.write() as transaction:
-        for statement in filter(str.strip, schema.split(";")):
+        for statement in SCHEMA:
             transaction.execute(statement)
     return database
 
 
-def scrub(database: Database) -> None:
-    """Empty the write-ahead log, where deleted rows are still to be read."""
+def truncate_wal(database: Database) -> None:
+    """Empty the write-ahead log, in which deleted rows could still be read."""
     database.read("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-@contextmanager
-def storage_errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise StorageFull("The disk is full.") from error
-        raise StorageError("The data folder cannot be used: it cannot be made, read or written.") from error

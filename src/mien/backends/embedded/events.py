@@ -1,48 +1,66 @@
-"""The object-created events as a durable queue in SQLite: at least once, in any order, with retries.
+"""Events of the bucket, as S3, SQS and Lambda have them on AWS: a durable queue in SQLite, and the worker.
 
-There is at most one event per key. Who claims one leases it; a lease that is not settled in time, because
-its holder died, runs out and the event is claimed again. What fails too often becomes a dead letter.
+The queue delivers at least once and in any order, with retries. It holds at most one event per key. A claim leases
+the event; when the lease runs out because its holder died, the event can be claimed again. An event that failed too
+often becomes a dead letter.
 """
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
+from mien.app.app import FaceApp
+from mien.app.ports import Catalog
+from mien.backends.embedded.bucket import FolderBucket
+from mien.domain import object_keys
+from mien.domain.errors import ImageNotFound, InvalidInput
+from mien.domain.faces import iterate_pages
+from mien.domain.records import Erasure, Upload
 from mien.gallery.store.database import Database
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS Events (
-  Key TEXT PRIMARY KEY, DueAt REAL NOT NULL, Attempts INTEGER NOT NULL DEFAULT 0,
-  Generation INTEGER NOT NULL DEFAULT 0, Dead INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS Events_DueAt ON Events (Dead, DueAt);
-"""
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
 LEASE_SECONDS = 60.0
 MAX_ATTEMPTS = 6
 BACKOFF_SECONDS = 1.0
+IDLE_SECONDS = 0.2
+SETTLE_SECONDS = 0.5
+"""How long an event about a file in the folder waits: a file that is being copied changes until it is complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A claimed event; a newer `generation` means that the object was created anew meanwhile."""
+    """A claimed event; its `generation` grows when the object is created anew."""
 
     key: str
     generation: int
     attempts: int
 
     @property
-    def last(self) -> bool:
-        """A failure now is for good."""
+    def is_last_attempt(self) -> bool:
+        """Whether another failure makes the event a dead letter."""
         return self.attempts >= MAX_ATTEMPTS
 
 
 class EventQueue:
+    """The object-created events, in the table Events of mien.db. Every method raises StorageError leaves."""
+
     def __init__(self, database: Database, now: Callable[[], float] = time.time) -> None:
+        """`now` returns seconds since 1970."""
         self._database, self._now = database, now
 
     def put(self, key: str, delay: float = 0.0) -> None:
-        """Announce a created object; one that waits already is put off by the delay."""
+        """Add an event about a created object, due after `delay` seconds; one for the same key is replaced."""
         with self._database.write() as transaction:
             transaction.execute(
                 "INSERT INTO Events (Key, DueAt) VALUES (?, ?) ON CONFLICT (Key) DO UPDATE SET"
@@ -51,7 +69,7 @@ class EventQueue:
             )
 
     def claim(self) -> Event | None:
-        """The next event that is due, leased to the caller."""
+        """Lease the event that has been due longest to the caller; None when none is due."""
         with self._database.write() as transaction:
             row = transaction.execute(
                 "UPDATE Events SET DueAt = ?, Attempts = Attempts + 1 WHERE Key ="
@@ -62,29 +80,174 @@ class EventQueue:
         return Event(*row) if row else None
 
     def settle(self, event: Event) -> None:
-        """The event is dealt with, unless there was a newer one for the key."""
+        """Remove an event that was handled, unless its object was created anew meanwhile."""
         with self._database.write() as transaction:
             transaction.execute("DELETE FROM Events WHERE Key = ? AND Generation = ?", (event.key, event.generation))
 
     def fail(self, event: Event) -> None:
-        """Try again later, each time later, and in the end never."""
+        """Make an event due again, after twice as long at each attempt; a dead letter after the last one."""
         later = self._now() + BACKOFF_SECONDS * 2**event.attempts
         with self._database.write() as transaction:
             transaction.execute(
                 "UPDATE Events SET DueAt = ?, Dead = ? WHERE Key = ? AND Generation = ?",
-                (later, event.last, event.key, event.generation),
+                (later, event.is_last_attempt, event.key, event.generation),
             )
 
     def drop(self, keys: Sequence[str]) -> None:
+        """Remove the events of objects that were deleted."""
         with self._database.write() as transaction:
             transaction.executemany("DELETE FROM Events WHERE Key = ?", [(key,) for key in keys])
 
     def waiting(self) -> int:
+        """Count the events that are due or will be."""
         return self._count(dead=False)
 
     def dead(self) -> int:
+        """Count the dead letters."""
         return self._count(dead=True)
 
     def _count(self, *, dead: bool) -> int:
         count: int = self._database.read("SELECT count(*) FROM Events WHERE Dead = ?", (dead,))[0][0]
         return count
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """Counts photos without an outcome, which were queued, and deleted photos, whose faces were removed."""
+
+    photos_without_state: int
+    photos_deleted_by_hand: int
+
+
+class Worker:
+    """Indexes what the queue holds, on threads of its own, and watches the bucket's folder for changes by hand.
+
+    `start` also finishes what a process that died left unfinished.
+    """
+
+    def __init__(
+        self, app: FaceApp, bucket: FolderBucket, catalog: Catalog, queue: EventQueue, folder: Path, threads: int
+    ) -> None:
+        self._app, self._bucket, self._catalog, self._queue = app, bucket, catalog, queue
+        self._folder = folder.resolve()  # the watcher names resolved paths
+        self._stop = threading.Event()
+        tasks: list[Callable[[], None]] = [self._recover, self._watch, *[self._work] * threads]
+        self._threads = [threading.Thread(target=task, daemon=True) for task in tasks]
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop the threads, once each has finished its event."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def run_once(self) -> bool:
+        """Handle one event in the caller's thread; False when none is due."""
+        event = self._queue.claim()
+        if event is None:
+            return False
+        try:
+            self._app.index_upload(event.key)
+        except (ImageNotFound, InvalidInput):
+            self._queue.settle(event)
+        except Exception as error:  # whatever it is, the other photos must not wait for this one
+            log.warning("indexing failed", extra={"error": type(error).__name__, "attempt": event.attempts})
+            self._fail(event)
+        else:
+            self._queue.settle(event)
+        return True
+
+    def reconcile(self) -> Reconciliation:
+        """Remove the faces of photos that were deleted by hand, and queue every photo that has no outcome yet."""
+        missing = self.missing_photos()
+        for path in missing:  # before the others: a file that was renamed has the same face under a new path
+            with suppress(ImageNotFound):
+                self._app.index_upload(path)
+        count = 0
+        for key in self._bucket.keys(object_keys.UPLOADED):
+            uploads = self._catalog.get(Upload, [key])
+            if not uploads or not uploads[0].status.final:
+                self._queue.put(key)
+                count += 1
+        return Reconciliation(count, len(missing))
+
+    def missing_photos(self) -> list[str]:
+        """List the paths of uploads whose photo does not exist. StorageError when the folder is not mounted."""
+        self._bucket.check_volume()
+        return [upload.image_path for upload in self._uploads() if not self._exists(upload.image_path)]
+
+    def _fail(self, event: Event) -> None:
+        """The upload's status is stored before the event is put aside, so that a crash in between repeats it."""
+        if event.is_last_attempt:
+            try:
+                self._app.mark_failed(event.key)
+            except ImageNotFound:
+                self._queue.settle(event)
+        self._queue.fail(event)
+
+    def _exists(self, key: str) -> bool:
+        return key in self._bucket.keys(key)
+
+    def _uploads(self, user_id: str | None = None) -> Iterator[Upload]:
+        return iterate_pages(lambda cursor: self._catalog.find(Upload, user_id=user_id, limit=1000, cursor=cursor))
+
+    def _recover(self) -> None:
+        self._guard(self._app.resume_erasures)
+        self._guard(self.reconcile)
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            if not self._guard(self.run_once):
+                self._stop.wait(IDLE_SECONDS)
+
+    def _watch(self) -> None:
+        while not self._stop.is_set():
+            self._guard(self._watch_folder)
+
+    def _watch_folder(self) -> None:
+        from watchfiles import Change, watch
+
+        uploaded = self._folder / object_keys.UPLOADED
+        for changes in watch(uploaded, stop_event=self._stop, raise_interrupt=False):
+            for change, path in sorted(changes, key=lambda each: each[0] is not Change.deleted):
+                handle = self._on_deleted if change is Change.deleted else self._on_created
+                self._guard(partial(handle, Path(path)))
+
+    def _on_created(self, path: Path) -> None:
+        """Queue a file, or the files of a folder, which may have been filled before it was watched."""
+        key = path.relative_to(self._folder).as_posix()
+        for created in list(self._bucket.keys(f"{key}/" if path.is_dir() else key)):
+            if not self._is_known(created):
+                self._queue.put(created, SETTLE_SECONDS)
+
+    def _on_deleted(self, path: Path) -> None:
+        """Queue a deleted photo, or those of a person's folder: indexing finds none and removes their faces."""
+        self._bucket.check_volume()
+        key = path.relative_to(self._folder).as_posix()
+        uploads: Iterable[Upload] = self._catalog.get(Upload, [key])
+        if not uploads and key.count("/") == 1:
+            with suppress(InvalidInput):
+                uploads = self._uploads(object_keys.user_id_of(f"{key}/{path.name}"))
+        for upload in uploads:
+            is_being_forgotten = upload.user_id is not None and self._catalog.get(Erasure, [upload.user_id])
+            if not is_being_forgotten and not self._exists(upload.image_path):
+                self._queue.put(upload.image_path)
+
+    def _is_known(self, key: str) -> bool:
+        """Whether the application stored this file itself, or these very bytes have an outcome already."""
+        upload = next(iter(self._catalog.get(Upload, [key])), None)
+        if upload is None or upload.digest is None:
+            return upload is not None
+        return upload.digest == hashlib.sha256(self._bucket.get(key).body).hexdigest()
+
+    def _guard(self, task: Callable[[], T]) -> T | None:
+        try:
+            return task()
+        except Exception as error:  # a full disk or a locked database is temporary; the thread must live on
+            log.warning("background task failed", extra={"error": type(error).__name__})
+            self._stop.wait(IDLE_SECONDS)
+            return None

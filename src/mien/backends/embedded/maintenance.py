@@ -1,60 +1,98 @@
-"""What only one's own gallery allows, because it knows the embeddings: finding errors in it, calibrating on it."""
+"""Maintenance of a data folder: finding issues with the enrolled faces, calibrating on them, proving erasures.
+
+All of it needs what only the embedded backend has: the embeddings, and the bytes of every file.
+"""
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mien.domain import object_keys
-from mien.domain.faces import Issue, StoredFace, iterate_pages
+from mien.domain.faces import EMBEDDING_DIMENSION, Issue, StoredFace, iterate_pages
 from mien.gallery.inspection import SAME_FACE, inspect
 from mien.gallery.scoring import Calibration, calibrate, stranger_cosines
 
 if TYPE_CHECKING:
     from mien.gallery import Gallery
 
-AT_ONCE = 1000
-SETTING = "calibration"
+FACES_BATCH = 1000
+CHUNK_BYTES = 1 << 20
+_SETTING = "calibration"
 
 
-def hygiene(gallery: Gallery, collection: str) -> list[Issue]:
-    """What is wrong with who is enrolled; nothing is changed."""
+def find_issues(gallery: Gallery, collection: str) -> list[Issue]:
+    """Find what looks wrong with the faces of a collection. Changes nothing."""
     faces = _faces(gallery, collection)
-    people = {face.face_id: name for face in faces if (name := _name(face)) is not None}
-    alike = gallery.search.similar_pairs(collection, SAME_FACE)
-    return inspect(faces, _embeddings(gallery, collection, faces), people, alike, calibration(gallery, collection))
+    user_ids = {face.face_id: user_id for face in faces if (user_id := _user_id(face)) is not None}
+    pairs = gallery.search.similar_pairs(collection, SAME_FACE)
+    embeddings = _embeddings(gallery, collection, faces)
+    return inspect(faces, embeddings, user_ids, pairs, calibration(gallery, collection))
 
 
 def calibration(gallery: Gallery, collection: str) -> Calibration:
-    """The one in use: the collection's own, or the shipped one."""
-    return Calibration(**gallery.collections.settings(collection).get(SETTING, {}))
+    """Return the calibration in use: the collection's own, or the default."""
+    return Calibration(**gallery.collections.settings(collection).get(_SETTING, {}))
 
 
-def calibrate_on_itself(gallery: Gallery, collection: str) -> Calibration:
-    """The calibration that the enrolled people's own impostor scores ask for. InvalidInput when they are too few."""
-    faces = [face for face in _faces(gallery, collection) if _name(face) is not None]
-    _, people = np.unique([_name(face) or "" for face in faces], return_inverse=True)
+def calibrate_on_enrolled(gallery: Gallery, collection: str) -> Calibration:
+    """Calibrate on the similarities between the enrolled people. Raises InvalidInput when they are too few."""
+    faces = [face for face in _faces(gallery, collection) if _user_id(face) is not None]
+    _, people = np.unique([_user_id(face) or "" for face in faces], return_inverse=True)
     return calibrate(stranger_cosines(_embeddings(gallery, collection, faces), people))
 
 
-def use(gallery: Gallery, collection: str, own: Calibration | None) -> None:
-    """Store a calibration with the collection, or None for the shipped one; the next search uses it."""
+def set_calibration(gallery: Gallery, collection: str, own: Calibration | None) -> None:
+    """Store a collection's own calibration, or None for the default; the next search uses it."""
     settings = gallery.collections.settings(collection)
-    settings.pop(SETTING, None)
-    gallery.collections.replace_settings(collection, settings | ({SETTING: asdict(own)} if own else {}))
+    settings.pop(_SETTING, None)
+    gallery.collections.replace_settings(collection, settings | ({_SETTING: asdict(own)} if own else {}))
+
+
+def find_leftovers(data_dir: Path, user_id: str) -> tuple[str, ...]:
+    """Search the bytes of every file of a data folder for a user id, below the level of tables.
+
+    The id is searched as it is stored: quoted in an item's JSON, and as the folder of its photos. Photos themselves
+    are not read.
+
+    Returns the files that hold it, relative to the data folder.
+    """
+    needles = [json.dumps(user_id, ensure_ascii=False).encode(), object_keys.folder(user_id).encode()]
+    bucket = data_dir / "bucket"
+    files = (path for path in sorted(data_dir.rglob("*")) if path.is_file() and bucket not in path.parents)
+    return tuple(str(path.relative_to(data_dir)) for path in files if _holds(path, needles))
+
+
+def _holds(path: Path, needles: list[bytes]) -> bool:
+    overlap = max(map(len, needles))
+    before = b""
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                window = before + chunk
+                if any(needle in window for needle in needles):
+                    return True
+                before = window[-overlap:]
+    except FileNotFoundError:
+        return False
+    return False
 
 
 def _faces(gallery: Gallery, collection: str) -> list[StoredFace]:
-    return list(iterate_pages(lambda token: gallery.faces.list(collection, limit=AT_ONCE, token=token)))
+    return list(iterate_pages(lambda token: gallery.faces.list(collection, limit=FACES_BATCH, token=token)))
 
 
 def _embeddings(gallery: Gallery, collection: str, faces: list[StoredFace]) -> np.ndarray:
-    ids = [face.face_id for face in faces]
-    parts = [gallery.faces.embeddings(collection, ids[at : at + AT_ONCE]) for at in range(0, len(ids), AT_ONCE)]
-    return np.concatenate([np.empty((0, 128), np.float32), *parts])
+    """The embeddings of the faces, float32 (n, 128), in their order."""
+    face_ids = [face.face_id for face in faces]
+    batches = [face_ids[start : start + FACES_BATCH] for start in range(0, len(face_ids), FACES_BATCH)]
+    none = np.empty((0, EMBEDDING_DIMENSION), np.float32)
+    return np.concatenate([none, *(gallery.faces.embeddings(collection, batch) for batch in batches)])
 
 
-def _name(face: StoredFace) -> str | None:
+def _user_id(face: StoredFace) -> str | None:
     return None if face.external_image_id is None else object_keys.from_recognizer_id(face.external_image_id)
