@@ -52,7 +52,12 @@ def imported_modules(path: Path) -> set[str]:
 def loaded_by(statement: str) -> set[str]:
     """The top-level packages that a fresh interpreter has loaded after the statement."""
     script = f"import sys\n{statement}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
-    environment = {"AWS_DEFAULT_REGION": "eu-central-1", "POWERTOOLS_TRACE_DISABLED": "1", "POWERTOOLS_DEV": "1"}
+    environment = {
+        "PYTHONPATH": str(ROOT / "src"),
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "POWERTOOLS_TRACE_DISABLED": "1",
+        "POWERTOOLS_DEV": "1",
+    }
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, encoding="utf-8", check=True, env=environment
     )
