@@ -99,7 +99,7 @@ def test_an_unforeseen_failure_tells_nothing(service: Service, monkeypatch: pyte
     _is_problem(answer.headers, answer.json(), 500)
 
 
-def test_request_ids_go_round(service: Service) -> None:
+def test_the_request_id_of_a_client_comes_back(service: Service) -> None:
     answer = service.client.get("/users/nobody", headers={"X-Request-Id": "abc-123"})
     assert answer.headers["x-request-id"] == answer.json()["request_id"] == "abc-123"
     forged = service.client.get("/users/nobody", headers={"X-Request-Id": "a b\tc"})
@@ -136,7 +136,7 @@ def test_without_a_key_nothing_but_health(guarded: Service) -> None:
     assert guarded.client.get("/health").status_code == 200
 
 
-def test_scopes(guarded: Service, keys: KeyFile) -> None:
+def test_a_key_may_do_what_its_scopes_say(guarded: Service, keys: KeyFile) -> None:
     key = keys.create("door", [Scope.UPLOAD])
     headers = JPEG | {"X-Api-Key": key}
     assert guarded.client.post("/upload", content=b"\xff\xd8\xff", headers=headers).status_code == 202

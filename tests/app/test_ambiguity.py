@@ -13,7 +13,7 @@ FACE = Detection(
 )
 
 
-def answer(best: float, rival: float, threshold: float = 80.0) -> RecognizedFace:
+def identified(best: float, rival: float, threshold: float = 80.0) -> RecognizedFace:
     probe = Probe(FACE, (), (UserHit("Ann", best), UserHit("Bob", rival)))
     return identify([probe], {}, threshold, Policy())[0]
 
@@ -30,18 +30,18 @@ def answer(best: float, rival: float, threshold: float = 80.0) -> RecognizedFace
     ],
 )
 def test_the_runner_ups_odds_decide(best: float, rival: float, status: RecognitionStatus) -> None:
-    assert answer(best, rival).status is status
+    assert identified(best, rival).status is status
 
 
 def test_two_names_beyond_chance_are_doubtful_however_far_apart() -> None:
-    assert answer(100.0, 99.2).status is RecognitionStatus.AMBIGUOUS
+    assert identified(100.0, 99.2).status is RecognitionStatus.AMBIGUOUS
 
 
 def test_a_strict_threshold_says_what_chance_is_in_a_large_gallery() -> None:
-    assert answer(99.9999, 99.2, threshold=99.99).status is RecognitionStatus.MATCHED
+    assert identified(99.9999, 99.2, threshold=99.99).status is RecognitionStatus.MATCHED
 
 
 def test_doubt_shows_both_candidates_and_names_nobody() -> None:
-    face = answer(81.0, 55.0)
+    face = identified(81.0, 55.0)
     assert face.user_id is None
     assert [candidate.user_id for candidate in face.candidates] == ["Ann", "Bob"]

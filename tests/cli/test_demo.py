@@ -30,7 +30,7 @@ def stage(monkeypatch, tmp_path):
     return set_up
 
 
-def test_the_story(mien, stage, tmp_path):
+def test_the_demo_names_who_is_known_and_writes_a_contact_sheet(mien, stage, tmp_path):
     stage(FILES)
     answer = mien("demo")
     assert answer.code == 0
@@ -51,7 +51,7 @@ def test_the_stranger_is_known_once_enrolled(mien, stage):
     assert after["faces"][0]["user_id"] == "Joe Biden"
 
 
-def test_nothing_is_made_up(mien, stage):
+def test_every_name_comes_from_the_recognition_not_from_the_file(mien, stage):
     stage({**FILES, "obama2.jpg": ("Hedy",)})
     first, _ = mien("demo", "--json").json["acts"]
     answers = {photo["photo"].rpartition("/")[2]: photo["faces"][0]["user_id"] for photo in first["photos"]}

@@ -111,7 +111,9 @@ def test_two_faces_under_one_name_are_reported(ports: Ports, robert: list[bytes]
 @pytest.mark.parametrize(
     ("image", "error"), [(b"", EmptyImage), (b"hello", UnsupportedImage), (b"\xff\xd8\xff" * 99, ImageTooLarge)]
 )
-def test_what_cannot_be_uploaded(open_ports: Callable[[Policy], Ports], image: bytes, error: type[Exception]) -> None:
+def test_a_file_that_is_no_usable_photo_is_refused_and_not_stored(
+    open_ports: Callable[[Policy], Ports], image: bytes, error: type[Exception]
+) -> None:
     ports = open_ports(Policy(max_image_bytes=100))
     with pytest.raises(error):
         ports.app.upload(image, ROBERT)

@@ -16,7 +16,7 @@ from mien.engine.decode import Limits, apply_exif_orientation, open_photo
 FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "HEIF", "ICO"]
 
 
-def whole(content: bytes) -> np.ndarray:
+def decoded(content: bytes) -> np.ndarray:
     photo = open_photo(content)
     pixels = photo.pixels(max(photo.width, photo.height))
     assert pixels.dtype == np.uint8
@@ -33,7 +33,7 @@ def test_every_format_gives_the_picture(scene, encode, form):
     if form == "HEIF":
         pytest.importorskip("pillow_heif").register_heif_opener()
     options = {"sizes": [scene.size]} if form == "ICO" else {}
-    assert error(whole(encode(scene, form, **options)), scene) < 6
+    assert error(decoded(encode(scene, form, **options)), scene) < 6
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1", "I;16"])
@@ -45,13 +45,13 @@ def test_every_colour_mode_gives_rgb(scene, encode, mode):
         image = scene.convert(mode)
         expected = image
     form = "JPEG" if mode == "CMYK" else "PNG"
-    assert error(whole(encode(image, form)), expected) < 6
+    assert error(decoded(encode(image, form)), expected) < 6
 
 
 def test_alpha_is_ignored(scene, encode):
     transparent = scene.copy()
     transparent.putalpha(0)
-    assert error(whole(encode(transparent, "PNG")), scene) == 0
+    assert error(decoded(encode(transparent, "PNG")), scene) == 0
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -61,7 +61,7 @@ def test_exif_orientation_is_applied(scene, encode, orientation, form):
     exif[0x0112] = orientation
     tagged = scene.copy()
     tagged.getexif()[0x0112] = orientation
-    assert error(whole(encode(scene, form, exif=exif)), ImageOps.exif_transpose(tagged)) < 6
+    assert error(decoded(encode(scene, form, exif=exif)), ImageOps.exif_transpose(tagged)) < 6
 
 
 def test_an_impossible_orientation_changes_nothing(scene):
@@ -80,7 +80,7 @@ def test_a_jpeg_is_decoded_at_the_scale_that_is_asked_for(scene, encode):
 
 def test_only_the_first_picture_of_an_animation_counts(scene, encode):
     black = Image.new("RGB", scene.size)
-    assert error(whole(encode(scene, "WEBP", save_all=True, append_images=[black], lossless=True)), scene) == 0
+    assert error(decoded(encode(scene, "WEBP", save_all=True, append_images=[black], lossless=True)), scene) == 0
 
 
 @pytest.mark.parametrize(
@@ -133,13 +133,13 @@ def test_a_decompression_bomb_is_refused_by_its_header(side):
 def test_a_photo_cut_short_is_refused(scene, encode, form, tenth):
     content = encode(scene.resize((480, 320)), form)
     with pytest.raises((DamagedImage, UnsupportedImage)):
-        whole(content[: len(content) * tenth // 10])
+        decoded(content[: len(content) * tenth // 10])
 
 
 def test_stray_bytes_between_jpeg_markers_do_no_harm(scene, encode):
     content = encode(scene, "JPEG")
     end = content.rindex(b"\xff\xd9")
-    assert error(whole(content[:end] + b"\0\0\0" + content[end:]), scene) < 6
+    assert error(decoded(content[:end] + b"\0\0\0" + content[end:]), scene) < 6
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -157,16 +157,16 @@ def test_mutated_photos_decode_or_are_refused(scene, encode, data):
 @settings(deadline=None)
 def test_random_bytes_are_refused(content):
     with pytest.raises(ImageError):
-        whole(content)
+        decoded(content)
 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_file_whose_header_is_damaged_is_refused(scene, encode, form):
     content = encode(scene, form, **({"sizes": [scene.size]} if form == "ICO" else {}))
     with pytest.raises((DamagedImage, UnsupportedImage)):
-        whole(content[:12])
+        decoded(content[:12])
 
 
 def test_an_empty_file_is_refused():
     with pytest.raises(EmptyImage):
-        whole(b"")
+        decoded(b"")

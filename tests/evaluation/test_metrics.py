@@ -14,17 +14,17 @@ from mien.evaluation.verification import (
 )
 
 
-def counted(*scores: float) -> Impostors:
-    impostors = Impostors()
-    impostors.add(np.array(scores, dtype=np.float32))
-    return impostors
+def impostors(*scores: float) -> Impostors:
+    scored = Impostors()
+    scored.add(np.array(scores, dtype=np.float32))
+    return scored
 
 
 def test_threshold_lets_no_more_impostors_pass_than_asked() -> None:
     scores = np.linspace(0, 0.5, 1000, dtype=np.float32)
-    impostors = counted(*scores)
+    scored = impostors(*scores)
     for fmr in (0.1, 0.01, 0.001):
-        threshold = impostors.threshold(fmr)
+        threshold = scored.threshold(fmr)
         assert np.mean(scores >= threshold) == pytest.approx(fmr, abs=1e-9)
 
 
@@ -33,16 +33,16 @@ def test_counting_in_parts_is_counting_at_once() -> None:
     parts = Impostors()
     for part in np.split(scores, 10):
         parts.add(part)
-    assert np.array_equal(parts.rates, counted(*scores).rates)
+    assert np.array_equal(parts.rates, impostors(*scores).rates)
     assert len(parts) == 5000
 
 
 def test_no_threshold_below_one_when_impostors_are_identical_faces() -> None:
-    assert counted(1.0, 1.0, 1.0, 0.0).threshold(0.1) > 1.0
+    assert impostors(1.0, 1.0, 1.0, 0.0).threshold(0.1) > 1.0
 
 
 def test_smallest_supported_rate_expects_ten_false_matches() -> None:
-    assert counted(*np.zeros(1000)).smallest_rate == pytest.approx(0.01)
+    assert impostors(*np.zeros(1000)).smallest_rate == pytest.approx(0.01)
 
 
 def test_tmr_counts_a_score_at_the_threshold() -> None:
@@ -73,7 +73,7 @@ def test_interval_is_not_empty_when_nobody_fails() -> None:
 
 def test_separation_of_two_known_distributions() -> None:
     # Means 0.1 and 0.7, deviations 0.1 and 0.1: six deviations apart.
-    impostors = counted(0.0, 0.2, 0.0, 0.2)
+    impostors = impostors(0.0, 0.2, 0.0, 0.2)
     assert impostors.moments() == (pytest.approx(0.1, abs=1e-5), pytest.approx(0.1, abs=1e-5))
     assert d_prime(np.array([0.6, 0.8], dtype=np.float32), impostors) == pytest.approx(6.0, abs=1e-3)
 
@@ -81,7 +81,7 @@ def test_separation_of_two_known_distributions() -> None:
 def test_equal_error_rate_of_shifted_uniforms() -> None:
     # Genuine uniform on 0.2..0.7, impostors on 0..0.5: both err by 30 % at 0.35.
     genuine = np.linspace(0.2, 0.7, 10_001, dtype=np.float32)
-    eer, threshold = equal_error(genuine, counted(*np.linspace(0.0, 0.5, 10_001)))
+    eer, threshold = equal_error(genuine, impostors(*np.linspace(0.0, 0.5, 10_001)))
     assert eer == pytest.approx(0.3, abs=1e-3)
     assert threshold == pytest.approx(0.35, abs=1e-3)
 

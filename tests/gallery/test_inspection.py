@@ -71,7 +71,7 @@ def test_a_chain_of_likeness_holds_a_person_together() -> None:
     assert findings(*chain) == []
 
 
-def test_copies_keep_one() -> None:
+def test_of_near_duplicates_one_is_kept() -> None:
     found = findings(("Ann", direction(0)), ("Ann", direction(0, tilt=0.1)), ("Ann", direction(0, 1)))
     assert [(f.trouble, f.face_ids, f.remove) for f in found] == [(IssueKind.NEAR_DUPLICATES, ("f0", "f1"), ("f1",))]
 

@@ -9,7 +9,7 @@ from mien.gallery.scoring import Calibration, cosine_at, similarity
 
 
 @pytest.mark.parametrize(("fmr", "cosine"), thresholds.FMR_TO_COSINE)
-def test_the_table_is_met_both_ways(fmr: float, cosine: float) -> None:
+def test_the_published_rates_and_cosines_map_to_each_other(fmr: float, cosine: float) -> None:
     assert thresholds.cosine_of_fmr(fmr) == pytest.approx(cosine)
     assert thresholds.fmr_of_cosine(cosine) == pytest.approx(fmr, rel=1e-6)
 

@@ -33,7 +33,7 @@ def test_a_missing_file_is_named(monkeypatch, tmp_path):
         model_files.load(model_files.EMBEDDER)
 
 
-def test_a_missing_carrier_is_named(monkeypatch):
+def test_a_missing_package_of_the_models_is_named(monkeypatch):
     monkeypatch.setattr(model_files, "CARRIER", "no-such-package")
     with pytest.raises(WeightsMissing, match="no-such-package"):
         model_files.load(model_files.EMBEDDER)

@@ -48,7 +48,7 @@ def test_a_name_is_composed_and_trimmed() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "   ", "a\x00b", "a\nb", "\ud800", "x" * 81])
-def test_what_is_no_user_id(text: str) -> None:
+def test_a_user_id_that_cannot_be_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput):
         object_keys.parse_user_id(text)
 
@@ -73,7 +73,7 @@ def test_what_is_no_user_id(text: str) -> None:
         "",
     ],
 )
-def test_what_is_no_image_path(path: str) -> None:
+def test_an_image_path_that_leads_elsewhere_is_refused(path: str) -> None:
     with pytest.raises(InvalidInput):
         object_keys.parse_image_path(path)
 

@@ -24,7 +24,7 @@ def portrait(size: tuple[int, int], box: Box) -> Image.Image:
 
 @pytest.mark.parametrize("size", [(900, 2200), (2200, 900), (300, 300)])
 @pytest.mark.parametrize("box", [Box(0.0, 0.0, 0.1, 0.05), Box(0.9, 0.9, 0.1, 0.1), Box(0.3, 0.2, 0.4, 0.3)])
-def test_the_face_is_in_view(size, box):
+def test_a_tile_shows_the_face(size, box):
     tile = Tile(portrait(size, box), (Label(box, "Ada", "", MATCHED),), "Ada")
     sheet = contact_sheet("One", [tile]).crop((MARGIN, TITLE, MARGIN + TILE[0], TITLE + TILE[1]))
     assert _count(sheet) > 0.004 * TILE[0] * TILE[1]

@@ -37,7 +37,7 @@ def test_a_full_disk_is_done_without_and_nothing_half_written_stays(cache):
     assert list(cache.iterdir()) == []
 
 
-def test_who_is_alone(cache):
+def test_a_caller_is_alone_until_another_comes(cache):
     one = EngineContext(3)
     with one.track_call():
         assert one.is_idle()
