@@ -109,7 +109,8 @@ def _throttle(**_: Any) -> tuple[AWSResponse, dict[str, Any]]:
 
 def test_what_was_left_unprocessed_is_asked_for_again(aws: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     aws.catalog.put(FaceRecord("f", "Bo", "uploaded/Bo/1.jpg", NOW, BOX, 99.0))
-    dynamodb = aws.catalog._dynamodb
+    dynamodb = boto3.client("dynamodb", **local.CREDENTIALS)
+    catalog = _on(dynamodb)
     real, refusals = dynamodb.batch_get_item, iter([True, True, False])
 
     def reluctant(**asked: Any) -> Any:
@@ -119,9 +120,9 @@ def test_what_was_left_unprocessed_is_asked_for_again(aws: Backend, monkeypatch:
 
     monkeypatch.setattr(dynamodb, "batch_get_item", reluctant)
     monkeypatch.setattr("time.sleep", lambda _: None)
-    assert [record.face_id for record in aws.catalog.get(FaceRecord, ["f"])] == ["f"]
+    assert [record.face_id for record in catalog.get(FaceRecord, ["f"])] == ["f"]
     with pytest.raises(Overloaded):
-        aws.catalog.get(FaceRecord, ["f"])
+        catalog.get(FaceRecord, ["f"])
 
 
 def test_the_doctor_finds_what_is_missing(aws: Backend, monkeypatch: pytest.MonkeyPatch) -> None:

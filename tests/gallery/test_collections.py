@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -58,7 +60,9 @@ def test_erasing_goes_on_after_a_kill(gallery: Gallery, tmp_path: Path, monkeypa
         killed.setattr(Collections, "_erase", lambda self, key: None)
         gallery.collections.delete("people")
     Gallery(tmp_path, MODEL).close()
-    assert gallery._database.read("SELECT (SELECT count(*) FROM face), (SELECT count(*) FROM dropped)") == [(0, 0)]
+    with closing(sqlite3.connect(tmp_path / "mien.db")) as connection:
+        counts = connection.execute("SELECT (SELECT count(*) FROM face), (SELECT count(*) FROM dropped)").fetchall()
+    assert counts == [(0, 0)]
 
 
 def test_tags_are_added_replaced_and_taken_away(gallery: Gallery) -> None:

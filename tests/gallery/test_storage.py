@@ -132,8 +132,8 @@ def test_a_file_that_is_no_database_is_damage(tmp_path: Path) -> None:
 
 
 def test_a_newer_schema_is_refused_untouched(gallery: Gallery, tmp_path: Path) -> None:
-    with gallery._database.write() as transaction:
-        transaction.execute("UPDATE gallery_schema SET version = ?", (VERSION + 1,))
+    with closing(sqlite3.connect(tmp_path / "mien.db")) as connection, connection:
+        connection.execute("UPDATE gallery_schema SET version = ?", (VERSION + 1,))
     with pytest.raises(StorageError, match="newer version"):
         Gallery(tmp_path, MODEL)
 

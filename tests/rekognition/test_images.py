@@ -36,9 +36,9 @@ def s3(album, monkeypatch):
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
         monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-        images._s3_client.cache_clear()
+        images.s3_client.cache_clear()
         yield asked
-        images._s3_client.cache_clear()
+        images.s3_client.cache_clear()
 
 
 def test_an_object_is_read_from_s3_with_the_servers_aws_settings(client, s3):
@@ -74,10 +74,10 @@ def test_a_store_that_does_not_answer_is_an_invalid_object(client, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    images._s3_client.cache_clear()
+    images.s3_client.cache_clear()
     with pytest.raises(client.exceptions.InvalidS3ObjectException):
         client.detect_faces(Image=s3_object("five.jpg"))
-    images._s3_client.cache_clear()
+    images.s3_client.cache_clear()
 
 
 def test_a_server_without_credentials_says_so_in_its_log(client, monkeypatch, caplog):
@@ -88,8 +88,8 @@ def test_a_server_without_credentials_says_so_in_its_log(client, monkeypatch, ca
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
-    images._s3_client.cache_clear()
+    images.s3_client.cache_clear()
     with pytest.raises(client.exceptions.InvalidS3ObjectException, match="Unable to get object metadata from S3"):
         client.detect_faces(Image=s3_object("five.jpg"))
-    images._s3_client.cache_clear()
+    images.s3_client.cache_clear()
     assert "The server has no AWS credentials to read from S3." in caplog.text

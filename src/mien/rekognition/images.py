@@ -78,7 +78,7 @@ def _read_s3_object(s3_object: dict[str, str], read_object: ReadObject) -> bytes
 def _read_from_s3(bucket: str, key: str, version: str | None) -> bytes:
     try:
         version_id = {"VersionId": version} if version else {}
-        answer = _s3_client().get_object(Bucket=bucket, Key=key, **version_id)
+        answer = s3_client().get_object(Bucket=bucket, Key=key, **version_id)
         _check_size(answer["ContentLength"])
         return bytes(answer["Body"].read())
     except ImageError:
@@ -88,7 +88,8 @@ def _read_from_s3(bucket: str, key: str, version: str | None) -> bytes:
 
 
 @cache
-def _s3_client() -> Any:
+def s3_client() -> Any:
+    """Open the one S3 client of this process, by AWS's own settings: environment, profile or role."""
     import boto3
     from botocore.config import Config
 
