@@ -73,9 +73,9 @@ def test_interval_is_not_empty_when_nobody_fails() -> None:
 
 def test_separation_of_two_known_distributions() -> None:
     # Means 0.1 and 0.7, deviations 0.1 and 0.1: six deviations apart.
-    impostors = impostors(0.0, 0.2, 0.0, 0.2)
-    assert impostors.moments() == (pytest.approx(0.1, abs=1e-5), pytest.approx(0.1, abs=1e-5))
-    assert d_prime(np.array([0.6, 0.8], dtype=np.float32), impostors) == pytest.approx(6.0, abs=1e-3)
+    scored = impostors(0.0, 0.2, 0.0, 0.2)
+    assert scored.moments() == (pytest.approx(0.1, abs=1e-5), pytest.approx(0.1, abs=1e-5))
+    assert d_prime(np.array([0.6, 0.8], dtype=np.float32), scored) == pytest.approx(6.0, abs=1e-3)
 
 
 def test_equal_error_rate_of_shifted_uniforms() -> None:
