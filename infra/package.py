@@ -13,7 +13,10 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-KEPT = {"": {"api", "app", "backends", "domain", "lambdas", "security"}, "backends": {"aws"}}
+KEPT = {
+    "": {"api", "app", "backends", "domain", "lambdas", "rekognition", "security"},  # of rekognition: its settings
+    "backends": {"aws"},
+}
 PIP = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
 GLIBC = (34, 28, 27, 26, 17)  # minor versions; Lambda's runtimes use Amazon Linux 2023, which has glibc 2.34
 
@@ -26,11 +29,16 @@ def add_libraries(target: Path, python: str, machine: str) -> None:
 
 def add_mien(target: Path) -> None:
     subprocess.run([*PIP, HERE.parent, "--target", target], check=True)  # noqa: S603
+    remove_unused(target / "mien")
+    shutil.rmtree(target / "bin", ignore_errors=True)
+
+
+def remove_unused(mien: Path) -> None:
+    """Delete the packages that the functions never import."""
     for parent, kept in KEPT.items():
-        for folder in (target / "mien" / parent).iterdir():
+        for folder in (mien / parent).iterdir():
             if folder.is_dir() and folder.name not in kept:
                 shutil.rmtree(folder)
-    shutil.rmtree(target / "bin", ignore_errors=True)
 
 
 def main() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import mien
 from mien.lambdas.api_gateway import ROUTES
 from tests.aws import stack
 
 HEAVY = ["numpy", "cv2", "openvino", "llvmlite", "onnx", "scipy", "PIL"]
+SOURCES = Path(mien.__file__).parent
 
 
 def _loaded(module: str) -> set[str]:
@@ -22,6 +26,21 @@ def _loaded(module: str) -> set[str]:
 @pytest.mark.parametrize("name", ["upload", "recognize", "people", "reconcile"])
 def test_importing_an_entry_point_loads_no_engine(name: str) -> None:
     assert not _loaded(stack.handler(name).rpartition(".")[0]) & set(HEAVY)
+
+
+def test_the_package_for_lambda_has_all_that_the_functions_import(tmp_path: Path) -> None:
+    shutil.copytree(SOURCES, tmp_path / "mien", ignore=shutil.ignore_patterns("__pycache__"))
+    program = "import package, pathlib, sys; package.remove_unused(pathlib.Path(sys.argv[1]) / 'mien')"
+    subprocess.run([sys.executable, "-c", program, tmp_path], check=True, cwd=stack.TEMPLATE.parent)
+    assert not (tmp_path / "mien" / "engine").exists()
+    program = """
+from mien.backends.aws import image_limits, reconcile
+from mien.config import Settings, open_app
+from mien.lambdas import api_gateway, upload_queue
+open_app(Settings.from_environment({"MIEN_BACKEND": "aws"}))
+"""
+    environment = {"PYTHONPATH": str(tmp_path), "AWS_DEFAULT_REGION": stack.REGION, "POWERTOOLS_TRACE_DISABLED": "1"}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment)
 
 
 def test_an_event_loads_no_web_framework() -> None:
