@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 import mien.engine
 from mien.domain.errors import ImageError
 from mien.domain.faces import Box, Detection, Landmarks, Point, Pose
-from mien.domain.limits import MAX_FACES_PER_PHOTO
+from mien.domain.policy import MAX_FACES_PER_PHOTO
 from mien.engine import Face, Limits
 from mien.engine.decode import open_photo
 from mien.engine.embed import CROP_SIDE, TEMPLATE

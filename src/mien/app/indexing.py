@@ -15,8 +15,7 @@ from mien.app.ports import Bucket, Catalog, Recognizer
 from mien.domain import object_keys
 from mien.domain.errors import ImageError, ImageNotFound, StorageError
 from mien.domain.faces import Reason
-from mien.domain.limits import MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER
-from mien.domain.policy import Policy, SeveralFaces
+from mien.domain.policy import MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER, Policy, SeveralFaces
 from mien.domain.records import FaceRecord, Image, IndexedFace, IndexResult, Person, Upload, UploadNotice, UploadStatus
 
 INDEXING_FAILED = UploadNotice(

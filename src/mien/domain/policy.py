@@ -1,11 +1,38 @@
-"""The operator's choices about enrolment and recognition. The defaults are cautious."""
+"""Limits and default thresholds, each named once, and the operator's choices.
+
+The limits are those of Amazon Rekognition. Source: its API Reference (the page of the operation is named with each
+value) and the Developer Guide's page "Guidelines and quotas in Amazon Rekognition".
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mien.domain.limits import MATCH_THRESHOLD
+MATCH_THRESHOLD = 80.0
+"""The lowest similarity, 0 to 100, of a match by default.
+
+SearchFaces and SearchFacesByImage (`FaceMatchThreshold`), SearchUsers and SearchUsersByImage
+(`UserMatchThreshold`), CompareFaces (`SimilarityThreshold`).
+"""
+
+ASSOCIATION_THRESHOLD = 75.0
+"""The lowest similarity, 0 to 100, of a face to the user that it is associated with, by default.
+
+AssociateFaces (`UserMatchThreshold`).
+"""
+
+MAX_FACES_PER_PHOTO = 100
+"""How many faces are detected in one photo at most: the largest. DetectFaces, IndexFaces, CompareFaces."""
+
+MAX_FACES_PER_USER = 100
+"""How many faces a user may have. AssociateFaces; the quota "face vectors per user"."""
+
+MAX_FACE_MATCHES = 4096
+"""How many faces a search returns at most. SearchFaces and SearchFacesByImage (`MaxFaces`)."""
+
+MAX_USER_MATCHES = 500
+"""How many users a search returns at most. SearchUsers and SearchUsersByImage (`MaxUsers`)."""
 
 
 class SeveralFaces(StrEnum):

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.domain.limits import MAX_FACES_PER_PHOTO
+from mien.domain.policy import MAX_FACES_PER_PHOTO
 from mien.engine.context import Floats, Network, Pixels
 from mien.engine.decode import Photo
 from mien.engine.onnx_passes import STRIDES

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mien.domain.errors import ImageError
 from mien.domain.faces import Box, Detection, Landmarks, Point
-from mien.domain.limits import MAX_FACES_PER_PHOTO
+from mien.domain.policy import MAX_FACES_PER_PHOTO
 from mien.engine import model_files
 from mien.engine.context import EngineContext, Floats, Pixels
 from mien.engine.decode import Limits, Photo, open_photo

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import EMBEDDING_DIMENSION, FaceMatch, StoredFace, UserMatch
-from mien.domain.limits import MATCH_THRESHOLD, MAX_FACE_MATCHES, MAX_USER_MATCHES
+from mien.domain.policy import MATCH_THRESHOLD, MAX_FACE_MATCHES, MAX_USER_MATCHES
 from mien.domain.thresholds import CERTAIN_SIMILARITY
 from mien.gallery import validation
 from mien.gallery.collections import CollectionAccess

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from mien.domain.errors import LimitExceeded, UserExists
 from mien.domain.faces import Page, User, UserStatus
-from mien.domain.limits import ASSOCIATION_THRESHOLD, MAX_FACES_PER_USER
+from mien.domain.policy import ASSOCIATION_THRESHOLD, MAX_FACES_PER_USER
 from mien.gallery import validation
 from mien.gallery.collections import CollectionAccess
 from mien.gallery.faces import Refusal, Refused

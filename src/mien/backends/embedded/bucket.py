@@ -114,7 +114,7 @@ class FolderBucket:
     def _read_or_create_marker(self) -> str:
         """The marker of the database, or, when it has none yet, that of the folder or a new one."""
         path = self._folder / VOLUME_MARKER
-        with self._database.write() as transaction, storage_errors("bucket"):
+        with self._database.write() as transaction:
             rows = transaction.read("SELECT Mark FROM BucketMark")
             if rows:
                 return str(rows[0][0])

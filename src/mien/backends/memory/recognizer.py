@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mien.domain import object_keys, thresholds
 from mien.domain.errors import NoFace
 from mien.domain.faces import Box, Detection, QualityFilter
-from mien.domain.limits import ASSOCIATION_THRESHOLD, MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER
+from mien.domain.policy import ASSOCIATION_THRESHOLD, MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER
 from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, Probe, UserHit
 from mien.engine import Face, quality
 from mien.gallery import similarity

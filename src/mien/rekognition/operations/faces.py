@@ -13,7 +13,7 @@ import numpy as np
 
 from mien.domain.errors import FaceNotFound, NoFace
 from mien.domain.faces import FaceMatch, QualityFilter
-from mien.domain.limits import MATCH_THRESHOLD, MAX_FACE_MATCHES
+from mien.domain.policy import MATCH_THRESHOLD, MAX_FACE_MATCHES
 from mien.engine import Face, filter_faces, rejection_reasons
 from mien.gallery import image_id, similarity
 from mien.rekognition.errors import invalid

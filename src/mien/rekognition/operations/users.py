@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mien.domain.faces import QualityFilter
-from mien.domain.limits import ASSOCIATION_THRESHOLD, MATCH_THRESHOLD, MAX_USER_MATCHES
+from mien.domain.policy import ASSOCIATION_THRESHOLD, MATCH_THRESHOLD, MAX_USER_MATCHES
 from mien.engine import Face, rejection_reasons
 from mien.rekognition.errors import invalid
 from mien.rekognition.serializers import face_detail, float32, user_matches
