@@ -1,7 +1,7 @@
 """Decides who may call the API: API keys with scopes and rates, known host names and origins, bounded bodies.
 
-Without a key file anybody may call everything, which is why `mien serve` then listens on loopback only. There a
-browser on the same machine is the danger: a page of another origin can post to loopback, and by DNS rebinding even
+Without a key file every request is allowed, which is why `mien serve` then listens on loopback only. There a browser
+on the same machine is the danger: a page of another origin can post to loopback, and by DNS rebinding even
 read from it. `HostOriginMiddleware` therefore accepts known host names and origins only.
 """
 
@@ -31,7 +31,7 @@ class Guard:
         """Make a guard.
 
         Args:
-            keys: The known keys; None lets everybody do everything.
+            keys: The known keys; None asks for no key.
             rate_per_minute: Requests that each key may make per minute in the long run.
         """
         self._keys = keys

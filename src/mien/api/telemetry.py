@@ -52,7 +52,7 @@ class Metrics:
             Gauge(f"mien_{name}", name.replace("_", " "), registry=self.registry).set_function(read)
 
     def count_recognition(self, recognition: Recognition) -> None:
-        """Count the outcome and the similarity of every face of an answer."""
+        """Count the outcome and the similarity of every face of a recognition."""
         for face in recognition.faces:
             self.faces.labels(face.status).inc()
             if face.similarity is not None:

@@ -35,18 +35,18 @@ async def recognize(
 ) -> schemas.Recognition:
     """Recognise every face in the photo of the request.
 
-    The photo is not kept. The answer is stored, unless `store=false`.
+    The photo is not kept. The recognition is stored, unless `store=false`.
     """
     image, _ = await read_photo(request)
-    answer = await context.inference.run(context.app.recognize, image, threshold, store=store)
-    return _counted(answer, context)
+    recognition = await context.inference.run(context.app.recognize, image, threshold, store=store)
+    return _counted(recognition, context)
 
 
 @routes.get("/recognize", responses=problem_responses(400, 404, 413, 415, 422))
 async def recognize_stored(
     image_path: Annotated[str, Query(examples=[schemas.PATH])], context: Context, threshold: Threshold = None
 ) -> schemas.Recognition:
-    """Recognise every face in an uploaded photo. The answer is stored."""
+    """Recognise every face in an uploaded photo. The recognition is stored."""
     return _counted(await context.inference.run(context.app.recognize_stored, image_path, threshold), context)
 
 

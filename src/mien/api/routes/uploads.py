@@ -45,13 +45,13 @@ async def upload(request: Request, response: Response, context: Context, user_id
 
 
 @routes.post("/uploads", status_code=201, dependencies=[may_upload], responses=problem_responses(400, 413, 422))
-async def presign(request: Request, wanted: schemas.FormRequest, context: Context) -> schemas.Form:
+async def presign(request: Request, form_request: schemas.FormRequest, context: Context) -> schemas.Form:
     """Get a signed form that uploads one photo directly to the bucket."""
-    form = await context.storage.run(context.app.presign_upload, wanted.content_type, wanted.user_id)
-    answer = schemas.Form.model_validate(form)
+    form = await context.storage.run(context.app.presign_upload, form_request.content_type, form_request.user_id)
+    response = schemas.Form.model_validate(form)
     if form.url.startswith("/"):
-        answer.url = str(request.base_url).rstrip("/") + form.url
-    return answer
+        response.url = str(request.base_url).rstrip("/") + form.url
+    return response
 
 
 @routes.get("/uploads/{image_path:path}", dependencies=[may_upload], responses=problem_responses(404, 422))
@@ -59,7 +59,7 @@ async def upload_state(image_path: str, context: Context) -> schemas.Upload:
     """Get the state of an upload.
 
     It is `pending` at first; then `indexed` with its faces, `rejected` with the reasons, or `failed` because of a
-    server error, which another upload may get past.
+    server error; upload the photo again to retry.
     """
     return _upload(await context.storage.run(context.app.upload_status, image_path))
 

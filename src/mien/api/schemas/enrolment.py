@@ -110,7 +110,7 @@ class PersonDetail(Schema):
 
 
 class Receipt(Schema):
-    """What an erasure removed. `traces` names the stores that still hold something of the person: none, as a rule."""
+    """What an erasure removed. `traces` names the stores that still hold something of the person: normally none."""
 
     user_id: str
     timestamp: datetime
@@ -121,8 +121,8 @@ class Receipt(Schema):
     traces: list[str] = Field(validation_alias="remaining_stores")
 
 
-class Trouble(StrEnum):
-    """The kinds of findings. The name is the public one of `IssueKind`."""
+class Trouble(StrEnum):  # `IssueKind` under the name that it has in the OpenAPI document
+    """What can look wrong with the enrolled faces."""
 
     SAME_FACE_TWO_NAMES = IssueKind.SAME_FACE_TWO_NAMES.value
     TWO_PEOPLE_ONE_NAME = IssueKind.TWO_PEOPLE_ONE_NAME.value

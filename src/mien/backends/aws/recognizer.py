@@ -159,8 +159,8 @@ class RekognitionRecognizer:
 
     def _detect(self, photo: Photo) -> list[Detection]:
         response = self._rekognition.detect_faces(Image={"Bytes": photo.data})
-        found = [_detection(shape, photo) for shape in response["FaceDetails"]]
-        return sorted(found, key=lambda face: -face.box.area)
+        faces = [_detection(shape, photo) for shape in response["FaceDetails"]]
+        return sorted(faces, key=lambda face: -face.box.area)
 
     def _similar(self, face_id: str, threshold: float, excluded: Collection[str]) -> tuple[FaceHit, ...]:
         response = retry_on(
