@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from mien.gallery import Gallery
-from tests.gallery.doomed import open_small
 from tests.gallery.faces import embeddings, face, image_id
+from tests.gallery.killed_writer import open_small
 
 HOUR, NOW = 3600, 1_800_000_000
 

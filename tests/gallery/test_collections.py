@@ -10,9 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.domain.errors import CollectionExists, CollectionNotFound, InvalidInput, LimitExceeded, ModelMismatch
-from mien.gallery import Gallery
-from mien.gallery.collections import Collections
+from mien.domain.errors import (
+    CollectionExists,
+    CollectionNotFound,
+    InvalidInput,
+    LimitExceeded,
+    ModelMismatch,
+    StorageError,
+)
+from mien.gallery import Gallery, collections
 from tests.gallery.faces import MODEL, embedding, embeddings, face, image_id
 
 
@@ -56,9 +62,10 @@ def test_a_deleted_collection_leaves_nothing_behind(gallery: Gallery, tmp_path: 
 
 def test_erasing_goes_on_after_a_kill(gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gallery.faces.add_embeddings("people", embeddings(30))
-    with monkeypatch.context() as killed:
-        killed.setattr(Collections, "_erase", lambda self, key: None)
-        gallery.collections.delete("people")
+    with monkeypatch.context() as patch:
+        patch.setattr(collections, "ERASE_STATEMENTS", ("not a statement",))
+        with pytest.raises(StorageError):
+            gallery.collections.delete("people")
     Gallery(tmp_path, MODEL).close()
     with closing(sqlite3.connect(tmp_path / "mien.db")) as connection:
         counts = connection.execute("SELECT (SELECT count(*) FROM face), (SELECT count(*) FROM dropped)").fetchall()

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from mien.gallery import Gallery
-from tests.gallery.doomed import BATCH, PEOPLE, open_small, vectors
 from tests.gallery.faces import Vectors
+from tests.gallery.killed_writer import BATCH, PEOPLE, open_small, vectors
 
 pytestmark = pytest.mark.slow
 
@@ -91,7 +91,7 @@ def _killed(folder: Path, first: int, chance: random.Random) -> list[str]:
     verb = chance.choice(list(MOMENTS))
     left = chance.randint(1, MOMENTS[verb])
     later = chance.uniform(0.0, 0.004)
-    command = [sys.executable, "-m", "tests.gallery.doomed", str(folder), str(first)]
+    command = [sys.executable, "-m", "tests.gallery.killed_writer", str(folder), str(first)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", cwd=Path(__file__).parents[2]) as process:
         assert process.stdout
         lines = []

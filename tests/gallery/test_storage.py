@@ -99,7 +99,7 @@ def _agree(gallery: Gallery, alive: dict[str, int | None], doubtful: set[str]) -
 
 
 def test_a_full_disk_refuses_and_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "_PRAGMAS", database._PRAGMAS + "PRAGMA max_page_count=120;")
+    monkeypatch.setattr(database, "PRAGMAS", database.PRAGMAS + "PRAGMA max_page_count=120;")
     with closing(Gallery(tmp_path, MODEL)) as gallery:
         gallery.collections.create("people")
         kept = gallery.faces.add_embeddings("people", embeddings(100))

@@ -1,4 +1,4 @@
-"""Whatever happens to the cache, answers are right: the database is the truth."""
+"""Whatever happens to the cache, answers are right: the database is the source."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from typing import IO, Any
 import numpy as np
 import pytest
 
-from mien.gallery.vector_index import Indexes, Tuning
+from mien.gallery.vector_index import IndexConfig, IndexManager
 from mien.gallery.vector_index.builder import Builder, Stopped
-from tests.gallery.plain_truth import SMALL, PlainTruth, people
+from tests.gallery.in_memory_source import SMALL, InMemorySource, people
 
-SPACE = "faces"
+VECTOR_SET = "faces"
 FILES = ("rows", "steps", "codebook", "codes", "vectors", "manifest")
 
 
 @pytest.fixture
-def truth() -> PlainTruth:
-    truth = PlainTruth()
-    truth.add(people(300))
-    return truth
+def source() -> InMemorySource:
+    source = InMemorySource()
+    source.add(people(300))
+    return source
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder, truth = tmp_path_factory.mktemp("built"), PlainTruth()
-    truth.add(people(300))
-    indexes = Indexes(folder, truth, SMALL)
-    indexes.build(SPACE)
+    folder, source = tmp_path_factory.mktemp("built"), InMemorySource()
+    source.add(people(300))
+    indexes = IndexManager(folder, source, SMALL)
+    indexes.build(VECTOR_SET)
     indexes.close()
     return folder
 
@@ -47,16 +47,16 @@ def folder(tmp_path: Path, built: Path) -> Path:
     return tmp_path
 
 
-def agrees(folder: Path, truth: PlainTruth, tuning: Tuning = SMALL) -> None:
-    indexes = Indexes(folder, truth, tuning)
+def agrees(folder: Path, source: InMemorySource, tuning: IndexConfig = SMALL) -> None:
+    indexes = IndexManager(folder, source, tuning)
     probes = people(20)
-    for probe, (rows, _) in zip(probes, indexes.search(SPACE, probes, 0.25, 8), strict=True):
-        assert rows.tolist() == truth.best(probe, 0.25, 8)
+    for probe, (rows, _) in zip(probes, indexes.search(VECTOR_SET, probes, 0.25, 8), strict=True):
+        assert rows.tolist() == source.best(probe, 0.25, 8)
     indexes.close()
 
 
 def segments(folder: Path) -> list[str]:
-    return sorted(path.name for path in (folder / SPACE).iterdir() if path.is_dir())
+    return sorted(path.name for path in (folder / VECTOR_SET).iterdir() if path.is_dir())
 
 
 def truncate(path: Path) -> None:
@@ -76,38 +76,38 @@ def flip_a_bit(path: Path) -> None:
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("harm", [truncate, empty, flip_a_bit, Path.unlink])
 def test_a_damaged_file_is_not_used_and_is_made_anew(
-    folder: Path, truth: PlainTruth, name: str, harm: Callable[[Path], None]
+    folder: Path, source: InMemorySource, name: str, harm: Callable[[Path], None]
 ) -> None:
-    harm(folder / SPACE / "0-300-300" / name)
-    agrees(folder, truth)
-    indexes = Indexes(folder, truth, SMALL)
-    indexes.build(SPACE)
-    assert not indexes._index(SPACE).damaged
+    harm(folder / VECTOR_SET / "0-300-300" / name)
+    agrees(folder, source)
+    indexes = IndexManager(folder, source, SMALL)
+    indexes.build(VECTOR_SET)
+    assert not indexes.index(VECTOR_SET).refresh().damaged
     indexes.close()
     assert segments(folder) == ["0-300-300"]
-    agrees(folder, truth)
+    agrees(folder, source)
 
 
 def test_the_cache_of_another_database_is_not_used(folder: Path) -> None:
-    other = PlainTruth("another database")
+    other = InMemorySource("another database")
     other.add(people(300, seed=9))
     agrees(folder, other)
 
 
-def test_a_missing_cache_is_made_anew_in_the_background(folder: Path, truth: PlainTruth) -> None:
-    shutil.rmtree(folder / SPACE)
-    indexes = Indexes(folder, truth, SMALL)
-    indexes.search(SPACE, people(1), 0.25, 8)
-    while not indexes._index(SPACE).refresh()[0]:
+def test_a_missing_cache_is_made_anew_in_the_background(folder: Path, source: InMemorySource) -> None:
+    shutil.rmtree(folder / VECTOR_SET)
+    indexes = IndexManager(folder, source, SMALL)
+    indexes.search(VECTOR_SET, people(1), 0.25, 8)
+    while not indexes.index(VECTOR_SET).refresh().segments:
         pass
     indexes.close()
     assert segments(folder) == ["0-300-300"]
 
 
-def test_a_half_built_segment_of_a_dead_process_is_removed(folder: Path, truth: PlainTruth) -> None:
-    shutil.copytree(folder / SPACE / "0-300-300", folder / SPACE / "building-dead")
-    agrees(folder, truth)
-    Builder(folder / SPACE, SPACE, truth, SMALL, lambda: False).build()
+def test_a_half_built_segment_of_a_dead_process_is_removed(folder: Path, source: InMemorySource) -> None:
+    shutil.copytree(folder / VECTOR_SET / "0-300-300", folder / VECTOR_SET / "building-dead")
+    agrees(folder, source)
+    Builder(folder / VECTOR_SET, VECTOR_SET, source, SMALL, lambda: False).build()
     assert segments(folder) == ["0-300-300"]
 
 
@@ -139,143 +139,145 @@ class _OnDisk(io.FileIO):
 
 @pytest.mark.parametrize("short", [0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.99, 1.0])
 def test_a_full_disk_leaves_the_old_segments_and_no_rubbish(
-    folder: Path, truth: PlainTruth, monkeypatch: pytest.MonkeyPatch, short: float
+    folder: Path, source: InMemorySource, monkeypatch: pytest.MonkeyPatch, short: float
 ) -> None:
     """Whatever byte of the compaction is the first that does not fit."""
-    truth.add(people(200, seed=3))
-    shutil.copytree(folder / SPACE, folder / "copy")
-    indexes = Indexes(folder, truth, SMALL)
+    source.add(people(200, seed=3))
+    shutil.copytree(folder / VECTOR_SET, folder / "copy")
+    indexes = IndexManager(folder, source, SMALL)
     indexes.build("copy")
     need = sum(path.stat().st_size for path in (folder / "copy" / "0-500-500").iterdir())
     with monkeypatch.context() as patch:
         patch.setattr(io, "open", Disk(max(0, int(short * need) - 1)).open)
         with pytest.raises(OSError, match="No space"):
-            indexes.build(SPACE)
+            indexes.build(VECTOR_SET)
     indexes.close()
     assert segments(folder) == ["0-300-300"]
-    agrees(folder, truth)
-    indexes = Indexes(folder, truth, SMALL)
-    indexes.build(SPACE)
+    agrees(folder, source)
+    indexes = IndexManager(folder, source, SMALL)
+    indexes.build(VECTOR_SET)
     indexes.close()
     assert segments(folder) == ["0-500-500"]
-    agrees(folder, truth)
+    agrees(folder, source)
 
 
-def test_closing_ends_a_build(folder: Path, truth: PlainTruth) -> None:
-    truth.add(people(100, seed=3))
+def test_closing_ends_a_build(folder: Path, source: InMemorySource) -> None:
+    source.add(people(100, seed=3))
     with pytest.raises(Stopped):
-        Builder(folder / SPACE, SPACE, truth, SMALL, lambda: True).build()
+        Builder(folder / VECTOR_SET, VECTOR_SET, source, SMALL, lambda: True).build()
     assert segments(folder) == ["0-300-300"]
 
 
-def test_two_builders_at_once_do_the_work_once(folder: Path, truth: PlainTruth) -> None:
-    truth.add(people(100, seed=3))
+def test_two_builders_at_once_do_the_work_once(folder: Path, source: InMemorySource) -> None:
+    source.add(people(100, seed=3))
     built: list[int] = []
 
-    class Counting(PlainTruth):
-        def scan(self, space: str, after: int, upto: int | None = None):  # type: ignore[no-untyped-def]
+    class Counting(InMemorySource):
+        def scan(self, vector_set: str, after: int, upto: int | None = None):  # type: ignore[no-untyped-def]
             built.append(after)
-            return super().scan(space, after, upto)
+            return super().scan(vector_set, after, upto)
 
     counting = Counting()
-    counting.vectors = truth.vectors
+    counting.vectors = source.vectors
     threads = [
-        threading.Thread(target=Builder(folder / SPACE, SPACE, counting, SMALL, lambda: False).build) for _ in range(4)
+        threading.Thread(target=Builder(folder / VECTOR_SET, VECTOR_SET, counting, SMALL, lambda: False).build)
+        for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert built == [0] or built == [300]
-    agrees(folder, truth)
+    agrees(folder, source)
 
 
-def test_what_one_process_builds_another_uses(folder: Path, truth: PlainTruth) -> None:
+def test_what_one_process_builds_another_uses(folder: Path, source: InMemorySource) -> None:
     """Also when the clock went backwards meanwhile."""
-    reader, writer = Indexes(folder, truth, Tuning()), Indexes(folder, truth, SMALL)
-    reader.search(SPACE, people(1), 0.5, 1)
-    truth.add(people(200, seed=3))
-    writer.build(SPACE)
-    os.utime(folder / SPACE, (0, 0))
-    reader.search(SPACE, people(1), 0.5, 1)
-    in_use = [segment.name for segment in reader._index(SPACE).refresh()[0]]
+    reader, writer = IndexManager(folder, source, IndexConfig()), IndexManager(folder, source, SMALL)
+    reader.search(VECTOR_SET, people(1), 0.5, 1)
+    source.add(people(200, seed=3))
+    writer.build(VECTOR_SET)
+    os.utime(folder / VECTOR_SET, (0, 0))
+    reader.search(VECTOR_SET, people(1), 0.5, 1)
+    in_use = [segment.name for segment in reader.index(VECTOR_SET).refresh().segments]
     reader.close()
     writer.close()
     assert in_use == segments(folder) != ["0-300-300"]
 
 
-@pytest.mark.parametrize("resident_tail", [400, 1])
-def test_a_row_replaced_while_the_tail_is_read_is_found_in_its_new_place(tmp_path: Path, resident_tail: int) -> None:
+@pytest.mark.parametrize("max_buffer", [400, 1])
+def test_a_row_replaced_while_the_tail_is_read_is_found_in_its_new_place(tmp_path: Path, max_buffer: int) -> None:
     """As a user's vector is, whenever the user gains a face."""
 
-    class Replacing(PlainTruth):
-        def newest(self, space: str) -> int:
-            before = super().newest(space)
+    class Replacing(InMemorySource):
+        def newest(self, vector_set: str) -> int:
+            before = super().newest(vector_set)
             self.delete([before])
             self.add(people(1))
             return before
 
-    truth = Replacing()
-    truth.add(people(3, seed=1))
-    truth.add(people(1))
-    indexes = Indexes(tmp_path, truth, Tuning(resident_tail=resident_tail))
-    ((rows, _),) = indexes.search(SPACE, people(1), 0.9, 1)
+    source = Replacing()
+    source.add(people(3, seed=1))
+    source.add(people(1))
+    indexes = IndexManager(tmp_path, source, IndexConfig(max_buffer=max_buffer))
+    ((rows, _),) = indexes.search(VECTOR_SET, people(1), 0.9, 1)
     indexes.close()
-    assert rows.tolist() == list(truth.vectors)[-1:]
+    assert rows.tolist() == list(source.vectors)[-1:]
 
 
 def test_what_one_search_finds_deleted_another_under_way_still_sees(tmp_path: Path) -> None:
     """Else it would propose neither a row nor what took its place meanwhile."""
-    truth = PlainTruth()
-    truth.add(people(200))
-    indexes = Indexes(tmp_path, truth, SMALL)
+    source = InMemorySource()
+    source.add(people(200))
+    indexes = IndexManager(tmp_path, source, SMALL)
     for built in (True, False):
         if built:
-            indexes.build(SPACE)
-        probe, deleted = people(1, seed=built), truth.add(people(1, seed=built))
-        index = indexes._index(SPACE)
-        segments, tail = index.refresh()
-        truth.delete(deleted)
-        index.bury(np.array(deleted))
+            indexes.build(VECTOR_SET)
+        probe, deleted = people(1, seed=built), source.add(people(1, seed=built))
+        index = indexes.index(VECTOR_SET)
+        before = index.refresh()
+        source.delete(deleted)
+        index.mark_deleted(np.array(deleted))
         later = index.refresh()
-        assert deleted[0] in tail.candidates(probe, np.array([0.9], np.float32), 1)[0].rows
-        assert deleted[0] not in later[1].candidates(probe, np.array([0.9], np.float32), 1)[0].rows
-        assert segments == later[0]
+        floors = np.array([0.9], np.float32)
+        assert deleted[0] in before.buffer.candidates(probe, floors, 1)[0].rows
+        assert deleted[0] not in later.buffer.candidates(probe, floors, 1)[0].rows
+        assert before.segments == later.segments
     indexes.close()
 
 
 def test_a_row_that_another_search_finds_deleted_just_now_is_not_lost_with_what_took_its_place(tmp_path: Path) -> None:
-    class Replacing(PlainTruth):
-        def newest(self, space: str) -> int:
-            before = super().newest(space)
+    class Replacing(InMemorySource):
+        def newest(self, vector_set: str) -> int:
+            before = super().newest(vector_set)
             if self.replaced:
                 (row,), self.replaced = self.replaced, []
                 self.delete([row])
                 self.add(people(1))
-                indexes._index(SPACE).bury(np.array([row]))
+                indexes.index(VECTOR_SET).mark_deleted(np.array([row]))
             return before
 
-    truth = Replacing()
-    truth.replaced = []
-    first = truth.add(people(1))
-    indexes = Indexes(tmp_path, truth, SMALL)
-    indexes.search(SPACE, people(1), 0.9, 1)
-    truth.replaced = first
-    ((rows, _),) = indexes.search(SPACE, people(1), 0.9, 1)
+    source = Replacing()
+    source.replaced = []
+    first = source.add(people(1))
+    indexes = IndexManager(tmp_path, source, SMALL)
+    indexes.search(VECTOR_SET, people(1), 0.9, 1)
+    source.replaced = first
+    ((rows, _),) = indexes.search(VECTOR_SET, people(1), 0.9, 1)
     indexes.close()
-    assert rows.tolist() == list(truth.vectors)
+    assert rows.tolist() == list(source.vectors)
 
 
 def test_searches_stay_right_while_rows_come_go_and_are_built(tmp_path: Path) -> None:
-    truth = PlainTruth()
-    settled = truth.add(people(200))
-    indexes = Indexes(tmp_path, truth, SMALL)
+    source = InMemorySource()
+    settled = source.add(people(200))
+    indexes = IndexManager(tmp_path, source, SMALL)
     done, wrong = threading.Event(), []
 
     def search() -> None:
         while not done.is_set():
             probes = people(5)
-            for number, (rows, _) in enumerate(indexes.search(SPACE, probes, 0.5, 3)):
+            for number, (rows, _) in enumerate(indexes.search(VECTOR_SET, probes, 0.5, 3)):
                 if settled[number] not in rows:
                     wrong.append((number, rows))
 
@@ -283,10 +285,10 @@ def test_searches_stay_right_while_rows_come_go_and_are_built(tmp_path: Path) ->
     for thread in threads:
         thread.start()
     for seed in range(1, 12):
-        rows = truth.add(people(60, seed))
-        indexes.build(SPACE)
-        truth.delete(rows[: len(rows) // 2])
-        indexes.bury(SPACE, np.array(rows[: len(rows) // 2]))
+        rows = source.add(people(60, seed))
+        indexes.build(VECTOR_SET)
+        source.delete(rows[: len(rows) // 2])
+        indexes.mark_deleted(VECTOR_SET, np.array(rows[: len(rows) // 2]))
     done.set()
     for thread in threads:
         thread.join()

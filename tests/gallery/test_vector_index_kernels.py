@@ -12,61 +12,72 @@ import numpy as np
 import pytest
 
 from mien.gallery.vector_index import kernels
-from mien.gallery.vector_index.kernels import ENTRIES, GROUPS, LANES, MOST, Cut, Held, Plan, calls
-from mien.gallery.vector_index.kernels.lookup import LOOKUPS, Lookup, lookups
-from mien.gallery.vector_index.kernels.search import ROOM, SEARCH
+from mien.gallery.vector_index.kernels import (
+    ENTRIES,
+    GROUPS,
+    LANES,
+    MAX_ENTRY,
+    QueryTables,
+    ScanRequest,
+    SegmentArrays,
+    calls,
+)
+from mien.gallery.vector_index.kernels.scan import LOOKUPS, Lookup, available_lookups
+from mien.gallery.vector_index.kernels.search import RESULT_CAPACITY, SEARCH
 from mien.native.compiler import Code, compiled, module_of
-from tests.gallery.plain_truth import people
+from tests.gallery.in_memory_source import people
 
 CENTROIDS = np.random.default_rng(5).standard_normal((2, GROUPS, ENTRIES)).astype(np.float32) * np.float32(0.1)
 
 
-@pytest.fixture(scope="module", params=lookups(), ids=lambda lookup: lookup.feature or "comparing")
+@pytest.fixture(scope="module", params=available_lookups(), ids=lambda lookup: lookup.feature or "comparing")
 def code(request: pytest.FixtureRequest) -> Code:
     return compiled(calls.KERNELS, request.param)
 
 
 @pytest.fixture
 def _by(code: Code, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "compiled_here", lambda: code)
+    monkeypatch.setattr(calls, "compiled_kernels", lambda: code)
 
 
 def test_any_processor_has_a_look_up() -> None:
-    assert lookups()[-1] == LOOKUPS[-1] == Lookup("", 16, "")
+    assert available_lookups()[-1] == LOOKUPS[-1] == Lookup("", 16, "")
 
 
-def held(rng: np.random.Generator, faces: int, dead: np.ndarray | None = None) -> Held:
+def segment_arrays(rng: np.random.Generator, faces: int, tombstones: np.ndarray | None = None) -> SegmentArrays:
     """Random codes and vectors that have nothing to do with each other, so that each is tried alone."""
-    return Held(
+    return SegmentArrays(
         codes=kernels.packed(rng.integers(0, ENTRIES, (faces, GROUPS), np.uint8)),
-        stored=rng.integers(-127, 128, (faces, 128), np.int8),
-        steps=rng.uniform(0.001, 0.003, faces).astype(np.float32),
+        int8_vectors=rng.integers(-127, 128, (faces, 128), np.int8),
+        scales=rng.uniform(0.001, 0.003, faces).astype(np.float32),
         rows=np.cumsum(rng.integers(1, 9, faces)),
-        dead=dead,
+        tombstones=tombstones,
     )
 
 
-def codes_of(held: Held) -> np.ndarray:
+def codes_of(segment_arrays: SegmentArrays) -> np.ndarray:
     """What `packed` packed."""
-    halves = held.codes & 15, held.codes >> 4
-    pairs = np.stack(halves, axis=2).reshape(len(held.codes), GROUPS, LANES)
+    halves = segment_arrays.codes & 15, segment_arrays.codes >> 4
+    pairs = np.stack(halves, axis=2).reshape(len(segment_arrays.codes), GROUPS, LANES)
     order = np.arange(LANES).reshape(-1, 2).T.ravel()
-    return pairs[:, :, order].transpose(0, 2, 1).reshape(-1, GROUPS)[: len(held.rows)]
+    return pairs[:, :, order].transpose(0, 2, 1).reshape(-1, GROUPS)[: len(segment_arrays.rows)]
 
 
-def cut(entries: np.ndarray, least: list[int], floors: list[float]) -> Cut:
-    return Cut(entries, np.array(least, np.int16), np.array(floors, np.float32))
+def query_tables(entries: np.ndarray, min_sums: list[int], floors: list[float]) -> QueryTables:
+    return QueryTables(entries, np.array(min_sums, np.int16), np.array(floors, np.float32))
 
 
 def random_tables(rng: np.random.Generator, probes: int) -> np.ndarray:
-    return rng.integers(0, MOST + 1, (probes, GROUPS, ENTRIES), np.uint8)
+    return rng.integers(0, MAX_ENTRY + 1, (probes, GROUPS, ENTRIES), np.uint8)
 
 
-def search(probes: np.ndarray, segments: list[tuple[Held, Cut]], threads: int = 1) -> list[dict[int, float]]:
+def search(
+    probes: np.ndarray, segments: list[tuple[SegmentArrays, QueryTables]], threads: int = 1
+) -> list[dict[int, float]]:
     """For each probe the rows and their cosines; none is found twice."""
-    plan = Plan(probes, [(*held.words, *cut.words) for held, cut in segments], segments)
+    request = ScanRequest(probes, [(*arrays.descriptor, *tables.descriptor) for arrays, tables in segments], segments)
     with ThreadPoolExecutor(threads) as pool:
-        takers = [pool.submit(lambda: list(plan.take())) for _ in range(threads)]
+        takers = [pool.submit(lambda: list(request.run())) for _ in range(threads)]
     parts = [part for taker in takers for part in taker.result()]
     answers = []
     for near in zip(*parts, strict=True):
@@ -101,7 +112,7 @@ def test_the_search_compiles_for_other_processors_with_their_look_up(
 @pytest.mark.usefixtures("_by")
 def test_codes_are_packed_and_found_again(rng: np.random.Generator) -> None:
     codes = rng.integers(0, ENTRIES, (333, GROUPS), np.uint8)
-    assert (codes_of(replace(held(rng, 333), codes=kernels.packed(codes))) == codes).all()
+    assert (codes_of(replace(segment_arrays(rng, 333), codes=kernels.packed(codes))) == codes).all()
 
 
 @pytest.mark.usefixtures("_by")
@@ -110,22 +121,23 @@ def test_codes_are_packed_and_found_again(rng: np.random.Generator) -> None:
 def test_a_search_finds_all_whose_entries_add_up_to_enough_and_no_other(
     rng: np.random.Generator, faces: int, probes: int
 ) -> None:
-    segment, entries = held(rng, faces), random_tables(rng, probes)
+    segment, entries = segment_arrays(rng, faces), random_tables(rng, probes)
     sums = np.array([table[np.arange(GROUPS), codes_of(segment)].sum(1, dtype=int) for table in entries])
-    least = [int(np.quantile(row, 0.9)) for row in sums]
-    rows = search(people(probes), [(segment, cut(entries, least, [-np.inf] * probes))])
+    min_sums = [int(np.quantile(row, 0.9)) for row in sums]
+    rows = search(people(probes), [(segment, query_tables(entries, min_sums, [-np.inf] * probes))])
     assert [sorted(some) for some in rows] == [
-        segment.rows[row >= one].tolist() for row, one in zip(sums, least, strict=True)
+        segment.rows[row >= one].tolist() for row, one in zip(sums, min_sums, strict=True)
     ]
 
 
 @pytest.mark.usefixtures("_by")
 @pytest.mark.parametrize(
-    ("entry", "least", "share"), [(0, 0, 1), (MOST, GROUPS * MOST, 1), (MOST, GROUPS * MOST + 1, 0)]
+    ("entry", "min_sums", "share"),
+    [(0, 0, 1), (MAX_ENTRY, GROUPS * MAX_ENTRY, 1), (MAX_ENTRY, GROUPS * MAX_ENTRY + 1, 0)],
 )
-def test_the_lowest_and_the_highest_sum(rng: np.random.Generator, entry: int, least: int, share: int) -> None:
-    asked = cut(np.full((1, GROUPS, ENTRIES), entry, np.uint8), [least], [-np.inf])
-    (rows,) = search(people(1), [(held(rng, 300), asked)])
+def test_the_lowest_and_the_highest_sum(rng: np.random.Generator, entry: int, min_sums: int, share: int) -> None:
+    asked = query_tables(np.full((1, GROUPS, ENTRIES), entry, np.uint8), [min_sums], [-np.inf])
+    (rows,) = search(people(1), [(segment_arrays(rng, 300), asked)])
     assert len(rows) == 300 * share
 
 
@@ -135,22 +147,22 @@ def test_the_lowest_and_the_highest_sum(rng: np.random.Generator, entry: int, le
 def test_a_search_finds_all_that_reach_the_floor_and_are_not_deleted(
     rng: np.random.Generator, probes: int, some_are_deleted: bool
 ) -> None:
-    dead = rng.random(500) < 0.3 if some_are_deleted else None
-    segment, asked = held(rng, 500, dead), people(probes)
+    tombstones = rng.random(500) < 0.3 if some_are_deleted else None
+    segment, asked = segment_arrays(rng, 500, tombstones), people(probes)
     floors = np.linspace(-0.1, 0.2, probes)
-    cosines = (segment.stored * segment.steps[:, None]) @ asked.T.astype(float)
-    answers = search(asked, [(segment, cut(random_tables(rng, probes), [0] * probes, floors.tolist()))])
+    cosines = (segment.int8_vectors * segment.scales[:, None]) @ asked.T.astype(float)
+    answers = search(asked, [(segment, query_tables(random_tables(rng, probes), [0] * probes, floors.tolist()))])
     for rows, products, floor in zip(answers, cosines.T, floors, strict=True):
-        kept = products >= floor if dead is None else (products >= floor) & ~dead
+        kept = products >= floor if tombstones is None else (products >= floor) & ~tombstones
         assert rows == pytest.approx(dict(zip(segment.rows[kept].tolist(), products[kept], strict=True)), abs=1e-5)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_more_than_there_is_room_for_is_found_all_the_same(rng: np.random.Generator, threads: int) -> None:
     """By any number of threads, each row by one of them."""
-    segments = [held(rng, faces) for faces in (ROOM + 3 * LANES + 1, 2 * ROOM, 1)]
+    segments = [segment_arrays(rng, faces) for faces in (RESULT_CAPACITY + 3 * LANES + 1, 2 * RESULT_CAPACITY, 1)]
     second = [replace(segment, rows=segment.rows + 10_000_000 * number) for number, segment in enumerate(segments)]
-    everything = cut(random_tables(rng, 3), [0, GROUPS * MOST + 1, 0], [-np.inf] * 3)
+    everything = query_tables(random_tables(rng, 3), [0, GROUPS * MAX_ENTRY + 1, 0], [-np.inf] * 3)
     answers = search(people(3), [(segment, everything) for segment in second], threads)
     all_rows = np.concatenate([segment.rows for segment in second]).tolist()
     assert [sorted(rows) for rows in answers] == [all_rows, [], all_rows]
@@ -159,20 +171,20 @@ def test_more_than_there_is_room_for_is_found_all_the_same(rng: np.random.Genera
 @pytest.mark.usefixtures("_by")
 def test_tables_hold_the_products_of_probe_and_centroids() -> None:
     probes = people(5)
-    entries, lows, steps = kernels.tables(probes, *CENTROIDS)
+    entries, offsets, scales = kernels.lookup_tables(probes, *CENTROIDS)
     products = np.einsum("mga,agk->mgk", probes.reshape(5, GROUPS, 2), CENTROIDS)
     above = products - products.min(2, keepdims=True)
-    assert lows == pytest.approx(products.min(2).sum(1), abs=1e-5)
-    assert steps == pytest.approx(above.max((1, 2)) / MOST)
-    assert np.abs(entries * steps[:, None, None] - above).max() <= steps.max() * 0.5001
-    assert entries.max() == MOST
+    assert offsets == pytest.approx(products.min(2).sum(1), abs=1e-5)
+    assert scales == pytest.approx(above.max((1, 2)) / MAX_ENTRY)
+    assert np.abs(entries * scales[:, None, None] - above).max() <= scales.max() * 0.5001
+    assert entries.max() == MAX_ENTRY
 
 
 @pytest.mark.usefixtures("_by")
 def test_tables_of_a_probe_that_is_zero() -> None:
-    entries, lows, _ = kernels.tables(np.zeros((1, 128), np.float32), *CENTROIDS)
+    entries, offsets, _ = kernels.lookup_tables(np.zeros((1, 128), np.float32), *CENTROIDS)
     assert not entries.any()
-    assert lows == 0
+    assert offsets == 0
 
 
 @pytest.mark.usefixtures("_by")
@@ -206,7 +218,7 @@ def by_hand(one: np.ndarray, other: np.ndarray) -> np.float32:
 
 
 def test_many_threads_compile_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls.compiled_here.cache_clear()
+    calls.compiled_kernels.cache_clear()
     made: list[Code] = []
     monkeypatch.setattr(calls, "compiled", lambda *terms: made.append(compiled(*terms)) or made[-1])
     (probe,) = people(1)
@@ -220,4 +232,4 @@ def test_many_threads_compile_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_other_threads_run_while_a_kernel_does() -> None:
     """A function of ctypes.CFUNCTYPE gives the interpreter's lock back, one of PYFUNCTYPE keeps it."""
-    assert not any(f._flags_ & ctypes._FUNCFLAG_PYTHONAPI for f in calls.compiled_here().functions.values())
+    assert not any(f._flags_ & ctypes._FUNCFLAG_PYTHONAPI for f in calls.compiled_kernels().functions.values())

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from mien.gallery.vector_index.kernels import GROUPS
-from mien.gallery.vector_index.quantization import Codebook, byte_error, calibrate, from_bytes, to_bytes
-from tests.gallery.plain_truth import people
+from mien.gallery.vector_index.quantization import Codebook, fit_score_model, from_int8, int8_error, to_int8
+from tests.gallery.in_memory_source import people
 
 PEOPLE = people(8192)
 BOOK = Codebook.trained(PEOPLE)
-CALIBRATION = calibrate(BOOK, PEOPLE, 0.02)
+MODEL = fit_score_model(BOOK, PEOPLE, 0.02)
 
 
 def at_cosine(cosine: float, vectors: np.ndarray) -> np.ndarray:
@@ -25,18 +25,18 @@ def at_cosine(cosine: float, vectors: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("cosine", [0.1, 0.42, 0.525, 0.8, 0.99])
 def test_a_face_at_the_floor_is_hardly_ever_cut_away(cosine: float) -> None:
     """3 in 100,000 are allowed; among 8,192, five times that many would show that the law does not hold."""
-    tables = BOOK.tables(at_cosine(cosine, PEOPLE))
+    tables = BOOK.lookup_tables(at_cosine(cosine, PEOPLE))
     codes = BOOK.encode(PEOPLE)
     sums = np.take_along_axis(tables.entries, codes[..., None], 2).sum((1, 2), dtype=int)
-    least = [tables.least(number, cosine, CALIBRATION) for number in range(len(PEOPLE))]
-    assert (sums < least).sum() <= 2
+    min_sums = [tables.min_sum(number, cosine, MODEL) for number in range(len(PEOPLE))]
+    assert (sums < min_sums).sum() <= 2
 
 
 def share_that_passes(probes: np.ndarray, floor: float) -> float:
-    tables, codes = BOOK.tables(probes), BOOK.encode(PEOPLE)
+    tables, codes = BOOK.lookup_tables(probes), BOOK.encode(PEOPLE)
     sums = np.array([table[np.arange(GROUPS), codes].sum(1, dtype=int) for table in tables.entries])
-    least = [tables.least(number, floor, CALIBRATION) for number in range(len(probes))]
-    return float((sums >= np.array(least)[:, None]).mean())
+    min_sums = [tables.min_sum(number, floor, MODEL) for number in range(len(probes))]
+    return float((sums >= np.array(min_sums)[:, None]).mean())
 
 
 def test_few_strangers_pass_a_high_floor() -> None:
@@ -61,6 +61,6 @@ def test_a_handful_of_vectors_train_a_codebook_that_knows_them() -> None:
 
 
 def test_no_vector_is_further_from_its_bytes_than_said() -> None:
-    stored, step = to_bytes(PEOPLE)
-    again = from_bytes(stored, np.full(len(PEOPLE), step, np.float32))
-    assert np.linalg.norm(PEOPLE - again, axis=1).max() <= byte_error(PEOPLE, stored, step) + 1e-6
+    quantised, scale = to_int8(PEOPLE)
+    again = from_int8(quantised, np.full(len(PEOPLE), scale, np.float32))
+    assert np.linalg.norm(PEOPLE - again, axis=1).max() <= int8_error(PEOPLE, quantised, scale) + 1e-6

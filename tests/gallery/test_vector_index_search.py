@@ -11,33 +11,33 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mien.gallery.vector_index import Indexes, Tuning
-from tests.gallery.plain_truth import SMALL, PlainTruth, people
+from mien.gallery.vector_index import IndexConfig, IndexManager
+from tests.gallery.in_memory_source import SMALL, InMemorySource, people
 
-SPACE = "faces"
-
-
-@pytest.fixture
-def truth() -> PlainTruth:
-    return PlainTruth()
+VECTOR_SET = "faces"
 
 
 @pytest.fixture
-def indexes(tmp_path: Path, truth: PlainTruth) -> Iterator[Indexes]:
-    made = Indexes(tmp_path, truth, SMALL)
+def source() -> InMemorySource:
+    return InMemorySource()
+
+
+@pytest.fixture
+def indexes(tmp_path: Path, source: InMemorySource) -> Iterator[IndexManager]:
+    made = IndexManager(tmp_path, source, SMALL)
     yield made
     made.close()
 
 
-def answers(indexes: Indexes, truth: PlainTruth, probes: np.ndarray, least: float, limit: int | None) -> None:
-    for probe, (rows, cosines) in zip(probes, indexes.search(SPACE, probes, least, limit), strict=True):
-        assert rows.tolist() == truth.best(probe, least, limit)
-        _, vectors = truth.fetch(SPACE, rows)
+def answers(indexes: IndexManager, source: InMemorySource, probes: np.ndarray, least: float, limit: int | None) -> None:
+    for probe, (rows, cosines) in zip(probes, indexes.search(VECTOR_SET, probes, least, limit), strict=True):
+        assert rows.tolist() == source.best(probe, least, limit)
+        _, vectors = source.fetch(VECTOR_SET, rows)
         assert cosines == pytest.approx((vectors[np.argsort(np.argsort(rows))] @ probe), abs=1e-6)
 
 
 def segments(folder: Path) -> list[str]:
-    return sorted(path.name for path in (folder / SPACE).iterdir() if path.is_dir())
+    return sorted(path.name for path in (folder / VECTOR_SET).iterdir() if path.is_dir())
 
 
 @pytest.mark.parametrize("limit", [None, 7])
@@ -45,95 +45,102 @@ def segments(folder: Path) -> list[str]:
 @pytest.mark.parametrize("size", [0, 1, 64, 900])
 @pytest.mark.parametrize("probes", [3, 40])
 def test_finds_what_exact_search_finds(
-    indexes: Indexes, truth: PlainTruth, size: int, least: float, limit: int | None, probes: int
+    indexes: IndexManager, source: InMemorySource, size: int, least: float, limit: int | None, probes: int
 ) -> None:
     if size:
-        truth.add(people(size // 3 + 1, photos=3)[:size])
-        indexes.build(SPACE)
-    answers(indexes, truth, people(probes, seed=0, photos=2), least, limit)
+        source.add(people(size // 3 + 1, photos=3)[:size])
+        indexes.build(VECTOR_SET)
+    answers(indexes, source, people(probes, seed=0, photos=2), least, limit)
 
 
-def test_new_and_deleted_rows_count_at_once(indexes: Indexes, truth: PlainTruth) -> None:
-    first = truth.add(people(500))
-    indexes.build(SPACE)
-    again = truth.vectors[first[3]]
-    truth.delete(first[3:10])
-    answers(indexes, truth, people(10), 0.2, 3)
-    (row,) = truth.add(again[None])
-    assert indexes.search(SPACE, again[None], 0.9, 1)[0][0].tolist() == [row]
+def test_new_and_deleted_rows_count_at_once(indexes: IndexManager, source: InMemorySource) -> None:
+    first = source.add(people(500))
+    indexes.build(VECTOR_SET)
+    again = source.vectors[first[3]]
+    source.delete(first[3:10])
+    answers(indexes, source, people(10), 0.2, 3)
+    (row,) = source.add(again[None])
+    assert indexes.search(VECTOR_SET, again[None], 0.9, 1)[0][0].tolist() == [row]
 
 
-def test_deleting_all_but_the_last_of_many_alike(indexes: Indexes, truth: PlainTruth) -> None:
-    rows = truth.add(people(1, photos=300))
-    indexes.build(SPACE)
-    truth.delete(rows[:-1])
+def test_deleting_all_but_the_last_of_many_alike(indexes: IndexManager, source: InMemorySource) -> None:
+    rows = source.add(people(1, photos=300))
+    indexes.build(VECTOR_SET)
+    source.delete(rows[:-1])
     for probes in (1, 40):
-        for found, _ in indexes.search(SPACE, np.repeat(people(1), probes, axis=0), 0.2, 2):
+        for found, _ in indexes.search(VECTOR_SET, np.repeat(people(1), probes, axis=0), 0.2, 2):
             assert found.tolist() == rows[-1:]
 
 
-def test_compaction_takes_deleted_rows_off_the_disk(tmp_path: Path, indexes: Indexes, truth: PlainTruth) -> None:
-    rows = truth.add(people(400))
-    indexes.build(SPACE)
+def test_compaction_takes_deleted_rows_off_the_disk(
+    tmp_path: Path, indexes: IndexManager, source: InMemorySource
+) -> None:
+    rows = source.add(people(400))
+    indexes.build(VECTOR_SET)
     assert segments(tmp_path) == ["0-400-400"]
-    truth.delete(rows[:200])
-    indexes.build(SPACE)
+    source.delete(rows[:200])
+    indexes.build(VECTOR_SET)
     assert segments(tmp_path) == ["0-400-200"]
-    answers(indexes, truth, people(10), 0.2, 3)
-    truth.delete(rows[200:399])
-    indexes.build(SPACE)
+    answers(indexes, source, people(10), 0.2, 3)
+    source.delete(rows[200:399])
+    indexes.build(VECTOR_SET)
     assert segments(tmp_path) == []
-    answers(indexes, truth, people(10), -1.0, None)
+    answers(indexes, source, people(10), -1.0, None)
 
 
 def test_compaction_ends_also_when_the_last_rows_are_deleted(
-    tmp_path: Path, indexes: Indexes, truth: PlainTruth
+    tmp_path: Path, indexes: IndexManager, source: InMemorySource
 ) -> None:
-    rows = truth.add(people(400))
-    indexes.build(SPACE)
-    truth.delete(rows[200:])
-    compaction = threading.Thread(target=indexes.build, args=(SPACE,), daemon=True)
+    rows = source.add(people(400))
+    indexes.build(VECTOR_SET)
+    source.delete(rows[200:])
+    compaction = threading.Thread(target=indexes.build, args=(VECTOR_SET,), daemon=True)
     compaction.start()
     compaction.join(timeout=20)
     assert not compaction.is_alive()
     assert segments(tmp_path) == ["0-400-200"]
-    answers(indexes, truth, people(10), 0.2, 3)
+    answers(indexes, source, people(10), 0.2, 3)
 
 
-def test_many_small_additions_make_few_segments(tmp_path: Path, indexes: Indexes, truth: PlainTruth) -> None:
+def test_many_small_additions_make_few_segments(tmp_path: Path, indexes: IndexManager, source: InMemorySource) -> None:
     for seed in range(12):
-        truth.add(people(70, seed))
-        indexes.build(SPACE)
+        source.add(people(70, seed))
+        indexes.build(VECTOR_SET)
     assert len(segments(tmp_path)) <= 5
-    answers(indexes, truth, people(30, seed=4), 0.3, None)
+    answers(indexes, source, people(30, seed=4), 0.3, None)
 
 
-def test_a_tail_too_long_for_memory_is_read_from_the_database(tmp_path: Path, truth: PlainTruth) -> None:
-    indexes = Indexes(tmp_path, truth, Tuning(seal_at=100_000, resident_tail=100))
-    truth.add(people(333))
-    answers(indexes, truth, people(5), 0.1, 4)
-    truth.add(people(33, seed=5))
-    answers(indexes, truth, people(5), 0.1, None)
+def test_a_tail_too_long_for_memory_is_read_from_the_database(tmp_path: Path, source: InMemorySource) -> None:
+    indexes = IndexManager(tmp_path, source, IndexConfig(seal_threshold=100_000, max_buffer=100))
+    source.add(people(333))
+    answers(indexes, source, people(5), 0.1, 4)
+    source.add(people(33, seed=5))
+    answers(indexes, source, people(5), 0.1, None)
     indexes.close()
 
 
-def test_streams_every_pair_once(indexes: Indexes, truth: PlainTruth) -> None:
-    rows = truth.add(people(100, photos=3))
-    indexes.build(SPACE)
-    matrix = np.array([truth.vectors[row] for row in rows])
+def test_streams_every_pair_once(indexes: IndexManager, source: InMemorySource) -> None:
+    rows = source.add(people(100, photos=3))
+    indexes.build(VECTOR_SET)
+    matrix = np.array([source.vectors[row] for row in rows])
     expected = {(rows[a], rows[b]) for a, b in zip(*np.nonzero(np.triu(matrix @ matrix.T, 1) >= 0.5), strict=True)}
-    found = [(one, other) for one, other, _ in indexes.pairs(SPACE, 0.5)]
+    found = [(one, other) for one, other, _ in indexes.pairs(VECTOR_SET, 0.5)]
     assert len(found) == len(set(found))
     assert set(found) == expected
 
 
-def test_memory_stays_bounded_over_many_spaces(tmp_path: Path, truth: PlainTruth) -> None:
-    indexes = Indexes(tmp_path, truth, Tuning(memory=1_000_000))
-    truth.add(people(100))
+def test_memory_stays_bounded_over_many_vector_sets(tmp_path: Path, source: InMemorySource) -> None:
+    """An index that was closed reads its vectors again."""
+    indexes = IndexManager(tmp_path, source, IndexConfig(max_memory=1_000_000))
+    source.add(people(100))
     for number in range(200):
-        indexes.search(f"space-{number}", people(1), 0.5)
-    assert sum(index.memory for index in indexes._open.values()) <= 1_000_000
+        indexes.search(f"set-{number}", people(1), 0.5)
+    source.scanned.clear()
+    for number in reversed(range(200)):
+        indexes.search(f"set-{number}", people(1), 0.5)
     indexes.close()
+    kept_open = 200 - len(set(source.scanned))
+    assert 1 <= kept_open <= 1_000_000 // (100 * 512)
 
 
 operations = st.lists(
@@ -153,18 +160,18 @@ operations = st.lists(
 def test_any_order_of_operations_agrees_with_a_plain_list(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]], seed: int
 ) -> None:
-    folder, truth, random = tmp_path_factory.mktemp("index"), PlainTruth(), np.random.default_rng(seed)
-    indexes = Indexes(folder, truth, SMALL)
+    folder, source, random = tmp_path_factory.mktemp("index"), InMemorySource(), np.random.default_rng(seed)
+    indexes = IndexManager(folder, source, SMALL)
     for number, (step, amount) in enumerate(steps):
         if step == "add":
-            truth.add(people(amount, seed + number))
+            source.add(people(amount, seed + number))
         elif step == "delete":
-            rows = list(truth.vectors)
-            truth.delete(random.choice(rows, min(amount, len(rows)), replace=False).tolist() if rows else [])
+            rows = list(source.vectors)
+            source.delete(random.choice(rows, min(amount, len(rows)), replace=False).tolist() if rows else [])
         elif step == "build":
-            indexes.build(SPACE)
+            indexes.build(VECTOR_SET)
         elif step == "reopen":
             indexes.close()
-            indexes = Indexes(folder, truth, SMALL)
-        answers(indexes, truth, people(3, seed + number), 0.25, amount or None)
+            indexes = IndexManager(folder, source, SMALL)
+        answers(indexes, source, people(3, seed + number), 0.25, amount or None)
     indexes.close()

@@ -6,7 +6,7 @@ from mien.gallery.indexing import HasEmbedding
 from mien.gallery.scoring import Calibration, similarity
 from mien.gallery.store.rows import image_id
 from mien.gallery.users import Association, Disassociation, RefusedAssociation
-from mien.gallery.vector_index import Tuning
+from mien.gallery.vector_index import IndexConfig
 
 __all__ = [
     "Association",
@@ -15,10 +15,10 @@ __all__ = [
     "FaceDeletion",
     "Gallery",
     "HasEmbedding",
+    "IndexConfig",
     "Refusal",
     "Refused",
     "RefusedAssociation",
-    "Tuning",
     "image_id",
     "similarity",
 ]

@@ -17,7 +17,7 @@ from mien.gallery.store.database import Database, Reader
 from mien.gallery.store.rows import CollectionRow, Pager
 from mien.gallery.store.schema import ERASE_STATEMENTS, first_row
 from mien.gallery.store.source import face_vectors, user_vectors
-from mien.gallery.vector_index import Indexes
+from mien.gallery.vector_index import IndexManager
 
 ERASE_BATCH = 5000
 """Rows of one transaction, so that nobody waits long for it."""
@@ -30,7 +30,7 @@ class CollectionAccess:
     """What the parts of a gallery share: its database, its vector indexes and the version of its model."""
 
     database: Database
-    indexes: Indexes
+    indexes: IndexManager
     model_version: str
 
     def find(self, collection_id: str, reader: Reader | None = None) -> CollectionRow:

@@ -182,7 +182,7 @@ class Faces:
             free = {face_id: face.row for face_id, face in known.items() if face.user is None}
             _delete(transaction, collection, list(free.values()))
         rows = np.array(list(free.values()), np.int64) - first_row(collection.key)
-        self._access.indexes.bury(face_vectors(collection.key), rows)
+        self._access.indexes.mark_deleted(face_vectors(collection.key), rows)
         return FaceDeletion(
             deleted=tuple(free),
             failed=tuple(_refused(face_id, known.get(face_id)) for face_id in wanted if face_id not in free),

@@ -13,7 +13,7 @@ from mien.gallery.store.database import Database
 from mien.gallery.store.rows import uuid_to_bytes
 from mien.gallery.store.source import SqliteVectorSource, face_vectors, user_vectors
 from mien.gallery.users import Users
-from mien.gallery.vector_index import Indexes, Tuning
+from mien.gallery.vector_index import IndexConfig, IndexManager
 
 DATABASE_FILE, INDEX_FOLDER = "mien.db", "index"
 
@@ -52,12 +52,12 @@ class Gallery:
     users: Users
     search: Search
 
-    def __init__(self, folder: Path, model_version: str, *, index_config: Tuning | None = None) -> None:
+    def __init__(self, folder: Path, model_version: str, *, index_config: IndexConfig | None = None) -> None:
         self.model_version = model_version
         self._database = Database(folder / DATABASE_FILE, {"uuid_blob": uuid_to_bytes})
         identity = schema.prepare(self._database)
         source = SqliteVectorSource(self._database, f"{identity} {model_version}")
-        self._indexes = Indexes(folder / INDEX_FOLDER, source, index_config)
+        self._indexes = IndexManager(folder / INDEX_FOLDER, source, index_config)
         self._access = CollectionAccess(self._database, self._indexes, model_version)
         self.collections = Collections(self._access)
         self.faces = Faces(self._access)

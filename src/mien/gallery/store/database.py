@@ -20,9 +20,7 @@ BUSY_SECONDS = 30
 PAGE_BYTES = 8192
 """Fifteen embeddings per page; SQLite's default of 4096 wastes a tenth of the file."""
 
-_PRAGMAS = (
-    f"PRAGMA page_size={PAGE_BYTES}; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;"
-)
+PRAGMAS = f"PRAGMA page_size={PAGE_BYTES}; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;"
 
 _NO_FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {}
 
@@ -148,7 +146,7 @@ class Database:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
-            connection.executescript(_PRAGMAS)
+            connection.executescript(PRAGMAS)
             for name, function in self._functions.items():
                 connection.create_function(name, 1, function, deterministic=True)
         except sqlite3.Error:

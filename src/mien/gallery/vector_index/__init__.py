@@ -1,7 +1,7 @@
-"""Vector search: exact for small spaces, a quantised scan with exact verification for large ones."""
+"""Vector search: exact for small vector sets; a quantised scan, re-scored exactly, for large ones."""
 
 from mien.gallery.vector_index.index import Hits
-from mien.gallery.vector_index.manager import Indexes
-from mien.gallery.vector_index.source import Rows, Tuning, Vectors, VectorSource
+from mien.gallery.vector_index.manager import IndexManager
+from mien.gallery.vector_index.source import IndexConfig, Rows, Vectors, VectorSource
 
-__all__ = ["Hits", "Indexes", "Rows", "Tuning", "VectorSource", "Vectors"]
+__all__ = ["Hits", "IndexConfig", "IndexManager", "Rows", "VectorSource", "Vectors"]

@@ -1,7 +1,7 @@
-"""Builds segments from the truth: seals long tails, merges small segments, drops deleted rows.
+"""Builds segments from the database: seals long buffers, merges small segments, drops deleted rows.
 
-One builder at a time works on a space, over all processes (a file lock). What it makes appears by one
-rename; dying, a full disk or a second builder leave at most a folder that the next build removes.
+One builder at a time works on a vector set, over all processes (a file lock). What it makes appears by one rename; a
+killed process, a full disk or a second builder leave at most a folder that the next build removes.
 """
 
 from __future__ import annotations
@@ -15,103 +15,122 @@ from uuid import uuid4
 
 import numpy as np
 
+from mien.domain.faces import EMBEDDING_DIMENSION
 from mien.gallery.vector_index import files
 from mien.gallery.vector_index.kernels import packed
 from mien.gallery.vector_index.quantization import (
-    TRAINING,
-    Bytes,
+    TRAINING_SAMPLE,
     Codebook,
-    byte_error,
-    calibrate,
-    from_bytes,
-    to_bytes,
+    Int8Vectors,
+    fit_score_model,
+    from_int8,
+    int8_error,
+    to_int8,
 )
-from mien.gallery.vector_index.source import DIMENSIONS, Rows, Tuning, Vectors, VectorSource
+from mien.gallery.vector_index.source import IndexConfig, Rows, Vectors, VectorSource
 
-_CHUNK = 16_384
-_MERGE = 2
+_ENCODE_CHUNK = 16_384
+_MERGE_RATIO = 2
+"""A segment is merged with what follows when it is at most this many times as long."""
 
 
 class Stopped(Exception):
-    """The process is closing; the build is given up."""
+    """The process is closing, and the build is given up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The rows in (after, upto], `most` of them at most."""
+    """The rows in (after, upto], the first `max_rows` of them."""
 
     after: int
     upto: int
-    most: int
+    max_rows: int
 
 
 class Builder:
-    """Builds what is due in one space. `stopped` is asked now and then and ends the work."""
+    """Builds what one vector set needs.
+
+    Args:
+        folder: Of the set's segments.
+        vector_set: The name of the set.
+        source: The database.
+        config: The sizes of the index.
+        stopped: Asked now and then; once it is true, the build ends with Stopped.
+    """
 
     def __init__(
-        self, folder: Path, space: str, truth: VectorSource, tuning: Tuning, stopped: Callable[[], bool]
+        self, folder: Path, vector_set: str, source: VectorSource, config: IndexConfig, stopped: Callable[[], bool]
     ) -> None:
         self._folder = folder
-        self._space = space
-        self._truth = truth
-        self._tuning = tuning
+        self._vector_set = vector_set
+        self._source = source
+        self._config = config
         self._stopped = stopped
 
     def build(self, damaged: frozenset[str] = frozenset(), *, wait: bool = False) -> None:
-        """Build until nothing is due. When another builder is at work, wait or leave it to that. OSError, Stopped."""
+        """Build until nothing is left to build.
+
+        Args:
+            damaged: Names of segments to remove first.
+            wait: Whether to wait for another builder, or else to leave the work to it.
+
+        Raises:
+            OSError: A segment cannot be written.
+            Stopped: `stopped` became true.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
-        with _locked(self._folder / "lock", wait) as mine:
-            if not mine:
+        with _locked(self._folder / "lock", wait) as locked:
+            if not locked:
                 return
             for name in damaged:
                 files.remove(self._folder / name)
-            self._clean()
-            for due in (self._thinned, self._sealed):
-                while span := due([files.span_of(name) for name in files.chain(self._folder)]):
+            self._remove_leftovers()
+            for next_span in (self._next_to_thin, self._next_to_seal):
+                while span := next_span([files.span_of(name) for name in files.chain(self._folder)]):
                     self._make(span)
-                    self._clean()
+                    self._remove_leftovers()
 
-    def _clean(self) -> None:
+    def _remove_leftovers(self) -> None:
         for folder in files.leftovers(self._folder, files.chain(self._folder)):
             files.remove(folder)
 
-    def _thinned(self, spans: list[tuple[int, int, int]]) -> Span | None:
-        """The first segment of which too much is deleted, with as many of its followers as make it worth while."""
+    def _next_to_thin(self, spans: list[tuple[int, int, int]]) -> Span | None:
+        """Find the first segment with too many deleted rows, and as many of its followers as fill a new segment."""
         for first, (after, upto, size) in enumerate(spans):
-            live = self._truth.count(self._space, after, upto)
-            if size - live <= self._tuning.dead_share * size:
+            live = self._source.count(self._vector_set, after, upto)
+            if size - live <= self._config.max_deleted_ratio * size:
                 continue
             for _, further, more in spans[first + 1 :]:
-                if live >= self._tuning.seal_at:
+                if live >= self._config.seal_threshold:
                     break
                 live, upto = live + more, further
-            if live >= self._tuning.seal_at:
+            if live >= self._config.seal_threshold:
                 return Span(after, upto, live)
             for span in spans[first:]:
                 files.remove(self._folder / files.name_of(*span))
             return None
         return None
 
-    def _sealed(self, spans: list[tuple[int, int, int]]) -> Span | None:
-        """The tail, when it is long, with the segments before it that are not much longer."""
+    def _next_to_seal(self, spans: list[tuple[int, int, int]]) -> Span | None:
+        """Find the rows after the last segment when they are many, and the segments before that are not much longer."""
         after = spans[-1][1] if spans else 0
-        newest = self._truth.newest(self._space)
-        total = self._truth.count(self._space, after, newest)
-        if total < self._tuning.seal_at:
+        newest = self._source.newest(self._vector_set)
+        total = self._source.count(self._vector_set, after, newest)
+        if total < self._config.seal_threshold:
             return None
         for start, _, size in reversed(spans):
-            if size > _MERGE * total or size + total > self._tuning.segment:
+            if size > _MERGE_RATIO * total or size + total > self._config.max_segment:
                 break
             after, total = start, total + size
-        return Span(after, newest, self._tuning.segment)
+        return Span(after, newest, self._config.max_segment)
 
     def _make(self, span: Span) -> None:
         folder = self._folder / f"{files.BUILDING}-{uuid4().hex}"
         folder.mkdir()
         try:
-            rows, steps, error = self._copy(folder, span)
-            stored = np.memmap(folder / "vectors", np.int8, "r", shape=(len(rows), DIMENSIONS))
-            self._encode(folder, np.asarray(stored), steps, error)
+            rows, scales, error = self._copy(folder, span)
+            vectors = np.memmap(folder / "vectors", np.int8, "r", shape=(len(rows), EMBEDDING_DIMENSION))
+            self._encode(folder, np.asarray(vectors), scales, error)
             target = self._folder / files.name_of(span.after, self._reached(span, rows), len(rows))
             files.remove(target)
             folder.rename(target)
@@ -120,50 +139,51 @@ class Builder:
             raise
 
     def _reached(self, span: Span, rows: Rows) -> int:
-        """Up to where a segment with these rows covers the span: to its end, also where the last rows are deleted."""
-        full = len(rows) == span.most and self._truth.count(self._space, int(rows[-1]), span.upto) > 0
+        """Return up to which row a segment of `rows` covers the span: to its end even if its last rows are deleted."""
+        full = len(rows) == span.max_rows and self._source.count(self._vector_set, int(rows[-1]), span.upto) > 0
         return int(rows[-1]) if full else span.upto
 
     def _copy(self, folder: Path, span: Span) -> tuple[Rows, Vectors, float]:
-        """Write `rows`, `steps` and `vectors`; return the first two and the bound of the 8-bit error.
+        """Write the files `rows`, `steps` (the scales) and `vectors`; return rows, scales and the largest int8 error.
 
-        NumPy's `tofile` says nothing when the disk is full at the last few kilobytes, so it is not used here.
+        NumPy's `tofile` does not report a disk that is full at the last few kilobytes, so it is not used here.
         """
         error = 0.0
-        all_rows, all_steps = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+        all_rows, all_scales = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
         with (folder / "vectors").open("wb") as file:
             for rows, vectors in self._scan(span):
-                stored, step = to_bytes(vectors)
-                file.write(stored.data)
-                error = max(error, byte_error(vectors, stored, step))
+                quantised, scale = to_int8(vectors)
+                file.write(quantised.data)
+                error = max(error, int8_error(vectors, quantised, scale))
                 all_rows.append(rows)
-                all_steps.append(np.full(len(rows), step, np.float32))
-        (folder / "rows").write_bytes(np.concatenate(all_rows).data)
-        (folder / "steps").write_bytes(np.concatenate(all_steps).data)
-        return np.concatenate(all_rows), np.concatenate(all_steps), error
+                all_scales.append(np.full(len(rows), scale, np.float32))
+        rows, scales = np.concatenate(all_rows), np.concatenate(all_scales)
+        (folder / "rows").write_bytes(rows.data)
+        (folder / "steps").write_bytes(scales.data)
+        return rows, scales, error
 
     def _scan(self, span: Span) -> Iterator[tuple[Rows, Vectors]]:
-        left = span.most
-        for rows, vectors in self._truth.scan(self._space, span.after, span.upto):
+        missing = span.max_rows
+        for rows, vectors in self._source.scan(self._vector_set, span.after, span.upto):
             self._check()
-            yield rows[:left], vectors[:left]
-            left -= len(rows)
-            if left <= 0:
+            yield rows[:missing], vectors[:missing]
+            missing -= len(rows)
+            if missing <= 0:
                 return
 
-    def _encode(self, folder: Path, stored: Bytes, steps: Vectors, error: float) -> None:
-        """Write `codebook`, `codes` and the manifest, trained on a sample of the stored vectors."""
-        size = len(steps)
-        chosen = np.sort(np.random.default_rng(size).permutation(size)[:TRAINING])
-        sample = from_bytes(stored[chosen], steps[chosen])
+    def _encode(self, folder: Path, vectors: Int8Vectors, scales: Vectors, error: float) -> None:
+        """Write the files `codebook` and `codes`, trained on a sample of the vectors, and the manifest."""
+        size = len(scales)
+        chosen = np.sort(np.random.default_rng(size).permutation(size)[:TRAINING_SAMPLE])
+        sample = from_int8(vectors[chosen], scales[chosen])
         book = Codebook.trained(sample)
         (folder / "codebook").write_bytes(book.centroids.data)
         with (folder / "codes").open("wb") as file:
-            for start in range(0, size, _CHUNK):
+            for start in range(0, size, _ENCODE_CHUNK):
                 self._check()
-                part = slice(start, start + _CHUNK)
-                file.write(packed(book.encode(from_bytes(stored[part], steps[part]))).data)
-        files.write_manifest(folder, self._truth.identity, size, calibrate(book, sample, error))
+                part = slice(start, start + _ENCODE_CHUNK)
+                file.write(packed(book.encode(from_int8(vectors[part], scales[part]))).data)
+        files.write_manifest(folder, self._source.identity, size, fit_score_model(book, sample, error))
 
     def _check(self) -> None:
         if self._stopped():
@@ -172,7 +192,7 @@ class Builder:
 
 @contextmanager
 def _locked(path: Path, wait: bool) -> Iterator[bool]:
-    """Whether the lock was free; it falls with the process that holds it."""
+    """Take a lock that ends with the process that holds it; yield whether it was free."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,9 +1,9 @@
-"""Segments on disk: one folder each, made under another name and renamed when whole.
+"""Segments on disk: one folder each, written under another name and renamed when complete.
 
-The folder's name says which rows it covers; its `manifest` holds the version, whose cache it is,
-the calibration and the CRC-32 of the other files, after its own. Whatever does not agree is not opened: the rows
-are searched exactly until the segment is built anew. `vectors` is memory-mapped, so that processes
-share it; the others are read at once.
+The folder's name says which rows it covers. Its `manifest` holds the version, the database and model, what was measured
+on the vectors, and the CRC-32 of the other files, after its own. A folder that does not agree with its manifest is not
+opened, and its rows are searched exactly until the segment is rebuilt. `vectors` is memory-mapped, so that processes
+share it; the other files are read at once.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ import mmap
 import re
 import shutil
 import zlib
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mien.gallery.vector_index.kernels import ENTRIES, GROUPS, LANES, ROWS, Held
-from mien.gallery.vector_index.quantization import Calibration, Codebook, Codes
+from mien.domain.faces import EMBEDDING_DIMENSION
+from mien.gallery.vector_index.kernels import BLOCK_ROWS, ENTRIES, GROUPS, LANES, SegmentArrays
+from mien.gallery.vector_index.quantization import Codebook, Codes, ScoreModel
 from mien.gallery.vector_index.segment import Segment
-from mien.gallery.vector_index.source import DIMENSIONS
 
 VERSION = 3
 BUILDING = "building"
-_SEALED = ("rows", "steps", "codebook", "codes", "vectors")
+"""The name of an incomplete folder begins with this."""
+
+_CHECKED = ("rows", "steps", "codebook", "codes", "vectors")
 _NAME = re.compile(r"\d+-\d+-\d+")
 
 
@@ -35,22 +36,21 @@ class DamagedSegment(Exception):
 
 
 def name_of(after: int, upto: int, size: int) -> str:
-    """The folder's name. One rebuilt without its deleted rows has a smaller size."""
+    """Name the folder of a segment of `size` rows in (after, upto]; rebuilt without deleted rows, it is smaller."""
     return f"{after}-{upto}-{size}"
 
 
 def span_of(name: str) -> tuple[int, int, int]:
-    """The arguments of `name_of`."""
+    """Return the arguments of `name_of`."""
     after, upto, size = map(int, name.split("-"))
     return after, upto, size
 
 
 def chain(folder: Path, damaged: frozenset[str] = frozenset()) -> list[str]:
-    """The names of the segments that cover the rows without a gap or overlap from the first row on."""
+    """Name the segments that cover the rows without a gap or overlap from the first row on."""
     spans = [span_of(path.name) for path in _folders(folder) if _NAME.fullmatch(path.name)]
-    best = sorted(spans, key=lambda span: (span[0], -span[1], span[2]))
     names, reached = [], 0
-    for after, upto, size in best:
+    for after, upto, size in sorted(spans, key=lambda span: (span[0], -span[1], span[2])):
         name = name_of(after, upto, size)
         if after == reached and name not in damaged:
             names.append(name)
@@ -59,7 +59,7 @@ def chain(folder: Path, damaged: frozenset[str] = frozenset()) -> list[str]:
 
 
 def leftovers(folder: Path, kept: list[str]) -> list[Path]:
-    """Folders that are no part of the chain: superseded, damaged, or half built by a process that died."""
+    """Return the folders outside the chain: superseded, damaged, or left incomplete by a process that died."""
     return [path for path in _folders(folder) if path.name not in kept]
 
 
@@ -67,21 +67,21 @@ def _folders(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
 
 
-def write_manifest(folder: Path, identity: str, size: int, calibration: Calibration) -> None:
-    """Seal a folder that holds the other files."""
+def write_manifest(folder: Path, identity: str, size: int, model: ScoreModel) -> None:
+    """Complete a folder that holds the other files."""
     manifest = {
         "version": VERSION,
         "identity": identity,
         "size": size,
-        "calibration": asdict(calibration),
-        "crc32": {name: _checksum(folder / name) for name in _SEALED},
+        "calibration": _calibration(model),
+        "crc32": {name: _checksum(folder / name) for name in _CHECKED},
     }
     body = json.dumps(manifest)
     (folder / "manifest").write_text(f"{zlib.crc32(body.encode())}\n{body}")
 
 
 def open_segment(folder: Path, identity: str) -> Segment:
-    """Open and verify one. Raises DamagedSegment."""
+    """Open and verify a segment. Raises DamagedSegment."""
     try:
         manifest = _manifest(folder)
         _verify(folder, manifest, identity)
@@ -101,30 +101,51 @@ def _manifest(folder: Path) -> dict[str, Any]:
 def _verify(folder: Path, manifest: dict[str, Any], identity: str) -> None:
     if (manifest["version"], manifest["identity"]) != (VERSION, identity):
         raise ValueError("another version or database")
-    if manifest["crc32"] != {name: _checksum(folder / name) for name in _SEALED}:
+    if manifest["crc32"] != {name: _checksum(folder / name) for name in _CHECKED}:
         raise ValueError("the files are not those that were written")
 
 
 def _read(folder: Path, manifest: dict[str, Any]) -> Segment:
     after, upto, size = span_of(folder.name)
-    calibration = manifest["calibration"]
-    for several in ("noise", "mean"):
-        calibration[several] = tuple(calibration[several])
-    held = Held(
-        codes=_paged(folder / "codes").reshape(-1, ROWS, LANES),
-        stored=np.asarray(np.memmap(folder / "vectors", np.int8, "r", shape=(size, DIMENSIONS))),
-        steps=np.fromfile(folder / "steps", np.float32),
+    vectors = np.memmap(folder / "vectors", np.int8, "r", shape=(size, EMBEDDING_DIMENSION))
+    arrays = SegmentArrays(
+        codes=_page_aligned(folder / "codes").reshape(-1, BLOCK_ROWS, LANES),
+        int8_vectors=np.asarray(vectors),
+        scales=np.fromfile(folder / "steps", np.float32),
         rows=np.fromfile(folder / "rows", np.int64),
-        dead=None,
+        tombstones=None,
     )
-    if (len(held.codes), len(held.steps), len(held.rows)) != (-(-size // LANES), size, size):
+    if (len(arrays.codes), len(arrays.scales), len(arrays.rows)) != (-(-size // LANES), size, size):
         raise ValueError("the files are not of one length")
-    book = Codebook.of(np.fromfile(folder / "codebook", np.float32).reshape(2, GROUPS, ENTRIES))
-    return Segment(folder.name, (after, upto), held, book, Calibration(**calibration))
+    codebook = Codebook.of(np.fromfile(folder / "codebook", np.float32).reshape(2, GROUPS, ENTRIES))
+    return Segment(folder.name, (after, upto), arrays, codebook, _model(manifest["calibration"]))
 
 
-def _paged(path: Path) -> Codes:
-    """The file in memory that begins with a page, so that no load of the scan straddles two lines of the cache."""
+def _calibration(model: ScoreModel) -> dict[str, Any]:
+    """Return a score model as the manifest names it."""
+    return {
+        "offset": model.offset,
+        "slope": model.slope,
+        "noise": model.noise_std,
+        "slack": model.sq8_error,
+        "spread": model.impostor_std,
+        "mean": model.mean,
+    }
+
+
+def _model(calibration: dict[str, Any]) -> ScoreModel:
+    return ScoreModel(
+        offset=calibration["offset"],
+        slope=calibration["slope"],
+        noise_std=tuple(calibration["noise"]),
+        sq8_error=calibration["slack"],
+        impostor_std=calibration["spread"],
+        mean=tuple(calibration["mean"]),
+    )
+
+
+def _page_aligned(path: Path) -> Codes:
+    """Read a file into memory that begins with a page, so that no load of the scan straddles two cache lines."""
     with path.open("rb") as file:
         memory = mmap.mmap(-1, path.stat().st_size)
         file.readinto(memory)
@@ -137,5 +158,5 @@ def _checksum(path: Path) -> int:
 
 
 def remove(folder: Path) -> None:
-    """Delete a segment's folder; whoever has it open keeps what is mapped."""
+    """Delete a segment's folder; processes that have it open keep what is mapped."""
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,8 +1,11 @@
-"""The index of one space: segments, then the tail, then the truth.
+"""Index of one vector set: sealed segments and the write buffer; every candidate is re-scored from the database.
 
-The cache only ever proposes rows. What is answered was read from the database in the same search, with
-its cosine; a proposed row that the database no longer has is deleted, and left out from then on. So
-neither a late, a foreign nor a deleted row can be answered, whatever the cache holds.
+The index only proposes rows. What it answers was read from the database in the same search, with its cosine. A row that
+it proposes and the database no longer has is deleted, and left out from then on. So no late, foreign or deleted row is
+ever answered, whatever the files of the index hold.
+
+Searches read an immutable snapshot without a lock. One writer at a time makes the next snapshot and publishes it by a
+single assignment.
 """
 
 from __future__ import annotations
@@ -10,170 +13,205 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from mien.gallery.vector_index import files
 from mien.gallery.vector_index.kernels import cosines
-from mien.gallery.vector_index.quantization import nth_best, places
-from mien.gallery.vector_index.scan import Candidates, sweep
-from mien.gallery.vector_index.segment import Segment
-from mien.gallery.vector_index.source import Rows, Tuning, Vectors, VectorSource
+from mien.gallery.vector_index.quantization import find_rows, kth_largest
+from mien.gallery.vector_index.segment import Candidates, Segment, scan_segments
+from mien.gallery.vector_index.source import IndexConfig, Rows, Vectors, VectorSource
 from mien.gallery.vector_index.write_buffer import WriteBuffer
 
 Hits = tuple[Rows, Vectors]
 """Rows (n,) and their exact cosines (n,), best first, equal ones by row."""
 
-_View = tuple[tuple[Segment, ...], WriteBuffer]
+MIN_COSINE = -2.0
+"""Below every cosine."""
+
 _NEVER = -1
-_LEAST = -2.0
-"""Every cosine is above this."""
-_TAIL_DEAD = 64
-_PROBES_AT_ONCE = 64
-_LOWER = 0.1
+_MIN_TOMBSTONES = 64
+"""A buffer with fewer is not compacted."""
+_PROBE_BATCH = 64
+_FLOOR_STEP = 0.1
+_LIMIT_GROWTH = 4
 
 
-class VectorSetIndex:
-    """Searches one space; thread-safe. `workers` search segments side by side."""
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One state of the index: segments without gaps from the first row on, and the buffer of the rows after them.
 
-    def __init__(self, folder: Path, space: str, truth: VectorSource, tuning: Tuning, workers: Executor) -> None:
-        self._folder = folder
-        self._space = space
-        self._truth = truth
-        self._tuning = tuning
-        self._workers = workers
-        self._view: _View = ((), WriteBuffer(truth, space, 0, tuning.resident_tail))
-        self._seen = _NEVER
-        self._opening = threading.Lock()
-        self._following = threading.Lock()
-        self.damaged: frozenset[str] = frozenset()
+    `damaged` names the segments that could not be opened.
+    """
+
+    segments: tuple[Segment, ...]
+    buffer: WriteBuffer
+    damaged: frozenset[str] = frozenset()
 
     @property
     def memory(self) -> int:
         """Bytes held."""
-        segments, tail = self._view
-        return tail.memory + sum(segment.memory for segment in segments)
+        return self.buffer.memory + sum(segment.memory for segment in self.segments)
+
+    def with_segments(self, segments: Sequence[Segment], damaged: frozenset[str]) -> Snapshot:
+        """Exchange the segments; those that are in both keep what is known to be deleted."""
+        known = {segment.name: segment for segment in self.segments}
+        after = segments[-1].upto if segments else 0
+        buffer = self.buffer if self.buffer.after == after else self.buffer.after_seal(after)
+        return Snapshot(tuple(known.get(segment.name, segment) for segment in segments), buffer, damaged)
+
+    def mark_deleted(self, rows: Rows, max_deleted_ratio: float) -> Snapshot:
+        """Leave deleted rows out of the results."""
+        buffer = self.buffer.mark_deleted(rows)
+        if len(buffer.tombstones) > max(_MIN_TOMBSTONES, max_deleted_ratio * len(buffer)):
+            buffer = buffer.compacted()
+        return replace(self, segments=tuple(segment.mark_deleted(rows) for segment in self.segments), buffer=buffer)
+
+
+class VectorSetIndex:
+    """Searches one vector set; thread-safe.
+
+    Args:
+        folder: Of the set's segments; it need not exist.
+        vector_set: The name of the set.
+        source: The database.
+        config: The sizes of the index.
+        workers: Scan segments side by side.
+    """
+
+    def __init__(
+        self, folder: Path, vector_set: str, source: VectorSource, config: IndexConfig, workers: Executor
+    ) -> None:
+        self._folder = folder
+        self._vector_set = vector_set
+        self._source = source
+        self._config = config
+        self._workers = workers
+        self._snapshot = Snapshot((), WriteBuffer.empty(source, vector_set, 0, config.max_buffer))
+        self._writing = threading.Lock()
+        self._opening = threading.Lock()
+        self._opened_mtime = _NEVER
 
     @property
-    def due(self) -> bool:
-        """Whether there is something to build: a long tail, a damaged segment, or many deleted rows."""
-        segments, tail = self._view
-        most = self._tuning.dead_share
+    def memory(self) -> int:
+        """Bytes held."""
+        return self._snapshot.memory
+
+    @property
+    def needs_build(self) -> bool:
+        """Whether there is a long buffer, a damaged segment, or a segment with many deleted rows."""
+        snapshot = self._snapshot
         return (
-            len(tail) >= self._tuning.seal_at
-            or bool(self.damaged)
-            or any(segment.dead > most * len(segment) for segment in segments)
+            len(snapshot.buffer) >= self._config.seal_threshold
+            or bool(snapshot.damaged)
+            or any(segment.deleted > self._config.max_deleted_ratio * len(segment) for segment in snapshot.segments)
         )
 
     def search(self, probes: Vectors, min_cosine: float, limit: int | None) -> list[Hits]:
-        """For each probe (m, 128) the best `limit` rows of at least `min_cosine`."""
+        """Search for each probe (m, 128) the best `limit` rows of at least `min_cosine`; None for all rows."""
         probes = np.ascontiguousarray(probes, np.float32)
-        asked = limit
+        proposed_limit = limit
         while True:
-            proposed = self._propose(probes, min_cosine, asked)
-            hits, deleted = self._verified(probes, proposed, min_cosine, limit)
-            self.bury(deleted)
+            proposed = self._propose(probes, min_cosine, proposed_limit)
+            hits, deleted = self._verify(probes, proposed, min_cosine, limit)
+            self.mark_deleted(deleted)
             if not len(deleted):
                 return hits
-            asked = asked and 4 * asked
+            proposed_limit = proposed_limit and _LIMIT_GROWTH * proposed_limit
 
-    def bury(self, rows: Rows) -> None:
-        """Leave deleted rows out of all later answers.
+    def mark_deleted(self, rows: Rows) -> None:
+        """Leave rows that are deleted from the database out of all later searches.
 
-        Not out of those that are under way: they would not notice that a row took the place of another meanwhile.
+        Searches in progress keep their snapshot: they would not notice that a row took the place of a deleted one.
         """
-        if not len(rows):
-            return
-        with self._following:
-            segments, tail = self._view
-            segments, tail = tuple(segment.without(rows) for segment in segments), tail.without(rows)
-            if tail.dead > max(_TAIL_DEAD, self._tuning.dead_share * len(tail)):
-                tail = tail.swept()
-            self._view = (segments, tail)
+        if len(rows):
+            with self._writing:
+                self._snapshot = self._snapshot.mark_deleted(rows, self._config.max_deleted_ratio)
 
-    def refresh(self) -> _View:
-        """Take in what was committed and what was built, here or by another process.
+    def refresh(self) -> Snapshot:
+        """Return a snapshot that has what was committed before this call, and uses what was built, in any process.
 
-        Whatever is known to be deleted was so before the newest row was looked up: else neither a row that was deleted
-        since nor the one that took its place would be seen.
+        What it knows to be deleted was deleted before the database was asked for its newest rows. Otherwise a search
+        could miss a row that was deleted since together with the one that took its place.
         """
-        changed = self._folder.stat().st_mtime_ns if self._folder.is_dir() else 0
-        if changed != self._seen and self._opening.acquire(blocking=self._seen == _NEVER):
-            try:
-                self._reopen(changed)
-            finally:
-                self._opening.release()
-        while True:
-            view = self._view
-            newest = self._truth.newest(self._space)
-            with self._following:
-                if view is self._view:
-                    if newest > view[1].upto:
-                        view[1].follow(newest)
-                    return view
+        self._open_new_segments()
+        snapshot = self._snapshot
+        newest = self._source.newest(self._vector_set)
+        if newest <= snapshot.buffer.upto:
+            return snapshot
+        with self._writing:
+            snapshot = replace(self._snapshot, buffer=self._snapshot.buffer.catch_up(newest))
+            self._snapshot = snapshot
+        return snapshot
 
-    def _reopen(self, changed: int) -> None:
-        if changed == self._seen:
+    def _open_new_segments(self) -> None:
+        """Open the segments that were built since; one thread does it, and only for the first time others wait."""
+        mtime = self._folder.stat().st_mtime_ns if self._folder.is_dir() else 0
+        if mtime == self._opened_mtime or not self._opening.acquire(blocking=self._opened_mtime == _NEVER):
             return
-        segments = self._open_chain()
-        after = segments[-1].upto if segments else 0
-        with self._following:
-            tail = self._view[1]
-            self._view = (segments, tail if tail.after == after else tail.trimmed(after))
-        self._seen = changed
+        try:
+            if mtime != self._opened_mtime:
+                segments, damaged = self._open_chain()
+                with self._writing:
+                    self._snapshot = self._snapshot.with_segments(segments, damaged)
+                self._opened_mtime = mtime
+        finally:
+            self._opening.release()
 
-    def _open_chain(self) -> tuple[Segment, ...]:
-        opened = {segment.name: segment for segment in self._view[0]}
+    def _open_chain(self) -> tuple[list[Segment], frozenset[str]]:
+        opened = {segment.name: segment for segment in self._snapshot.segments}
         damaged: frozenset[str] = frozenset()
         while True:
             names = files.chain(self._folder, damaged)
             try:
                 for name in names:
-                    opened.setdefault(name, files.open_segment(self._folder / name, self._truth.identity))
+                    opened.setdefault(name, files.open_segment(self._folder / name, self._source.identity))
             except files.DamagedSegment as error:
                 damaged |= {str(error)}
             else:
-                self.damaged = damaged
-                return tuple(opened[name] for name in names)
+                return [opened[name] for name in names], damaged
 
     def _propose(self, probes: Vectors, min_cosine: float, limit: int | None) -> list[Rows]:
-        segments, tail = self.refresh()
-        floors = np.full(len(probes), max(min_cosine, _LEAST), np.float32)
-        found = [[near] for near in tail.candidates(probes, floors, limit)]
-        for first in range(0, len(probes) if segments else 0, _PROBES_AT_ONCE):
-            some = slice(first, first + _PROBES_AT_ONCE)
-            for near, further in zip(
-                found[some], self._of_segments(segments, probes[some], floors[some].tolist(), limit), strict=True
-            ):
-                near += further
+        """Return for each probe all rows that may be among the best `limit` of at least `min_cosine`."""
+        snapshot = self.refresh()
+        lowest = max(min_cosine, MIN_COSINE)
+        found = [[own] for own in snapshot.buffer.candidates(probes, np.full(len(probes), lowest, np.float32), limit)]
+        for start in range(0, len(probes) if snapshot.segments else 0, _PROBE_BATCH):
+            batch = slice(start, start + _PROBE_BATCH)
+            floors = [max(lowest, _guaranteed_kth(parts, limit)) for parts in found[batch]]
+            scanned = self._scan(snapshot.segments, probes[batch], floors, limit)
+            for parts, further in zip(found[batch], scanned, strict=True):
+                parts += further
         return [_best(parts, min_cosine, limit) for parts in found]
 
-    def _of_segments(
+    def _scan(
         self, segments: Sequence[Segment], probes: Vectors, floors: Sequence[float], limit: int | None
     ) -> list[list[Candidates]]:
-        """For each probe the candidates of all segments that may be among the best `limit`.
+        """Return for each probe the candidates of all segments that may be among the best `limit`.
 
-        With a limit a higher floor is tried first, and lowered for those probes of which too few reach it.
+        With a limit a higher floor is tried first, and lowered for those probes of which too few rows reach it.
         """
-        tried = [_guess(segments, probe, floor, limit) for probe, floor in zip(probes, floors, strict=True)]
-        found = sweep(segments, probes, tried, self._workers)
-        while short := [n for n, near in enumerate(found) if tried[n] > max(floors[n], _proven(near, limit))]:
+        tried = [_first_floor(segments, probe, floor, limit) for probe, floor in zip(probes, floors, strict=True)]
+        found = scan_segments(segments, probes, tried, self._workers)
+        while short := [n for n, own in enumerate(found) if tried[n] > max(floors[n], _guaranteed_kth(own, limit))]:
             for number in short:
-                tried[number] = max(floors[number], tried[number] - _LOWER)
-            again = sweep(segments, probes[short], [tried[number] for number in short], self._workers)
-            for number, near in zip(short, again, strict=True):
-                found[number] = near
+                tried[number] = max(floors[number], tried[number] - _FLOOR_STEP)
+            again = scan_segments(segments, probes[short], [tried[number] for number in short], self._workers)
+            for number, own in zip(short, again, strict=True):
+                found[number] = own
         return found
 
-    def _verified(
+    def _verify(
         self, probes: Vectors, proposed: list[Rows], min_cosine: float, limit: int | None
     ) -> tuple[list[Hits], Rows]:
+        """Re-score proposed rows from the database; return the hits of each probe, and the rows that are deleted."""
         wanted = np.unique(np.concatenate(proposed)) if proposed else np.empty(0, np.int64)
-        rows, vectors = self._truth.fetch(self._space, wanted)
+        rows, vectors = self._source.fetch(self._vector_set, wanted)
         hits = []
         for probe, own in zip(probes, proposed, strict=True):
-            present = places(rows, own)
+            present = find_rows(rows, own)
             exact = cosines(probe, vectors[present])
             order = np.lexsort((rows[present], -exact))
             order = order[exact[order] >= min_cosine][:limit]
@@ -181,22 +219,22 @@ class VectorSetIndex:
         return hits, wanted[:0] if len(rows) == len(wanted) else np.setdiff1d(wanted, rows)
 
 
-def _guess(segments: Sequence[Segment], probe: Vectors, floor: float, limit: int | None) -> float:
-    """The floor, or a higher one that the best `limit` seem to reach."""
+def _first_floor(segments: Sequence[Segment], probe: Vectors, floor: float, limit: int | None) -> float:
+    """Return the floor, or a higher one that the best `limit` are estimated to reach."""
     if limit is None:
         return floor
-    return max(floor, segments[0].likely(probe, limit, sum(map(len, segments))))
+    return max(floor, segments[0].estimate_floor(probe, limit, sum(map(len, segments))))
 
 
-def _proven(parts: list[Candidates], limit: int | None) -> float:
-    """The cosine that the best `limit` of the candidates reach for certain."""
+def _guaranteed_kth(parts: list[Candidates], limit: int | None) -> float:
+    """Return the cosine that the best `limit` of the candidates reach for certain."""
     if limit is None or not parts:
         return -np.inf
-    return nth_best(np.concatenate([part.cosines - part.error for part in parts]), limit)
+    return kth_largest(np.concatenate([part.cosines - part.error for part in parts]), limit)
 
 
 def _best(parts: list[Candidates], min_cosine: float, limit: int | None) -> Rows:
-    """The rows that may be among the best `limit`, from the candidates of all parts."""
+    """Return the rows that may be among the best `limit`, of the candidates of all parts."""
     rows = np.concatenate([part.rows for part in parts])
     highest = np.concatenate([part.cosines + part.error for part in parts])
-    return rows[highest >= max(min_cosine, _proven(parts, limit))]
+    return rows[highest >= max(min_cosine, _guaranteed_kth(parts, limit))]

@@ -1,4 +1,4 @@
-"""All spaces of a gallery: opened when searched, closed when memory is short, built in the background."""
+"""The vector indexes of a gallery: opened when searched, closed when memory is short, built in the background."""
 
 from __future__ import annotations
 
@@ -16,115 +16,132 @@ import numpy as np
 
 from mien.gallery.vector_index.builder import Builder, Stopped
 from mien.gallery.vector_index.index import Hits, VectorSetIndex
-from mien.gallery.vector_index.scan import CORES
-from mien.gallery.vector_index.source import Rows, Tuning, Vectors, VectorSource
+from mien.gallery.vector_index.segment import CORES
+from mien.gallery.vector_index.source import IndexConfig, Rows, Vectors, VectorSource
 
 _log = logging.getLogger(__name__)
-_PAIRS_AT_ONCE = 64
+
+_PAIR_PROBES = 64
 
 
-class Indexes:
-    """The vector indexes in a folder, a cache of `truth`; thread-safe, and several processes may share the folder."""
+class IndexManager:
+    """The vector indexes in a folder; thread-safe, and several processes may share the folder.
 
-    def __init__(self, folder: Path, truth: VectorSource, tuning: Tuning | None = None) -> None:
+    Args:
+        folder: Holds one folder for each vector set that is not small; a cache of `source`.
+        source: The database.
+        config: The sizes of the indexes; None for the defaults.
+    """
+
+    def __init__(self, folder: Path, source: VectorSource, config: IndexConfig | None = None) -> None:
         self._folder = folder
-        self._truth = truth
-        self._tuning = tuning or Tuning()
+        self._source = source
+        self._config = config or IndexConfig()
         self._open: OrderedDict[str, VectorSetIndex] = OrderedDict()
         self._sizes: dict[str, int] = {}
-        self._held = 0
+        self._memory = 0
         self._lock = threading.Lock()
         self._workers = ThreadPoolExecutor(CORES, "mien-search")
-        self._due: SimpleQueue[str | None] = SimpleQueue()
+        self._to_build: SimpleQueue[str | None] = SimpleQueue()
         self._queued: set[str] = set()
         self._not_before: dict[str, float] = {}
         self._closing = threading.Event()
-        self._background = threading.Thread(target=self._build_due, name="mien-build", daemon=True)
+        self._background = threading.Thread(target=self._build_queued, name="mien-build", daemon=True)
         self._background.start()
 
     def close(self) -> None:
-        """Stop the background work; what was half built is thrown away."""
+        """Stop the background work; a build in progress is discarded."""
         self._closing.set()
-        self._due.put(None)
+        self._to_build.put(None)
         self._background.join()
         self._workers.shutdown()
 
-    def search(self, space: str, probes: Vectors, min_cosine: float, limit: int | None = None) -> list[Hits]:
-        """For each probe (m, 128) the rows of at least `min_cosine`, best first, with their exact cosines."""
-        index = self._index(space)
+    def search(self, vector_set: str, probes: Vectors, min_cosine: float, limit: int | None = None) -> list[Hits]:
+        """Search for each probe (m, 128) the rows of at least `min_cosine`, best first, with their exact cosines."""
+        index = self.index(vector_set)
         hits = index.search(probes, min_cosine, limit)
-        self._make_room(space, index)
-        if index.due:
-            self._queue(space)
+        self._make_room(vector_set, index)
+        if index.needs_build:
+            self._queue(vector_set)
         return hits
 
-    def pairs(self, space: str, min_cosine: float) -> Iterator[tuple[int, int, float]]:
-        """Every pair of rows (lower, higher) of at least `min_cosine`, as it is found."""
-        for rows, vectors in self._truth.scan(space, 0, self._truth.newest(space)):
-            for start in range(0, len(rows), _PAIRS_AT_ONCE):
-                probes = vectors[start : start + _PAIRS_AT_ONCE]
-                found = self.search(space, probes, min_cosine)
+    def pairs(self, vector_set: str, min_cosine: float) -> Iterator[tuple[int, int, float]]:
+        """Yield every pair of rows (lower, higher) of at least `min_cosine` with its cosine, as found."""
+        for rows, vectors in self._source.scan(vector_set, 0, self._source.newest(vector_set)):
+            for start in range(0, len(rows), _PAIR_PROBES):
+                probes = vectors[start : start + _PAIR_PROBES]
+                found = self.search(vector_set, probes, min_cosine)
                 for row, (others, cosines) in zip(rows[start:].tolist(), found, strict=False):
                     higher = others > row
                     for other, cosine in zip(others[higher].tolist(), cosines[higher].tolist(), strict=True):
                         yield row, other, cosine
 
-    def bury(self, space: str, rows: Rows) -> None:
-        """Forget deleted rows sooner than a search would notice."""
+    def mark_deleted(self, vector_set: str, rows: Rows) -> None:
+        """Leave deleted rows out sooner than a search would notice that they are deleted."""
         with self._lock:
-            index = self._open.get(space)
+            index = self._open.get(vector_set)
         if index:
-            index.bury(np.asarray(rows, np.int64))
-            if index.due:
-                self._queue(space)
+            index.mark_deleted(np.asarray(rows, np.int64))
+            if index.needs_build:
+                self._queue(vector_set)
 
-    def build(self, space: str, *, wait: bool = True) -> None:
-        """Build what is due in a space, in this thread, after or instead of another builder. Raises OSError."""
-        index = self._index(space)
+    def build(self, vector_set: str, *, wait: bool = True) -> None:
+        """Build what a vector set needs, in this thread.
+
+        Args:
+            vector_set: The name of the set.
+            wait: Whether to wait for another builder of the set, in any process, or else to leave the work to it.
+
+        Raises:
+            OSError: The segments cannot be written; those that exist are as before.
+        """
+        index = self.index(vector_set)
+        damaged = index.refresh().damaged
+        builder = Builder(self._folder / vector_set, vector_set, self._source, self._config, self._closing.is_set)
+        builder.build(damaged, wait=wait)
         index.refresh()
-        builder = Builder(self._folder / space, space, self._truth, self._tuning, self._closing.is_set)
-        builder.build(index.damaged, wait=wait)
-        index.refresh()
 
-    def drop(self, space: str) -> None:
-        """Forget a deleted space."""
+    def drop(self, vector_set: str) -> None:
+        """Forget a vector set that was deleted."""
         with self._lock:
-            self._open.pop(space, None)
-            self._held -= self._sizes.pop(space, 0)
-        shutil.rmtree(self._folder / space, ignore_errors=True)
+            self._open.pop(vector_set, None)
+            self._memory -= self._sizes.pop(vector_set, 0)
+        shutil.rmtree(self._folder / vector_set, ignore_errors=True)
 
-    def _index(self, space: str) -> VectorSetIndex:
+    def index(self, vector_set: str) -> VectorSetIndex:
+        """Return the index of a vector set, opened if need be."""
         with self._lock:
-            index = self._open.get(space)
+            index = self._open.get(vector_set)
             if index is None:
-                index = VectorSetIndex(self._folder / space, space, self._truth, self._tuning, self._workers)
-                self._open[space] = index
-            self._open.move_to_end(space)
+                folder = self._folder / vector_set
+                index = VectorSetIndex(folder, vector_set, self._source, self._config, self._workers)
+                self._open[vector_set] = index
+            self._open.move_to_end(vector_set)
             return index
 
-    def _make_room(self, space: str, index: VectorSetIndex) -> None:
+    def _make_room(self, vector_set: str, index: VectorSetIndex) -> None:
         with self._lock:
             memory = index.memory
-            self._held += memory - self._sizes.get(space, 0)
-            self._sizes[space] = memory
-            while self._held > self._tuning.memory and len(self._open) > 1:
+            self._memory += memory - self._sizes.get(vector_set, 0)
+            self._sizes[vector_set] = memory
+            while self._memory > self._config.max_memory and len(self._open) > 1:
                 oldest, _ = self._open.popitem(last=False)
-                self._held -= self._sizes.pop(oldest, 0)
+                self._memory -= self._sizes.pop(oldest, 0)
 
-    def _queue(self, space: str) -> None:
+    def _queue(self, vector_set: str) -> None:
         with self._lock:
-            if space not in self._queued and time.monotonic() >= self._not_before.get(space, 0.0):
-                self._queued.add(space)
-                self._due.put(space)
+            if vector_set not in self._queued and time.monotonic() >= self._not_before.get(vector_set, 0.0):
+                self._queued.add(vector_set)
+                self._to_build.put(vector_set)
 
-    def _build_due(self) -> None:
-        while (space := self._due.get()) is not None and not self._closing.is_set():
+    def _build_queued(self) -> None:
+        while (vector_set := self._to_build.get()) is not None and not self._closing.is_set():
             try:
-                self.build(space, wait=False)
+                self.build(vector_set, wait=False)
             except Stopped:
                 return
             except Exception as error:
-                _log.warning("A search index could not be built; searches stay exact. %s", type(error).__name__)
-                self._not_before[space] = time.monotonic() + self._tuning.retry_after
+                _log.warning("A vector index could not be built; searches stay exact. %s", type(error).__name__)
+                self._not_before[vector_set] = time.monotonic() + self._config.retry_after
             with self._lock:
-                self._queued.discard(space)
+                self._queued.discard(vector_set)

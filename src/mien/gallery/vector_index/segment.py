@@ -1,70 +1,114 @@
-"""An immutable run of rows in lossy form, and what finds those that are like a probe.
+"""Segments: immutable runs of quantised rows, scanned by several threads.
 
-Every row whose cosine reaches the floor is found (see codec.py for the odds), however many they are: there is no
-fixed number to fall off. The cosines of what is found are off by at most `error`.
+Every row whose cosine reaches the floor is found (see quantization.py for the odds), however many they are: there is no
+fixed number of candidates beyond which matches are lost.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from copy import copy
-from dataclasses import replace
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mien.gallery.vector_index.kernels import Cut, Held
-from mien.gallery.vector_index.quantization import Calibration, Codebook, places
+from mien.gallery.vector_index.kernels import QueryTables, ScanRequest, SegmentArrays
+from mien.gallery.vector_index.quantization import Codebook, ScoreModel, find_rows
 from mien.gallery.vector_index.source import Rows, Vectors
+
+CORES = os.cpu_count() or 1
+
+_MIN_PARALLEL_WORK = 131_072
+"""Faces times probes: less is scanned before another thread would be awake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Rows (n,) with their cosines (n,), each off by at most `error`."""
+
+    rows: Rows
+    cosines: Vectors
+    error: float
 
 
 class Segment:
-    """The rows in (after, upto], ascending."""
+    """The rows in (after, upto], ascending, in both quantised forms; immutable.
 
-    def __init__(self, name: str, span: tuple[int, int], held: Held, book: Codebook, calibration: Calibration) -> None:
+    Args:
+        name: Of its folder.
+        span: `after` and `upto`.
+        arrays: What the kernels scan.
+        codebook: Of the codes.
+        model: What was measured on the vectors; its `sq8_error` bounds the error of the cosines found.
+    """
+
+    def __init__(
+        self, name: str, span: tuple[int, int], arrays: SegmentArrays, codebook: Codebook, model: ScoreModel
+    ) -> None:
         self.name = name
         self.after, self.upto = span
-        self.error = calibration.slack
-        self._hold(held)
-        self._book = book
-        self._calibration = calibration
-        self._mean = np.array(calibration.mean, np.float32)
+        self.error = model.sq8_error
+        self.deleted = 0 if arrays.tombstones is None else int(arrays.tombstones.sum())
+        self.descriptor = arrays.descriptor
+        self._arrays = arrays
+        self._codebook = codebook
+        self._model = model
+        self._mean = np.array(model.mean, np.float32)
 
     def __len__(self) -> int:
-        return len(self._held.rows)
+        return len(self._arrays.rows)
 
     @property
     def memory(self) -> int:
-        """Bytes held, and those of the mapping."""
-        held = self._held
-        return held.rows.nbytes + held.steps.nbytes + held.stored.nbytes + held.codes.nbytes
+        """Bytes held, including those of the memory-mapped file."""
+        arrays = self._arrays
+        return arrays.rows.nbytes + arrays.scales.nbytes + arrays.int8_vectors.nbytes + arrays.codes.nbytes
 
-    @property
-    def dead(self) -> int:
-        """How many rows are known to be deleted."""
-        return 0 if self._held.dead is None else int(self._held.dead.sum())
-
-    def without(self, rows: Rows) -> Segment:
-        """The same, but that these rows are left out of its answers."""
-        positions = places(self._held.rows, rows)
+    def mark_deleted(self, rows: Rows) -> Segment:
+        """Return this segment without these rows in its results, which are `deleted` rows from then on."""
+        positions = find_rows(self._arrays.rows, rows)
         if not len(positions):
             return self
-        dead = np.zeros(len(self), bool) if self._held.dead is None else self._held.dead.copy()
-        dead[positions] = True
-        rest = copy(self)
-        rest._hold(replace(self._held, dead=dead))
-        return rest
+        known = self._arrays.tombstones
+        tombstones = np.zeros(len(self), bool) if known is None else known.copy()
+        tombstones[positions] = True
+        arrays = replace(self._arrays, tombstones=tombstones)
+        return Segment(self.name, (self.after, self.upto), arrays, self._codebook, self._model)
 
-    def likely(self, probe: Vectors, limit: int, size: int) -> float:
-        """A guess at a cosine that the best `limit` of `size` faces like these reach."""
-        return self._calibration.likely(float(probe @ self._mean), limit, size) - self.error
+    def estimate_floor(self, probe: Vectors, limit: int, size: int) -> float:
+        """Estimate a cosine that the best `limit` of `size` faces like these reach."""
+        return self._model.estimate_floor(float(probe @ self._mean), limit, size) - self.error
 
-    def cut(self, probes: Vectors, floors: Sequence[float]) -> Cut:
-        """What finds for each probe (m, 128) the rows that reach its floor (m,) and are not known to be deleted."""
-        tables = self._book.tables(probes)
-        least = [tables.least(number, floor, self._calibration) for number, floor in enumerate(floors)]
-        near = [floor - self.error for floor in floors]
-        return Cut(tables.entries, np.array(least, np.int16), np.array(near, np.float32))
+    def query_tables(self, probes: Vectors, floors: Sequence[float]) -> QueryTables:
+        """Prepare a scan for the rows that reach, for each probe (m, 128), its floor (m,)."""
+        tables = self._codebook.lookup_tables(probes)
+        min_sums = [tables.min_sum(probe, floor, self._model) for probe, floor in enumerate(floors)]
+        min_cosines = [floor - self.error for floor in floors]
+        return QueryTables(tables.entries, np.array(min_sums, np.int16), np.array(min_cosines, np.float32))
 
-    def _hold(self, held: Held) -> None:
-        self._held = held
-        self.words = held.words  # it takes some microseconds to ask for them
+
+def scan_segments(
+    segments: Sequence[Segment], probes: Vectors, floors: Sequence[float], workers: Executor
+) -> list[list[Candidates]]:
+    """Scan all segments, with the help of the workers where it pays.
+
+    Returns for each probe (m, 128), in several parts, the live rows that reach its floor (m,).
+    """
+    tables = [segment.query_tables(probes, floors) for segment in segments]
+    descriptors = [(*segment.descriptor, *own.descriptor) for segment, own in zip(segments, tables, strict=True)]
+    request = ScanRequest(probes, descriptors, kept=(segments, tables))
+    error = max(segment.error for segment in segments)
+
+    def worker() -> list[list[Candidates]]:
+        parts = [[Candidates(*found, error) for found in part] for part in request.run()]
+        return [list(candidates) for candidates in zip(*parts, strict=True)]
+
+    parallel = sum(map(len, segments)) * len(probes) >= _MIN_PARALLEL_WORK
+    others = [workers.submit(worker) for _ in range((CORES - 1) * parallel)]
+    found = worker()
+    for other in others:
+        if not other.cancel():
+            for mine, theirs in zip(found, other.result(), strict=True):
+                mine += theirs
+    return found

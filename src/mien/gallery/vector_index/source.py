@@ -1,6 +1,6 @@
-"""The sizes at which the index changes its ways; the measurements behind them are in docs/search.md.
+"""The database as the vector index sees it, and the sizes at which the index changes its ways.
 
-What the index needs from the database it is a cache of: rows of vectors, never changed, only added and deleted.
+docs/search.md has the measurements behind the sizes.
 """
 
 from __future__ import annotations
@@ -12,38 +12,42 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-DIMENSIONS = 128
+Rows = NDArray[np.int64]
+"""Row numbers (n,)."""
+
+Vectors = NDArray[np.float32]
+"""Vectors (n, 128), or one value for each of n vectors (n,)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
-    """Counts are rows, memory is bytes; tests inject small ones.
+class IndexConfig:
+    """Sizes of the index.
 
-    seal_at: so many rows outside every segment make a new one; below it, search is exact
-    segment: the largest segment; what one build reads and writes at most
-    resident_tail: more rows than this outside the segments are read from the database for each search
-    dead_share: a segment with more deleted rows than this share is built anew
-    memory: indexes of the least recently searched spaces are closed beyond this
-    retry_after: seconds before a build that failed is tried again
+    Args:
+        seal_threshold: This many rows outside every segment become a new segment; below, search is exact.
+        max_segment: Rows of the largest segment, which is what one build reads and writes at most.
+        max_buffer: More rows than this outside the segments are not held in memory, but read from the database for
+            each search.
+        max_deleted_ratio: A segment with a larger share of deleted rows is rebuilt without them.
+        max_memory: Bytes; beyond, the indexes of the vector sets that were searched least recently are closed.
+        retry_after: Seconds before a build that failed is tried again.
     """
 
-    seal_at: int = 16_384
-    segment: int = 524_288
-    resident_tail: int = 131_072
-    dead_share: float = 0.1
-    memory: int = 512 * 1024 * 1024
+    seal_threshold: int = 16_384
+    max_segment: int = 524_288
+    max_buffer: int = 131_072
+    max_deleted_ratio: float = 0.1
+    max_memory: int = 512 * 1024 * 1024
     retry_after: float = 60.0
 
 
-Rows = NDArray[np.int64]
-Vectors = NDArray[np.float32]
-
-
 class VectorSource(Protocol):
-    """The durable vectors, by space (one searchable set, such as the faces of a collection).
+    """The durable vectors, of which the index is a cache, by vector set: one searchable set, such as the faces of a
+    collection.
 
-    Row numbers are positive, rise in the order of commits and are never used twice; a vector that
-    changes is a new row. Every method may be called from any thread. A space is a plain file name.
+    Vectors are only added and deleted, never changed: a vector that changes is a new row. Row numbers are positive,
+    rise in the order of commits and are never used twice. The name of a vector set is a plain file name. Every method
+    may be called from any thread.
     """
 
     @property
@@ -51,21 +55,21 @@ class VectorSource(Protocol):
         """Which database and which model; files of another identity are foreign."""
         ...
 
-    def newest(self, space: str) -> int:
-        """The highest row of the space, 0 when it is empty."""
+    def newest(self, vector_set: str) -> int:
+        """Return the highest row, 0 when the set is empty."""
         ...
 
-    def count(self, space: str, after: int, upto: int) -> int:
-        """How many rows lie in (after, upto]."""
+    def count(self, vector_set: str, after: int, upto: int) -> int:
+        """Return how many rows lie in (after, upto]."""
         ...
 
-    def scan(self, space: str, after: int, upto: int | None = None) -> Iterator[tuple[Rows, Vectors]]:
-        """The rows in (after, upto] with their vectors (n, 128), ascending, some thousands at a time.
+    def scan(self, vector_set: str, after: int, upto: int | None = None) -> Iterator[tuple[Rows, Vectors]]:
+        """Yield the rows in (after, upto] with their vectors (n, 128), ascending, some thousands at a time.
 
-        Without `upto` to the last row there is, also of those that come meanwhile.
+        Without `upto` to the last row, including rows that are added meanwhile.
         """
         ...
 
-    def fetch(self, space: str, rows: Rows) -> tuple[Rows, Vectors]:
-        """Those of the rows that exist, ascending, with their vectors."""
+    def fetch(self, vector_set: str, rows: Rows) -> tuple[Rows, Vectors]:
+        """Return those of the rows that exist, ascending, with their vectors (n, 128)."""
         ...

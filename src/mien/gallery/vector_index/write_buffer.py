@@ -1,131 +1,152 @@
-"""The rows that no segment holds yet: whole vectors, exact search. A small space is nothing but a tail."""
+"""The rows that no segment holds yet: whole vectors, searched exactly. A small vector set is nothing but a buffer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from copy import copy
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mien.domain.faces import EMBEDDING_DIMENSION
 from mien.gallery.vector_index.kernels import cosines
-from mien.gallery.vector_index.quantization import nth_best
-from mien.gallery.vector_index.scan import Candidates
-from mien.gallery.vector_index.source import DIMENSIONS, Rows, Vectors, VectorSource
+from mien.gallery.vector_index.quantization import kth_largest
+from mien.gallery.vector_index.segment import Candidates
+from mien.gallery.vector_index.source import Rows, Vectors, VectorSource
 
-_ROUNDING = 1e-5
+_ROUNDING_ERROR = 1e-5
+_MIN_CAPACITY = 16
+_NO_ROWS: Rows = np.empty(0, np.int64)
 
 
+class _GrowingArrays:
+    """Rows and vectors with spare capacity. What was written is never changed, so buffers of any length share them."""
+
+    def __init__(self, capacity: int) -> None:
+        self.rows: Rows = np.empty(capacity, np.int64)
+        self.vectors: Vectors = np.empty((capacity, EMBEDDING_DIMENSION), np.float32)
+        self.used = 0
+
+    def extended(self, size: int, rows: Rows, vectors: Vectors) -> _GrowingArrays:
+        """Return arrays with the first `size` rows of these and more rows after them.
+
+        They are these arrays when nothing is written after `size` and there is room, else a copy of twice the size.
+        One thread at a time may call this.
+        """
+        end = size + len(rows)
+        arrays = self
+        if size != self.used or end > len(self.rows):
+            arrays = _GrowingArrays(max(2 * size, end, _MIN_CAPACITY))
+            arrays.rows[:size], arrays.vectors[:size] = self.rows[:size], self.vectors[:size]
+        arrays.rows[size:end], arrays.vectors[size:end] = rows, vectors
+        arrays.used = end
+        return arrays
+
+
+@dataclass(frozen=True, slots=True)
 class WriteBuffer:
-    """The rows of a space after `after`, followed up to `upto`.
+    """The rows of a vector set in (after, upto]; immutable.
 
-    Grows by one thread at a time while others search: they look at the arrays as far as they were
-    filled when they began. More rows than `most` are not held but read anew for each search.
+    Methods that change something return another buffer, which shares what both hold. A buffer that would exceed
+    `max_rows` overflows: it holds no rows, and reads them from the source for each search.
     """
 
-    def __init__(self, truth: VectorSource, space: str, after: int, most: int) -> None:
-        self.after = self.upto = after
-        self._truth = truth
-        self._space = space
-        self._most = most
-        self._held: tuple[Rows, Vectors] | None = (np.empty(0, np.int64), np.empty((0, DIMENSIONS), np.float32))
-        self._spare: tuple[Rows, Vectors] = self._held
-        self._dead: Rows = np.empty(0, np.int64)
+    source: VectorSource
+    vector_set: str
+    max_rows: int
+    after: int
+    upto: int
+    tombstones: Rows
+    """Held rows that are known to be deleted, ascending."""
+    _size: int
+    _arrays: _GrowingArrays | None
+    """None: overflowed."""
+
+    @classmethod
+    def empty(cls, source: VectorSource, vector_set: str, after: int, max_rows: int) -> WriteBuffer:
+        return cls(source, vector_set, max_rows, after, after, _NO_ROWS, 0, _GrowingArrays(0))
 
     def __len__(self) -> int:
-        """Rows held; `most` and more are only known to be many."""
-        return self._most + 1 if self._held is None else len(self._held[0])
+        """Rows held; of an overflowed buffer, one more than it may hold."""
+        return self.max_rows + 1 if self._arrays is None else self._size
+
+    @property
+    def rows(self) -> Rows:
+        """The rows held, ascending."""
+        return _NO_ROWS if self._arrays is None else self._arrays.rows[: self._size]
 
     @property
     def memory(self) -> int:
-        return sum(array.nbytes for array in self._spare)
+        """Bytes held."""
+        return 0 if self._arrays is None else self._arrays.rows.nbytes + self._arrays.vectors.nbytes
 
-    @property
-    def dead(self) -> int:
-        """How many rows are known to be deleted."""
-        return len(self._dead)
+    def catch_up(self, newest: int) -> WriteBuffer:
+        """Read the rows up to `newest`, and those committed since. One thread at a time may call this.
 
-    def follow(self, newest: int) -> None:
-        """Take in the rows up to `newest`, and those that came since.
-
-        Not only the former: a row that another takes the place of meanwhile would be missed, and so would the other.
+        If a row is replaced by a newer one while we read, stopping at `newest` would miss both.
         """
-        if self._held is not None:
-            for rows, vectors in self._truth.scan(self._space, self.upto):
-                self._append(rows, vectors)
-                self.upto = int(rows[-1])
-                if len(self) > self._most:
-                    self._held, self._spare = None, (self._dead[:0], np.empty((0, DIMENSIONS), np.float32))
-                    break
-        self.upto = max(self.upto, newest)
+        if self._arrays is None:
+            return replace(self, upto=max(self.upto, newest))
+        arrays, size, upto = self._arrays, self._size, self.upto
+        for rows, vectors in self.source.scan(self.vector_set, self.upto):
+            if size + len(rows) > self.max_rows:
+                return replace(self, upto=max(int(rows[-1]), newest), tombstones=_NO_ROWS, _size=0, _arrays=None)
+            arrays = arrays.extended(size, rows, vectors)
+            size, upto = size + len(rows), int(rows[-1])
+        return replace(self, upto=max(upto, newest), _size=size, _arrays=arrays)
 
-    def trimmed(self, after: int) -> WriteBuffer:
-        """What is left of the tail when a segment holds the rows up to `after`."""
-        rest = WriteBuffer(self._truth, self._space, after, self._most)
-        if self._held is not None and self.after <= after <= self.upto:
-            rows, vectors = self._held
-            first = int(np.searchsorted(rows, after, side="right"))
-            rest._append(rows[first:], vectors[first:])
-            rest.upto = self.upto
-            rest._dead = self._dead[self._dead > after]
-        return rest
+    def after_seal(self, after: int) -> WriteBuffer:
+        """Return what is left when segments hold the rows up to `after`; it must catch up again if it is too short."""
+        rest = WriteBuffer.empty(self.source, self.vector_set, after, self.max_rows)
+        if self._arrays is None or not self.after <= after <= self.upto:
+            return rest
+        kept = slice(int(np.searchsorted(self.rows, after, side="right")), self._size)
+        return rest._holding(self.rows[kept], self._arrays.vectors[kept], self.upto, self.tombstones)
 
-    def swept(self) -> WriteBuffer:
-        """The tail without the rows known to be deleted."""
-        rest = WriteBuffer(self._truth, self._space, self.after, self._most)
-        if self._held is not None:
-            rows, vectors = self._held
-            alive = ~np.isin(rows, self._dead)
-            rest._append(rows[alive], vectors[alive])
-            rest.upto = self.upto
-        return rest
+    def mark_deleted(self, rows: Rows) -> WriteBuffer:
+        """Return this buffer without these rows in its results."""
+        deleted = np.intersect1d(rows, self.rows)
+        return replace(self, tombstones=np.union1d(self.tombstones, deleted)) if len(deleted) else self
 
-    def without(self, rows: Rows) -> WriteBuffer:
-        """The same, but that these rows are left out of its answers. Only the newer of the two may be followed."""
-        rest = copy(self)
-        rest._dead = np.union1d(self._dead, rows[rows > self.after])
-        return rest
+    def compacted(self) -> WriteBuffer:
+        """Return this buffer without the rows that are known to be deleted."""
+        if self._arrays is None or not len(self.tombstones):
+            return self
+        rest = WriteBuffer.empty(self.source, self.vector_set, self.after, self.max_rows)
+        live = ~np.isin(self.rows, self.tombstones)
+        return rest._holding(self.rows[live], self._arrays.vectors[: self._size][live], self.upto, _NO_ROWS)
 
     def candidates(self, probes: Vectors, floors: Vectors, limit: int | None) -> list[Candidates]:
-        """As Segment.candidates."""
+        """Return for each probe (m, 128) the rows that reach its floor (m,) and may be among the best `limit`."""
         parts: list[list[Candidates]] = [[] for _ in probes]
-        for rows, vectors in self._chunks():
-            alive = None if not len(self._dead) else ~np.isin(rows, self._dead)
+        floors = floors.copy()
+        for rows, vectors in self._blocks():
+            live = None if not len(self.tombstones) else ~np.isin(rows, self.tombstones)
             for number, probe in enumerate(probes):
-                near = cosines(probe, vectors)
-                kept = near >= floors[number] - _ROUNDING
-                kept = kept if alive is None else kept & alive
-                part = Candidates(rows[kept], near[kept], _ROUNDING)
+                scores = cosines(probe, vectors)
+                kept = scores >= floors[number] - _ROUNDING_ERROR
+                kept = kept if live is None else kept & live
+                part = Candidates(rows[kept], scores[kept], _ROUNDING_ERROR)
                 if limit is not None:
-                    floors[number] = max(floors[number], nth_best(part.cosines, limit) - _ROUNDING)
+                    floors[number] = max(floors[number], kth_largest(part.cosines, limit) - _ROUNDING_ERROR)
                 parts[number].append(part)
-        return [_joined(part) for part in parts]
+        return [_joined(own) for own in parts]
 
-    def _chunks(self) -> Iterator[tuple[Rows, Vectors]]:
-        if self._held is None:
-            return self._truth.scan(self._space, self.after)
-        return iter([self._held] if len(self._held[0]) else [])
+    def _holding(self, rows: Rows, vectors: Vectors, upto: int, tombstones: Rows) -> WriteBuffer:
+        arrays = _GrowingArrays(0).extended(0, rows, vectors)
+        own = tombstones[tombstones > self.after]
+        return replace(self, upto=upto, tombstones=own, _size=len(rows), _arrays=arrays)
 
-    def _append(self, rows: Rows, vectors: Vectors) -> None:
-        size = len(self)
-        if size + len(rows) > len(self._spare[0]):
-            self._grow(max(2 * size, size + len(rows), 16))
-        self._spare[0][size : size + len(rows)] = rows
-        self._spare[1][size : size + len(rows)] = vectors
-        self._held = (self._spare[0][: size + len(rows)], self._spare[1][: size + len(rows)])
-
-    def _grow(self, capacity: int) -> None:
-        size = len(self)
-        rows, vectors = np.empty(capacity, np.int64), np.empty((capacity, DIMENSIONS), np.float32)
-        rows[:size], vectors[:size] = self._spare[0][:size], self._spare[1][:size]
-        self._spare = (rows, vectors)
+    def _blocks(self) -> Iterator[tuple[Rows, Vectors]]:
+        if self._arrays is None:
+            return self.source.scan(self.vector_set, self.after)
+        return iter([(self.rows, self._arrays.vectors[: self._size])] if self._size else [])
 
 
 def _joined(parts: list[Candidates]) -> Candidates:
     if len(parts) == 1:
         return parts[0]
-    empty = Candidates(np.empty(0, np.int64), np.empty(0, np.float32), _ROUNDING)
     return Candidates(
-        np.concatenate([part.rows for part in parts or [empty]]),
-        np.concatenate([part.cosines for part in parts or [empty]]),
-        _ROUNDING,
+        np.concatenate([_NO_ROWS, *(part.rows for part in parts)]),
+        np.concatenate([np.empty(0, np.float32), *(part.cosines for part in parts)]),
+        _ROUNDING_ERROR,
     )

@@ -1,24 +1,27 @@
-"""The loops that look at every face, compiled for this processor when they are first used.
+"""The loops over every face, compiled for this processor when they are first used. `calls` is the way in."""
 
-`calls` is the way in; the rest is how they are made.
-"""
-
-from mien.gallery.vector_index.kernels.calls import cosines, encode, packed, tables
-from mien.gallery.vector_index.kernels.lookup import ENTRIES, LANES
-from mien.gallery.vector_index.kernels.plan import Cut, Held, Plan
-from mien.gallery.vector_index.kernels.scan import GROUPS, MOST, ROWS
+from mien.gallery.vector_index.kernels.calls import (
+    QueryTables,
+    ScanRequest,
+    SegmentArrays,
+    cosines,
+    encode,
+    lookup_tables,
+    packed,
+)
+from mien.gallery.vector_index.kernels.scan import BLOCK_ROWS, ENTRIES, GROUPS, LANES, MAX_ENTRY
 
 __all__ = [
+    "BLOCK_ROWS",
     "ENTRIES",
     "GROUPS",
     "LANES",
-    "MOST",
-    "ROWS",
-    "Cut",
-    "Held",
-    "Plan",
+    "MAX_ENTRY",
+    "QueryTables",
+    "ScanRequest",
+    "SegmentArrays",
     "cosines",
     "encode",
+    "lookup_tables",
     "packed",
-    "tables",
 ]

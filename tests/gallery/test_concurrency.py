@@ -15,8 +15,8 @@ import pytest
 from mien.domain.errors import LimitExceeded
 from mien.gallery import Gallery
 from mien.gallery.vector_index.files import chain
-from tests.gallery.doomed import open_small
 from tests.gallery.faces import MODEL, Vectors, embedding, embeddings, face, image_id
+from tests.gallery.killed_writer import open_small
 
 WORKERS = 4
 COMPACTORS, ROUNDS, ADDED, DELETED, PATIENCE = 2, 8, 90, 30, 120
@@ -133,9 +133,9 @@ def test_processes_that_compact_at_once_leave_one_whole_index(gallery: Gallery, 
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0] * COMPACTORS
-    (space,) = (path for path in (tmp_path / "index").iterdir() if path.name.startswith("face"))
-    folders = [path.name for path in space.iterdir() if path.is_dir()]
-    assert sorted(folders) == sorted(chain(space))
+    (vector_set,) = (path for path in (tmp_path / "index").iterdir() if path.name.startswith("face"))
+    folders = [path.name for path in vector_set.iterdir() if path.is_dir()]
+    assert sorted(folders) == sorted(chain(vector_set))
     for number in range(COMPACTORS):
         for turn in range(ROUNDS):
             _only_what_was_kept(tmp_path, embeddings(ADDED, seed=100 * number + turn))

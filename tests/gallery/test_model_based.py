@@ -16,8 +16,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from mien.domain.errors import FaceNotFound, UserExists, UserNotFound
 from mien.domain.faces import UserStatus
 from mien.gallery import Gallery, Refusal, similarity
-from tests.gallery.doomed import open_small
 from tests.gallery.faces import Vectors, embedding, face, image_id
+from tests.gallery.killed_writer import open_small
 
 pytestmark = pytest.mark.slow
 

@@ -1,6 +1,6 @@
 """A process that adds, deletes and compacts until it is killed; each line says what begins or what was answered.
 
-    python -m tests.gallery.doomed FOLDER FIRST_BATCH
+    python -m tests.gallery.killed_writer FOLDER FIRST_BATCH
 
 Every file that the index makes, renames or removes is a line too, so that a kill can be aimed at any moment
 of a compaction: half of the vectors written, in training, before or after the rename.
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from mien.gallery import Gallery
-from mien.gallery.vector_index import Tuning
+from mien.gallery.vector_index import IndexConfig
 from tests.gallery.faces import MODEL, Vectors, embeddings
 
 PEOPLE, BATCH, DELETED, MOST_BATCHES = "people", 20, 5, 1000
@@ -21,7 +21,7 @@ PEOPLE, BATCH, DELETED, MOST_BATCHES = "people", 20, 5, 1000
 
 def open_small(folder: Path) -> Gallery:
     """A gallery that builds, merges and thins segments of a few hundred faces."""
-    config = Tuning(seal_at=64, segment=256, dead_share=0.1, retry_after=0.0)
+    config = IndexConfig(seal_threshold=64, max_segment=256, max_deleted_ratio=0.1, retry_after=0.0)
     return Gallery(folder, MODEL, index_config=config)
 
 

@@ -1,4 +1,4 @@
-"""The truth as a plain dictionary, to hold the index to."""
+"""The source as a plain dictionary, to hold the index to."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mien.gallery.vector_index import Rows, Tuning, Vectors
+from mien.gallery.vector_index import IndexConfig, Rows, Vectors
 from mien.gallery.vector_index.kernels import cosines
 
-SMALL = Tuning(seal_at=64, segment=512, resident_tail=400, dead_share=0.2, retry_after=0.0)
+SMALL = IndexConfig(seal_threshold=64, max_segment=512, max_buffer=400, max_deleted_ratio=0.2, retry_after=0.0)
 
 
-class PlainTruth:
+class InMemorySource:
     """Rows in memory. Answers `best` by looking at every one of them."""
 
     def __init__(self, identity: str = "database and model") -> None:
         self.identity = identity
         self.vectors: dict[int, Vectors] = {}
+        self.scanned: list[str] = []
         self._last = 0
 
     def add(self, vectors: Vectors) -> list[int]:
@@ -30,18 +31,19 @@ class PlainTruth:
         for row in rows:
             del self.vectors[row]
 
-    def newest(self, space: str) -> int:
+    def newest(self, vector_set: str) -> int:
         return max(self.vectors, default=0)
 
-    def count(self, space: str, after: int, upto: int) -> int:
+    def count(self, vector_set: str, after: int, upto: int) -> int:
         return sum(after < row <= upto for row in list(self.vectors))
 
-    def scan(self, space: str, after: int, upto: int | None = None) -> Iterator[tuple[Rows, Vectors]]:
+    def scan(self, vector_set: str, after: int, upto: int | None = None) -> Iterator[tuple[Rows, Vectors]]:
+        self.scanned.append(vector_set)
         rows = sorted(row for row in list(self.vectors) if after < row <= (self._last if upto is None else upto))
         for start in range(0, len(rows), 50):
-            yield self.fetch(space, np.array(rows[start : start + 50], np.int64))
+            yield self.fetch(vector_set, np.array(rows[start : start + 50], np.int64))
 
-    def fetch(self, space: str, rows: Rows) -> tuple[Rows, Vectors]:
+    def fetch(self, vector_set: str, rows: Rows) -> tuple[Rows, Vectors]:
         known = [row for row in sorted(rows.tolist()) if row in self.vectors]
         vectors = np.array([self.vectors[row] for row in known], np.float32).reshape(-1, 128)
         return np.array(known, np.int64), vectors
