@@ -14,7 +14,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar
 
@@ -180,9 +180,11 @@ def faces_by_id(reader: Reader, collection: CollectionRow, face_ids: Sequence[st
     return {face_id: known[face_id] for face_id in face_ids if face_id in known}
 
 
-def faces_by_row(reader: Reader, rows: Iterable[int]) -> dict[int, FaceRow]:
+def faces_by_row(reader: Reader, rows: Sequence[int]) -> dict[int, FaceRow]:
     """Read faces by their rows; those that are deleted are left out."""
-    return {face.row: face for face in list_faces(reader, [(FaceFilter.ROWS, (json.dumps(list(rows)),))])}
+    if not rows:
+        return {}
+    return {face.row: face for face in list_faces(reader, [(FaceFilter.ROWS, (json.dumps(rows),))])}
 
 
 def faces_of_image(
@@ -205,9 +207,11 @@ def find_user(reader: Reader, collection: CollectionRow, user_id: str) -> UserRo
     return UserRow(*found[0])
 
 
-def users_by_vector(reader: Reader, rows: Iterable[int]) -> dict[int, UserRow]:
+def users_by_vector(reader: Reader, rows: Sequence[int]) -> dict[int, UserRow]:
     """Read users by the rows of their vectors; a vector that was replaced or deleted is left out."""
-    return {row[3]: UserRow(*row) for row in reader.read(_USERS_BY_VECTOR, (json.dumps(list(rows)),))}
+    if not rows:
+        return {}
+    return {row[3]: UserRow(*row) for row in reader.read(_USERS_BY_VECTOR, (json.dumps(rows),))}
 
 
 def vectors_of_faces(reader: Reader, rows: Sequence[int]) -> Vectors:
