@@ -136,17 +136,17 @@ def test_pages_of_one_persons_recognitions(ports: Ports) -> None:
 
 def test_refuses_a_foreign_cursor(ports: Ports) -> None:
     with pytest.raises(InvalidInput):
-        ports.catalog.find(Person, cursor="never made here")
+        ports.catalog.find(Person, token="never made here")
 
 
 def _all(catalog: Catalog, kind: type[R], limit: int, user_id: str | None = None) -> Iterator[R]:
-    cursor = None
+    token = None
     while True:
-        page = catalog.find(kind, user_id=user_id, limit=limit, cursor=cursor)
+        page = catalog.find(kind, user_id=user_id, limit=limit, token=token)
         assert len(page.items) <= limit
         yield from page.items
-        cursor = page.next_token
-        if cursor is None:
+        token = page.next_token
+        if token is None:
             return
 
 

@@ -53,10 +53,10 @@ class FaceApp:
       for text that cannot be one.
     - Similarities run from 0 to 100. Boxes are fractions of the upright photo's width and height.
     - Timestamps are aware and in UTC.
-    - Listings are pages: `limit` is the number of items at most, 1 to 1000, `cursor` the `next_token` of the page
-      before; InvalidInput for a cursor of another listing.
+    - Listings are returned in pages: `limit` is the number of items at most, 1 to 1000, `token` the `next_token` of
+      the page before; InvalidInput for a token of another listing.
     - Any method raises StorageError leaves when a store fails and Overloaded when a remote service is too busy;
-      those that look at faces raise ModelError leaves when the recognition models cannot be used.
+      those that detect or recognise faces raise ModelError leaves when the models cannot be used.
     """
 
     def __init__(
@@ -219,7 +219,7 @@ class FaceApp:
         user_id: str | None = None,
         since: datetime | None = None,
         limit: int = 100,
-        cursor: str | None = None,
+        token: str | None = None,
     ) -> Page[Recognition]:
         """List stored answers, newest first.
 
@@ -227,10 +227,10 @@ class FaceApp:
             user_id: Only answers that name this person as match or as candidate.
             since: Only answers from this time on.
             limit: How many at most.
-            cursor: Where to continue.
+            token: Where to continue.
         """
         user_id = None if user_id is None else object_keys.parse_user_id(user_id)
-        return self._catalog.find(Recognition, user_id=user_id, since=since, limit=limit, cursor=cursor)
+        return self._catalog.find(Recognition, user_id=user_id, since=since, limit=limit, token=token)
 
     def detect(self, image: bytes) -> list[Detection]:
         """Detect the faces of a photo, largest first, without recognising them."""
@@ -260,7 +260,7 @@ class FaceApp:
         user_id: str | None = None,
         image_path: str | None = None,
         limit: int = 100,
-        cursor: str | None = None,
+        token: str | None = None,
     ) -> Page[FaceRecord]:
         """List enrolled faces, newest first; a page may hold fewer than `limit` and not be the last.
 
@@ -268,12 +268,12 @@ class FaceApp:
             user_id: Only this person's.
             image_path: Only those of this photo. InvalidInput when `user_id` is given, too.
             limit: How many at most.
-            cursor: Where to continue.
+            token: Where to continue.
         """
         if user_id is not None and image_path is not None:
             raise InvalidInput("Faces can be listed by user id or by image path, not by both.")
         user_id = None if user_id is None else object_keys.parse_user_id(user_id)
-        page = self._catalog.find(FaceRecord, user_id=user_id, image_path=image_path, limit=limit, cursor=cursor)
+        page = self._catalog.find(FaceRecord, user_id=user_id, image_path=image_path, limit=limit, token=token)
         return Page(tuple(face for face in page.items if not face.negative), page.next_token)
 
     def reject(self, image: bytes, user_id: str) -> FaceRecord:
@@ -285,9 +285,9 @@ class FaceApp:
         self._check_size(image)
         return self._rejections.add(image, self.person(user_id).user_id)
 
-    def rejections(self, user_id: str, limit: int = 100, cursor: str | None = None) -> Page[FaceRecord]:
+    def rejections(self, user_id: str, limit: int = 100, token: str | None = None) -> Page[FaceRecord]:
         """List the faces that were rejected for a person, newest first; a page may hold fewer than `limit`."""
-        return self._rejections.list(object_keys.parse_user_id(user_id), limit, cursor)
+        return self._rejections.list(object_keys.parse_user_id(user_id), limit, token)
 
     def undo_rejection(self, face_id: str) -> None:
         """Take a rejection back. Raises FaceNotFound when the face is not a rejected one."""
@@ -311,9 +311,9 @@ class FaceApp:
         self._recognizer.delete([face_id])
         self._catalog.delete(FaceRecord, [face_id])
 
-    def people(self, limit: int = 100, cursor: str | None = None) -> Page[Person]:
+    def people(self, limit: int = 100, token: str | None = None) -> Page[Person]:
         """List everybody who is enrolled, newest first."""
-        return self._catalog.find(Person, limit=limit, cursor=cursor)
+        return self._catalog.find(Person, limit=limit, token=token)
 
     def person(self, user_id: str) -> Person:
         """Return an enrolled person. Raises UserNotFound."""

@@ -91,7 +91,7 @@ class ErasureService:
 
     def _all(self, kind: type[R], *, user_id: str | None = None, image_path: str | None = None) -> Iterator[R]:
         find = partial(self._catalog.find, kind, user_id=user_id, image_path=image_path, limit=1000)
-        return iterate_pages(lambda cursor: find(cursor=cursor))
+        return iterate_pages(lambda token: find(token=token))
 
 
 def _photos_without_user(recognitions: list[Recognition], user_id: str) -> set[str]:

@@ -148,7 +148,7 @@ class Catalog(Protocol):
         image_path: str | None = None,
         since: datetime | None = None,
         limit: int = 100,
-        cursor: str | None = None,
+        token: str | None = None,
     ) -> Page[R]:
         """List records of one kind, newest first. Records stored or deleted meanwhile may be missed; none comes twice.
 
@@ -158,9 +158,9 @@ class Catalog(Protocol):
             image_path: Only those of this photo; not together with `user_id`.
             since: Only those with this timestamp or a later one.
             limit: How many to return at most, 1 to 1000.
-            cursor: The `next_token` of the page before; None starts at the newest.
+            token: The `next_token` of the page before; None starts at the newest.
 
-        Raises InvalidInput for a cursor of another listing.
+        Raises InvalidInput for a token of another listing.
         """
 
     def delete(self, kind: type[R], keys: Sequence[str]) -> int:

@@ -53,9 +53,9 @@ class RejectionService:
         self._recognizer.delete([face_id])
         self._catalog.delete(FaceRecord, [face_id])
 
-    def list(self, user_id: str, limit: int, cursor: str | None) -> Page[FaceRecord]:
+    def list(self, user_id: str, limit: int, token: str | None) -> Page[FaceRecord]:
         """Return one page of a person's rejected faces, newest first; it may hold fewer than `limit`."""
-        page = self._catalog.find(FaceRecord, user_id=user_id, limit=limit, cursor=cursor)
+        page = self._catalog.find(FaceRecord, user_id=user_id, limit=limit, token=token)
         return Page(tuple(record for record in page.items if record.negative), page.next_token)
 
 

@@ -27,7 +27,7 @@ PAGE_SIZE = 1000
 def people(context: Context, limit: Limit = 1000, as_json: Json = False) -> None:
     """List the people who are enrolled, with their number of faces."""
     with open_app(context.settings) as app:
-        enrolled = list(islice(iterate_pages(lambda cursor: app.people(cursor=cursor)), limit))
+        enrolled = list(islice(iterate_pages(lambda token: app.people(token=token)), limit))
         faces = {person.user_id: sum(1 for _ in _faces(app, person.user_id)) for person in enrolled}
     if as_json:
         output.print_json(
@@ -83,7 +83,7 @@ def reject(
         elif user is not None and photo is not None:
             rejections = [app.reject(read_photo(photo, app.policy.max_image_bytes), user)]
         elif user is not None:
-            rejections = list(islice(iterate_pages(lambda cursor: app.rejections(user, cursor=cursor)), limit))
+            rejections = list(islice(iterate_pages(lambda token: app.rejections(user, token=token)), limit))
     if as_json:
         output.print_json({"rejections": rejections})
         return
@@ -134,4 +134,4 @@ def _summary(report: ErasureReport) -> str:
 
 
 def _faces(app: FaceApp, user_id: str | None) -> Iterator[FaceRecord]:
-    return iterate_pages(lambda cursor: app.faces(user_id=user_id, limit=PAGE_SIZE, cursor=cursor))
+    return iterate_pages(lambda token: app.faces(user_id=user_id, limit=PAGE_SIZE, token=token))

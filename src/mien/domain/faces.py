@@ -79,11 +79,11 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A face found on a photo.
+    """A face detected in a photo.
 
-    `confidence` (0..100) says how sure the detector is that this is a face. `rotation` is by how
-    many degrees clockwise (0, 90, 180, 270) the photo was rotated to detect the face; box and
-    landmarks refer to the unrotated photo.
+    `confidence`, 0 to 100, is how certain the detector is that this is a face. `rotation` is by how many degrees
+    clockwise (0, 90, 180, 270) the photo was rotated to detect the face; box and landmarks refer to the photo
+    without that rotation.
     """
 
     box: Box

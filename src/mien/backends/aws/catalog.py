@@ -115,19 +115,19 @@ class DynamoCatalog:
         image_path: str | None = None,
         since: datetime | None = None,
         limit: int = 100,
-        cursor: str | None = None,
+        token: str | None = None,
     ) -> Page[R]:
         table = self._tables[kind]
         index, attribute, value = _index(table, kind, user_id, image_path)
         if attribute is None:
             return Page(tuple(r for r in self.get(kind, [value]) if since is None or r.timestamp >= since), None)
         query = _query(table, index, attribute, value, since) | {"Limit": limit + 1}
-        if cursor is not None:
-            query["ExclusiveStartKey"] = _to_dynamo(_start(cursor, table) | {attribute: value})
+        if token is not None:
+            query["ExclusiveStartKey"] = _to_dynamo(_start(token, table) | {attribute: value})
         with domain_errors():
             entries = [_from_dynamo(entry) for entry in self._dynamodb.query(**query)["Items"]]
         shown = entries[:limit]
-        token = _cursor(shown[-1], table) if len(entries) > limit else None
+        token = _token(shown[-1], table) if len(entries) > limit else None
         return Page(tuple(self.get(kind, [table.record_key(entry[table.key]) for entry in shown])), token)
 
     def delete(self, kind: type[R], keys: Sequence[str]) -> int:
@@ -197,13 +197,13 @@ def _query(table: Table, index: str, attribute: str, value: str, since: datetime
     }
 
 
-def _cursor(entry: dict[str, Any], table: Table) -> str:
+def _token(entry: dict[str, Any], table: Table) -> str:
     return base64.urlsafe_b64encode(json.dumps([entry[table.key], entry["Timestamp"]]).encode()).decode()
 
 
-def _start(cursor: str, table: Table) -> dict[str, str]:
+def _start(token: str, table: Table) -> dict[str, str]:
     try:
-        key, timestamp = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        key, timestamp = json.loads(base64.urlsafe_b64decode(token.encode()))
         return {table.key: str(key), "Timestamp": serialization.timestamp(datetime.fromisoformat(timestamp))}
     except (ValueError, TypeError) as error:
         raise InvalidInput("The page token belongs to another listing.") from error

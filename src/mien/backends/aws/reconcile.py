@@ -96,4 +96,4 @@ class Reconciler:
         }
 
     def _records(self) -> Iterator[FaceRecord]:
-        return iterate_pages(lambda cursor: self._catalog.find(FaceRecord, limit=1000, cursor=cursor))
+        return iterate_pages(lambda token: self._catalog.find(FaceRecord, limit=1000, token=token))

@@ -47,7 +47,7 @@ class SqliteCatalog:
         image_path: str | None = None,
         since: datetime | None = None,
         limit: int = 100,
-        cursor: str | None = None,
+        token: str | None = None,
     ) -> Page[R]:
         sql = STATEMENTS[kind]
         conditions: dict[str, Sequence[str]] = {}
@@ -57,13 +57,13 @@ class SqliteCatalog:
             conditions[sql.of_image] = [image_path]
         if since is not None:
             conditions[sql.since] = [serialization.timestamp(since)]
-        if cursor is not None:
-            conditions[sql.before] = _parse_cursor(cursor)
+        if token is not None:
+            conditions[sql.before] = _parse_token(token)
         statement = " ".join([sql.find, " AND ".join(conditions) or "TRUE", sql.newest_first])
         values = [value for values in conditions.values() for value in values]
         records = _records(kind, self._database.read(statement, [*values, limit + 1]))
         items = tuple(records[:limit])
-        return Page(items, _cursor(items[-1]) if len(records) > limit else None)
+        return Page(items, _token(items[-1]) if len(records) > limit else None)
 
     def delete(self, kind: type[R], keys: Sequence[str]) -> int:
         if not keys:
@@ -81,12 +81,12 @@ def _records(kind: type[R], rows: list[tuple[Any, ...]]) -> list[R]:
     return [serialization.from_item(kind, json.loads(item)) for (item,) in rows]
 
 
-def _cursor(record: Record) -> str:
+def _token(record: Record) -> str:
     return f"{serialization.timestamp(record.timestamp)}|{serialization.key(record)}"
 
 
-def _parse_cursor(cursor: str) -> tuple[str, str]:
-    timestamp, bar, key = cursor.partition("|")
+def _parse_token(token: str) -> tuple[str, str]:
+    timestamp, bar, key = token.partition("|")
     if not bar:
-        raise InvalidInput("The cursor is not one of this listing.")
+        raise InvalidInput("The page token belongs to another listing.")
     return timestamp, key

@@ -193,7 +193,7 @@ class Worker:
         return key in self._bucket.keys(key)
 
     def _uploads(self, user_id: str | None = None) -> Iterator[Upload]:
-        return iterate_pages(lambda cursor: self._catalog.find(Upload, user_id=user_id, limit=1000, cursor=cursor))
+        return iterate_pages(lambda token: self._catalog.find(Upload, user_id=user_id, limit=1000, token=token))
 
     def _recover(self) -> None:
         self._guard(self._app.resume_erasures)

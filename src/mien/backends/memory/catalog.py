@@ -38,7 +38,7 @@ class MemoryCatalog:
         image_path: str | None = None,
         since: datetime | None = None,
         limit: int = 100,
-        cursor: str | None = None,
+        token: str | None = None,
     ) -> Page[R]:
         records = [
             record
@@ -48,7 +48,7 @@ class MemoryCatalog:
             and (since is None or record.timestamp >= since)
         ]
         records.sort(key=_position, reverse=True)
-        last = _parse_cursor(cursor) if cursor is not None else None
+        last = _parse_token(token) if token is not None else None
         rest = [record for record in records if last is None or _position(record) < last]
         items = tuple(rest[:limit])
         return Page(items, "|".join(_position(items[-1])) if len(rest) > limit else None)
@@ -71,8 +71,8 @@ def _position(record: Record) -> tuple[str, str]:
     return serialization.timestamp(record.timestamp), serialization.key(record)
 
 
-def _parse_cursor(cursor: str) -> tuple[str, str]:
-    timestamp, bar, key = cursor.partition("|")
+def _parse_token(token: str) -> tuple[str, str]:
+    timestamp, bar, key = token.partition("|")
     if not bar:
-        raise InvalidInput("The cursor is not one of this listing.")
+        raise InvalidInput("The page token belongs to another listing.")
     return timestamp, key
