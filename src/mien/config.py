@@ -104,7 +104,7 @@ class Settings:
         return settings
 
     def wire_settings(self, host: str) -> WireSettings:
-        """The settings of the wire API on a server that listens on `host`.
+        """Return the settings of the wire API on a server that listens on `host`.
 
         Without MIEN_SIGV4, a server on loopback without a file of access keys accepts any signature; every other
         one verifies. Raises SetupError when other machines could reach a server that verifies nothing, or for a
@@ -171,7 +171,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
 
 
 def _read(kind: type, environment: Mapping[str, str]) -> dict[str, Any]:
-    """The fields of `kind` whose variables are set, parsed."""
+    """Parse the variables that are set, as fields of `kind`."""
     values = {}
     for name in (part.name for part in fields(kind) if part.name != "policy"):
         variable = PREFIX + name.upper()

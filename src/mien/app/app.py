@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from types import TracebackType
 
 from mien.app.erasure import ErasureService, LeftoverScan
 from mien.app.indexing import IndexingService
@@ -95,9 +94,7 @@ class FaceApp:
     def __enter__(self) -> FaceApp:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -35,6 +35,7 @@ class EmbeddedBackend:
     Attributes:
         app: The application on this backend; closing it closes the backend.
         bucket, recognizer, catalog: The three ports.
+        database: mien.db.
         queue: The object-created events.
         signer: Signs with the folder's own secret.
         engine: Returns the FaceEngine, opened at the first call.
