@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from mien.annotate import Label, annotate, label
-from mien.annotate.annotate import INK, LEAST_SIDE
-from mien.annotate.label_layout import overlap, place
-from mien.annotate.outline import STYLES, can_write
+from mien.annotate.annotate import MIN_LONG_SIDE, TEXT_COLOUR
+from mien.annotate.label_layout import place_tags, shared_area
+from mien.annotate.labels import STYLES, can_write
 from mien.domain.faces import Box
 from mien.domain.records import Candidate, RecognitionStatus, RecognizedFace
 
@@ -33,7 +33,7 @@ def contrast(one: float, other: float) -> float:
 
 @pytest.mark.parametrize("style", STYLES.values())
 def test_letters_stand_out_from_their_tag(style):
-    assert contrast(luminance(INK), luminance(style.colour)) > 7
+    assert contrast(luminance(TEXT_COLOUR), luminance(style.colour)) > 7
 
 
 @pytest.mark.parametrize("ground", ["white", "black", "#808080", MATCHED.colour])
@@ -56,7 +56,7 @@ def test_verdicts_can_be_told_apart_without_colour():
 def test_every_size_of_photo_is_written_on(size):
     photo = Image.new("RGB", size, "white")
     picture = annotate(photo, [Label(CENTRE, "Ada Lovelace", "99", MATCHED)])
-    assert max(picture.size) >= LEAST_SIDE
+    assert max(picture.size) >= MIN_LONG_SIDE
     assert photo.size == size
     assert picture.getbbox() is not None
     assert len(picture.getcolors(maxcolors=1 << 24)) > 2
@@ -72,15 +72,15 @@ def test_crowded_tags_do_not_cover_each_other():
     faces = [
         (x * 90.0, y * 200.0 + luck.random() * 20, x * 90.0 + 60, y * 200.0 + 80) for x in range(8) for y in (0, 1)
     ]
-    tags = place(faces, [(luck.randint(40, 160), 20) for _ in faces], (800, 600), 4)
-    assert max(overlap(a, b) for a, b in combinations(tags, 2)) == 0
+    tags = place_tags(faces, [(luck.randint(40, 160), 20) for _ in faces], (800, 600), 4)
+    assert max(shared_area(a, b) for a, b in combinations(tags, 2)) == 0
     assert all(min(left, top) >= 0 and right <= 800 and bottom <= 600 for left, top, right, bottom in tags)
 
 
 def test_a_tag_lies_at_its_own_face():
-    (tag,) = place([(300, 300, 400, 400)], [(80, 20)], (800, 800), 5)
-    assert overlap(tag, (290, 270, 410, 430)) > 0
-    assert overlap(tag, (300, 300, 400, 400)) == 0
+    (tag,) = place_tags([(300, 300, 400, 400)], [(80, 20)], (800, 800), 5)
+    assert shared_area(tag, (290, 270, 410, 430)) > 0
+    assert shared_area(tag, (300, 300, 400, 400)) == 0
 
 
 @pytest.mark.parametrize("name", ["Ada", "Jürgen Ærø", "日本太郎", "\U000f8888"])

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from mien.annotate import Label, Tile, contact_sheet
-from mien.annotate.contact_sheet import MARGIN, TILE, TITLE
-from mien.annotate.outline import STYLES
+from mien.annotate.contact_sheet import MARGIN, TILE_SIZE, TITLE_HEIGHT
+from mien.annotate.labels import STYLES
 from mien.domain.faces import Box
 from mien.domain.records import RecognitionStatus
 
@@ -26,8 +26,10 @@ def portrait(size: tuple[int, int], box: Box) -> Image.Image:
 @pytest.mark.parametrize("box", [Box(0.0, 0.0, 0.1, 0.05), Box(0.9, 0.9, 0.1, 0.1), Box(0.3, 0.2, 0.4, 0.3)])
 def test_a_tile_shows_the_face(size, box):
     tile = Tile(portrait(size, box), (Label(box, "Ada", "", MATCHED),), "Ada")
-    sheet = contact_sheet("One", [tile]).crop((MARGIN, TITLE, MARGIN + TILE[0], TITLE + TILE[1]))
-    assert _count(sheet) > 0.004 * TILE[0] * TILE[1]
+    sheet = contact_sheet("One", [tile]).crop(
+        (MARGIN, TITLE_HEIGHT, MARGIN + TILE_SIZE[0], TITLE_HEIGHT + TILE_SIZE[1])
+    )
+    assert _count(sheet) > 0.004 * TILE_SIZE[0] * TILE_SIZE[1]
 
 
 def test_rows_are_filled_in_order():
@@ -43,8 +45,10 @@ def test_nobody_is_cut_off_a_wide_group():
     photo.paste(portrait((1600, 700), boxes[1]).crop((800, 0, 1600, 700)), (800, 0))
     tile = Tile(photo, tuple(Label(box, "Ada", "", MATCHED) for box in boxes), "Two")
     left, right = (
-        contact_sheet("One", [tile]).crop((MARGIN + x, TITLE, MARGIN + x + TILE[0] // 2, TITLE + TILE[1]))
-        for x in (0, TILE[0] // 2)
+        contact_sheet("One", [tile]).crop(
+            (MARGIN + x, TITLE_HEIGHT, MARGIN + x + TILE_SIZE[0] // 2, TITLE_HEIGHT + TILE_SIZE[1])
+        )
+        for x in (0, TILE_SIZE[0] // 2)
     )
     assert min(_count(half) for half in (left, right)) > 100
 

@@ -1,10 +1,7 @@
-"""Photos with what was recognised drawn on them.
-
-In: an upright photo and the faces of a recognition. Out: a picture that a person can read at a glance.
-"""
+"""Draw recognitions on photos: outlines and name tags on one photo, or a contact sheet of several."""
 
 from mien.annotate.annotate import annotate, open_upright
 from mien.annotate.contact_sheet import Tile, contact_sheet
-from mien.annotate.outline import Label, label
+from mien.annotate.labels import Label, label
 
 __all__ = ["Label", "Tile", "annotate", "contact_sheet", "label", "open_upright"]
