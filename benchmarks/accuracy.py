@@ -1,6 +1,6 @@
-"""Writes docs/accuracy.md and its curves from photos that you supply: `make accuracy DATA=folder`.
+"""Generate docs/accuracy.md and its curves from your photos: `make accuracy DATA=folder`.
 
-DATA has one sub-folder per person, as LFW does, and may hold pairs.txt or pairs.csv.
+DATA contains one sub-folder per person, as LFW does, and may contain pairs.txt or pairs.csv.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("data", type=Path)
     options.add_argument("--out", type=Path, default=Path("docs"))
-    options.add_argument("--per-person", type=int, default=2, help="spoiled photos of each person")
+    options.add_argument("--per-person", type=int, default=2, help="degraded photos of each person")
     given = options.parse_args()
     write(given.data, given.out, per_person=given.per_person)
 
 
 def write(folder: Path, out: Path, *, per_person: int) -> None:
-    """Measures everything; some minutes for a thousand photos."""
+    """Measure everything and write the page; takes some minutes for a thousand photos."""
     engine = FaceEngine()
-    data = gather(folder, engine, EmbeddingCache(":memory:", engine.model_version), _say)
+    data = gather(folder, engine, EmbeddingCache(":memory:", engine.model_version), _show_progress)
     result = evaluate(data, _pairs(data), aggregate)
     plots = out / "accuracy"
     plots.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def _curves(data: EvaluationData, plots: Path) -> None:
 def _degradation(engine: FaceEngine, data: EvaluationData, plots: Path, per_person: int) -> Iterator[str]:
     probes = prepare_probes(engine, data.folder, per_person=per_person)
     for place, series in enumerate(SERIES):
-        _say(place, len(SERIES))
+        _show_progress(place, len(SERIES))
         steps = list(measure_series(engine, probes, series, thresholds.cosine_of_fmr(1e-4)))
         name = series.name.split()[0].lower()
         (plots / f"{name}.svg").write_text(_degradation_plot(series, steps), encoding="utf-8")
@@ -122,7 +122,7 @@ def _degradation_plot(series: Series, steps: list[DegradationStep]) -> str:
     return svg(axes, [found, Curve("no face found", values, [step.no_face for step in steps])])
 
 
-def _say(done: int, total: int) -> None:
+def _show_progress(done: int, total: int) -> None:
     print(f"{done} of {total}", file=sys.stderr)
 
 

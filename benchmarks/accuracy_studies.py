@@ -1,4 +1,4 @@
-"""Questions put to labelled embeddings; each answer is a Markdown table of docs/accuracy.md."""
+"""Study labelled embeddings; each study returns a Markdown table of docs/accuracy.md."""
 
 from __future__ import annotations
 
@@ -8,58 +8,64 @@ import numpy as np
 
 from mien.domain import thresholds
 from mien.evaluation.evaluate import EvaluationData
-from mien.evaluation.identification import Aggregate, Searches, search, splits
+from mien.evaluation.identification import Searches, search, splits
 from mien.evaluation.verification import Impostors, Scores, rate_name
 from mien.gallery.scoring import aggregate, calibrate, stranger_cosines
 
 REPEATS = 40
 
+Represent = Callable[[Scores], list[Scores]]
+"""Turns the embeddings of a person's photos into those that probes are compared with."""
+
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Format a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def aggregation(data: EvaluationData) -> str:
-    """FNIR at FPIR 1 % when a person's photos stand for them in different ways; the same splits for all."""
+    """Measure FNIR at FPIR 1 % for different ways to represent a person by several photos, on the same galleries."""
     vectors, labels = data.embedded.vectors, data.folder.labels
     rng = np.random.default_rng(0)
-    hard = vectors + rng.normal(0, 0.055, vectors.shape).astype(np.float32)
-    hard /= np.maximum(np.linalg.norm(hard, axis=1, keepdims=True), 1e-9)
-    ways: dict[str, Callable[[Scores], list[Scores]]] = {
+    poor = vectors + rng.normal(0, 0.055, vectors.shape).astype(np.float32)
+    poor /= np.maximum(np.linalg.norm(poor, axis=1, keepdims=True), 1e-9)
+    methods: dict[str, Represent] = {
         "mean of unit vectors": lambda v: [aggregate(v)],
         "mean without the least central photo": lambda v: [_trimmed(v)],
         "mean weighted by centrality": lambda v: [_central(v)],
         "best single photo": list,
-        "the mean or the best photo, whichever is more alike": lambda v: [aggregate(v), *v],
+        "the mean or the best photo, whichever is more similar": lambda v: [aggregate(v), *v],
     }
     counts = np.bincount(labels)
     cases = [(photos, int(np.sum(counts > photos) * 3 // 4)) for photos in (2, 3, 4)]
     cases = [(photos, people) for photos, people in cases if people >= 2]
-    head = ["a person is", *(f"{photos} photos{kind}" for photos, _ in cases for kind in ("", ", poor probes"))]
+    columns = [f"{photos} photos{kind}" for photos, _ in cases for kind in ("", ", poor probes")]
     rows = []
-    for name, way in ways.items():
+    for name, represent in methods.items():
         cells = []
         for photos, people in cases:
             enrolled = list(splits(labels, people, photos, count=REPEATS))
-            cells += [f"{_fnir(vectors, probes, labels, enrolled, way):.2%}" for probes in (vectors, hard)]
+            cells += [f"{_fnir(vectors, probes, labels, enrolled, represent):.2%}" for probes in (vectors, poor)]
         rows.append([name, *cells])
-    return table(head, rows)
+    return table(["a person is represented by", *columns], rows)
 
 
 def _fnir(
-    vectors: Scores, probes: Scores, labels: Scores, enrolled: list[list[Scores]], way: Callable[[Scores], list[Scores]]
+    vectors: Scores,
+    probes: Scores,
+    labels: Scores,
+    enrolled: list[list[Scores]],
+    represent: Callable[[Scores], list[Scores]],
 ) -> float:
-    runs = [_search(vectors, probes, labels, split, way) for split in enrolled]
+    runs = [_search(vectors, probes, labels, split, represent) for split in enrolled]
     return float(np.mean([run.fnir(run.threshold(0.01)) for run in runs]))
 
 
-def _search(
-    vectors: Scores, probes: Scores, labels: Scores, enrolled: list[Scores], way: Callable[[Scores], list[Scores]]
-) -> Searches:
+def _search(vectors: Scores, probes: Scores, labels: Scores, enrolled: list[Scores], represent: Represent) -> Searches:
     names = np.array([labels[rows[0]] for rows in enrolled])
     rest = np.setdiff1d(np.arange(len(labels)), np.concatenate(enrolled))
-    scores = np.stack([(probes[rest] @ np.stack(way(vectors[rows])).T).max(axis=1) for rows in enrolled], axis=1)
+    scores = np.stack([(probes[rest] @ np.stack(represent(vectors[rows])).T).max(axis=1) for rows in enrolled], axis=1)
     best, mated = scores.argmax(axis=1), np.isin(labels[rest], names)
     top = scores[np.arange(len(rest)), best]
     return Searches(top[mated], names[best[mated]] == labels[rest][mated], top[~mated])
@@ -76,13 +82,13 @@ def _central(vectors: Scores) -> Scores:
 
 
 def shipped_rates(data: EvaluationData) -> str:
-    """The share of strangers that the shipped table's thresholds let pass, on these people."""
+    """Measure the FMR on these people at the thresholds of the shipped table."""
     impostors = data.comparisons.impostors
     rows = [
         [rate_name(fmr), f"{thresholds.similarity_of_fmr(fmr):.1f}", f"{cosine:.3f}", _observed(impostors, fmr, cosine)]
         for fmr, cosine in thresholds.FMR_TO_COSINE
     ]
-    return table(["FMR asked for", "similarity", "cosine", "FMR on these people"], rows)
+    return table(["requested FMR", "similarity", "cosine", "FMR on these people"], rows)
 
 
 def _observed(impostors: Impostors, fmr: float, cosine: float) -> str:
@@ -92,7 +98,7 @@ def _observed(impostors: Impostors, fmr: float, cosine: float) -> str:
 
 
 def own_calibration(data: EvaluationData) -> str:
-    """Calibrated on one half of the people, asked for a rate on the other half."""
+    """Calibrate on one half of the people, and measure the FMR on the other half."""
     vectors, labels = data.embedded.vectors, data.folder.labels
     rng, ratios = np.random.default_rng(0), {1e-2: [], 1e-3: []}
     for _ in range(REPEATS):
@@ -105,11 +111,11 @@ def own_calibration(data: EvaluationData) -> str:
     rows = [
         [rate_name(fmr), *(f"{np.quantile(found, q):.2f}" for q in (0.05, 0.5, 0.95))] for fmr, found in ratios.items()
     ]
-    return table(["FMR asked for", "got / asked, 5 % of splits below", "median", "95 % below"], rows)
+    return table(["requested FMR", "measured / requested: 5 % quantile", "median", "95 % quantile"], rows)
 
 
 def gallery_size(data: EvaluationData) -> str:
-    """FPIR by the formula and as measured, for galleries of one photo per person."""
+    """Compare FPIR by the formula with the measured one, for galleries of one photo per person."""
     vectors, labels = data.embedded.vectors, data.folder.labels
     fmr = 1e-3
     cosine = data.comparisons.impostors.threshold(fmr)
@@ -125,8 +131,8 @@ def gallery_size(data: EvaluationData) -> str:
     return table(["people enrolled", "1 - (1 - FMR)^N", "measured FPIR"], rows)
 
 
-def margins(data: EvaluationData, way: Aggregate = aggregate) -> str:
-    """What the margin to the runner-up costs right answers, for one photo each of everybody enrolled."""
+def margins(data: EvaluationData) -> str:
+    """Measure how many right and wrong matches each margin to the runner-up leaves; one photo per person enrolled."""
     vectors, labels = data.embedded.vectors, data.folder.labels
     first = np.unique(labels, return_index=True)[1]
     rest = np.setdiff1d(np.arange(len(labels)), first)
@@ -141,8 +147,8 @@ def margins(data: EvaluationData, way: Aggregate = aggregate) -> str:
     return table(["odds between best and runner-up", "right and matched", "wrong and matched"], rows)
 
 
-def look_alikes(data: EvaluationData, most: int = 60) -> str:
-    """One rejected photo of each look-alike: what it does to their other photos, and to the person's own."""
+def look_alikes(data: EvaluationData, max_cases: int = 60) -> str:
+    """Reject one photo of each look-alike; measure the effect on their other photos and on the person's own."""
     vectors, labels = data.embedded.vectors, data.folder.labels
     counts = np.bincount(labels)
     people = np.flatnonzero(counts >= 3)
@@ -150,7 +156,7 @@ def look_alikes(data: EvaluationData, most: int = 60) -> str:
     for fmr in (1e-2, 1e-3):
         threshold = thresholds.cosine_of_fmr(fmr)
         cases = [case for a in people for x in people if a != x for case in _mistakes(vectors, labels, a, x, threshold)]
-        cases = sorted(cases, key=lambda case: -case[0])[:most]
+        cases = sorted(cases, key=lambda case: -case[0])[:max_cases]
         if cases:
             before, after, own_before, own_after = np.mean([case[1:] for case in cases], axis=0)
             shares = (f"{share:.1%}" for share in (before, after, own_before, own_after))
@@ -162,12 +168,12 @@ def look_alikes(data: EvaluationData, most: int = 60) -> str:
 def _mistakes(
     vectors: Scores, labels: Scores, person: int, other: int, threshold: float
 ) -> list[tuple[float, float, float, float, float]]:
-    """(cosine, others before, after, own before, after) where a photo of `other` is taken for `person`."""
+    """(cosine, share of the other's photos matched before and after, of the person's own before and after)."""
     enrolled, *own = vectors[labels == person]
     theirs = vectors[labels == other]
-    likeness = theirs @ enrolled
-    worst = int(likeness.argmax())
-    if likeness[worst] < threshold:
+    similarity = theirs @ enrolled
+    worst = int(similarity.argmax())
+    if similarity[worst] < threshold:
         return []
     rest = np.delete(theirs, worst, axis=0)
 
@@ -175,4 +181,4 @@ def _mistakes(
         found = probes @ enrolled >= threshold
         return float(found.mean()), float((found & (probes @ enrolled > probes @ theirs[worst])).mean())
 
-    return [(float(likeness[worst]), *taken(rest), *taken(np.array(own)))]
+    return [(float(similarity[worst]), *taken(rest), *taken(np.array(own)))]

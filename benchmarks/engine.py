@@ -1,9 +1,9 @@
-"""Photos per second from bytes to embeddings: Mien beside OpenCV and face_recognition, in turns, in one run.
+"""Measure photos per second from bytes to embeddings: Mien, OpenCV and face_recognition in turns, in one run.
 
     python benchmarks/engine.py --data DIR [--dlib-python PYTHON] [--json]
 
-DIR holds `lfw_dev/*/*.jpg` and `photos/groups/004_A.jpg` (12 megapixels, one face). PYTHON is an interpreter
-that has face_recognition; without it that peer is left out. Every peer reads every face of every photo.
+DIR contains `lfw_dev/*/*.jpg` and `photos/groups/004_A.jpg` (12 megapixels, one face). PYTHON is an interpreter
+that has face_recognition; without it that peer is left out. Every peer embeds every face of every photo.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROUNDS = 5
 
 
 class OpenCV:
-    """The same two models through FaceDetectorYN and FaceRecognizerSF, as OpenCV's sample uses them."""
+    """The same two models in fp32, run by FaceDetectorYN and FaceRecognizerSF as in OpenCV's sample."""
 
     def __init__(self, folder: Path, long_side: int | None = None) -> None:
         paths = [folder / file.name for file in (model_files.DETECTOR, model_files.EMBEDDER)]
@@ -53,7 +53,7 @@ class OpenCV:
 
 
 class Dlib:
-    """face_recognition in an interpreter of its own; it times itself, so that start-up does not count."""
+    """face_recognition in another interpreter, which measures the time itself, without its start."""
 
     def __init__(self, python: str) -> None:
         script = Path(__file__).with_name("peer_dlib.py")
@@ -115,11 +115,16 @@ def _in_turns(case: str, peers: dict[str, Callable[[], float]], photos: int) -> 
     for _ in range(ROUNDS + 1):
         for name, run in peers.items():
             seconds[name].append(run())
-    typical = {name: statistics.median(times[1:]) for name, times in seconds.items()}
-    ours = next(iter(typical.values()))
+    medians = {name: statistics.median(times[1:]) for name, times in seconds.items()}
+    mien = next(iter(medians.values()))
     return [
-        {"case": case, "peer": name, "photos_per_second": photos / took, "mien_is_faster_by": took / ours}
-        for name, took in typical.items()
+        {
+            "case": case,
+            "peer": name,
+            "photos_per_second": photos / median,
+            "mien_is_faster_by": median / mien,
+        }
+        for name, median in medians.items()
     ]
 
 

@@ -1,8 +1,8 @@
-"""How quick the page is: first paint, weight, a group photo end to end, and frames recognised live.
+"""Measure the web page: first paint, weight, a group photo end to end, and frames recognised live.
 
     python benchmarks/page.py FOLDER [--json]
 
-FOLDER holds `photos/groups/016_8.jpg` (eight faces) and `lfw_dev`. Needs Chromium, Playwright and ffmpeg.
+FOLDER contains `photos/groups/016_8.jpg` (eight faces) and `lfw_dev`. Needs Chromium, Playwright and ffmpeg.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _measure(browser: Browser, url: str, group: Path) -> dict[str, float]:
 
 
 def _load(browser: Browser, url: str) -> tuple[float, float]:
-    """With an empty cache: first contentful paint in milliseconds, and bytes of all that was fetched."""
+    """Load the page with an empty cache; returns first contentful paint in milliseconds and bytes fetched."""
     page = browser.new_page(base_url=url)
     sizes: list[int] = []
     page.on("response", lambda response: sizes.append(len(response.body())))
@@ -71,7 +71,7 @@ def _load(browser: Browser, url: str) -> tuple[float, float]:
 
 
 def _group(page: Page, photo: Path) -> float:
-    """Milliseconds from choosing the photo until all boxes are drawn."""
+    """Measure milliseconds from choosing the photo until all boxes are drawn."""
     page.evaluate("document.querySelectorAll('.card').forEach((card) => card.remove())")
     page.evaluate(
         """() => { window.drawn = new Promise((done) => {

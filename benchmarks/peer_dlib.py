@@ -1,4 +1,4 @@
-"""face_recognition as a peer: a line of JSON with photo paths goes in, the seconds from bytes to encodings come out."""
+"""Measure face_recognition: reads lines of JSON with photo paths, writes the seconds from bytes to encodings."""
 
 import json
 import sys

@@ -1,9 +1,9 @@
-"""Other vector indexes on the same galleries, asked for as many neighbours as a gallery search answers at most.
+"""Measure other vector indexes on the same galleries, with as many neighbours as a gallery search returns at most.
 
-Each with its usual settings: HNSW with M 32 and 256 candidates, faceflash with 512 bits. Each is built, and
-opened again from its file, in processes of its own, so that `start_s` (start of the process to the first answer)
-and `rss_mb` (the whole process that opened the file) mean what they mean for Mien. A peer that is not installed
-(`uv sync --group bench`) is named and left out; one that is not built within the budget says how far it came.
+Each has its usual settings: HNSW with M 32 and 256 candidates, faceflash with 512 bits. Each is built, and opened again
+from its file, in a process of its own, so that `start_s` (start of the process to the first answer) and `rss_mb` (the
+whole process that opened the file) mean the same as for Mien. A peer that is not installed (`uv sync --group bench`) is
+reported and left out; one that is not built within the budget reports the faces that were added.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from typing import Any, Protocol
 
 import galleries
 import numpy as np
-from asked import PROBES, Asked, exact_matches, recall, speed
 from galleries import Vectors
+from search_case import MAX_PROBES, SearchCase, exact_matches, latency, recall
 
-M, EFFORT, STEP = 32, 256, 10_000
+M, CANDIDATES, STEP = 32, 256, 10_000
 NOT_INSTALLED = 3
 
 
 class Peer(Protocol):
-    """`search` gives places in the gallery (n, k), best first, -1 where there are fewer."""
+    """A vector index. `search` returns positions in the gallery (n, k), best first, -1 where there are fewer."""
 
     def begin(self, faces: int) -> None: ...
     def add(self, vectors: Vectors) -> None: ...
@@ -45,7 +45,7 @@ class FaissIndex:
 
         self.index = faiss.index_factory(galleries.DIMENSIONS, self.recipe, faiss.METRIC_INNER_PRODUCT)
         if self.recipe != "Flat":
-            faiss.ParameterSpace().set_index_parameter(self.index, "efSearch", EFFORT)
+            faiss.ParameterSpace().set_index_parameter(self.index, "efSearch", CANDIDATES)
 
     def add(self, vectors: Vectors) -> None:
         self.index.add(vectors)
@@ -71,13 +71,13 @@ class FaissHnsw(FaissIndex):
 class Hnswlib:
     def begin(self, faces: int) -> None:
         self.index = self._new()
-        self.index.init_index(faces, ef_construction=EFFORT, M=M)
+        self.index.init_index(faces, ef_construction=CANDIDATES, M=M)
 
     def add(self, vectors: Vectors) -> None:
         self.index.add_items(vectors)
 
     def search(self, probes: Vectors, k: int) -> Any:
-        self.index.set_ef(max(EFFORT, k))
+        self.index.set_ef(max(CANDIDATES, k))
         return self.index.knn_query(probes, k)[0].astype(np.int64)
 
     def save(self, path: str) -> None:
@@ -113,11 +113,11 @@ class Usearch:
     def _new(self) -> Any:
         from usearch.index import Index
 
-        return Index(ndim=galleries.DIMENSIONS, metric="ip", connectivity=M, expansion_search=EFFORT)
+        return Index(ndim=galleries.DIMENSIONS, metric="ip", connectivity=M, expansion_search=CANDIDATES)
 
 
 class Faceflash:
-    """Fits its codes on the first batch and copies everything for each further one, so it gets large ones."""
+    """Fits its codes on the first batch and copies everything for each further one, so batches are large."""
 
     step = galleries.CHUNK
 
@@ -153,9 +153,9 @@ PEERS: dict[str, Callable[[], Peer]] = {
 }
 
 
-def measured(asked: Asked, name: str, folder: Path | None, budget: float) -> dict[str, float | None] | None:
-    """The figures of one peer; None when it is not installed."""
-    terms = [str(asked.faces), str(asked.threshold), str(asked.limit), str(budget)]
+def measured(case: SearchCase, name: str, folder: Path | None, budget: float) -> dict[str, float | None] | None:
+    """Measure one peer; None if it is not installed."""
+    terms = [str(case.faces), str(case.threshold), str(case.limit), str(budget)]
     with tempfile.TemporaryDirectory(dir=folder) as place:
         figures, _ = _in_new_process("measure", name, str(Path(place) / "index"), *terms)
         if figures and "p50_ms" in figures:
@@ -176,32 +176,30 @@ def _in_new_process(*arguments: str) -> tuple[dict[str, float | None] | None, fl
     return json.loads(done.stdout), seconds
 
 
-def _measure(peer: Peer, path: str, asked: Asked, budget: float) -> dict[str, float | None]:
-    built, seconds = _build(peer, asked, budget)
-    if built < asked.faces:
+def _measure(peer: Peer, path: str, case: SearchCase, budget: float) -> dict[str, float | None]:
+    built, seconds = _build(peer, case, budget)
+    if built < case.faces:
         return {"built_faces": built, "budget_s": budget}
-    k = min(asked.limit, asked.faces)
-    probes = galleries.probes(min(PROBES, asked.faces))
-    figures: dict[str, float | None] = {"build_s": seconds, **speed(lambda some: peer.search(some, k), probes)}
+    k = min(case.limit, case.faces)
+    probes = galleries.probes(min(MAX_PROBES, case.faces))
+    figures: dict[str, float | None] = {"build_s": seconds, **latency(lambda some: peer.search(some, k), probes)}
     some = probes[: int(figures["probes"] or 0)]
     found = [set(row.tolist()) for row in peer.search(some, k)]
-    figures["recall_of_matches"] = recall(found, exact_matches(asked, some))
+    figures["recall_of_matches"] = recall(found, exact_matches(case, some))
     peer.save(path)
     return figures
 
 
-def _build(peer: Peer, asked: Asked, budget: float) -> tuple[int, float]:
-    """How many faces were added before the budget was spent, and the seconds."""
+def _build(peer: Peer, case: SearchCase, budget: float) -> tuple[int, float]:
+    """Add faces until the budget is spent; returns their number and the seconds."""
     built, seconds = 0, 0.0
-    peer.begin(asked.faces)
-    for part in _parts(asked.faces, getattr(peer, "step", STEP)):
+    peer.begin(case.faces)
+    for part in _parts(case.faces, getattr(peer, "step", STEP)):
         start = time.perf_counter()
         peer.add(part)
         seconds += time.perf_counter() - start
         built += len(part)
-        print(
-            f"\r{type(peer).__name__}: {built:,} of {asked.faces:,} faces in {seconds:.0f} s", end="", file=sys.stderr
-        )
+        print(f"\r{type(peer).__name__}: {built:,} of {case.faces:,} faces in {seconds:.0f} s", end="", file=sys.stderr)
         if seconds > budget:
             break
     print(file=sys.stderr)
@@ -214,11 +212,11 @@ def _parts(faces: int, step: int) -> Iterator[Vectors]:
             yield chunk[start : start + step]
 
 
-def _open(peer: Peer, path: str, asked: Asked) -> dict[str, float | None]:
-    """The memory of this process after the first answer; its caller measures the time."""
+def _open(peer: Peer, path: str, case: SearchCase) -> dict[str, float | None]:
+    """Measure the memory of this process after the first answer; the parent process measures the time."""
     peer.load(path)
     random = np.random.default_rng(1).standard_normal((1, galleries.DIMENSIONS)).astype(np.float32)
-    peer.search(random / np.linalg.norm(random), min(asked.limit, asked.faces))
+    peer.search(random / np.linalg.norm(random), min(case.limit, case.faces))
     return {
         "rss_mb": int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
         * os.sysconf("SC_PAGE_SIZE")
@@ -227,9 +225,9 @@ def _open(peer: Peer, path: str, asked: Asked) -> dict[str, float | None]:
 
 
 def main(what: str, name: str, path: str, faces: str, threshold: str, limit: str, budget: str) -> None:
-    asked, peer = Asked(int(faces), float(threshold), int(limit)), PEERS[name]()
+    case, peer = SearchCase(int(faces), float(threshold), int(limit)), PEERS[name]()
     try:
-        figures = _open(peer, path, asked) if what == "open" else _measure(peer, path, asked, float(budget))
+        figures = _open(peer, path, case) if what == "open" else _measure(peer, path, case, float(budget))
     except ImportError:
         sys.exit(NOT_INSTALLED)
     print(json.dumps(figures), flush=True)

@@ -1,4 +1,4 @@
-"""Figures over gallery sizes to plots: one per figure, one line per index."""
+"""Plot figures over gallery sizes: one plot per figure, one line per index."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FIGURES = {
 
 
 def by_size(lines: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """Write search-<figure>.svg into the folder; of several lines for an index and a size, the last counts."""
+    """Write search-<figure>.svg into the folder; of several results for one index and size, the last is drawn."""
     folder.mkdir(parents=True, exist_ok=True)
     plt.rcParams.update({"svg.hashsalt": "mien", "svg.fonttype": "none"})
     for figure, title in FIGURES.items():

@@ -1,8 +1,9 @@
-"""What the wire costs: boto3 at 8 connections against the engine alone in the same run, and overhead per call.
+"""Measure the wire API: boto3 at 8 connections, the engine alone in the same run, and the overhead of a call.
 
-`python -m benchmarks.rekognition FOLDER`: a folder of photos (portraits, one face each). Client, server and engine
-share the machine's cores; ratios count, not absolute figures. By the clock, boto3 counts as well; by processor time,
-the server alone does.
+    python -m benchmarks.rekognition FOLDER
+
+FOLDER contains portraits, one face each. Client, server and engine share the machine's cores, so compare ratios, not
+absolute figures. Wall-clock time includes boto3's own work, processor time is the server's only.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def main() -> None:
 
 
 def measure(port: int, server: int, photos: list[bytes], number: int) -> dict[str, float]:
-    """One round: the engine alone, then the same photos indexed and searched over the wire."""
+    """Measure one round: the engine alone, then the same photos indexed and searched over the wire."""
     client, collection = connect(port), f"round-{number}"
     client.create_collection(CollectionId=collection)
     engine = FaceEngine()
@@ -84,7 +85,7 @@ def measure(port: int, server: int, photos: list[bytes], number: int) -> dict[st
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Seconds by the clock, and of the processor in one process."""
+    """Wall-clock seconds, and seconds of processor time of one process."""
 
     seconds: float
     processor: float
@@ -97,9 +98,9 @@ def spent(process: int, work: Callable[[], object]) -> Spent:
 
 
 def overhead(port: int) -> float:
-    """Median milliseconds of a call that carries a 100 kB photo and stops before the engine: no such collection.
+    """Measure the median milliseconds of a call with a 100 kB photo that ends before the engine: no such collection.
 
-    The request is signed once and sent raw over one connection, so that the client's own work hardly counts.
+    The request is signed once and sent raw over one connection, so that the client hardly adds to it.
     """
     photo = base64.b64encode(b"\xff\xd8\xff" + bytes(PHOTO_BYTES)).decode()
     body = json.dumps({"CollectionId": "none", "Image": {"Bytes": photo}}).encode()
@@ -141,7 +142,7 @@ def connect(port: int) -> Any:
 
 
 def start(folder: Path) -> tuple[int, multiprocessing.process.BaseProcess]:
-    """A server in a process of its own, as clients meet it."""
+    """Start the server in a process of its own; returns its port."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=serve, args=(folder, theirs), daemon=True)

@@ -1,7 +1,9 @@
-"""How much of the engine's speed the server keeps, how even its answers are, and whether a burst is indexed whole.
+"""Measure the server: its share of the engine's throughput, latencies, and whether a burst is indexed completely.
 
-`python -m benchmarks.server PHOTOS` with a folder of portraits (of any depth). The server runs in a process of its
-own on an empty data folder; the bare engine is measured before and after it, on the same photos.
+    python -m benchmarks.server PHOTOS
+
+PHOTOS is a folder of portraits, of any depth. The server runs in a process of its own on an empty data folder; the
+engine alone is measured before and after it, on the same photos.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=10.0)
     options.add_argument("--connections", type=int, default=8)
     options.add_argument("--enrolled", type=int, default=50)
-    options.add_argument("--burst", type=int, default=0, help="uploads at once, such as 10000")
+    options.add_argument("--burst", type=int, default=0, help="uploads of a burst, 10000 for example")
     given = options.parse_args()
     photos = [path.read_bytes() for path in sorted(given.photos.rglob("*.jpg"))[:400]]
     engine = FaceEngine()
@@ -52,7 +54,7 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """How often a thing was done in a second, what each time took, and what processor time."""
+    """Calls per second, the latency of each in seconds, and processor time per call in seconds."""
 
     rate: float
     latencies: list[float]
@@ -77,7 +79,7 @@ def _report(before: Run, served: Run, after: Run) -> None:
 
 
 def _engine(engine: FaceEngine, photos: list[bytes], given: argparse.Namespace) -> Run:
-    """As many callers as the server has connections."""
+    """Measure the engine with as many threads as the server has connections."""
     return _repeat(lambda n: engine.read(photos[n % len(photos)]), given.connections, given.seconds, os.getpid())
 
 
@@ -88,7 +90,7 @@ def _served(photos: list[bytes], given: argparse.Namespace, pid: int) -> Run:
 
 
 def _repeat(work: Callable[[int], object], threads: int, seconds: float, pid: int) -> Run:
-    """`pid`: whose processor time counts."""
+    """Call `work` from several threads; the processor time is that of process `pid`."""
     numbers, processor = count(), processor_seconds(pid)
     begun = time.perf_counter()
 
@@ -111,7 +113,7 @@ def processor_seconds(pid: int) -> float:
 
 
 class _Client:
-    """One kept-alive connection per thread; anything but success stops the run."""
+    """HTTP client with one kept-alive connection per thread; a failed request ends the run."""
 
     def __init__(self, method: str, request: Callable[[int], tuple[str, bytes]]) -> None:
         self._method, self._request, self._local = method, request, threading.local()
@@ -135,7 +137,7 @@ def _fill(photos: list[bytes], people: int) -> None:
 
 
 def _burst(photos: list[bytes], uploads: int, pid: int) -> str:
-    """Every photo is made unlike the others by bytes after its end, which decoders do not read."""
+    """Upload many photos at once; bytes after the end of the image, which decoders ignore, make each unique."""
     memory = _resident(pid)
     upload = _Client("POST", lambda n: (f"/upload?user_id=burst{n}", photos[n % len(photos)] + n.to_bytes(8, "big")))
     begun = time.perf_counter()
@@ -146,7 +148,7 @@ def _burst(photos: list[bytes], uploads: int, pid: int) -> str:
     whole = time.perf_counter() - begun
     faces = [person["face_count"] for person in _people() if person["user_id"].startswith("burst")]
     return (
-        f"burst              {uploads} uploads taken in {taken:.0f} s, done after {whole:.0f} s: "
+        f"burst              {uploads} uploads accepted in {taken:.0f} s, done after {whole:.0f} s: "
         f"{len(faces)} people with {sum(faces)} faces, {_gauge('mien_events_dead'):.0f} dead letters; "
         f"memory {memory:.0f} MiB before, at most {peak:.0f} MiB"
     )
@@ -164,7 +166,7 @@ def _people() -> Iterator[dict[str, Any]]:
 
 
 def _until_indexed(watch: Callable[[], float] = lambda: 0.0) -> list[float]:
-    """Waits for the queue to be empty; what was watched meanwhile, once a second."""
+    """Wait until the queue is empty; returns the values of `watch`, taken once a second."""
     seen = []
     while _gauge("mien_events_waiting"):
         seen.append(watch())

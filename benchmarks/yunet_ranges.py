@@ -1,9 +1,9 @@
-"""How far YuNet's values reach on photos: what src/mien/engine/yunet/ranges.json says.
+"""Measure the ranges of YuNet's activations on photos, for src/mien/engine/yunet/ranges.json.
 
     python -m benchmarks.yunet_ranges FOLDER > src/mien/engine/yunet/ranges.json
 
-FOLDER holds `lfw_dev/*/*.jpg` and `photos/groups/*.jpg`. Every canvas that the engine shows to YuNet on every third of
-them counts, as it is computed in floating point; a little room is left on top.
+FOLDER contains `lfw_dev/*/*.jpg` and `photos/groups/*.jpg`. The ranges cover every canvas on which the engine runs
+YuNet for every third of the photos, computed in fp32, plus a margin.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from mien.engine.context import Floats, Network, Pixels
 from mien.engine.onnx_passes import STRIDES, dequantize_weights, fuse_heads
 from mien.engine.yunet.graph import Head, Pool, read_layers
 
-EVERY = 3
-ROOM = 1.05
+EVERY_NTH_PHOTO = 3
+MARGIN = 1.05
 
 
-class Watched:
-    """A network that keeps what it is shown."""
+class Recorder:
+    """A network that records its inputs."""
 
     def __init__(self, network: Network, seen: list[Pixels]) -> None:
         self._network, self._seen = network, seen
@@ -46,9 +46,9 @@ def canvases(folder: Path) -> Iterator[Pixels]:
     with patch.object(model_factory, "int8_supported", lambda: False):
         engine = FaceEngine(threads=1)
     for name in ("_detector", "_large_face_refiner", "_refiner"):
-        setattr(engine, name, Watched(getattr(engine, name), seen))
+        setattr(engine, name, Recorder(getattr(engine, name), seen))
     photos = [*sorted((folder / "lfw_dev").glob("*/*.jpg")), *sorted((folder / "photos/groups").glob("*.jpg"))]
-    for photo in photos[::EVERY]:
+    for photo in photos[::EVERY_NTH_PHOTO]:
         engine.detect(photo.read_bytes())
         yield from seen
         seen.clear()
@@ -72,7 +72,7 @@ def main(folder: Path) -> None:
         for name, values in zip(names, maps, strict=True):
             low, high = ends[name]
             ends[name] = np.stack([np.minimum(low, values.min((0, 2, 3))), np.maximum(high, values.max((0, 2, 3)))])
-    rounded = {name: np.round(ROOM * both.astype(np.float64), 2).tolist() for name, both in ends.items()}
+    rounded = {name: np.round(MARGIN * both.astype(np.float64), 2).tolist() for name, both in ends.items()}
     rows = (f'"{name}": {json.dumps(both, separators=(",", ":"))}' for name, both in rounded.items())
     print("{\n" + ",\n".join(rows) + "\n}")
 
