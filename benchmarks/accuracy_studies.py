@@ -56,7 +56,7 @@ def _fnir(
     probes: Scores,
     labels: Scores,
     enrolled: list[list[Scores]],
-    represent: Callable[[Scores], list[Scores]],
+    represent: Represent,
 ) -> float:
     runs = [_search(vectors, probes, labels, split, represent) for split in enrolled]
     return float(np.mean([run.fnir(run.threshold(0.01)) for run in runs]))
