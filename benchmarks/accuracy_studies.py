@@ -10,7 +10,7 @@ from mien.domain import thresholds
 from mien.evaluation.evaluate import EvaluationData
 from mien.evaluation.identification import Searches, search, splits
 from mien.evaluation.verification import Impostors, Scores, rate_name
-from mien.gallery.scoring import aggregate, calibrate, stranger_cosines
+from mien.gallery.scoring import aggregate, calibrate, impostor_cosines
 
 REPEATS = 40
 
@@ -103,8 +103,8 @@ def own_calibration(data: EvaluationData) -> str:
     rng, ratios = np.random.default_rng(0), {1e-2: [], 1e-3: []}
     for _ in range(REPEATS):
         seen = np.isin(labels, rng.permutation(labels.max() + 1)[: labels.max() // 2])
-        own = calibrate(stranger_cosines(vectors[seen], labels[seen]))
-        strangers = stranger_cosines(vectors[~seen], labels[~seen])
+        own = calibrate(impostor_cosines(vectors[seen], labels[seen]))
+        strangers = impostor_cosines(vectors[~seen], labels[~seen])
         for fmr, found in ratios.items():
             cosine = own.offset + own.scale * thresholds.cosine_of_fmr(fmr)
             found.append(np.mean(strangers >= cosine) / fmr)

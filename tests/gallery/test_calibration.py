@@ -5,7 +5,7 @@ import pytest
 
 from mien.domain.errors import InvalidInput
 from mien.domain.thresholds import cosine_of_fmr
-from mien.gallery.scoring import calibrate, cosine_at, stranger_cosines
+from mien.gallery.scoring import calibrate, cosine_at, impostor_cosines
 
 
 def shipped_strangers(count: int, seed: int = 0) -> np.ndarray:
@@ -43,14 +43,14 @@ def test_too_few_strangers_name_the_rate_they_support() -> None:
 
 
 def test_strangers_that_are_all_alike_are_refused() -> None:
-    with pytest.raises(InvalidInput, match="equally alike"):
+    with pytest.raises(InvalidInput, match="equally similar"):
         calibrate(np.full(2000, 0.3, dtype=np.float32))
 
 
 def test_only_pairs_of_different_people_count() -> None:
     vectors = np.eye(4, dtype=np.float32)
     vectors[1] = vectors[0]
-    cosines = stranger_cosines(vectors, np.array([0, 0, 1, 2]))
+    cosines = impostor_cosines(vectors, np.array([0, 0, 1, 2]))
     assert len(cosines) == 5
     assert cosines.max() == 0.0
 
@@ -58,4 +58,4 @@ def test_only_pairs_of_different_people_count() -> None:
 def test_large_collections_are_sampled() -> None:
     vectors = np.zeros((4500, 2), dtype=np.float32)
     vectors[:, 0] = 1
-    assert len(stranger_cosines(vectors, np.arange(4500))) == 4000 * 3999 // 2
+    assert len(impostor_cosines(vectors, np.arange(4500))) == 4000 * 3999 // 2

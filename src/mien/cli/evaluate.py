@@ -128,11 +128,11 @@ def calibrate(
 
 def _calibrate_on(folder: Path, settings: Settings) -> Calibration:
     from mien.gallery.scoring import calibrate as fit
-    from mien.gallery.scoring import stranger_cosines
+    from mien.gallery.scoring import impostor_cosines
 
     data = _read_folder(folder, settings)
     has_face = data.embedded.vectors.any(axis=1)
-    return fit(stranger_cosines(data.embedded.vectors[has_face], data.folder.labels[has_face]))
+    return fit(impostor_cosines(data.embedded.vectors[has_face], data.folder.labels[has_face]))
 
 
 def _report_calibration(collection: str, calibration: Calibration | None, *, as_json: bool) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from mien.domain import object_keys
 from mien.domain.faces import EMBEDDING_DIMENSION, Issue, StoredFace, iterate_pages
 from mien.gallery.inspection import SAME_FACE, inspect
-from mien.gallery.scoring import Calibration, calibrate, stranger_cosines
+from mien.gallery.scoring import Calibration, calibrate, impostor_cosines
 
 if TYPE_CHECKING:
     from mien.gallery import Gallery
@@ -43,7 +43,7 @@ def calibrate_on_enrolled(gallery: Gallery, collection: str) -> Calibration:
     """Calibrate on the similarities between the enrolled people. Raises InvalidInput when they are too few."""
     faces = [face for face in _faces(gallery, collection) if _user_id(face) is not None]
     _, people = np.unique([_user_id(face) or "" for face in faces], return_inverse=True)
-    return calibrate(stranger_cosines(_embeddings(gallery, collection, faces), people))
+    return calibrate(impostor_cosines(_embeddings(gallery, collection, faces), people))
 
 
 def set_calibration(gallery: Gallery, collection: str, own: Calibration | None) -> None:
