@@ -1,9 +1,9 @@
 """Similarity from cosines, the calibration of a collection, and the aggregation of a user's embeddings.
 
-Similarity 0 to 100 is a logistic curve of the cosine, shipped with the model; mien.domain.thresholds says what its values
-mean. A collection's own calibration shifts and stretches the cosines so that its impostors lie on the shipped ones.
-Impostor cosines of the model are nearly normal (docs/accuracy.md), so a shift and a stretch tell how another camera or
-population differs; the far tail, which no small collection can show, keeps the shipped shape.
+Similarity 0 to 100 is a logistic curve of the cosine, shipped with the model; mien.domain.thresholds says what its
+values mean. A collection's own calibration shifts and stretches the cosines so that its impostors lie on the shipped
+ones. Impostor cosines of the model are nearly normal (docs/accuracy.md), so a shift and a stretch tell how another
+camera or population differs; the far tail, which no small collection can show, keeps the shipped shape.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def calibrate(impostors: Floats) -> Calibration:
 
 
 def smallest_rate(comparisons: int) -> float:
-    """Return the smallest FMR that so many comparisons support; below, a calibration keeps the shipped curve's shape."""
+    """Return the smallest FMR that so many comparisons support; below, the shipped curve's shape holds."""
     return _PAIRS_PER_RATE / max(comparisons, 1)
 
 
