@@ -17,7 +17,7 @@ import numpy as np
 from mien.engine.context import EngineContext, Floats, Network, Pixels
 from mien.engine.int8.executor import Kernels, kernels
 from mien.engine.model_files import UnsupportedModel
-from mien.engine.sface.program import MAX_BATCH, KERNELS, Arrays, Program, packed
+from mien.engine.sface.program import KERNELS, MAX_BATCH, Arrays, Program, packed
 from mien.engine.sface.quantize import count, read_layers
 
 _Ready = tuple[Arrays, Kernels]
