@@ -21,6 +21,7 @@ import pytest
 from mien.gallery.vector_index import IndexConfig, IndexManager
 from mien.gallery.vector_index.builder import Builder, Stopped
 from tests.gallery.in_memory_source import SMALL, InMemorySource, people
+from tests.support.process import wait_for
 
 VECTOR_SET = "faces"
 REPLACEMENTS = 900
@@ -102,8 +103,7 @@ def test_a_missing_cache_is_made_anew_in_the_background(folder: Path, source: In
     shutil.rmtree(folder / VECTOR_SET)
     indexes = IndexManager(folder, source, SMALL)
     indexes.search(VECTOR_SET, people(1), 0.25, 8)
-    while not indexes.index(VECTOR_SET).refresh().segments:
-        pass
+    wait_for(lambda: len(indexes.index(VECTOR_SET).refresh().segments) > 0)
     indexes.close()
     assert segments(folder) == ["0-300-300"]
 
