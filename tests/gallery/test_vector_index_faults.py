@@ -7,8 +7,11 @@ import io
 import os
 import random
 import shutil
+import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,8 +21,10 @@ import pytest
 from mien.gallery.vector_index import IndexConfig, IndexManager
 from mien.gallery.vector_index.builder import Builder, Stopped
 from tests.gallery.in_memory_source import SMALL, InMemorySource, people
+from tests.support.process import wait_for
 
 VECTOR_SET = "faces"
+REPLACEMENTS = 900
 FILES = ("rows", "steps", "codebook", "codes", "vectors", "manifest")
 
 
@@ -98,8 +103,7 @@ def test_a_missing_cache_is_made_anew_in_the_background(folder: Path, source: In
     shutil.rmtree(folder / VECTOR_SET)
     indexes = IndexManager(folder, source, SMALL)
     indexes.search(VECTOR_SET, people(1), 0.25, 8)
-    while not indexes.index(VECTOR_SET).refresh().segments:
-        pass
+    wait_for(lambda: len(indexes.index(VECTOR_SET).refresh().segments) > 0)
     indexes.close()
     assert segments(folder) == ["0-300-300"]
 
@@ -294,3 +298,44 @@ def test_searches_stay_right_while_rows_come_go_and_are_built(tmp_path: Path) ->
         thread.join()
     indexes.close()
     assert not wrong
+
+
+@pytest.mark.parametrize("max_buffer", [400, 1])
+def test_every_search_finds_a_row_that_is_replaced_all_the_time(
+    tmp_path: Path, source: InMemorySource, max_buffer: int
+) -> None:
+    """Threads change places as often as they can, so that a snapshot older than the newest row would show."""
+    vectors = people(300)
+    rows = list(source.vectors)
+    indexes = IndexManager(tmp_path, source, replace(SMALL, max_buffer=max_buffer))
+    done, misses = threading.Event(), []
+
+    def search(seed: int) -> int:
+        numbers, searches = np.random.default_rng(seed), 0
+        while not done.is_set():
+            number = int(numbers.integers(len(vectors)))
+            ((found, _),) = indexes.search(VECTOR_SET, vectors[number][None], 0.95, 1)
+            searches += 1
+            if len(found) != 1:
+                misses.append(number)
+        return searches
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            searches = [pool.submit(search, seed) for seed in range(3)]
+            for step in range(REPLACEMENTS):
+                number = step * 7 % len(vectors)
+                old, rows[number] = rows[number], source.replace(rows[number], vectors[number])
+                if step % 3 == 0:
+                    indexes.mark_deleted(VECTOR_SET, np.array([old]))
+                if step % (REPLACEMENTS // 3) == 0:
+                    indexes.build(VECTOR_SET)
+            done.set()
+            assert min(future.result() for future in searches) > 0
+    finally:
+        done.set()
+        sys.setswitchinterval(interval)
+        indexes.close()
+    assert misses == []

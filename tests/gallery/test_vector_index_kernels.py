@@ -27,7 +27,11 @@ from mien.gallery.vector_index.kernels.search import RESULT_CAPACITY, SEARCH
 from mien.native.compiler import Code, compiled, module_of
 from tests.gallery.in_memory_source import people
 
-CENTROIDS = np.random.default_rng(5).standard_normal((2, GROUPS, ENTRIES)).astype(np.float32) * np.float32(0.1)
+
+@pytest.fixture
+def centroids(rng: np.random.Generator) -> np.ndarray:
+    """(2, groups, entries): the coordinates of each group's entries."""
+    return rng.standard_normal((2, GROUPS, ENTRIES)).astype(np.float32) * np.float32(0.1)
 
 
 @pytest.fixture(scope="module", params=available_lookups(), ids=lambda lookup: lookup.feature or "comparing")
@@ -169,10 +173,10 @@ def test_more_than_there_is_room_for_is_found_all_the_same(rng: np.random.Genera
 
 
 @pytest.mark.usefixtures("_by")
-def test_tables_hold_the_products_of_probe_and_centroids() -> None:
+def test_tables_hold_the_products_of_probe_and_centroids(centroids: np.ndarray) -> None:
     probes = people(5)
-    entries, offsets, scales = kernels.lookup_tables(probes, *CENTROIDS)
-    products = np.einsum("mga,agk->mgk", probes.reshape(5, GROUPS, 2), CENTROIDS)
+    entries, offsets, scales = kernels.lookup_tables(probes, *centroids)
+    products = np.einsum("mga,agk->mgk", probes.reshape(5, GROUPS, 2), centroids)
     above = products - products.min(2, keepdims=True)
     assert offsets == pytest.approx(products.min(2).sum(1), abs=1e-5)
     assert scales == pytest.approx(above.max((1, 2)) / MAX_ENTRY)
@@ -181,18 +185,18 @@ def test_tables_hold_the_products_of_probe_and_centroids() -> None:
 
 
 @pytest.mark.usefixtures("_by")
-def test_tables_of_a_probe_that_is_zero() -> None:
-    entries, offsets, _ = kernels.lookup_tables(np.zeros((1, 128), np.float32), *CENTROIDS)
+def test_tables_of_a_probe_that_is_zero(centroids: np.ndarray) -> None:
+    entries, offsets, _ = kernels.lookup_tables(np.zeros((1, 128), np.float32), *centroids)
     assert not entries.any()
     assert offsets == 0
 
 
 @pytest.mark.usefixtures("_by")
-def test_each_pair_of_coordinates_is_encoded_as_the_nearest_centroid() -> None:
+def test_each_pair_of_coordinates_is_encoded_as_the_nearest_centroid(centroids: np.ndarray) -> None:
     vectors = people(200)
     pairs = vectors.reshape(-1, GROUPS, 1, 2)
-    distances = np.square(pairs - CENTROIDS.transpose(1, 2, 0)).sum(-1)
-    codes = kernels.encode(vectors, *CENTROIDS)
+    distances = np.square(pairs - centroids.transpose(1, 2, 0)).sum(-1)
+    codes = kernels.encode(vectors, *centroids)
     taken = np.take_along_axis(distances, codes[..., None].astype(int), 2)[..., 0]
     assert taken == pytest.approx(distances.min(2), abs=1e-7)
 
