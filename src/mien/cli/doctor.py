@@ -60,7 +60,7 @@ def _run_checks(settings: Settings) -> Iterator[CheckResult]:
     checks: list[tuple[str, Callable[[Settings], str]]] = [("system", _system), ("libraries", _libraries)]
     if settings.backend is Backend.EMBEDDED:
         checks += [("models", _models), ("recognition", _recognition), ("data folder", _data_folder)]
-        checks += [("database", _database), ("photos", _photos)]
+        checks += [("permissions", _permissions), ("database", _database), ("photos", _photos)]
     checks.append(("application", _application))
     for name, check in checks:
         try:
@@ -97,9 +97,11 @@ def _recognition(settings: Settings) -> str:
 
 
 def _data_folder(settings: Settings) -> str:
+    from mien.gallery.store import private_files
+
     folder = settings.data_dir
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_files.make_folder(folder)
         probe = folder / f".doctor-{os.getpid()}"
         probe.write_bytes(b"")
         probe.unlink()
@@ -109,6 +111,25 @@ def _data_folder(settings: Settings) -> str:
     if free < MIN_FREE_BYTES:
         raise StorageError(f"{folder} has only {free / 1e6:.0f} MB of free space.")
     return f"{folder}, {free / 1e9:.1f} GB free"
+
+
+def _permissions(settings: Settings) -> str:
+    """Take others' permissions from the data folder, and check that this worked."""
+    from mien.backends.embedded.backend import CONTENT
+    from mien.gallery.store import private_files
+
+    folder = settings.data_dir
+    private_files.restrict(folder, CONTENT)
+    left = 0
+    for path in (folder / name for name in CONTENT):
+        private_files.restrict_tree(path)
+        left += len(private_files.find_open(path))
+    if left or private_files.has_open_permissions(folder):
+        raise StorageError(
+            f"Others on this machine have permissions for {folder} or files in it, and this user or the file system "
+            "cannot take them away."
+        )
+    return "for this user only"
 
 
 def _database(settings: Settings) -> str:

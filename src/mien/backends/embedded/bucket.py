@@ -19,6 +19,7 @@ from mien.backends.embedded.database import truncate_wal
 from mien.domain import image_types, object_keys
 from mien.domain.errors import ImageError, ImageNotFound, InvalidInput, StorageError
 from mien.domain.records import Image, UploadForm
+from mien.gallery.store import private_files
 from mien.gallery.store.database import Database, storage_errors
 from mien.security.signing import UPLOAD_FORM, UPLOAD_FORM_PATH, Signer
 
@@ -49,8 +50,8 @@ class FolderBucket:
         self._folder, self._database, self._signer = folder, database, signer
         self._on_created, self._on_deleted = on_created, on_deleted
         with storage_errors("bucket"):
-            (folder / object_keys.UPLOADED).mkdir(parents=True, exist_ok=True)
-            (folder / INCOMING).mkdir(exist_ok=True)
+            private_files.make_folder(folder / object_keys.UPLOADED)
+            private_files.make_folder(folder / INCOMING)
         self._marker = self._read_or_create_marker()
 
     def check_volume(self) -> None:
@@ -119,7 +120,8 @@ class FolderBucket:
             if rows:
                 return str(rows[0][0])
             if not path.exists():
-                path.write_text(f"{uuid.uuid4().hex}\n", encoding="ascii")
+                with open(path, "w", encoding="ascii", opener=private_files.opener) as file:
+                    file.write(f"{uuid.uuid4().hex}\n")
             marker = path.read_text(encoding="ascii").strip()
             transaction.execute("INSERT INTO BucketMark VALUES (?)", (marker,))
         return marker
@@ -133,7 +135,7 @@ class FolderBucket:
     def _write(self, target: Path, body: bytes) -> None:
         draft = self._folder / INCOMING / uuid.uuid4().hex
         try:
-            with draft.open("xb") as file:
+            with os.fdopen(private_files.create_file(draft), "wb") as file:
                 file.write(body)
                 file.flush()
                 os.fsync(file.fileno())
@@ -156,7 +158,7 @@ class FolderBucket:
 
 def _move(draft: Path, target: Path) -> None:
     while True:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        private_files.make_folder(target.parent)
         try:
             draft.replace(target)
         except FileNotFoundError:  # the folder was removed as empty in between
