@@ -45,6 +45,7 @@ class SqliteCatalog:
         *,
         user_id: str | None = None,
         image_path: str | None = None,
+        digest: str | None = None,
         since: datetime | None = None,
         limit: int = 100,
         token: str | None = None,
@@ -55,6 +56,8 @@ class SqliteCatalog:
             conditions[sql.of_user] = [user_id]
         if image_path is not None:
             conditions[sql.of_image] = [image_path]
+        if digest is not None:
+            conditions[sql.of_digest] = [digest]
         if since is not None:
             conditions[sql.since] = [serialization.timestamp(since)]
         if token is not None:
