@@ -1,4 +1,4 @@
-"""A vector source in memory, to compare an index with, and made-up vectors."""
+"""A vector source in memory, to compare an index with, and synthetic vectors."""
 
 from __future__ import annotations
 
