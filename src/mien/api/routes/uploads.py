@@ -38,8 +38,8 @@ may_upload, may_manage = needs(Scope.UPLOAD), needs(Scope.MANAGE)
 )
 async def upload(request: Request, response: Response, context: Context, user_id: UserId = None) -> schemas.Upload:
     """Upload a photo of one person. Its face is indexed soon after; `Location` says where to ask for the state."""
-    image, form_user_id = await read_photo(request)
-    stored = await context.storage.run(context.app.upload, image, user_id if user_id is not None else form_user_id)
+    image, sent = await read_photo(request, "user_id")
+    stored = await context.storage.run(context.app.upload, image, sent.get("user_id") if user_id is None else user_id)
     response.headers["Location"] = external_path(request, f"/uploads/{stored.image_path}")
     return _upload(stored)
 
