@@ -62,7 +62,7 @@ class ErasureService:
 
     def _stores_with(self, user_id: str) -> list[str]:
         holds = {
-            "bucket": any(True for _ in self._bucket.keys(object_keys.folder(user_id))),
+            "bucket": self._bucket.holds(object_keys.folder(user_id)),
             "recognizer": bool(self._recognizer.face_ids(user_id)),
             "faces": bool(self._catalog.find(FaceRecord, user_id=user_id, limit=1).items),
             "uploads": bool(self._catalog.find(Upload, user_id=user_id, limit=1).items),
@@ -75,7 +75,7 @@ class ErasureService:
         recognitions = list(self._all(Recognition, user_id=user_id))
         photos = set(self._bucket.keys(object_keys.folder(user_id))) | _photos_without_user(recognitions, user_id)
         uploads = photos | {upload.image_path for upload in self._all(Upload, user_id=user_id)}
-        images = self._bucket.delete(sorted(uploads))
+        images = self._bucket.delete(sorted(uploads)) + self._bucket.delete_folder(object_keys.folder(user_id))
         faces = set(self._recognizer.face_ids(user_id))
         faces |= {face.face_id for face in self._all(FaceRecord, user_id=user_id)}
         faces |= {face.face_id for photo in photos for face in self._all(FaceRecord, image_path=photo)}

@@ -78,7 +78,7 @@ class IndexingService:
             indexed = self._index(path, image, timestamp, digest)
             self._catalog.put(indexed)
             if not self._faces.exists(path):
-                self.remove_photo(path)
+                self._remove_traces(path)
                 raise ImageNotFound("The photo was deleted while it was indexed.")
             if is_replaced:
                 self._release(path, keep=indexed.face_ids)
@@ -90,7 +90,7 @@ class IndexingService:
         """Mark an upload as `failed`, unless its present photo is indexed or rejected. Raises ImageNotFound."""
         upload = self._upload(path)
         if not self._faces.exists(path):
-            self.remove_photo(path)
+            self._remove_traces(path)
             raise ImageNotFound("There is no photo under this path.")
         if upload and upload.status.final and upload.digest == self._digest(path):
             return upload
@@ -132,6 +132,8 @@ class IndexingService:
         self._catalog.delete(FaceRecord, [face.face_id])
 
     def _remove_traces(self, path: str) -> None:
+        """Remove what is left of a photo that does not exist; one that is stored meanwhile stays."""
+        self._bucket.delete_remains(path)
         self._release(path)
         user_id = object_keys.user_id_of(path)
         if user_id is not None and next(iter(self._bucket.keys(object_keys.folder(user_id))), None) is None:
@@ -148,7 +150,7 @@ class IndexingService:
         try:
             return self._bucket.get(path)
         except ImageNotFound:
-            self.remove_photo(path)
+            self._remove_traces(path)
             raise
 
     def _upload(self, path: str) -> Upload | None:

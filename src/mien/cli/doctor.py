@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 
 import typer
@@ -22,6 +23,7 @@ from mien.domain.errors import MienError, SetupError, StorageDamaged, StorageErr
 from mien.domain.image_types import FACELESS_PNG
 
 LIBRARIES = ("openvino", "llvmlite", "numpy", "opencv-python-headless", "pillow", "simplejpeg", "fastapi")
+MAX_IGNORED = 20
 MIN_FREE_BYTES = 256 * 1024 * 1024
 
 
@@ -154,15 +156,19 @@ def _is_intact(file: Path) -> bool:
 
 
 def _photos(settings: Settings) -> str:
-    """Check that the photo folder belongs to the database, and that no photo was deleted by hand."""
+    """Check that the photo folder belongs to the database, and that no photo was deleted by hand; name what is none."""
     backend = open_embedded(settings)
     with backend.app:
         deleted = len(backend.worker(threads=1).missing_photos())
+        ignored = list(islice(backend.bucket.ignored(), MAX_IGNORED + 1))
     if deleted:
         raise StorageError(
             f"{output.count(deleted, 'photo')} deleted by hand; run `mien repair` to remove the faces, too."
         )
-    return str(settings.data_dir / "bucket")
+    found = [f"{os.fsencode(entry.path).decode(errors='backslashreplace')} ({entry.kind})" for entry in ignored]
+    more = ["and more"] if len(found) > MAX_IGNORED else []
+    ignoring = f"; not photos, and ignored: {', '.join([*found[:MAX_IGNORED], *more])}" if found else ""
+    return f"{settings.data_dir / 'bucket'}{ignoring}"
 
 
 def _application(settings: Settings) -> str:

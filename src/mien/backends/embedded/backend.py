@@ -66,7 +66,10 @@ class EmbeddedBackend:
         self.engine = _Lazy(open_engine)
         self.gallery = _Lazy(self._open_gallery)
         self.app_gallery = _Lazy(self._open_app_gallery)
-        self.bucket = FolderBucket(data_dir / "bucket", self.database, self.signer, self.queue.put, self.queue.drop)
+        queue = self.queue
+        self.bucket = FolderBucket(
+            data_dir / "bucket", self.database, self.signer, queue.put, queue.drop, queue.drop_folder
+        )
         self.catalog = SqliteCatalog(self.database)
         self.recognizer = LocalRecognizer(self.engine, self.app_gallery, collection)
         self.app = FaceApp(
