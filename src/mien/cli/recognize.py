@@ -157,6 +157,7 @@ def _annotate(file: Path, results: Sequence[Result], read: PhotoReader) -> None:
         write_picture(file, annotate(open_upright(read(path)), list(names)))
     elif labels:
         tiles = [
-            Tile(open_upright(read(path), CONTACT_SHEET_PHOTO_SIDE), names, path.name) for path, names in labels.items()
+            Tile(open_upright(read(path), CONTACT_SHEET_PHOTO_SIDE), names, output.printable(path.name))
+            for path, names in labels.items()
         ]
         write_picture(file, contact_sheet(f"{len(tiles)} photos", tiles, columns=4))
