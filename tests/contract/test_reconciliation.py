@@ -48,9 +48,7 @@ def test_leftovers_are_counted_then_repaired_then_gone(
     photos = {faceless.image_path, unread.image_path, kept.image_path}
     assert {face.image_path for face in ports.app.faces().items} == photos
     shown = {face_id for path in photos for face_id in ports.app.upload_status(path).face_ids}
-    assert (
-        {face.face_id for face in ports.recognizer.list_faces().items} == ports.recognizer.existing([*shown]) == shown
-    )
+    assert ports.recognizer.existing(sorted(shown)) == shown
 
 
 def test_a_face_that_its_photo_does_not_show_is_removed(ports: Ports, robert: list[bytes], venus: list[bytes]) -> None:
