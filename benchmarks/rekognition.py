@@ -36,7 +36,7 @@ from botocore.credentials import Credentials
 from benchmarks.server import processor_seconds
 from mien.engine import FaceEngine
 from mien.gallery import Gallery
-from mien.rekognition.access import AccessKey
+from mien.rekognition.access_keys import AccessKey
 from mien.rekognition.server import create_app
 from mien.rekognition.settings import WireSettings
 

@@ -1,4 +1,4 @@
-"""Settings, read once from the environment (MIEN_*), and what they describe, opened.
+"""Read the settings from MIEN_* and open the application that they describe.
 
 The only place that reads these variables, and the only one that chooses a backend.
 """
@@ -119,7 +119,7 @@ class Settings:
         one verifies. Raises SetupError when other machines could reach a server that verifies nothing, or for a
         file of access keys that cannot be read.
         """
-        from mien.rekognition.access import load_keys
+        from mien.rekognition.access_keys import load_keys
 
         open_to_all = is_loopback(host) and self.access_keys_file is None
         sigv4 = self.sigv4 or (SigV4.ACCEPT_ANY if open_to_all else SigV4.VERIFY)

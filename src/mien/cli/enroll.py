@@ -1,4 +1,4 @@
-"""`mien enroll`: enrol people from photos. Safe to repeat and to interrupt."""
+"""Enrol people from photos: `mien enroll`. Safe to repeat and to interrupt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mien`: all commands together. Commands import large libraries when they run, so that `--help` is quick."""
+"""Gather all commands in `mien`. Commands import large libraries when they run, so that `--help` is quick."""
 
 from __future__ import annotations
 

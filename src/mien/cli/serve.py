@@ -1,4 +1,4 @@
-"""`mien serve`: run the server. `mien keys`: manage the API keys that it asks for."""
+"""Run the server: `mien serve`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Serves the REST API behind API Gateway. Each function answers its own routes, by the same code as on one machine.
+"""Serve the REST API behind API Gateway. Each function answers its own routes, by the same code as on one machine.
 
 Every route needs an API key here; only the page's own files are open, and the page asks its user for the key.
 """

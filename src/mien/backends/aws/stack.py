@@ -75,7 +75,7 @@ class RemoteApp(FaceApp):
 class SecretKeys:
     """A local copy of the API keys in a secret, for `KeyFile`.
 
-    The secret is a JSON object: `keys` is the content of a key file, `signing` the key that seals page cursors. It is
+    The secret is a JSON object: `keys` is the content of a key file, `signing` the key that signs page cursors. It is
     fetched again every minute, so that a revoked key is refused after a minute at most.
 
     Attributes:
