@@ -23,7 +23,8 @@ from mien.api import problems
 from mien.api.api import create_api
 from mien.api.security import Guard
 from mien.app.app import FaceApp
-from mien.backends.aws.stack import SecretKeys, ports
+from mien.backends.aws.secret_keys import SecretKeys
+from mien.backends.aws.stack import ports
 from mien.config import Settings
 from mien.domain.errors import MienError, SetupError
 from mien.lambdas.telemetry import count, logger, metrics, tracer
