@@ -1,4 +1,4 @@
-"""The Recognizer in dictionaries, which compares a face with every other: the simplest one to read."""
+"""Recognise faces by comparing a face with every other one: the simplest recognizer to read."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import numpy.typing as npt
 
 from mien.domain import object_keys, thresholds
 from mien.domain.errors import NoFace
-from mien.domain.faces import Box, Detection, QualityFilter
+from mien.domain.faces import Box, Detection, Page, QualityFilter
 from mien.domain.policy import ASSOCIATION_THRESHOLD, MAX_FACE_MATCHES, MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER
-from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, Probe, UserHit
+from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, ListedFace, Probe, UserHit
 from mien.engine import Face, quality
-from mien.gallery import similarity
+from mien.gallery import compare
 
+LIST_PAGE = 1000
 MAX_SIMILAR_FACES = 20
 
 H = TypeVar("H")
@@ -129,6 +130,16 @@ class MemoryRecognizer:
                 self._indexed_for.pop(face_id, None)
             return sum(self._embeddings.pop(face_id, None) is not None for face_id in face_ids)
 
+    def list_faces(self, token: str | None = None) -> Page[ListedFace]:
+        with self._lock:
+            later = sorted(face_id for face_id in self._embeddings if token is None or face_id > token)
+        page = tuple(ListedFace(face_id, is_marked=True) for face_id in later[:LIST_PAGE])
+        return Page(page, page[-1].face_id if len(later) > LIST_PAGE else None)
+
+    def existing(self, face_ids: Sequence[str]) -> frozenset[str]:
+        with self._lock:
+            return frozenset(face_ids) & self._embeddings.keys()
+
     def forget(self, user_id: str) -> None:
         with self._lock:
             self.delete(list(self.face_ids(user_id)))
@@ -154,7 +165,7 @@ def _hits(
 
 
 def _similarity(a: Vector, b: Vector) -> float:
-    return float(similarity(a @ b))
+    return compare(a, b)
 
 
 def _mean(embeddings: Iterable[Vector]) -> Vector:
