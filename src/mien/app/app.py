@@ -6,8 +6,8 @@ recognize   photo -> recognizer -> people -> catalog -> answer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, date, datetime
 
 from mien.app.erasure import ErasureService, LeftoverScan
 from mien.app.indexing import IndexingService
@@ -15,6 +15,7 @@ from mien.app.ports import Bucket, Catalog, Recognizer
 from mien.app.recognition import RecognitionService
 from mien.app.reconciliation import GRACE_SECONDS, Reconciler, Reconciliation
 from mien.app.rejections import RejectionService
+from mien.app.retention import RetentionService
 from mien.app.uploads import UploadService
 from mien.domain import object_keys
 from mien.domain.errors import FaceNotFound, ImageTooLarge, InvalidInput, RecognitionNotFound, UserNotFound
@@ -23,6 +24,7 @@ from mien.domain.policy import Policy
 from mien.domain.records import (
     Comparison,
     ErasureReport,
+    Expiry,
     FaceRecord,
     Image,
     Person,
@@ -90,6 +92,7 @@ class FaceApp:
         self._recognition = RecognitionService(recognizer, catalog, self.policy, now)
         self._rejections = RejectionService(recognizer, catalog, now)
         self._erasure = ErasureService(bucket, recognizer, catalog, leftovers, now)
+        self._retention = RetentionService(catalog, self._indexing, self._erasure, self.policy, now)
         self._inspect, self._close = inspect, close
 
     def __enter__(self) -> FaceApp:
@@ -104,19 +107,29 @@ class FaceApp:
 
     # Uploads
 
-    def upload(self, image: bytes, user_id: str | None = None) -> Upload:
+    def upload(self, image: bytes, user_id: str | None = None, consent_until: date | None = None) -> Upload:
         """Store a photo; an event then has it indexed.
 
         Args:
             image: The photo.
             user_id: The person whom it shows; None for nobody in particular, when all its faces are indexed
                 without a user.
+            consent_until: The last day (in UTC) on which the person's consent holds; None leaves it as it is.
+                InvalidInput for a day in the past, and without a user.
 
         Returns the upload with its `image_path`. Its status is `pending`, or `indexed` when the same photo of the
         same person was indexed before.
         """
         self._check_size(image)
-        return self._uploads.store(image, None if user_id is None else object_keys.parse_user_id(user_id))
+        user_id = None if user_id is None else object_keys.parse_user_id(user_id)
+        if consent_until is None:
+            return self._uploads.store(image, user_id)
+        if user_id is None:
+            raise InvalidInput("Only a person's photo has a consent.")
+        consent = self._retention.consent_until(user_id, consent_until)
+        upload = self._uploads.store(image, user_id)
+        self._catalog.put(consent)
+        return upload
 
     def presign_upload(self, content_type: str, user_id: str | None = None) -> UploadForm:
         """Sign a form for a direct upload to the bucket, valid for 15 minutes.
@@ -168,12 +181,17 @@ class FaceApp:
     def move(self, image_path: str, user_id: str) -> Upload:
         """Give a photo to another person, for correcting a name or merging two people.
 
-        The photo is enrolled for that person and, once indexed there, removed from its former place. Returns the new
-        upload; when it is `rejected`, the photo stays where it was, too. Raises ImageNotFound.
+        The photo is enrolled for that person and, once indexed there, removed from its former place. Somebody who was
+        not enrolled before gets the consent of the person from whom the photo comes. Returns the new upload; when it is
+        `rejected`, the photo stays where it was, too. Raises ImageNotFound.
         """
-        path = object_keys.parse_image_path(image_path)
+        path, user_id = object_keys.parse_image_path(image_path), object_keys.parse_user_id(user_id)
+        is_new = not self._catalog.get(Person, [user_id])
         upload = self.enroll(self.image(path).body, user_id)
         if upload.image_path != path and upload.status is UploadStatus.INDEXED:
+            former = object_keys.user_id_of(path)
+            if is_new and former is not None:
+                self._retention.copy_consent(former, user_id)
             self._indexing.remove_photo(path)
         return upload
 
@@ -237,6 +255,19 @@ class FaceApp:
         """
         user_id = None if user_id is None else object_keys.parse_user_id(user_id)
         return self._catalog.find(Recognition, user_id=user_id, since=since, limit=limit, token=token)
+
+    def delete_recognition(self, recognition_id: str) -> None:
+        """Delete a stored answer. Raises RecognitionNotFound."""
+        if not self._catalog.delete(Recognition, [recognition_id]):
+            raise RecognitionNotFound("There is no recognition of this id.")
+
+    def delete_unnamed_recognitions(self, token: str | None = None) -> tuple[int, str | None]:
+        """Delete stored answers that name nobody, neither as match nor as candidate; forgetting people leaves them.
+
+        A call looks at 1000 answers. It returns how many it deleted, and the `token` for the answers that follow, which
+        is None after the last.
+        """
+        return self._retention.delete_unnamed(token)
 
     def detect(self, image: bytes) -> list[Detection]:
         """Detect the faces of a photo, largest first, without recognising them."""
@@ -312,8 +343,14 @@ class FaceApp:
         """Remove an enrolled face, and every photo of it that shows no other enrolled one. Raises FaceNotFound."""
         self._indexing.remove_face(self.face(face_id))
 
-    def people(self, limit: int = 100, token: str | None = None) -> Page[Person]:
-        """List everybody who is enrolled, newest first."""
+    def people(self, limit: int = 100, token: str | None = None, consent_before: date | None = None) -> Page[Person]:
+        """List everybody who is enrolled, newest first.
+
+        With `consent_before`: the people whose last day of consent comes before this day, the latest of these days
+        first; a page may then hold fewer than `limit` and not be the last.
+        """
+        if consent_before is not None:
+            return self._retention.people_before(consent_before, limit, token)
         return self._catalog.find(Person, limit=limit, token=token)
 
     def person(self, user_id: str) -> Person:
@@ -322,6 +359,26 @@ class FaceApp:
         if not stored:
             raise UserNotFound("Nobody is enrolled under this user id.")
         return stored[0]
+
+    def set_consent(self, user_id: str, last_day: date | None) -> None:
+        """Store the last day (in UTC) on which a person's consent holds; `expire` erases them after it.
+
+        None stands for a consent without end. Raises UserNotFound, and InvalidInput for a day in the past.
+        """
+        self._retention.set_consent(self.person(user_id).user_id, last_day)
+
+    def consents(self, user_ids: Collection[str]) -> dict[str, date]:
+        """Return the last days of people's consents, by user id; people whose consent has no end are left out."""
+        return self._retention.last_days([object_keys.parse_user_id(user_id) for user_id in user_ids])
+
+    def expire(self, stop: Callable[[], bool] = lambda: False) -> Expiry:
+        """Remove what is over: stored answers, photos of nobody, and the people whose consent has ended.
+
+        Answers are over `policy.result_days` after they were given, photos that were uploaded for nobody
+        `policy.visitor_days` after their upload. To be called at every start and from time to time; interrupted
+        anywhere, the next call does the rest. `stop` is asked before each small step whether to end early.
+        """
+        return self._retention.expire(stop)
 
     def forget(self, user_id: str) -> ErasureReport:
         """Erase a person from every store: embeddings, metadata, photos, and the answers that name them.

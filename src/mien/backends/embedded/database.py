@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mien.domain.records import Erasure, FaceRecord, Person, Recognition, Upload
+from mien.domain.records import Consent, Erasure, FaceRecord, Person, Recognition, Upload
 from mien.gallery.store.database import Database
 
 SCHEMA = (
@@ -60,6 +60,11 @@ SCHEMA = (
     "CREATE INDEX IF NOT EXISTS People_Timestamp ON People (Timestamp, UserId)",
     "CREATE INDEX IF NOT EXISTS People_ImagePath ON People (ImagePath, Timestamp, UserId)",
     """
+    CREATE TABLE IF NOT EXISTS Consents (
+      UserId TEXT PRIMARY KEY, Timestamp TEXT NOT NULL, Item TEXT NOT NULL) WITHOUT ROWID
+    """,
+    "CREATE INDEX IF NOT EXISTS Consents_Timestamp ON Consents (Timestamp, UserId)",
+    """
     CREATE TABLE IF NOT EXISTS Erasures (
       UserId TEXT PRIMARY KEY, ImagePath TEXT, Timestamp TEXT NOT NULL, Item TEXT NOT NULL) WITHOUT ROWID
     """,
@@ -80,8 +85,8 @@ class RecordStatements:
 
     `put` takes the columns by name, `get` a JSON array of keys, `delete` a key. A listing is `find`, conditions
     joined by AND, and `newest_first`, which takes the limit. The conditions are `of_user` (a user id), `of_image` (an
-    image path), `of_digest` (a SHA-256 of a photo), `since` (a timestamp) and `before` (the timestamp and the key of
-    the last record of the page before).
+    image path), `of_digest` (a SHA-256 of a photo), `of_nobody`, `since` and `until` (a timestamp each) and `before`
+    (the timestamp and the key of the last record of the page before).
     """
 
     put: str
@@ -93,7 +98,9 @@ class RecordStatements:
     of_user: str = "UserId = ?"
     of_image: str = "ImagePath = ?"
     of_digest: str = "json_extract(Item, '$.Digest') = ?"
+    of_nobody: str = "UserId IS NULL"
     since: str = "Timestamp >= ?"
+    until: str = "Timestamp <= ?"
 
 
 STATEMENTS: dict[type[Any], RecordStatements] = {
@@ -127,6 +134,14 @@ STATEMENTS: dict[type[Any], RecordStatements] = {
         get="SELECT Item FROM json_each(?) JOIN People ON UserId = value ORDER BY json_each.key",
         delete="DELETE FROM People WHERE UserId = ?",
         find="SELECT Item FROM People WHERE",
+        before="(Timestamp, UserId) < (?, ?)",
+        newest_first="ORDER BY Timestamp DESC, UserId DESC LIMIT ?",
+    ),
+    Consent: RecordStatements(
+        put="INSERT OR REPLACE INTO Consents VALUES (:UserId, :Timestamp, :Item)",
+        get="SELECT Item FROM json_each(?) JOIN Consents ON UserId = value ORDER BY json_each.key",
+        delete="DELETE FROM Consents WHERE UserId = ?",
+        find="SELECT Item FROM Consents WHERE",
         before="(Timestamp, UserId) < (?, ?)",
         newest_first="ORDER BY Timestamp DESC, UserId DESC LIMIT ?",
     ),
