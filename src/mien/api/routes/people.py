@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -54,12 +56,21 @@ async def delete_face(face_id: str, context: Context) -> None:
 
 
 @routes.get("/users", tags=["users"], responses=problem_responses(422))
-async def users(context: Context, limit: Limit = 50, cursor: Cursor = None) -> schemas.People:
-    """List the enrolled people, newest first."""
-    listing = {"list": "users"}
-    page = await context.storage.run(context.app.people, limit, context.cursors.verify(listing, cursor))
+async def users(
+    context: Context,
+    consent_before: Annotated[date | None, Query(description="Only those whose consent ends before this day.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> schemas.People:
+    """List the enrolled people, newest first.
+
+    With `consent_before`: those whose last day of consent comes before this day, the latest of these days first.
+    """
+    listing = {"list": "users"} | ({"consent_before": consent_before} if consent_before else {})
+    token = context.cursors.verify(listing, cursor)
+    page = await context.storage.run(context.app.people, limit, token, consent_before)
     return schemas.People(
-        users=await context.storage.run(lambda: [_summary(context.app, person) for person in page.items]),
+        users=await context.storage.run(_summaries, context.app, page.items),
         next_cursor=context.cursors.sign(listing, page.next_token),
     )
 
@@ -115,10 +126,21 @@ async def hygiene(context: Context) -> schemas.Findings:
     return schemas.Findings(findings=schemas.Finding.from_each(await context.storage.run(context.app.inspect)))
 
 
-def _summary(app: FaceApp, person: records.Person) -> schemas.Person:
+def _summaries(app: FaceApp, people: Sequence[records.Person]) -> list[schemas.Person]:
+    consents = app.consents([person.user_id for person in people])
+    return [_summary(app, person, consents.get(person.user_id)) for person in people]
+
+
+def _summary(app: FaceApp, person: records.Person, consent_until: date | None) -> schemas.Person:
     faces = app.faces(user_id=person.user_id, limit=MAX_COUNTED_FACES).items
     newest = schemas.Face.model_validate(faces[0]) if faces else None
-    return schemas.Person(user_id=person.user_id, timestamp=person.timestamp, face_count=len(faces), best_face=newest)
+    return schemas.Person(
+        user_id=person.user_id,
+        timestamp=person.timestamp,
+        face_count=len(faces),
+        best_face=newest,
+        consent_until=consent_until,
+    )
 
 
 def _detail(app: FaceApp, user_id: str) -> schemas.PersonDetail:
@@ -130,4 +152,5 @@ def _detail(app: FaceApp, user_id: str) -> schemas.PersonDetail:
         timestamp=person.timestamp,
         faces=schemas.Face.from_each(faces),
         last_seen=latest[0].timestamp if latest else None,
+        consent_until=app.consents([person.user_id]).get(person.user_id),
     )

@@ -2,6 +2,7 @@
 
 from mien.api.schemas.base import PATH, BoundingBox, Calibration, CalibrationPoint, Health, Problem, Schema
 from mien.api.schemas.enrolment import (
+    ChangedPerson,
     Face,
     Faces,
     Finding,
@@ -11,6 +12,7 @@ from mien.api.schemas.enrolment import (
     Move,
     People,
     Person,
+    PersonChange,
     PersonDetail,
     Receipt,
     Remark,
@@ -20,6 +22,7 @@ from mien.api.schemas.recognition import (
     Candidate,
     Comparison,
     Comparisons,
+    DeletedRecognitions,
     Detection,
     Detections,
     Landmarks,
@@ -37,8 +40,10 @@ __all__ = [
     "Calibration",
     "CalibrationPoint",
     "Candidate",
+    "ChangedPerson",
     "Comparison",
     "Comparisons",
+    "DeletedRecognitions",
     "Detection",
     "Detections",
     "Face",
@@ -52,6 +57,7 @@ __all__ = [
     "Move",
     "People",
     "Person",
+    "PersonChange",
     "PersonDetail",
     "Point",
     "Pose",
