@@ -4,7 +4,7 @@ MienError
 ├── ImageError              the photo itself
 │   ├── EmptyImage              no bytes
 │   ├── UnsupportedImage        not a format that can be read
-│   ├── DamagedImage            truncated or corrupt
+│   ├── DamagedImage            damaged or cut short
 │   ├── ImageTooLarge           more bytes or pixels than allowed
 │   └── ImageTooSmall           too few pixels to hold a face
 ├── NoFace                  a face is needed and the photo shows none
@@ -66,7 +66,7 @@ class UnsupportedImage(ImageError):
 
 
 class DamagedImage(ImageError):
-    """The image is truncated or corrupt."""
+    """The photo is damaged or cut short."""
 
 
 class ImageTooLarge(ImageError):
