@@ -14,7 +14,8 @@ MienError
 │   ├── FaceNotFound
 │   ├── UserNotFound
 │   ├── ImageNotFound
-│   └── RecognitionNotFound
+│   ├── RecognitionNotFound
+│   └── ErasureNotFound
 ├── AlreadyExists
 │   ├── CollectionExists
 │   └── UserExists
@@ -107,6 +108,10 @@ class ImageNotFound(NotFound):
 
 class RecognitionNotFound(NotFound):
     """No such stored recognition."""
+
+
+class ErasureNotFound(NotFound):
+    """No such erasure."""
 
 
 class AlreadyExists(MienError):

@@ -3,6 +3,9 @@
 from mien.api.schemas.base import PATH, BoundingBox, Calibration, CalibrationPoint, Health, Problem, Schema
 from mien.api.schemas.enrolment import (
     ChangedPerson,
+    Erasure,
+    ErasureCounts,
+    ErasureStatus,
     Face,
     Faces,
     Finding,
@@ -46,6 +49,9 @@ __all__ = [
     "DeletedRecognitions",
     "Detection",
     "Detections",
+    "Erasure",
+    "ErasureCounts",
+    "ErasureStatus",
     "Face",
     "Faces",
     "Finding",
