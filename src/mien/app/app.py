@@ -23,6 +23,8 @@ from mien.domain.faces import Detection, Issue, Page
 from mien.domain.policy import Policy
 from mien.domain.records import (
     Comparison,
+    Erasure,
+    ErasureReceipt,
     ErasureReport,
     Expiry,
     FaceRecord,
@@ -71,6 +73,8 @@ class FaceApp:
         leftovers: LeftoverScan = lambda _: (),
         inspect: Callable[[], Sequence[Issue]] | None = None,
         close: Callable[[], None] = lambda: None,
+        pseudonym: Callable[[str], str] | None = None,
+        make_room: Callable[[], bool] = lambda: False,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         """Compose the application.
@@ -83,6 +87,8 @@ class FaceApp:
             leftovers: Names places below the ports that still hold a user id, for `verify_erased`.
             inspect: Finds issues with the enrolled faces; None when the backend has no access to embeddings.
             close: Releases what the backend holds open.
+            pseudonym: Makes the stand-in for a user id in the receipts of erasures.
+            make_room: Frees reserved space on a full disk, for erasures.
             now: Returns the time, aware and in UTC.
         """
         self.policy = policy or Policy()
@@ -91,7 +97,9 @@ class FaceApp:
         self._indexing = IndexingService(bucket, recognizer, catalog, self.policy, now)
         self._recognition = RecognitionService(recognizer, catalog, self.policy, now)
         self._rejections = RejectionService(recognizer, catalog, now)
-        self._erasure = ErasureService(bucket, recognizer, catalog, leftovers, now)
+        self._erasure = ErasureService(
+            bucket, recognizer, catalog, leftovers, now, pseudonym=pseudonym, make_room=make_room
+        )
         self._retention = RetentionService(catalog, self._indexing, self._erasure, self.policy, now)
         self._inspect, self._close = inspect, close
 
@@ -122,6 +130,8 @@ class FaceApp:
         """
         self._check_size(image)
         user_id = None if user_id is None else object_keys.parse_user_id(user_id)
+        if user_id is not None:
+            self._erasure.finish_pending(user_id)
         if consent_until is None:
             return self._uploads.store(image, user_id)
         if user_id is None:
@@ -141,10 +151,22 @@ class FaceApp:
         user_id = None if user_id is None else object_keys.parse_user_id(user_id)
         return self._uploads.presign(content_type, user_id, self.policy.max_image_bytes)
 
-    def receive(self, image_path: str, image: bytes) -> None:
-        """Store a photo under the path of a signed form; an event then has it indexed."""
+    def receive(self, image_path: str, image: bytes, signed_at: datetime) -> None:
+        """Store a photo under the path of a form; an event then has it indexed.
+
+        Args:
+            image_path: The photo's path.
+            image: The photo.
+            signed_at: When the form was signed.
+
+        Raises AccessDenied when the person was forgotten since.
+        """
         self._check_size(image)
-        self._uploads.store_at(object_keys.parse_image_path(image_path), image)
+        path = object_keys.parse_image_path(image_path)
+        user_id = object_keys.user_id_of(path)
+        if user_id is not None:
+            self._erasure.check_not_erased_since(user_id, signed_at)
+        self._uploads.store_at(path, image)
 
     def upload_status(self, image_path: str) -> Upload:
         """Return what has become of an upload so far. Raises ImageNotFound when there was none at this path."""
@@ -388,6 +410,22 @@ class FaceApp:
         """
         return self._erasure.forget(object_keys.parse_user_id(user_id))
 
+    def request_erasure(self, user_id: str) -> Erasure:
+        """Store the request to forget a person, for `finish_erasure`. Raises UserNotFound."""
+        return self._erasure.request(object_keys.parse_user_id(user_id))
+
+    def finish_erasure(self, erasure: Erasure) -> ErasureReport:
+        """Do what `forget` does, for a request that is stored."""
+        return self._erasure.finish(erasure)
+
+    def erasure(self, erasure_id: str) -> Erasure | ErasureReceipt:
+        """Return an erasure that is not finished, or the receipt of a finished one. Raises ErasureNotFound."""
+        return self._erasure.status(erasure_id)
+
+    def pending_erasures(self) -> list[Erasure]:
+        """List the erasures that are not finished, oldest first."""
+        return self._erasure.pending()
+
     def reconcile(self, *, repair: bool, force: bool = False, grace: float = GRACE_SECONDS) -> Reconciliation:
         """Find what photos, faces, metadata and statuses have that does not match, and repair it if wanted.
 
@@ -405,7 +443,10 @@ class FaceApp:
         return reconciler.run(repair=repair, force=force)
 
     def resume_erasures(self) -> list[ErasureReport]:
-        """Finish erasures that were interrupted; to be called at every start."""
+        """Finish erasures that were interrupted; to be called at every start, and now and then.
+
+        What was enrolled anew after a request stays. An erasure that fails is left for later, at growing intervals.
+        """
         return self._erasure.resume()
 
     def verify_erased(self, user_id: str) -> tuple[str, ...]:

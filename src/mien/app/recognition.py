@@ -47,7 +47,19 @@ class RecognitionService:
         )
         if store:
             self._catalog.put(recognition)
+            self._withdraw_if_forgotten(recognition)
         return recognition
+
+    def _withdraw_if_forgotten(self, recognition: Recognition) -> None:
+        """Delete a recognition that names somebody who was forgotten while it was made.
+
+        An erasure deletes the person's faces first and then their recognitions, so one of both finds the other.
+        """
+        named = {c.face_id for face in recognition.faces for c in face.candidates if c.face_id and c.user_id}
+        known = {record.face_id for record in self._catalog.get(FaceRecord, sorted(named))}
+        unseen = {c.user_id for face in recognition.faces for c in face.candidates if c.user_id and not c.face_id}
+        if named - known or not all(self._catalog.find(FaceRecord, user_id=user, limit=1).items for user in unseen):
+            self._catalog.delete(Recognition, [recognition.recognition_id])
 
 
 def identify(

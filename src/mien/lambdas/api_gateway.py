@@ -57,6 +57,8 @@ ROUTES: dict[str, frozenset[tuple[str, str]]] = {
         {
             ("GET", "/recognitions"),
             ("GET", "/recognitions/{recognition_id}"),
+            ("DELETE", "/recognitions"),
+            ("DELETE", "/recognitions/{recognition_id}"),
             ("GET", "/faces"),
             ("GET", "/faces/{face_id}"),
             ("DELETE", "/faces/{face_id}"),
@@ -65,6 +67,7 @@ ROUTES: dict[str, frozenset[tuple[str, str]]] = {
             ("GET", "/hygiene"),
             ("GET", "/users"),
             ("GET", "/users/{user_id+}"),
+            ("PATCH", "/users/{user_id+}"),
             ("DELETE", "/users/{user_id+}"),
             ("GET", "/images/{image_path+}"),
             ("GET", "/calibration"),

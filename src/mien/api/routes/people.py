@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import date
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
+from starlette.responses import JSONResponse
 
 from mien.api import schemas
-from mien.api.context import Context, needs
+from mien.api.context import Context, external_path, needs
 from mien.api.cursors import Cursor
 from mien.api.photo_input import photo_request_body, read_photo
 from mien.api.problems import problem_responses
@@ -16,7 +21,13 @@ from mien.app.app import FaceApp
 from mien.domain import records
 from mien.security.api_keys import Scope
 
+log = logging.getLogger(__name__)
+
 MAX_COUNTED_FACES = 1000
+ERASURE_SECONDS = 10.0
+"""How long a request waits for an erasure."""
+
+LOCATION = {"description": "Where to ask for the receipt", "schema": {"type": "string", "format": "uri-reference"}}
 
 UserId = Annotated[str, Query(max_length=80)]
 
@@ -54,12 +65,21 @@ async def delete_face(face_id: str, context: Context) -> None:
 
 
 @routes.get("/users", tags=["users"], responses=problem_responses(422))
-async def users(context: Context, limit: Limit = 50, cursor: Cursor = None) -> schemas.People:
-    """List the enrolled people, newest first."""
-    listing = {"list": "users"}
-    page = await context.storage.run(context.app.people, limit, context.cursors.verify(listing, cursor))
+async def users(
+    context: Context,
+    consent_before: Annotated[date | None, Query(description="Only those whose consent ends before this day.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> schemas.People:
+    """List the enrolled people, newest first.
+
+    With `consent_before`: those whose last day of consent comes before this day, the latest of these days first.
+    """
+    listing = {"list": "users"} | ({"consent_before": consent_before} if consent_before else {})
+    token = context.cursors.verify(listing, cursor)
+    page = await context.storage.run(context.app.people, limit, token, consent_before)
     return schemas.People(
-        users=await context.storage.run(lambda: [_summary(context.app, person) for person in page.items]),
+        users=await context.storage.run(_summaries, context.app, page.items),
         next_cursor=context.cursors.sign(listing, page.next_token),
     )
 
@@ -70,10 +90,34 @@ async def user(user_id: str, context: Context) -> schemas.PersonDetail:
     return await context.storage.run(_detail, context.app, user_id)
 
 
-@routes.delete("/users/{user_id:path}", tags=["users"], responses=problem_responses(404, 422))
-async def forget(user_id: str, context: Context) -> schemas.Receipt:
-    """Erase a person from every store: embeddings, metadata, photos, recognitions. Returns what was removed."""
-    return schemas.Receipt.model_validate(await context.storage.run(context.app.forget, user_id))
+@routes.delete(
+    "/users/{user_id:path}",
+    tags=["users"],
+    response_model=schemas.Receipt,
+    responses={
+        202: {"model": schemas.Erasure, "description": "Accepted", "headers": {"Location": LOCATION}},
+        **problem_responses(404, 422),
+    },
+)
+async def forget(user_id: str, request: Request, context: Context) -> schemas.Receipt | Response:
+    """Erase a person from every store: embeddings, metadata, photos, recognitions. Returns what was removed.
+
+    When that takes longer than some seconds, the answer is 202, and `Location` says where to ask for the receipt.
+    """
+    erasure = await context.storage.run(context.app.request_erasure, user_id)
+    work = asyncio.ensure_future(context.storage.run(context.app.finish_erasure, erasure))
+    done, _ = await asyncio.wait([work], timeout=ERASURE_SECONDS)
+    if done:
+        return schemas.Receipt.model_validate(work.result())
+    work.add_done_callback(_log_failure)
+    location = external_path(request, f"/erasures/{erasure.erasure_id}")
+    return JSONResponse(_erasure(erasure).model_dump(mode="json"), 202, {"Location": location})
+
+
+@routes.get("/erasures/{erasure_id}", tags=["users"], responses=problem_responses(404, 422))
+async def erasure(erasure_id: str, context: Context) -> schemas.Erasure:
+    """Get the state of an erasure and, once it is done, what it removed."""
+    return _erasure(await context.storage.run(context.app.erasure, erasure_id))
 
 
 @correction_routes.post(
@@ -115,10 +159,36 @@ async def hygiene(context: Context) -> schemas.Findings:
     return schemas.Findings(findings=schemas.Finding.from_each(await context.storage.run(context.app.inspect)))
 
 
-def _summary(app: FaceApp, person: records.Person) -> schemas.Person:
+def _erasure(erasure: records.Erasure | records.ErasureReceipt) -> schemas.Erasure:
+    is_done = isinstance(erasure, records.ErasureReceipt)
+    return schemas.Erasure(
+        erasure_id=erasure.erasure_id or "",
+        status=schemas.ErasureStatus.DONE if is_done else schemas.ErasureStatus.PENDING,
+        timestamp=erasure.timestamp,
+        receipt=schemas.ErasureCounts.model_validate(erasure) if is_done else None,
+    )
+
+
+def _log_failure(work: asyncio.Future[records.ErasureReport]) -> None:
+    if not work.cancelled() and (error := work.exception()):
+        log.warning("erasure failed", extra={"error": type(error).__name__})
+
+
+def _summaries(app: FaceApp, people: Sequence[records.Person]) -> list[schemas.Person]:
+    consents = app.consents([person.user_id for person in people])
+    return [_summary(app, person, consents.get(person.user_id)) for person in people]
+
+
+def _summary(app: FaceApp, person: records.Person, consent_until: date | None) -> schemas.Person:
     faces = app.faces(user_id=person.user_id, limit=MAX_COUNTED_FACES).items
     newest = schemas.Face.model_validate(faces[0]) if faces else None
-    return schemas.Person(user_id=person.user_id, timestamp=person.timestamp, face_count=len(faces), best_face=newest)
+    return schemas.Person(
+        user_id=person.user_id,
+        timestamp=person.timestamp,
+        face_count=len(faces),
+        best_face=newest,
+        consent_until=consent_until,
+    )
 
 
 def _detail(app: FaceApp, user_id: str) -> schemas.PersonDetail:
@@ -130,4 +200,5 @@ def _detail(app: FaceApp, user_id: str) -> schemas.PersonDetail:
         timestamp=person.timestamp,
         faces=schemas.Face.from_each(faces),
         last_seen=latest[0].timestamp if latest else None,
+        consent_until=app.consents([person.user_id]).get(person.user_id),
     )

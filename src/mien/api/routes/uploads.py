@@ -6,6 +6,7 @@ for, without an API key.
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -15,11 +16,12 @@ from mien.api.context import Context, external_path, needs
 from mien.api.photo_input import photo_request_body, read_file, read_form, read_photo
 from mien.api.problems import problem_responses
 from mien.domain import image_types, records
-from mien.domain.errors import AccessDenied, ImageNotFound, ImageTooLarge
+from mien.domain.errors import AccessDenied, ImageNotFound, ImageTooLarge, InvalidInput
 from mien.security.api_keys import Scope
-from mien.security.signing import UPLOAD_FORM, UPLOAD_FORM_PATH
+from mien.security.signing import UPLOAD_FORM, UPLOAD_FORM_ISSUER, UPLOAD_FORM_PATH
 
 PERSON = "The person in the photo."
+CONSENT = "The last day (in UTC) of the person's consent, such as 2027-06-30; needs the scope `manage`, too."
 UserId = Annotated[str | None, Query(max_length=80, description=PERSON, examples=["Alice"])]
 
 LOCATION = {"description": "Where to ask for the state", "schema": {"type": "string", "format": "uri-reference"}}
@@ -34,12 +36,23 @@ may_upload, may_manage = needs(Scope.UPLOAD), needs(Scope.MANAGE)
     status_code=202,
     dependencies=[may_upload],
     responses={202: {"headers": {"Location": LOCATION}}, **problem_responses(400, 413, 415, 422)},
-    openapi_extra=photo_request_body("image", user_id=PERSON),
+    openapi_extra=photo_request_body("image", user_id=PERSON, consent_until=CONSENT),
 )
-async def upload(request: Request, response: Response, context: Context, user_id: UserId = None) -> schemas.Upload:
+async def upload(
+    request: Request,
+    response: Response,
+    context: Context,
+    user_id: UserId = None,
+    consent_until: Annotated[str | None, Query(description=CONSENT, examples=["2027-06-30"])] = None,
+) -> schemas.Upload:
     """Upload a photo of one person. Its face is indexed soon after; `Location` says where to ask for the state."""
-    image, sent = await read_photo(request, "user_id")
-    stored = await context.storage.run(context.app.upload, image, sent.get("user_id") if user_id is None else user_id)
+    image, sent = await read_photo(request, "user_id", "consent_until")
+    last_day = _last_day(sent.get("consent_until") if consent_until is None else consent_until)
+    if last_day is not None:  # it may bring the erasure of a person forward
+        context.guard.check(request, Scope.MANAGE)
+    stored = await context.storage.run(
+        context.app.upload, image, sent.get("user_id") if user_id is None else user_id, last_day
+    )
     response.headers["Location"] = external_path(request, f"/uploads/{stored.image_path}")
     return _upload(stored)
 
@@ -51,6 +64,8 @@ async def presign(request: Request, form_request: schemas.FormRequest, context: 
     response = schemas.Form.model_validate(form)
     if form.url.startswith("/"):
         response.url = str(request.base_url).rstrip("/") + form.url
+        claims = {"key": form.image_path, "key_id": context.guard.key_id(request)}
+        response.fields["issuer"] = context.signer.sign(UPLOAD_FORM_ISSUER, claims)
     return response
 
 
@@ -100,7 +115,19 @@ async def receive(request: Request, context: Context) -> None:
         raise AccessDenied("The form was signed for another path or content type.")
     if len(photo) > signed["bytes"]:
         raise ImageTooLarge(f"The photo has more than {signed['bytes']} bytes.")
-    await context.storage.run(context.app.receive, signed["key"], photo)
+    issuer = context.signer.verify(UPLOAD_FORM_ISSUER, str(form.get("issuer", "")))
+    if issuer["key"] != signed["key"]:
+        raise AccessDenied("The form was signed for another path or content type.")
+    context.guard.check_key_id(issuer["key_id"])
+    signed_at = datetime.fromtimestamp(signed.get("at", 0), UTC)
+    await context.storage.run(context.app.receive, signed["key"], photo, signed_at)
+
+
+def _last_day(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise InvalidInput("The last day of a consent is written as YYYY-MM-DD.") from None
 
 
 def _upload(upload: records.Upload) -> schemas.Upload:

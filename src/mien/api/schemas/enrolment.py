@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from pydantic import Field
@@ -89,12 +89,16 @@ class Faces(Schema):
 
 
 class Person(Schema):
-    """An enrolled person. `face_count` stops at 1000; `best_face` is the newest."""
+    """An enrolled person. `face_count` stops at 1000; `best_face` is the newest.
+
+    `consent_until` is the last day (in UTC) on which the person's consent holds; null for a consent without end.
+    """
 
     user_id: str
     timestamp: datetime
     face_count: int
     best_face: Face | None
+    consent_until: date | None = None
 
 
 class People(Schema):
@@ -107,6 +111,19 @@ class PersonDetail(Schema):
     timestamp: datetime
     faces: list[Face]
     last_seen: datetime | None
+    consent_until: date | None = None
+
+
+class PersonChange(Schema):
+    """What to change about a person; what is left out stays as it is."""
+
+    model_config = example(consent_until="2027-06-30")
+    consent_until: date | None = Field(None, description="The last day (in UTC) of the consent; null for no end.")
+
+
+class ChangedPerson(Schema):
+    user_id: str
+    consent_until: date | None
 
 
 class Receipt(Schema):
@@ -119,6 +136,36 @@ class Receipt(Schema):
     uploads: int
     recognitions: int
     traces: list[str] = Field(validation_alias="remaining_stores")
+    erasure_id: str
+
+
+class ErasureStatus(StrEnum):
+    """How far an erasure has got."""
+
+    PENDING = "pending"
+    DONE = "done"
+
+
+class ErasureCounts(Schema):
+    """What an erasure removed. `traces` names the stores that still hold something of the person: normally none."""
+
+    faces: int
+    images: int
+    uploads: int
+    recognitions: int
+    traces: list[str] = Field(validation_alias="remaining_stores")
+
+
+class Erasure(Schema):
+    """An erasure that takes longer than a request: `receipt` says what was removed, once it is done.
+
+    `timestamp` is the time of the request, and of the end once it is done.
+    """
+
+    erasure_id: str
+    status: ErasureStatus
+    timestamp: datetime
+    receipt: ErasureCounts | None = None
 
 
 class Trouble(StrEnum):  # `IssueKind` under the name that it has in the OpenAPI document

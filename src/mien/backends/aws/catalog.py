@@ -1,9 +1,9 @@
 """Keep the metadata in DynamoDB.
 
-Three tables hold six kinds of records: FaceMetadata (key FaceId), RecognitionResults (key RecognitionId), and
-MienRecords for uploads, people, consents and erasures (key RecordId, such as `Upload/uploaded/…`). Every item has
-`Kind` and `Timestamp`. The indexes ByTime, ByUser, ByImage and, for uploads, ByDigest are sorted by timestamp and hold
-keys only.
+Three tables hold seven kinds of records: FaceMetadata (key FaceId), RecognitionResults (key RecognitionId), and
+MienRecords for uploads, people, consents, erasures and their receipts (key RecordId, such as `Upload/uploaded/…`).
+Every item has `Kind` and `Timestamp`. The indexes ByTime, ByUser, ByImage and, for uploads, ByDigest are sorted by
+timestamp and hold keys only.
 
 `get` reads consistently. `find` asks an index for keys and then reads the items consistently: it never returns
 deleted records, but a new one may appear a moment later, usually well under a second. In this point alone this
@@ -28,12 +28,12 @@ from mien.backends import serialization
 from mien.backends.aws.clients import BACKOFF, batches, domain_errors
 from mien.domain.errors import InvalidInput, Overloaded
 from mien.domain.faces import Page
-from mien.domain.records import Consent, Erasure, FaceRecord, Person, Recognition, Record, Upload
+from mien.domain.records import Consent, Erasure, ErasureReceipt, FaceRecord, Person, Recognition, Record, Upload
 
 GET_BATCH = 100
 WRITE_BATCH = 100
 MAX_KEY_BYTES = 2048
-OWNER = "Owner"  # of an upload. Not UserId: the index ByUser of their common table would hold people and erasures too
+OWNER = "Owner"  # of an upload or a receipt. Not UserId: their table's index ByUser would hold people and erasures too
 EARLIEST, LATEST = "0", "9999"  # before and after every timestamp
 NOBODY = " "  # the owner of an upload without a user: no user id is blank, and an index takes no empty text
 
@@ -73,6 +73,7 @@ def tables(faces: str, recognitions: str, records: str) -> dict[type, Table]:
         Person: Table(records, "RecordId", "Person/"),
         Consent: Table(records, "RecordId", "Consent/"),
         Erasure: Table(records, "RecordId", "Erasure/"),
+        ErasureReceipt: Table(records, "RecordId", "ErasureReceipt/", user=OWNER),
     }
 
 
@@ -230,7 +231,7 @@ def _start(token: str, table: Table) -> dict[str, str]:
 
 def _main_item(table: Table, record: Record) -> dict[str, Any]:
     item = serialization.to_item(record)
-    extra = {OWNER: record.user_id or NOBODY} if isinstance(record, Upload) else {}
+    extra = {OWNER: record.user_id or NOBODY} if isinstance(record, Upload | ErasureReceipt) else {}
     return {**item, **extra, table.key: table.item_key(serialization.key(record)), "Kind": type(record).__name__}
 
 
