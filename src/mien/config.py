@@ -286,9 +286,14 @@ def open_engine(settings: Settings | None = None) -> FaceEngine:
     from mien.engine import FaceEngine, Limits
 
     settings = settings or Settings.from_environment()
+    usual = Limits()
+    limits = Limits(
+        max_bytes=max(usual.max_bytes, settings.policy.max_image_bytes),
+        max_pixels=settings.max_pixels or usual.max_pixels,
+    )
     return FaceEngine(
         threads=settings.threads,
         models_dir=settings.models_dir,
-        limits=Limits() if settings.max_pixels is None else Limits(max_pixels=settings.max_pixels),
+        limits=limits,
         mirrored=settings.mirrored,
     )
