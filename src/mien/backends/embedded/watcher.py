@@ -123,8 +123,7 @@ class FolderWatcher:
 
     def _look_at(self, key: str, upload: Upload | None) -> None:
         if upload is None or not upload.status.final:
-            if not _is_litter(key):
-                self._queue.add(key)
+            self._queue.add(key)
             return
         since = upload.timestamp.timestamp() + _STORING_SECONDS if self._looked_at is None else self._looked_at
         touched_at = self._bucket.touched_at(key)
@@ -145,7 +144,7 @@ class FolderWatcher:
     def _on_created(self, path: Path) -> None:
         """Queue a file, or the files of a folder, which may have been filled before it was watched."""
         key = path.relative_to(self._folder).as_posix()
-        if _is_litter(key):
+        if any(map(is_litter, key.split("/"))):
             return
         for created in list(self._bucket.keys(f"{key}/" if path.is_dir() else key)):
             if not self._is_known(created):
@@ -180,8 +179,3 @@ class FolderWatcher:
 
     def _uploads(self, user_id: str | None = None) -> Iterator[Upload]:
         return iterate_pages(lambda token: self._catalog.find(Upload, user_id=user_id, limit=BATCH, token=token))
-
-
-def _is_litter(key: str) -> bool:
-    """Whether a program keeps something of its own there, such as thumbnails."""
-    return any(map(is_litter, key.split("/")))
