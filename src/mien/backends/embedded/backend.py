@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mien.engine import FaceEngine
     from mien.gallery import Gallery
 
+LOOK_SECONDS = 300.0
 T = TypeVar("T")
 
 CONTENT = ("mien.db", "mien.db-wal", "mien.db-shm", "bucket", "index", "secret", "reserve", "api-keys.json")
@@ -62,6 +63,7 @@ class EmbeddedBackend:
         Raises StorageError leaves.
         """
         self._data_dir, self._collection = data_dir, collection
+        self._workers: list[Worker] = []
         private_files.restrict(data_dir, CONTENT)
         self.database = open_database(data_dir / "mien.db")
         secret = _secret(data_dir / "secret")
@@ -86,15 +88,23 @@ class EmbeddedBackend:
             policy,
             leftovers=self._leftovers,
             inspect=self._inspect,
+            warnings=self._warnings,
             close=self.close,
             pseudonym=keyed_hash(secret),
             make_room=reserve.release,
         )
 
-    def worker(self, threads: int) -> Worker:
-        """Return a worker that indexes uploads on so many threads; it is not started yet."""
-        private_files.restrict_tree(self._data_dir / "bucket")  # photos that were copied by hand
-        return Worker(self.app, self.bucket, self.catalog, self.queue, self._data_dir / "bucket", threads)
+    def worker(self, threads: int, look_seconds: float = LOOK_SECONDS) -> Worker:
+        """Return a worker that indexes uploads; it is not started yet.
+
+        Args:
+            threads: How many uploads are indexed at once.
+            look_seconds: Seconds between two looks at all files, for changes by hand that the system did not announce.
+        """
+        folder = self._data_dir / "bucket"
+        worker = Worker(self.app, self.bucket, self.catalog, self.queue, folder, threads, look_seconds)
+        self._workers.append(worker)
+        return worker
 
     def close(self) -> None:
         """Close the files; the backend cannot be used afterwards."""
@@ -112,6 +122,10 @@ class EmbeddedBackend:
         with suppress(CollectionExists):
             gallery.collections.create(self._collection)
         return gallery
+
+    def _warnings(self) -> list[str]:
+        problems = [worker.watcher.problem for worker in self._workers]
+        return [problem for problem in dict.fromkeys(problems) if problem]
 
     def _inspect(self) -> list[Issue]:
         from mien.backends.embedded import maintenance
