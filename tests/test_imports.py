@@ -55,7 +55,6 @@ def loaded_by(statement: str) -> set[str]:
     environment = {
         "PYTHONPATH": str(ROOT / "src"),
         "AWS_DEFAULT_REGION": "eu-central-1",
-        "POWERTOOLS_TRACE_DISABLED": "1",
         "POWERTOOLS_DEV": "1",
     }
     done = subprocess.run(

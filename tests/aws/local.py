@@ -17,6 +17,7 @@ from moto import mock_aws
 from mien.backends.aws.bucket import S3Bucket
 from mien.backends.aws.catalog import DynamoCatalog, tables
 from mien.backends.aws.recognizer import RekognitionRecognizer
+from mien.domain.object_keys import installation_mark
 from mien.gallery import Gallery
 from tests.aws import stack
 from tests.aws.rekognition import COLLECTION, Rekognition
@@ -73,7 +74,7 @@ def served(app: Any) -> Iterator[str]:
 def recognizer(url: str) -> RekognitionRecognizer:
     client = boto3.client("rekognition", endpoint_url=url, **CREDENTIALS)
     client.create_collection(CollectionId=COLLECTION)
-    return RekognitionRecognizer(client, COLLECTION)
+    return RekognitionRecognizer(client, COLLECTION, installation_mark(BUCKET))
 
 
 @contextmanager

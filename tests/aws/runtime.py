@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
         deadline = str(int((time.time() + 29) * 1000))
         headers = {  # the client crashes without any of them
             "Content-Type": "application/json",
-            "Lambda-Runtime-Trace-Id": "Root=1-5759e988-bd862e3fe1be46a994272793",
+            "Lambda-Runtime-Trace-Id": "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
             "Lambda-Runtime-Aws-Request-Id": invocation.id,
             "Lambda-Runtime-Deadline-Ms": deadline,
             "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:eu-central-1:123456789012:function:mien",
@@ -127,5 +127,4 @@ def _environment(port: int, handler: str, code: Path) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "test",
         "POWERTOOLS_SERVICE_NAME": "mien-dev",
         "POWERTOOLS_METRICS_NAMESPACE": "Mien",
-        "POWERTOOLS_TRACE_DISABLED": "1",
     }

@@ -34,12 +34,13 @@ def test_the_package_for_lambda_has_all_that_the_functions_import(tmp_path: Path
     subprocess.run([sys.executable, "-c", program, tmp_path], check=True, cwd=stack.TEMPLATE.parent)
     assert not (tmp_path / "mien" / "engine").exists()
     program = """
-from mien.backends.aws import image_limits, reconcile
+from mien.app import reconciliation
+from mien.backends.aws import image_limits
 from mien.config import Settings, open_app
 from mien.lambdas import api_gateway, upload_queue
 open_app(Settings.from_environment({"MIEN_BACKEND": "aws"}))
 """
-    environment = {"PYTHONPATH": str(tmp_path), "AWS_DEFAULT_REGION": stack.REGION, "POWERTOOLS_TRACE_DISABLED": "1"}
+    environment = {"PYTHONPATH": str(tmp_path), "AWS_DEFAULT_REGION": stack.REGION}
     subprocess.run([sys.executable, "-c", program], check=True, env=environment)
 
 

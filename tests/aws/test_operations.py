@@ -1,4 +1,4 @@
-"""The reconciler, the doctor, the keys, the prices and a throttled table, on moto and our wire API."""
+"""The doctor, the keys, the prices and a throttled table, on moto and our wire API."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from botocore.awsrequest import AWSResponse
 from mien.app.app import FaceApp
 from mien.app.ports import Catalog
 from mien.backends.aws import clients, doctor, prices, secret_keys
-from mien.backends.aws.reconcile import Reconciler
 from mien.config import Settings
 from mien.domain.errors import Overloaded
 from mien.domain.faces import Box
@@ -50,21 +49,8 @@ def aws(tmp_path: Path) -> Iterator[Backend]:
         yield Backend(opened, tmp_path)
 
 
-def test_the_reconciler_puts_leftovers_right(aws: Backend, robert: list[bytes], venus: list[bytes]) -> None:
-    for name, photo in (("fine", robert[0]), ("lost", robert[1]), ("new", robert[2])):
-        aws.put(f"uploaded/Bo/{name}.jpg", photo)
-    fine, lost = (aws.app.index_upload(f"uploaded/Bo/{name}.jpg") for name in ("fine", "lost"))
-    orphan = aws.recognizer.index(venus[0], "Venus", 1, 80).faces[0].face_id
-    aws.recognizer.delete(lost.face_ids)
-    found = Reconciler(aws.bucket, aws.recognizer, aws.catalog, aws.app.index_upload, grace=0).run()
-    assert (found.faces_without_metadata, found.metadata_without_face, found.photos_without_state) == (1, 1, 1)
-    faces, records = aws.recognizer.all_face_ids(), _records(aws.catalog)
-    assert orphan not in faces
-    assert faces == records.keys()
-    assert set(records.values()) == {f"uploaded/Bo/{name}.jpg" for name in ("fine", "lost", "new")}
-    assert set(fine.face_ids) <= faces
-    again = Reconciler(aws.bucket, aws.recognizer, aws.catalog, aws.app.index_upload, grace=0).run()
-    assert (again.faces_without_metadata, again.metadata_without_face, again.photos_without_state) == (0, 0, 0)
+def _faces(aws: Backend) -> set[str]:
+    return set(aws.rekognition.faces())
 
 
 def _records(catalog: Catalog) -> dict[str, str]:
@@ -87,13 +73,13 @@ def test_a_table_that_throttles_loses_nothing(
         "attributes": {"ApproximateReceiveCount": "1"},
         "body": json.dumps({"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": path}}}]}),
     }
-    assert upload_queue.index_all([message]) == {"batchItemFailures": [{"itemIdentifier": "1"}]}
+    assert upload_queue.follow_all([message]) == {"batchItemFailures": [{"itemIdentifier": "1"}]}
     assert counted == ["UploadsRetried", "Throttled"]
     assert aws.catalog.find(FaceRecord).items == ()
     dynamodb.meta.events.unregister("before-call.dynamodb.PutItem", _throttle)
-    assert upload_queue.index_all([message]) == {"batchItemFailures": []}
+    assert upload_queue.follow_all([message]) == {"batchItemFailures": []}
     assert list(_records(aws.catalog).values()) == [path]
-    assert aws.recognizer.all_face_ids() == _records(aws.catalog).keys()
+    assert _faces(aws) == _records(aws.catalog).keys()
 
 
 def _on(dynamodb: Any) -> Catalog:
@@ -131,11 +117,11 @@ def test_the_doctor_finds_what_is_missing(aws: Backend, monkeypatch: pytest.Monk
     wire = boto3.client("rekognition", endpoint_url=aws.url, **local.CREDENTIALS)
     monkeypatch.setattr(clients, "rekognition", lambda _: wire)
     settings = replace(Settings.from_environment({}), bucket=local.BUCKET)
-    before = aws.recognizer.all_face_ids()
+    before = _faces(aws)
     advice = {finding.subject: finding.advice for finding in doctor.examine(settings)}
     wrong = {subject for subject, text in advice.items() if text}
     assert wrong == {f"public access to {local.BUCKET}"}  # nobody blocked it on this bucket
-    assert aws.recognizer.all_face_ids() == before
+    assert _faces(aws) == before
     assert aws.catalog.find(FaceRecord).items == ()
     elsewhere = {f.subject: f.advice for f in doctor.examine(replace(settings, faces_table="Nothing"))}
     assert "does not exist" in elsewhere["dynamodb:Query on Nothing"]

@@ -34,6 +34,7 @@ READ_AND_ERASE_RECORDS = {
     "dynamodb:PutItem": {RECORDS},
     "dynamodb:Query": INDEXES,
 }
+RECONCILE = f"arn:aws:lambda:{stack.REGION}:{stack.ACCOUNT}:function:mien-dev-reconcile"
 READ_KEYS = {"secretsmanager:GetSecretValue": {KEYS}}
 ROLES: dict[str, dict[str, set[str]]] = {
     "UploadRole": {
@@ -48,10 +49,10 @@ ROLES: dict[str, dict[str, set[str]]] = {
         "rekognition:DetectFaces": {"*"},
         "rekognition:CreateUser": {COLLECTION},
         "rekognition:AssociateFaces": {COLLECTION},
-        "dynamodb:BatchGetItem": {FACES, RECORDS},
+        "dynamodb:BatchGetItem": ALL,
         "dynamodb:PutItem": {FACES, RECORDS},
-        "dynamodb:DeleteItem": {FACES, RECORDS},
-        "dynamodb:Query": {f"{FACES}/index/*", f"{RECORDS}/index/*"},
+        "dynamodb:DeleteItem": ALL,
+        "dynamodb:Query": INDEXES,
         "sqs:ReceiveMessage": {QUEUE},
         "sqs:DeleteMessage": {QUEUE},
         "sqs:GetQueueAttributes": {QUEUE},
@@ -64,8 +65,10 @@ ROLES: dict[str, dict[str, set[str]]] = {
         "rekognition:SearchUsersByImage": {COLLECTION},
         "rekognition:DetectFaces": {"*"},
         "rekognition:CompareFaces": {"*"},
-        "dynamodb:BatchGetItem": {FACES},
+        "dynamodb:BatchGetItem": {FACES, RESULTS},
         "dynamodb:PutItem": {RESULTS},
+        "dynamodb:DeleteItem": {RESULTS},
+        "dynamodb:Query": {f"{FACES}/index/*"},
     },
     "PeopleRole": {
         **ERASE,
@@ -73,8 +76,15 @@ ROLES: dict[str, dict[str, set[str]]] = {
         **READ_KEYS,
         "s3:GetObject": {IMAGES},
         "rekognition:DescribeCollection": {COLLECTION},
+        "sqs:SendMessage": {QUEUE},
     },
-    "ReconcileRole": {**ERASE, **READ_AND_ERASE_RECORDS, "sqs:SendMessage": {QUEUE}},
+    "ReconcileRole": {
+        **ERASE,
+        **READ_AND_ERASE_RECORDS,
+        "dynamodb:PutItem": {FACES, RECORDS},
+        "sqs:SendMessage": {QUEUE},
+        "lambda:InvokeFunction": {RECONCILE},  # itself, to go on
+    },
 }
 WITHOUT_RESOURCE = {  # AWS offers none for these (Service Authorization Reference)
     "rekognition:DetectFaces",
@@ -122,8 +132,7 @@ def test_every_role_is_in_the_list() -> None:
 
 
 def test_the_schedule_starts_the_reconciler_only() -> None:
-    function = f"arn:aws:lambda:{stack.REGION}:{stack.ACCOUNT}:function:mien-dev-reconcile"
-    assert _granted("ScheduleRole") == {"lambda:InvokeFunction": {function}}
+    assert _granted("ScheduleRole") == {"lambda:InvokeFunction": {RECONCILE}}
 
 
 @pytest.mark.parametrize("role", [*ROLES, "ScheduleRole"])

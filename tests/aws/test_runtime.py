@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
@@ -48,8 +50,8 @@ class World:
         self.client("secretsmanager").create_secret(Name="keys", SecretString=json.dumps(content))
         return key
 
-    def function(self, name: str) -> AbstractContextManager[runtime.RuntimeApi]:
-        settings = {
+    def function(self, name: str, **more: str) -> AbstractContextManager[runtime.RuntimeApi]:
+        settings = more | {
             "MIEN_BACKEND": "aws",
             "MIEN_BUCKET": BUCKET,
             "MIEN_KEYS_SECRET": "keys",
@@ -75,14 +77,20 @@ def world(tmp_path: Path) -> Iterator[World]:
     server.stop()
 
 
-def message(*keys: str, body: str | None = None, message_id: str = "m-1", receives: int = 1) -> dict[str, Any]:
+def message(
+    *keys: str,
+    body: str | None = None,
+    message_id: str = "m-1",
+    receives: int = 1,
+    event: str = "ObjectCreated:Put",
+) -> dict[str, Any]:
     """A message of SQS that carries an S3 event, as AWS writes them."""
     records = [
         {
             "eventVersion": "2.1",
             "eventSource": "aws:s3",
             "awsRegion": stack.REGION,
-            "eventName": "ObjectCreated:Put",
+            "eventName": event,
             "s3": {
                 "s3SchemaVersion": "1.0",
                 "bucket": {"name": BUCKET, "arn": f"arn:aws:s3:::{BUCKET}"},
@@ -126,6 +134,65 @@ def test_an_event_indexes_the_photo_and_a_duplicate_changes_nothing(world: World
             assert function.invoke({"Records": [message(key, key)]}) == {"batchItemFailures": []}
     (item,) = world.items("FaceMetadata")
     assert (item["UserId"]["S"], item["ImagePath"]["S"]) == ("Zoë O'Neill", key)
+
+
+GONE = ["ObjectRemoved:Delete", "ObjectRemoved:DeleteMarkerCreated", "LifecycleExpiration:Delete"]
+
+
+@pytest.mark.parametrize("event", GONE)
+def test_a_photo_that_is_gone_takes_its_faces_along_however_often_it_is_told(
+    world: World, robert: list[bytes], event: str
+) -> None:
+    gone, copy, other = (f"uploaded/{name}" for name in ("_/visitor 1.jpg", "_/copy.jpg", "Bo/1.jpg"))
+    for key, photo in ((gone, robert[0]), (copy, robert[0]), (other, robert[1])):
+        world.s3.put_object(Bucket=BUCKET, Key=key, Body=photo)
+    with world.function("upload") as function:
+        follow = partial(_follow, function)
+        follow(message(gone), message(copy), message(other))
+        world.s3.delete_object(Bucket=BUCKET, Key=gone)
+        follow(message(gone, event=event), message(gone, event=event))
+        assert {item["ImagePath"]["S"] for item in world.items("FaceMetadata")} == {copy, other}
+        world.s3.delete_object(Bucket=BUCKET, Key=copy)
+        follow(message(copy, event=event), message(gone, event=event))
+        assert {item["ImagePath"]["S"] for item in world.items("FaceMetadata")} == {other}
+        world.s3.delete_object(Bucket=BUCKET, Key=other)
+        follow(message(other, event=event))
+    assert world.items("FaceMetadata") == world.items("MienRecords") == world.rekognition.faces() == []
+    assert "visitor" not in function.output
+
+
+@pytest.mark.parametrize("event", GONE)
+def test_the_bucket_says_whether_a_photo_exists_and_no_event_does(
+    world: World, robert: list[bytes], event: str
+) -> None:
+    key = "uploaded/Bo/1.jpg"
+    world.s3.put_object(Bucket=BUCKET, Key=key, Body=robert[0])
+    with world.function("upload") as function:
+        _follow(function, message(key), message(key, event=event))  # deleted and stored again: the old event came last
+        (item,) = world.items("FaceMetadata")
+        assert world.rekognition.faces() == [item["FaceId"]["S"]]
+        world.s3.delete_object(Bucket=BUCKET, Key=key)
+        _follow(function, message(key, event=event), message(key))  # the event of its creation came last
+        _follow(function, message("uploaded/", event=event), message("uploaded/Bo/.hidden", event=event))
+    assert world.items("FaceMetadata") == world.items("MienRecords") == world.rekognition.faces() == []
+
+
+def test_a_photo_that_cannot_be_taken_back_now_comes_again(world: World, robert: list[bytes]) -> None:
+    key = "uploaded/Bo/1.jpg"
+    world.s3.put_object(Bucket=BUCKET, Key=key, Body=robert[0])
+    with world.function("upload") as function:
+        _follow(function, message(key))
+        world.s3.delete_object(Bucket=BUCKET, Key=key)
+        world.rekognition.fail(400, "ProvisionedThroughputExceededException")
+        event = {"Records": [message(key, event=GONE[0])]}
+        assert function.invoke(event) == {"batchItemFailures": [{"itemIdentifier": "m-1"}]}
+        world.rekognition.heal()
+        _follow(function, message(key, event=GONE[0]))
+    assert world.items("FaceMetadata") == world.items("MienRecords") == world.rekognition.faces() == []
+
+
+def _follow(function: runtime.RuntimeApi, *messages: dict[str, Any]) -> None:
+    assert function.invoke({"Records": list(messages)}) == {"batchItemFailures": []}
 
 
 def test_only_what_failed_comes_again(world: World, robert: list[bytes]) -> None:
@@ -237,3 +304,19 @@ def test_a_throttled_recognition_says_so_and_is_counted(world: World, robert: li
         answer = function.invoke(request("POST", "/recognize", "/recognize", key, **jpeg))
         assert (answer["statusCode"], answer["headers"]["retry-after"]) == (503, "2")
     assert '"Throttled":[1.0]' in function.output
+
+
+def test_no_trace_leaves_the_functions(world: World, robert: list[bytes], tmp_path: Path) -> None:
+    """X-Ray's daemon gets what a function traces; AWS's SDK would send keys and error texts, with user ids in them."""
+    key, path = world.keep_keys(tmp_path), "uploaded/Bo/1.jpg"
+    world.s3.put_object(Bucket=BUCKET, Key=path, Body=robert[0])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(("127.0.0.1", 0))
+        daemon.settimeout(1)
+        address = "{}:{}".format(*daemon.getsockname())
+        with world.function("upload", AWS_XRAY_DAEMON_ADDRESS=address) as function:
+            _follow(function, message(path), message("uploaded/Bo/gone.jpg"))
+        with world.function("recognize", AWS_XRAY_DAEMON_ADDRESS=address) as function:
+            function.invoke(request("GET", "/recognize", "/recognize", key, query={"image_path": path}))
+        with pytest.raises(TimeoutError):
+            raise AssertionError(daemon.recv(65536).decode())

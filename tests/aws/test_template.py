@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cfnlint import lint_file  # type: ignore[import-untyped]
 
-from mien.lambdas.upload_queue import MAX_RECEIVES
+from mien.lambdas import upload_queue
 from tests.aws import stack
 
 
@@ -31,9 +31,12 @@ def test_the_bucket_is_closed_encrypted_and_tells_the_queue() -> None:
     (bucket,) = stack.resources("AWS::S3::Bucket").values()
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert "BucketEncryption" in bucket
-    (event,) = stack.resolve(bucket["NotificationConfiguration"]["QueueConfigurations"])
-    assert event["Queue"] == "<UploadQueue.Arn>"
-    assert event["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": "uploaded/"}]
+    events = stack.resolve(bucket["NotificationConfiguration"]["QueueConfigurations"])
+    kinds = {f"s3:{kind}:*" for kind in (upload_queue.CREATED, *upload_queue.REMOVED)}
+    assert {event["Event"] for event in events} == kinds
+    for event in events:
+        assert event["Queue"] == "<UploadQueue.Arn>"
+        assert event["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": "uploaded/"}]
     (policy,) = stack.resources("AWS::S3::BucketPolicy").values()
     (statement,) = policy["PolicyDocument"]["Statement"]
     assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
@@ -78,7 +81,7 @@ def test_a_burst_waits_and_a_failure_is_set_aside() -> None:
     assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
     assert queue["RedrivePolicy"] == {
         "deadLetterTargetArn": "<UploadDeadLetters.Arn>",
-        "maxReceiveCount": MAX_RECEIVES,
+        "maxReceiveCount": upload_queue.MAX_RECEIVES,
     }
 
 
@@ -109,3 +112,20 @@ def test_the_api_takes_binary_images_and_is_throttled() -> None:
     (stage,) = stack.resources("AWS::ApiGateway::Stage").values()
     (method,) = stage["MethodSettings"]
     assert {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= method.keys()
+
+
+def test_the_gateway_keeps_no_traces_of_its_urls() -> None:
+    (gateway,) = stack.resources("AWS::ApiGateway::Stage").values()
+    assert gateway["TracingEnabled"] is False
+
+
+def test_the_reconciliation_waits_for_its_hour_and_only_reports_until_it_is_switched_on() -> None:
+    (schedule,) = stack.resources("AWS::Scheduler::Schedule").values()
+    assert schedule["ScheduleExpression"].startswith("cron(")  # a rate would start at deployment
+    assert json.loads(stack.resolve(schedule["Target"]["Input"])) == {"mode": "report"}
+
+
+def test_a_reconciliation_that_stopped_raises_an_alarm() -> None:
+    alarm = stack.resources("AWS::CloudWatch::Alarm")["RepairStoppedAlarm"]
+    assert (alarm["Namespace"], alarm["MetricName"], alarm["Threshold"]) == ("Mien", "RepairsStopped", 1)
+    assert stack.resolve(alarm["Dimensions"]) == [{"Name": "service", "Value": "mien-dev"}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mien.backends.aws.recognizer import RekognitionRecognizer
 from mien.domain.errors import DamagedImage, NoFace
 from mien.domain.faces import Reason
 from tests.contract.backends import Ports
@@ -29,6 +30,7 @@ def test_compares_one_to_many(ports: Ports, robert: list[bytes], venus: list[byt
 def test_indexing_twice_gives_the_same_ids(ports: Ports, robert: list[bytes]) -> None:
     first, again = (ports.recognizer.index(robert[0], ROBERT, 1, 80) for _ in range(2))
     assert [f.face_id for f in first.faces] == [f.face_id for f in again.faces]
+    ports.recognizer.associate(ROBERT, [first.faces[0].face_id])
     assert ports.recognizer.face_ids(ROBERT) == {first.faces[0].face_id}
     other = ports.recognizer.index(robert[0], VENUS, 1, 80)
     assert other.faces[0].face_id != first.faces[0].face_id
@@ -115,16 +117,27 @@ def test_deleted_faces_are_not_found(ports: Ports, robert: list[bytes]) -> None:
 
 
 def test_a_forgotten_user_is_gone(ports: Ports, robert: list[bytes], venus: list[bytes]) -> None:
-    associated = ports.recognizer.index(robert[0], ROBERT, 1, 80).faces[0].face_id
-    ports.recognizer.associate(ROBERT, [associated])
-    ports.recognizer.index(robert[1], ROBERT, 1, 80)
+    face_ids = [ports.recognizer.index(photo, ROBERT, 1, 80).faces[0].face_id for photo in robert[:2]]
+    ports.recognizer.associate(ROBERT, face_ids)
     venus_id = ports.recognizer.index(venus[0], VENUS, 1, 80).faces[0].face_id
+    ports.recognizer.associate(VENUS, [venus_id])
     for _ in range(2):
         ports.recognizer.forget(ROBERT)
     assert ports.recognizer.face_ids(ROBERT) == frozenset()
     (probe,) = ports.recognizer.search(robert[0], 80, 5)
     assert (probe.face_hits, probe.user_hits) == ((), ())
     assert ports.recognizer.face_ids(VENUS) == {venus_id}
+
+
+def test_a_face_that_was_only_indexed_is_its_users_where_the_recognizer_can_tell(
+    ports: Ports, robert: list[bytes]
+) -> None:
+    face_id = ports.recognizer.index(robert[0], ROBERT, 1, 80).faces[0].face_id
+    can_tell = not isinstance(ports.recognizer, RekognitionRecognizer)  # Rekognition lists by association only
+    assert ports.recognizer.face_ids(ROBERT) == ({face_id} if can_tell else set())
+    ports.recognizer.forget(ROBERT)
+    (probe,) = ports.recognizer.search(robert[0], 80, 5)
+    assert [hit.face_id for hit in probe.face_hits] == ([] if can_tell else [face_id])
 
 
 def test_refuses_what_is_no_image(ports: Ports, damaged: bytes) -> None:

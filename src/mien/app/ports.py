@@ -165,10 +165,13 @@ class Recognizer(Protocol):
         """Return those of the faces that are in the collection."""
 
     def forget(self, user_id: str) -> None:
-        """Remove a user and every face that was indexed for them; a missing user is no error."""
+        """Remove a user and the faces that `face_ids` returns; a missing user is no error."""
 
     def face_ids(self, user_id: str) -> frozenset[str]:
-        """Return every face that was indexed for the user or is associated with them."""
+        """Return the faces that are associated with the user.
+
+        Also those that were indexed for the user, where the recognizer finds them without reading the collection.
+        """
 
 
 class Catalog(Protocol):

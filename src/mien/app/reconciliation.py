@@ -129,6 +129,7 @@ class Reconciler:
         index: Callable[[str], object],
         remove: Callable[[str], object],
         grace: float,
+        photos_after: Callable[[str], Iterator[str]] | None = None,
     ) -> None:
         """Work on the three ports.
 
@@ -140,12 +141,15 @@ class Reconciler:
             remove: Removes what is left of the photo of a path, now or later, if the photo does not exist then.
             grace: Seconds between finding a candidate for removal and looking at it again, so that a photo that is
                 being indexed at that moment is not taken for a leftover.
+            photos_after: Lists the photos whose keys come after one, where the bucket's listing has an order; without
+                it, a run that was cut off among the photos begins there anew.
         """
         self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
         self._index, self._remove, self._grace = index, remove, grace
         self._faces = PhotoFaces(bucket, recognizer, catalog)
         self._photos: PathSet | None = None
         self._listing: Iterator[str] | None = None
+        self._photos_after = photos_after
 
     def run(
         self,
@@ -242,8 +246,9 @@ class Reconciler:
         return page.next_token
 
     def _look_at_photos(self, token: str | None, counts: Counts, is_repairing: bool) -> str | None:
-        """The listing is unordered on some backends, so a run that was cut off begins it again."""
-        if token is None or self._listing is None:
+        if token is not None and self._listing is None and self._photos_after:
+            self._listing = self._photos_after(token)
+        elif token is None or self._listing is None:
             self._listing = self._bucket.keys(object_keys.UPLOADED)
         keys = list(islice(self._listing, PAGE))
         photos = [key for key in keys if _is_photo(key)]
@@ -255,7 +260,7 @@ class Reconciler:
         counts.photos_without_state += len(unfinished)
         if is_repairing:
             self._do(self._index, unfinished)
-        return "more" if keys else None
+        return keys[-1] if keys else None
 
     def _gone(self, paths: Iterable[str]) -> set[str]:
         """Return the paths of photos that do not exist."""

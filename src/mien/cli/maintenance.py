@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.app.reconciliation import Reconciliation
 from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode
@@ -61,10 +62,8 @@ def repair(
     than 10 things and more than 1 % of the faces, that nothing was removed: find out why, and repeat with --yes.
     """
     settings = context.settings
-    is_on_aws = settings.backend is Backend.AWS
-    counts, is_stopped = (
-        (_repair_stack(settings), False) if is_on_aws else _repair_folder(settings, force=yes, report=report)
-    )
+    repair_all = _repair_stack if settings.backend is Backend.AWS else _repair_folder
+    counts, is_stopped = repair_all(settings, force=yes, report=report)
     if as_json:
         output.print_json({**counts, "stopped": is_stopped})
     else:
@@ -87,36 +86,36 @@ def _show_repairs(counts: dict[str, int], *, is_stopped: bool, report: bool) -> 
 def _repair_folder(settings: Settings, *, force: bool, report: bool) -> tuple[dict[str, int], bool]:
     backend = open_embedded(settings)
     with backend.app as app:
-        erasures = 0 if report else len(app.resume_erasures())
-        expired = {} if report else _expire(app)
+        ended = {"erasures": 0} if report else _end(app)
         if not report:
             backend.bucket.sweep_drafts()
-        done = app.reconcile(repair=not report, force=force)
+        return _counts(ended, app.reconcile(repair=not report, force=force))
+
+
+def _repair_stack(settings: Settings, *, force: bool, report: bool) -> tuple[dict[str, int], bool]:
+    from mien.backends.aws.stack import GRACE_SECONDS
+
+    with open_app(settings) as app:
+        ended = {"erasures": 0} if report else _end(app)
+        return _counts(ended, app.reconcile(repair=not report, force=force, grace=GRACE_SECONDS))
+
+
+def _counts(ended: dict[str, int], done: Reconciliation) -> tuple[dict[str, int], bool]:
     found = output.jsonable(done.found)
     del found["faces"]
-    counts = {"erasures": erasures, **expired, "photos_deleted_by_hand": found.pop("photos_gone"), **found}
-    return counts, done.is_stopped
+    return {**ended, "photos_deleted_by_hand": found.pop("photos_gone"), **found}, done.is_stopped
 
 
-def _expire(app: FaceApp) -> dict[str, int]:
+def _end(app: FaceApp) -> dict[str, int]:
+    """Finish the erasures that were interrupted, and erase what is over."""
+    erasures = len(app.resume_erasures())
     expiry = app.expire()
     return {
+        "erasures": erasures,
         "recognitions_expired": expiry.recognitions,
         "photos_expired": expiry.photos,
         "people_expired": len(expiry.receipts),
     }
-
-
-def _repair_stack(settings: Settings) -> dict[str, int]:
-    from mien.backends.aws.reconcile import open_reconciler
-
-    with open_app(settings) as app:
-        erasures = len(app.resume_erasures())
-        return {
-            "erasures": erasures,
-            **_expire(app),
-            **output.jsonable(open_reconciler(settings, app.index_upload).run()),
-        }
 
 
 def verify_erased(

@@ -27,11 +27,13 @@ from mien.backends.aws.secret_keys import SecretKeys
 from mien.backends.aws.stack import ports
 from mien.config import Settings
 from mien.domain.errors import MienError, SetupError
-from mien.lambdas.telemetry import count, logger, metrics, tracer
+from mien.lambdas import upload_queue
+from mien.lambdas.telemetry import count, logger, metrics
 from mien.security.api_keys import KeyFile, Scope
 
 TEXT_TYPES = [*DEFAULT_TEXT_MIME_TYPES, problems.MEDIA_TYPE]
 # Open on one machine. On AWS no route is, and a call of /health costs an inference.
+SERVER_ERRORS = 500  # the statuses from here on
 GUARDED_RESOURCES = frozenset({"/health", "/calibration", "/openapi.json"})
 
 ROUTES: dict[str, frozenset[tuple[str, str]]] = {
@@ -69,6 +71,7 @@ ROUTES: dict[str, frozenset[tuple[str, str]]] = {
             ("GET", "/users/{user_id+}"),
             ("PATCH", "/users/{user_id+}"),
             ("DELETE", "/users/{user_id+}"),
+            ("GET", "/erasures/{erasure_id}"),
             ("GET", "/images/{image_path+}"),
             ("GET", "/calibration"),
             ("GET", "/openapi.json"),
@@ -83,7 +86,6 @@ _STATUS_METRICS = {"matched": "FacesMatched", "ambiguous": "FacesAmbiguous", "un
 
 
 @logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
 @metrics.log_metrics
 def recognize(event: dict[str, Any], context: Any) -> Any:
     """Handle a request of the function `recognize`: the routes that analyse a photo and store no faces."""
@@ -95,11 +97,18 @@ def recognize(event: dict[str, Any], context: Any) -> Any:
 
 
 @logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
 @metrics.log_metrics
 def people(event: dict[str, Any], context: Any) -> Any:
-    """Handle a request of the function `people`: the routes that list or erase what is stored, and the page."""
-    return answer("people", event, context)
+    """Handle a request of the function `people`: the routes that list or erase what is stored, and the page.
+
+    Lambda halts a function once it has answered, so an erasure that goes on after that, or failed, is handed to the
+    function of the queue.
+    """
+    response = answer("people", event, context)
+    is_erasure = (event["httpMethod"], event["resource"]) == ("DELETE", "/users/{user_id+}")
+    if is_erasure and (response["statusCode"] == HTTPStatus.ACCEPTED or response["statusCode"] >= SERVER_ERRORS):
+        upload_queue.send(upload_queue.ERASURES)
+    return response
 
 
 def answer(function: str, event: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -1,11 +1,15 @@
-"""Write logs, metrics and traces of the functions. None of them tells whose photo it was, or which."""
+"""Write logs and metrics of the functions. Neither tells whose photo it was, or which.
+
+The functions trace nothing themselves: X-Ray's SDK records the keys and error texts of AWS calls, which hold user ids.
+Lambda itself still traces how long each call of a function took.
+"""
 
 from __future__ import annotations
 
 import logging
 import warnings
 
-from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.logging.utils import copy_config_to_registered_loggers
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -13,7 +17,6 @@ logger = Logger()
 logging.getLogger("mien")  # the next line configures only loggers that exist
 copy_config_to_registered_loggers(logger, include={"mien"})
 metrics = Metrics()
-tracer = Tracer()
 
 warnings.filterwarnings("ignore", "No application metrics to publish")  # most requests count nothing
 

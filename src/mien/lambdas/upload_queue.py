@@ -1,82 +1,135 @@
-"""Index the photos that the upload queue announces, and announce photos again that have no final status.
+"""Let faces follow the photos of the bucket, as the upload queue tells of them, and find what no message told.
 
-S3 sends a message for each image that lands in the bucket, at least once and in any order. A message whose photo
-could not be indexed goes back to the queue alone; the rest of its batch is done. Indexing never writes to the bucket,
-so that no message leads to another.
+S3 sends a message for each photo that is created, deleted or expires, at least once and in any order. So a message
+only says which photo to look at: whether it exists is asked of the bucket. A message that could not be handled goes
+back to the queue alone; the rest of its batch is done. Nothing here writes to the bucket, so that no message leads to
+another.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from functools import cache
+from dataclasses import asdict
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus, unquote_plus
 
 from mien.config import Settings, open_app
 from mien.domain.errors import ImageNotFound, InvalidInput, Overloaded, SetupError
+from mien.domain.object_keys import UPLOADED
 from mien.domain.records import UploadStatus
-from mien.lambdas.telemetry import count, logger, metrics, tracer
+from mien.lambdas.telemetry import count, logger, metrics
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
+    from mien.app.reconciliation import Reconciliation
     from mien.domain.records import Upload
 
 MAX_RECEIVES = 10  # maxReceiveCount of the upload queue
+CREATED = "ObjectCreated"
+REMOVED = ("ObjectRemoved", "LifecycleExpiration")
+ERASURES = json.dumps({"Erasures": "finish"})
+"""The message that has pending erasures finished. It names nobody."""
+STEP_MILLISECONDS = 240_000  # more than one step of the reconciliation takes
 
 
 @logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
 @metrics.log_metrics
 def upload(event: dict[str, Any], context: Any) -> Any:
     """Handle an event of the function `upload`: a batch of the queue's messages, or a request of its routes."""
     if "Records" in event:
-        return index_all(event["Records"])
+        return follow_all(event["Records"])
     from mien.lambdas import api_gateway  # loads the web framework, which a batch does not need
 
     return api_gateway.answer("upload", event, context)
 
 
 @logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
 @metrics.log_metrics
-def reconcile(_event: dict[str, Any], _context: Any) -> None:
-    """Handle the daily event of the function `reconcile`: finish erasures that were cut off, and repair leftovers."""
+def reconcile(event: dict[str, Any], context: Any) -> None:
+    """Handle an event of the function `reconcile`, daily or by hand: resume erasures, and find leftovers.
+
+    Args:
+        event: `mode` is `repair` to repair leftovers, too, and anything else to count them; with `force`, they are
+            repaired even if they are suspiciously many. `progress` is what the function passes to itself when one
+            call's time does not suffice.
+        context: Lambda's context object.
+    """
+    from mien.app.reconciliation import Reconciler, Reconciliation
     from mien.backends.aws import clients
-    from mien.backends.aws.reconcile import open_reconciler
+    from mien.backends.aws.stack import GRACE_SECONDS, ports
 
     settings = Settings.from_environment()
-    count("ErasuresResumed", len(open_app(settings).resume_erasures()))
-    queue = settings.upload_queue_url
-    if queue is None:
-        raise SetupError("MIEN_UPLOAD_QUEUE_URL is not set.")
-    sqs = clients.sqs()
 
-    def reindex(image_path: str) -> None:
-        sqs.send_message(QueueUrl=queue, MessageBody=message_body(image_path))
+    def announce(image_path: str, *, removed: bool) -> None:
+        send(message_body(image_path, removed=removed))
 
-    found = open_reconciler(settings, reindex).run()
-    count("FacesWithoutMetadata", found.faces_without_metadata)
-    count("MetadataWithoutFace", found.metadata_without_face)
-    count("PhotosWithoutState", found.photos_without_state)
+    begun = Reconciliation.from_json(event["progress"]) if "progress" in event else None
+    if begun is None:
+        count("ErasuresResumed", len(open_app(settings).resume_erasures()))
+    force = event.get("force") is True
+    bucket, recognizer, catalog = ports(settings)
+    index, remove = partial(announce, removed=False), partial(announce, removed=True)
+    reconciler = Reconciler(
+        bucket, recognizer, catalog, index, remove, GRACE_SECONDS, lambda after: bucket.keys(UPLOADED, after)
+    )
+    reached = reconciler.run(
+        repair=force or event.get("mode") == "repair",
+        force=force,
+        progress=begun,
+        is_out_of_time=lambda: context.get_remaining_time_in_millis() < STEP_MILLISECONDS,
+    )
+    if reached.is_done:
+        _report(reached)
+    else:
+        following = event | {"progress": reached.to_json()}
+        with clients.domain_errors():
+            clients.functions().invoke(
+                FunctionName=context.function_name, InvocationType="Event", Payload=json.dumps(following)
+            )
 
 
-def index_all(messages: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Index the photos of a batch, and return the messages that failed as SQS expects it of a partial batch."""
-    failed = [message["messageId"] for message in messages if not _index_message(message)]
+def _report(reconciliation: Reconciliation) -> None:
+    found = asdict(reconciliation.found)
+    for name, number in found.items():
+        count("".join(map(str.capitalize, name.split("_"))), number)
+    count("RepairsStopped", reconciliation.is_stopped)
+    logger.info("reconciled", repaired=reconciliation.is_repairing, stopped=reconciliation.is_stopped, **found)
+
+
+def follow_all(messages: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Look at the photos of a batch, and return the messages that failed as SQS expects it of a partial batch."""
+    failed = [message["messageId"] for message in messages if not _handle(message)]
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
-def image_paths(body: str) -> Iterator[str]:
-    """Yield the keys of the objects that an S3 event says were created. S3's test event has none."""
+def send(body: str) -> None:
+    """Send a message to the queue. Raises SetupError when the environment does not name it."""
+    from mien.backends.aws import clients
+
+    queue = Settings.from_environment().upload_queue_url
+    if queue is None:
+        raise SetupError("MIEN_UPLOAD_QUEUE_URL is not set.")
+    with clients.domain_errors():
+        _sqs().send_message(QueueUrl=queue, MessageBody=body)
+
+
+def changes(body: str) -> Iterator[tuple[str, bool]]:
+    """Yield the keys of the objects that an S3 event is about, each with whether it says that the object is gone.
+
+    S3's test event is about none.
+    """
     for record in json.loads(body).get("Records", ()):
-        if record["eventName"].startswith("ObjectCreated:"):
-            yield unquote_plus(record["s3"]["object"]["key"])
+        kind = record["eventName"].removeprefix("s3:").partition(":")[0]
+        if kind in {CREATED, *REMOVED}:
+            yield unquote_plus(record["s3"]["object"]["key"]), kind in REMOVED
 
 
-def message_body(image_path: str) -> str:
-    """Return an event like S3's for a photo that is in the bucket already."""
-    record = {"eventName": "ObjectCreated:Reconcile", "s3": {"object": {"key": quote_plus(image_path)}}}
+def message_body(image_path: str, *, removed: bool = False) -> str:
+    """Return an event like S3's for a photo that is in the bucket already, or that has left it."""
+    kind = REMOVED[0] if removed else CREATED
+    record = {"eventName": f"{kind}:Reconcile", "s3": {"object": {"key": quote_plus(image_path)}}}
     return json.dumps({"Records": [record]})
 
 
@@ -85,11 +138,24 @@ def _app() -> FaceApp:
     return open_app()
 
 
-def _index_message(message: dict[str, Any]) -> bool:
+@cache
+def _sqs() -> Any:
+    from mien.backends.aws import clients
+
+    return clients.sqs()
+
+
+def _handle(message: dict[str, Any]) -> bool:
     is_last = int(message["attributes"]["ApproximateReceiveCount"]) >= MAX_RECEIVES
     try:
-        for image_path in image_paths(message["body"]):
-            _index(image_path, is_last=is_last)
+        if message["body"] == ERASURES:
+            _finish_erasures()
+            return True
+        for image_path, is_gone in changes(message["body"]):
+            if is_gone:
+                _remove(image_path)
+            else:
+                _index(image_path, is_last=is_last)
     except Exception as error:
         count("UploadsRetried")
         if isinstance(error, Overloaded):
@@ -97,6 +163,12 @@ def _index_message(message: dict[str, Any]) -> bool:
         logger.warning("a photo goes back to the queue", error=type(error).__name__)
         return False
     return True
+
+
+def _finish_erasures() -> None:
+    _app().resume_erasures()
+    if _app().pending_erasures():
+        raise Overloaded("An erasure is not finished; try again.")
 
 
 def _index(image_path: str, *, is_last: bool) -> None:
@@ -110,6 +182,15 @@ def _index(image_path: str, *, is_last: bool) -> None:
     else:
         count("FacesIndexed", len(indexed.face_ids))
         count("UploadsRejected", indexed.status is UploadStatus.REJECTED)
+
+
+def _remove(image_path: str) -> None:
+    try:
+        _app().remove_upload(image_path)
+    except InvalidInput:
+        logger.info("an object that no photo can be was deleted")
+    else:
+        count("PhotosRemoved")
 
 
 def _attempt(image_path: str, *, is_last: bool) -> Upload:

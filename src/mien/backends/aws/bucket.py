@@ -46,9 +46,11 @@ class S3Bucket:
             metadata = {name: unquote(value) for name, value in response["Metadata"].items()}
             return Image(response["Body"].read(), response["ContentType"], metadata)
 
-    def keys(self, prefix: str) -> Iterator[str]:
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        """List as the port says, in the order of the keys' bytes; only keys that come after `after`."""
         with domain_errors():
-            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=prefix)
+            more = {"StartAfter": after} if after else {}
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=prefix, **more)
             for page in pages:
                 yield from (entry["Key"] for entry in page.get("Contents", ()))
 

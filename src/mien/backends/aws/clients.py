@@ -103,6 +103,11 @@ def sqs() -> Any:
     return _client("sqs")
 
 
+def functions() -> Any:
+    """Make a client of Lambda."""
+    return _client("lambda")
+
+
 def secrets() -> Any:
     return _client("secretsmanager")
 

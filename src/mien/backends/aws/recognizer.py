@@ -1,8 +1,8 @@
 """Recognise faces with Rekognition, or with a service of the same wire API, such as another Mien.
 
-A person is a Rekognition user. The user's id is also the external id of every face that was indexed for them, so that
-a face whose metadata was lost can still be erased with its person. Rekognition searches for the largest face of an
-image only, so each face of a photo is searched with a crop of its own.
+A person is a Rekognition user. Others may keep faces in the same collection, so the external id of every face that is
+indexed here begins with the mark of this installation: only such faces may be repaired when their metadata is missing.
+Rekognition searches for the largest face of an image only, so each face of a photo is searched with a crop of its own.
 
 Rekognition's face shapes: https://docs.aws.amazon.com/rekognition/latest/APIReference/API_FaceDetail.html
 """
@@ -42,9 +42,15 @@ _POINTS = {
 class RekognitionRecognizer:
     """The recognizer port on one collection of Rekognition."""
 
-    def __init__(self, client: Any, collection_id: str) -> None:
-        """Use a collection that exists; `client` is a boto3 client of Rekognition."""
-        self._rekognition, self._collection = client, collection_id
+    def __init__(self, client: Any, collection_id: str, mark: str) -> None:
+        """Use a collection that exists.
+
+        Args:
+            client: A boto3 client of Rekognition.
+            collection_id: The collection, which others may use, too.
+            mark: What the external ids of this installation's faces begin with; `object_keys.installation_mark`.
+        """
+        self._rekognition, self._collection, self._mark = client, collection_id, mark
         self._users = CollectionUsers(client, collection_id)
 
     def detect(self, image: bytes) -> list[Detection]:
@@ -77,7 +83,7 @@ class RekognitionRecognizer:
             response = self._rekognition.index_faces(
                 CollectionId=self._collection,
                 Image={"Bytes": photo.data},
-                ExternalImageId=object_keys.to_recognizer_id(user_id),
+                ExternalImageId=self._mark + object_keys.to_recognizer_id(user_id),
                 MaxFaces=max_faces,
                 QualityFilter="AUTO",
             )
@@ -99,7 +105,7 @@ class RekognitionRecognizer:
                 response = self._rekognition.index_faces(
                     CollectionId=self._collection,
                     Image={"Bytes": crop},
-                    ExternalImageId=object_keys.to_recognizer_id(None),
+                    ExternalImageId=self._mark + object_keys.to_recognizer_id(None),
                     MaxFaces=1,
                     QualityFilter="NONE",
                 )
@@ -130,17 +136,8 @@ class RekognitionRecognizer:
             return self._users.add(object_keys.to_recognizer_id(user_id), face_ids)
 
     def count_associated(self, user_id: str) -> int:
-        recognizer_id = object_keys.to_recognizer_id(user_id)
         with domain_errors():
-            try:
-                pages = self._rekognition.get_paginator("list_faces").paginate(
-                    CollectionId=self._collection, UserId=recognizer_id
-                )
-                return sum(len(page["Faces"]) for page in pages)
-            except ClientError as error:
-                if code(error) == "ResourceNotFoundException":
-                    return 0
-                raise
+            return sum(1 for _ in self._associated(user_id))
 
     def similar(self, face_id: str, threshold: float) -> tuple[FaceHit, ...]:
         with domain_errors():
@@ -157,18 +154,23 @@ class RekognitionRecognizer:
 
     def forget(self, user_id: str) -> None:
         with domain_errors():
+            self._users.delete_faces(sorted(self._associated(user_id)))
             self._users.delete_user(object_keys.to_recognizer_id(user_id))
-            self._users.delete_faces(sorted(self._face_ids(user_id)))
 
     def face_ids(self, user_id: str) -> frozenset[str]:
+        # Rekognition filters by user only. A face that is neither associated nor has metadata, because indexing was
+        # cut off, is for the reconciliation to find: looking for it here would mean to read the whole collection.
         with domain_errors():
-            return frozenset(self._face_ids(user_id))
+            return frozenset(self._associated(user_id))
 
     def list_faces(self, token: str | None = None) -> Page[ListedFace]:
         more = {} if token is None else {"NextToken": token}
         with domain_errors():
             response = self._rekognition.list_faces(CollectionId=self._collection, MaxResults=LIST_PAGE, **more)
-        faces = (ListedFace(face["FaceId"], is_marked=False) for face in response["Faces"])
+        faces = (
+            ListedFace(face["FaceId"], face.get("ExternalImageId", "").startswith(self._mark))
+            for face in response["Faces"]
+        )
         return Page(tuple(faces), response.get("NextToken"))
 
     def existing(self, face_ids: Sequence[str]) -> frozenset[str]:
@@ -181,22 +183,17 @@ class RekognitionRecognizer:
                 found.update(face["FaceId"] for page in pages for face in page["Faces"])
         return frozenset(found)
 
-    def all_face_ids(self) -> frozenset[str]:
-        """Return the ids of all faces in the collection, for the reconciler."""
-        with domain_errors():
-            return frozenset(face["FaceId"] for face in self._all_faces())
-
-    def _face_ids(self, user_id: str) -> Iterator[str]:
-        # Rekognition filters by user only, not by external id: the whole collection has to be read.
-        recognizer_id = object_keys.to_recognizer_id(user_id)
-        for face in self._all_faces():
-            if recognizer_id in (face.get("ExternalImageId"), face.get("UserId")):
-                yield face["FaceId"]
-
-    def _all_faces(self) -> Iterator[dict[str, Any]]:
-        pages = self._rekognition.get_paginator("list_faces").paginate(CollectionId=self._collection)
-        for page in pages:
-            yield from page["Faces"]
+    def _associated(self, user_id: str) -> Iterator[str]:
+        pages = self._rekognition.get_paginator("list_faces").paginate(
+            CollectionId=self._collection, UserId=object_keys.to_recognizer_id(user_id)
+        )
+        try:
+            for page in pages:
+                yield from (face["FaceId"] for face in page["Faces"])
+        except ClientError as error:
+            is_user = not error.response["Error"].get("Message", "").lower().startswith("the collection")
+            if code(error) != "ResourceNotFoundException" or not is_user:
+                raise
 
     def _detect(self, photo: PreparedPhoto) -> list[Detection]:
         response = self._rekognition.detect_faces(Image={"Bytes": photo.data})

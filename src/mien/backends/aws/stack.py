@@ -10,6 +10,7 @@ from mien.backends.aws import clients
 from mien.backends.aws.bucket import S3Bucket
 from mien.backends.aws.catalog import DynamoCatalog, tables
 from mien.backends.aws.recognizer import RekognitionRecognizer
+from mien.domain import object_keys
 from mien.domain.errors import Overloaded
 from mien.domain.records import Upload, UploadStatus
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 INDEXING_TIMEOUT_SECONDS = 600.0
 POLL_SECONDS = 0.5
+GRACE_SECONDS = 90.0  # longer than the upload function may run
 
 
 def open_app(settings: Settings) -> FaceApp:
@@ -30,7 +32,11 @@ def ports(settings: Settings) -> tuple[S3Bucket, RekognitionRecognizer, DynamoCa
     named = tables(settings.faces_table, settings.recognitions_table, settings.records_table)
     return (
         S3Bucket(clients.s3(), settings.bucket),
-        RekognitionRecognizer(clients.rekognition(settings.rekognition_keys_secret), settings.collection),
+        RekognitionRecognizer(
+            clients.rekognition(settings.rekognition_keys_secret),
+            settings.collection,
+            object_keys.installation_mark(settings.bucket),
+        ),
         DynamoCatalog(clients.dynamodb(), named, settings.policy.result_days),
     )
 
