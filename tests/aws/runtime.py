@@ -32,8 +32,9 @@ class Invocation:
 class RuntimeApi(ThreadingHTTPServer):
     """Hands out events one by one and takes what comes of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.seconds = seconds
         self.waiting: queue.Queue[Invocation] = queue.Queue()
         self.running: dict[str, Invocation] = {}
         self.output = ""
@@ -65,7 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
         except queue.Empty:
             return self._send(500, b"{}")
         self.server.running[invocation.id] = invocation
-        deadline = str(int((time.time() + 29) * 1000))
+        deadline = str(int((time.time() + self.server.seconds) * 1000))
         headers = {  # the client crashes without any of them
             "Content-Type": "application/json",
             "Lambda-Runtime-Trace-Id": "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
@@ -91,9 +92,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def function(handler: str, code: Path, environment: Mapping[str, str]) -> Iterator[RuntimeApi]:
+def function(handler: str, code: Path, environment: Mapping[str, str], seconds: float) -> Iterator[RuntimeApi]:
     """A function of the package under Lambda's runtime client; nothing of this checkout is on its path."""
-    api = RuntimeApi()
+    api = RuntimeApi(seconds)
     threading.Thread(target=api.serve_forever, daemon=True).start()
     process = subprocess.Popen(
         [sys.executable, "-m", "awslambdaric", handler],

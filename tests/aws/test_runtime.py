@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
@@ -50,7 +52,7 @@ class World:
         self.client("secretsmanager").create_secret(Name="keys", SecretString=json.dumps(content))
         return key
 
-    def function(self, name: str, **more: str) -> AbstractContextManager[runtime.RuntimeApi]:
+    def function(self, name: str, seconds: float = 29, **more: str) -> AbstractContextManager[runtime.RuntimeApi]:
         settings = more | {
             "MIEN_BACKEND": "aws",
             "MIEN_BUCKET": BUCKET,
@@ -58,7 +60,7 @@ class World:
             "AWS_ENDPOINT_URL": self.aws,
             "AWS_ENDPOINT_URL_REKOGNITION": self._rekognition_url,
         }
-        return runtime.function(stack.handler(name), CODE, settings)
+        return runtime.function(stack.handler(name), CODE, settings, seconds)
 
     def items(self, table: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.dynamodb.scan(TableName=table)["Items"]
@@ -304,6 +306,101 @@ def test_a_throttled_recognition_says_so_and_is_counted(world: World, robert: li
         answer = function.invoke(request("POST", "/recognize", "/recognize", key, **jpeg))
         assert (answer["statusCode"], answer["headers"]["retry-after"]) == (503, "2")
     assert '"Throttled":[1.0]' in function.output
+
+
+class Lambda(ThreadingHTTPServer):
+    """Takes what a function passes to itself, and lets nobody run."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Invocations)
+        self.payloads: list[dict[str, Any]] = []
+
+
+class _Invocations(BaseHTTPRequestHandler):
+    server: Lambda
+
+    def do_POST(self) -> None:
+        assert self.headers["X-Amz-Invocation-Type"] == "Event"
+        self.server.payloads.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(202)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def functions() -> Iterator[Lambda]:
+    server = Lambda()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+
+
+def _messages(world: World, queue: str) -> list[dict[str, Any]]:
+    answer = world.client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
+    return [message(body=each["Body"]) for each in answer.get("Messages", [])]
+
+
+def test_the_reconciliation_reports_and_repairs_by_the_queue_however_often_it_is_cut_off(
+    world: World, robert: list[bytes], functions: Lambda
+) -> None:
+    queue = world.client("sqs").create_queue(QueueName="uploads")["QueueUrl"]
+    gone, new = "uploaded/_/a visitor.jpg", "uploaded/Bo/1+1.jpg"
+    for path, photo in ((gone, robert[0]), (new, robert[1])):
+        world.s3.put_object(Bucket=BUCKET, Key=path, Body=photo)
+    with world.function("upload") as function:
+        _follow(function, message(gone))
+    world.s3.delete_object(Bucket=BUCKET, Key=gone)
+    settings = {
+        "MIEN_UPLOAD_QUEUE_URL": queue,
+        "AWS_ENDPOINT_URL_LAMBDA": f"http://127.0.0.1:{functions.server_port}",
+    }
+    with world.function("reconcile", 900, **settings) as function:
+        function.invoke({"mode": "report"})
+        assert _messages(world, queue) == functions.payloads == []
+    assert '"PhotosGone":[1.0]' in function.output
+    assert '"PhotosWithoutState":[1.0]' in function.output
+    with world.function("reconcile", 29, **settings) as function:  # less than a step may take
+        function.invoke({"mode": "repair"})
+        for calls in range(1, 20):
+            if len(functions.payloads) < calls:
+                break
+            function.invoke(functions.payloads[-1])
+    assert len(functions.payloads) > 4
+    with world.function("upload") as upload:
+        _follow(upload, *_messages(world, queue))
+    (item,) = world.items("FaceMetadata")
+    assert item["ImagePath"]["S"] == new
+    assert world.rekognition.faces() == [item["FaceId"]["S"]]
+    assert '"RepairsStopped":[0.0]' in function.output
+    assert "visitor" not in function.output
+    assert "Bo" not in function.output
+
+
+@pytest.mark.parametrize("path", ["uploaded/visitor.jpg", "uploaded/_/visitor.jpg"])
+def test_photos_of_nobody_expire_wherever_they_lie(world: World, robert: list[bytes], path: str) -> None:
+    queue = world.client("sqs").create_queue(QueueName="uploads")["QueueUrl"]
+    kept = "uploaded/Bo/1.jpg"
+    for key in (path, kept):
+        world.s3.put_object(Bucket=BUCKET, Key=key, Body=robert[0])
+    with world.function("upload") as function:
+        _follow(function, message(path), message(kept))
+    for item in world.items("MienRecords"):
+        world.dynamodb.update_item(
+            TableName="MienRecords",
+            Key={"RecordId": item["RecordId"]},
+            UpdateExpression="SET #t = :t",
+            ExpressionAttributeNames={"#t": "Timestamp"},
+            ExpressionAttributeValues={":t": {"S": "2020-01-01T00:00:00.000000Z"}},
+        )
+    with world.function("reconcile", 900, MIEN_UPLOAD_QUEUE_URL=queue, MIEN_VISITOR_DAYS="30") as function:
+        function.invoke({})
+    assert '"PhotosExpired":[1.0]' in function.output
+    assert [each["Key"] for each in world.s3.list_objects_v2(Bucket=BUCKET)["Contents"]] == [kept]
+    (item,) = world.items("FaceMetadata")
+    assert world.rekognition.faces() == [item["FaceId"]["S"]]
 
 
 def test_no_trace_leaves_the_functions(world: World, robert: list[bytes], tmp_path: Path) -> None:

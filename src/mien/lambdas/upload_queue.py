@@ -9,7 +9,7 @@ another.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ CREATED = "ObjectCreated"
 REMOVED = ("ObjectRemoved", "LifecycleExpiration")
 ERASURES = json.dumps({"Erasures": "finish"})
 """The message that has pending erasures finished. It names nobody."""
+RECONCILE_MILLISECONDS = 600_000  # which erasing what is over leaves to the reconciliation, of 900 s
 STEP_MILLISECONDS = 240_000  # more than one step of the reconciliation takes
 
 
@@ -48,7 +49,7 @@ def upload(event: dict[str, Any], context: Any) -> Any:
 @logger.inject_lambda_context
 @metrics.log_metrics
 def reconcile(event: dict[str, Any], context: Any) -> None:
-    """Handle an event of the function `reconcile`, daily or by hand: resume erasures, and find leftovers.
+    """Handle an event of the function `reconcile`, daily or by hand: erase what is over, and find leftovers.
 
     Args:
         event: `mode` is `repair` to repair leftovers, too, and anything else to count them; with `force`, they are
@@ -67,7 +68,7 @@ def reconcile(event: dict[str, Any], context: Any) -> None:
 
     begun = Reconciliation.from_json(event["progress"]) if "progress" in event else None
     if begun is None:
-        count("ErasuresResumed", len(open_app(settings).resume_erasures()))
+        _erase_what_is_over(lambda: context.get_remaining_time_in_millis() < RECONCILE_MILLISECONDS)
     force = event.get("force") is True
     bucket, recognizer, catalog = ports(settings)
     index, remove = partial(announce, removed=False), partial(announce, removed=True)
@@ -88,6 +89,16 @@ def reconcile(event: dict[str, Any], context: Any) -> None:
             clients.functions().invoke(
                 FunctionName=context.function_name, InvocationType="Event", Payload=json.dumps(following)
             )
+
+
+def _erase_what_is_over(stop: Callable[[], bool]) -> None:
+    app = _app()
+    count("ErasuresResumed", len(app.resume_erasures()))
+    expired = app.expire(stop)
+    count("RecognitionsExpired", expired.recognitions)
+    count("PhotosExpired", expired.photos)
+    count("ConsentsExpired", len(expired.receipts))
+    count("ExpiriesFailed", expired.failed)
 
 
 def _report(reconciliation: Reconciliation) -> None:
