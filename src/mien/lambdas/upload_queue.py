@@ -107,6 +107,8 @@ def _report(reconciliation: Reconciliation) -> None:
         count("".join(map(str.capitalize, name.split("_"))), number)
     count("RepairsStopped", reconciliation.is_stopped)
     logger.info("reconciled", repaired=reconciliation.is_repairing, stopped=reconciliation.is_stopped, **found)
+    if reconciliation.found.foreign_faces:
+        logger.warning("the collection has faces that are not this stack's", faces=reconciliation.found.foreign_faces)
 
 
 def follow_all(messages: Sequence[dict[str, Any]]) -> dict[str, Any]:
