@@ -403,6 +403,37 @@ def test_photos_of_nobody_expire_wherever_they_lie(world: World, robert: list[by
     assert world.rekognition.faces() == [item["FaceId"]["S"]]
 
 
+def test_an_erasure_that_takes_longer_than_a_request_is_finished_by_the_queues_function(
+    world: World, robert: list[bytes], tmp_path: Path
+) -> None:
+    key, queue = world.keep_keys(tmp_path), world.client("sqs").create_queue(QueueName="uploads")["QueueUrl"]
+    path = "uploaded/Bo/1.jpg"
+    world.s3.put_object(Bucket=BUCKET, Key=path, Body=robert[0])
+    forget = request("DELETE", "/users/{user_id+}", "/users/Bo", key)
+    with world.function("upload") as upload, world.function("people", MIEN_UPLOAD_QUEUE_URL=queue) as people:
+        _follow(upload, message(path))
+        world.rekognition.fail(500, "InternalServerError")
+        assert people.invoke(forget)["statusCode"] == 503
+        assert len(_messages(world, queue)) == 1  # it is wanted, so it need not be asked for again
+        world.rekognition.heal()
+        world.rekognition.stall_after("DeleteFaces")
+        accepted = people.invoke(forget)
+        location = accepted["headers"]["location"]
+        assert (accepted["statusCode"], location.rpartition("/")[0]) == (202, "/dev/erasures")
+        asked = request("GET", "/erasures/{erasure_id}", location.removeprefix("/dev"), key)
+        assert json.loads(people.invoke(asked)["body"])["status"] == "pending"
+        world.rekognition.heal()
+        (wanted,) = _messages(world, queue)
+        _follow(upload, wanted)
+        _follow(upload, wanted)
+        assert json.loads(people.invoke(asked)["body"])["status"] == "done"
+        assert people.invoke(forget)["statusCode"] == 404
+        assert _messages(world, queue) == []
+    assert world.items("FaceMetadata") == world.rekognition.faces() == []
+    assert "Bo" not in str(world.items("MienRecords"))
+    assert "Bo" not in wanted["body"] + upload.output + people.output
+
+
 def test_no_trace_leaves_the_functions(world: World, robert: list[bytes], tmp_path: Path) -> None:
     """X-Ray's daemon gets what a function traces; AWS's SDK would send keys and error texts, with user ids in them."""
     key, path = world.keep_keys(tmp_path), "uploaded/Bo/1.jpg"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +48,7 @@ class SecretKeys:
         self.signing = content["signing"]
         if content["keys"] != self._keys:
             self._keys = content["keys"]
-            draft = self.copy.with_suffix(".new")
+            draft = self.copy.with_suffix(f".{os.getpid()}")  # processes may share the folder
             draft.write_text(json.dumps(self._keys))
             draft.replace(self.copy)
         self._fetched_at = time.monotonic()
