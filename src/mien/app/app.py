@@ -6,17 +6,19 @@ recognize   photo -> recognizer -> people -> catalog -> answer
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from mien.app.erasure import ErasureService, LeftoverScan
 from mien.app.indexing import IndexingService
+from mien.app.people import PeopleService
 from mien.app.ports import Bucket, Catalog, Recognizer
 from mien.app.recognition import RecognitionService
 from mien.app.rejections import RejectionService
 from mien.app.uploads import UploadService
-from mien.domain import object_keys
-from mien.domain.errors import FaceNotFound, ImageTooLarge, InvalidInput, RecognitionNotFound, UserNotFound
+from mien.domain import image_types, names, object_keys
+from mien.domain.errors import FaceNotFound, ImageTooLarge, InvalidInput, RecognitionNotFound
 from mien.domain.faces import Detection, Issue, Page
 from mien.domain.policy import Policy
 from mien.domain.records import (
@@ -46,8 +48,9 @@ class FaceApp:
     - Photos are the bytes of an image file: JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF, turned upright by EXIF,
       of at most `policy.max_image_bytes` bytes. A method that takes one raises ImageError leaves: EmptyImage,
       UnsupportedImage, DamagedImage, ImageTooLarge, ImageTooSmall.
-    - A `user_id` is any printable text of 1 to 80 bytes in UTF-8; spaces around it are removed, and its Unicode is
-      composed (NFC). InvalidInput for other text.
+    - A `user_id` is any printable text of 1 to 80 bytes in UTF-8, a `name` of 1 to 200 bytes; spaces around it are
+      removed, and its Unicode is composed (NFC). InvalidInput for other text. An id that was merged into another
+      person stands for that person. Answers have the person's present id and name.
     - An `image_path` is a photo's key in the bucket, `uploaded/<folder of the user>/<upload>.<ext>`. InvalidInput
       for text that cannot be one.
     - Similarities run from 0 to 100. Boxes are fractions of the upright photo's width and height.
@@ -84,11 +87,12 @@ class FaceApp:
         """
         self.policy = policy or Policy()
         self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
-        self._uploads = UploadService(bucket, catalog, now)
-        self._indexing = IndexingService(bucket, recognizer, catalog, self.policy, now)
-        self._recognition = RecognitionService(recognizer, catalog, self.policy, now)
-        self._rejections = RejectionService(recognizer, catalog, now)
-        self._erasure = ErasureService(bucket, recognizer, catalog, leftovers, now)
+        self._people = people = PeopleService(bucket, catalog, now)
+        self._uploads = UploadService(bucket, catalog, people, now)
+        self._indexing = IndexingService(bucket, recognizer, catalog, people, self.policy, now)
+        self._recognition = RecognitionService(recognizer, catalog, people, self.policy, now)
+        self._rejections = RejectionService(recognizer, catalog, people, now)
+        self._erasure = ErasureService(bucket, recognizer, catalog, people, leftovers, now)
         self._inspect, self._close = inspect, close
 
     def __enter__(self) -> FaceApp:
@@ -103,29 +107,34 @@ class FaceApp:
 
     # Uploads
 
-    def upload(self, image: bytes, user_id: str | None = None) -> Upload:
+    def upload(self, image: bytes, user_id: str | None = None, name: str | None = None) -> Upload:
         """Store a photo; an event then has it indexed.
 
         Args:
             image: The photo.
             user_id: The person whom it shows; None for nobody in particular, when all its faces are indexed
-                without a user.
+                without a user, unless there is a name.
+            name: Without an id, the name of the person, who gets an id when nobody has that name yet. With an id, the
+                name of a new person; of one who is enrolled it is used only when they have no name but their id.
 
         Returns the upload with its `image_path`. Its status is `pending`, or `indexed` when the same photo of the
-        same person was indexed before.
+        same person was indexed before. Raises UserExists when the id or name differs from another person's only in
+        case, in Unicode form or in characters that do not show.
         """
         self._check_size(image)
-        return self._uploads.store(image, None if user_id is None else object_keys.parse_user_id(user_id))
+        image_types.sniff(image)  # before the person is stored
+        return self._named(self._uploads.store(image, self._admit(user_id, name)))
 
-    def presign_upload(self, content_type: str, user_id: str | None = None) -> UploadForm:
+    def presign_upload(self, content_type: str, user_id: str | None = None, name: str | None = None) -> UploadForm:
         """Sign a form for a direct upload to the bucket, valid for 15 minutes.
 
         Args:
             content_type: The photo's MIME type, such as image/jpeg. InvalidInput for one that is not an image's.
             user_id: The person whom the photo shows; None for nobody in particular.
+            name: As for `upload`.
         """
-        user_id = None if user_id is None else object_keys.parse_user_id(user_id)
-        return self._uploads.presign(content_type, user_id, self.policy.max_image_bytes)
+        image_types.extension(content_type)  # before the person is stored
+        return self._uploads.presign(content_type, self._admit(user_id, name), self.policy.max_image_bytes)
 
     def receive(self, image_path: str, image: bytes) -> None:
         """Store a photo under the path of a signed form; an event then has it indexed."""
@@ -134,7 +143,7 @@ class FaceApp:
 
     def upload_status(self, image_path: str) -> Upload:
         """Return what has become of an upload so far. Raises ImageNotFound when there was none at this path."""
-        return self._uploads.status(object_keys.parse_image_path(image_path))
+        return self._named(self._uploads.status(object_keys.parse_image_path(image_path)))
 
     def index_upload(self, image_path: str) -> Upload:
         """Index a photo of the bucket; the handler of the object-created event. Doing it again changes nothing.
@@ -152,18 +161,20 @@ class FaceApp:
         """
         return self._indexing.mark_failed(object_keys.parse_image_path(image_path))
 
-    def enroll(self, image: bytes, user_id: str) -> Upload:
+    def enroll(self, image: bytes, user_id: str | None = None, name: str | None = None) -> Upload:
         """Upload and index a photo in one call. Returns the upload, `indexed` or `rejected`."""
-        return self.index_upload(self.upload(image, user_id).image_path)
+        return self._named(self.index_upload(self.upload(image, user_id, name).image_path))
 
-    def move(self, image_path: str, user_id: str) -> Upload:
-        """Give a photo to another person, for correcting a name or merging two people.
+    def move(self, image_path: str, user_id: str | None = None, name: str | None = None) -> Upload:
+        """Give a photo to another person, who is named as for `upload`.
 
         The photo is enrolled for that person and, once indexed there, removed from its former place. Returns the new
         upload; when it is `rejected`, the photo stays where it was, too. Raises ImageNotFound.
         """
         path = object_keys.parse_image_path(image_path)
-        upload = self.enroll(self.image(path).body, user_id)
+        if user_id is None and name is None:
+            raise InvalidInput("Say whose photo it is, by user id or by name.")
+        upload = self.enroll(self.image(path).body, user_id, name)
         if upload.image_path != path and upload.status is UploadStatus.INDEXED:
             self._indexing.remove_photo(path)
         return upload
@@ -209,7 +220,7 @@ class FaceApp:
         stored = self._catalog.get(Recognition, [recognition_id])
         if not stored:
             raise RecognitionNotFound("There is no recognition of this id.")
-        return stored[0]
+        return self._people.named_recognitions(stored)[0]
 
     def recognitions(
         self,
@@ -226,8 +237,8 @@ class FaceApp:
             limit: How many at most.
             token: Where to continue.
         """
-        user_id = None if user_id is None else object_keys.parse_user_id(user_id)
-        return self._catalog.find(Recognition, user_id=user_id, since=since, limit=limit, token=token)
+        page = self._catalog.find(Recognition, user_id=self._ids(user_id), since=since, limit=limit, token=token)
+        return Page(tuple(self._people.named_recognitions(page.items)), page.next_token)
 
     def detect(self, image: bytes) -> list[Detection]:
         """Detect the faces of a photo, largest first, without recognising them."""
@@ -250,7 +261,7 @@ class FaceApp:
         stored = self._catalog.get(FaceRecord, [face_id])
         if not stored:
             raise FaceNotFound("There is no face of this id.")
-        return stored[0]
+        return self._people.named(stored)[0]
 
     def faces(
         self,
@@ -269,9 +280,11 @@ class FaceApp:
         """
         if user_id is not None and image_path is not None:
             raise InvalidInput("Faces can be listed by user id or by image path, not by both.")
-        user_id = None if user_id is None else object_keys.parse_user_id(user_id)
-        page = self._catalog.find(FaceRecord, user_id=user_id, image_path=image_path, limit=limit, token=token)
-        return Page(tuple(face for face in page.items if not face.negative), page.next_token)
+        page = self._catalog.find(
+            FaceRecord, user_id=self._ids(user_id), image_path=image_path, limit=limit, token=token
+        )
+        faces = self._people.named([face for face in page.items if not face.negative])
+        return Page(tuple(faces), page.next_token)
 
     def reject(self, image: bytes, user_id: str) -> FaceRecord:
         """Record that the photo's face that is most similar to a person is not them.
@@ -280,11 +293,12 @@ class FaceApp:
         Raises UserNotFound, and NoFace when no face of the photo is similar to the person at all.
         """
         self._check_size(image)
-        return self._rejections.add(image, self.person(user_id).user_id)
+        return self._people.named([self._rejections.add(image, self.person(user_id).user_id)])[0]
 
     def rejections(self, user_id: str, limit: int = 100, token: str | None = None) -> Page[FaceRecord]:
         """List the faces that were rejected for a person, newest first; a page may hold fewer than `limit`."""
-        return self._rejections.list(object_keys.parse_user_id(user_id), limit, token)
+        page = self._rejections.list(object_keys.parse_user_id(user_id), limit, token)
+        return Page(tuple(self._people.named(page.items)), page.next_token)
 
     def undo_rejection(self, face_id: str) -> None:
         """Take a rejection back. Raises FaceNotFound when the face is not a rejected one."""
@@ -309,23 +323,45 @@ class FaceApp:
         self._catalog.delete(FaceRecord, [face_id])
 
     def people(self, limit: int = 100, token: str | None = None) -> Page[Person]:
-        """List everybody who is enrolled, newest first."""
-        return self._catalog.find(Person, limit=limit, token=token)
+        """List everybody who is enrolled, newest first; a page may hold fewer than `limit` and not be the last."""
+        page = self._catalog.find(Person, limit=limit, token=token)
+        return Page(tuple(p for p in page.items if not p.pending and not p.merged_into), page.next_token)
 
     def person(self, user_id: str) -> Person:
         """Return an enrolled person. Raises UserNotFound."""
-        stored = self._catalog.get(Person, [object_keys.parse_user_id(user_id)])
-        if not stored:
-            raise UserNotFound("Nobody is enrolled under this user id.")
-        return stored[0]
+        return self._people.get(object_keys.parse_user_id(user_id))
+
+    def find_person(self, text: str) -> Person:
+        """Return the person of an id or, failing that, of exactly this name. Raises UserNotFound."""
+        return self._people.find(unicodedata.normalize("NFC", text).strip())
+
+    def rename(self, user_id: str, name: str) -> Person:
+        """Give a person another name, which shows in all answers, stored ones too. Moves no photo.
+
+        Raises UserNotFound, and UserExists when another person has the name or one that looks the same.
+        """
+        return self._people.rename(object_keys.parse_user_id(user_id), names.parse_name(name))
+
+    def merge(self, user_id: str, into: str) -> Person:
+        """Merge a person into another: from now on, both ids stand for that person. Returns that person.
+
+        Nothing is moved, so that `unmerge` gives each id its own photos and faces back. Raises UserNotFound, and
+        InvalidInput when they are the same person or `user_id` is merged already.
+        """
+        return self._people.merge(object_keys.parse_user_id(user_id), object_keys.parse_user_id(into))
+
+    def unmerge(self, user_id: str) -> Person:
+        """Undo the merge of an id, and return its person. Raises UserNotFound, and InvalidInput without a merge."""
+        return self._people.unmerge(object_keys.parse_user_id(user_id))
 
     def forget(self, user_id: str) -> ErasureReport:
         """Erase a person from every store: embeddings, metadata, photos, and the answers that name them.
 
-        Returns what was removed. `remaining_stores` of the report is empty on success; otherwise the erasure is
-        resumed by `resume_erasures`. Raises UserNotFound when no store knows the person.
+        What was enrolled under an id that is merged into the person is erased as well. Returns what was removed.
+        `remaining_stores` of the report is empty on success; otherwise the erasure is resumed by `resume_erasures`.
+        Raises UserNotFound when no store knows the person.
         """
-        return self._erasure.forget(object_keys.parse_user_id(user_id))
+        return self._erasure.forget(self._people.family(object_keys.parse_user_id(user_id)))
 
     def resume_erasures(self) -> list[ErasureReport]:
         """Finish erasures that were interrupted; to be called at every start."""
@@ -333,7 +369,24 @@ class FaceApp:
 
     def verify_erased(self, user_id: str) -> tuple[str, ...]:
         """Name the stores that hold something of a person; an empty tuple when nothing is left anywhere."""
-        return self._erasure.remaining_stores(object_keys.parse_user_id(user_id))
+        family = self._people.family(object_keys.parse_user_id(user_id))
+        return tuple(dict.fromkeys(store for each in family for store in self._erasure.remaining_stores(each)))
+
+    def _admit(self, user_id: str | None, name: str | None) -> str | None:
+        return self._people.admit(
+            None if user_id is None else names.parse_new_user_id(user_id),
+            None if name is None else names.parse_name(name),
+        )
+
+    def _ids(self, user_id: str | None) -> str | tuple[str, ...] | None:
+        """The ids of a person for a listing: a single one as it is, which a catalog looks up faster."""
+        if user_id is None:
+            return None
+        family = self._people.family(object_keys.parse_user_id(user_id))
+        return family if len(family) > 1 else family[0]
+
+    def _named(self, upload: Upload) -> Upload:
+        return self._people.named([upload])[0]
 
     def _check_size(self, image: bytes) -> None:
         if len(image) > self.policy.max_image_bytes:

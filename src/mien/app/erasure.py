@@ -7,10 +7,12 @@ finishes last removes the faces.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 
+from mien.app.people import PeopleService
 from mien.app.ports import Bucket, Catalog, R, Recognizer
 from mien.domain import object_keys
 from mien.domain.errors import UserNotFound
@@ -29,32 +31,39 @@ class ErasureService:
         bucket: Bucket,
         recognizer: Recognizer,
         catalog: Catalog,
+        people: PeopleService,
         leftovers: LeftoverScan,
         now: Callable[[], datetime],
     ) -> None:
         self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
-        self._leftovers, self._now = leftovers, now
+        self._people, self._leftovers, self._now = people, leftovers, now
 
-    def forget(self, user_id: str) -> ErasureReport:
+    def forget(self, user_ids: Sequence[str]) -> ErasureReport:
         """Remove a person from every store and report what was removed.
 
-        The intent remains when a store still holds something, so that `resume` tries again. Raises UserNotFound
-        when no store knows the person.
+        `user_ids` are the ids of the person, their own first and then those that were merged into it. The intents
+        remain when a store still holds something, so that `resume` tries again. Raises UserNotFound when no store
+        knows the person.
         """
-        if not self._catalog.get(Erasure, [user_id]) and not self._stores_with(user_id):
+        if not self._catalog.get(Erasure, user_ids) and not any(map(self._stores_with, user_ids)):
             raise UserNotFound("Nobody is enrolled under this user id.")
-        intent = Erasure(user_id, self._now())
-        self._catalog.put(intent)
-        counts = self._remove(user_id)
-        self._catalog.delete(Erasure, [user_id])
-        remaining = self.remaining_stores(user_id)
+        intents = [Erasure(user_id, self._now()) for user_id in user_ids]
+        self._catalog.put(*intents)
+        names = [person.name for person in self._catalog.get(Person, user_ids)]
+        counts: Counter[str] = Counter(faces=0, images=0, uploads=0, recognitions=0)
+        for user_id in reversed(user_ids):
+            counts.update(self._remove(user_id))
+        self._catalog.delete(Erasure, user_ids)
+        left = [store for user_id in user_ids for store in self.remaining_stores(user_id)]
+        left += [place for name in names if name not in user_ids for place in self._leftovers(name)]
+        remaining = tuple(dict.fromkeys(left))
         if remaining:
-            self._catalog.put(intent)
-        return ErasureReport(**counts, user_id=user_id, timestamp=self._now(), remaining_stores=remaining)
+            self._catalog.put(*intents)
+        return ErasureReport(**counts, user_id=user_ids[0], timestamp=self._now(), remaining_stores=remaining)
 
     def resume(self) -> list[ErasureReport]:
         """Finish the erasures that were interrupted."""
-        return [self.forget(intent.user_id) for intent in self._all(Erasure)]
+        return [self.forget([intent.user_id]) for intent in self._all(Erasure)]
 
     def remaining_stores(self, user_id: str) -> tuple[str, ...]:
         """Name the stores that still hold something of the person; an empty tuple proves the erasure."""
@@ -62,7 +71,7 @@ class ErasureService:
 
     def _stores_with(self, user_id: str) -> list[str]:
         holds = {
-            "bucket": any(True for _ in self._bucket.keys(object_keys.folder(user_id))),
+            "bucket": bool(self._photos(user_id)),
             "recognizer": bool(self._recognizer.face_ids(user_id)),
             "faces": bool(self._catalog.find(FaceRecord, user_id=user_id, limit=1).items),
             "uploads": bool(self._catalog.find(Upload, user_id=user_id, limit=1).items),
@@ -73,7 +82,7 @@ class ErasureService:
 
     def _remove(self, user_id: str) -> dict[str, int]:
         recognitions = list(self._all(Recognition, user_id=user_id))
-        photos = set(self._bucket.keys(object_keys.folder(user_id))) | _photos_without_user(recognitions, user_id)
+        photos = self._photos(user_id) | _photos_without_user(recognitions, user_id)
         uploads = photos | {upload.image_path for upload in self._all(Upload, user_id=user_id)}
         images = self._bucket.delete(sorted(uploads))
         faces = set(self._recognizer.face_ids(user_id))
@@ -81,13 +90,23 @@ class ErasureService:
         faces |= {face.face_id for photo in photos for face in self._all(FaceRecord, image_path=photo)}
         removed = max(self._recognizer.delete(sorted(faces)), self._catalog.delete(FaceRecord, sorted(faces)))
         self._recognizer.forget(user_id)
-        self._catalog.delete(Person, [user_id])
+        self._people.remove(user_id)
         return {
             "faces": removed,
             "images": images,
             "uploads": self._catalog.delete(Upload, sorted(uploads)),
             "recognitions": self._catalog.delete(Recognition, [r.recognition_id for r in recognitions]),
         }
+
+    def _photos(self, user_id: str) -> set[str]:
+        """The photos of the person's folder, and of one that somebody made for their name.
+
+        A folder that has somebody's name may hold photos that belong to another, from before a change of names.
+        """
+        texts = {user_id, *(person.name for person in self._catalog.get(Person, [user_id]))}
+        photos = {key for text in texts for key in self._bucket.keys(object_keys.folder(text))}
+        owners = {upload.image_path: upload.user_id for upload in self._catalog.get(Upload, sorted(photos))}
+        return {path for path in photos if owners.get(path) in {None, user_id}}
 
     def _all(self, kind: type[R], *, user_id: str | None = None, image_path: str | None = None) -> Iterator[R]:
         find = partial(self._catalog.find, kind, user_id=user_id, image_path=image_path, limit=1000)
