@@ -84,5 +84,7 @@ def lfw_dev() -> Path:
     """One folder per person, 250x250 portraits, and pairs.csv."""
     folder = Path(os.environ.get("MIEN_TEST_DATA", "data")) / "lfw_dev"
     if not folder.is_dir():
-        pytest.skip(f"{folder} is missing: people's photos from LFW, a folder each; MIEN_TEST_DATA names its parent")
+        pytest.skip(
+            f"needs {folder}, a part of LFW (https://vis-www.cs.umass.edu/lfw/); MIEN_TEST_DATA names its parent"
+        )
     return folder

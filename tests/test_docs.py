@@ -19,17 +19,33 @@ def test_links_lead_somewhere(document):
     assert [link for link in links if not (document.parent / link).exists()] == []
 
 
-def test_the_tree_of_the_architecture_is_the_tree():
+def modules_in_the_tree() -> set[str]:
+    """The modules that docs/architecture.md draws, as paths below src/mien."""
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    tree = re.search(r"```\nsrc/mien/\n(.*?)```", text, re.DOTALL)[1]
-    folders = {path.name for path in (ROOT / "src/mien").rglob("*") if (path / "__init__.py").is_file()}
-    modules = {path.stem for path in (ROOT / "src/mien").rglob("*.py")}
-    assert set(re.findall(r"(\w+)/", tree)) <= folders
-    assert {path.name for path in (ROOT / "src/mien").iterdir() if (path / "__init__.py").is_file()} <= set(
-        re.findall(r"(\w+)/", tree)
-    )
-    assert set(re.findall(r"(\w+)\.py", tree)) <= modules
-    assert {p.stem for p in (ROOT / "src/mien").glob("[!_]*.py")} <= set(re.findall(r"(\w+)\.py", tree))
+    drawn, folders = set(), [""]
+    for line in filter(None, re.search(r"```\nsrc/mien/\n(.*?)```", text, re.DOTALL)[1].splitlines()):
+        depth = (len(line) - len(line.lstrip())) // 2
+        names, *_ = re.split(r"\s{3,}", line.strip())
+        folders = folders[:depth]
+        if names.endswith("/"):
+            folders.append(folders[-1] + names)
+        else:
+            drawn |= {f"{folders[-1]}{name}.py" for name in names.split()}
+    return drawn
+
+
+def test_the_tree_of_the_architecture_is_the_tree():
+    source = ROOT / "src/mien"
+    assert modules_in_the_tree() == {
+        path.relative_to(source).as_posix() for path in source.rglob("*.py") if not path.name.startswith("__")
+    }
+
+
+def test_every_file_that_the_architecture_names_exists():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w./]+\.(?:py|toml))`", text))
+    files = {path.as_posix() for path in ROOT.rglob("*.*") if not {".venv", "node_modules"} & set(path.parts)}
+    assert {name for name in named if not any(file.endswith(f"/{name}") for file in files)} == set()
 
 
 def test_the_changelog_names_every_command():

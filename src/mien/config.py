@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 PREFIX = "MIEN_"
 MAX_DELAY_SECONDS = 3600
+MAX_COUNT = 1_000_000_000
+MAX_THREADS = 1024
+MAX_PIXELS = 178_000_000
+"""The imaging library refuses larger images by itself."""
 
 
 class Backend(StrEnum):
@@ -52,6 +56,7 @@ class Settings:
     data_dir: Path = field(default_factory=_default_data_dir)
     models_dir: Path | None = None
     threads: int | None = None
+    max_pixels: int | None = None
     mirrored: bool = False
     collection: str = "face-collection"
     bucket: str = "facial-recognition-bucket"
@@ -91,7 +96,7 @@ class Settings:
         """Parse the MIEN_* variables of `environment`, by default of the process; an empty one is not set.
 
         `data_dir` and `backend` take the place of MIEN_DATA_DIR and MIEN_BACKEND. Raises SetupError for a variable
-        that has an impossible value.
+        that has an impossible value, or that the backend does not have.
         """
         values = dict(os.environ if environment is None else environment)
         if data_dir is not None:
@@ -99,6 +104,7 @@ class Settings:
         if backend is not None:
             values["MIEN_BACKEND"] = backend
         settings = cls(**_read(cls, values), policy=Policy(**_read(Policy, values)))
+        _refuse_foreign_settings(settings.backend, values)
         if settings.backend is Backend.AWS and thresholds.is_rate(settings.policy.threshold):
             raise SetupError("MIEN_THRESHOLD must be a similarity here: Rekognition's error rates are not published.")
         return settings
@@ -132,6 +138,32 @@ def _threshold(text: str) -> str | float:
     return text if thresholds.is_rate(text) else float(text)
 
 
+def _path(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise InvalidInput(f"There is no home folder for {text.partition('/')[0]}.") from None
+
+
+def _whole(low: int, high: int = MAX_COUNT) -> Callable[[str], int]:
+    """Return a parser of whole numbers from `low` to `high`."""
+
+    def parse(text: str) -> int:
+        number = int(text)
+        if not low <= number <= high:
+            raise InvalidInput(f"It must be a whole number, {low} to {high}.")
+        return number
+
+    return parse
+
+
+def _margin(text: str) -> float:
+    odds = float(text)
+    if not 1 <= odds <= MAX_COUNT:
+        raise InvalidInput("It must be a number, 1 or more.")
+    return odds
+
+
 def _account(text: str) -> str:
     if not re.fullmatch("[0-9]{12}", text):
         raise InvalidInput("An AWS account number has 12 digits.")
@@ -145,28 +177,50 @@ def _delay(text: str) -> float:
     return seconds
 
 
+_FOREIGN = {
+    Backend.EMBEDDED: (
+        "faces_table",
+        "recognitions_table",
+        "records_table",
+        "upload_queue_url",
+        "keys_secret",
+        "rekognition_keys_secret",
+    ),
+    Backend.AWS: ("models_dir", "max_pixels", "mirrored"),
+}
+"""The settings that a backend does not have."""
+
+
+def _refuse_foreign_settings(backend: Backend, environment: Mapping[str, str]) -> None:
+    for name in _FOREIGN[backend]:
+        variable = PREFIX + name.upper()
+        if environment.get(variable):
+            raise SetupError(f"{variable} has no effect with the backend {backend}; unset it.")
+
+
 _BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "backend": Backend,
-    "data_dir": Path,
-    "models_dir": Path,
-    "threads": int,
+    "data_dir": _path,
+    "models_dir": _path,
+    "threads": _whole(1, MAX_THREADS),
+    "max_pixels": _whole(1, MAX_PIXELS),
     "mirrored": lambda text: _BOOLEANS[text.strip().lower()],
-    "result_days": int,
-    "api_keys_file": Path,
-    "access_keys_file": Path,
+    "result_days": _whole(1),
+    "api_keys_file": _path,
+    "access_keys_file": _path,
     "sigv4": SigV4,
     "rekognition_account": _account,
     "rekognition_limits": parse_rates,
     "rekognition_delay": _delay,
     "cors_origins": lambda text: tuple(filter(None, text.replace(",", " ").split())),
-    "max_waiting": int,
-    "rate_per_minute": int,
+    "max_waiting": _whole(0),
+    "rate_per_minute": _whole(1),
     "threshold": _threshold,
-    "margin": float,
+    "margin": _margin,
     "several_faces": SeveralFaces,
-    "candidates": int,
-    "max_image_bytes": int,
+    "candidates": _whole(0),
+    "max_image_bytes": _whole(1),
 }
 
 
@@ -213,7 +267,12 @@ def open_embedded(settings: Settings) -> EmbeddedBackend:
 
 def open_engine(settings: Settings | None = None) -> FaceEngine:
     """Load the engine with the settings' models and threads. Raises WeightsMissing or WeightsDamaged."""
-    from mien.engine import FaceEngine
+    from mien.engine import FaceEngine, Limits
 
     settings = settings or Settings.from_environment()
-    return FaceEngine(threads=settings.threads, models_dir=settings.models_dir, mirrored=settings.mirrored)
+    return FaceEngine(
+        threads=settings.threads,
+        models_dir=settings.models_dir,
+        limits=Limits() if settings.max_pixels is None else Limits(max_pixels=settings.max_pixels),
+        mirrored=settings.mirrored,
+    )

@@ -51,7 +51,7 @@ ROLES: dict[str, dict[str, set[str]]] = {
         "dynamodb:BatchGetItem": {FACES, RECORDS},
         "dynamodb:PutItem": {FACES, RECORDS},
         "dynamodb:DeleteItem": {FACES, RECORDS},
-        "dynamodb:Query": {f"{FACES}/index/*"},
+        "dynamodb:Query": {f"{FACES}/index/*", f"{RECORDS}/index/*"},
         "sqs:ReceiveMessage": {QUEUE},
         "sqs:DeleteMessage": {QUEUE},
         "sqs:GetQueueAttributes": {QUEUE},

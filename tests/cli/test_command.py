@@ -139,3 +139,34 @@ def test_an_error_about_the_storage_ends_the_work():
     with pytest.raises(StorageFull):
         done.extend(number for number, _ in map_photos(Settings(), range(10_000), job, "Counting"))
     assert len(begun) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("AWS_EC2_METADATA_DISABLED", "true", "AWS needs a region"),
+        ("AWS_PROFILE", "nobody", "AWS_PROFILE names does not exist"),
+        ("AWS_ENDPOINT_URL", "not an address", "cannot be used"),
+    ],
+)
+def test_without_usable_settings_of_aws_a_command_says_so(mien, monkeypatch, tmp_path, variable, value, sentence):
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    if variable == "AWS_ENDPOINT_URL":
+        monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    monkeypatch.setenv(variable, value)
+    answer = mien("--backend", "aws", "people")
+    assert answer.code == 4
+    assert sentence in answer.err
+    assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize(("name", "value"), [("MIEN_THREADS", "-3"), ("MIEN_FACES_TABLE", "Faces")])
+def test_an_impossible_setting_is_exit_code_4_and_a_sentence(mien, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    answer = mien("people")
+    assert answer.code == 4
+    assert answer.err.startswith(name)
+    assert len(answer.err.splitlines()) == 1

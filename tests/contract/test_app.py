@@ -108,6 +108,38 @@ def test_two_faces_under_one_name_are_reported(ports: Ports, robert: list[bytes]
     assert codes(ports.app.enroll(venus[0], ROBERT).warnings) == ["unlike_person"]
 
 
+def test_a_face_that_does_not_count_says_why(
+    ports: Ports, robert: list[bytes], venus: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for photo in robert[:3]:
+        ports.app.enroll(photo, ROBERT)
+    monkeypatch.setattr(ports.recognizer, "associate", lambda *_: frozenset())
+    (unlike,) = ports.app.enroll(robert[3], ROBERT).warnings
+    assert (unlike.code, "too unlike" in unlike.message) == ("not_counted", True)
+    monkeypatch.setattr(ports.recognizer, "count_associated", lambda _: 100)
+    (full,) = ports.app.enroll(robert[4], ROBERT).warnings
+    assert (full.code, "100 faces" in full.message) == ("not_counted", True)
+    assert codes(ports.app.enroll(venus[0], ROBERT).warnings) == ["unlike_person"]
+
+
+def test_photos_of_a_person_that_are_indexed_at_once_are_not_called_unlike(
+    ports: Ports, robert: list[bytes], venus: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another photo is added between the search for a face and the list of the person's faces."""
+    plain, waiting = ports.recognizer.index, [robert[1]]
+
+    def index(*arguments: object) -> object:
+        result = plain(*arguments)  # type: ignore[arg-type]
+        if waiting:
+            ports.app.enroll(waiting.pop(), ROBERT)
+        return result
+
+    monkeypatch.setattr(ports.recognizer, "index", index)
+    assert codes(ports.app.enroll(robert[0], ROBERT).warnings) == []
+    waiting.append(venus[0])
+    assert codes(ports.app.enroll(robert[2], ROBERT).warnings) == []
+
+
 @pytest.mark.parametrize(
     ("image", "error"), [(b"", EmptyImage), (b"hello", UnsupportedImage), (b"\xff\xd8\xff" * 99, ImageTooLarge)]
 )

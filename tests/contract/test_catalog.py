@@ -118,6 +118,21 @@ def test_finds_by_user_by_photo_and_by_time(ports: Ports) -> None:
     assert _ids(ports.catalog, user_id="od") == []
 
 
+def test_finds_the_uploads_of_one_content(ports: Ports) -> None:
+    for number in range(6):
+        path, digest = f"uploaded/a/{number}.jpg", ("one", "two", None)[number % 3]
+        moment = NOON + timedelta(seconds=number)
+        ports.catalog.put(Upload(path, "a", UploadStatus.INDEXED, moment, digest))
+    found = ports.catalog.find(Upload, digest="one", limit=1)
+    assert [upload.image_path for upload in found.items] == ["uploaded/a/3.jpg"]
+    found = ports.catalog.find(Upload, digest="one", limit=1, token=found.next_token)
+    assert [upload.image_path for upload in found.items] == ["uploaded/a/0.jpg"]
+    assert found.next_token is None
+    ports.catalog.put(Upload("uploaded/a/0.jpg", "a", UploadStatus.INDEXED, NOON, "three"))
+    assert [upload.image_path for upload in ports.catalog.find(Upload, digest="one").items] == ["uploaded/a/3.jpg"]
+    assert ports.catalog.find(Upload, digest="none").items == ()
+
+
 def test_finds_recognitions_by_everybody_they_name(ports: Ports) -> None:
     ports.catalog.put(Recognition("r-1", None, NOON, 80.0, (SEEN,)))
     ports.catalog.put(Recognition("r-2", None, NOON + timedelta(seconds=1), 80.0, ()))

@@ -87,6 +87,23 @@ def test_association_leaves_out_who_is_unlike(ports: Ports, robert: list[bytes],
     assert ports.recognizer.associate(ROBERT, [stranger, "00000000-0000-0000-0000-000000000000"]) == frozenset()
 
 
+def test_a_face_is_compared_with_what_is_enrolled_now(ports: Ports, robert: list[bytes], venus: list[bytes]) -> None:
+    first = ports.recognizer.index(robert[0], ROBERT, 1, 80).faces[0].face_id
+    assert ports.recognizer.similar(first, 80) == ()
+    second = ports.recognizer.index(robert[1], ROBERT, 1, 80).faces[0].face_id
+    ports.recognizer.index(venus[0], VENUS, 1, 80)
+    assert [hit.face_id for hit in ports.recognizer.similar(first, 80)] == [second]
+    ports.recognizer.delete([first])
+    assert ports.recognizer.similar(first, 80) == ()
+
+
+def test_associated_faces_are_counted(ports: Ports, robert: list[bytes]) -> None:
+    assert ports.recognizer.count_associated(ROBERT) == 0
+    face_ids = [ports.recognizer.index(photo, ROBERT, 1, 80).faces[0].face_id for photo in robert[:3]]
+    ports.recognizer.associate(ROBERT, face_ids[:2])
+    assert ports.recognizer.count_associated(ROBERT) == 2
+
+
 def test_deleted_faces_are_not_found(ports: Ports, robert: list[bytes]) -> None:
     face_id = ports.recognizer.index(robert[0], ROBERT, 1, 80).faces[0].face_id
     ports.recognizer.associate(ROBERT, [face_id])

@@ -6,4 +6,4 @@ import pytest
 
 from mien.engine.int8 import int8_supported
 
-with_vnni = pytest.mark.skipif(not int8_supported(), reason="this processor has no VNNI")
+with_vnni = pytest.mark.skipif(not int8_supported(), reason="needs a processor with AVX-512 VNNI")

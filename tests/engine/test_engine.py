@@ -198,7 +198,7 @@ def test_one_person_is_more_alike_than_two(engine, real_photos):
 
 def test_machines_that_compute_in_bytes_and_in_floating_point_understand_each_other(monkeypatch, engine, variants):
     if not model_factory.int8_supported():
-        pytest.skip("this processor computes in floating point")
+        pytest.skip("needs a processor with AVX-512 VNNI")
     monkeypatch.setattr(model_factory, "int8_supported", lambda: False)
     other = FaceEngine()
     alike = [likeness(*(some.read(content, max_faces=1)[0] for some in (engine, other))) for content in variants]

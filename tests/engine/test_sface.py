@@ -16,7 +16,7 @@ from mien.engine.context import EngineContext, Network
 from mien.engine.int8 import executor
 from mien.engine.int8.quantize import cancelling
 from mien.engine.onnx_passes import dequantize_weights
-from mien.engine.sface.program import AT_ONCE
+from mien.engine.sface.program import MAX_BATCH
 from mien.engine.sface.quantize import REACH, Layer, Layers, count, read_layers
 from tests.engine.processor import with_vnni
 
@@ -150,7 +150,7 @@ def blocks_of_colour(rng: np.random.Generator, count: int) -> np.ndarray:
 
 @with_vnni
 def test_a_face_gets_the_same_vector_alone_and_among_others(int8_sface, context, rng):
-    faces = blocks_of_colour(rng, 2 * AT_ONCE + 3)
+    faces = blocks_of_colour(rng, 2 * MAX_BATCH + 3)
     alone = np.concatenate([int8_sface(face[None]) for face in faces])
     np.testing.assert_array_equal(int8_sface(faces), alone)
     with context.track_call(), context.track_call():

@@ -12,7 +12,7 @@ from mien.engine.sface.program import KERNELS, Program, packed
 from mien.engine.sface.quantize import Counted, CountedLast, CountedLayers
 
 if not int8_supported():
-    pytest.skip("this processor has no VNNI", allow_module_level=True)
+    pytest.skip("needs a processor with AVX-512 VNNI", allow_module_level=True)
 
 SIDE = 112
 

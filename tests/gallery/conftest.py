@@ -12,7 +12,7 @@ from tests.gallery.faces import MODEL
 
 @pytest.fixture
 def gallery(tmp_path: Path) -> Iterator[Gallery]:
-    """With one empty collection, "people"."""
+    """A gallery with one empty collection, "people"."""
     with closing(Gallery(tmp_path, MODEL)) as opened:
         opened.collections.create("people")
         yield opened

@@ -1,4 +1,4 @@
-"""Made-up faces: unit vectors around one centre per person, so a person's faces are alike and strangers' not."""
+"""Synthetic faces: unit vectors around a centre for each person, so that only faces of one person are similar."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ MODEL = "test-1"
 
 
 @dataclass(frozen=True)
-class MadeUpFace:
+class SyntheticFace:
     box: Box
     confidence: float
     embedding: Vectors
 
 
 def embedding(person: int, photo: int = 0, spread: float = 0.4) -> Vectors:
-    """Unit vector (128,) of one person on one photo."""
+    """Make the unit vector (128,) of one person in one photo."""
     centre = _unit(np.random.default_rng(person).standard_normal(128))
     noise = _unit(np.random.default_rng((person, photo, 1)).standard_normal(128))
     return _unit(centre + spread * noise)
 
 
 def embeddings(count: int, seed: int = 0) -> Vectors:
-    """Unit vectors (count, 128) of strangers."""
+    """Unit vectors (count, 128) of different people."""
     rows = np.random.default_rng(seed).standard_normal((count, 128))
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
-def face(person: int, photo: int = 0, place: int = 0) -> MadeUpFace:
+def face(person: int, photo: int = 0, place: int = 0) -> SyntheticFace:
     """Faces at different places do not overlap."""
-    return MadeUpFace(Box(0.01 * place, 0.25, 0.01, 0.5), 99.5, embedding(person, photo))
+    return SyntheticFace(Box(0.01 * place, 0.25, 0.01, 0.5), 99.5, embedding(person, photo))
 
 
 def image_id(number: int) -> str:

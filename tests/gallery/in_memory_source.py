@@ -1,7 +1,8 @@
-"""The source as a plain dictionary, to hold the index to."""
+"""A vector source in memory, to compare an index with, and synthetic vectors."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,49 +11,68 @@ from mien.gallery.vector_index import IndexConfig, Rows, Vectors
 from mien.gallery.vector_index.kernels import cosines
 
 SMALL = IndexConfig(seal_threshold=64, max_segment=512, max_buffer=400, max_deleted_ratio=0.2, retry_after=0.0)
+BLOCK = 50
 
 
 class InMemorySource:
-    """Rows in memory. Answers `best` by looking at every one of them."""
+    """Rows in a dictionary; thread-safe. `best` answers searches by comparing with every row."""
 
     def __init__(self, identity: str = "database and model") -> None:
         self.identity = identity
         self.vectors: dict[int, Vectors] = {}
         self.scanned: list[str] = []
         self._last = 0
+        self._lock = threading.RLock()
 
     def add(self, vectors: Vectors) -> list[int]:
-        rows = list(range(self._last + 1, self._last + 1 + len(vectors)))
-        self._last += len(vectors)
-        self.vectors.update(zip(rows, vectors, strict=True))
-        return rows
+        with self._lock:
+            rows = list(range(self._last + 1, self._last + 1 + len(vectors)))
+            self._last += len(vectors)
+            self.vectors.update(zip(rows, vectors, strict=True))
+            return rows
 
     def delete(self, rows: list[int]) -> None:
-        for row in rows:
-            del self.vectors[row]
+        with self._lock:
+            for row in rows:
+                del self.vectors[row]
+
+    def replace(self, row: int, vector: Vectors) -> int:
+        """Delete a row and add one, as one transaction; return the new row."""
+        with self._lock:
+            self.delete([row])
+            return self.add(vector[None])[0]
 
     def newest(self, vector_set: str) -> int:
-        return max(self.vectors, default=0)
+        with self._lock:
+            return max(self.vectors, default=0)
 
     def count(self, vector_set: str, after: int, upto: int) -> int:
-        return sum(after < row <= upto for row in list(self.vectors))
+        with self._lock:
+            return sum(after < row <= upto for row in self.vectors)
 
     def scan(self, vector_set: str, after: int, upto: int | None = None) -> Iterator[tuple[Rows, Vectors]]:
         self.scanned.append(vector_set)
-        rows = sorted(row for row in list(self.vectors) if after < row <= (self._last if upto is None else upto))
-        for start in range(0, len(rows), 50):
-            yield self.fetch(vector_set, np.array(rows[start : start + 50], np.int64))
+        while True:
+            with self._lock:
+                rows = sorted(row for row in self.vectors if after < row and (upto is None or row <= upto))[:BLOCK]
+                block = self.fetch(vector_set, np.array(rows, np.int64))
+            if not rows:
+                return
+            yield block
+            after = rows[-1]
 
     def fetch(self, vector_set: str, rows: Rows) -> tuple[Rows, Vectors]:
-        known = [row for row in sorted(rows.tolist()) if row in self.vectors]
-        vectors = np.array([self.vectors[row] for row in known], np.float32).reshape(-1, 128)
+        with self._lock:
+            known = [row for row in sorted(rows.tolist()) if row in self.vectors]
+            vectors = np.array([self.vectors[row] for row in known], np.float32).reshape(-1, 128)
         return np.array(known, np.int64), vectors
 
     def best(self, probe: Vectors, min_cosine: float, limit: int | None) -> list[int]:
-        rows, vectors = self.fetch("", np.array(list(self.vectors), np.int64))
-        found = cosines(probe, vectors)
-        order = np.lexsort((rows, -found))
-        return rows[order[found[order] >= min_cosine]][:limit].tolist()
+        with self._lock:
+            rows, vectors = self.fetch("", np.array(list(self.vectors), np.int64))
+        scores = cosines(probe, vectors)
+        order = np.lexsort((rows, -scores))
+        return rows[order[scores[order] >= min_cosine]][:limit].tolist()
 
 
 def people(count: int, seed: int = 0, photos: int = 1) -> Vectors:

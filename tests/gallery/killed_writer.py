@@ -1,4 +1,4 @@
-"""A process that adds, deletes and compacts until it is killed; each line says what begins or what was answered.
+"""A process that adds, deletes and compacts until it is killed; each line tells what begins or was answered.
 
     python -m tests.gallery.killed_writer FOLDER FIRST_BATCH
 
@@ -30,7 +30,7 @@ def vectors(batch: int) -> Vectors:
 
 
 def say(*words: object) -> None:
-    """One write, so that lines of two threads do not mix and none is lost in a buffer."""
+    """Print by one system call: lines of two threads do not mix, and none is lost in a buffer."""
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 

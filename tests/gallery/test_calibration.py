@@ -8,14 +8,14 @@ from mien.domain.thresholds import cosine_of_fmr
 from mien.gallery.scoring import calibrate, cosine_at, impostor_cosines
 
 
-def shipped_strangers(count: int, seed: int = 0) -> np.ndarray:
+def shipped_impostors(count: int, seed: int = 0) -> np.ndarray:
     rates = np.random.default_rng(seed).uniform(1e-9, 0.5, count // 2)
     tail = np.array([cosine_of_fmr(rate) for rate in rates])
     return np.concatenate((tail, 0.2 - tail)).astype(np.float32)
 
 
-def test_shipped_strangers_keep_the_shipped_scale() -> None:
-    own = calibrate(shipped_strangers(40_000))
+def test_shipped_impostors_keep_the_shipped_scale() -> None:
+    own = calibrate(shipped_impostors(40_000))
     assert own.offset == pytest.approx(0, abs=0.02)
     assert own.scale == pytest.approx(1, abs=0.06)
     assert cosine_at(80, own) == pytest.approx(0.422, abs=0.01)
@@ -23,12 +23,12 @@ def test_shipped_strangers_keep_the_shipped_scale() -> None:
 
 
 def test_a_shifted_and_stretched_population_gets_its_own_cosines() -> None:
-    own = calibrate(np.float32(1.3) * shipped_strangers(40_000) + np.float32(0.1))
+    own = calibrate(np.float32(1.3) * shipped_impostors(40_000) + np.float32(0.1))
     assert cosine_at(80, own) == pytest.approx(1.3 * 0.422 + 0.1, abs=0.015)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_calibrated_rate_is_within_a_factor_of_two_on_unseen_strangers(seed: int) -> None:
+def test_the_calibrated_rate_holds_for_unseen_impostors_within_a_factor_of_two(seed: int) -> None:
     rng = np.random.default_rng(seed)
     seen, unseen = rng.normal(0.15, 0.1, 200_000), rng.normal(0.15, 0.1, 1_000_000)
     own = calibrate(seen.astype(np.float32))
@@ -37,12 +37,12 @@ def test_calibrated_rate_is_within_a_factor_of_two_on_unseen_strangers(seed: int
     assert 0.5e-3 < rate < 2e-3
 
 
-def test_too_few_strangers_name_the_rate_they_support() -> None:
+def test_too_few_impostors_name_the_rate_they_support() -> None:
     with pytest.raises(InvalidInput, match=r"500 pairs .* 2.0e-02"):
         calibrate(np.linspace(0, 0.3, 500, dtype=np.float32))
 
 
-def test_strangers_that_are_all_alike_are_refused() -> None:
+def test_impostors_with_equal_cosines_are_refused() -> None:
     with pytest.raises(InvalidInput, match="equally similar"):
         calibrate(np.full(2000, 0.3, dtype=np.float32))
 

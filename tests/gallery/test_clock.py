@@ -1,4 +1,4 @@
-"""The clock goes backwards, an hour with every look at it: nothing is ordered by it."""
+"""A clock that goes back an hour with every reading: nothing is ordered by it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def gallery(tmp_path: Path) -> Iterator[Gallery]:
         yield opened
 
 
-def test_new_ids_are_smaller_yet_faces_are_listed_as_they_were_added(gallery: Gallery) -> None:
+def test_faces_are_listed_in_the_order_of_addition(gallery: Gallery) -> None:
     added = [face_id for seed in range(4) for face_id in gallery.faces.add_embeddings("people", embeddings(5, seed))]
     assert added[:5] > added[5:10] > added[10:15] > added[15:]
     listed, token = [], None
@@ -46,13 +46,13 @@ def test_new_ids_are_smaller_yet_faces_are_listed_as_they_were_added(gallery: Ga
     assert token is None
 
 
-def test_an_image_is_still_stored_once(gallery: Gallery) -> None:
+def test_an_image_is_stored_once(gallery: Gallery) -> None:
     (first,) = gallery.faces.index("people", [face(1)], image_id=image_id(1))
     gallery.faces.add_embeddings("people", embeddings(3))
     assert gallery.faces.index("people", [face(1)], image_id=image_id(1)) == (first,)
 
 
-def test_collections_are_listed_as_they_were_created(gallery: Gallery) -> None:
+def test_collections_are_listed_in_the_order_of_creation(gallery: Gallery) -> None:
     for name in "zebra", "ant":
         gallery.collections.create(name)
     made = gallery.collections.list().items
@@ -60,7 +60,7 @@ def test_collections_are_listed_as_they_were_created(gallery: Gallery) -> None:
     assert made[0].created_at > made[1].created_at > made[2].created_at
 
 
-def test_every_new_face_is_found_and_no_deleted_one_before_and_after_compaction(gallery: Gallery) -> None:
+def test_searches_are_right_before_and_after_compaction(gallery: Gallery) -> None:
     gone: set[str] = set()
     for seed in range(6):
         vectors = embeddings(80, seed)

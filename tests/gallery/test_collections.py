@@ -1,4 +1,4 @@
-"""Collections: names, tags, settings, the model version, and what deleting leaves."""
+"""Collections: ids, tags, settings, model versions and deletion."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def test_a_new_collection_is_described(gallery: Gallery) -> None:
     assert abs(made.created_at - datetime.now(UTC)) < timedelta(minutes=5)
 
 
-def test_a_name_is_taken_once(gallery: Gallery) -> None:
+def test_a_collection_id_is_taken_once(gallery: Gallery) -> None:
     with pytest.raises(CollectionExists, match="people"):
         gallery.collections.create("people")
 
 
 @pytest.mark.parametrize("name", ["", "a b", "ä", "a" * 256, "a/b", "a\n"])
-def test_names_that_cannot_be_are_refused(gallery: Gallery, name: str) -> None:
+def test_invalid_collection_ids_are_refused(gallery: Gallery, name: str) -> None:
     with pytest.raises(InvalidInput, match="collection id"):
         gallery.collections.create(name)
 
 
-def test_unknown_collections_are_named(gallery: Gallery) -> None:
+def test_errors_name_the_unknown_collection(gallery: Gallery) -> None:
     collections = gallery.collections
     for call in (collections.delete, collections.describe, collections.tags, gallery.faces.list, gallery.users.list):
         with pytest.raises(CollectionNotFound, match="nowhere"):
@@ -60,7 +60,9 @@ def test_a_deleted_collection_leaves_nothing_behind(gallery: Gallery, tmp_path: 
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and secret in path.read_bytes()]
 
 
-def test_erasing_goes_on_after_a_kill(gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_deletion_is_finished_when_the_folder_is_opened(
+    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gallery.faces.add_embeddings("people", embeddings(30))
     with monkeypatch.context() as patch:
         patch.setattr(collections, "ERASE_STATEMENTS", ("not a statement",))
@@ -72,7 +74,7 @@ def test_erasing_goes_on_after_a_kill(gallery: Gallery, tmp_path: Path, monkeypa
     assert counts == [(0, 0)]
 
 
-def test_tags_are_added_replaced_and_taken_away(gallery: Gallery) -> None:
+def test_tags_are_added_replaced_and_removed(gallery: Gallery) -> None:
     gallery.collections.create("tagged", {"a": "1", "b": "2"})
     gallery.collections.tag("tagged", {"b": "3", "c": ""})
     gallery.collections.untag("tagged", ["a", "never there"])
@@ -88,9 +90,7 @@ def test_tags_have_limits(gallery: Gallery) -> None:
             gallery.collections.tag("people", bad)
 
 
-def test_other_models_embeddings_are_refused_but_the_collection_can_be_managed(
-    gallery: Gallery, tmp_path: Path
-) -> None:
+def test_a_collection_of_another_model_can_be_managed_but_not_searched(gallery: Gallery, tmp_path: Path) -> None:
     (stored,) = gallery.faces.index("people", [face(1)], image_id=image_id(1))
     gallery.users.create("people", "ann")
     other = Gallery(tmp_path, "test-2")

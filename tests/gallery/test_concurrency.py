@@ -1,4 +1,4 @@
-"""One folder, several threads and processes: nothing twice, nothing lost, nothing unseen."""
+"""Several threads and processes on one folder: nothing is stored twice, lost or missed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _associate_fifty(folder: Path, start: int) -> int:
             return 0
 
 
-def test_the_same_images_at_once_are_stored_once(gallery: Gallery, tmp_path: Path, workers: Executor) -> None:
+def test_images_that_several_index_at_once_are_stored_once(gallery: Gallery, tmp_path: Path, workers: Executor) -> None:
     answers = list(workers.map(_index_all, [tmp_path] * WORKERS))
     assert all(answer == answers[0] for answer in answers)
     assert gallery.collections.describe("people").face_count == 20
@@ -89,7 +89,7 @@ def test_a_user_is_always_found_while_faces_come_and_go(gallery: Gallery) -> Non
     assert _together(change, search, search) == [None, [1] * 40, [1] * 40]
 
 
-def test_searches_beside_additions_and_deletions_are_never_wrong(gallery: Gallery) -> None:
+def test_searches_are_right_during_additions_and_deletions(gallery: Gallery) -> None:
     (stays,) = gallery.faces.index("people", [face(1)], image_id=image_id(1))
     probes = np.stack([embedding(1), embedding(2)])
 
@@ -122,7 +122,7 @@ def _compact_with_others(folder: Path, number: int, together: Barrier) -> None:
             gallery.compact("people")
 
 
-def test_processes_that_compact_at_once_leave_one_whole_index(gallery: Gallery, tmp_path: Path) -> None:
+def test_processes_that_compact_at_once_leave_one_gapless_index(gallery: Gallery, tmp_path: Path) -> None:
     fresh = multiprocessing.get_context("spawn")
     together = fresh.Barrier(COMPACTORS)
     processes = [

@@ -1,4 +1,4 @@
-"""Faces: stored once, listed in pages, deleted; and what may not come in."""
+"""Faces: stored once, listed, deleted; invalid input."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_the_same_image_is_stored_once(gallery: Gallery) -> None:
     assert gallery.collections.describe("people").face_count == 2
 
 
-def test_another_external_id_or_none_stores_the_image_again(gallery: Gallery) -> None:
+def test_another_external_image_id_stores_the_image_again(gallery: Gallery) -> None:
     stored = [
         gallery.faces.index("people", [face(1)], image_id=image_id(1), external_image_id=external)[0]
         for external in ("x", "y", None, "x")
@@ -32,7 +32,7 @@ def test_another_external_id_or_none_stores_the_image_again(gallery: Gallery) ->
     assert {one.image_id for one in stored} == {image_id(1)}
 
 
-def test_a_face_that_was_left_out_before_joins_those_stored(gallery: Gallery) -> None:
+def test_indexing_an_image_again_adds_only_its_new_faces(gallery: Gallery) -> None:
     read = [face(1, place=0), face(2, place=1)]
     (first,) = gallery.faces.index("people", read[:1], image_id=image_id(1))
     again = gallery.faces.index("people", read, image_id=image_id(1))
@@ -47,7 +47,7 @@ def test_a_box_that_moved_by_a_pixel_is_the_same_face(gallery: Gallery) -> None:
     assert gallery.faces.index("people", [moved], image_id=image_id(1)) == (first,)
 
 
-def test_two_faces_with_one_box_stay_two(gallery: Gallery) -> None:
+def test_two_faces_with_the_same_box_are_both_kept(gallery: Gallery) -> None:
     read = [face(1), face(2)]
     first = gallery.faces.index("people", read, image_id=image_id(1))
     assert len({one.face_id for one in first}) == 2
@@ -65,7 +65,7 @@ def test_no_faces_store_nothing(gallery: Gallery) -> None:
 
 
 @pytest.mark.parametrize("external", ["", "a b", "a/b", "ü", "x" * 256])
-def test_external_ids_that_cannot_be_are_refused(gallery: Gallery, external: str) -> None:
+def test_invalid_external_image_ids_are_refused(gallery: Gallery, external: str) -> None:
     with pytest.raises(InvalidInput, match="external image id"):
         gallery.faces.index("people", [face(1)], image_id=image_id(1), external_image_id=external)
     with pytest.raises(InvalidInput, match="external image id"):
@@ -73,7 +73,7 @@ def test_external_ids_that_cannot_be_are_refused(gallery: Gallery, external: str
 
 
 @pytest.mark.parametrize("bad", ["", "photo.jpg", image_id(1).upper(), image_id(1)[:-1]])
-def test_image_ids_are_uuids(gallery: Gallery, bad: str) -> None:
+def test_image_ids_other_than_uuids_are_refused(gallery: Gallery, bad: str) -> None:
     with pytest.raises(InvalidInput, match="UUID"):
         gallery.faces.index("people", [face(1)], image_id=bad)
 
@@ -81,14 +81,14 @@ def test_image_ids_are_uuids(gallery: Gallery, bad: str) -> None:
 @pytest.mark.parametrize(
     "bad", [np.zeros((1, 128)), np.full((1, 128), np.nan), np.ones((1, 128)), np.eye(127)[:1], np.eye(128)[0]]
 )
-def test_only_unit_embeddings_are_taken(gallery: Gallery, bad: np.ndarray) -> None:
+def test_embeddings_that_are_no_unit_vectors_are_refused(gallery: Gallery, bad: np.ndarray) -> None:
     for call in (gallery.faces.add_embeddings, gallery.search.faces, gallery.search.users):
         with pytest.raises(InvalidInput, match="embeddings"):
             call("people", bad)
     assert gallery.collections.describe("people").face_count == 0
 
 
-def test_bulk_faces_are_faces_like_others(gallery: Gallery) -> None:
+def test_added_embeddings_are_listed_and_deleted_like_indexed_faces(gallery: Gallery) -> None:
     vectors = embeddings(45_000)
     ids = gallery.faces.add_embeddings("people", vectors, [f"p{number % 9000}" for number in range(45_000)])
     assert gallery.collections.describe("people").face_count == len(set(ids)) == 45_000
@@ -100,7 +100,7 @@ def test_bulk_faces_are_faces_like_others(gallery: Gallery) -> None:
     assert gallery.collections.describe("people").face_count == 45_000 - 4096
 
 
-def test_bulk_needs_one_external_id_per_embedding(gallery: Gallery) -> None:
+def test_adding_needs_one_external_image_id_per_embedding(gallery: Gallery) -> None:
     with pytest.raises(InvalidInput, match="as many"):
         gallery.faces.add_embeddings("people", embeddings(2), ["x"])
     with pytest.raises(InvalidInput, match="as many"):
@@ -112,7 +112,7 @@ def test_a_face_with_an_embedding_of_another_size_is_refused(gallery: Gallery) -
         gallery.faces.index("people", [replace(face(1), embedding=np.eye(64)[0])], image_id=image_id(1))
 
 
-def test_embeddings_of_unknown_faces_are_refused_and_unknown_faces_left_out(gallery: Gallery) -> None:
+def test_listings_skip_unknown_faces_and_embeddings_refuse_them(gallery: Gallery) -> None:
     (stored,) = gallery.faces.index("people", [face(1)], image_id=image_id(1))
     unknown = str(uuid.uuid4())
     assert gallery.faces.list("people", face_ids=[unknown, stored.face_id, "no uuid"]).items == (stored,)
@@ -121,7 +121,7 @@ def test_embeddings_of_unknown_faces_are_refused_and_unknown_faces_left_out(gall
         gallery.faces.embeddings("people", [stored.face_id, unknown])
 
 
-def test_faces_of_another_collection_are_not_there(gallery: Gallery) -> None:
+def test_collections_do_not_see_each_others_faces(gallery: Gallery) -> None:
     (stored,) = gallery.faces.index("people", [face(1)], image_id=image_id(1))
     gallery.collections.create("others")
     assert gallery.faces.list("others", face_ids=[stored.face_id]).items == ()

@@ -1,4 +1,4 @@
-"""Galleries with one known trouble each."""
+"""Galleries with one known issue each."""
 
 import numpy as np
 import pytest
@@ -27,14 +27,14 @@ def findings(
     return inspect(faces, vectors, names, alike, calibration)
 
 
-def test_a_sound_gallery_has_no_findings() -> None:
+def test_a_clean_gallery_has_no_issues() -> None:
     assert (
         findings(("Ann", direction(0, 1)), ("Ann", direction(0, 2)), ("Bob", direction(5, 6)), ("Bob", direction(5, 7)))
         == []
     )
 
 
-def test_the_same_face_under_two_names_is_found_once_per_pair_of_people() -> None:
+def test_one_face_under_two_names_is_reported_once_per_pair_of_people() -> None:
     found = findings(
         ("Ann", direction(0)), ("Bob", direction(0, tilt=0.8)), ("Bob", direction(0, tilt=0.3)), ("Cy", direction(9))
     )
@@ -46,37 +46,37 @@ def test_the_same_face_under_two_names_is_found_once_per_pair_of_people() -> Non
     assert found[0].remove == ()
 
 
-def test_a_stray_face_is_an_outlier_to_be_deleted() -> None:
+def test_a_face_unlike_all_others_of_a_name_is_an_outlier_to_delete() -> None:
     found = findings(("Ann", direction(0, 1)), ("Ann", direction(0, 2)), ("Ann", direction(9)))
     assert [(f.trouble, f.face_ids, f.remove) for f in found] == [(IssueKind.OUTLIER, ("f2",), ("f2",))]
     assert found[0].similarity is not None
     assert found[0].similarity < 1
 
 
-def test_two_groups_are_two_people_and_nobody_is_deleted_unseen() -> None:
+def test_two_groups_under_one_name_are_two_people_with_nothing_to_delete() -> None:
     found = findings(
         ("Ann", direction(0, 1)), ("Ann", direction(0, 2)), ("Ann", direction(5, 6)), ("Ann", direction(5, 7))
     )
     assert [(f.trouble, f.face_ids, f.remove) for f in found] == [(IssueKind.TWO_PEOPLE_ONE_NAME, ("f2", "f3"), ())]
 
 
-def test_two_unlike_faces_may_be_either() -> None:
+def test_two_dissimilar_faces_are_two_people() -> None:
     assert [f.trouble for f in findings(("Ann", direction(0)), ("Ann", direction(5)))] == [
         IssueKind.TWO_PEOPLE_ONE_NAME
     ]
 
 
-def test_a_chain_of_likeness_holds_a_person_together() -> None:
+def test_faces_linked_by_a_chain_are_one_person() -> None:
     chain = [("Ann", direction(i, i + 1)) for i in range(4)]
     assert findings(*chain) == []
 
 
-def test_of_near_duplicates_one_is_kept() -> None:
+def test_all_near_duplicates_but_one_are_to_be_deleted() -> None:
     found = findings(("Ann", direction(0)), ("Ann", direction(0, tilt=0.1)), ("Ann", direction(0, 1)))
     assert [(f.trouble, f.face_ids, f.remove) for f in found] == [(IssueKind.NEAR_DUPLICATES, ("f0", "f1"), ("f1",))]
 
 
-def test_doubtful_faces_are_named_with_or_without_a_person() -> None:
+def test_low_confidence_is_reported_with_or_without_a_person() -> None:
     found = findings(("Ann", direction(0)), ("", direction(5)), confidence=62.0)
     assert [(f.trouble, f.people, f.remove) for f in found] == [
         (IssueKind.POOR_QUALITY, ("Ann",), ("f0",)),
@@ -89,7 +89,7 @@ def test_faces_without_a_name_are_not_compared() -> None:
     assert findings(("", direction(0)), ("", direction(0))) == []
 
 
-def test_the_collections_own_calibration_decides() -> None:
+def test_issues_follow_the_collections_calibration() -> None:
     pair = (("Ann", direction(0, 1)), ("Bob", direction(0, 1, tilt=0.9)))
     assert [f.trouble for f in findings(*pair)] == [IssueKind.SAME_FACE_TWO_NAMES]
     assert findings(*pair, calibration=Calibration(0.3, 1.0, 5000)) == []

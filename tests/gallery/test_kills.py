@@ -1,4 +1,4 @@
-"""`kill -9` at any moment of adding, deleting, training and compacting: what was answered stays true.
+"""`kill -9` at any moment of adding, deleting, training and compacting: what was answered survives.
 
 Ten kills as a rule; `MIEN_TEST_KILLS=100 pytest -m slow tests/gallery/test_kills.py` makes it a hundred.
 """
@@ -26,11 +26,11 @@ pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("MIEN_TEST_KILLS", "10"))
 PER_GALLERY = 10
 MOMENTS = {"adding": 10, "deleting": 10, "compacting": 60}
-"""The kill comes at most at the so-manieth line of that kind, and up to some milliseconds later."""
+"""The kill comes after at most this many lines of that kind, and up to some milliseconds later."""
 
 
 class Known:
-    """What the killed processes have answered."""
+    """The state that the killed processes have answered."""
 
     def __init__(self) -> None:
         self.alive: dict[str, Vectors] = {}
@@ -51,7 +51,7 @@ class Known:
             self._forget(self.deleting)
 
     def settle(self, gallery: Gallery) -> None:
-        """Adopt what was under way when the kill came: it happened wholly or not at all."""
+        """Adopt what was in progress at the kill: it happened completely or not at all."""
         stored = {found.face_id for found in gallery.faces.list(PEOPLE).items}
         assert self.deleting <= stored or not self.deleting & stored
         self._forget(self.deleting - stored)
@@ -70,7 +70,7 @@ class Known:
 
 
 @pytest.mark.parametrize("seed", range(-(-KILLS // PER_GALLERY)))
-def test_killed_at_any_moment_no_answered_face_is_lost_or_comes_back(tmp_path: Path, seed: int) -> None:
+def test_a_kill_loses_no_stored_face_and_revives_no_deleted_one(tmp_path: Path, seed: int) -> None:
     with closing(open_small(tmp_path)) as gallery:
         gallery.collections.create(PEOPLE)
     chance, known = random.Random(seed), Known()
@@ -87,7 +87,7 @@ def test_killed_at_any_moment_no_answered_face_is_lost_or_comes_back(tmp_path: P
 
 
 def _killed(folder: Path, first: int, chance: random.Random) -> list[str]:
-    """The lines of a process that is killed at a random moment; one that was cut off is left out."""
+    """Return the complete lines of a process that is killed at a random moment."""
     verb = chance.choice(list(MOMENTS))
     left = chance.randint(1, MOMENTS[verb])
     later = chance.uniform(0.0, 0.004)
@@ -106,7 +106,7 @@ def _killed(folder: Path, first: int, chance: random.Random) -> list[str]:
 
 
 def _answers_agree(gallery: Gallery, known: Known) -> None:
-    """Each living face is its own best match, and none that is gone is answered."""
+    """Each stored face is its own best match, and no deleted one matches."""
     ids = list(known.alive)
     found = gallery.search.faces(PEOPLE, np.array([known.alive[face_id] for face_id in ids]), threshold=80, limit=5)
     assert [matches[0].face.face_id for matches in found] == list(ids)

@@ -1,4 +1,4 @@
-"""Every operation against the same on plain dictionaries, through two galleries that share one folder."""
+"""Model-based test: random operations on two galleries that share a folder, compared with plain dictionaries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ THRESHOLDS = st.sampled_from([0.0, 1.0, 50.0, 75.0, 80.0, 99.0, 99.95])
 PEOPLE = st.integers(0, 3)
 PHOTOS = st.integers(0, 2)
 EDGE = 1e-3
-"""Of similarities nearer to a threshold than this, sums in another order may decide otherwise."""
+"""Similarities nearer to a threshold than this may fall on the other side when sums are in another order."""
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Comparison(RuleBasedStateMachine):
 
     @property
     def gallery(self) -> Gallery:
-        """The one, then the other."""
+        """The two galleries in turn."""
         self.turn += 1
         return self.galleries[self.turn % 2]
 
@@ -233,7 +233,7 @@ def _alike(one: Vectors, other: Vectors) -> float:
 
 
 def _hold(found: list[tuple[str, float]], scores: dict[str, float], threshold: float, limit: int | None) -> None:
-    """What a search found is what the scores ask for."""
+    """Assert that a search found what the scores ask for."""
     similarities = [score for _, score in found]
     assert similarities == sorted(similarities, reverse=True)
     assert len({name for name, _ in found}) == len(found)

@@ -1,4 +1,4 @@
-"""Pages: whole, in order, without repeats; and tokens that fit only the listing that made them."""
+"""Pages hold every item once, in order; a token belongs to the listing that made it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def full(gallery: Gallery) -> Gallery:
 
 
 @pytest.mark.parametrize("size", [1, 3, 5, 10, 11])
-def test_pages_hold_everything_once_in_order(full: Gallery, size: int) -> None:
+def test_pages_hold_every_item_once_in_order(full: Gallery, size: int) -> None:
     for listing in (
         lambda **terms: full.faces.list("people", **terms),
         lambda **terms: full.faces.list("people", external_image_id="a", **terms),
@@ -45,14 +45,14 @@ def test_pages_hold_everything_once_in_order(full: Gallery, size: int) -> None:
         assert all(len(token) <= 255 for token in tokens if token)
 
 
-def test_pages_go_on_where_a_face_was_deleted(full: Gallery) -> None:
+def test_the_next_page_is_right_after_a_deletion(full: Gallery) -> None:
     first = full.faces.list("people", limit=4)
     rest = full.faces.list("people", token=first.next_token).items
     full.faces.delete("people", [first.items[-1].face_id, rest[0].face_id])
     assert full.faces.list("people", token=first.next_token).items == rest[1:]
 
 
-def test_tokens_fit_no_other_listing(full: Gallery) -> None:
+def test_a_token_of_another_listing_is_refused(full: Gallery) -> None:
     full.faces.add_embeddings("collection1", embeddings(3))
     faces = full.faces.list("people", limit=1).next_token
     users = full.users.list("people", limit=1).next_token
@@ -70,7 +70,7 @@ def test_tokens_fit_no_other_listing(full: Gallery) -> None:
             call()
 
 
-def test_a_token_dies_with_its_collection(full: Gallery) -> None:
+def test_a_token_of_a_deleted_collection_is_refused(full: Gallery) -> None:
     token = full.faces.list("people", limit=1).next_token
     full.collections.delete("people")
     full.collections.create("people")

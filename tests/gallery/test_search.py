@@ -1,4 +1,4 @@
-"""What a match is: inclusive thresholds, order, limits, batches."""
+"""Searches: inclusive thresholds, order, limits, batches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mien.gallery.search import COSINE_MARGIN
 from tests.gallery.faces import embedding, embeddings, face, image_id
 
 
-def test_everyone_is_found_at_zero_and_the_face_itself_at_any_threshold(gallery: Gallery) -> None:
+def test_threshold_0_matches_everyone_and_99_9_only_the_face_itself(gallery: Gallery) -> None:
     vectors = embeddings(300)
     ids = gallery.faces.add_embeddings("people", vectors)
     found = gallery.search.faces("people", vectors[:5], threshold=0)
@@ -31,7 +31,7 @@ def test_matches_come_most_similar_first_and_the_limit_keeps_the_best(gallery: G
     assert gallery.search.faces("people", embeddings(1, seed=9), threshold=0, limit=7) == [every[:7]]
 
 
-def test_a_batch_answers_as_one_by_one(gallery: Gallery) -> None:
+def test_a_batch_of_probes_finds_what_single_probes_find(gallery: Gallery) -> None:
     photos = [embedding(person, photo) for person in range(40) for photo in range(3)]
     gallery.faces.add_embeddings("people", np.stack(photos))
     probes = np.stack([embedding(person, 9) for person in range(40)])
@@ -66,7 +66,7 @@ def test_the_index_is_asked_for_every_cosine_that_reaches_the_threshold(
         assert cosine >= cosine_at(threshold, calibration) - COSINE_MARGIN
 
 
-def test_a_search_for_a_face_leaves_it_out_within_the_limit(gallery: Gallery) -> None:
+def test_similar_faces_are_limited_without_the_face_itself(gallery: Gallery) -> None:
     ids = gallery.faces.add_embeddings("people", np.stack([embedding(1, photo) for photo in range(5)]))
     found = gallery.search.similar_faces("people", ids[0], limit=4)
     assert {match.face.face_id for match in found} == set(ids[1:])
@@ -78,12 +78,12 @@ def test_an_unknown_face_cannot_be_searched_for(gallery: Gallery) -> None:
         gallery.search.similar_faces("people", image_id(1))
 
 
-def test_nobody_is_found_in_an_empty_collection(gallery: Gallery) -> None:
+def test_an_empty_collection_has_no_matches(gallery: Gallery) -> None:
     assert gallery.search.faces("people", embeddings(2)) == [[], []]
     assert gallery.search.faces("people", np.empty((0, 128), np.float32)) == []
 
 
-def test_at_most_4096_faces_and_500_users_are_answered(gallery: Gallery) -> None:
+def test_at_most_4096_faces_and_500_users_match(gallery: Gallery) -> None:
     ids = gallery.faces.add_embeddings("people", np.repeat(embedding(1)[np.newaxis], 4200, axis=0))
     for limit in (None, 5000):
         assert len(gallery.search.faces("people", embedding(1)[np.newaxis], limit=limit)[0]) == 4096
@@ -94,7 +94,7 @@ def test_at_most_4096_faces_and_500_users_are_answered(gallery: Gallery) -> None
 
 
 @pytest.mark.parametrize("terms", [{"threshold": -1}, {"threshold": 100.1}, {"threshold": float("nan")}, {"limit": 0}])
-def test_terms_that_cannot_be_are_refused(gallery: Gallery, terms: dict[str, float]) -> None:
+def test_invalid_thresholds_and_limits_are_refused(gallery: Gallery, terms: dict[str, float]) -> None:
     (stored,) = gallery.faces.index("people", [face(1)], image_id=image_id(1))
     gallery.users.create("people", "ann")
     for call in (

@@ -1,4 +1,4 @@
-"""Similarities and thresholds: the published table, its inverse, and what may be written."""
+"""Similarities and thresholds: the published table, its inverse, and how thresholds are written."""
 
 import numpy as np
 import pytest
@@ -34,13 +34,13 @@ def test_similarity_rises_with_the_cosine_and_inverts() -> None:
     assert cosine_at(0) == -1.0
 
 
-def test_a_collections_own_calibration_moves_the_cosine_not_the_meaning() -> None:
+def test_a_calibration_moves_the_cosine_of_a_similarity() -> None:
     own = Calibration(offset=0.05, scale=1.2, comparisons=5000)
     assert cosine_at(80, own) == pytest.approx(0.05 + 1.2 * 0.422)
     assert float(similarity(np.float32(cosine_at(80, own)), own)) == pytest.approx(80, abs=1e-3)
 
 
-def test_false_alarms_grow_with_the_gallery() -> None:
+def test_fpir_grows_with_the_gallery() -> None:
     assert thresholds.fpir(1e-4, 1) == pytest.approx(1e-4)
     assert thresholds.fpir(1e-4, 1000) == pytest.approx(1 - 0.9999**1000)
     assert thresholds.fmr_for_fpir(thresholds.fpir(1e-5, 800), 800) == pytest.approx(1e-5)
@@ -74,7 +74,7 @@ def test_a_similarity_says_its_rates(similarity: float, fmr: float, fpir: float)
 @pytest.mark.parametrize(
     "given", ["", "high", "101", "-1", "nan", "0.42", 0.5, "1e-10", "fmr=", "fmr=0", "fmr=2", "tmr=0.1", "=5x"]
 )
-def test_what_cannot_be_a_threshold_is_refused_in_words(given: str | float) -> None:
+def test_invalid_thresholds_are_refused(given: str | float) -> None:
     with pytest.raises(InvalidInput, match="fmr=1e-4"):
         thresholds.parse(given)
 

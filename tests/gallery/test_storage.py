@@ -1,4 +1,4 @@
-"""What storage can do to a gallery: a kill, a full disk, damage, a newer version, a folder that is none."""
+"""Faults of the storage: a kill, a full disk, damage, a newer version, a folder that cannot be created."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_every_answered_write_survives_a_kill(tmp_path: Path) -> None:
 
 
 def _killed_writer(folder: Path, start: int, after: int) -> list[str]:
-    """All lines of a writer that is killed right after printing so many; the last may be cut."""
+    """Return the complete lines of a writer that is killed after printing this many."""
     command = [sys.executable, "-c", WRITER, str(folder), str(start)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", cwd=Path(__file__).parents[2]) as writer:
         assert writer.stdout
@@ -67,7 +67,7 @@ def _killed_writer(folder: Path, start: int, after: int) -> list[str]:
 
 
 def _play(lines: list[str], alive: dict[str, int | None]) -> set[str]:
-    """Repeat on `alive` what was answered; the ids whose deletion may have been under way."""
+    """Apply to `alive` what was answered; return the ids whose deletion may have been in progress."""
     assert lines[0] == "open\n"
     doubtful: set[str] = set()
     for verb, *words in map(str.split, lines[1:]):
@@ -84,7 +84,7 @@ def _play(lines: list[str], alive: dict[str, int | None]) -> set[str]:
 
 
 def _agree(gallery: Gallery, alive: dict[str, int | None], doubtful: set[str]) -> None:
-    """Also adopts what was committed but not yet answered when the kill came."""
+    """Compare the gallery with `alive`, and adopt what was committed but not answered before the kill."""
     stored = {found.face_id for found in gallery.faces.list("people").items}
     assert stored >= alive.keys() - doubtful
     assert doubtful <= stored or not doubtful & stored
@@ -98,7 +98,9 @@ def _agree(gallery: Gallery, alive: dict[str, int | None], doubtful: set[str]) -
     assert all(face_id in {match.face.face_id for match in hits} for face_id, hits in zip(some, found, strict=True))
 
 
-def test_a_full_disk_refuses_and_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_refuses_additions_and_keeps_the_stored_faces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(database, "PRAGMAS", database.PRAGMAS + "PRAGMA max_page_count=120;")
     with closing(Gallery(tmp_path, MODEL)) as gallery:
         gallery.collections.create("people")
@@ -111,7 +113,7 @@ def test_a_full_disk_refuses_and_keeps_what_was_there(tmp_path: Path, monkeypatc
         assert gallery.search.faces("people", embedding(1)[np.newaxis])[0]
 
 
-def test_damaged_pages_are_found(tmp_path: Path) -> None:
+def test_check_finds_damaged_pages(tmp_path: Path) -> None:
     with closing(Gallery(tmp_path, MODEL)) as gallery:
         gallery.collections.create("people")
         gallery.faces.add_embeddings("people", embeddings(500))
@@ -125,7 +127,7 @@ def test_damaged_pages_are_found(tmp_path: Path) -> None:
         gallery.check()
 
 
-def test_a_file_that_is_no_database_is_damage(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_reported_as_damaged(tmp_path: Path) -> None:
     (tmp_path / "mien.db").write_bytes(b"not a database at all" * 1000)
     with pytest.raises(StorageDamaged, match=r"mien\.db"):
         Gallery(tmp_path, MODEL)
@@ -138,13 +140,15 @@ def test_a_newer_schema_is_refused_untouched(gallery: Gallery, tmp_path: Path) -
         Gallery(tmp_path, MODEL)
 
 
-def test_a_folder_that_cannot_be_is_said_in_a_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be"):
         Gallery(tmp_path / "file" / "folder", MODEL)
 
 
-def test_waiting_for_another_process_ends(gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_another_writer_times_out(
+    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
     other = Gallery(tmp_path, MODEL)
     with closing(sqlite3.connect(tmp_path / "mien.db", isolation_level=None)) as holder:
@@ -156,7 +160,7 @@ def test_waiting_for_another_process_ends(gallery: Gallery, tmp_path: Path, monk
     other.close()
 
 
-def test_a_closed_gallery_says_so(gallery: Gallery) -> None:
+def test_a_closed_gallery_raises_a_storage_error(gallery: Gallery) -> None:
     gallery.close()
     with pytest.raises(StorageError, match="closed"):
         gallery.collections.list()

@@ -1,4 +1,4 @@
-"""Users: whose faces they are, up to 100, and whom they are like."""
+"""Users: their faces, at most 100, and searches for them."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def test_a_user_is_created_once(gallery: Gallery) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "é", "x" * 129, "a/b"])
-def test_user_ids_that_cannot_be_are_refused(gallery: Gallery, name: str) -> None:
+def test_invalid_user_ids_are_refused(gallery: Gallery, name: str) -> None:
     with pytest.raises(InvalidInput, match="user id"):
         gallery.users.create("people", name)
 
 
-def test_unknown_users_are_named(gallery: Gallery) -> None:
+def test_errors_name_the_unknown_user(gallery: Gallery) -> None:
     face_id = _store(gallery, 1)
     for call in (
         lambda: gallery.users.delete("people", "ann"),
@@ -43,7 +43,7 @@ def test_unknown_users_are_named(gallery: Gallery) -> None:
     assert gallery.faces.list("people", user_id="ann").items == ()
 
 
-def test_users_of_two_collections_are_two(gallery: Gallery) -> None:
+def test_collections_do_not_share_users(gallery: Gallery) -> None:
     gallery.collections.create("others")
     gallery.users.create("people", "ann")
     gallery.users.create("others", "ann")
@@ -52,7 +52,7 @@ def test_users_of_two_collections_are_two(gallery: Gallery) -> None:
     assert gallery.search.users("others", embedding(1)[np.newaxis], threshold=0) == [[]]
 
 
-def test_the_first_faces_are_taken_unseen_and_later_ones_must_be_alike(gallery: Gallery) -> None:
+def test_only_faces_after_the_first_must_be_similar_to_the_user(gallery: Gallery) -> None:
     gallery.users.create("people", "ann")
     ann, alike, stranger = _store(gallery, 1), _store(gallery, 1, 1), _store(gallery, 2)
     assert gallery.users.associate("people", "ann", [ann, ann]).associated == (ann,)
@@ -65,7 +65,7 @@ def test_the_first_faces_are_taken_unseen_and_later_ones_must_be_alike(gallery: 
     assert gallery.users.associate("people", "ann", [stranger], threshold=0).associated == (stranger,)
 
 
-def test_a_user_has_at_most_100_faces_and_a_call_too_many_changes_nothing(gallery: Gallery) -> None:
+def test_a_call_that_exceeds_100_faces_changes_nothing(gallery: Gallery) -> None:
     gallery.users.create("people", "ann")
     ids = gallery.faces.add_embeddings("people", np.stack([embedding(1, photo) for photo in range(102)]))
     gallery.users.associate("people", "ann", ids[:99])
@@ -75,7 +75,7 @@ def test_a_user_has_at_most_100_faces_and_a_call_too_many_changes_nothing(galler
     assert gallery.users.associate("people", "ann", ids[:100], threshold=0).associated == (ids[99],)
 
 
-def test_a_face_of_a_user_cannot_be_deleted_until_it_is_free(gallery: Gallery) -> None:
+def test_a_face_is_deleted_only_after_it_is_disassociated(gallery: Gallery) -> None:
     gallery.users.create("people", "ann")
     face_id = _store(gallery, 1)
     gallery.users.associate("people", "ann", [face_id])
@@ -96,7 +96,7 @@ def test_deleting_a_user_keeps_the_faces(gallery: Gallery) -> None:
     assert gallery.users.list("people").items[0].status is UserStatus.CREATED
 
 
-def test_a_user_is_found_by_the_mean_of_the_faces(gallery: Gallery) -> None:
+def test_users_are_compared_by_their_mean_embedding(gallery: Gallery) -> None:
     gallery.users.create("people", "ann")
     gallery.users.create("people", "nobody-yet")
     own = [_store(gallery, 1, photo) for photo in range(4)]
@@ -109,7 +109,7 @@ def test_a_user_is_found_by_the_mean_of_the_faces(gallery: Gallery) -> None:
     assert gallery.search.users("people", embedding(1)[np.newaxis], threshold=0) == [[]]
 
 
-def test_searching_by_face_finds_its_own_user_and_by_user_only_others(gallery: Gallery) -> None:
+def test_similar_users_include_the_faces_own_user_but_not_the_user_itself(gallery: Gallery) -> None:
     for person, name in ((1, "ann"), (2, "bob")):
         gallery.users.create("people", name)
         gallery.users.associate("people", name, [_store(gallery, person)])
@@ -119,7 +119,7 @@ def test_searching_by_face_finds_its_own_user_and_by_user_only_others(gallery: G
     assert [match.user.user_id for match in by_user] == ["bob"]
 
 
-def test_a_search_for_users_names_one_thing(gallery: Gallery) -> None:
+def test_similar_users_need_either_a_face_or_a_user(gallery: Gallery) -> None:
     gallery.users.create("people", "ann")
     for terms in ({}, {"user_id": "ann", "face_id": image_id(1)}):
         with pytest.raises(InvalidInput, match="either"):

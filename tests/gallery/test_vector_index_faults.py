@@ -1,4 +1,4 @@
-"""Whatever happens to the cache, answers are right: the database is the source."""
+"""Answers are right whatever happens to the index: the database is the source of truth."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import io
 import os
 import random
 import shutil
+import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,8 +21,10 @@ import pytest
 from mien.gallery.vector_index import IndexConfig, IndexManager
 from mien.gallery.vector_index.builder import Builder, Stopped
 from tests.gallery.in_memory_source import SMALL, InMemorySource, people
+from tests.support.process import wait_for
 
 VECTOR_SET = "faces"
+REPLACEMENTS = 900
 FILES = ("rows", "steps", "codebook", "codes", "vectors", "manifest")
 
 
@@ -42,13 +47,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path, built: Path) -> Path:
-    """A folder with a whole segment of 300 rows."""
+    """A folder with one segment of 300 rows."""
     shutil.copytree(built, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
-def agrees(folder: Path, source: InMemorySource, tuning: IndexConfig = SMALL) -> None:
-    indexes = IndexManager(folder, source, tuning)
+def agrees(folder: Path, source: InMemorySource, config: IndexConfig = SMALL) -> None:
+    indexes = IndexManager(folder, source, config)
     probes = people(20)
     for probe, (rows, _) in zip(probes, indexes.search(VECTOR_SET, probes, 0.25, 8), strict=True):
         assert rows.tolist() == source.best(probe, 0.25, 8)
@@ -75,7 +80,7 @@ def flip_a_bit(path: Path) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("harm", [truncate, empty, flip_a_bit, Path.unlink])
-def test_a_damaged_file_is_not_used_and_is_made_anew(
+def test_a_damaged_segment_is_ignored_and_rebuilt(
     folder: Path, source: InMemorySource, name: str, harm: Callable[[Path], None]
 ) -> None:
     harm(folder / VECTOR_SET / "0-300-300" / name)
@@ -88,23 +93,22 @@ def test_a_damaged_file_is_not_used_and_is_made_anew(
     agrees(folder, source)
 
 
-def test_the_cache_of_another_database_is_not_used(folder: Path) -> None:
+def test_segments_of_another_database_are_ignored(folder: Path) -> None:
     other = InMemorySource("another database")
     other.add(people(300, seed=9))
     agrees(folder, other)
 
 
-def test_a_missing_cache_is_made_anew_in_the_background(folder: Path, source: InMemorySource) -> None:
+def test_a_missing_index_is_rebuilt_in_the_background(folder: Path, source: InMemorySource) -> None:
     shutil.rmtree(folder / VECTOR_SET)
     indexes = IndexManager(folder, source, SMALL)
     indexes.search(VECTOR_SET, people(1), 0.25, 8)
-    while not indexes.index(VECTOR_SET).refresh().segments:
-        pass
+    wait_for(lambda: len(indexes.index(VECTOR_SET).refresh().segments) > 0)
     indexes.close()
     assert segments(folder) == ["0-300-300"]
 
 
-def test_a_half_built_segment_of_a_dead_process_is_removed(folder: Path, source: InMemorySource) -> None:
+def test_an_incomplete_segment_of_a_dead_process_is_removed(folder: Path, source: InMemorySource) -> None:
     shutil.copytree(folder / VECTOR_SET / "0-300-300", folder / VECTOR_SET / "building-dead")
     agrees(folder, source)
     Builder(folder / VECTOR_SET, VECTOR_SET, source, SMALL, lambda: False).build()
@@ -112,7 +116,7 @@ def test_a_half_built_segment_of_a_dead_process_is_removed(folder: Path, source:
 
 
 class Disk:
-    """`room` more bytes fit; then a write stores what still fits and fails, as the kernel has it."""
+    """A disk with `room` bytes left: a write stores what fits and then fails, as the operating system does."""
 
     def __init__(self, room: int) -> None:
         self.room = room
@@ -138,10 +142,10 @@ class _OnDisk(io.FileIO):
 
 
 @pytest.mark.parametrize("short", [0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.99, 1.0])
-def test_a_full_disk_leaves_the_old_segments_and_no_rubbish(
+def test_a_full_disk_leaves_the_old_segments_and_no_incomplete_one(
     folder: Path, source: InMemorySource, monkeypatch: pytest.MonkeyPatch, short: float
 ) -> None:
-    """Whatever byte of the compaction is the first that does not fit."""
+    """Whichever byte of the compaction is the first that does not fit."""
     source.add(people(200, seed=3))
     shutil.copytree(folder / VECTOR_SET, folder / "copy")
     indexes = IndexManager(folder, source, SMALL)
@@ -161,14 +165,14 @@ def test_a_full_disk_leaves_the_old_segments_and_no_rubbish(
     agrees(folder, source)
 
 
-def test_closing_ends_a_build(folder: Path, source: InMemorySource) -> None:
+def test_a_build_stops_on_request(folder: Path, source: InMemorySource) -> None:
     source.add(people(100, seed=3))
     with pytest.raises(Stopped):
         Builder(folder / VECTOR_SET, VECTOR_SET, source, SMALL, lambda: True).build()
     assert segments(folder) == ["0-300-300"]
 
 
-def test_two_builders_at_once_do_the_work_once(folder: Path, source: InMemorySource) -> None:
+def test_of_several_builders_one_does_the_work(folder: Path, source: InMemorySource) -> None:
     source.add(people(100, seed=3))
     built: list[int] = []
 
@@ -191,8 +195,8 @@ def test_two_builders_at_once_do_the_work_once(folder: Path, source: InMemorySou
     agrees(folder, source)
 
 
-def test_what_one_process_builds_another_uses(folder: Path, source: InMemorySource) -> None:
-    """Also when the clock went backwards meanwhile."""
+def test_segments_that_another_process_built_are_used(folder: Path, source: InMemorySource) -> None:
+    """Even if the clock went backwards meanwhile."""
     reader, writer = IndexManager(folder, source, IndexConfig()), IndexManager(folder, source, SMALL)
     reader.search(VECTOR_SET, people(1), 0.5, 1)
     source.add(people(200, seed=3))
@@ -206,8 +210,8 @@ def test_what_one_process_builds_another_uses(folder: Path, source: InMemorySour
 
 
 @pytest.mark.parametrize("max_buffer", [400, 1])
-def test_a_row_replaced_while_the_tail_is_read_is_found_in_its_new_place(tmp_path: Path, max_buffer: int) -> None:
-    """As a user's vector is, whenever the user gains a face."""
+def test_a_row_replaced_while_the_buffer_catches_up_is_found(tmp_path: Path, max_buffer: int) -> None:
+    """A user's vector is replaced whenever the user gains a face."""
 
     class Replacing(InMemorySource):
         def newest(self, vector_set: str) -> int:
@@ -225,8 +229,8 @@ def test_a_row_replaced_while_the_tail_is_read_is_found_in_its_new_place(tmp_pat
     assert rows.tolist() == list(source.vectors)[-1:]
 
 
-def test_what_one_search_finds_deleted_another_under_way_still_sees(tmp_path: Path) -> None:
-    """Else it would propose neither a row nor what took its place meanwhile."""
+def test_a_search_in_progress_keeps_its_snapshot(tmp_path: Path) -> None:
+    """Otherwise it would find neither a replaced row nor the one that took its place."""
     source = InMemorySource()
     source.add(people(200))
     indexes = IndexManager(tmp_path, source, SMALL)
@@ -246,7 +250,7 @@ def test_what_one_search_finds_deleted_another_under_way_still_sees(tmp_path: Pa
     indexes.close()
 
 
-def test_a_row_that_another_search_finds_deleted_just_now_is_not_lost_with_what_took_its_place(tmp_path: Path) -> None:
+def test_a_row_replaced_and_marked_deleted_during_a_search_is_found(tmp_path: Path) -> None:
     class Replacing(InMemorySource):
         def newest(self, vector_set: str) -> int:
             before = super().newest(vector_set)
@@ -268,7 +272,7 @@ def test_a_row_that_another_search_finds_deleted_just_now_is_not_lost_with_what_
     assert rows.tolist() == list(source.vectors)
 
 
-def test_searches_stay_right_while_rows_come_go_and_are_built(tmp_path: Path) -> None:
+def test_searches_are_right_during_additions_deletions_and_builds(tmp_path: Path) -> None:
     source = InMemorySource()
     settled = source.add(people(200))
     indexes = IndexManager(tmp_path, source, SMALL)
@@ -294,3 +298,44 @@ def test_searches_stay_right_while_rows_come_go_and_are_built(tmp_path: Path) ->
         thread.join()
     indexes.close()
     assert not wrong
+
+
+@pytest.mark.parametrize("max_buffer", [400, 1])
+def test_every_search_finds_rows_that_are_replaced_all_the_time(
+    tmp_path: Path, source: InMemorySource, max_buffer: int
+) -> None:
+    """Threads change places as often as they can, so that a snapshot older than the newest row would show."""
+    vectors = people(300)
+    rows = list(source.vectors)
+    indexes = IndexManager(tmp_path, source, replace(SMALL, max_buffer=max_buffer))
+    done, misses = threading.Event(), []
+
+    def search(seed: int) -> int:
+        numbers, searches = np.random.default_rng(seed), 0
+        while not done.is_set():
+            number = int(numbers.integers(len(vectors)))
+            ((found, _),) = indexes.search(VECTOR_SET, vectors[number][None], 0.95, 1)
+            searches += 1
+            if len(found) != 1:
+                misses.append(number)
+        return searches
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            searches = [pool.submit(search, seed) for seed in range(3)]
+            for step in range(REPLACEMENTS):
+                number = step * 7 % len(vectors)
+                old, rows[number] = rows[number], source.replace(rows[number], vectors[number])
+                if step % 3 == 0:
+                    indexes.mark_deleted(VECTOR_SET, np.array([old]))
+                if step % (REPLACEMENTS // 3) == 0:
+                    indexes.build(VECTOR_SET)
+            done.set()
+            assert min(future.result() for future in searches) > 0
+    finally:
+        done.set()
+        sys.setswitchinterval(interval)
+        indexes.close()
+    assert misses == []

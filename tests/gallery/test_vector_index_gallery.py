@@ -1,4 +1,4 @@
-"""The gallery on its index: pairs, other models, and ten thousand collections in one folder."""
+"""The gallery and its vector indexes: pairs, models, and ten thousand collections in one folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLLECTIONS, FACES, SEARCHED = 10_000, 12, 20
 MODEL = "model-1"
 
 
-def test_similar_pairs_are_each_found_once(tmp_path: Path) -> None:
+def test_each_similar_pair_is_yielded_once(tmp_path: Path) -> None:
     gallery = Gallery(tmp_path, MODEL)
     gallery.collections.create("faces")
     vectors = people(30, photos=2)
@@ -30,7 +30,7 @@ def test_similar_pairs_are_each_found_once(tmp_path: Path) -> None:
     assert {(one.face_id, other.face_id) for one, other, _ in pairs} == set(zip(ids[::2], ids[1::2], strict=True))
 
 
-def test_a_gallery_of_another_model_does_not_use_the_cache(tmp_path: Path) -> None:
+def test_each_model_has_its_own_index(tmp_path: Path) -> None:
     for model in ("one", "two"):
         gallery = Gallery(tmp_path, model)
         gallery.collections.create(model)
@@ -58,7 +58,7 @@ def test_ten_thousand_collections_cost_memory_only_while_they_are_used(tmp_path:
 
 
 def fill(database: Database, vectors: np.ndarray) -> None:
-    """All the collections in one transaction, with the same few faces again and again."""
+    """Insert all collections in one transaction, with the same few faces repeated."""
     keys = range(1, COLLECTIONS + 1)
     with database.write() as transaction:
         transaction.executemany(

@@ -1,4 +1,4 @@
-"""The compiled loops give what NumPy gives, by every look-up that this processor has."""
+"""The kernels compute what NumPy computes, with every look-up that this processor has."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ from mien.gallery.vector_index.kernels.search import RESULT_CAPACITY, SEARCH
 from mien.native.compiler import Code, compiled, module_of
 from tests.gallery.in_memory_source import people
 
-CENTROIDS = np.random.default_rng(5).standard_normal((2, GROUPS, ENTRIES)).astype(np.float32) * np.float32(0.1)
+
+@pytest.fixture
+def centroids(rng: np.random.Generator) -> np.ndarray:
+    """(2, groups, entries): the coordinates of each group's entries."""
+    return rng.standard_normal((2, GROUPS, ENTRIES)).astype(np.float32) * np.float32(0.1)
 
 
 @pytest.fixture(scope="module", params=available_lookups(), ids=lambda lookup: lookup.feature or "comparing")
@@ -40,12 +44,12 @@ def _by(code: Code, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls, "compiled_kernels", lambda: code)
 
 
-def test_any_processor_has_a_look_up() -> None:
+def test_every_processor_has_a_lookup() -> None:
     assert available_lookups()[-1] == LOOKUPS[-1] == Lookup("", 16, "")
 
 
 def segment_arrays(rng: np.random.Generator, faces: int, tombstones: np.ndarray | None = None) -> SegmentArrays:
-    """Random codes and vectors that have nothing to do with each other, so that each is tried alone."""
+    """Make random codes and unrelated vectors, so that each can be tested alone."""
     return SegmentArrays(
         codes=kernels.packed(rng.integers(0, ENTRIES, (faces, GROUPS), np.uint8)),
         int8_vectors=rng.integers(-127, 128, (faces, 128), np.int8),
@@ -56,7 +60,7 @@ def segment_arrays(rng: np.random.Generator, faces: int, tombstones: np.ndarray 
 
 
 def codes_of(segment_arrays: SegmentArrays) -> np.ndarray:
-    """What `packed` packed."""
+    """Unpack what `packed` packed."""
     halves = segment_arrays.codes & 15, segment_arrays.codes >> 4
     pairs = np.stack(halves, axis=2).reshape(len(segment_arrays.codes), GROUPS, LANES)
     order = np.arange(LANES).reshape(-1, 2).T.ravel()
@@ -74,7 +78,7 @@ def random_tables(rng: np.random.Generator, probes: int) -> np.ndarray:
 def search(
     probes: np.ndarray, segments: list[tuple[SegmentArrays, QueryTables]], threads: int = 1
 ) -> list[dict[int, float]]:
-    """For each probe the rows and their cosines; none is found twice."""
+    """Return for each probe the rows found and their cosines; assert that none is found twice."""
     request = ScanRequest(probes, [(*arrays.descriptor, *tables.descriptor) for arrays, tables in segments], segments)
     with ThreadPoolExecutor(threads) as pool:
         takers = [pool.submit(lambda: list(request.run())) for _ in range(threads)]
@@ -97,9 +101,7 @@ def search(
         ("x86_64-unknown-linux-gnu", "nehalem", "ssse3", "pshufb"),
     ],
 )
-def test_the_search_compiles_for_other_processors_with_their_look_up(
-    triple: str, processor: str, feature: str, instruction: str
-) -> None:
+def test_the_search_compiles_for_other_processors(triple: str, processor: str, feature: str, instruction: str) -> None:
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     (lookup,) = [one for one in LOOKUPS if one.feature == feature]
@@ -110,7 +112,7 @@ def test_the_search_compiles_for_other_processors_with_their_look_up(
 
 
 @pytest.mark.usefixtures("_by")
-def test_codes_are_packed_and_found_again(rng: np.random.Generator) -> None:
+def test_packed_codes_unpack_to_the_same_codes(rng: np.random.Generator) -> None:
     codes = rng.integers(0, ENTRIES, (333, GROUPS), np.uint8)
     assert (codes_of(replace(segment_arrays(rng, 333), codes=kernels.packed(codes))) == codes).all()
 
@@ -118,7 +120,7 @@ def test_codes_are_packed_and_found_again(rng: np.random.Generator) -> None:
 @pytest.mark.usefixtures("_by")
 @pytest.mark.parametrize("probes", [1, 2, 7])
 @pytest.mark.parametrize("faces", [1, LANES - 1, LANES, LANES + 1, 129 * LANES + 5])
-def test_a_search_finds_all_whose_entries_add_up_to_enough_and_no_other(
+def test_a_search_finds_exactly_the_faces_whose_sums_reach_the_least_sum(
     rng: np.random.Generator, faces: int, probes: int
 ) -> None:
     segment, entries = segment_arrays(rng, faces), random_tables(rng, probes)
@@ -135,7 +137,9 @@ def test_a_search_finds_all_whose_entries_add_up_to_enough_and_no_other(
     ("entry", "min_sums", "share"),
     [(0, 0, 1), (MAX_ENTRY, GROUPS * MAX_ENTRY, 1), (MAX_ENTRY, GROUPS * MAX_ENTRY + 1, 0)],
 )
-def test_the_lowest_and_the_highest_sum(rng: np.random.Generator, entry: int, min_sums: int, share: int) -> None:
+def test_the_extreme_sums_are_compared_without_overflow(
+    rng: np.random.Generator, entry: int, min_sums: int, share: int
+) -> None:
     asked = query_tables(np.full((1, GROUPS, ENTRIES), entry, np.uint8), [min_sums], [-np.inf])
     (rows,) = search(people(1), [(segment_arrays(rng, 300), asked)])
     assert len(rows) == 300 * share
@@ -144,7 +148,7 @@ def test_the_lowest_and_the_highest_sum(rng: np.random.Generator, entry: int, mi
 @pytest.mark.usefixtures("_by")
 @pytest.mark.parametrize("probes", [1, 3])
 @pytest.mark.parametrize("some_are_deleted", [False, True])
-def test_a_search_finds_all_that_reach_the_floor_and_are_not_deleted(
+def test_a_search_finds_exactly_the_live_faces_that_reach_the_floor(
     rng: np.random.Generator, probes: int, some_are_deleted: bool
 ) -> None:
     tombstones = rng.random(500) < 0.3 if some_are_deleted else None
@@ -158,8 +162,8 @@ def test_a_search_finds_all_that_reach_the_floor_and_are_not_deleted(
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_more_than_there_is_room_for_is_found_all_the_same(rng: np.random.Generator, threads: int) -> None:
-    """By any number of threads, each row by one of them."""
+def test_results_beyond_the_buffers_capacity_are_found(rng: np.random.Generator, threads: int) -> None:
+    """By any number of threads, each row exactly once."""
     segments = [segment_arrays(rng, faces) for faces in (RESULT_CAPACITY + 3 * LANES + 1, 2 * RESULT_CAPACITY, 1)]
     second = [replace(segment, rows=segment.rows + 10_000_000 * number) for number, segment in enumerate(segments)]
     everything = query_tables(random_tables(rng, 3), [0, GROUPS * MAX_ENTRY + 1, 0], [-np.inf] * 3)
@@ -169,10 +173,10 @@ def test_more_than_there_is_room_for_is_found_all_the_same(rng: np.random.Genera
 
 
 @pytest.mark.usefixtures("_by")
-def test_tables_hold_the_products_of_probe_and_centroids() -> None:
+def test_lookup_tables_hold_the_products_of_probe_and_centroids(centroids: np.ndarray) -> None:
     probes = people(5)
-    entries, offsets, scales = kernels.lookup_tables(probes, *CENTROIDS)
-    products = np.einsum("mga,agk->mgk", probes.reshape(5, GROUPS, 2), CENTROIDS)
+    entries, offsets, scales = kernels.lookup_tables(probes, *centroids)
+    products = np.einsum("mga,agk->mgk", probes.reshape(5, GROUPS, 2), centroids)
     above = products - products.min(2, keepdims=True)
     assert offsets == pytest.approx(products.min(2).sum(1), abs=1e-5)
     assert scales == pytest.approx(above.max((1, 2)) / MAX_ENTRY)
@@ -181,24 +185,24 @@ def test_tables_hold_the_products_of_probe_and_centroids() -> None:
 
 
 @pytest.mark.usefixtures("_by")
-def test_tables_of_a_probe_that_is_zero() -> None:
-    entries, offsets, _ = kernels.lookup_tables(np.zeros((1, 128), np.float32), *CENTROIDS)
+def test_lookup_tables_of_a_zero_probe_are_zero(centroids: np.ndarray) -> None:
+    entries, offsets, _ = kernels.lookup_tables(np.zeros((1, 128), np.float32), *centroids)
     assert not entries.any()
     assert offsets == 0
 
 
 @pytest.mark.usefixtures("_by")
-def test_each_pair_of_coordinates_is_encoded_as_the_nearest_centroid() -> None:
+def test_each_pair_of_coordinates_is_encoded_as_the_nearest_centroid(centroids: np.ndarray) -> None:
     vectors = people(200)
     pairs = vectors.reshape(-1, GROUPS, 1, 2)
-    distances = np.square(pairs - CENTROIDS.transpose(1, 2, 0)).sum(-1)
-    codes = kernels.encode(vectors, *CENTROIDS)
+    distances = np.square(pairs - centroids.transpose(1, 2, 0)).sum(-1)
+    codes = kernels.encode(vectors, *centroids)
     taken = np.take_along_axis(distances, codes[..., None].astype(int), 2)[..., 0]
     assert taken == pytest.approx(distances.min(2), abs=1e-7)
 
 
 @pytest.mark.usefixtures("_by")
-def test_a_cosine_is_the_same_to_the_last_bit_wherever_it_is_computed(code: Code) -> None:
+def test_a_cosine_is_bit_identical_in_every_call(code: Code) -> None:
     vectors, (probe,) = people(100), people(1, seed=1)
     together = kernels.cosines(probe, vectors)
     assert together == pytest.approx(vectors @ probe, abs=1e-6)
@@ -208,7 +212,7 @@ def test_a_cosine_is_the_same_to_the_last_bit_wherever_it_is_computed(code: Code
 
 
 def by_hand(one: np.ndarray, other: np.ndarray) -> np.float32:
-    """Sixteen sums side by side, then added by halves: what every processor does."""
+    """Add sixteen sums side by side, then by halves, as the kernel does on every processor."""
     sums = np.zeros(16, np.float32)
     for part in range(8):
         sums = sums + one[16 * part : 16 * part + 16] * other[16 * part : 16 * part + 16]
@@ -217,7 +221,7 @@ def by_hand(one: np.ndarray, other: np.ndarray) -> np.float32:
     return np.float32(sums[0])
 
 
-def test_many_threads_compile_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_are_compiled_once_for_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     calls.compiled_kernels.cache_clear()
     made: list[Code] = []
     monkeypatch.setattr(calls, "compiled", lambda *terms: made.append(compiled(*terms)) or made[-1])
@@ -230,6 +234,6 @@ def test_many_threads_compile_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(made) == 1
 
 
-def test_other_threads_run_while_a_kernel_does() -> None:
-    """A function of ctypes.CFUNCTYPE gives the interpreter's lock back, one of PYFUNCTYPE keeps it."""
+def test_kernels_release_the_interpreter_lock() -> None:
+    """A function of ctypes.CFUNCTYPE releases the lock, one of PYFUNCTYPE keeps it."""
     assert not any(f._flags_ & ctypes._FUNCFLAG_PYTHONAPI for f in calls.compiled_kernels().functions.values())

@@ -1,4 +1,4 @@
-"""The index answers what looking at every vector answers, however the rows are spread over its parts."""
+"""The index finds what a comparison with every vector finds, whichever part of it holds the rows."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def segments(folder: Path) -> list[str]:
 @pytest.mark.parametrize("least", [-1.0, 0.3, 0.6, float("inf")])
 @pytest.mark.parametrize("size", [0, 1, 64, 900])
 @pytest.mark.parametrize("probes", [3, 40])
-def test_finds_what_exact_search_finds(
+def test_a_search_finds_what_exact_search_finds(
     indexes: IndexManager, source: InMemorySource, size: int, least: float, limit: int | None, probes: int
 ) -> None:
     if size:
@@ -53,7 +53,7 @@ def test_finds_what_exact_search_finds(
     answers(indexes, source, people(probes, seed=0, photos=2), least, limit)
 
 
-def test_new_and_deleted_rows_count_at_once(indexes: IndexManager, source: InMemorySource) -> None:
+def test_additions_and_deletions_take_effect_at_once(indexes: IndexManager, source: InMemorySource) -> None:
     first = source.add(people(500))
     indexes.build(VECTOR_SET)
     again = source.vectors[first[3]]
@@ -63,7 +63,9 @@ def test_new_and_deleted_rows_count_at_once(indexes: IndexManager, source: InMem
     assert indexes.search(VECTOR_SET, again[None], 0.9, 1)[0][0].tolist() == [row]
 
 
-def test_deleting_all_but_the_last_of_many_alike(indexes: IndexManager, source: InMemorySource) -> None:
+def test_the_last_of_many_similar_rows_is_found_when_the_others_are_deleted(
+    indexes: IndexManager, source: InMemorySource
+) -> None:
     rows = source.add(people(1, photos=300))
     indexes.build(VECTOR_SET)
     source.delete(rows[:-1])
@@ -72,7 +74,7 @@ def test_deleting_all_but_the_last_of_many_alike(indexes: IndexManager, source: 
             assert found.tolist() == rows[-1:]
 
 
-def test_compaction_takes_deleted_rows_off_the_disk(
+def test_compaction_removes_deleted_rows_from_the_disk(
     tmp_path: Path, indexes: IndexManager, source: InMemorySource
 ) -> None:
     rows = source.add(people(400))
@@ -88,7 +90,7 @@ def test_compaction_takes_deleted_rows_off_the_disk(
     answers(indexes, source, people(10), -1.0, None)
 
 
-def test_compaction_ends_also_when_the_last_rows_are_deleted(
+def test_compaction_ends_when_the_last_rows_are_deleted(
     tmp_path: Path, indexes: IndexManager, source: InMemorySource
 ) -> None:
     rows = source.add(people(400))
@@ -110,7 +112,7 @@ def test_many_small_additions_make_few_segments(tmp_path: Path, indexes: IndexMa
     answers(indexes, source, people(30, seed=4), 0.3, None)
 
 
-def test_a_tail_too_long_for_memory_is_read_from_the_database(tmp_path: Path, source: InMemorySource) -> None:
+def test_an_overflowed_buffer_is_searched_in_the_database(tmp_path: Path, source: InMemorySource) -> None:
     indexes = IndexManager(tmp_path, source, IndexConfig(seal_threshold=100_000, max_buffer=100))
     source.add(people(333))
     answers(indexes, source, people(5), 0.1, 4)
@@ -119,7 +121,7 @@ def test_a_tail_too_long_for_memory_is_read_from_the_database(tmp_path: Path, so
     indexes.close()
 
 
-def test_streams_every_pair_once(indexes: IndexManager, source: InMemorySource) -> None:
+def test_pairs_are_each_yielded_once(indexes: IndexManager, source: InMemorySource) -> None:
     rows = source.add(people(100, photos=3))
     indexes.build(VECTOR_SET)
     matrix = np.array([source.vectors[row] for row in rows])
@@ -130,7 +132,7 @@ def test_streams_every_pair_once(indexes: IndexManager, source: InMemorySource) 
 
 
 def test_memory_stays_bounded_over_many_vector_sets(tmp_path: Path, source: InMemorySource) -> None:
-    """An index that was closed reads its vectors again."""
+    """An index that was closed reads its vectors again when it is searched."""
     indexes = IndexManager(tmp_path, source, IndexConfig(max_memory=1_000_000))
     source.add(people(100))
     for number in range(200):

@@ -1,4 +1,4 @@
-"""Write buffers are immutable: what one of them is turned into never shows in another."""
+"""Write buffers are immutable: deriving one from another changes neither."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MANY = 1000
 
 
 def found(buffer: WriteBuffer) -> list[int]:
-    """All live rows."""
+    """Return all live rows of a buffer."""
     (candidates,) = buffer.candidates(people(1), np.array([-2], np.float32), None)
     return candidates.rows.tolist()
 
@@ -38,7 +38,7 @@ def test_a_buffer_keeps_its_rows_while_later_ones_gain_some(source: InMemorySour
     assert [found(buffer) for buffer in buffers] == [list(range(1, 7 * n + 1)) for n in range(21)]
 
 
-def test_two_buffers_may_go_on_from_one(source: InMemorySource, empty: WriteBuffer) -> None:
+def test_one_buffer_may_catch_up_twice(source: InMemorySource, empty: WriteBuffer) -> None:
     source.add(people(20))
     start = empty.catch_up(0)
     source.add(people(3, seed=1))
@@ -85,7 +85,7 @@ def test_after_a_seal_only_the_later_rows_are_held(source: InMemorySource, empty
 
 
 @pytest.mark.parametrize("after", [12, 99])
-def test_a_seal_beyond_the_buffer_makes_it_catch_up_again(
+def test_a_buffer_sealed_beyond_its_end_catches_up_from_there(
     source: InMemorySource, empty: WriteBuffer, after: int
 ) -> None:
     source.add(people(10))

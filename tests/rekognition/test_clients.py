@@ -40,7 +40,7 @@ def files(album, tmp_path_factory):
     return folder
 
 
-@pytest.mark.skipif(not CLI.exists(), reason="the AWS CLI is not in this environment")
+@pytest.mark.skipif(not CLI.exists(), reason="needs the AWS CLI: pip install awscli")
 def test_the_aws_cli_runs_every_operation(environment, files):
     used = set()
 
@@ -89,14 +89,14 @@ def javascript():
     """A folder with the SDK, kept between runs. Without node the test is skipped, but never where CI is set."""
     if not shutil.which("npm"):
         assert not os.environ.get("CI"), "CI needs node and npm"
-        pytest.skip("node is not installed")
+        pytest.skip("needs Node and npm: apt-get install nodejs npm")
     folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mien-tests" / "javascript"
     if not (folder / "node_modules").is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         install = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder), SDK]
         done = subprocess.run(install, capture_output=True, encoding="utf-8", check=False)
         if done.returncode and not os.environ.get("CI"):
-            pytest.skip("the JavaScript SDK cannot be installed")
+            pytest.skip(f"needs {SDK} from the npm registry")
         assert done.returncode == 0, done.stderr
     return folder
 
@@ -148,7 +148,7 @@ def test_the_pages_python_runs(server, client, environment, folder):
     client.delete_collection(CollectionId="friends")
 
 
-@pytest.mark.skipif(not CLI.exists(), reason="the AWS CLI is not in this environment")
+@pytest.mark.skipif(not CLI.exists(), reason="needs the AWS CLI: pip install awscli")
 def test_the_pages_cli_commands_run(server, client, environment, folder):
     (code,) = (block for block in blocks("sh") if "aws rekognition" in block)
     assert '"ExternalImageId": "ann"' in run(["sh", "-ec", code], server, environment, folder)

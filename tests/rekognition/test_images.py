@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -47,6 +49,14 @@ def test_an_object_is_read_from_s3_with_the_servers_aws_settings(client, s3):
     assert s3 == [("/album/five.jpg", None), ("/album/five.jpg", "v7")]
 
 
+def test_photos_in_s3_are_read_without_boto3(client, s3, monkeypatch):
+    images.s3_client()
+    images.s3_client.cache_clear()
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    assert len(images.read_image(s3_object("five.jpg"), images.no_local_bucket)) > 0
+    assert s3 == [("/album/five.jpg", None)]
+
+
 def test_a_missing_or_too_large_object_is_refused(client, s3):
     with pytest.raises(client.exceptions.InvalidS3ObjectException, match="Unable to get object metadata from S3"):
         client.detect_faces(Image=s3_object("none.jpg"))
@@ -87,7 +97,6 @@ def test_a_server_without_credentials_says_so_in_its_log(client, monkeypatch, ca
         monkeypatch.setenv(name, "/nowhere")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
     images.s3_client.cache_clear()
     with pytest.raises(client.exceptions.InvalidS3ObjectException, match="Unable to get object metadata from S3"):
         client.detect_faces(Image=s3_object("five.jpg"))

@@ -100,7 +100,7 @@ def nobody(painted: Path) -> Path:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[playwright.Browser]:
     if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
+        pytest.skip("needs Chromium: apt-get install chromium")
     with playwright.sync_playwright() as tool:
         # No sandbox: tests run as root in containers.
         browser = tool.chromium.launch(executable_path=CHROMIUM, chromium_sandbox=False, args=list(QUIET))

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.web
 def camera(ada: list[Path], tmp_path: Path) -> Path:
     """A still face as a video that Chromium takes for a camera."""
     if not shutil.which("ffmpeg"):
-        pytest.skip("ffmpeg is not installed")
+        pytest.skip("needs ffmpeg: apt-get install ffmpeg")
     video = tmp_path / "face.mjpeg"
     size = "scale=480:480,pad=640:480:80:0"
     still = [

@@ -26,7 +26,7 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ["npm", "install", "--silent", "--prefix", folder, AXE], check=True, capture_output=True, timeout=120
         )
     except (OSError, subprocess.SubprocessError):
-        pytest.skip("axe-core cannot be installed from the npm registry")
+        pytest.skip("needs axe-core from the npm registry: apt-get install npm, and a network")
     return folder / "node_modules" / "axe-core" / "axe.min.js"
 
 

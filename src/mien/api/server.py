@@ -21,6 +21,9 @@ from mien.config import Settings, open_embedded
 from mien.domain.errors import ImageNotFound, InvalidInput
 from mien.rekognition.settings import is_loopback
 
+UNVERSIONED = "null"
+"""S3's name for the only version of an object in a bucket that keeps none."""
+
 
 class Server:
     """The ASGI application of `mien serve` on the embedded backend."""
@@ -90,6 +93,8 @@ class Server:
     def _read_object(self, bucket: str, key: str, version: str | None) -> bytes | None:
         if bucket != self._bucket_name:
             return None
+        if version not in (None, UNVERSIONED):
+            raise ImageNotFound("The bucket keeps no versions.")
         try:
             return self._backend.bucket.get(key).body
         except InvalidInput:

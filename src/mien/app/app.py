@@ -153,6 +153,14 @@ class FaceApp:
         """
         return self._indexing.index(object_keys.parse_image_path(image_path))
 
+    def remove_upload(self, image_path: str) -> None:
+        """Remove what was enrolled from a photo that was deleted; the handler of the object-removed event.
+
+        A face that a copy of the photo shows stays. A photo that exists, because it was stored again, is left alone.
+        Doing it again changes nothing.
+        """
+        self._indexing.remove_missing(object_keys.parse_image_path(image_path))
+
     def mark_failed(self, image_path: str) -> Upload:
         """Mark an upload as `failed`; for the event's handler, once all its attempts have failed.
 
@@ -314,13 +322,8 @@ class FaceApp:
         return self._inspect()
 
     def delete_face(self, face_id: str) -> None:
-        """Remove an enrolled face, and its photo unless another face of it is enrolled. Raises FaceNotFound."""
-        face = self.face(face_id)
-        in_photo = self._catalog.find(FaceRecord, image_path=face.image_path, limit=2).items
-        if len(in_photo) < 2:
-            self._indexing.remove_photo(face.image_path)
-        self._recognizer.delete([face_id])
-        self._catalog.delete(FaceRecord, [face_id])
+        """Remove an enrolled face, and every photo of it that shows no other enrolled one. Raises FaceNotFound."""
+        self._indexing.remove_face(self.face(face_id))
 
     def people(self, limit: int = 100, token: str | None = None) -> Page[Person]:
         """List everybody who is enrolled, newest first; a page may hold fewer than `limit` and not be the last."""

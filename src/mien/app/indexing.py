@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 
 from mien.app.people import PeopleService
+from mien.app.photo_faces import PhotoFaces
 from mien.app.ports import Bucket, Catalog, Recognizer
-from mien.domain.errors import ImageError, ImageNotFound, StorageError, UserExists
+from mien.domain.errors import ImageError, ImageNotFound, StorageBusy, StorageError, UserExists
 from mien.domain.faces import Reason
 from mien.domain.policy import MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER, Policy, SeveralFaces
 from mien.domain.records import FaceRecord, Image, IndexedFace, IndexResult, Upload, UploadNotice, UploadStatus
 
+MAX_ATTEMPTS = 3
 INDEXING_FAILED = UploadNotice(
     "indexing_failed",
     "Indexing failed repeatedly because of a server error. The photo is kept; upload it again to retry.",
@@ -48,38 +52,45 @@ class IndexingService:
     ) -> None:
         self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
         self._people, self._policy, self._now = people, policy, now
+        self._faces = PhotoFaces(bucket, recognizer, catalog)
 
     def index(self, path: str) -> Upload:
         """Index a photo of the bucket and return its upload, which then is `indexed` or `rejected`.
 
         A photo that is indexed already is left alone. Raises ImageNotFound when the photo is missing, also when it
-        disappears meanwhile; its faces and records are then removed, too.
+        disappears meanwhile; its faces and records are then removed, too. Raises StorageBusy when its faces disappear
+        again and again.
         """
         image = self._photo(path)
         upload = self._upload(path)
         digest = hashlib.sha256(image.body).hexdigest()
-        if upload and upload.status is UploadStatus.INDEXED and upload.digest == digest:
+        if (
+            upload
+            and upload.status is UploadStatus.INDEXED
+            and upload.digest == digest
+            and self._faces.are_enrolled(upload.face_ids)
+        ):
             return upload
-        if upload and upload.digest not in {None, digest}:
-            self._remove_faces(path)
+        is_replaced = upload is not None and upload.digest not in {None, digest}
+        if is_replaced:
+            self._release(path)
         timestamp = upload.timestamp if upload else self._now()
-        try:
-            user_id = self._owner(path, upload)
-        except UserExists as error:
-            reason = UploadNotice("looks_like_another_name", f"The photo's folder cannot be taken: {error}")
-            indexed = Upload(path, None, UploadStatus.REJECTED, timestamp, digest, reasons=(reason,))
-        else:
-            indexed = self._index(path, user_id, image, timestamp, digest)
-        self._catalog.put(indexed)
-        if not self._exists(path):
-            self.remove_photo(path)
-            raise ImageNotFound("The photo was deleted while it was indexed.")
-        return indexed
+        for _ in range(MAX_ATTEMPTS):  # a copy of this photo that is deleted meanwhile may take the faces along
+            indexed = self._index_for_owner(path, upload, image, timestamp, digest)
+            self._catalog.put(indexed)
+            if not self._faces.exists(path):
+                self.remove_photo(path)
+                raise ImageNotFound("The photo was deleted while it was indexed.")
+            if is_replaced:
+                self._release(path, keep=indexed.face_ids)
+            if self._faces.are_enrolled(indexed.face_ids):
+                return indexed
+        raise StorageBusy("The photo's faces were removed while it was indexed; try again.")
 
     def mark_failed(self, path: str) -> Upload:
         """Mark an upload as `failed`, unless its present photo is indexed or rejected. Raises ImageNotFound."""
         upload = self._upload(path)
-        if not self._exists(path):
+        if not self._faces.exists(path):
             self.remove_photo(path)
             raise ImageNotFound("There is no photo under this path.")
         if upload and upload.status.final and upload.digest == self._digest(path):
@@ -96,14 +107,43 @@ class IndexingService:
         return failed
 
     def remove_photo(self, path: str) -> None:
-        """Remove a photo with its faces and its upload, and the person, too, when it was their last photo."""
-        user_id = self._owner_if_known(path, self._upload(path))
+        """Remove a photo, its upload, the faces that no copy of it shows, and the person when it was their last photo.
+
+        The upload goes last: as long as it is there, a reconciliation finds what an interruption left.
+        """
         self._bucket.delete([path])
-        self._remove_faces(path)
-        self._catalog.delete(Upload, [path])
-        if user_id is not None and self._people.is_without_photos(user_id):
+        self._remove_traces(path)
+
+    def remove_missing(self, path: str) -> None:
+        """Remove what is left of a photo that no longer exists; one that exists is left alone."""
+        if not self._faces.exists(path):
+            self._remove_traces(path)
+            if self._faces.exists(path):  # it was stored again meanwhile
+                self.index(path)
+
+    def remove_face(self, face: FaceRecord) -> None:
+        """Remove an enrolled face, and every photo that shows no other enrolled face."""
+        for upload in self._faces.showing(face):
+            others = tuple(face_id for face_id in upload.face_ids if face_id != face.face_id)
+            if others:
+                self._catalog.put(replace(upload, face_ids=others))
+            else:
+                self.remove_photo(upload.image_path)
+        self._recognizer.delete([face.face_id])
+        self._catalog.delete(FaceRecord, [face.face_id])
+
+    def _remove_traces(self, path: str) -> None:
+        self._release(path)
+        user_id = self._owner_if_known(path, self._upload(path))
+        if user_id is not None and self._people.is_without_photos(user_id, but=path):
             self._recognizer.forget(user_id)
-            self._people.remove_if_unmerged(user_id)
+            self._people.remove_if_unmerged(user_id, but=path)
+        self._catalog.delete(Upload, [path])
+
+    def _release(self, path: str, keep: Sequence[str] = ()) -> None:
+        for copy in self._faces.release(path, keep):
+            with suppress(ImageNotFound):
+                self.index(copy)
 
     def _photo(self, path: str) -> Image:
         try:
@@ -131,14 +171,15 @@ class IndexingService:
         except StorageError:  # which may be why indexing failed
             return None
 
-    def _exists(self, path: str) -> bool:
-        return path in self._bucket.keys(path)
-
-    def _remove_faces(self, path: str) -> None:
-        faces = self._catalog.find(FaceRecord, image_path=path, limit=MAX_FACES_PER_PHOTO).items
-        face_ids = [face.face_id for face in faces]
-        self._recognizer.delete(face_ids)
-        self._catalog.delete(FaceRecord, face_ids)
+    def _index_for_owner(
+        self, path: str, upload: Upload | None, image: Image, timestamp: datetime, digest: str
+    ) -> Upload:
+        try:
+            user_id = self._owner(path, upload)
+        except UserExists as error:
+            reason = UploadNotice("looks_like_another_name", f"The photo's folder cannot be taken: {error}")
+            return Upload(path, None, UploadStatus.REJECTED, timestamp, digest, reasons=(reason,))
+        return self._index(path, user_id, image, timestamp, digest)
 
     def _index(self, path: str, user_id: str | None, image: Image, timestamp: datetime, digest: str) -> Upload:
         def upload(status: UploadStatus, **more: tuple[object, ...]) -> Upload:
@@ -150,7 +191,8 @@ class IndexingService:
         except ImageError as error:
             return upload(UploadStatus.REJECTED, reasons=(UploadNotice(error.code, str(error)),))
         if reasons := tuple(self._reasons_to_reject(result, user_id)):
-            self._recognizer.delete([face.face_id for face in result.faces])
+            new = {face.face_id for face in result.faces} - self._enrolled(result).keys()
+            self._recognizer.delete(sorted(new))  # a copy of the photo may have been enrolled before
             return upload(UploadStatus.REJECTED, reasons=reasons)
         warnings = self._store_records(path, user_id, result, timestamp)
         face_ids = tuple(face.face_id for face in result.faces)
@@ -168,7 +210,7 @@ class IndexingService:
         enrolled = self._enrolled(result)
         for indexed in result.faces:
             same = enrolled.get(indexed.face_id)
-            if same and same.image_path != path and not self._exists(same.image_path):  # the photo was renamed
+            if same and same.image_path != path and not self._faces.exists(same.image_path):  # the photo was renamed
                 del enrolled[indexed.face_id]
             if indexed.face_id not in enrolled:
                 face = indexed.face
@@ -196,18 +238,38 @@ class IndexingService:
     ) -> Iterator[UploadNotice]:
         is_associated = indexed.face_id in self._recognizer.associate(user_id, [indexed.face_id])
         self._people.register(user_id, timestamp)
-        others = [
+        others = {
             face.face_id
             for face in self._catalog.find(FaceRecord, user_id=user_id, limit=MAX_FACES_PER_USER).items
             if face.face_id != indexed.face_id and not face.negative
-        ]
+        }
         similar_records = (enrolled[hit.face_id] for hit in indexed.face_hits if hit.face_id in enrolled)
-        if others and not any(record.user_id in family for record in similar_records):
-            yield UploadNotice("unlike_person", "The face is unlike the person's other photos.", others[0])
+        is_similar = any(record.user_id in family for record in similar_records)
+        if others and not is_similar and (unlike := self._unlike_one(family, indexed.face_id, others)):
+            yield UploadNotice("unlike_person", "The face is unlike the person's other photos.", unlike)
+        elif not is_associated and self._recognizer.count_associated(user_id) >= MAX_FACES_PER_USER:
+            yield UploadNotice(
+                "not_counted",
+                f"The face is kept, but the person already has {MAX_FACES_PER_USER} faces, as many as count together.",
+            )
         elif not is_associated:
             yield UploadNotice(
-                "not_counted", "The face is kept, but the person already has as many faces as count together."
+                "not_counted", "The face is kept, but it is too unlike the person's other faces to count with them."
             )
+
+    def _unlike_one(self, family: Sequence[str], face_id: str, others: set[str]) -> str | None:
+        """One of the person's other faces when the face is like none of them; None when it is like one.
+
+        They are compared now: photos of the person that are indexed at once may have been added since the face was.
+        """
+        threshold = self._recognizer.threshold(self._policy.threshold).similarity
+        similar = [hit.face_id for hit in self._recognizer.similar(face_id, threshold)]
+        if others.intersection(similar):
+            return None
+        records = self._catalog.get(FaceRecord, similar)
+        if any(record.user_id in family and not record.negative for record in records):
+            return None
+        return min(others)
 
 
 def _why_no_face(left_out: Sequence[tuple[Reason, ...]]) -> Iterator[UploadNotice]:

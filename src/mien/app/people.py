@@ -193,7 +193,7 @@ class PeopleService:
             self._catalog.delete(Person, [user_id])
         return bool(stored)
 
-    def remove_if_unmerged(self, user_id: str) -> None:
+    def remove_if_unmerged(self, user_id: str, but: str | None = None) -> None:
         """Remove a person of whom no photo is left, unless another id with photos is merged into them.
 
         With the last photo of an alias, the person whom it led to goes too when they have none of their own.
@@ -202,14 +202,16 @@ class PeopleService:
             if person.merged:
                 return
             self.remove(user_id)
-            if person.merged_into and self.is_without_photos(person.merged_into):
-                self.remove_if_unmerged(person.merged_into)
+            if person.merged_into and self.is_without_photos(person.merged_into, but):
+                self.remove_if_unmerged(person.merged_into, but)
 
-    def is_without_photos(self, user_id: str) -> bool:
-        """Tell whether no photo of an id is left, neither in its folder nor in one with the person's name."""
-        if next(iter(self._bucket.keys(object_keys.folder(user_id))), None) is not None:
+    def is_without_photos(self, user_id: str, but: str | None = None) -> bool:
+        """Tell whether no photo of an id is left, but for one, neither in its folder nor in one with their name."""
+        in_folder = self._bucket.keys(object_keys.folder(user_id))
+        if any(key != but for key in in_folder):
             return False
-        return not self._catalog.find(Upload, user_id=user_id, limit=MAX_STALE_ENTRIES).items
+        uploads = self._catalog.find(Upload, user_id=user_id, limit=MAX_STALE_ENTRIES).items
+        return all(upload.image_path == but for upload in uploads)
 
     # Answering
 

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from mien.domain.faces import Box, Detection, Page
-from mien.domain.records import Comparison, Image, IndexResult, Probe, Record, UploadForm
+from mien.domain.records import Comparison, FaceHit, Image, IndexResult, Probe, Record, UploadForm
 from mien.domain.thresholds import Threshold
 
 R = TypeVar("R", bound=Record)
@@ -118,6 +118,17 @@ class Recognizer(Protocol):
         user, or deleted are left out.
         """
 
+    def count_associated(self, user_id: str) -> int:
+        """Count the faces that are associated with a user; 0 for a missing user."""
+
+    def similar(self, face_id: str, threshold: float) -> tuple[FaceHit, ...]:
+        """Return the other enrolled faces that are similar to an enrolled one now, most similar first.
+
+        Args:
+            face_id: The face; one that is not enrolled is similar to none.
+            threshold: The lowest similarity to return, 0 to 100.
+        """
+
     def delete(self, face_ids: Sequence[str]) -> int:
         """Remove faces, from their users too, and return how many existed; missing ones are no error."""
 
@@ -151,6 +162,7 @@ class Catalog(Protocol):
         *,
         user_id: str | Collection[str] | None = None,
         image_path: str | None = None,
+        digest: str | None = None,
         since: datetime | None = None,
         limit: int = 100,
         token: str | None = None,
@@ -162,6 +174,8 @@ class Catalog(Protocol):
             user_id: Only this person's, or only those of these ids; a Recognition belongs to everybody in its
                 `user_ids`.
             image_path: Only those of this photo; not together with `user_id`.
+            digest: Only the uploads whose photo has this SHA-256, in hexadecimal; for the kind Upload only, and not
+                together with `user_id`. A copy stored a moment ago may be missed.
             since: Only those with this timestamp or a later one.
             limit: How many to return at most, 1 to 1000.
             token: The `next_token` of the page before; None starts at the newest.

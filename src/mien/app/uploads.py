@@ -32,7 +32,8 @@ class UploadService:
         stored = self._catalog.get(Upload, [path])
         if stored and stored[0].status is UploadStatus.INDEXED and path in self._bucket.keys(path):
             return stored[0]
-        upload = Upload(path, user_id, UploadStatus.PENDING, self._now())
+        digest = stored[0].digest if stored else None  # names the faces of the photo that was here before
+        upload = Upload(path, user_id, UploadStatus.PENDING, self._now(), digest)
         self._catalog.put(upload)
         self.store_at(path, image)
         return upload

@@ -12,22 +12,28 @@ from copy import copy
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
+from math import isqrt
 from typing import Any
 
 import numpy as np
-import simplejpeg  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from mien.domain import image_types
 from mien.domain.errors import DamagedImage, EmptyImage, ImageTooLarge, ImageTooSmall, UnsupportedImage
+from mien.engine import jpeg
 from mien.engine.context import Pixels
 
 PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "ICO", "AVIF")
 EXIF_ORIENTATION = 0x0112
+JPEG_START = b"\xff\xd8"
+UNREADABLE_HEADER = "The image is damaged: its header cannot be read."
 TOO_MANY_PIXELS = "The image has more pixels than are accepted."
 
-_HARMLESS_JPEG_WARNING = "extraneous bytes"
+MAX_EIGHTHS = 8
+MIN_EIGHTHS = 4
+"""A JPEG is decoded at a whole number of eighths of its sides, and may be so large that half of them can be decoded."""
+
 _PILLOW_ERRORS = (
     OSError,
     ValueError,
@@ -48,7 +54,8 @@ class Limits:
 
     Attributes:
         max_bytes: size of the file.
-        max_pixels: width times height; the default keeps a decoded photo under 270 MB.
+        max_pixels: width times height at the scale at which the file is decoded; the default keeps a decoded photo
+            under 270 MB. Most JPEGs can be decoded at half their sides, so they may be four times as large.
         min_side: pixels of the shorter side.
     """
 
@@ -66,11 +73,10 @@ class Photo:
         rotation: degrees clockwise by which the upright image was rotated: 0, 90, 180 or 270.
     """
 
-    def __init__(self, content: bytes, header: Image.Image) -> None:
-        self._content, self._header = content, header
+    def __init__(self, content: bytes, header: Image.Image, max_eighths: int = MAX_EIGHTHS) -> None:
+        self._content, self._header, self._max_eighths = content, header, max_eighths
         self._orientation = _orientation(header)
         self.width, self.height = header.size
-        self._scalable = header.format in ("JPEG", "MPO") and header.mode in ("RGB", "L")
         if self._orientation in (5, 6, 7, 8):
             self.width, self.height = self.height, self.width
         self._decoded: Pixels | None = None
@@ -99,17 +105,17 @@ class Photo:
             DamagedImage: picture data is missing or invalid.
             ImageTooLarge: the decoder finds more pixels than the header said.
         """
-        needed = min(long_side, max(self.width, self.height))
+        needed = min(long_side, max(self.width, self.height) * self._max_eighths // MAX_EIGHTHS)
         if self._decoded is None or max(self._decoded.shape) < needed:
             self._decoded = _rotate(apply_exif_orientation(self._decode(needed), self._orientation), self.rotation)
         return self._decoded
 
     def _decode(self, long_side: int) -> Pixels:
-        if not self._scalable:
-            return _decode_with_pillow(self._header)
+        if not _is_scalable(self._header):
+            return _decode_with_pillow(self._header, self._content)
         width, height = self._header.size
-        scale = long_side / max(width, height)
-        return _decode_jpeg(self._content, (int(width * scale), int(height * scale)))
+        scale = min(long_side / max(width, height), self._max_eighths / MAX_EIGHTHS)
+        return jpeg.decode_jpeg(self._content, int(width * scale), int(height * scale))
 
 
 def open_photo(content: bytes, limits: Limits = Limits()) -> Photo:
@@ -130,28 +136,58 @@ def open_photo(content: bytes, limits: Limits = Limits()) -> Photo:
         raise EmptyImage("The image is empty.")
     if len(content) > limits.max_bytes:
         raise ImageTooLarge(f"The image has {len(content):,} bytes; at most {limits.max_bytes:,} are accepted.")
-    header = _read_header(content)
+    content, header = _read_header(content)
     width, height = header.size
-    if width * height > limits.max_pixels:
-        raise ImageTooLarge(f"The image has {width} x {height} pixels; at most {limits.max_pixels:,} are accepted.")
+    max_eighths = _max_eighths(content, header, limits.max_pixels)
     if min(width, height) < limits.min_side:
         raise ImageTooSmall(f"The image has {width} x {height} pixels; each side needs at least {limits.min_side}.")
-    return Photo(content, header)
+    return Photo(content, header, max_eighths)
 
 
-def _read_header(content: bytes) -> Image.Image:
+def _max_eighths(content: bytes, header: Image.Image, max_pixels: int) -> int:
+    """Return the largest scale at which an image may be decoded. Raises ImageTooLarge."""
+    width, height = header.size
+    if width * height <= max_pixels:
+        return MAX_EIGHTHS
+    eighths = isqrt(max_pixels * MAX_EIGHTHS**2 // (width * height))
+    if eighths < MIN_EIGHTHS or not _is_scalable(header) or not jpeg.is_decoded_by_rows(content):
+        raise ImageTooLarge(f"The image has {width} x {height} pixels; at most {max_pixels:,} are accepted.")
+    return eighths
+
+
+def _is_scalable(header: Image.Image) -> bool:
+    return header.format in ("JPEG", "MPO") and header.mode in ("RGB", "L")
+
+
+def _read_header(content: bytes) -> tuple[bytes, Image.Image]:
+    """Open an image; a JPEG with a header that Pillow does not take is rebuilt first."""
     try:
+        return content, _open(content)
+    except DamagedImage:
+        if not content.startswith(JPEG_START):
+            raise
+        try:
+            content = jpeg.rebuild(content).content
+        except ValueError as error:
+            raise DamagedImage(UNREADABLE_HEADER) from error
+        return content, _open(content)
+
+
+def _open(content: bytes) -> Image.Image:
+    try:
+        if content.startswith(JPEG_START):
+            return JpegImagePlugin.jpeg_factory(BytesIO(content))  # without Pillow's own limit of pixels
         return Image.open(BytesIO(content), formats=_pillow_formats(heif=content[4:8] == b"ftyp"))
     except Image.DecompressionBombError as error:
         raise ImageTooLarge(TOO_MANY_PIXELS) from error
     except UnidentifiedImageError as error:
         if _is_known_format(content):
-            raise DamagedImage("The image is damaged: its header cannot be read.") from error
+            raise DamagedImage(UNREADABLE_HEADER) from error
         raise UnsupportedImage(
             "The file is not an image of a known format (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF, BMP, ICO)."
         ) from error
     except _PILLOW_ERRORS as error:
-        raise DamagedImage("The image is damaged: its header cannot be read.") from error
+        raise DamagedImage(UNREADABLE_HEADER) from error
 
 
 def _is_known_format(content: bytes) -> bool:
@@ -182,25 +218,28 @@ def _orientation(header: Image.Image) -> int:
         return 1
 
 
-def _decode_jpeg(content: bytes, min_size: tuple[int, int], *, strict: bool = True) -> Pixels:
-    width, height = min_size
+def _decode_with_pillow(image: Image.Image, content: bytes) -> Pixels:
     try:
-        pixels: Pixels = simplejpeg.decode_jpeg(content, min_height=height, min_width=width, strict=strict)
-    except ValueError as error:
-        if strict and _HARMLESS_JPEG_WARNING in str(error):
-            return _decode_jpeg(content, min_size, strict=False)
-        raise DamagedImage("The JPEG is damaged or cut short.") from error
-    return pixels
-
-
-def _decode_with_pillow(image: Image.Image) -> Pixels:
-    try:
-        image.load()
+        try:
+            image.load()
+        except _PILLOW_ERRORS:
+            if image.format not in ("JPEG", "MPO"):
+                raise
+            image = _rebuilt_jpeg(content)
         return _to_rgb(image)
     except Image.DecompressionBombError as error:
         raise ImageTooLarge(TOO_MANY_PIXELS) from error
     except _PILLOW_ERRORS as error:
         raise DamagedImage("The image is damaged or cut short.") from error
+
+
+def _rebuilt_jpeg(content: bytes) -> Image.Image:
+    """Load a JPEG of four components that lacks its end. Raises what Pillow raises."""
+    image = _open(jpeg.rebuild(content).content)
+    image.load()
+    if jpeg.missing_share(np.asarray(image)) > jpeg.MAX_MISSING:
+        raise OSError("too much of the picture is missing")
+    return image
 
 
 def _to_rgb(image: Image.Image) -> Pixels:

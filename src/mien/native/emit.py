@@ -67,11 +67,11 @@ def store(b: Builder, value: Value, start: Value, number: Value | int = 0) -> No
     b.store(value, place(b, start, value.type, number), align=1)
 
 
-def prefetch(b: Builder, start: Value, offsets: Iterable[int], *, far: bool = False) -> None:
-    """Ask for the lines of memory with these bytes, which need not exist; `far`: bring them half the way only."""
+def prefetch(b: Builder, start: Value, offsets: Iterable[int]) -> None:
+    """Prefetch the cache lines of bytes at these offsets, which need not be mapped."""
     function = b.module.declare_intrinsic("llvm.prefetch", [POINTER], _PREFETCH)
     for offset in offsets:
-        b.call(function, [place(b, start, I8, offset), I32(0), I32(2 if far else 3), I32(1)])
+        b.call(function, [place(b, start, I8, offset), I32(0), I32(3), I32(1)])
 
 
 def variable(b: Builder, value: Value) -> Value:

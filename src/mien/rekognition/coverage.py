@@ -44,6 +44,7 @@ PARTIAL = {
     ("IndexFacesRequest", "DetectionAttributes"): "all values are accepted; the answer has the attributes of DEFAULT",
     ("FaceDetail", "Landmarks"): "eyeLeft, eyeRight, mouthLeft, mouthRight, nose",
     ("ComparedFace", "Landmarks"): "eyeLeft, eyeRight, mouthLeft, mouthRight, nose",
+    ("S3Object", "Version"): "of S3; the server's own bucket keeps no versions, and takes none or `null`",
     ("Face", "IndexFacesModelVersion"): "a number made from FaceModelVersion, as the API allows no letters here",
 }
 HEADER = """# Coverage of Rekognition's API

@@ -10,30 +10,37 @@ Source: Amazon Rekognition Developer Guide, "Guidelines and quotas in Amazon Rek
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from typing import Any, Protocol
 
 from mien.domain import image_types
 from mien.domain.errors import ImageError, ImageTooLarge, ImageTooSmall, UnsupportedImage
-from mien.engine import open_photo
+from mien.engine import Limits, open_photo
 from mien.rekognition.errors import UNREADABLE_OBJECT, WireError, invalid
 
 CONTENT_TYPES = ("image/jpeg", "image/png")
 MIN_SIDE = 80
 MAX_OBJECT_BYTES = 15 * 1024 * 1024
 S3_CLIENT_ERRORS = {
-    "ModuleNotFoundError": "The server lacks boto3 to read from S3: pip install mien[aws].",
     "NoCredentialsError": "The server has no AWS credentials to read from S3.",
-    "NoRegionError": "The server has no AWS region to read from S3: set AWS_REGION.",
+    "NoRegionError": "The server has no AWS region to read from S3: set AWS_DEFAULT_REGION.",
 }
-"""Log messages by the error's class name: the classes themselves are in boto3, which need not be installed."""
+"""Log messages by the name of botocore's error class."""
+
+
+SIZE_ONLY = Limits(max_pixels=sys.maxsize)
+"""How many pixels are accepted is the engine's decision, before it decodes any."""
 
 
 class ReadObject(Protocol):
     """Reads an object of a bucket that this server holds itself."""
 
     def __call__(self, bucket: str, key: str, version: str | None) -> bytes | None:
-        """Return the object's bytes, or None when the bucket is not a local one. Raises ImageNotFound."""
+        """Return the object's bytes, or None when the bucket is not a local one.
+
+        Raises ImageNotFound for an unknown key, and for a version that the bucket does not have.
+        """
 
 
 def no_local_bucket(bucket: str, key: str, version: str | None) -> bytes | None:
@@ -56,7 +63,7 @@ def read_image(image: dict[str, Any], read_object: ReadObject) -> bytes:
     content_type, _ = image_types.sniff(content)
     if content_type not in CONTENT_TYPES:
         raise UnsupportedImage("The image is neither JPEG nor PNG.")
-    photo = open_photo(content)
+    photo = open_photo(content, SIZE_ONLY)
     if min(photo.width, photo.height) < MIN_SIDE:
         raise ImageTooSmall(
             f"The image has {photo.width} x {photo.height} pixels; each side needs at least {MIN_SIDE}."
@@ -83,17 +90,18 @@ def _read_from_s3(bucket: str, key: str, version: str | None) -> bytes:
         return bytes(answer["Body"].read())
     except ImageError:
         raise
-    except Exception as error:  # no boto3, no credentials, no such key, no connection: one exception on AWS as well
+    except Exception as error:  # no credentials, no such key, no connection: one exception on AWS as well
         raise WireError("InvalidS3ObjectException", UNREADABLE_OBJECT, cause=_cause(error)) from error
 
 
 @cache
 def s3_client() -> Any:
     """Open the one S3 client of this process, by AWS's own settings: environment, profile or role."""
-    import boto3
     from botocore.config import Config
+    from botocore.session import get_session
 
-    return boto3.client("s3", config=Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 2}))
+    config = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 2})
+    return get_session().create_client("s3", config=config)
 
 
 def _cause(error: Exception) -> str:

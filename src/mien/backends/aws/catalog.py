@@ -2,7 +2,8 @@
 
 Three tables hold six kinds of records: FaceMetadata (key FaceId), RecognitionResults (key RecognitionId), and
 MienRecords for uploads, people, reserved names and erasures (key RecordId, such as `Upload/uploaded/…`). Every item
-has `Kind` and `Timestamp`. The indexes ByTime, ByUser and ByImage are sorted by timestamp and hold keys only.
+has `Kind` and `Timestamp`. The indexes ByTime, ByUser, ByImage and, for uploads, ByDigest are sorted by timestamp and
+hold keys only.
 
 `get` reads consistently. `find` asks an index for keys and then reads the items consistently: it never returns
 deleted records, but a new one may appear a moment later, usually well under a second. In this point alone this
@@ -120,13 +121,14 @@ class DynamoCatalog:
         *,
         user_id: str | Collection[str] | None = None,
         image_path: str | None = None,
+        digest: str | None = None,
         since: datetime | None = None,
         limit: int = 100,
         token: str | None = None,
     ) -> Page[R]:
         table = self._tables[kind]
         user_ids = [user_id] if user_id is None or isinstance(user_id, str) else list(user_id)
-        indexes = [_index(table, kind, each, image_path) for each in user_ids]
+        indexes = [_index(table, kind, each, image_path, digest) for each in user_ids]
         if any(attribute is None for _, attribute, _ in indexes):
             records = self.get(kind, [value for *_, value in indexes])
             return Page(tuple(r for r in records if since is None or r.timestamp >= since), None)
@@ -192,12 +194,16 @@ class DynamoCatalog:
         return {"ExpiresAt": int((record.timestamp + timedelta(days=self._result_days)).timestamp())}
 
 
-def _index(table: Table, kind: type, user_id: str | None, image_path: str | None) -> tuple[str, str | None, str]:
+def _index(
+    table: Table, kind: type, user_id: str | None, image_path: str | None, digest: str | None
+) -> tuple[str, str | None, str]:
     """Return an index, its key attribute and the value to look for. No attribute: the value is the record's own key."""
     if user_id is not None:
         return "ByUser", table.user, user_id
     if image_path is not None:
         return "ByImage", table.image, image_path
+    if digest is not None:
+        return "ByDigest", "Digest", digest
     return "ByTime", "Kind", kind.__name__
 
 

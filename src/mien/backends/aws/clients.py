@@ -6,6 +6,7 @@ Region, credentials, endpoints and retries come from AWS's own settings.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ProfileNotFound
 
 from mien.domain.errors import (
     CollectionNotFound,
@@ -61,13 +62,25 @@ _ERRORS: dict[str, tuple[type[MienError], str]] = {
 }
 
 
+def _client(service: str, **options: Any) -> Any:
+    """Make a client. Raises SetupError when AWS's own settings do not suffice for one."""
+    try:
+        return boto3.client(service, region_name=os.environ.get("AWS_REGION") or None, **options)
+    except NoRegionError as error:
+        raise SetupError("AWS needs a region: set AWS_REGION, or a region in AWS's profile.") from error
+    except ProfileNotFound as error:
+        raise SetupError("The profile that AWS_PROFILE names does not exist.") from error
+    except (BotoCoreError, ValueError) as error:
+        raise SetupError("AWS's own settings (environment, profile or endpoint) cannot be used.") from error
+
+
 def s3() -> Any:
     """Make a client of S3. Presigned forms need this signature version and addressing style on new buckets."""
-    return boto3.client("s3", config=Config(signature_version="s3v4", s3={"addressing_style": "virtual"}))
+    return _client("s3", config=Config(signature_version="s3v4", s3={"addressing_style": "virtual"}))
 
 
 def dynamodb() -> Any:
-    return boto3.client("dynamodb")
+    return _client("dynamodb")
 
 
 def rekognition(keys_secret: str | None = None) -> Any:
@@ -77,9 +90,9 @@ def rekognition(keys_secret: str | None = None) -> Any:
         keys_secret: The secret with the access key of a self-hosted Mien; without it, the usual credentials sign.
     """
     if not keys_secret:
-        return boto3.client("rekognition")
+        return _client("rekognition")
     keys = json.loads(secret(keys_secret))
-    return boto3.client(
+    return _client(
         "rekognition",
         aws_access_key_id=keys["access_key_id"],
         aws_secret_access_key=keys["secret_access_key"],
@@ -87,11 +100,11 @@ def rekognition(keys_secret: str | None = None) -> Any:
 
 
 def sqs() -> Any:
-    return boto3.client("sqs")
+    return _client("sqs")
 
 
 def secrets() -> Any:
-    return boto3.client("secretsmanager")
+    return _client("secretsmanager")
 
 
 def secret(name: str) -> str:

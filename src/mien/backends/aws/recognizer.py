@@ -20,6 +20,7 @@ from mien.backends.aws.collection_users import CollectionUsers
 from mien.domain import object_keys, thresholds
 from mien.domain.errors import InvalidInput, NoFace
 from mien.domain.faces import Box, Detection, Landmarks, Point, Pose, Quality, Reason
+from mien.domain.policy import MAX_FACE_MATCHES
 from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, Probe, UserHit
 
 if TYPE_CHECKING:
@@ -127,6 +128,28 @@ class RekognitionRecognizer:
         with domain_errors():
             return self._users.add(object_keys.to_recognizer_id(user_id), face_ids)
 
+    def count_associated(self, user_id: str) -> int:
+        recognizer_id = object_keys.to_recognizer_id(user_id)
+        with domain_errors():
+            try:
+                pages = self._rekognition.get_paginator("list_faces").paginate(
+                    CollectionId=self._collection, UserId=recognizer_id
+                )
+                return sum(len(page["Faces"]) for page in pages)
+            except ClientError as error:
+                if code(error) == "ResourceNotFoundException":
+                    return 0
+                raise
+
+    def similar(self, face_id: str, threshold: float) -> tuple[FaceHit, ...]:
+        with domain_errors():
+            try:
+                return self._search_similar(face_id, threshold, MAX_FACE_MATCHES)
+            except ClientError as error:
+                if code(error) == "InvalidParameterException":
+                    return ()
+                raise
+
     def delete(self, face_ids: Sequence[str]) -> int:
         with domain_errors():
             return self._users.delete_faces(face_ids)
@@ -163,16 +186,17 @@ class RekognitionRecognizer:
         return sorted(faces, key=lambda face: -face.box.area)
 
     def _similar(self, face_id: str, threshold: float, excluded: Collection[str]) -> tuple[FaceHit, ...]:
-        response = retry_on(
+        hits = retry_on(
             "InvalidParameterException",  # a face that was indexed a moment ago may not be known yet
-            lambda: self._rekognition.search_faces(
-                CollectionId=self._collection,
-                FaceId=face_id,
-                FaceMatchThreshold=threshold,
-                MaxFaces=MAX_SIMILAR_FACES,
-            ),
+            lambda: self._search_similar(face_id, threshold, MAX_SIMILAR_FACES),
         )
-        return tuple(hit for hit in _face_hits(response) if hit.face_id not in excluded)
+        return tuple(hit for hit in hits if hit.face_id not in excluded)
+
+    def _search_similar(self, face_id: str, threshold: float, limit: int) -> tuple[FaceHit, ...]:
+        response = self._rekognition.search_faces(
+            CollectionId=self._collection, FaceId=face_id, FaceMatchThreshold=threshold, MaxFaces=limit
+        )
+        return _face_hits(response)
 
     def _probe(self, photo: Photo, face: Detection, is_only: bool, threshold: float, limit: int) -> Probe:
         def search_crops(search: Callable[[bytes], tuple[Any, Box | None]]) -> Any:

@@ -42,6 +42,7 @@ class SqliteCatalog:
         *,
         user_id: str | Collection[str] | None = None,
         image_path: str | None = None,
+        digest: str | None = None,
         since: datetime | None = None,
         limit: int = 100,
         token: str | None = None,
@@ -54,6 +55,8 @@ class SqliteCatalog:
             conditions[sql.of_users] = [json.dumps(list(user_id))]
         if image_path is not None:
             conditions[sql.of_image] = [image_path]
+        if digest is not None:
+            conditions[sql.of_digest] = [digest]
         if since is not None:
             conditions[sql.since] = [serialization.timestamp(since)]
         if token is not None:

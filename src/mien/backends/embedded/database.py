@@ -53,6 +53,10 @@ SCHEMA = (
     "CREATE INDEX IF NOT EXISTS Uploads_Timestamp ON Uploads (Timestamp, ImagePath)",
     "CREATE INDEX IF NOT EXISTS Uploads_UserId ON Uploads (UserId, Timestamp, ImagePath)",
     """
+    CREATE INDEX IF NOT EXISTS Uploads_Digest
+      ON Uploads (json_extract(Item, '$.Digest'), Timestamp, ImagePath)
+    """,
+    """
     CREATE TABLE IF NOT EXISTS People (
       UserId TEXT PRIMARY KEY, ImagePath TEXT, Timestamp TEXT NOT NULL, Item TEXT NOT NULL) WITHOUT ROWID
     """,
@@ -85,8 +89,8 @@ class RecordStatements:
 
     `put` takes the columns by name, `get` a JSON array of keys, `delete` a key. A listing is `find`, conditions
     joined by AND, and `newest_first`, which takes the limit. The conditions are `of_user` (a user id), `of_users` (a
-    JSON array of them), `of_image` (an image path), `since` (a timestamp) and `before` (the timestamp and the key of
-    the last record of the page before).
+    JSON array of them), `of_image` (an image path), `of_digest` (a SHA-256 of a photo), `since` (a timestamp) and
+    `before` (the timestamp and the key of the last record of the page before).
     """
 
     put: str
@@ -98,6 +102,7 @@ class RecordStatements:
     of_user: str = "UserId = ?"
     of_users: str = "UserId IN (SELECT value FROM json_each(?))"
     of_image: str = "ImagePath = ?"
+    of_digest: str = "json_extract(Item, '$.Digest') = ?"
     since: str = "Timestamp >= ?"
 
 

@@ -6,13 +6,19 @@ All of it needs what only the embedded backend has: the embeddings, and the byte
 from __future__ import annotations
 
 import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mien.backends.embedded import byte_search
 from mien.domain import object_keys
+from mien.domain.errors import StorageError
 from mien.domain.faces import EMBEDDING_DIMENSION, Issue, StoredFace, iterate_pages
 from mien.gallery.inspection import SAME_FACE, inspect
 from mien.gallery.scoring import Calibration, calibrate, impostor_cosines
@@ -21,7 +27,6 @@ if TYPE_CHECKING:
     from mien.gallery import Gallery
 
 FACES_BATCH = 1000
-CHUNK_BYTES = 1 << 20
 _SETTING = "calibration"
 
 
@@ -57,29 +62,28 @@ def find_leftovers(data_dir: Path, user_id: str) -> tuple[str, ...]:
     """Search the bytes of every file of a data folder for a user id, below the level of tables.
 
     The id is searched as it is stored: quoted in an item's JSON, and as the folder of its photos. Photos themselves
-    are not read.
+    are not read; links and special files are neither read nor followed. API keys have names of their own.
 
-    Returns the files that hold it, relative to the data folder.
+    Returns the files that hold it, relative to the data folder. Raises StorageError when they cannot all be read.
     """
     needles = [json.dumps(user_id, ensure_ascii=False).encode(), object_keys.folder(user_id).encode()]
-    bucket = data_dir / "bucket"
-    files = (path for path in sorted(data_dir.rglob("*")) if path.is_file() and bucket not in path.parents)
-    return tuple(str(path.relative_to(data_dir)) for path in files if _holds(path, needles))
-
-
-def _holds(path: Path, needles: list[bytes]) -> bool:
-    overlap = max(map(len, needles))
-    before = b""
+    files = sorted(path for path in _regular_files(data_dir) if path.name != "api-keys.json")
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                window = before + chunk
-                if any(needle in window for needle in needles):
-                    return True
-                before = window[-overlap:]
-    except FileNotFoundError:
-        return False
-    return False
+        found = byte_search.search(files, needles)
+    except byte_search.SearchFailed as error:
+        raise StorageError("Not all files of the data folder could be searched.") from error
+    return tuple(str(path.relative_to(data_dir)) for path in found)
+
+
+def _regular_files(data_dir: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(data_dir):
+        if folder == str(data_dir) and "bucket" in folders:
+            folders.remove("bucket")
+        for file in files:
+            path = Path(folder, file)
+            with suppress(FileNotFoundError):
+                if stat.S_ISREG(path.lstat().st_mode):
+                    yield path
 
 
 def _faces(gallery: Gallery, collection: str) -> list[StoredFace]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mien.domain import object_keys, thresholds
 from mien.domain.errors import FaceNotFound, LimitExceeded, NoFace, UserExists, UserNotFound
 from mien.domain.faces import Box, Detection, FaceMatch, QualityFilter, UserMatch
+from mien.domain.policy import MAX_FACE_MATCHES
 from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, Probe, UserHit
 
 if TYPE_CHECKING:
@@ -97,6 +98,12 @@ class LocalRecognizer:
         associated = self._gallery().faces.list(self._collection, user_id=recognizer_id, face_ids=face_ids)
         return frozenset(face.face_id for face in associated.items)
 
+    def count_associated(self, user_id: str) -> int:
+        return len(self._gallery().faces.list(self._collection, user_id=object_keys.to_recognizer_id(user_id)).items)
+
+    def similar(self, face_id: str, threshold: float) -> tuple[FaceHit, ...]:
+        return self._similar_faces(face_id, threshold, MAX_FACE_MATCHES)
+
     def delete(self, face_ids: Sequence[str]) -> int:
         if not face_ids:
             return 0
@@ -119,11 +126,9 @@ class LocalRecognizer:
         indexed = self._gallery().faces.list(self._collection, external_image_id=recognizer_id).items
         return frozenset(face.face_id for face in (*associated, *indexed))
 
-    def _similar_faces(self, face_id: str, threshold: float) -> tuple[FaceHit, ...]:
+    def _similar_faces(self, face_id: str, threshold: float, limit: int = MAX_SIMILAR_FACES) -> tuple[FaceHit, ...]:
         try:
-            matches = self._gallery().search.similar_faces(
-                self._collection, face_id, threshold=threshold, limit=MAX_SIMILAR_FACES
-            )
+            matches = self._gallery().search.similar_faces(self._collection, face_id, threshold=threshold, limit=limit)
         except FaceNotFound:  # forgotten meanwhile
             return ()
         return _face_hits(matches)

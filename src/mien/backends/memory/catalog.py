@@ -40,6 +40,7 @@ class MemoryCatalog:
         *,
         user_id: str | Collection[str] | None = None,
         image_path: str | None = None,
+        digest: str | None = None,
         since: datetime | None = None,
         limit: int = 100,
         token: str | None = None,
@@ -50,6 +51,7 @@ class MemoryCatalog:
             for record in self._table(kind).values()
             if (user_id is None or _belongs_to(record, user_ids))
             and (image_path is None or getattr(record, "image_path", None) == image_path)
+            and (digest is None or getattr(record, "digest", None) == digest)
             and (since is None or record.timestamp >= since)
         ]
         records.sort(key=_position, reverse=True)

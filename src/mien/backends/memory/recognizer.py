@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mien.domain import object_keys, thresholds
 from mien.domain.errors import NoFace
 from mien.domain.faces import Box, Detection, QualityFilter
-from mien.domain.policy import ASSOCIATION_THRESHOLD, MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER
+from mien.domain.policy import ASSOCIATION_THRESHOLD, MAX_FACE_MATCHES, MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER
 from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, Probe, UserHit
 from mien.engine import Face, quality
 from mien.gallery import similarity
@@ -110,6 +110,16 @@ class MemoryRecognizer:
                 if embedding is not None and has_room and self._is_similar(embedding, associated):
                     associated.add(face_id)
             return frozenset(associated & set(face_ids))
+
+    def count_associated(self, user_id: str) -> int:
+        with self._lock:
+            return len(self._users.get(object_keys.to_recognizer_id(user_id), ()))
+
+    def similar(self, face_id: str, threshold: float) -> tuple[FaceHit, ...]:
+        with self._lock:
+            others = dict(self._embeddings)
+        embedding = others.pop(face_id, None)
+        return () if embedding is None else _hits(FaceHit, embedding, others, threshold, MAX_FACE_MATCHES)
 
     def delete(self, face_ids: Sequence[str]) -> int:
         with self._lock:

@@ -17,7 +17,7 @@ import numpy as np
 from mien.engine.context import EngineContext, Floats, Network, Pixels
 from mien.engine.int8.executor import Kernels, kernels
 from mien.engine.model_files import UnsupportedModel
-from mien.engine.sface.program import AT_ONCE, KERNELS, Arrays, Program, packed
+from mien.engine.sface.program import KERNELS, MAX_BATCH, Arrays, Program, packed
 from mien.engine.sface.quantize import count, read_layers
 
 _Ready = tuple[Arrays, Kernels]
@@ -87,7 +87,7 @@ class SFace:
     def _in_parts(self, ready: _Ready, faces: Pixels) -> Floats:
         threads = self._context.threads
         helped = threads > 1 and self._context.is_idle()
-        size = min(-(-len(faces) // threads), AT_ONCE) if helped else AT_ONCE
+        size = min(-(-len(faces) // threads), MAX_BATCH) if helped else MAX_BATCH
         parts = [faces[first : first + size] for first in range(0, len(faces), size)]
         each = self._workers.map if helped and len(parts) > 1 else map
         return np.concatenate(list(each(partial(self._run, ready), parts)))

@@ -60,7 +60,7 @@ rows at once, a divisor; weights, lines, room between the layers; the next weigh
 first pixel of the next map, the bytes of one of its rows."""
 
 
-AT_ONCE = 4
+MAX_BATCH = 4
 """Vectors that are made together: the weights, six megabytes, take longer to be read than to be multiplied."""
 LINEAR_COLUMNS = 4
 
@@ -82,7 +82,7 @@ def _last(images: int, b: Builder, *arguments: Value) -> None:
 
 LAST = {
     images: Kernel(f"last_{images}", VOID, (POINTER, I64, I64, POINTER, POINTER, POINTER), partial(_last, images))
-    for images in range(1, AT_ONCE + 1)
+    for images in range(1, MAX_BATCH + 1)
 }
 """By the number of images: the map of the first, how far from each other they lie, the bytes of one; weights, lines;
 vectors (images, 128)."""
@@ -162,15 +162,15 @@ class Program:
         self._memory = np.empty(self._ends[-1].end, np.uint8)
         widest = max(one.row for one in self._maps)
         self._between = np.empty(BETWEEN + widest, np.uint8)  # also for a row that is wider, and a pixel more
-        self._vectors = np.empty((AT_ONCE, DIMENSIONS), np.float32)
+        self._vectors = np.empty((MAX_BATCH, DIMENSIONS), np.float32)
         for number, one in enumerate(self._maps):
             one.pixels(self._memory)[:] = arrays[f"zero_{number}"]
         for one in self._images:
             one.pixels(self._memory)[:] = GREY
-        self._tables = [kernels.table(self._calls(count)) for count in range(1, AT_ONCE + 1)]
+        self._tables = [kernels.table(self._calls(count)) for count in range(1, MAX_BATCH + 1)]
 
     def run(self, faces: Pixels) -> Floats:
-        """The vectors (n, 128) of up to AT_ONCE faces (n, 112, 112, 3)."""
+        """The vectors (n, 128) of up to MAX_BATCH faces (n, 112, 112, 3)."""
         for image, face in zip(self._images, faces, strict=False):
             image.inside(self._memory)[:] = face
         self._kernels.follow(self._tables[len(faces) - 1])
@@ -220,6 +220,6 @@ def _maps(arrays: Arrays) -> tuple[list[Map], list[Map], list[Map]]:
     strides = [1, *arrays["strides"].tolist()]
     sides = [SIDE // side for side in accumulate(strides, mul)]
     shapes = [(side, side, len(arrays[f"zero_{number}"])) for number, side in enumerate(sides)]
-    images = one_after_another([(SIDE, SIDE, COLOURS)] * AT_ONCE)
+    images = one_after_another([(SIDE, SIDE, COLOURS)] * MAX_BATCH)
     maps = one_after_another(shapes[:-1], images[-1].end)
-    return images, maps, one_after_another([shapes[-1]] * AT_ONCE, maps[-1].end, border=0)
+    return images, maps, one_after_another([shapes[-1]] * MAX_BATCH, maps[-1].end, border=0)

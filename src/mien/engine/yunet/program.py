@@ -24,9 +24,6 @@ from mien.engine.yunet.quantize import Counted, CountedConvolution, CountedHead,
 Array = NDArray[Any]
 Maps = dict[str, Map]
 
-STRIDE = 32
-"""Both sides of a canvas are multiples of it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Packed:

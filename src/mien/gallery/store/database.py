@@ -63,7 +63,6 @@ class Transaction:
     """Statements between BEGIN and COMMIT; reads see what the transaction wrote."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
         self.execute = connection.execute
         self.executemany = connection.executemany
 

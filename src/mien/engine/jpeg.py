@@ -1,0 +1,221 @@
+"""Decode JPEGs as browsers show them: odd headers and missing ends are repaired, missing picture data is counted.
+
+A JPEG that the decoder takes without a warning is decoded once and looked at no further. Any other is rebuilt from
+its own segments, without the bytes between them and with regular headers, and decoded again; `_VERDICTS` decides on
+the warnings that are left. A photo is refused when more than `MAX_MISSING` of its picture is missing.
+
+Sources: ITU-T T.81, annex B (segments and markers) and G (progressive scans); libjpeg, jerror.h and jdmarker.c (the
+warnings), jdhuff.c (rows without data are mid-grey).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from enum import Enum, auto
+
+import numpy as np
+import simplejpeg  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from mien.domain.errors import DamagedImage
+from mien.engine.context import Pixels
+
+MAX_MISSING = 1 / 3
+"""Share of the picture that may be missing at most."""
+
+_PREFIX_STEPS = 8
+"""Decodings that look for the place where picture data becomes invalid; each halves the uncertainty."""
+
+_SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
+_JFIF, _ADOBE = b"JFIF\0", b"Adobe"
+_SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1, 0xC9), (0xC2, 0xCA)
+_FRAMES = tuple(code for code in range(0xC0, 0xD0) if code not in (0xC4, 0xC8, 0xCC))
+_MARKER = re.compile(rb"\xff+([\xc0-\xcf\xd9-\xdf\xe0-\xef\xfe])")
+_AFTER_DATA = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+_GREY = 128
+
+
+class _Verdict(Enum):
+    """What a warning says about a picture."""
+
+    HARMLESS = auto()
+    MISSING = auto()  # some of the picture has no data; it is grey
+    INVALID = auto()  # from some place on, the data is not this picture's
+
+
+_VERDICTS = {
+    "extraneous bytes before marker": _Verdict.HARMLESS,
+    "unknown JFIF revision": _Verdict.HARMLESS,
+    "Unknown Adobe color transform": _Verdict.HARMLESS,
+    "Invalid SOS parameters": _Verdict.HARMLESS,
+    "Inconsistent progression sequence": _Verdict.HARMLESS,
+    "bad ICC marker": _Verdict.HARMLESS,
+    "Premature end of JPEG file": _Verdict.MISSING,
+    "premature end of data segment": _Verdict.MISSING,
+    "instead of RST": _Verdict.MISSING,
+    "bad Huffman code": _Verdict.INVALID,
+    "bad arithmetic code": _Verdict.INVALID,
+}
+"""By a part of libjpeg's text. libjpeg tells only a file's first warning, so all are followed by a look at the pixels;
+whatever is not named here is an error that no browser survives either."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """A scan: where its data begins in the rebuilt file, and what of the picture it holds."""
+
+    start: int
+    has_luma: bool
+    has_detail: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Rebuilt:
+    """A JPEG of the same picture with regular headers and an end marker."""
+
+    content: bytes
+    scans: tuple[_Scan, ...]
+    is_progressive: bool
+
+    def has_detail(self, *, last_is_complete: bool) -> bool:
+        """Whether the complete scans of a progressive file hold more of the luma than one value for each 8 × 8."""
+        complete = self.scans if last_is_complete else self.scans[:-1]
+        return any(scan.has_luma and scan.has_detail for scan in complete)
+
+
+def decode_jpeg(content: bytes, min_width: int = 1, min_height: int = 1) -> Pixels:
+    """Decode a JPEG at the smallest scale with at least this size; at full size when there is none.
+
+    Args:
+        content: a JPEG of one (grey) or three components.
+        min_width: pixels before the EXIF orientation is applied.
+        min_height: likewise.
+
+    Returns:
+        RGB (height, width, 3), uint8; what is missing of the picture is grey, 128.
+
+    Raises:
+        DamagedImage: too much of the picture is missing.
+    """
+    try:
+        return _decode(content, min_width, min_height)
+    except ValueError:
+        pass
+    try:
+        return _decode_damaged(rebuild(content), min_width, min_height)
+    except ValueError as error:
+        raise DamagedImage("The JPEG is damaged or cut short.") from error
+
+
+def is_decoded_by_rows(content: bytes) -> bool:
+    """Whether a decoder needs no memory for the whole picture at full size: sequential, all components in one scan."""
+    components = b""
+    for code, start, end in _segments(content):
+        if code in _FRAMES:
+            if code not in _SEQUENTIAL:
+                return False
+            components = content[start + 9 : end][:1]
+        elif code == 0xDA:
+            return content[start + 4 : end][:1] == components
+    return False
+
+
+def rebuild(content: bytes) -> _Rebuilt:
+    """Copy a JPEG's segments up to the first that is not one, with regular headers, and add an end marker.
+
+    Raises:
+        ValueError: there is no picture data.
+    """
+    parts, scans, is_progressive, size = [_SOI], [], False, len(_SOI)
+    frame, luma = 0, -1
+    for code, start, end in _segments(content):
+        segment = content[start:end]
+        if code in _FRAMES and len(segment) > 10:
+            frame, luma, is_progressive = code, segment[10], code in _PROGRESSIVE
+        elif code == 0xDA:
+            header = 2 + struct.unpack_from(">H", segment, 2)[0]
+            if frame in _SEQUENTIAL:
+                segment = segment[: header - 3] + b"\x00\x3f\x00" + segment[header:]
+            components = segment[5 : header - 3 : 2]
+            scans.append(_Scan(size + header, luma in components, segment[header - 2] > 0))
+        elif code == 0xE0 and segment[4:9] == _JFIF:
+            segment = segment[:9] + b"\x01" + segment[10:]
+        elif code == 0xEE and segment[4:9] == _ADOBE and segment[15:16] > b"\x02":
+            continue
+        parts.append(segment)
+        size += len(segment)
+    if not scans:
+        raise ValueError("no picture data")
+    return _Rebuilt(b"".join(parts) + _EOI, tuple(scans), is_progressive)
+
+
+def missing_share(pixels: NDArray[np.uint8]) -> float:
+    """Return the share of pixels (height, width, channels) that decoders write where picture data is missing."""
+    return float(((pixels == _GREY) | (pixels == _GREY - 1)).all(axis=2).mean())
+
+
+def _decode(content: bytes, min_width: int, min_height: int, *, strict: bool = True) -> Pixels:
+    pixels: Pixels = simplejpeg.decode_jpeg(content, min_width=min_width, min_height=min_height, strict=strict)
+    return pixels
+
+
+def _decode_damaged(jpeg: _Rebuilt, min_width: int, min_height: int) -> Pixels:
+    """Decode what there is. Raises ValueError for an error of the decoder, or when too little is left."""
+    verdict = _verdict(jpeg.content)
+    if verdict is _Verdict.INVALID:
+        jpeg = _valid_part(jpeg)
+    pixels = _decode(jpeg.content, min_width, min_height, strict=False)
+    if missing_share(pixels) > MAX_MISSING:
+        raise ValueError("too much of the picture is missing")
+    if jpeg.is_progressive and not jpeg.has_detail(last_is_complete=verdict in (None, _Verdict.HARMLESS)):
+        raise ValueError("the picture has no detail")
+    return pixels
+
+
+def _verdict(content: bytes) -> _Verdict | None:
+    """Decide on the decoder's first warning; None when there is none. Raises ValueError for an error."""
+    try:
+        _decode(content, 1, 1)
+    except ValueError as error:
+        for text, verdict in _VERDICTS.items():
+            if text in str(error):
+                return verdict
+        raise
+    return None
+
+
+def _valid_part(jpeg: _Rebuilt) -> _Rebuilt:
+    """Return the longest beginning of a file, as bisection finds it, that decodes without invalid data."""
+    valid, invalid = jpeg.scans[0].start, len(jpeg.content)
+    for _ in range(_PREFIX_STEPS):
+        middle = (valid + invalid) // 2
+        if _verdict(rebuild(jpeg.content[:middle]).content) is _Verdict.INVALID:
+            invalid = middle
+        else:
+            valid = middle
+    return rebuild(jpeg.content[:valid])
+
+
+def _segments(content: bytes) -> list[tuple[int, int, int]]:
+    """List (marker, start, end) up to the end marker or the first segment that cannot be one; a scan with its data."""
+    segments = []
+    found = _MARKER.search(content, len(_SOI))
+    while found and found[1] != b"\xd9":
+        code, start = found[1][0], found.end() - 2
+        if start + 4 > len(content):
+            break
+        header_end = start + 2 + struct.unpack_from(">H", content, start + 2)[0]
+        if header_end > len(content):
+            break
+        after: re.Match[bytes] | None = None
+        if code == 0xDA:
+            after = _AFTER_DATA.search(content, header_end)
+            segments.append((code, start, after.start() if after else len(content)))
+            if after and not _MARKER.match(content, after.start()):
+                break
+        else:
+            segments.append((code, start, header_end))
+        found = after or _MARKER.search(content, header_end)
+    return segments
