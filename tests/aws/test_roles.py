@@ -64,7 +64,7 @@ ROLES: dict[str, dict[str, set[str]]] = {
         "rekognition:SearchUsersByImage": {COLLECTION},
         "rekognition:DetectFaces": {"*"},
         "rekognition:CompareFaces": {"*"},
-        "dynamodb:BatchGetItem": {FACES},
+        "dynamodb:BatchGetItem": {FACES, RECORDS},
         "dynamodb:PutItem": {RESULTS},
     },
     "PeopleRole": {

@@ -37,8 +37,8 @@ def photo_request_body(*fields: str, **texts: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-async def read_photo(request: Request) -> tuple[bytes, str | None]:
-    """Return the photo of a request, and the form's `user_id` when there is a form that has one.
+async def read_photo(request: Request, *texts: str) -> tuple[bytes, dict[str, str]]:
+    """Return the photo of a request, and those of the form's fields `texts` that a form has.
 
     Raises:
         UnsupportedImage: The content type is neither a form nor an image.
@@ -47,8 +47,8 @@ async def read_photo(request: Request) -> tuple[bytes, str | None]:
     """
     if _is_form(request):
         form = await read_form(request)
-        user_id = form.get("user_id")
-        return await read_file(form, "image"), user_id if isinstance(user_id, str) else None
+        values = {name: value for name in texts if isinstance(value := form.get(name), str)}
+        return await read_file(form, "image"), values
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not content_type.startswith("image/") and content_type != "application/octet-stream":
         raise UnsupportedImage(
@@ -57,7 +57,7 @@ async def read_photo(request: Request) -> tuple[bytes, str | None]:
     image = await _in_time(request.body())
     if not image:
         raise EmptyImage("The photo has no bytes.")
-    return image, None
+    return image, {}
 
 
 async def read_form(request: Request) -> FormData:

@@ -64,6 +64,8 @@ ROUTES: dict[str, frozenset[tuple[str, str]]] = {
             ("GET", "/hygiene"),
             ("GET", "/users"),
             ("GET", "/users/{user_id+}"),
+            ("PATCH", "/users/{user_id+}"),
+            ("POST", "/users/{user_id+}"),
             ("DELETE", "/users/{user_id+}"),
             ("GET", "/images/{image_path+}"),
             ("GET", "/calibration"),

@@ -69,6 +69,30 @@ async def user(user_id: str, context: Context) -> schemas.PersonDetail:
     return await context.storage.run(_detail, context.app, user_id)
 
 
+@routes.patch("/users/{user_id:path}", tags=["users"], responses=problem_responses(404, 409, 422))
+async def rename(user_id: str, to: schemas.Rename, context: Context) -> schemas.Person:
+    """Give a person another name. It shows in all answers, also in stored recognitions; no photo is moved."""
+    person = await context.storage.run(context.app.rename, user_id, to.name)
+    return await context.storage.run(_summary, context.app, person)
+
+
+@routes.post("/users/{user_id:path}/merge", tags=["users"], responses=problem_responses(404, 422))
+async def merge(user_id: str, other: schemas.Merge, context: Context) -> schemas.Person:
+    """Merge a person into another, because both are the same. From then on, both user ids stand for that person.
+
+    No photo is moved, so that `unmerge` can undo it exactly.
+    """
+    person = await context.storage.run(context.app.merge, user_id, other.into)
+    return await context.storage.run(_summary, context.app, person)
+
+
+@routes.post("/users/{user_id:path}/unmerge", tags=["users"], responses=problem_responses(404, 422))
+async def unmerge(user_id: str, context: Context) -> schemas.Person:
+    """Undo the merge of a user id: it stands for a person of its own again, with the photos it had."""
+    person = await context.storage.run(context.app.unmerge, user_id)
+    return await context.storage.run(_summary, context.app, person)
+
+
 @routes.delete("/users/{user_id:path}", tags=["users"], responses=problem_responses(404, 422))
 async def forget(user_id: str, context: Context) -> schemas.Receipt:
     """Erase a person from every store: embeddings, metadata, photos, recognitions. Returns what was removed."""
@@ -117,7 +141,14 @@ async def hygiene(context: Context) -> schemas.Findings:
 def _summary(app: FaceApp, person: records.Person) -> schemas.Person:
     faces = app.faces(user_id=person.user_id, limit=MAX_COUNTED_FACES).items
     newest = schemas.Face.model_validate(faces[0]) if faces else None
-    return schemas.Person(user_id=person.user_id, timestamp=person.timestamp, face_count=len(faces), best_face=newest)
+    return schemas.Person(
+        user_id=person.user_id,
+        name=person.name,
+        merged=list(person.merged),
+        timestamp=person.timestamp,
+        face_count=len(faces),
+        best_face=newest,
+    )
 
 
 def _detail(app: FaceApp, user_id: str) -> schemas.PersonDetail:
@@ -126,6 +157,8 @@ def _detail(app: FaceApp, user_id: str) -> schemas.PersonDetail:
     latest = app.recognitions(user_id=person.user_id, limit=1).items
     return schemas.PersonDetail(
         user_id=person.user_id,
+        name=person.name,
+        merged=list(person.merged),
         timestamp=person.timestamp,
         faces=schemas.Face.from_each(faces),
         last_seen=latest[0].timestamp if latest else None,

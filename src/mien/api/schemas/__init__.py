@@ -8,12 +8,14 @@ from mien.api.schemas.enrolment import (
     Findings,
     Form,
     FormRequest,
+    Merge,
     Move,
     People,
     Person,
     PersonDetail,
     Receipt,
     Remark,
+    Rename,
     Upload,
 )
 from mien.api.schemas.recognition import (
@@ -49,6 +51,7 @@ __all__ = [
     "FormRequest",
     "Health",
     "Landmarks",
+    "Merge",
     "Move",
     "People",
     "Person",
@@ -62,6 +65,7 @@ __all__ = [
     "Recognitions",
     "RecognizedFace",
     "Remark",
+    "Rename",
     "Schema",
     "Upload",
 ]

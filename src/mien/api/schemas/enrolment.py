@@ -29,6 +29,7 @@ class Upload(Schema):
     model_config = example(
         image_path=PATH,
         user_id="Alice",
+        name="Alice Smith",
         status="indexed",
         timestamp="2026-11-23T12:00:00Z",
         face_ids=[FACE_ID],
@@ -38,6 +39,7 @@ class Upload(Schema):
     )
     image_path: str
     user_id: str | None
+    name: str | None
     status: UploadStatus
     timestamp: datetime
     face_ids: list[str]
@@ -50,6 +52,7 @@ class FormRequest(Schema):
     model_config = example(user_id="Alice", content_type="image/jpeg")
     content_type: str
     user_id: str | None = None
+    name: str | None = None
 
 
 class Form(Schema):
@@ -62,14 +65,30 @@ class Form(Schema):
 
 
 class Move(Schema):
+    """The person whose photo it is: by `user_id`, or by `name`."""
+
     model_config = example(user_id="Alice")
-    user_id: str
+    user_id: str | None = None
+    name: str | None = None
+
+
+class Rename(Schema):
+    model_config = example(name="Alice Smith")
+    name: str
+
+
+class Merge(Schema):
+    """`into` is the user id of the person whom this one is."""
+
+    model_config = example(into="p-3k9x0a7c2m5q8w1z")
+    into: str
 
 
 class Face(Schema):
     model_config = example(
         face_id=FACE_ID,
         user_id="Alice",
+        name="Alice Smith",
         image_path=PATH,
         timestamp="2026-11-23T12:00:00Z",
         bounding_box=BOX,
@@ -77,6 +96,7 @@ class Face(Schema):
     )
     face_id: str
     user_id: str | None
+    name: str | None
     image_path: str
     timestamp: datetime
     bounding_box: BoundingBox = Field(validation_alias="box")
@@ -89,9 +109,14 @@ class Faces(Schema):
 
 
 class Person(Schema):
-    """An enrolled person. `face_count` stops at 1000; `best_face` is the newest."""
+    """An enrolled person. `face_count` stops at 1000; `best_face` is the newest.
+
+    `name` is the `user_id` until the person is named. `merged` are the user ids that were merged into this one.
+    """
 
     user_id: str
+    name: str
+    merged: list[str]
     timestamp: datetime
     face_count: int
     best_face: Face | None
@@ -104,6 +129,8 @@ class People(Schema):
 
 class PersonDetail(Schema):
     user_id: str
+    name: str
+    merged: list[str]
     timestamp: datetime
     faces: list[Face]
     last_seen: datetime | None

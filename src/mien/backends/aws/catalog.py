@@ -132,18 +132,22 @@ class DynamoCatalog:
         if any(attribute is None for _, attribute, _ in indexes):
             records = self.get(kind, [value for *_, value in indexes])
             return Page(tuple(r for r in records if since is None or r.timestamp >= since), None)
-        entries: list[dict[str, Any]] = []
+        entries: dict[str, dict[str, Any]] = {}  # by the record's key: a recognition may be in several of the indexes
         with domain_errors():
             for index, attribute, value in indexes:
                 query = _query(table, index, attribute or "", value, since) | {"Limit": limit + 1}
                 if token is not None:
-                    query["ExclusiveStartKey"] = _to_dynamo(_start(token, table) | {attribute or "": value})
-                entries += [_from_dynamo(entry) for entry in self._dynamodb.query(**query)["Items"]]
+                    start = _start(token, table)
+                    if kind is Recognition and index == "ByUser":
+                        start[table.key] = f"{table.record_key(start[table.key])}/{value}"
+                    query["ExclusiveStartKey"] = _to_dynamo(start | {attribute or "": value})
+                for entry in map(_from_dynamo, self._dynamodb.query(**query)["Items"]):
+                    entries.setdefault(table.record_key(entry[table.key]), entry)
         if len(indexes) > 1:
-            entries.sort(key=lambda entry: (entry["Timestamp"], entry[table.key]), reverse=True)
-        shown = entries[:limit]
-        token = _token(shown[-1], table) if len(entries) > limit else None
-        return Page(tuple(self.get(kind, [table.record_key(entry[table.key]) for entry in shown])), token)
+            entries = dict(sorted(entries.items(), key=lambda item: (item[1]["Timestamp"], item[0]), reverse=True))
+        keys = list(entries)
+        token = _token(entries[keys[limit - 1]], table) if len(keys) > limit else None
+        return Page(tuple(self.get(kind, keys[:limit])), token)
 
     def delete(self, kind: type[R], keys: Sequence[str]) -> int:
         table = self._tables[kind]
