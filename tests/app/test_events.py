@@ -88,3 +88,10 @@ def test_dropped_keys_are_forgotten(queue: EventQueue) -> None:
     queue.put(KEY)
     queue.drop([KEY, "uploaded/none.jpg"])
     assert queue.claim() is None
+
+
+def test_the_events_of_a_folder_are_dropped(queue: EventQueue) -> None:
+    for key in (KEY, "uploaded/a/2.jpg", "uploaded/ab/1.jpg", "uploaded/A/1.jpg"):
+        queue.put(key)
+    queue.drop_folder("uploaded/a/")
+    assert queue.waiting() == 2

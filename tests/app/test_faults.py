@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from mien.backends.embedded.backend import EmbeddedBackend
-from mien.domain.errors import ImageNotFound, InvalidInput, StorageDamaged, StorageError, StorageFull
+from mien.domain.errors import ImageNotFound, StorageDamaged, StorageError, StorageFull
 from mien.domain.policy import Policy
 from mien.domain.records import Upload, UploadStatus
 from tests.support.fake_engine import FakeFaceEngine
@@ -164,15 +164,6 @@ def test_a_folder_that_cannot_be_written_says_so(
     monkeypatch.setattr(Path, "replace", read_only)
     with pytest.raises(StorageError):
         machine.app.upload(portraits["Robert"][0], "Robert")
-
-
-def test_links_out_of_the_bucket_lead_nowhere(machine: EmbeddedBackend, tmp_path: Path) -> None:
-    (tmp_path / "secret.jpg").write_bytes(b"\xff\xd8\xff secret")
-    folder = tmp_path / "data" / "bucket" / "uploaded" / "Robert"
-    folder.mkdir()
-    (folder / "link.jpg").symlink_to(tmp_path / "secret.jpg")
-    with pytest.raises(InvalidInput):
-        machine.app.image("uploaded/Robert/link.jpg")
 
 
 def test_failures_are_tried_again_and_then_put_aside(

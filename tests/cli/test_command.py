@@ -170,3 +170,21 @@ def test_an_impossible_setting_is_exit_code_4_and_a_sentence(mien, monkeypatch, 
     assert answer.code == 4
     assert answer.err.startswith(name)
     assert len(answer.err.splitlines()) == 1
+
+
+def test_doctor_closes_the_data_folder_or_says_that_it_cannot(mien, people, tmp_path, monkeypatch):
+    mien("enroll", people)
+    photos = [path for path in (tmp_path / "data" / "bucket").rglob("*.*") if path.is_file()]
+    for photo in photos:
+        photo.chmod(0o644)
+    checks = {check["check"]: check for check in mien("doctor", "--json").json["checks"]}
+    assert checks["permissions"]["works"]
+    assert {photo.stat().st_mode & 0o777 for photo in photos} == {0o600}
+
+    photos[0].chmod(0o644)
+    monkeypatch.setattr("pathlib.Path.chmod", lambda *_: None)
+    answer = mien("doctor", "--json")
+    checks = {check["check"]: check for check in answer.json["checks"]}
+    assert not checks["permissions"]["works"]
+    assert "cannot take them away" in checks["permissions"]["detail"]
+    assert answer.code == 4

@@ -96,6 +96,15 @@ def test_the_doctor_finds_nothing_wrong(known):
     assert {check["check"] for check in answer.json["checks"]} >= {"models", "recognition", "data folder", "database"}
 
 
+def test_the_doctor_names_what_lies_among_the_photos_and_is_none(known, tmp_path):
+    folder = next(tmp_path.rglob("bucket")) / "uploaded" / "Ada"
+    (folder / "link.jpg").symlink_to(tmp_path / "none.jpg")
+    answer = known("doctor", "--json")
+    assert answer.code == 0, answer.out
+    (photos,) = [check["detail"] for check in answer.json["checks"] if check["check"] == "photos"]
+    assert "uploaded/Ada/link.jpg (link)" in photos
+
+
 def test_the_doctor_names_a_damaged_database(known, tmp_path):
     (tmp_path / "data" / "mien.db").write_bytes(b"not a database" * 1000)
     answer = known("doctor", "--json")

@@ -54,6 +54,26 @@ def test_deletes_and_counts(ports: Ports) -> None:
     assert list(ports.bucket.keys("uploaded/")) == []
 
 
+def test_deletes_a_folder_and_nothing_beside_it(ports: Ports) -> None:
+    keys = ["uploaded/a/1.jpg", "uploaded/a/b/2.jpg", "uploaded/ab/1.jpg", "uploaded/_/1.jpg"]
+    for key in keys:
+        ports.bucket.put(key, JPEG, "image/jpeg", {})
+    assert ports.bucket.holds("uploaded/a/")
+    assert ports.bucket.delete_folder("uploaded/a/") == 2
+    assert not ports.bucket.holds("uploaded/a/")
+    assert ports.bucket.delete_folder("uploaded/a/") == 0
+    assert set(ports.bucket.keys("uploaded/")) == set(keys[2:])
+
+
+def test_remains_go_and_an_object_stays(ports: Ports) -> None:
+    ports.bucket.put(KEY, JPEG, "image/jpeg", {"user-id": "x"})
+    ports.bucket.delete_remains(KEY)
+    assert ports.bucket.get(KEY).body == JPEG
+    ports.bucket.delete([KEY])
+    ports.bucket.delete_remains(KEY)
+    assert not ports.bucket.holds(KEY.rpartition("/")[0] + "/")
+
+
 def test_signs_a_form_for_one_key(ports: Ports) -> None:
     form = ports.bucket.presign(KEY, "image/jpeg", 1000, 60)
     assert form.image_path == KEY

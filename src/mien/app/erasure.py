@@ -71,7 +71,7 @@ class ErasureService:
 
     def _stores_with(self, user_id: str) -> list[str]:
         holds = {
-            "bucket": bool(self._photos(user_id)),
+            "bucket": bool(self._photos(user_id)) or any(map(self._bucket.holds, self._folders(user_id))),
             "recognizer": bool(self._recognizer.face_ids(user_id)),
             "faces": bool(self._catalog.find(FaceRecord, user_id=user_id, limit=1).items),
             "uploads": bool(self._catalog.find(Upload, user_id=user_id, limit=1).items),
@@ -84,7 +84,8 @@ class ErasureService:
         recognitions = list(self._all(Recognition, user_id=user_id))
         photos = self._photos(user_id) | _photos_without_user(recognitions, user_id)
         uploads = photos | {upload.image_path for upload in self._all(Upload, user_id=user_id)}
-        images = self._bucket.delete(sorted(uploads))
+        folders = self._folders(user_id)
+        images = self._bucket.delete(sorted(uploads)) + sum(map(self._bucket.delete_folder, folders))
         faces = set(self._recognizer.face_ids(user_id))
         faces |= {face.face_id for face in self._all(FaceRecord, user_id=user_id)}
         faces |= {face.face_id for photo in photos for face in self._all(FaceRecord, image_path=photo)}
@@ -99,14 +100,25 @@ class ErasureService:
         }
 
     def _photos(self, user_id: str) -> set[str]:
-        """The photos of the person's folder, and of one that somebody made for their name.
+        """The photos of the person's folder, and of one that somebody made for their name."""
+        return {path for folder in self._named_folders(user_id) for path in self._in_folder(folder, user_id)[0]}
 
-        A folder that has somebody's name may hold photos that belong to another, from before a change of names.
-        """
-        texts = {user_id, *(person.name for person in self._catalog.get(Person, [user_id]))}
-        photos = {key for text in texts for key in self._bucket.keys(object_keys.folder(text))}
+    def _folders(self, user_id: str) -> list[str]:
+        """The person's folders, in which everything is theirs."""
+        return [folder for folder in self._named_folders(user_id) if not self._in_folder(folder, user_id)[1]]
+
+    def _named_folders(self, user_id: str) -> list[str]:
+        names = [person.name for person in self._catalog.get(Person, [user_id])]
+        others = {person.user_id for person in self._catalog.get(Person, names)} - {user_id}
+        folders = [object_keys.folder(text) for text in dict.fromkeys((user_id, *names)) if text not in others]
+        return [folder for folder in folders if object_keys.is_possible_folder(folder)]
+
+    def _in_folder(self, folder: str, user_id: str) -> tuple[set[str], set[str]]:
+        """The person's photos in a folder, and those that belong to another from before a change of names."""
+        photos = set(self._bucket.keys(folder))
         owners = {upload.image_path: upload.user_id for upload in self._catalog.get(Upload, sorted(photos))}
-        return {path for path in photos if owners.get(path) in {None, user_id}}
+        theirs = {path for path in photos if owners.get(path) in {None, user_id}}
+        return theirs, photos - theirs
 
     def _all(self, kind: type[R], *, user_id: str | None = None, image_path: str | None = None) -> Iterator[R]:
         find = partial(self._catalog.find, kind, user_id=user_id, image_path=image_path, limit=1000)

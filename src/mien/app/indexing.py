@@ -79,7 +79,7 @@ class IndexingService:
             indexed = self._index_for_owner(path, upload, image, timestamp, digest)
             self._catalog.put(indexed)
             if not self._faces.exists(path):
-                self.remove_photo(path)
+                self._remove_traces(path)
                 raise ImageNotFound("The photo was deleted while it was indexed.")
             if is_replaced:
                 self._release(path, keep=indexed.face_ids)
@@ -91,7 +91,7 @@ class IndexingService:
         """Mark an upload as `failed`, unless its present photo is indexed or rejected. Raises ImageNotFound."""
         upload = self._upload(path)
         if not self._faces.exists(path):
-            self.remove_photo(path)
+            self._remove_traces(path)
             raise ImageNotFound("There is no photo under this path.")
         if upload and upload.status.final and upload.digest == self._digest(path):
             return upload
@@ -133,6 +133,8 @@ class IndexingService:
         self._catalog.delete(FaceRecord, [face.face_id])
 
     def _remove_traces(self, path: str) -> None:
+        """Remove what is left of a photo that does not exist; one that is stored meanwhile stays."""
+        self._bucket.delete_remains(path)
         self._release(path)
         user_id = self._owner_if_known(path, self._upload(path))
         if user_id is not None and self._people.is_without_photos(user_id, but=path):
@@ -149,7 +151,7 @@ class IndexingService:
         try:
             return self._bucket.get(path)
         except ImageNotFound:
-            self.remove_photo(path)
+            self._remove_traces(path)
             raise
 
     def _owner(self, path: str, upload: Upload | None) -> str | None:

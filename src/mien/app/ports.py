@@ -48,6 +48,25 @@ class Bucket(Protocol):
     def delete(self, keys: Sequence[str]) -> int:
         """Remove objects with all their versions, and return how many existed; missing ones are no error."""
 
+    def delete_remains(self, key: str) -> None:
+        """Remove what is kept about an object that no longer exists: metadata and earlier versions.
+
+        An object that was stored under the key meanwhile stays.
+        """
+
+    def delete_folder(self, prefix: str) -> int:
+        """Remove whatever lies below a prefix, and return how many objects that were.
+
+        That is objects with all their versions, what is kept about objects that no longer exist, half-stored ones,
+        and in a folder also what is no object, such as a link.
+
+        Args:
+            prefix: A folder of `object_keys.folder`, with its slash.
+        """
+
+    def holds(self, prefix: str) -> bool:
+        """Whether there is anything below a prefix that `delete_folder` would remove."""
+
     def presign(self, key: str, content_type: str, max_bytes: int, expires_in: int) -> UploadForm:
         """Sign a form with which anybody may create exactly this object.
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 
 import typer
@@ -22,6 +23,7 @@ from mien.domain.errors import MienError, SetupError, StorageDamaged, StorageErr
 from mien.domain.image_types import FACELESS_PNG
 
 LIBRARIES = ("openvino", "llvmlite", "numpy", "opencv-python-headless", "pillow", "simplejpeg", "fastapi")
+MAX_IGNORED = 20
 MIN_FREE_BYTES = 256 * 1024 * 1024
 
 
@@ -60,7 +62,7 @@ def _run_checks(settings: Settings) -> Iterator[CheckResult]:
     checks: list[tuple[str, Callable[[Settings], str]]] = [("system", _system), ("libraries", _libraries)]
     if settings.backend is Backend.EMBEDDED:
         checks += [("models", _models), ("recognition", _recognition), ("data folder", _data_folder)]
-        checks += [("database", _database), ("photos", _photos)]
+        checks += [("permissions", _permissions), ("database", _database), ("photos", _photos)]
     checks.append(("application", _application))
     for name, check in checks:
         try:
@@ -97,9 +99,11 @@ def _recognition(settings: Settings) -> str:
 
 
 def _data_folder(settings: Settings) -> str:
+    from mien.gallery.store import private_files
+
     folder = settings.data_dir
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_files.make_folder(folder)
         probe = folder / f".doctor-{os.getpid()}"
         probe.write_bytes(b"")
         probe.unlink()
@@ -109,6 +113,25 @@ def _data_folder(settings: Settings) -> str:
     if free < MIN_FREE_BYTES:
         raise StorageError(f"{folder} has only {free / 1e6:.0f} MB of free space.")
     return f"{folder}, {free / 1e9:.1f} GB free"
+
+
+def _permissions(settings: Settings) -> str:
+    """Take others' permissions from the data folder, and check that this worked."""
+    from mien.backends.embedded.backend import CONTENT
+    from mien.gallery.store import private_files
+
+    folder = settings.data_dir
+    private_files.restrict(folder, CONTENT)
+    left = 0
+    for path in (folder / name for name in CONTENT):
+        private_files.restrict_tree(path)
+        left += len(private_files.find_open(path))
+    if left or private_files.has_open_permissions(folder):
+        raise StorageError(
+            f"Others on this machine have permissions for {folder} or files in it, and this user or the file system "
+            "cannot take them away."
+        )
+    return "for this user only"
 
 
 def _database(settings: Settings) -> str:
@@ -133,15 +156,19 @@ def _is_intact(file: Path) -> bool:
 
 
 def _photos(settings: Settings) -> str:
-    """Check that the photo folder belongs to the database, and that no photo was deleted by hand."""
+    """Check that the photo folder belongs to the database, and that no photo was deleted by hand; name what is none."""
     backend = open_embedded(settings)
     with backend.app:
         deleted = len(backend.worker(threads=1).missing_photos())
+        ignored = list(islice(backend.bucket.ignored(), MAX_IGNORED + 1))
     if deleted:
         raise StorageError(
             f"{output.count(deleted, 'photo')} deleted by hand; run `mien repair` to remove the faces, too."
         )
-    return str(settings.data_dir / "bucket")
+    found = [f"{os.fsencode(entry.path).decode(errors='backslashreplace')} ({entry.kind})" for entry in ignored]
+    more = ["and more"] if len(found) > MAX_IGNORED else []
+    ignoring = f"; not photos, and ignored: {', '.join([*found[:MAX_IGNORED], *more])}" if found else ""
+    return f"{settings.data_dir / 'bucket'}{ignoring}"
 
 
 def _application(settings: Settings) -> str:

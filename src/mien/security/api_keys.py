@@ -94,7 +94,7 @@ class KeyFile:
 
     def _write(self, keys: Iterable[ApiKey]) -> None:
         entries = {k.key_id: {"name": k.name, "scopes": sorted(k.scopes), "sha256": k.digest} for k in keys}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.parent.mkdir(0o700, parents=True, exist_ok=True)
         draft = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}")
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             json.dump(entries, file, indent=2)

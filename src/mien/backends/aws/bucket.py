@@ -64,6 +64,22 @@ class S3Bucket:
                 for prefix in ([folder] if len(in_folder) > MAX_SINGLE_LISTINGS else sorted(in_folder))
             )
 
+    def delete_remains(self, key: str) -> None:
+        with domain_errors():
+            versions = [version for version in self._versions(key) if version["Key"] == key]
+            if not any(version["IsLatest"] and "ETag" in version for version in versions):
+                self._delete_each(versions)
+
+    def delete_folder(self, prefix: str) -> int:
+        with domain_errors():
+            versions = list(self._versions(prefix))
+            self._delete_each(versions)
+        return len({version["Key"] for version in versions})
+
+    def holds(self, prefix: str) -> bool:
+        with domain_errors():
+            return next(self._versions(prefix), None) is not None
+
     def presign(self, key: str, content_type: str, max_bytes: int, expires_in: int) -> UploadForm:
         with domain_errors():
             form = self._s3.generate_presigned_post(
@@ -77,15 +93,20 @@ class S3Bucket:
         return UploadForm(form["url"], form["fields"], key, expires_at)
 
     def _delete_versions(self, prefix: str, keys: set[str]) -> int:
-        pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=self._name, Prefix=prefix)
-        versions = [
-            {"Key": version["Key"], "VersionId": version["VersionId"]}
-            for page in pages
-            for version in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
-            if version["Key"] in keys and (version["Key"] == prefix or prefix.endswith("/"))
-        ]
-        for portion in batches(versions, DELETE_BATCH):
+        is_wanted = keys.__contains__ if prefix.endswith("/") else prefix.__eq__
+        versions = [version for version in self._versions(prefix) if is_wanted(version["Key"])]
+        self._delete_each(versions)
+        return len({version["Key"] for version in versions})
+
+    def _versions(self, prefix: str) -> Iterator[dict[str, Any]]:
+        """List objects and delete markers with all their versions; only an object has an ETag."""
+        for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self._name, Prefix=prefix):
+            yield from page.get("Versions", ())
+            yield from page.get("DeleteMarkers", ())
+
+    def _delete_each(self, versions: Sequence[dict[str, Any]]) -> None:
+        objects = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in versions]
+        for portion in batches(objects, DELETE_BATCH):
             response = self._s3.delete_objects(Bucket=self._name, Delete={"Objects": list(portion), "Quiet": True})
             if response.get("Errors"):
                 raise StorageError("S3 did not delete every image; try again.")
-        return len({version["Key"] for version in versions})

@@ -18,6 +18,7 @@ from mien.backends.embedded.events import EventQueue, Worker
 from mien.backends.embedded.recognizer import LocalRecognizer
 from mien.domain.errors import CollectionExists
 from mien.domain.policy import Policy
+from mien.gallery.store import private_files
 from mien.gallery.store.database import storage_errors
 from mien.security.signing import Signer
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from mien.gallery import Gallery
 
 T = TypeVar("T")
+
+CONTENT = ("mien.db", "mien.db-wal", "mien.db-shm", "bucket", "index", "secret", "api-keys.json")
+"""What Mien keeps in a data folder; whatever else lies there is not its own."""
 
 
 class EmbeddedBackend:
@@ -55,13 +59,17 @@ class EmbeddedBackend:
         Raises StorageError leaves.
         """
         self._data_dir, self._collection = data_dir, collection
+        private_files.restrict(data_dir, CONTENT)
         self.database = open_database(data_dir / "mien.db")
         self.signer = Signer(_secret(data_dir / "secret"))
         self.queue = EventQueue(self.database)
         self.engine = _Lazy(open_engine)
         self.gallery = _Lazy(self._open_gallery)
         self.app_gallery = _Lazy(self._open_app_gallery)
-        self.bucket = FolderBucket(data_dir / "bucket", self.database, self.signer, self.queue.put, self.queue.drop)
+        queue = self.queue
+        self.bucket = FolderBucket(
+            data_dir / "bucket", self.database, self.signer, queue.put, queue.drop, queue.drop_folder
+        )
         self.catalog = SqliteCatalog(self.database)
         self.recognizer = LocalRecognizer(self.engine, self.app_gallery, collection)
         self.app = FaceApp(
@@ -76,6 +84,7 @@ class EmbeddedBackend:
 
     def worker(self, threads: int) -> Worker:
         """Return a worker that indexes uploads on so many threads; it is not started yet."""
+        private_files.restrict_tree(self._data_dir / "bucket")  # photos that were copied by hand
         return Worker(self.app, self.bucket, self.catalog, self.queue, self._data_dir / "bucket", threads)
 
     def close(self) -> None:
@@ -127,8 +136,6 @@ class _Lazy(Generic[T]):
 def _secret(path: Path) -> bytes:
     """Read the folder's own secret; made at the first use, readable by its owner only."""
     with storage_errors(path.name):
-        with suppress(FileExistsError):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(32))
+        with suppress(FileExistsError), os.fdopen(private_files.create_file(path), "wb") as file:
+            file.write(secrets.token_bytes(32))
         return path.read_bytes()

@@ -1,28 +1,32 @@
 """The Bucket in a folder: each image a plain file, written completely or not at all; metadata in SQLite.
 
-A file that is copied into the folder by hand is an object like any other; its content type is found in its bytes.
-A file that is deleted by hand is a deleted object, but only while the folder's marker file is present: a missing or
-different marker means that the disk is not mounted, and then nothing counts as deleted.
+Only plain files are objects: links, pipes, devices and folders named like photos are never followed, opened or listed,
+but they are removed with the folder of their person. A file that is copied into the folder by hand is an object like
+any other; its content type is found in its bytes. A file that is deleted by hand is a deleted object, but only while
+the folder's marker file is present: a missing or different marker means that the disk is not mounted, and then nothing
+counts as deleted.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from mien.backends.embedded import drafts, folder_tree
 from mien.backends.embedded.database import truncate_wal
+from mien.backends.embedded.drafts import sync_folder
+from mien.backends.embedded.folder_tree import Entry, Kind
 from mien.domain import image_types, object_keys
-from mien.domain.errors import ImageError, ImageNotFound, InvalidInput, StorageError
+from mien.domain.errors import ImageError, ImageNotFound, StorageError
 from mien.domain.records import Image, UploadForm
+from mien.gallery.store import private_files
 from mien.gallery.store.database import Database, storage_errors
 from mien.security.signing import UPLOAD_FORM, UPLOAD_FORM_PATH, Signer
 
-INCOMING = ".incoming"
 VOLUME_MARKER = ".mark"
 
 
@@ -36,6 +40,7 @@ class FolderBucket:
         signer: Signer,
         on_created: Callable[[str], None],
         on_deleted: Callable[[Sequence[str]], None],
+        on_folder_deleted: Callable[[str], None],
     ) -> None:
         """Open or create the folder.
 
@@ -45,12 +50,13 @@ class FolderBucket:
             signer: Signs upload forms.
             on_created: Called with each key after its object was stored.
             on_deleted: Called with the keys after their objects were deleted.
+            on_folder_deleted: Called with the prefix after everything below it was deleted.
         """
         self._folder, self._database, self._signer = folder, database, signer
-        self._on_created, self._on_deleted = on_created, on_deleted
+        self._on_created, self._on_deleted, self._on_folder_deleted = on_created, on_deleted, on_folder_deleted
         with storage_errors("bucket"):
-            (folder / object_keys.UPLOADED).mkdir(parents=True, exist_ok=True)
-            (folder / INCOMING).mkdir(exist_ok=True)
+            private_files.make_folder(folder / object_keys.UPLOADED)
+            private_files.make_folder(folder / drafts.INCOMING)
         self._marker = self._read_or_create_marker()
 
     def check_volume(self) -> None:
@@ -65,7 +71,7 @@ class FolderBucket:
         )
 
     def put(self, key: str, body: bytes, content_type: str, metadata: Mapping[str, str]) -> None:
-        target = self._path(key)
+        object_keys.parse_image_path(key)
         self.check_volume()
         with self._database.write() as transaction:
             transaction.execute(
@@ -73,37 +79,70 @@ class FolderBucket:
                 (key, content_type, json.dumps(dict(metadata))),
             )
         with storage_errors("bucket"):
-            self._write(target, body)
+            drafts.write(self._folder, key, body)
         self._on_created(key)
 
     def get(self, key: str) -> Image:
-        path = self._path(key)
         with storage_errors("bucket"):
-            if not path.is_file():
-                self.check_volume()
-                raise ImageNotFound("There is no photo under this path.")
-            body = path.read_bytes()
+            body = folder_tree.read(self._folder, object_keys.parse_image_path(key))
+        if body is None:
+            self.check_volume()
+            raise ImageNotFound("There is no photo under this path.")
         rows = self._database.read("SELECT ContentType, Metadata FROM BucketObjects WHERE Key = ?", (key,))
         if rows:
             return Image(body, rows[0][0], json.loads(rows[0][1]))
         return Image(body, _content_type(body))
 
     def keys(self, prefix: str) -> Iterator[str]:
-        if _is_key(prefix) and self._path(prefix).is_file():
-            yield prefix
-        start = self._folder / prefix.rpartition("/")[0]
-        for parent, _, files in os.walk(start):
-            folder = Path(parent).relative_to(self._folder).as_posix()
-            keys = (f"{folder}/{file}" for file in files)
-            yield from (key for key in keys if key.startswith(prefix) and key != prefix and _is_key(key))
+        with storage_errors("bucket"):
+            if folder_tree.is_key(prefix) and folder_tree.is_photo(self._folder, prefix):
+                yield prefix
+            for entry in folder_tree.walk(self._folder, prefix.rpartition("/")[0]):
+                if entry.kind is Kind.PHOTO and entry.path.startswith(prefix) and entry.path != prefix:
+                    yield entry.path
+
+    def ignored(self) -> Iterator[Entry]:
+        """List what lies among the photos and is none, such as a link: it is left alone until its person is erased."""
+        with storage_errors("bucket"):
+            entries = folder_tree.walk(self._folder, object_keys.UPLOADED)
+            yield from (entry for entry in entries if entry.kind is not Kind.PHOTO)
 
     def delete(self, keys: Sequence[str]) -> int:
-        count = sum(self._unlink(self._path(key)) for key in keys)
-        with self._database.write() as transaction:
-            transaction.executemany("DELETE FROM BucketObjects WHERE Key = ?", [(key,) for key in keys])
-        truncate_wal(self._database)
+        with storage_errors("bucket"):
+            count = sum(self._unlink(object_keys.parse_image_path(key)) for key in keys)
+        self._delete_rows("DELETE FROM BucketObjects WHERE Key = ?", [(key,) for key in keys])
         self._on_deleted(keys)
         return count
+
+    def delete_remains(self, key: str) -> None:
+        self._delete_rows("DELETE FROM BucketObjects WHERE Key = ?", [(key,)])
+        self._on_deleted([key])
+        with storage_errors("bucket"):
+            if folder_tree.is_photo(self._folder, key):  # stored meanwhile: its event must not be lost
+                self._on_created(key)
+
+    def delete_folder(self, prefix: str) -> int:
+        with storage_errors("bucket"):
+            drafts.sweep(self._folder, prefix)
+            count = folder_tree.clear(self._folder, prefix)
+            sync_folder(self._folder / object_keys.UPLOADED)
+        self._delete_rows("DELETE FROM BucketObjects WHERE Key >= ? AND Key < ?", [(prefix, _after(prefix))])
+        self._on_folder_deleted(prefix)
+        return count
+
+    def holds(self, prefix: str) -> bool:
+        with storage_errors("bucket"):
+            if folder_tree.is_filled(self._folder, prefix) or drafts.holds(self._folder, prefix):
+                return True
+        rows = self._database.read(
+            "SELECT 1 FROM BucketObjects WHERE Key >= ? AND Key < ? LIMIT 1", (prefix, _after(prefix))
+        )
+        return bool(rows)
+
+    def sweep_drafts(self) -> int:
+        """Remove photos that a process which died left half-stored, and return how many there were."""
+        with storage_errors("bucket"):
+            return drafts.sweep(self._folder)
 
     def presign(self, key: str, content_type: str, max_bytes: int, expires_in: int) -> UploadForm:
         claims = {"key": key, "type": content_type, "bytes": max_bytes}
@@ -119,57 +158,26 @@ class FolderBucket:
             if rows:
                 return str(rows[0][0])
             if not path.exists():
-                path.write_text(f"{uuid.uuid4().hex}\n", encoding="ascii")
+                with open(path, "w", encoding="ascii", opener=private_files.opener) as file:
+                    file.write(f"{uuid.uuid4().hex}\n")
             marker = path.read_text(encoding="ascii").strip()
             transaction.execute("INSERT INTO BucketMark VALUES (?)", (marker,))
         return marker
 
-    def _path(self, key: str) -> Path:
-        path = self._folder / object_keys.parse_image_path(key)
-        if not path.resolve().is_relative_to(self._folder.resolve()):
-            raise InvalidInput("The image path leads out of the bucket.")
-        return path
-
-    def _write(self, target: Path, body: bytes) -> None:
-        draft = self._folder / INCOMING / uuid.uuid4().hex
-        try:
-            with draft.open("xb") as file:
-                file.write(body)
-                file.flush()
-                os.fsync(file.fileno())
-            _move(draft, target)
-        finally:
-            draft.unlink(missing_ok=True)
-        _sync_folder(target.parent)
-
-    def _unlink(self, path: Path) -> bool:
-        with storage_errors("bucket"):
-            if not path.is_file():
-                return False
-            path.unlink(missing_ok=True)
-            _sync_folder(path.parent)
-            if path.parent != self._folder / object_keys.UPLOADED:
+    def _unlink(self, key: str) -> bool:
+        was_photo = folder_tree.unlink(self._folder, key)
+        parent = (self._folder / key).parent
+        if folder_tree.is_folder(self._folder, key.rpartition("/")[0]):
+            sync_folder(parent)
+            if parent != self._folder / object_keys.UPLOADED:
                 with suppress(OSError):  # not empty
-                    path.parent.rmdir()
-            return True
+                    parent.rmdir()
+        return was_photo
 
-
-def _move(draft: Path, target: Path) -> None:
-    while True:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            draft.replace(target)
-        except FileNotFoundError:  # the folder was removed as empty in between
-            continue
-        return
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    def _delete_rows(self, statement: str, values: Sequence[tuple[str, ...]]) -> None:
+        with self._database.write() as transaction:
+            transaction.executemany(statement, values)
+        truncate_wal(self._database)
 
 
 def _content_type(body: bytes) -> str:
@@ -179,9 +187,6 @@ def _content_type(body: bytes) -> str:
         return "application/octet-stream"
 
 
-def _is_key(text: str) -> bool:
-    try:
-        object_keys.user_id_of(text)
-    except InvalidInput:
-        return False
-    return True
+def _after(prefix: str) -> str:
+    """The first text that is greater than every text with the prefix."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)

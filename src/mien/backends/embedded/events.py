@@ -98,6 +98,12 @@ class EventQueue:
         with self._database.write() as transaction:
             transaction.executemany("DELETE FROM Events WHERE Key = ?", [(key,) for key in keys])
 
+    def drop_folder(self, prefix: str) -> None:
+        """Remove the events of all objects whose keys start with a prefix."""
+        after = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        with self._database.write() as transaction:
+            transaction.execute("DELETE FROM Events WHERE Key >= ? AND Key < ?", (prefix, after))
+
     def waiting(self) -> int:
         """Count the events that are due or will be."""
         return self._count(dead=False)
@@ -196,6 +202,7 @@ class Worker:
         return iterate_pages(lambda token: self._catalog.find(Upload, user_id=user_id, limit=1000, token=token))
 
     def _recover(self) -> None:
+        self._guard(self._bucket.sweep_drafts)
         self._guard(self._app.resume_erasures)
         self._guard(self.reconcile)
 

@@ -33,6 +33,15 @@ class MemoryBucket:
     def delete(self, keys: Sequence[str]) -> int:
         return sum(self._images.pop(key, None) is not None for key in keys)
 
+    def delete_remains(self, key: str) -> None:
+        """Nothing is kept about an object that was deleted."""
+
+    def delete_folder(self, prefix: str) -> int:
+        return self.delete(list(self.keys(prefix)))
+
+    def holds(self, prefix: str) -> bool:
+        return next(self.keys(prefix), None) is not None
+
     def presign(self, key: str, content_type: str, max_bytes: int, expires_in: int) -> UploadForm:
         expires_at = datetime.now(UTC) + timedelta(seconds=expires_in)
         return UploadForm("memory:", {"key": key, "Content-Type": content_type}, key, expires_at)

@@ -8,13 +8,15 @@ only (0.2 ms per added face; 6 ms with FULL, where a flush takes 4 ms). Deleted 
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from mien.domain.errors import StorageBusy, StorageDamaged, StorageError, StorageFull
+from mien.gallery.store import private_files
 
 BUSY_SECONDS = 30
 PAGE_BYTES = 8192
@@ -86,7 +88,9 @@ class Database:
         self._closed = False
         self._idle: list[sqlite3.Connection] = []
         with storage_errors(path.name):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            private_files.make_folder(path.parent)
+            with suppress(FileExistsError):  # SQLite gives its other files the permissions of this one
+                os.close(private_files.create_file(path))
 
     def read(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         """Return all rows of one SELECT, which sees one state of the database."""

@@ -16,6 +16,7 @@ from uuid import uuid4
 import numpy as np
 
 from mien.domain.faces import EMBEDDING_DIMENSION
+from mien.gallery.store import private_files
 from mien.gallery.vector_index import files
 from mien.gallery.vector_index.kernels import packed
 from mien.gallery.vector_index.quantization import (
@@ -78,7 +79,7 @@ class Builder:
             OSError: A segment cannot be written.
             Stopped: `stopped` became true.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        private_files.make_folder(self._folder)
         with _locked(self._folder / "lock", wait) as locked:
             if not locked:
                 return
@@ -126,12 +127,13 @@ class Builder:
 
     def _make(self, span: Span) -> None:
         folder = self._folder / f"{files.BUILDING}-{uuid4().hex}"
-        folder.mkdir()
+        private_files.make_folder(folder)
         try:
             rows, scales, error = self._copy(folder, span)
             vectors = np.memmap(folder / "vectors", np.int8, "r", shape=(len(rows), EMBEDDING_DIMENSION))
             self._encode(folder, np.asarray(vectors), scales, error)
             target = self._folder / files.name_of(span.after, self._reached(span, rows), len(rows))
+            private_files.restrict_tree(folder)
             files.remove(target)
             folder.rename(target)
         except BaseException:
@@ -193,7 +195,7 @@ class Builder:
 @contextmanager
 def _locked(path: Path, wait: bool) -> Iterator[bool]:
     """Take a lock that ends with the process that holds it; yield whether it was free."""
-    with path.open("w") as file:
+    with open(path, "w", opener=private_files.opener) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
