@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 PREFIX = "MIEN_"
 MAX_DELAY_SECONDS = 3600
 MAX_COUNT = 1_000_000_000
+MAX_ROOT_PATH = 200
+_ROOT_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
 MAX_THREADS = 1024
 MAX_PIXELS = 178_000_000
 """The imaging library refuses larger images by itself."""
@@ -75,6 +77,7 @@ class Settings:
     rekognition_limits: Mapping[str, float] = field(default_factory=dict)
     rekognition_delay: float = 0.0
     secret: str | None = None
+    root_path: str = ""
     cors_origins: tuple[str, ...] = ()
     max_waiting: int = 64
     rate_per_minute: int = 6000
@@ -164,6 +167,17 @@ def _margin(text: str) -> float:
     return odds
 
 
+def parse_root_path(text: str) -> str:
+    """Return a path prefix without a slash at its end; empty for `/`.
+
+    Raises InvalidInput for what is not a path, or could be read as another host or as a way out of the prefix.
+    """
+    prefix = text.strip().rstrip("/")
+    if len(prefix) > MAX_ROOT_PATH or not _ROOT_PATH.fullmatch(prefix):
+        raise InvalidInput("It must be a path such as /mien.")
+    return prefix
+
+
 def _account(text: str) -> str:
     if not re.fullmatch("[0-9]{12}", text):
         raise InvalidInput("An AWS account number has 12 digits.")
@@ -186,7 +200,7 @@ _FOREIGN = {
         "keys_secret",
         "rekognition_keys_secret",
     ),
-    Backend.AWS: ("models_dir", "max_pixels", "mirrored"),
+    Backend.AWS: ("models_dir", "max_pixels", "mirrored", "root_path"),
 }
 """The settings that a backend does not have."""
 
@@ -213,6 +227,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "rekognition_account": _account,
     "rekognition_limits": parse_rates,
     "rekognition_delay": _delay,
+    "root_path": parse_root_path,
     "cors_origins": lambda text: tuple(filter(None, text.replace(",", " ").split())),
     "max_waiting": _whole(0),
     "rate_per_minute": _whole(1),

@@ -117,7 +117,10 @@ def test_rekognitions_clients_are_served_at_the_same_address(running: Running) -
     assert len(rekognition.detect_faces(Image={"Bytes": image})["FaceDetails"]) == 1
     uploaded = running.client.post("/upload", params={"user_id": "Sheryl"}, content=image, headers=JPEG).json()
     place = {"Bucket": "facial-recognition-bucket", "Name": uploaded["image_path"]}
-    assert len(rekognition.detect_faces(Image={"S3Object": place})["FaceDetails"]) == 1
+    for version in ({}, {"Version": "null"}):
+        assert len(rekognition.detect_faces(Image={"S3Object": place | version})["FaceDetails"]) == 1
+    with pytest.raises(rekognition.exceptions.InvalidS3ObjectException):
+        rekognition.detect_faces(Image={"S3Object": place | {"Version": "3HL4kqtJvjVBH40Nrjfkd"}})
 
 
 def test_foreign_hosts_are_refused(running: Running) -> None:

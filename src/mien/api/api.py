@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from mien.api import problems, schemas
 from mien.api.context import ApiContext, BoundedExecutor, Health
+from mien.api.forwarding import HeadMiddleware
 from mien.api.routes import people, recognition, service, uploads
 from mien.api.security import Guard, HostOriginMiddleware
 from mien.api.telemetry import Metrics, TelemetryMiddleware
@@ -65,6 +66,7 @@ def create_api(
         api.mount("/static", StaticFiles(directory=service.PAGES / "static"))
     problems.install(api)
     max_bytes = app.policy.max_image_bytes + FORM_OVERHEAD_BYTES
+    api.add_middleware(HeadMiddleware)
     api.add_middleware(HostOriginMiddleware, hosts=hosts, origins=settings.cors_origins, max_body_bytes=max_bytes)
     if settings.cors_origins:
         api.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)

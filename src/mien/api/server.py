@@ -68,7 +68,8 @@ class Server:
         if self._rekognition_only:
             return True
         has_target = any(name == b"x-amz-target" for name, _ in scope.get("headers", ()))
-        return has_target and scope.get("method") == "POST" and scope.get("path") == "/"
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        return has_target and scope.get("method") == "POST" and path == "/"
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -11,6 +11,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from itertools import count
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -108,6 +109,11 @@ class JsonLines(logging.Formatter):
     FIELDS = ("method", "route", "status", "ms", "request_id", "error", "attempt")
 
     def format(self, record: logging.LogRecord) -> str:
-        line = {"time": self.formatTime(record), "level": record.levelname.lower(), "message": record.getMessage()}
+        moment = datetime.fromtimestamp(record.created, UTC).astimezone()
+        line = {
+            "time": moment.isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+        }
         line |= {name: getattr(record, name) for name in self.FIELDS if hasattr(record, name)}
         return json.dumps(line)

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mien.cli import output
 from mien.cli.command import Command, Context, Json
+from mien.cli.listening import check_certificate, listen
 from mien.config import Backend, Settings
 from mien.domain.errors import SetupError
 from mien.security.api_keys import KeyFile, Scope
 
-KEEP_ALIVE_SECONDS = 30
+if TYPE_CHECKING:
+    from socket import socket
+
+    import uvicorn
+    from starlette.types import ASGIApp
+
+KEEP_ALIVE_SECONDS = 75
+"""More than the 60 seconds after which usual load balancers end an idle connection, so that they do it, not we."""
+
+TRUSTED_PROXIES = "127.0.0.1"
+"""Of FORWARDED_ALLOW_IPS, uvicorn's variable, by default."""
+
 SHUTDOWN_SECONDS = 10
 
 keys = typer.Typer(
@@ -33,6 +47,13 @@ def serve(
     rekognition_only: Annotated[
         bool, typer.Option("--rekognition-only", help="Serve the Rekognition wire API and nothing else.")
     ] = False,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Serve HTTPS with this certificate chain, in PEM.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="The certificate's private key, in PEM.")] = None,
+    keep_alive: Annotated[
+        int, typer.Option(min=1, max=3600, help="Seconds after which an idle connection ends.")
+    ] = KEEP_ALIVE_SECONDS,
 ) -> None:
     """Serve the REST API, the web page and the Rekognition wire API at one address."""
     import uvicorn
@@ -41,21 +62,45 @@ def serve(
 
     settings = _with_default_keys(context.settings)
     _require_keys(settings, host, rekognition_only=rekognition_only)
+    check_certificate(tls_cert, tls_key)
     _log_to_stderr()
-    server = Server(settings, host, rekognition_only=rekognition_only)
-    output.note(f"Mien is running at http://{_url_host(host)}:{port}/ (stop with Ctrl-C).")
-    if settings.api_keys_file is None:
-        output.note("There are no API keys, so only this machine can connect; `mien keys create NAME` makes one.")
-    uvicorn.run(
-        server,
-        host=host,
-        port=port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-    )
+    with listen(host, port) as listener:
+        server = Server(settings, host, rekognition_only=rekognition_only)
+        scheme, bound_port = "https" if tls_cert else "http", listener.getsockname()[1]
+        output.note(f"Mien is running at {scheme}://{_url_host(host)}:{bound_port}/ (stop with Ctrl-C).")
+        if settings.api_keys_file is None:
+            output.note("There are no API keys, so only this machine can connect; `mien keys create NAME` makes one.")
+        config = uvicorn.Config(
+            _behind_proxies(server, settings.root_path),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=keep_alive,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+            ssl_certfile=tls_cert,
+            ssl_keyfile=tls_key,
+        )
+        _run(uvicorn.Server(config), listener)
+
+
+def _behind_proxies(app: ASGIApp, root_path: str) -> ASGIApp:
+    """Read what trusted proxies tell: the prefix first, as uvicorn's own part then hides the proxy's address."""
+    from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+    from mien.api.forwarding import PrefixMiddleware, trusted_peers
+
+    trusted = os.environ.get("FORWARDED_ALLOW_IPS", TRUSTED_PROXIES)
+    told: Any = ProxyHeadersMiddleware(app, trusted)  # type: ignore[arg-type]
+    return PrefixMiddleware(told, root_path, trusted_peers(trusted))
+
+
+def _run(server: uvicorn.Server, listener: socket) -> None:
+    """Serve until a signal ends it. Raises SetupError when the server does not start."""
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+    if not server.started:
+        raise SetupError("The server could not start; its log says why.")
 
 
 def _with_default_keys(settings: Settings) -> Settings:

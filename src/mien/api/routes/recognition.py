@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime
+from pydantic import AfterValidator
 
 from mien.api import schemas
 from mien.api.context import ApiContext, Context, needs
-from mien.api.photo_input import photo_request_body, read_file, read_form, read_photo
+from mien.api.photo_input import photo_request_body, read_photo, read_photos
 from mien.api.problems import problem_responses
 from mien.domain import records
 from mien.security.api_keys import Scope
@@ -21,6 +22,22 @@ Threshold = Annotated[
         description="The lowest similarity of a match: 0, or 1 to 100. Or an error rate: `fmr=1e-4` (or `1e-4` alone) "
         "for each comparison, `fpir=0.01` for a search among the faces enrolled now.",
         examples=["80", "fmr=1e-4", "fpir=0.01"],
+    ),
+]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("no such moment") from None
+
+
+Since = Annotated[
+    Annotated[datetime, AfterValidator(_in_utc)] | None,
+    Query(
+        description="A moment or a date; in UTC where it names no time zone.",
+        examples=["2026-11-23T00:00:00Z", "2026-11-23"],
     ),
 ]
 Limit = Annotated[int, Query(ge=1, le=1000)]
@@ -54,7 +71,7 @@ async def recognize_stored(
 async def recognitions(
     context: Context,
     user_id: Annotated[str | None, Query(max_length=80)] = None,
-    since: Annotated[AwareDatetime | None, Query(examples=["2026-11-23T00:00:00Z"])] = None,
+    since: Since = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> schemas.Recognitions:
@@ -93,8 +110,7 @@ async def detect(request: Request, context: Context) -> schemas.Detections:
 )
 async def compare(request: Request, context: Context) -> schemas.Comparisons:
     """Compare the largest face in `source` with every face in `target`. The most similar comes first."""
-    form = await read_form(request)
-    source, target = await read_file(form, "source"), await read_file(form, "target")
+    source, target = await read_photos(request, "source", "target")
     comparisons = await context.inference.run(context.app.compare, source, target)
     return schemas.Comparisons(matches=schemas.Comparison.from_each(comparisons))
 

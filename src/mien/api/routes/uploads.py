@@ -47,8 +47,8 @@ async def upload(
     gets the name. 409 when the user id or the name differs from another person's only in case, in Unicode form or in
     characters that do not show.
     """
-    image, form = await read_photo(request, "user_id", "name")
-    person = (user_id if user_id is not None else form.get("user_id"), name if name is not None else form.get("name"))
+    image, sent = await read_photo(request, "user_id", "name")
+    person = (user_id if user_id is not None else sent.get("user_id"), name if name is not None else sent.get("name"))
     stored = await context.storage.run(context.app.upload, image, *person)
     response.headers["Location"] = external_path(request, f"/uploads/{stored.image_path}")
     return _upload(stored)

@@ -1,0 +1,155 @@
+"""`mien serve` and its socket: what stands in the way is said in one sentence."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from mien.cli.listening import check_certificate, listen
+from mien.domain.errors import InvalidInput, SetupError
+from tests.support.process import MIEN_ON_FAKE_ENGINE
+
+
+def test_a_port_in_use_is_one_sentence_and_exit_code_4(mien):
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        answer = mien("serve", "--port", port)
+    assert answer.code == 4
+    assert answer.err == f"Port {port} is in use by another program; name another one with --port.\n"
+    assert answer.out == ""
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "203.0.113.7", "a" * 300])
+def test_an_address_of_another_machine_is_refused(host):
+    with pytest.raises(SetupError, match=r"^.*\.$"):
+        listen(host, 0)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_port_0_takes_a_free_one(host):
+    with listen(host, 0) as listener:
+        assert listener.getsockname()[1] > 0
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("tls")
+    return write_certificate(folder, "one")
+
+
+def write_certificate(folder: Path, name: str, password: bytes | None = None) -> tuple[Path, Path]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    pem = serialization.Encoding.PEM
+    paths = folder / f"{name}.crt", folder / f"{name}.key"
+    paths[0].write_bytes(built.public_bytes(pem))
+    paths[1].write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, encryption))
+    return paths
+
+
+def test_a_certificate_and_its_key_are_checked_before_the_server_starts(certificate, tmp_path):
+    cert, key = certificate
+    check_certificate(None, None)
+    check_certificate(cert, key)
+    for pair in ((cert, None), (None, key)):
+        with pytest.raises(InvalidInput, match="belong together"):
+            check_certificate(*pair)
+    _, foreign = write_certificate(tmp_path, "foreign")
+    _, locked = write_certificate(tmp_path, "locked", b"secret")
+    (tmp_path / "empty").write_bytes(b"")
+    for wrong in (foreign, locked, cert, tmp_path / "empty"):
+        with pytest.raises(SetupError, match="not a certificate and its private key"):
+            check_certificate(cert, wrong)
+    with pytest.raises(SetupError, match="cannot be read"):
+        check_certificate(cert, tmp_path / "missing")
+
+
+def test_a_certificate_that_cannot_be_read_is_exit_code_4(mien, tmp_path):
+    answer = mien("serve", "--tls-cert", tmp_path / "missing", "--tls-key", tmp_path / "missing", "--port", 0)
+    assert answer.code == 4
+    assert len(answer.err.splitlines()) == 1
+    assert mien("serve", "--tls-cert", tmp_path / "missing").code == 2
+
+
+@contextmanager
+def served(folder: Path, *options: object, **settings: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run a server on a free port; yields the address that it tells."""
+    server = subprocess.Popen(
+        [*MIEN_ON_FAKE_ENGINE, "serve", "--port", "0", *map(str, options)],
+        env=os.environ | {"MIEN_DATA_DIR": str(folder)} | settings,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stderr is not None
+    try:
+        for line in server.stderr:
+            if found := re.search(r"https?://\S+", line):
+                yield found[0].rstrip("/"), server
+                break
+        else:
+            pytest.fail("the server told no address")
+    finally:
+        server.terminate()
+        server.wait(60)
+        server.stderr.close()
+
+
+def test_the_address_that_is_told_answers_at_once_by_https(certificate, tmp_path):
+    cert, key = certificate
+    with served(tmp_path, "--tls-cert", cert, "--tls-key", key) as (address, _):
+        assert address.startswith("https://127.0.0.1:")
+        port = int(address.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=60):
+            pass
+        context = ssl.create_default_context(cafile=str(cert))
+        assert httpx.get(f"https://localhost:{port}/health", verify=context, timeout=60).status_code == 200
+
+
+def test_a_proxy_on_this_machine_names_prefix_and_scheme(tmp_path):
+    told = {"X-Forwarded-Prefix": "/mien", "X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.9"}
+    asked = {"user_id": "Ada", "content_type": "image/jpeg"}
+    with served(tmp_path) as (address, _):
+        assert '<base href="/mien/">' in httpx.get(f"{address}/", headers=told, timeout=60).text
+        form = httpx.post(f"{address}/uploads", json=asked, headers=told, timeout=60).json()
+        assert form["url"] == f"{address.replace('http:', 'https:')}/mien/bucket"
+
+
+def test_a_proxy_that_is_not_trusted_names_nothing(tmp_path):
+    with served(tmp_path, FORWARDED_ALLOW_IPS="10.0.0.1", MIEN_ROOT_PATH="/set") as (address, _):
+        answer = httpx.get(f"{address}/", headers={"X-Forwarded-Prefix": "/mien"}, timeout=60)
+        assert '<base href="/set/">' in answer.text
+
+
+def test_the_times_of_the_log_have_their_offset(tmp_path):
+    with served(tmp_path, TZ="Asia/Kolkata") as (address, server):
+        httpx.get(f"{address}/health", timeout=60)
+        assert server.stderr is not None
+        line = next(line for line in server.stderr if line.startswith("{"))
+    assert re.search(r'"time": "\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+05:30"', line)
