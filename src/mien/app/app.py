@@ -15,6 +15,7 @@ from mien.app.indexing import IndexingService
 from mien.app.people import PeopleService
 from mien.app.ports import Bucket, Catalog, Recognizer
 from mien.app.recognition import RecognitionService
+from mien.app.reconciliation import GRACE_SECONDS, Reconciler, Reconciliation
 from mien.app.rejections import RejectionService
 from mien.app.uploads import UploadService
 from mien.domain import image_types, names, object_keys
@@ -365,6 +366,22 @@ class FaceApp:
         Raises UserNotFound when no store knows the person.
         """
         return self._erasure.forget(self._people.family(object_keys.parse_user_id(user_id)))
+
+    def reconcile(self, *, repair: bool, force: bool = False, grace: float = GRACE_SECONDS) -> Reconciliation:
+        """Find what photos, faces, metadata and statuses have that does not match, and repair it if wanted.
+
+        What would be removed is counted first. When that is more than 10 things and more than 1 % of the faces,
+        nothing is changed unless forced. Faces that others keep in the collection are counted, never removed.
+
+        Args:
+            repair: Whether to repair what is found; without it nothing is changed.
+            force: Whether to repair even if suspiciously much would be removed.
+            grace: Seconds to wait before what looks like a leftover is looked at again: another process may be
+                storing it.
+        """
+        index, remove = self.index_upload, self.remove_upload
+        reconciler = Reconciler(self._bucket, self._recognizer, self._catalog, index, remove, grace)
+        return reconciler.run(repair=repair, force=force)
 
     def resume_erasures(self) -> list[ErasureReport]:
         """Finish erasures that were interrupted; to be called at every start."""

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from mien.domain.faces import Box, Detection, Page
-from mien.domain.records import Comparison, FaceHit, Image, IndexResult, Probe, Record, UploadForm
+from mien.domain.records import Comparison, FaceHit, Image, IndexResult, ListedFace, Probe, Record, UploadForm
 from mien.domain.thresholds import Threshold
 
 R = TypeVar("R", bound=Record)
@@ -150,6 +150,16 @@ class Recognizer(Protocol):
 
     def delete(self, face_ids: Sequence[str]) -> int:
         """Remove faces, from their users too, and return how many existed; missing ones are no error."""
+
+    def list_faces(self, token: str | None = None) -> Page[ListedFace]:
+        """List the collection's faces, those of others included, in pages of up to 1000.
+
+        Args:
+            token: The `next_token` of the page before; None for the first one.
+        """
+
+    def existing(self, face_ids: Sequence[str]) -> frozenset[str]:
+        """Return those of the faces that are in the collection."""
 
     def forget(self, user_id: str) -> None:
         """Remove a user and every face that was indexed for them; a missing user is no error."""

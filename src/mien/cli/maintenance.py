@@ -17,6 +17,8 @@ REPAIRS = {
     "photos_deleted_by_hand": "Photos deleted by hand, their faces removed",
     "faces_without_metadata": "Faces without metadata removed",
     "metadata_without_face": "Metadata without a face removed",
+    "faces_without_photo": "Faces that their photo does not show any more, removed",
+    "foreign_faces": "Faces of others in the same collection, left alone",
 }
 
 
@@ -38,16 +40,37 @@ def inspect(context: Context, as_json: Json = False) -> None:
     raise typer.Exit(ExitCode.NO if issues else ExitCode.SUCCESS)
 
 
-def repair(context: Context, as_json: Json = False) -> None:
+def repair(
+    context: Context,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Repair even if suspiciously much is to be removed.")
+    ] = False,
+    report: Annotated[bool, typer.Option("--report", help="Only count what there is to repair.")] = False,
+    as_json: Json = False,
+) -> None:
     """Complete what a crash interrupted: erasures, and photos that were not indexed.
 
-    Also removes the faces of photos that were deleted by hand.
+    Also removes the faces of photos that were deleted by hand, and what else lacks its photo or its face. Faces that
+    others keep in the same collection are counted and left alone. Exit code 1 when there is so much to remove, more
+    than 10 things and more than 1 % of the faces, that nothing was removed: find out why, and repeat with --yes.
     """
     settings = context.settings
-    counts = _repair_stack(settings) if settings.backend is Backend.AWS else _repair_folder(settings)
+    is_on_aws = settings.backend is Backend.AWS
+    counts, is_stopped = (
+        (_repair_stack(settings), False) if is_on_aws else _repair_folder(settings, force=yes, report=report)
+    )
     if as_json:
-        output.print_json(counts)
-        return
+        output.print_json({**counts, "stopped": is_stopped})
+    else:
+        _show_repairs(counts, is_stopped=is_stopped, report=report)
+    raise typer.Exit(ExitCode.NO if is_stopped else ExitCode.SUCCESS)
+
+
+def _show_repairs(counts: dict[str, int], *, is_stopped: bool, report: bool) -> None:
+    if is_stopped:
+        output.show("Nothing was repaired: this is suspiciously much to remove. If it is right, repeat with --yes.")
+    elif report and any(counts.values()):
+        output.show("Without --report, this would be repaired:")
     for name, count in counts.items():
         if count:
             output.show(f"{REPAIRS[name]}: {count}")
@@ -55,15 +78,16 @@ def repair(context: Context, as_json: Json = False) -> None:
         output.show("Nothing to repair.")
 
 
-def _repair_folder(settings: Settings) -> dict[str, int]:
+def _repair_folder(settings: Settings, *, force: bool, report: bool) -> tuple[dict[str, int], bool]:
     backend = open_embedded(settings)
     with backend.app as app:
-        erasures = len(app.resume_erasures())
-        worker = backend.worker(threads=1)
-        reconciliation = worker.reconcile()
-        while worker.run_once():
-            pass
-    return {"erasures": erasures, **output.jsonable(reconciliation)}
+        erasures = 0 if report else len(app.resume_erasures())
+        if not report:
+            backend.bucket.sweep_drafts()
+        done = app.reconcile(repair=not report, force=force)
+    found = output.jsonable(done.found)
+    del found["faces"]
+    return {"erasures": erasures, "photos_deleted_by_hand": found.pop("photos_gone"), **found}, done.is_stopped
 
 
 def _repair_stack(settings: Settings) -> dict[str, int]:

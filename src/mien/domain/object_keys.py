@@ -22,6 +22,7 @@ MAX_USER_ID_BYTES = 80
 MAX_KEY_BYTES = 1024  # as in S3
 MAX_SEGMENT_BYTES = 255  # as in file systems
 
+_MARK = "mien-"
 _PLAIN = re.compile(r"[A-Za-z0-9_.\-]+")
 _UNSAFE = re.compile(r'[%/\\:*?"<>|]|^\.|\.$')
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
@@ -104,6 +105,21 @@ def from_recognizer_id(recognizer_id: str) -> str | None:
         return base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         return recognizer_id
+
+
+def installation_mark(installation: str) -> str:
+    """Return what the external image ids of an installation's faces begin with, made from a name of its own.
+
+    Others may keep faces in the same collection; what has the mark was stored by this installation. A word of
+    `to_recognizer_id` has no colon or begins with one, so it never begins with a mark.
+    """
+    return f"{_MARK}{hashlib.sha256(installation.encode()).hexdigest()[:12]}:"
+
+
+def without_mark(external_image_id: str) -> str:
+    """Return the word of `to_recognizer_id` that follows an installation's mark; faces of the past have no mark."""
+    mark, colon, word = external_image_id.partition(":")
+    return word if colon and mark.startswith(_MARK) else external_image_id
 
 
 def _segment(user_id: str | None) -> str:

@@ -226,6 +226,14 @@ class FaceHit:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedFace:
+    """A face of the collection. `is_marked` tells that this installation indexed it; old faces have no mark."""
+
+    face_id: str
+    is_marked: bool
+
+
+@dataclass(frozen=True, slots=True)
 class UserHit:
     """A person whose aggregated faces are similar to the probe."""
 

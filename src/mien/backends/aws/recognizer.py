@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from mien.backends.aws.clients import code, domain_errors, retry_on
+from mien.backends.aws.clients import batches, code, domain_errors, retry_on
 from mien.backends.aws.collection_users import CollectionUsers
 from mien.domain import object_keys, thresholds
 from mien.domain.errors import InvalidInput, NoFace
-from mien.domain.faces import Box, Detection, Landmarks, Point, Pose, Quality, Reason
+from mien.domain.faces import Box, Detection, Landmarks, Page, Point, Pose, Quality, Reason
 from mien.domain.policy import MAX_FACE_MATCHES
-from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, Probe, UserHit
+from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, ListedFace, Probe, UserHit
 
 if TYPE_CHECKING:
     from mien.backends.aws.image_limits import Photo
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MARGINS = (0.5, 0.1)  # around a crop, in box sizes: room for the detector, less where a neighbouring face gets in
 PARALLEL_SEARCHES = 4
 MAX_SIMILAR_FACES = 20
+LIST_PAGE = 1000
 _POINTS = {
     "eyeLeft": "left_eye",
     "eyeRight": "right_eye",
@@ -162,6 +163,23 @@ class RekognitionRecognizer:
     def face_ids(self, user_id: str) -> frozenset[str]:
         with domain_errors():
             return frozenset(self._face_ids(user_id))
+
+    def list_faces(self, token: str | None = None) -> Page[ListedFace]:
+        more = {} if token is None else {"NextToken": token}
+        with domain_errors():
+            response = self._rekognition.list_faces(CollectionId=self._collection, MaxResults=LIST_PAGE, **more)
+        faces = (ListedFace(face["FaceId"], is_marked=False) for face in response["Faces"])
+        return Page(tuple(faces), response.get("NextToken"))
+
+    def existing(self, face_ids: Sequence[str]) -> frozenset[str]:
+        found: set[str] = set()
+        with domain_errors():
+            for portion in batches(face_ids, LIST_PAGE):
+                pages = self._rekognition.get_paginator("list_faces").paginate(
+                    CollectionId=self._collection, FaceIds=list(portion)
+                )
+                found.update(face["FaceId"] for page in pages for face in page["Faces"])
+        return frozenset(found)
 
     def all_face_ids(self) -> frozenset[str]:
         """Return the ids of all faces in the collection, for the reconciler."""

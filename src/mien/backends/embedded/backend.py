@@ -17,6 +17,7 @@ from mien.backends.embedded.database import open_database
 from mien.backends.embedded.events import EventQueue, Worker
 from mien.backends.embedded.recognizer import LocalRecognizer
 from mien.domain.errors import CollectionExists
+from mien.domain.object_keys import installation_mark
 from mien.domain.policy import Policy
 from mien.gallery.store import private_files
 from mien.gallery.store.database import storage_errors
@@ -71,7 +72,9 @@ class EmbeddedBackend:
             data_dir / "bucket", self.database, self.signer, queue.put, queue.drop, queue.drop_folder
         )
         self.catalog = SqliteCatalog(self.database)
-        self.recognizer = LocalRecognizer(self.engine, self.app_gallery, collection)
+        self.recognizer = LocalRecognizer(
+            self.engine, self.app_gallery, collection, installation_mark(self.bucket.marker)
+        )
         self.app = FaceApp(
             self.bucket,
             self.recognizer,

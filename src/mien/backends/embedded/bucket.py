@@ -31,7 +31,11 @@ VOLUME_MARKER = ".mark"
 
 
 class FolderBucket:
-    """Implements `mien.app.ports.Bucket` in a folder."""
+    """Implements `mien.app.ports.Bucket` in a folder.
+
+    Attributes:
+        marker: What the folder's marker file holds: a text of its own for each data folder.
+    """
 
     def __init__(
         self,
@@ -57,17 +61,17 @@ class FolderBucket:
         with storage_errors("bucket"):
             private_files.make_folder(folder / object_keys.UPLOADED)
             private_files.make_folder(folder / drafts.INCOMING)
-        self._marker = self._read_or_create_marker()
+        self.marker = self._read_or_create_marker()
 
     def check_volume(self) -> None:
         """Raise StorageError when this is not the folder that the photos were stored in."""
         path = self._folder / VOLUME_MARKER
         with storage_errors("bucket"), suppress(FileNotFoundError):
-            if path.read_text(encoding="ascii").strip() == self._marker:
+            if path.read_text(encoding="ascii").strip() == self.marker:
                 return
         raise StorageError(
             "The folder of the photos does not match this database (is the disk mounted?). If it is the right one, "
-            f"write {self._marker} to bucket/{VOLUME_MARKER} in the data folder."
+            f"write {self.marker} to bucket/{VOLUME_MARKER} in the data folder."
         )
 
     def put(self, key: str, body: bytes, content_type: str, metadata: Mapping[str, str]) -> None:
@@ -95,11 +99,15 @@ class FolderBucket:
 
     def keys(self, prefix: str) -> Iterator[str]:
         with storage_errors("bucket"):
-            if folder_tree.is_key(prefix) and folder_tree.is_photo(self._folder, prefix):
+            is_empty = not (folder_tree.is_key(prefix) and folder_tree.is_photo(self._folder, prefix))
+            if not is_empty:
                 yield prefix
             for entry in folder_tree.walk(self._folder, prefix.rpartition("/")[0]):
                 if entry.kind is Kind.PHOTO and entry.path.startswith(prefix) and entry.path != prefix:
+                    is_empty = False
                     yield entry.path
+        if is_empty:
+            self.check_volume()  # or else everything would seem to be deleted
 
     def ignored(self) -> Iterator[Entry]:
         """List what lies among the photos and is none, such as a link: it is left alone until its person is erased."""

@@ -99,4 +99,6 @@ def _embeddings(gallery: Gallery, collection: str, faces: list[StoredFace]) -> n
 
 
 def _user_id(face: StoredFace) -> str | None:
-    return None if face.external_image_id is None else object_keys.from_recognizer_id(face.external_image_id)
+    if face.external_image_id is None:
+        return None
+    return object_keys.from_recognizer_id(object_keys.without_mark(face.external_image_id))

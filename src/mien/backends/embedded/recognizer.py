@@ -8,23 +8,33 @@ from typing import TYPE_CHECKING
 
 from mien.domain import object_keys, thresholds
 from mien.domain.errors import FaceNotFound, LimitExceeded, NoFace, UserExists, UserNotFound
-from mien.domain.faces import Box, Detection, FaceMatch, QualityFilter, UserMatch
+from mien.domain.faces import Box, Detection, FaceMatch, Page, QualityFilter, UserMatch
 from mien.domain.policy import MAX_FACE_MATCHES
-from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, Probe, UserHit
+from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, ListedFace, Probe, UserHit
 
 if TYPE_CHECKING:
     from mien.engine import FaceEngine
     from mien.gallery import Gallery
 
+LIST_PAGE = 1000
 MAX_SIMILAR_FACES = 20
 
 
 class LocalRecognizer:
     """Implements `mien.app.ports.Recognizer`."""
 
-    def __init__(self, engine: Callable[[], FaceEngine], gallery: Callable[[], Gallery], collection: str) -> None:
-        """`engine` and `gallery` return what they open once; `collection` is the gallery's to use, and exists."""
-        self._engine, self._gallery, self._collection = engine, gallery, collection
+    def __init__(
+        self, engine: Callable[[], FaceEngine], gallery: Callable[[], Gallery], collection: str, mark: str
+    ) -> None:
+        """Use a collection of the gallery, which others may use, too, by the wire API.
+
+        Args:
+            engine: Returns the engine, which it opens once.
+            gallery: Returns the gallery, which it opens once; the collection exists then.
+            collection: The collection's id.
+            mark: What the external image ids of this installation's faces begin with; `object_keys.installation_mark`.
+        """
+        self._engine, self._gallery, self._collection, self._mark = engine, gallery, collection, mark
 
     def detect(self, image: bytes) -> list[Detection]:
         return self._engine().detect(image)
@@ -51,7 +61,7 @@ class LocalRecognizer:
             self._collection,
             kept,
             image_id=image_id(image),
-            external_image_id=object_keys.to_recognizer_id(user_id),
+            external_image_id=self._mark + object_keys.to_recognizer_id(user_id),
         )
         faces = [
             IndexedFace(added.face_id, face, self._similar_faces(added.face_id, threshold))
@@ -66,8 +76,9 @@ class LocalRecognizer:
         if face is None or not face.box.overlap(box):
             raise NoFace("The photo shows no face at this box.")
         own_image_id = image_id(image + repr(face.box).encode())
+        own_name = self._mark + object_keys.to_recognizer_id(None)
         (stored,) = self._gallery().faces.index(
-            self._collection, [face], image_id=own_image_id, external_image_id=object_keys.to_recognizer_id(None)
+            self._collection, [face], image_id=own_image_id, external_image_id=own_name
         )
         return stored.face_id
 
@@ -115,6 +126,15 @@ class LocalRecognizer:
         second = self._gallery().faces.delete(self._collection, [face_id for face_id, _ in associated])
         return len(first.deleted) + len(second.deleted)
 
+    def list_faces(self, token: str | None = None) -> Page[ListedFace]:
+        page = self._gallery().faces.list(self._collection, limit=LIST_PAGE, token=token)
+        faces = (ListedFace(face.face_id, (face.external_image_id or "").startswith(self._mark)) for face in page.items)
+        return Page(tuple(faces), page.next_token)
+
+    def existing(self, face_ids: Sequence[str]) -> frozenset[str]:
+        faces = self._gallery().faces.list(self._collection, face_ids=face_ids).items
+        return frozenset(face.face_id for face in faces)
+
     def forget(self, user_id: str) -> None:
         self.delete(sorted(self.face_ids(user_id)))
         with suppress(UserNotFound):
@@ -123,7 +143,7 @@ class LocalRecognizer:
     def face_ids(self, user_id: str) -> frozenset[str]:
         recognizer_id = object_keys.to_recognizer_id(user_id)
         associated = self._gallery().faces.list(self._collection, user_id=recognizer_id).items
-        indexed = self._gallery().faces.list(self._collection, external_image_id=recognizer_id).items
+        indexed = self._gallery().faces.list(self._collection, external_image_id=self._mark + recognizer_id).items
         return frozenset(face.face_id for face in (*associated, *indexed))
 
     def _similar_faces(self, face_id: str, threshold: float, limit: int = MAX_SIMILAR_FACES) -> tuple[FaceHit, ...]:

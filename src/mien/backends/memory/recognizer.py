@@ -13,12 +13,13 @@ import numpy.typing as npt
 
 from mien.domain import object_keys, thresholds
 from mien.domain.errors import NoFace
-from mien.domain.faces import Box, Detection, QualityFilter
+from mien.domain.faces import Box, Detection, Page, QualityFilter
 from mien.domain.policy import ASSOCIATION_THRESHOLD, MAX_FACE_MATCHES, MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER
-from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, Probe, UserHit
+from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, ListedFace, Probe, UserHit
 from mien.engine import Face, quality
 from mien.gallery import similarity
 
+LIST_PAGE = 1000
 MAX_SIMILAR_FACES = 20
 
 H = TypeVar("H")
@@ -128,6 +129,16 @@ class MemoryRecognizer:
             for face_id in face_ids:
                 self._indexed_for.pop(face_id, None)
             return sum(self._embeddings.pop(face_id, None) is not None for face_id in face_ids)
+
+    def list_faces(self, token: str | None = None) -> Page[ListedFace]:
+        with self._lock:
+            later = sorted(face_id for face_id in self._embeddings if token is None or face_id > token)
+        page = tuple(ListedFace(face_id, is_marked=True) for face_id in later[:LIST_PAGE])
+        return Page(page, page[-1].face_id if len(later) > LIST_PAGE else None)
+
+    def existing(self, face_ids: Sequence[str]) -> frozenset[str]:
+        with self._lock:
+            return frozenset(face_ids) & self._embeddings.keys()
 
     def forget(self, user_id: str) -> None:
         with self._lock:

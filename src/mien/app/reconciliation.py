@@ -1,0 +1,325 @@
+"""Finds and repairs what no event told: leftovers of a crash between two stores, and of events that were lost.
+
+Photos are the truth and never touched; faces, metadata and statuses follow them. Others may use the same collection,
+so only faces with this installation's mark, or with metadata, are its own; all others are foreign and counted only.
+
+A run counts everything first, and then repairs it in a second pass; it does not begin that when there is suspiciously
+much to remove, as when a table was restored empty, unless it is forced. It reads page by page, and what it keeps in
+memory is a page, the candidates of a step, and eight bytes for each photo. Cut off by the time that it has, it
+returns where the next run goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from itertools import islice
+
+from mien.app.photo_faces import PhotoFaces
+from mien.app.ports import Bucket, Catalog, Recognizer
+from mien.domain import object_keys
+from mien.domain.errors import InvalidInput, MienError
+from mien.domain.records import FaceRecord, Upload, UploadStatus
+
+GRACE_SECONDS = 5.0
+PAGE = 1000
+RECORDS_PAGE = 400  # of keys of 1 KB each, DynamoDB returns up to 1 MB at once
+FACE_PAGES = 50  # together wait for the metadata of their faces
+SHELVES = 256
+MAX_UNASKED = 10
+MAX_UNASKED_SHARE = 0.01
+
+
+class Phase(StrEnum):
+    """What a pass looks through, in this order."""
+
+    FACES = "faces"
+    RECORDS = "records"
+    UPLOADS = "uploads"
+    PHOTOS = "photos"
+
+
+PHASES = tuple(Phase)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a pass found.
+
+    Attributes:
+        faces: Faces of this installation: those with metadata or its mark.
+        foreign_faces: Faces without metadata and without this installation's mark.
+        faces_without_metadata: Faces with the mark, but without metadata.
+        metadata_without_face: FaceMetadata items whose face does not exist.
+        faces_without_photo: Faces whose photo shows others now.
+        photos_gone: Photos that do not exist, but of which a face or a state is left.
+        photos_without_state: Photos that are neither indexed nor rejected, or whose faces are missing.
+    """
+
+    faces: int = 0
+    foreign_faces: int = 0
+    faces_without_metadata: int = 0
+    metadata_without_face: int = 0
+    faces_without_photo: int = 0
+    photos_gone: int = 0
+    photos_without_state: int = 0
+
+    @property
+    def removals(self) -> int:
+        """How many things a repair would remove."""
+        return self.faces_without_metadata + self.metadata_without_face + self.faces_without_photo + self.photos_gone
+
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether more would be removed than a run may without being asked: more than 10, and more than 1 %."""
+        return self.removals > max(MAX_UNASKED, MAX_UNASKED_SHARE * self.faces)
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """How far a run has come.
+
+    Attributes:
+        found: What was counted; complete once the first pass is done.
+        is_repairing: Whether the first pass is done and the second, which removes, has begun.
+        is_stopped: Whether nothing was removed because there is suspiciously much to remove.
+        phase: The phase that goes on next, as its place in `PHASES`; their number when all is done.
+        token: Where in that phase the next run goes on.
+    """
+
+    found: Counts = field(default_factory=Counts)
+    is_repairing: bool = False
+    is_stopped: bool = False
+    phase: int = 0
+    token: str | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return self.phase == len(PHASES)
+
+    def to_json(self) -> str:
+        """Return the text from which `from_json` makes the same progress, for the next run."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Reconciliation:
+        """Read what `to_json` wrote. Raises InvalidInput for other text."""
+        try:
+            values = json.loads(text)
+            return cls(**values | {"found": Counts(**values["found"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise InvalidInput("This is not the progress of a reconciliation.") from error
+
+
+class Reconciler:
+    """Finds and repairs the leftovers of one installation."""
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        recognizer: Recognizer,
+        catalog: Catalog,
+        index: Callable[[str], object],
+        remove: Callable[[str], object],
+        grace: float,
+    ) -> None:
+        """Work on the three ports.
+
+        Args:
+            bucket: The photos.
+            recognizer: The faces.
+            catalog: The metadata.
+            index: Indexes the photo of a path, now or later.
+            remove: Removes what is left of the photo of a path, now or later, if the photo does not exist then.
+            grace: Seconds between finding a candidate for removal and looking at it again, so that a photo that is
+                being indexed at that moment is not taken for a leftover.
+        """
+        self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
+        self._index, self._remove, self._grace = index, remove, grace
+        self._faces = PhotoFaces(bucket, recognizer, catalog)
+        self._photos: PathSet | None = None
+        self._listing: Iterator[str] | None = None
+
+    def run(
+        self,
+        *,
+        repair: bool,
+        force: bool = False,
+        progress: Reconciliation | None = None,
+        is_out_of_time: Callable[[], bool] = lambda: False,
+    ) -> Reconciliation:
+        """Count all leftovers and, if wanted, repair them.
+
+        Args:
+            repair: Whether to repair what was counted; without it nothing is changed.
+            force: Repair also when there is suspiciously much to remove.
+            progress: What the run before returned, to go on there; None begins.
+            is_out_of_time: Tells, after each step of some seconds, whether to end.
+
+        Returns the progress, which is done unless the time was out.
+        """
+        progress = self._pass(progress or Reconciliation(), is_out_of_time)
+        if not progress.is_done or progress.is_repairing or not repair:
+            return progress
+        if progress.found.is_suspicious and not force:
+            return replace(progress, is_stopped=True)
+        if not progress.found.removals and not progress.found.photos_without_state:
+            return progress
+        return self._pass(replace(progress, is_repairing=True, phase=0, token=None), is_out_of_time)
+
+    def _pass(self, progress: Reconciliation, is_out_of_time: Callable[[], bool]) -> Reconciliation:
+        # The second pass counts, too, but into counts that nobody sees: those of the first were reported.
+        counts = Counts() if progress.is_repairing else progress.found
+        steps = {
+            Phase.FACES: self._look_at_faces,
+            Phase.RECORDS: self._look_at_records,
+            Phase.UPLOADS: self._look_at_uploads,
+            Phase.PHOTOS: self._look_at_photos,
+        }
+        while not progress.is_done:
+            token = steps[PHASES[progress.phase]](progress.token, counts, progress.is_repairing)
+            progress = replace(progress, phase=progress.phase + (token is None), token=token)
+            if is_out_of_time():  # asked last, so that every run gets on
+                break
+        return progress
+
+    def _look_at_faces(self, token: str | None, counts: Counts, is_repairing: bool) -> str | None:
+        candidates: list[str] = []
+        for _ in range(FACE_PAGES):
+            page = self._recognizer.list_faces(token)
+            known = self._recorded([face.face_id for face in page.items])
+            strangers = [face for face in page.items if face.face_id not in known]
+            marked = [face.face_id for face in strangers if face.is_marked]
+            counts.faces += len(known) + len(marked)
+            counts.foreign_faces += len(strangers) - len(marked)
+            candidates += marked
+            token = page.next_token
+            if token is None:
+                break
+        if candidates:
+            time.sleep(self._grace)
+            leftovers = sorted(set(candidates) - self._recorded(candidates))
+            counts.faces_without_metadata += len(leftovers)
+            if is_repairing:
+                self._recognizer.delete(leftovers)
+        return token
+
+    def _look_at_records(self, token: str | None, counts: Counts, is_repairing: bool) -> str | None:
+        page = self._catalog.find(FaceRecord, limit=RECORDS_PAGE, token=token)
+        existing = self._recognizer.existing([record.face_id for record in page.items])
+        without_face = [record for record in page.items if record.face_id not in existing]
+        counts.metadata_without_face += len(without_face)
+        of_photos = [record for record in page.items if not record.negative]  # a rejected face has no photo
+        unlisted = self._unlisted(of_photos)
+        if unlisted:
+            time.sleep(self._grace)
+            unlisted = self._unlisted(self._catalog.get(FaceRecord, [record.face_id for record in unlisted]))
+        counts.faces_without_photo += len(unlisted)
+        # Of a photo that has a state, the next phase takes care.
+        gone = self._gone(record.image_path for record in of_photos)
+        gone -= {upload.image_path for upload in self._catalog.get(Upload, sorted(gone))}
+        counts.photos_gone += len(gone)
+        if is_repairing:
+            self._catalog.delete(FaceRecord, [record.face_id for record in without_face])
+            self._do(self._index, {record.image_path for record in without_face if not record.negative})
+            self._do(self._release, {record.image_path for record in unlisted})
+            self._do(self._remove, gone)
+        return page.next_token
+
+    def _look_at_uploads(self, token: str | None, counts: Counts, is_repairing: bool) -> str | None:
+        page = self._catalog.find(Upload, limit=RECORDS_PAGE, token=token)
+        gone = self._gone(upload.image_path for upload in page.items)
+        counts.photos_gone += len(gone)
+        if is_repairing:
+            self._do(self._remove, gone)
+        return page.next_token
+
+    def _look_at_photos(self, token: str | None, counts: Counts, is_repairing: bool) -> str | None:
+        """The listing is unordered on some backends, so a run that was cut off begins it again."""
+        if token is None or self._listing is None:
+            self._listing = self._bucket.keys(object_keys.UPLOADED)
+        keys = list(islice(self._listing, PAGE))
+        photos = [key for key in keys if _is_photo(key)]
+        uploads = [upload for upload in self._catalog.get(Upload, photos) if upload.status.final]
+        face_ids = {face_id for upload in uploads for face_id in upload.face_ids}
+        missing = face_ids - self._recorded(sorted(face_ids))
+        complete = {upload.image_path for upload in uploads if not missing.intersection(upload.face_ids)}
+        unfinished = set(photos) - complete
+        counts.photos_without_state += len(unfinished)
+        if is_repairing:
+            self._do(self._index, unfinished)
+        return "more" if keys else None
+
+    def _gone(self, paths: Iterable[str]) -> set[str]:
+        """Return the paths of photos that do not exist."""
+        if self._photos is None:
+            self._photos = PathSet(self._bucket.keys(object_keys.UPLOADED))
+        return {path for path in set(paths) if path not in self._photos and not self._may_exist(path)}
+
+    def _may_exist(self, path: str) -> bool:
+        """Look once more: a photo may be younger than the listing, or lie in a folder that cannot be read."""
+        with suppress(MienError):
+            return self._faces.exists(path)
+        return True
+
+    def _unlisted(self, records: Sequence[FaceRecord]) -> list[FaceRecord]:
+        """The records of faces that their photo, which is indexed, does not show."""
+        uploads = {
+            upload.image_path: upload
+            for upload in self._catalog.get(Upload, sorted({record.image_path for record in records}))
+            if upload.status is UploadStatus.INDEXED
+        }
+        return [
+            record
+            for record in records
+            if record.image_path in uploads and record.face_id not in uploads[record.image_path].face_ids
+        ]
+
+    def _release(self, path: str) -> None:
+        shown = {face_id for upload in self._catalog.get(Upload, [path]) for face_id in upload.face_ids}
+        self._do(self._index, self._faces.release(path, shown))
+
+    def _do(self, work: Callable[[str], object], paths: Iterable[str]) -> None:
+        for path in sorted(paths):
+            with suppress(MienError):  # the next run finds the photo again
+                work(path)
+
+    def _recorded(self, face_ids: Sequence[str]) -> set[str]:
+        return {record.face_id for record in self._catalog.get(FaceRecord, face_ids)}
+
+
+class PathSet:
+    """A set of paths in eight bytes each. Once in many billions, a path that is not in it is taken for one that is."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        shelves = [array("Q") for _ in range(SHELVES)]
+        for path in paths:
+            digest = _hash(path)
+            shelves[digest % SHELVES].append(digest)
+        self._shelves = [array("Q", sorted(shelf)) for shelf in shelves]  # sorting all at once takes much memory
+
+    def __contains__(self, path: str) -> bool:
+        digest = _hash(path)
+        shelf = self._shelves[digest % SHELVES]
+        place = bisect_left(shelf, digest)
+        return place < len(shelf) and shelf[place] == digest
+
+
+def _hash(path: str) -> int:
+    return int.from_bytes(hashlib.blake2b(path.encode(), digest_size=8).digest())
+
+
+def _is_photo(key: str) -> bool:
+    """Whether an object's key is one that a photo can have: folders' place holders, for instance, have others."""
+    try:
+        object_keys.user_id_of(key)
+    except InvalidInput:
+        return False
+    return True
