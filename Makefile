@@ -21,7 +21,7 @@ test-slow: .venv/tools ; $(PYTEST) -m "slow or web"
 test-aws: .venv/tools ; $(BIN)/pytest -m aws tests/aws
 test-all: test test-slow test-aws
 check: .venv/tools $(if $(NPM),node_modules/ready) ; $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache && $(BIN)/vulture && $(CHECK_PAGE)
-bench: .venv/tools ; $(BIN)/pip install -q --group bench && for b in "engine.py --data $(DATA)" "search.py --faces 10000 --peers" "server.py $(DATA)/lfw_dev" "rekognition.py $(DATA)/lfw_dev" "page.py $(DATA)"; do $(BIN)/python benchmarks/$$b || exit; done
+bench: .venv/tools ; $(BIN)/pip install -q --group bench && for b in "engine --data $(DATA)" "search --faces 10000 --peers" "server $(DATA)/lfw_dev" "rekognition $(DATA)/lfw_dev" "page $(DATA)"; do $(BIN)/python -m benchmarks.$$b || exit; done
 accuracy: .venv/tools ; $(BIN)/python -m benchmarks.accuracy $(DATA)
 build/aws-tools/sam/ready:
 	python3 -m venv $(@D) && $(@D)/bin/pip install -q aws-sam-cli && touch $@

@@ -27,7 +27,7 @@ TEMPLATE = Path(__file__).with_name("accuracy.md.template")
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("data", type=Path)
     options.add_argument("--out", type=Path, default=Path("docs"))
     options.add_argument("--per-person", type=int, default=2, help="degraded photos of each person")

@@ -1,6 +1,6 @@
 """Measure photos per second from bytes to embeddings: Mien, OpenCV and face_recognition in turns, in one run.
 
-    python benchmarks/engine.py --data DIR [--dlib-python PYTHON] [--json]
+    python -m benchmarks.engine --data DIR [--dlib-python PYTHON] [--json]
 
 DIR contains `lfw_dev/*/*.jpg` and `photos/groups/004_A.jpg` (12 megapixels, one face). PYTHON is an interpreter
 that has face_recognition; without it that peer is left out. Every peer embeds every face of every photo.

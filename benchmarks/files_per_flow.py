@@ -1,6 +1,6 @@
 """Count the source files of Mien whose functions run while one photo passes through a flow.
 
-    python benchmarks/files_per_flow.py PHOTO PHOTO
+    python -m benchmarks.files_per_flow PHOTO PHOTO
 
 Each flow runs in a new process, with an empty data folder and a warm model cache: `recognize` (the whole command),
 `upload` (POST /upload until the photo is indexed) and `search` (the wire API's SearchFacesByImage); the server has
@@ -30,12 +30,12 @@ PATIENCE_SECONDS = 120
 
 
 def main(photos: list[str]) -> None:
-    if len(photos) != 2:
+    if len(photos) != 2 or "--help" in photos:
         sys.exit(__doc__)
     for flow in FLOWS:
         with tempfile.TemporaryDirectory() as folder:
             environment = os.environ | {"MIEN_DATA_DIR": folder, "MIEN_SIGV4": "accept-any"}
-            command = [sys.executable, __file__, "--flow", flow, *photos]
+            command = [sys.executable, "-m", "benchmarks.files_per_flow", "--flow", flow, *photos]
             done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)
             if done.returncode:
                 sys.exit(done.stderr)

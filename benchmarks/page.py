@@ -1,6 +1,6 @@
 """Measure the web page: first paint, weight, a group photo end to end, and frames recognised live.
 
-    python benchmarks/page.py FOLDER [--json]
+    python -m benchmarks.page FOLDER [--json]
 
 FOLDER contains `photos/groups/016_8.jpg` (eight faces) and `lfw_dev`. Needs Chromium, Playwright and ffmpeg.
 """
@@ -10,13 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.web.conftest import CHROMIUM, QUIET, Server, free_port
 

@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-import galleries
 import numpy as np
-from galleries import Vectors
-from search_case import MAX_PROBES, SearchCase, exact_matches, latency, recall
+
+from benchmarks import galleries
+from benchmarks.galleries import Vectors
+from benchmarks.search_case import MAX_PROBES, SearchCase, exact_matches, latency, recall
 
 M, CANDIDATES, STEP = 32, 256, 10_000
 NOT_INSTALLED = 3
@@ -167,7 +168,7 @@ def measured(case: SearchCase, name: str, folder: Path | None, budget: float) ->
 
 def _in_new_process(*arguments: str) -> tuple[dict[str, float | None] | None, float]:
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, __file__, *arguments], stdout=subprocess.PIPE, text=True)
+    done = subprocess.run([sys.executable, "-m", "benchmarks.peers", *arguments], stdout=subprocess.PIPE, text=True)
     seconds = time.perf_counter() - start
     if done.returncode == NOT_INSTALLED:
         print(f"{arguments[1]} is not installed.", file=sys.stderr)

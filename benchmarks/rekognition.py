@@ -16,7 +16,6 @@ import multiprocessing
 import os
 import socket
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -34,22 +33,19 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 
+from benchmarks.server import processor_seconds
 from mien.engine import FaceEngine
 from mien.gallery import Gallery
-from mien.rekognition.access import AccessKey
+from mien.rekognition.access_keys import AccessKey
 from mien.rekognition.server import create_app
 from mien.rekognition.settings import WireSettings
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # so that it also runs as a script, as `make bench` does
-
-from benchmarks.server import processor_seconds
 
 CONNECTIONS = 8
 PHOTO_BYTES = 100_000
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("photos", type=Path)
     options.add_argument("--calls", type=int, default=200)
     options.add_argument("--rounds", type=int, default=3)

@@ -1,7 +1,7 @@
 """Measure the gallery's search, and FAISS and other vector indexes in the same run.
 
-    python benchmarks/search.py --faces 1000000 --json
-    python benchmarks/search.py --faces 1000 --faces 10000 --faces 100000 --peers --plots docs/images
+    python -m benchmarks.search --faces 1000000 --json
+    python -m benchmarks.search --faces 1000 --faces 10000 --faces 100000 --peers --plots docs/images
 
 A long series can be measured in parts: `--keep FILE` appends each result to a file, `--no-mien --peers NAME` measures
 one peer, and `--plots` draws the file.
@@ -28,11 +28,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import galleries
 import numpy as np
-from galleries import Vectors
-from search_case import MAX_PROBES, SearchCase, exact_matches, latency, milliseconds, recall
 
+from benchmarks import galleries
+from benchmarks.galleries import Vectors
+from benchmarks.search_case import MAX_PROBES, SearchCase, exact_matches, latency, milliseconds, recall
 from mien.domain.faces import Box
 from mien.gallery import Gallery
 
@@ -143,7 +143,16 @@ def add_latency(gallery: Gallery, case: SearchCase, p50: float) -> float:
 def measure_in_new_process(folder: Path, case: SearchCase, searches: int) -> dict[str, float]:
     """Measure seconds from the start of a process to the end of its searches, and its memory then."""
     start = time.perf_counter()
-    command = [sys.executable, __file__, "--child", str(folder), str(searches), "--limit", str(case.limit)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.search",
+        "--child",
+        str(folder),
+        str(searches),
+        "--limit",
+        str(case.limit),
+    ]
     answer = subprocess.run([*command, "--threshold", str(case.threshold)], check=True, capture_output=True, text=True)
     return {**json.loads(answer.stdout), "seconds": time.perf_counter() - start}
 
@@ -180,7 +189,7 @@ def main() -> None:
     sizes = options.faces or ([] if options.plots and options.keep else [100_000])
     table = [line for faces in sizes for line in lines(SearchCase(faces, options.threshold, options.limit), options)]
     if options.plots:
-        import plots
+        from benchmarks import plots
 
         kept = options.keep.read_text().splitlines() if options.keep else []
         plots.by_size([json.loads(line) for line in kept] or table, options.plots)
@@ -204,7 +213,7 @@ def indexes(case: SearchCase, options: argparse.Namespace) -> Iterator[tuple[str
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
             yield "mien", measure(case, Path(folder))
     if options.peers is not None:
-        import peers
+        from benchmarks import peers
 
         for name in options.peers or peers.PEERS:
             if figures := peers.measured(case, name, options.folder, options.budget):

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import galleries
 import numpy as np
-from galleries import Vectors
+
+from benchmarks import galleries
+from benchmarks.galleries import Vectors
 
 MAX_PROBES, BATCH, BATCHES = 1000, 64, 12
 TARGET_SECONDS, MIN_PROBES = 15.0, 100

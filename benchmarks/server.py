@@ -33,7 +33,7 @@ JPEG = {"Content-Type": "image/jpeg"}
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("photos", type=Path)
     options.add_argument("--seconds", type=float, default=10.0)
     options.add_argument("--connections", type=int, default=8)

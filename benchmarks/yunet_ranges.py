@@ -8,8 +8,8 @@ YuNet for every third of the photos, computed in fp32, plus a margin.
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -54,7 +54,10 @@ def canvases(folder: Path) -> Iterator[Pixels]:
         seen.clear()
 
 
-def main(folder: Path) -> None:
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("folder", type=Path)
+    folder = options.parse_args().folder
     content = model_files.load(model_files.DETECTOR).transformed(
         dequantize_weights, partial(fuse_heads, strides=STRIDES)
     )
@@ -78,4 +81,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

@@ -1,18 +1,15 @@
-"""Make the screenshots of the page in docs/images: `python docs/screenshots.py`. Needs Chromium and Playwright.
+"""Make the screenshots of the page in docs/images: `python -m docs.screenshots`. Needs Chromium and Playwright.
 
 The people in them are those of `mien demo`.
 """
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 
 from platformdirs import user_cache_path
 from playwright.sync_api import Browser, expect, sync_playwright
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from mien.demo.photos import demo_photos
 from tests.support.process import MIEN, free_port, serve

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from docs import settings
 from mien.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[1]
@@ -46,6 +47,16 @@ def test_every_file_that_the_architecture_names_exists():
     named = set(re.findall(r"`([\w./]+\.(?:py|toml))`", text))
     files = {path.as_posix() for path in ROOT.rglob("*.*") if not {".venv", "node_modules"} & set(path.parts)}
     assert {name for name in named if not any(file.endswith(f"/{name}") for file in files)} == set()
+
+
+def test_the_page_of_settings_is_generated_from_the_settings():
+    written = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert written == settings.page(), "Run `python -m docs.settings > docs/settings.md`."
+
+
+def test_every_setting_has_a_row():
+    assert settings.MEANINGS.keys() == settings.names()
+    assert sorted(" ".join(settings.GROUPS.values()).split()) == sorted(settings.names())
 
 
 def test_the_changelog_names_every_command():

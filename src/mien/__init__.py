@@ -1,4 +1,4 @@
-"""Mien recognises faces: on one machine with its own engine, or on AWS with Rekognition."""
+"""Recognise faces: on one machine with our own engine, or on AWS with Rekognition."""
 
 from mien.config import Settings, open_app
 

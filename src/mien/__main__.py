@@ -1,4 +1,4 @@
-"""`python -m mien` is `mien`."""
+"""Run `mien` as `python -m mien`."""
 
 from mien.cli.main import main
 

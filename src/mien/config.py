@@ -1,6 +1,6 @@
-"""Settings, read once from the environment (MIEN_*), and what they describe, opened.
+"""Read the settings from MIEN_* and open the application that they describe.
 
-The only place that reads these variables, and the only one that chooses a backend.
+No other module reads these variables or chooses a backend.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Settings:
         if backend is not None:
             values["MIEN_BACKEND"] = backend
         settings = cls(**_read(cls, values), policy=Policy(**_read(Policy, values)))
-        _refuse_foreign_settings(settings.backend, values)
+        _refuse_unavailable_settings(settings.backend, values)
         if settings.backend is Backend.AWS and thresholds.is_rate(settings.policy.threshold):
             raise SetupError("MIEN_THRESHOLD must be a similarity here: Rekognition's error rates are not published.")
         return settings
@@ -119,10 +119,10 @@ class Settings:
         one verifies. Raises SetupError when other machines could reach a server that verifies nothing, or for a
         file of access keys that cannot be read.
         """
-        from mien.rekognition.access import load_keys
+        from mien.rekognition.access_keys import load_keys
 
-        open_to_all = is_loopback(host) and self.access_keys_file is None
-        sigv4 = self.sigv4 or (SigV4.ACCEPT_ANY if open_to_all else SigV4.VERIFY)
+        is_keyless_loopback = is_loopback(host) and self.access_keys_file is None
+        sigv4 = self.sigv4 or (SigV4.ACCEPT_ANY if is_keyless_loopback else SigV4.VERIFY)
         if sigv4 is SigV4.ACCEPT_ANY and not is_loopback(host):
             raise SetupError("MIEN_SIGV4=accept-any is for loopback addresses only, such as 127.0.0.1.")
         return WireSettings(
@@ -136,7 +136,7 @@ class Settings:
 
 
 def _threshold(text: str) -> str | float:
-    """Kept as it is written: the similarity of `fpir=0.01` depends on how many are enrolled."""
+    """Check a threshold, and keep an error rate as text: its similarity depends on how many faces are enrolled."""
     thresholds.parse(text)
     return text if thresholds.is_rate(text) else float(text)
 
@@ -191,11 +191,12 @@ def _delay(text: str) -> float:
     return seconds
 
 
-_FOREIGN = {
+UNAVAILABLE = {
     Backend.EMBEDDED: (
         "faces_table",
         "recognitions_table",
         "records_table",
+        "result_days",
         "upload_queue_url",
         "keys_secret",
         "rekognition_keys_secret",
@@ -205,8 +206,8 @@ _FOREIGN = {
 """The settings that a backend does not have."""
 
 
-def _refuse_foreign_settings(backend: Backend, environment: Mapping[str, str]) -> None:
-    for name in _FOREIGN[backend]:
+def _refuse_unavailable_settings(backend: Backend, environment: Mapping[str, str]) -> None:
+    for name in UNAVAILABLE[backend]:
         variable = PREFIX + name.upper()
         if environment.get(variable):
             raise SetupError(f"{variable} has no effect with the backend {backend}; unset it.")
@@ -261,7 +262,7 @@ def _read(kind: type, environment: Mapping[str, str]) -> dict[str, Any]:
 def open_app(settings: Settings | None = None) -> FaceApp:
     """Open the application that the settings describe, by default those of the environment.
 
-    Close it, or use it in a `with` statement. Raises SetupError, and StorageError leaves.
+    Close it, or use it in a `with` statement. Raises SetupError and StorageError.
     """
     settings = settings or Settings.from_environment()
     if settings.backend is Backend.AWS:

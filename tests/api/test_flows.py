@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from urllib.parse import quote
 
 import pytest
 
+from mien.api.cursors import MAX_CURSOR_LENGTH, Cursors
+from mien.security.signing import Signer
 from tests.api.conftest import JPEG, Service
 
 HARD_NAME = "Zoë O'Neill + Söhne & Co"
@@ -109,6 +112,16 @@ def test_a_cursor_is_good_for_its_own_listing_only(service: Service, group: byte
         answer = service.client.get(path, params=query | {"cursor": cursor})
         assert answer.status_code == 422
     assert service.client.get("/faces", params={"cursor": cursor[:-2] + "AA"}).status_code == 422
+
+
+def test_a_cursor_is_no_longer_for_longer_filters_and_does_not_show_them() -> None:
+    cursors = Cursors(Signer(b"0123456789abcdef"))
+    short, long = (
+        cursors.sign({"list": "faces", "image_path": path}, "token") or ""
+        for path in ("uploaded/Ada/1.jpg", f"uploaded/{'a/' * 500}1.jpg")
+    )
+    assert len(short) == len(long) <= MAX_CURSOR_LENGTH
+    assert b"Ada" not in base64.urlsafe_b64decode(short + "==")
 
 
 def test_people_and_faces(service: Service, robert: list[bytes], venus: list[bytes]) -> None:

@@ -9,7 +9,7 @@ import boto3
 import pytest
 
 from mien.backends.aws import clients
-from mien.backends.aws.stack import edit_keys
+from mien.backends.aws.secret_keys import edit_keys
 from mien.security.api_keys import Scope
 from tests.aws import emulator, local
 from tests.aws.rekognition import COLLECTION, Rekognition

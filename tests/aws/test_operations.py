@@ -16,7 +16,7 @@ from botocore.awsrequest import AWSResponse
 
 from mien.app.app import FaceApp
 from mien.app.ports import Catalog
-from mien.backends.aws import clients, doctor, stack
+from mien.backends.aws import clients, doctor, prices, secret_keys
 from mien.backends.aws.reconcile import Reconciler
 from mien.config import Settings
 from mien.domain.errors import Overloaded
@@ -148,9 +148,9 @@ def test_keys_live_in_a_secret(aws: Backend, monkeypatch: pytest.MonkeyPatch, tm
     secrets = boto3.client("secretsmanager", **local.CREDENTIALS)
     monkeypatch.setattr(clients, "secrets", lambda: secrets)
     secrets.create_secret(Name="keys", SecretString='{"keys": {}, "signing": "abc"}')
-    with stack.edit_keys("keys") as file:
+    with secret_keys.edit_keys("keys") as file:
         text = file.create("phone", [Scope.RECOGNIZE])
-    copy = stack.SecretKeys("keys", tmp_path / "copy.json")
+    copy = secret_keys.SecretKeys("keys", tmp_path / "copy.json")
     copy.refresh()
     assert KeyFile(copy.copy).check(text).name == "phone"
     assert copy.signing == "abc"
@@ -163,7 +163,7 @@ def test_an_upload_state_is_found_by_its_owner(aws: Backend) -> None:
 
 
 def test_prices_follow_the_tiers() -> None:
-    assert stack.price(1_000_000) == pytest.approx(1000)
-    assert stack.price(6_000_000) == pytest.approx(1000 + 3200 + 600)
-    forecast = stack.forecast_enrolment(1000)
+    assert prices.price(1_000_000) == pytest.approx(1000)
+    assert prices.price(6_000_000) == pytest.approx(1000 + 3200 + 600)
+    forecast = prices.forecast_enrolment(1000)
     assert (forecast.calls, forecast.dollars) == (3000, pytest.approx(3.0))

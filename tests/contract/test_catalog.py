@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mien.api.cursors import MAX_CURSOR_LENGTH, Cursors
 from mien.app.ports import Catalog, R
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import Box
+from mien.domain.object_keys import MAX_USER_ID_BYTES
 from mien.domain.records import (
     Candidate,
     Erasure,
@@ -23,6 +25,7 @@ from mien.domain.records import (
     UploadNotice,
     UploadStatus,
 )
+from mien.security.signing import Signer
 from tests.contract.backends import Ports
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
@@ -101,10 +104,20 @@ def test_lists_newest_first_in_pages(ports: Ports) -> None:
     assert moments == sorted(moments, reverse=True)
 
 
-def test_a_full_last_page_has_no_cursor(ports: Ports) -> None:
+def test_a_full_last_page_has_no_token(ports: Ports) -> None:
     for number in range(4):
         ports.catalog.put(Person(f"p{number}", f"p{number}", NOON))
     assert ports.catalog.find(Person, limit=4).next_token is None
+
+
+def test_the_longest_cursor_fits_into_its_parameter(ports: Ports) -> None:
+    longest_id = "é" * (MAX_USER_ID_BYTES // 2)  # six characters in JSON for each two bytes
+    for user_id in (longest_id, longest_id[:-1]):
+        ports.catalog.put(Person(user_id, NOON))
+    token = ports.catalog.find(Person, limit=1).next_token
+    cursor = Cursors(Signer(b"0123456789abcdef")).sign({"list": "users"}, token)
+    assert cursor is not None
+    assert 200 < len(cursor) <= MAX_CURSOR_LENGTH
 
 
 def test_finds_by_user_by_photo_and_by_time(ports: Ports) -> None:
@@ -149,7 +162,7 @@ def test_pages_of_one_persons_recognitions(ports: Ports) -> None:
     assert [r.recognition_id for r in found] == ["r4", "r3", "r2", "r1", "r0"]
 
 
-def test_refuses_a_foreign_cursor(ports: Ports) -> None:
+def test_refuses_a_foreign_token(ports: Ports) -> None:
     with pytest.raises(InvalidInput):
         ports.catalog.find(Person, token="never made here")
 

@@ -15,7 +15,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from mien.domain.errors import FaceNotFound, UserExists, UserNotFound
 from mien.domain.faces import UserStatus
-from mien.gallery import Gallery, Refusal, similarity
+from mien.gallery import Gallery, Refusal, compare
 from tests.gallery.faces import Vectors, embedding, face, image_id
 from tests.gallery.killed_writer import open_small
 
@@ -229,7 +229,7 @@ class Comparison(RuleBasedStateMachine):
 
 
 def _alike(one: Vectors, other: Vectors) -> float:
-    return float(similarity(one @ other))
+    return compare(one, other)
 
 
 def _hold(found: list[tuple[str, float]], scores: dict[str, float], threshold: float, limit: int | None) -> None:

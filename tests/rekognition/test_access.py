@@ -7,7 +7,7 @@ import logging
 import pytest
 from botocore.exceptions import ClientError
 
-from mien.rekognition.access import AccessKey
+from mien.rekognition.access_keys import AccessKey
 from mien.rekognition.settings import SigV4, WireSettings
 
 KEYS = {

@@ -15,7 +15,7 @@ from botocore.credentials import Credentials
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mien.rekognition.access import AccessKey
+from mien.rekognition.access_keys import AccessKey
 from mien.rekognition.dispatcher import Dispatcher
 from mien.rekognition.settings import SigV4, WireSettings
 from mien.rekognition.sigv4 import RawRequest

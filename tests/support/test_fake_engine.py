@@ -12,7 +12,7 @@ from mien.config import Settings, open_engine
 from mien.domain.errors import DamagedImage, EmptyImage, ImageError, ImageTooLarge, ImageTooSmall, UnsupportedImage
 from mien.domain.faces import Detection, QualityFilter, Reason
 from mien.engine import Face, Limits, quality
-from mien.gallery import similarity
+from mien.gallery.scoring import similarity
 from tests.support.fake_engine import FakeFaceEngine, use_fake_engine
 from tests.support.markers import CAST, PEOPLE
 from tests.support.painter import (

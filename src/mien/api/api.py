@@ -50,7 +50,7 @@ def create_api(
     Args:
         app: The application that answers the requests.
         settings: Threads, queue lengths, API keys, allowed origins.
-        signer: Seals page cursors and upload forms. All servers that one client may reach need the same signer;
+        signer: Signs page cursors and upload forms. All servers that one client may reach need the same signer;
             without one, cursors end with this process unless `settings.secret` is set.
         forms: Also accept the photos of signed upload forms, for backends whose bucket cannot do that itself.
         hosts: The host names under which the server may be called; None accepts any.

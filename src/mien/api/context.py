@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -14,10 +14,11 @@ from urllib.parse import quote
 from fastapi import Depends
 from starlette.requests import Request
 
+from mien.api.cursors import Cursors
 from mien.api.security import Guard
 from mien.api.telemetry import Metrics
 from mien.app.app import FaceApp
-from mien.domain.errors import InvalidInput, Overloaded
+from mien.domain.errors import Overloaded
 from mien.domain.image_types import FACELESS_PNG
 from mien.security.api_keys import Scope
 from mien.security.signing import Signer
@@ -55,39 +56,6 @@ class BoundedExecutor:
             return await asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *args, **kwargs))
         finally:
             self.pending -= 1
-
-
-class Cursors:
-    """Seals page tokens, so that a client can neither read nor change them, nor use them for another listing."""
-
-    def __init__(self, signer: Signer) -> None:
-        self._signer = signer
-
-    def seal(self, listing: Mapping[str, object], token: str | None) -> str | None:
-        """Return the cursor of a listing's next page; None after the last one.
-
-        Args:
-            listing: The listing's name and filters.
-            token: The `next_token` of the page before.
-        """
-        return None if token is None else self._signer.sign("cursor", {"of": _name(listing), "at": token})
-
-    def open(self, listing: Mapping[str, object], cursor: str | None) -> str | None:
-        """Return the page token of a cursor; None stands for the first page.
-
-        Raises:
-            InvalidInput: The cursor was changed, or belongs to another listing.
-        """
-        if cursor is None:
-            return None
-        facts = self._signer.verify("cursor", cursor)
-        if facts["of"] != _name(listing):
-            raise InvalidInput("This cursor belongs to another listing.")
-        return str(facts["at"])
-
-
-def _name(listing: Mapping[str, object]) -> str:
-    return "&".join(f"{name}={value}" for name, value in sorted(listing.items()))
 
 
 class Health:

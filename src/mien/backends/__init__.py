@@ -1,1 +1,1 @@
-"""Implementations of the application's ports: in every backend the same file names, one for each port."""
+"""Implement the application's ports: in every backend the same file names, one for each port."""

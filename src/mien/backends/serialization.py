@@ -1,4 +1,4 @@
-"""Converts records to items and back: maps of strings, numbers, lists and maps with the attribute names used on AWS.
+"""Convert records to items and back: maps of strings, numbers, lists and maps with the attribute names used on AWS.
 
 A record's first field is its key; `FaceRecord.face_id` becomes `FaceId`. Timestamps are ISO 8601 in UTC and all of the
 same length, so that their order as text is their order in time.

@@ -1,4 +1,4 @@
-"""The command line: each command reads its arguments, asks the application and prints the answer.
+"""Offer the application on the command line: each command reads its arguments, asks it and prints the answer.
 
 Answers are tables and sentences, or with `--json` one JSON object.
 """

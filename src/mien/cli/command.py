@@ -1,4 +1,4 @@
-"""What all commands share: their options, the settings, and the conversion of errors to messages and exit codes."""
+"""Provide what all commands share: options, settings, and the conversion of errors to messages and exit codes."""
 
 from __future__ import annotations
 

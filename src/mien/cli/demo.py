@@ -1,4 +1,4 @@
-"""`mien demo`: enrol and recognise a few real photos in a temporary data folder."""
+"""Enrol and recognise a few real photos in a temporary data folder: `mien demo`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mien detect` and `mien compare`: the faces in photos alone, whoever is enrolled."""
+"""Show and compare the faces in photos alone, whoever is enrolled: `mien detect` and `mien compare`."""
 
 from __future__ import annotations
 

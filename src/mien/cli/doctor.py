@@ -1,4 +1,4 @@
-"""`mien doctor`: check that models, storage and settings work on this machine, or that the stack on AWS does."""
+"""Check that models, storage and settings work on this machine, or that the stack on AWS does: `mien doctor`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mien enroll`: enrol people from photos. Safe to repeat and to interrupt."""
+"""Enrol people from photos: `mien enroll`. Safe to repeat and to interrupt."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def enroll(
 
 
 def _show_cost(photos: int) -> None:
-    from mien.backends.aws.stack import forecast_enrolment
+    from mien.backends.aws.prices import forecast_enrolment
 
     forecast = forecast_enrolment(photos)
     output.note(

@@ -1,4 +1,4 @@
-"""`mien evaluate` and `mien calibrate`: measure accuracy on labelled photos, fit the similarity scale to them."""
+"""Measure accuracy on labelled photos, and calibrate similarities on them: `mien evaluate` and `mien calibrate`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exit codes, and which error ends with which.
+"""Define the exit codes, and which error ends with which.
 
 0   success
 1   the answer is no: no match, not found, or the check found something

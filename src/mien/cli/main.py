@@ -1,4 +1,4 @@
-"""`mien`: all commands together. Commands import large libraries when they run, so that `--help` is quick."""
+"""Gather all commands in `mien`. Commands import large libraries when they run, so that `--help` is quick."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from mien.cli.detect import compare, detect
 from mien.cli.doctor import doctor
 from mien.cli.enroll import enroll
 from mien.cli.evaluate import calibrate, evaluate
+from mien.cli.keys import keys
 from mien.cli.maintenance import inspect, repair, verify_erased
 from mien.cli.people import faces, forget, people, reject
 from mien.cli.recognize import recognize
-from mien.cli.serve import keys, serve
+from mien.cli.serve import serve
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Recognise": (demo, enroll, recognize, detect, compare),

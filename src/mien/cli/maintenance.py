@@ -1,4 +1,4 @@
-"""`mien inspect`, `repair` and `verify-erased`: examine the data of the people who are enrolled, and repair it."""
+"""Examine and repair the enrolled people's data: `mien inspect`, `repair` and `verify-erased`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Printing. Standard output is for the answer, a table or one JSON object; standard error for everything else."""
+"""Print. Standard output is for the answer, a table or one JSON object; standard error for everything else."""
 
 from __future__ import annotations
 

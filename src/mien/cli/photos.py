@@ -1,4 +1,4 @@
-"""The photos that a command works on: finds them, tells whose they are, reads them, and runs a job for each."""
+"""Find a command's photos, derive the person of each, read them, and run a job on each."""
 
 from __future__ import annotations
 

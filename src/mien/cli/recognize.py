@@ -1,4 +1,4 @@
-"""`mien recognize`: say who is in photos, in a table, as JSON or drawn into a picture."""
+"""Say who is in photos, in a table, as JSON or as annotated images: `mien recognize`."""
 
 from __future__ import annotations
 

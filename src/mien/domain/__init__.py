@@ -1,1 +1,1 @@
-"""Values, errors and rules that all other packages share; imports nothing else of Mien."""
+"""Define the values, errors and rules that all other packages share, and import nothing else of Mien."""

@@ -1,4 +1,4 @@
-"""The error tree. Every message is a sentence for a person, without the words of HTTP or AWS.
+"""Define the error tree. Every message is a sentence for a person, without the words of HTTP or AWS.
 
 MienError
 ├── ImageError              the photo itself

@@ -1,4 +1,4 @@
-"""Faces: as they are detected, stored in a gallery, and found by a search.
+"""Define faces: as they are detected, stored in a gallery, and found by a search.
 
 Frozen values without arrays or libraries, shared by every layer and every backend. Boxes and points are fractions of
 the upright photo's width and height (EXIF applied), from its top left corner; similarities and confidences run from 0

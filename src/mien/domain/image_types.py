@@ -1,4 +1,4 @@
-"""Recognises image formats by the first bytes of a file, without an imaging library."""
+"""Recognise image formats by the first bytes of a file, without an imaging library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits and default thresholds, each named once, and the operator's choices.
+"""Define limits, default thresholds and the operator's choices, each named once.
 
 The limits are those of Amazon Rekognition. Source: its API Reference (the page of the operation is named with each
 value) and the Developer Guide's page "Guidelines and quotas in Amazon Rekognition".

@@ -1,4 +1,4 @@
-"""Thresholds: converts similarities to error rates and back, in plain arithmetic.
+"""Convert similarities to error rates and back, in plain arithmetic.
 
 1 in 10,000 pairs of strangers reaches a similarity of 80, 1 in 1,000,000 one of 99. Calibration
 (`mien.gallery.scoring`) maps the cosines of a collection onto this scale, so these numbers hold for all collections.

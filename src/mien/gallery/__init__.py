@@ -1,10 +1,10 @@
-"""Stores faces by their embeddings and answers 1:N searches: collections, faces and users in a data folder."""
+"""Store faces by their embeddings and answer 1:N searches: collections, faces and users in a data folder."""
 
 from mien.gallery.faces import FaceDeletion, Refusal, Refused
 from mien.gallery.gallery import Gallery
 from mien.gallery.indexing import HasEmbedding
-from mien.gallery.scoring import Calibration, similarity
-from mien.gallery.store.rows import image_id
+from mien.gallery.scoring import Calibration, compare
+from mien.gallery.store.ids import image_id
 from mien.gallery.users import Association, Disassociation, RefusedAssociation
 from mien.gallery.vector_index import IndexConfig
 
@@ -19,6 +19,6 @@ __all__ = [
     "Refusal",
     "Refused",
     "RefusedAssociation",
+    "compare",
     "image_id",
-    "similarity",
 ]

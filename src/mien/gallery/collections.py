@@ -1,4 +1,4 @@
-"""Collections: create, delete, describe and list them; their tags and settings."""
+"""Create, delete, describe and list collections, with their tags and settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from mien.domain.errors import CollectionExists, CollectionNotFound, ModelMismat
 from mien.domain.faces import Collection, Page
 from mien.gallery import validation
 from mien.gallery.store.database import Database, Reader
-from mien.gallery.store.rows import CollectionRow, Pager
+from mien.gallery.store.paging import Pager
+from mien.gallery.store.rows import CollectionRow
 from mien.gallery.store.schema import ERASE_STATEMENTS, first_row
 from mien.gallery.store.source import face_vectors, user_vectors
 from mien.gallery.vector_index import IndexManager

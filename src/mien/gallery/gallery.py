@@ -1,4 +1,4 @@
-"""The gallery: collections of faces and users in a data folder, and 1:N searches in them."""
+"""Open the gallery of a data folder: its collections of faces and users, and 1:N searches in them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mien.gallery.faces import Faces
 from mien.gallery.search import Search
 from mien.gallery.store import schema
 from mien.gallery.store.database import Database
-from mien.gallery.store.rows import uuid_to_bytes
+from mien.gallery.store.ids import uuid_to_bytes
 from mien.gallery.store.source import SqliteVectorSource, face_vectors, user_vectors
 from mien.gallery.users import Users
 from mien.gallery.vector_index import IndexConfig, IndexManager
@@ -19,7 +19,7 @@ DATABASE_FILE, INDEX_FOLDER = "mien.db", "index"
 
 
 class Gallery:
-    """Collections of faces and users, with Rekognition's semantics.
+    """Stores collections of faces and users, with Rekognition's semantics.
 
     ```python
     with Gallery(Path("data"), engine.model_version) as gallery:
@@ -31,8 +31,8 @@ class Gallery:
     The parts hold the operations: `collections`, `faces`, `users` and `search`. `mien.db` in the folder is the source
     of truth, `index/` a cache that can be deleted while no process has the folder open.
 
-    Safe for many threads, and for several processes on one folder: each sees what another has committed. Every write
-    that was answered survives the death of the process.
+    Safe for many threads, and for several processes on one folder: each sees what another has committed. Every
+    acknowledged write survives the death of the process.
 
     Args:
         folder: The data folder; it is created where it is missing.
@@ -43,7 +43,7 @@ class Gallery:
         CollectionNotFound: By every operation that names a collection, when there is none of that id.
         InvalidInput: By every operation, for an id, a limit, a token, a threshold or embeddings that are not valid.
         ModelMismatch: By the operations that compare embeddings, when the collection is of another model.
-        StorageError: By everything. Its leaves tell a full disk (StorageFull), damage (StorageDamaged) and another
+        StorageError: By every operation. Subclasses tell a full disk (StorageFull), damage (StorageDamaged) and another
             process that holds the database for more than 30 seconds (StorageBusy) apart.
     """
 

@@ -1,4 +1,4 @@
-"""Finds what looks wrong with enrolled faces: issues with their evidence and the action that repairs them.
+"""Find issues with enrolled faces, each with its evidence and the action that repairs it.
 
 Nothing is changed. All thresholds are error rates of mien.domain.thresholds: faces under two names are taken for one
 face only where one in a million impostor pairs is as similar.

@@ -1,9 +1,10 @@
-"""Similarity from cosines, the calibration of a collection, and the aggregation of a user's embeddings.
+"""Compute similarities from cosines, calibrate a collection, and aggregate a user's embeddings.
 
 Similarity 0 to 100 is a logistic curve of the cosine, shipped with the model; mien.domain.thresholds says what its
-values mean. A collection's own calibration shifts and stretches the cosines so that its impostors lie on the shipped
-ones. Impostor cosines of the model are nearly normal (docs/accuracy.md), so a shift and a stretch tell how another
-camera or population differs; the far tail, which no small collection can show, keeps the shipped shape.
+values mean. A collection's own calibration is a linear map of its cosines, fitted so that its impostor cosines are
+distributed as those that the curve was made from. Impostor cosines of the model are nearly normal (docs/accuracy.md),
+so an offset and a scale describe how another camera or population differs; the far tail, for which a small collection
+has too few pairs, keeps the shipped shape.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from mien.domain.thresholds import FMR_TO_COSINE, MIDPOINT, STEEPNESS, cosine_of
 Floats = NDArray[np.float32]
 
 MIN_COMPARISONS = 1000
-"""Ten impostor pairs beyond the cosine of FMR 1e-2, the fewest that tell anything about a tail."""
+"""Ten impostor pairs are then above the cosine of FMR 1e-2, the fewest from which a tail can be estimated."""
 
 _PAIRS_PER_RATE = 10
 _MIN_SCALE = 0.1
@@ -48,6 +49,11 @@ def similarity(cosine: ArrayLike, calibration: Calibration = SHIPPED) -> Floats:
     shipped = (np.asarray(cosine, np.float32) - np.float32(calibration.offset)) / np.float32(calibration.scale)
     odds_against = np.exp(np.float32(-STEEPNESS) * (shipped - np.float32(MIDPOINT)))
     return np.asarray(np.float32(100) / (np.float32(1) + odds_against), np.float32)
+
+
+def compare(one: Floats, other: Floats, calibration: Calibration = SHIPPED) -> float:
+    """Return the similarity of two embeddings, unit vectors (128,): 0 to 100."""
+    return float(similarity(one @ other, calibration))
 
 
 def cosine_at(similarity: float, calibration: Calibration = SHIPPED) -> float:
@@ -97,18 +103,19 @@ def smallest_rate(comparisons: int) -> float:
     return _PAIRS_PER_RATE / max(comparisons, 1)
 
 
-def impostor_cosines(embeddings: Floats, people: NDArray[np.int64], *, seed: int = 0) -> Floats:
+def impostor_cosines(embeddings: Floats, people: ArrayLike, *, seed: int = 0) -> Floats:
     """Compute the cosines (m,) of all pairs of different people.
 
     Args:
         embeddings: Unit vectors (n, d); of more than 4,000, a random 4,000 are compared.
-        people: For each vector whose it is (n,).
-        seed: Of the choice.
+        people: The person of each vector, by number or name (n,).
+        seed: Of the random choice.
     """
+    labels = np.asarray(people)
     if len(embeddings) > _MAX_SAMPLE:
         chosen = np.random.default_rng(seed).choice(len(embeddings), _MAX_SAMPLE, replace=False)
-        embeddings, people = embeddings[chosen], people[chosen]
+        embeddings, labels = embeddings[chosen], labels[chosen]
     left, right = np.triu_indices(len(embeddings), 1)
-    impostor = people[left] != people[right]
+    impostor = labels[left] != labels[right]
     cosines: Floats = (embeddings @ embeddings.T)[left[impostor], right[impostor]]
     return cosines

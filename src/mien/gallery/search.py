@@ -1,4 +1,4 @@
-"""1:N search: probes against the faces or the users of a collection.
+"""Search a collection 1:N: compare probes with its faces or its users.
 
 A search sees what any process has committed; when a match is deleted while it is looked up, the search is made again.
 """
@@ -18,14 +18,8 @@ from mien.domain.thresholds import CERTAIN_SIMILARITY
 from mien.gallery import validation
 from mien.gallery.collections import CollectionAccess
 from mien.gallery.scoring import Calibration, cosine_at, similarity
-from mien.gallery.store.rows import (
-    CollectionRow,
-    embeddings_of,
-    faces_by_row,
-    find_user,
-    users_by_vector,
-    vector_of_user,
-)
+from mien.gallery.store.queries import embeddings_of, faces_by_row, find_user, users_by_vector, vector_of_user
+from mien.gallery.store.rows import CollectionRow
 from mien.gallery.store.schema import first_row
 from mien.gallery.store.source import face_vectors, user_vectors
 from mien.gallery.vector_index import Rows, Vectors
@@ -45,8 +39,8 @@ _Scored = list[tuple[int, float]]
 class Search:
     """The searches. See `Gallery` for the errors that all operations raise.
 
-    A match has a similarity, as answered, of at least the threshold; the most similar comes first. Each search raises
-    ModelMismatch for a collection of another model.
+    Each search returns the faces or users whose similarity, in float32 as it is returned, is at least the threshold,
+    the most similar first, and raises ModelMismatch for a collection of another model.
     """
 
     def __init__(self, access: CollectionAccess) -> None:
@@ -61,15 +55,15 @@ class Search:
         threshold: float = MATCH_THRESHOLD,
         limit: int | None = None,
     ) -> list[list[FaceMatch]]:
-        """Search faces by embeddings.
+        """Search for the faces that match each probe.
 
-        Many probes at once cost far less than one by one.
+        One search of many probes takes far less time than a search for each.
 
         Args:
             collection_id: A collection of this gallery's model.
             probes: Unit vectors (n, 128), taken as float32.
-            threshold: The least similarity of a match, 0 to 100.
-            limit: Matches of a probe, 1 or more; at most 4,096 in any case.
+            threshold: The lowest similarity of a match, 0 to 100.
+            limit: The maximum number of matches of a probe, 1 or more; never more than 4,096.
 
         Returns:
             The matches of each probe, in the order of `probes`.
@@ -80,15 +74,15 @@ class Search:
     def similar_faces(
         self, collection_id: str, face_id: str, *, threshold: float = MATCH_THRESHOLD, limit: int | None = None
     ) -> list[FaceMatch]:
-        """Search the other faces that are similar to a stored one, by the terms of `faces`.
+        """Search for the other faces that match a stored one; see `faces` for the arguments.
 
         Raises:
             FaceNotFound: The face is not in the collection.
         """
         collection = self._access.find_comparable(collection_id)
-        most = _limit(limit, MAX_FACE_MATCHES)
-        (matches,) = self._match_faces(collection, self._face(collection_id, face_id), threshold, most + 1)
-        return [match for match in matches if match.face.face_id != face_id][:most]
+        max_matches = _limit(limit, MAX_FACE_MATCHES)
+        (matches,) = self._match_faces(collection, self._face(collection_id, face_id), threshold, max_matches + 1)
+        return [match for match in matches if match.face.face_id != face_id][:max_matches]
 
     def users(
         self,
@@ -98,7 +92,7 @@ class Search:
         threshold: float = MATCH_THRESHOLD,
         limit: int | None = None,
     ) -> list[list[UserMatch]]:
-        """Search users by embeddings, by the terms of `faces`; at most 500 match a probe.
+        """Search for the users that match each probe; see `faces` for the arguments. At most 500 match a probe.
 
         Users are compared by their aggregated embedding; those without faces never match.
         """
@@ -114,27 +108,27 @@ class Search:
         threshold: float = MATCH_THRESHOLD,
         limit: int | None = None,
     ) -> list[UserMatch]:
-        """Search the users that are similar to a stored face, or the other users that are similar to a user.
+        """Search for the users that match a stored face, or the other users that match a user.
 
         Args:
             collection_id: A collection of this gallery's model.
             user_id: The user, or None where a face is given.
             face_id: The face, or None where a user is given.
-            threshold: The least similarity of a match, 0 to 100.
-            limit: Matches, 1 or more; at most 500 in any case.
+            threshold: The lowest similarity of a match, 0 to 100.
+            limit: The maximum number of matches, 1 or more; never more than 500.
 
         Raises:
             FaceNotFound: The face is not in the collection.
             UserNotFound: The user is not in the collection.
         """
         collection = self._access.find_comparable(collection_id)
-        most = _limit(limit, MAX_USER_MATCHES)
+        max_matches = _limit(limit, MAX_USER_MATCHES)
         if face_id is not None and user_id is None:
-            return self._match_users(collection, self._face(collection_id, face_id), threshold, most)[0]
+            return self._match_users(collection, self._face(collection_id, face_id), threshold, max_matches)[0]
         if user_id is None or face_id is not None:
             raise InvalidInput("Give either a user id or a face id.")
-        found = self._match_users(collection, self._user(collection, user_id), threshold, most + 1)
-        return [match for matches in found for match in matches if match.user.user_id != user_id][:most]
+        found = self._match_users(collection, self._user(collection, user_id), threshold, max_matches + 1)
+        return [match for matches in found for match in matches if match.user.user_id != user_id][:max_matches]
 
     def similar_pairs(
         self, collection_id: str, threshold: float = CERTAIN_SIMILARITY
@@ -211,5 +205,5 @@ def _rows(found: Sequence[_Scored]) -> list[int]:
     return sorted({row for scored in found for row, _ in scored})
 
 
-def _limit(limit: int | None, most: int) -> int:
-    return min(validation.positive_limit(limit) or most, most)
+def _limit(limit: int | None, max_matches: int) -> int:
+    return min(validation.positive_limit(limit) or max_matches, max_matches)

@@ -1,4 +1,4 @@
-"""Users: people of a collection, each with at most 100 faces and one embedding aggregated from them."""
+"""Create, delete and list users: people of a collection, with at most 100 faces and one aggregated embedding each."""
 
 from __future__ import annotations
 
@@ -15,17 +15,9 @@ from mien.gallery.collections import CollectionAccess
 from mien.gallery.faces import Refusal, Refused
 from mien.gallery.scoring import aggregate, similarity
 from mien.gallery.store.database import Reader, Transaction
-from mien.gallery.store.rows import (
-    CollectionRow,
-    FaceRow,
-    Pager,
-    UserRow,
-    faces_by_id,
-    find_user,
-    list_users,
-    vector_of_user,
-    vectors_of_faces,
-)
+from mien.gallery.store.paging import Pager
+from mien.gallery.store.queries import faces_by_id, find_user, list_users, vector_of_user, vectors_of_faces
+from mien.gallery.store.rows import CollectionRow, FaceRow, UserRow
 from mien.gallery.store.schema import first_row
 from mien.gallery.vector_index import Vectors
 from mien.gallery.vector_index.kernels import cosines
@@ -129,7 +121,7 @@ class Users:
             collection_id: A collection of this gallery's model.
             user_id: A user that exists.
             face_ids: Faces of the collection; unknown ids and other users' faces are refused.
-            threshold: The least similarity to the user, 0 to 100.
+            threshold: The lowest similarity to the user, 0 to 100.
 
         Raises:
             UserNotFound: There is no such user.

@@ -1,4 +1,4 @@
-"""Checks of what comes in: names, tags, thresholds, limits and embeddings. Each raises InvalidInput."""
+"""Check arguments: names, tags, thresholds, limits and embeddings. Each check raises InvalidInput."""
 
 from __future__ import annotations
 

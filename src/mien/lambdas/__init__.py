@@ -1,1 +1,1 @@
-"""The functions of infra/template.yaml on AWS Lambda: `upload`, `recognize`, `people` and `reconcile`."""
+"""Run infra/template.yaml's functions on AWS Lambda: `upload`, `recognize`, `people` and `reconcile`."""

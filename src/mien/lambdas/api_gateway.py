@@ -1,4 +1,4 @@
-"""Serves the REST API behind API Gateway. Each function answers its own routes, by the same code as on one machine.
+"""Serve the REST API behind API Gateway. Each function answers its own routes, by the same code as on one machine.
 
 Every route needs an API key here; only the page's own files are open, and the page asks its user for the key.
 """
@@ -23,7 +23,8 @@ from mien.api import problems
 from mien.api.api import create_api
 from mien.api.security import Guard
 from mien.app.app import FaceApp
-from mien.backends.aws.stack import SecretKeys, ports
+from mien.backends.aws.secret_keys import SecretKeys
+from mien.backends.aws.stack import ports
 from mien.config import Settings
 from mien.domain.errors import MienError, SetupError
 from mien.lambdas.telemetry import count, logger, metrics, tracer

@@ -1,4 +1,4 @@
-"""Logs, metrics and traces of the functions. None of them tells whose photo it was, or which."""
+"""Write logs, metrics and traces of the functions. None of them tells whose photo it was, or which."""
 
 from __future__ import annotations
 

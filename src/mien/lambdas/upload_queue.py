@@ -1,4 +1,4 @@
-"""Indexes the photos that the upload queue announces, and announces photos again that have no final state.
+"""Index the photos that the upload queue announces, and announce photos again that have no final status.
 
 S3 sends a message for each image that lands in the bucket, at least once and in any order. A message whose photo
 could not be indexed goes back to the queue alone; the rest of its batch is done. Indexing never writes to the bucket,

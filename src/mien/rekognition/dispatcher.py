@@ -19,11 +19,13 @@ from uuid import uuid4
 
 from mien.domain.errors import MienError
 from mien.rekognition.access import authorize, identify
+from mien.rekognition.call import Answer, Call
 from mien.rekognition.errors import INTERNAL_ERROR, RATE_EXCEEDED, WireError, from_domain
+from mien.rekognition.idempotency import IdempotencyCache
 from mien.rekognition.operations import OPERATIONS
 from mien.rekognition.parsing import operation_model, parse, service_model
 from mien.rekognition.serializers import parse_collection_arn
-from mien.rekognition.service import Answer, Call, IdempotencyCache, Service
+from mien.rekognition.service import Service
 from mien.rekognition.settings import WireSettings
 from mien.rekognition.sigv4 import RawRequest
 from mien.rekognition.validation import validate

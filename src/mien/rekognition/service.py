@@ -1,188 +1,19 @@
-"""What all operations share: the service with its state, one call, and two behaviours that concern retries.
-
-Eventual consistency is simulated for people who test their retry code, and off by default. Idempotency by
-ClientRequestToken makes retries safe: a repeated call gets the first answer again, and nothing is done twice.
-
-AWS publishes neither how long a ClientRequestToken is remembered nor what it is bound to, nor the default size of a
-page. Here a token is bound to caller and operation and the newest 10,000 of this process are remembered; a listing
-without MaxResults answers as many items as the API allows.
-
-Source: Amazon Rekognition API Reference, AssociateFaces (`ClientRequestToken`), ListFaces (`MaxResults`, `NextToken`).
-"""
+"""Define what every operation works with: engine, gallery and buckets."""
 
 from __future__ import annotations
 
-import hashlib
-import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from threading import Lock
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mien.domain.errors import NoFace
-from mien.domain.faces import Page, QualityFilter
-from mien.rekognition.errors import WireError
+from mien.rekognition.call import Answer, Call
+from mien.rekognition.consistency import EventualConsistency
 from mien.rekognition.images import ReadObject, read_image
 
 if TYPE_CHECKING:
     from mien.engine import Face, FaceEngine
     from mien.gallery import Gallery
-
-MAX_PAGE_ITEMS = 4096
-MAX_PAGE_USERS = 500
-MAX_CLIENT_TOKENS = 10_000
-PAGE_TOKEN_PREFIX_LENGTH = 16
-
-Answer = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One validated call of an operation.
-
-    Attributes:
-        operation: The operation's name, such as "IndexFaces".
-        params: The parameters by name, parsed and validated.
-        caller: The identity of the caller's access key.
-        region: The region that the request was signed for; it stands in ARNs.
-    """
-
-    operation: str
-    params: dict[str, Any]
-    caller: str
-    region: str
-
-    @property
-    def collection_id(self) -> str:
-        """The collection that the call concerns."""
-        collection_id: str = self.params["CollectionId"]
-        return collection_id
-
-    def quality_filter(self, default: QualityFilter) -> QualityFilter:
-        """Return the QualityFilter parameter, or the operation's default."""
-        return QualityFilter(self.params.get("QualityFilter", default))
-
-    def page_limit(self, max_items: int) -> int:
-        """Return MaxResults, or `max_items` when it is absent or 0."""
-        return self.params.get("MaxResults") or max_items
-
-    def page_token(self) -> str | None:
-        """Return the gallery's token from NextToken, None for the first page.
-
-        A NextToken is bound to operation, collection and filters; the page size may change between pages. Raises
-        WireError: InvalidPaginationTokenException for the token of another listing.
-        """
-        token: str | None = self.params.get("NextToken")
-        if token is None:
-            return None
-        if not token.startswith(self._page_token_prefix()) or len(token) == PAGE_TOKEN_PREFIX_LENGTH:
-            raise WireError("InvalidPaginationTokenException", "Invalid pagination token")
-        return token[PAGE_TOKEN_PREFIX_LENGTH:]
-
-    def next_token(self, page: Page[Any]) -> dict[str, str]:
-        """Return the NextToken member of the answer; none after the last page."""
-        return {"NextToken": self._page_token_prefix() + page.next_token} if page.next_token else {}
-
-    def _page_token_prefix(self) -> str:
-        filters = sorted(
-            (name, value) for name, value in self.params.items() if name not in ("MaxResults", "NextToken")
-        )
-        return hashlib.sha256(repr((self.operation, filters)).encode()).hexdigest()[:PAGE_TOKEN_PREFIX_LENGTH]
-
-
-class EventualConsistency:
-    """Hides new faces from searches for some seconds, as Rekognition may; they are stored and listed at once."""
-
-    def __init__(self, seconds: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
-        """Hide each new face for `seconds`; 0 hides none. `clock` returns seconds that never go back."""
-        self._seconds, self._clock, self._lock = seconds, clock, Lock()
-        self._queue: deque[tuple[float, str]] = deque()
-        self._hidden: set[str] = set()
-
-    def hide(self, face_ids: Iterable[str]) -> None:
-        """Hide faces that were stored just now."""
-        if not self._seconds:
-            return
-        with self._lock:
-            visible_at = self._clock() + self._seconds
-            for face_id in face_ids:
-                self._hidden.add(face_id)
-                self._queue.append((visible_at, face_id))
-
-    def hidden_faces(self) -> frozenset[str]:
-        """Return the ids of the faces that no search may find yet."""
-        if not self._seconds:
-            return frozenset()
-        with self._lock:
-            while self._queue and self._queue[0][0] <= self._clock():
-                self._hidden.discard(self._queue.popleft()[1])
-            return frozenset(self._hidden)
-
-
-@dataclass(slots=True)
-class _TokenLock:
-    """The lock of one ClientRequestToken, and how many calls hold it or wait for it."""
-
-    lock: Lock = field(default_factory=Lock)
-    calls: int = 0
-
-
-class IdempotencyCache:
-    """Answers by ClientRequestToken, so that a repeated call is answered without being done again.
-
-    Calls with the same token run one after the other, calls with different tokens at the same time.
-    """
-
-    def __init__(self, max_tokens: int = MAX_CLIENT_TOKENS) -> None:
-        """Remember the answers to the newest `max_tokens` tokens."""
-        self._max_tokens, self._lock = max_tokens, Lock()
-        self._answers: OrderedDict[tuple[str, ...], tuple[dict[str, Any], Answer]] = OrderedDict()
-        self._token_locks: dict[tuple[str, ...], _TokenLock] = {}
-
-    def run_once(self, call: Call, operation: Callable[[], Answer]) -> Answer:
-        """Run the operation, or return its earlier answer when the call repeats one; a failure is not remembered.
-
-        Raises WireError: IdempotentParameterMismatchException when the token came with other parameters before.
-        """
-        token = call.params.get("ClientRequestToken")
-        if token is None:
-            return operation()
-        key = (call.caller, call.operation, token)
-        with self._locked(key):
-            remembered = self._answers.get(key)
-            if remembered is None:
-                answer = operation()
-                self._remember(key, call.params, answer)
-                return answer
-        params, answer = remembered
-        if params != call.params:
-            raise WireError(
-                "IdempotentParameterMismatchException",
-                f"The ClientRequestToken: {token} you have supplied is already in use.",
-            )
-        return answer
-
-    @contextmanager
-    def _locked(self, key: tuple[str, ...]) -> Iterator[None]:
-        with self._lock:
-            entry = self._token_locks.setdefault(key, _TokenLock())
-            entry.calls += 1
-        try:
-            with entry.lock:
-                yield
-        finally:
-            with self._lock:
-                entry.calls -= 1
-                if not entry.calls:
-                    del self._token_locks[key]
-
-    def _remember(self, key: tuple[str, ...], params: dict[str, Any], answer: Answer) -> None:
-        with self._lock:
-            self._answers[key] = (params, answer)
-            if len(self._answers) > self._max_tokens:
-                self._answers.popitem(last=False)
 
 
 @dataclass(frozen=True, slots=True)

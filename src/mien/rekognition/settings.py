@@ -1,4 +1,4 @@
-"""How the wire API behaves, as values; `mien.config` fills them from the environment.
+"""Define the settings of the wire API as values, which `mien.config` fills from the environment.
 
 AWS's default request rates are here as well, for people who test their retry code against them.
 
@@ -12,12 +12,9 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from mien.domain.errors import SetupError
-
-if TYPE_CHECKING:
-    from mien.rekognition.access import AccessKey
+from mien.rekognition.access_keys import AccessKey
 
 ACCOUNT = "123456789012"
 

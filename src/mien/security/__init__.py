@@ -1,1 +1,1 @@
-"""API keys, signed tokens and rate limits."""
+"""Manage API keys, sign tokens and limit rates."""

@@ -1,4 +1,4 @@
-"""API keys: shown once when created, stored as SHA-256. A key is `mien_<id>_<secret>`.
+"""Manage API keys: shown once when created, stored as SHA-256. A key is `mien_<id>_<secret>`.
 
 The secret has 256 random bits, which no search through a plain hash can find. The file is a JSON object: key id ->
 `name`, `scopes`, `sha256`.

@@ -1,4 +1,4 @@
-"""A token bucket: how many calls somebody may make per second, and how many of them at once.
+"""Limit rates by token buckets: how many calls somebody may make per second, and how many of them at once.
 
 The bucket holds tokens; each call takes one; tokens come back evenly at the rate, up to the bucket's capacity.
 """

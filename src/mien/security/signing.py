@@ -1,4 +1,4 @@
-"""Signed tokens: claims that a client is given and returns unchanged, such as page cursors and upload forms.
+"""Sign tokens: claims that a client is given and returns unchanged, such as page cursors and upload forms.
 
 A token is the base64url of an HMAC-SHA256 (RFC 2104, cut to 16 bytes) and of the claims in JSON. The HMAC covers the
 token's purpose, too, so that a token can be neither altered nor used for another purpose.
@@ -60,6 +60,10 @@ class Signer:
         if until is not None and until < time.time():
             raise AccessDenied(f"This {purpose} has expired.")
         return claims
+
+    def hash(self, text: str) -> str:
+        """Return a keyed hash of a text; nobody who lacks the secret can tell the text, not even by guessing."""
+        return base64.urlsafe_b64encode(self._mac("hash", text.encode())).decode().rstrip("=")
 
     def _mac(self, purpose: str, body: bytes) -> bytes:
         return hmac.digest(self._secret, purpose.encode() + b"\0" + body, hashlib.sha256)[:_MAC_BYTES]

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Query, Request
 
 from mien.api import schemas
 from mien.api.context import Context, needs
+from mien.api.cursors import Cursor
 from mien.api.photo_input import photo_request_body, read_photo
 from mien.api.problems import problem_responses
-from mien.api.routes.recognition import Cursor, Limit
+from mien.api.routes.recognition import Limit
 from mien.app.app import FaceApp
 from mien.domain import records
 from mien.security.api_keys import Scope
@@ -33,10 +34,10 @@ async def faces(
 ) -> schemas.Faces:
     """List the enrolled faces, newest first: all, those of a person, or those of a photo."""
     listing = {"list": "faces", "user_id": user_id, "image_path": image_path}
-    token = context.cursors.open(listing, cursor)
+    token = context.cursors.verify(listing, cursor)
     page = await context.storage.run(context.app.faces, user_id, image_path, limit, token)
     return schemas.Faces(
-        faces=schemas.Face.from_each(page.items), next_cursor=context.cursors.seal(listing, page.next_token)
+        faces=schemas.Face.from_each(page.items), next_cursor=context.cursors.sign(listing, page.next_token)
     )
 
 
@@ -56,10 +57,10 @@ async def delete_face(face_id: str, context: Context) -> None:
 async def users(context: Context, limit: Limit = 50, cursor: Cursor = None) -> schemas.People:
     """List the enrolled people, newest first."""
     listing = {"list": "users"}
-    page = await context.storage.run(context.app.people, limit, context.cursors.open(listing, cursor))
+    page = await context.storage.run(context.app.people, limit, context.cursors.verify(listing, cursor))
     return schemas.People(
         users=await context.storage.run(lambda: [_summary(context.app, person) for person in page.items]),
-        next_cursor=context.cursors.seal(listing, page.next_token),
+        next_cursor=context.cursors.sign(listing, page.next_token),
     )
 
 
@@ -119,10 +120,10 @@ async def reject(request: Request, user_id: UserId, context: Context) -> schemas
 async def rejections(user_id: UserId, context: Context, limit: Limit = 50, cursor: Cursor = None) -> schemas.Faces:
     """List the faces that were rejected for a person, newest first."""
     listing = {"list": "rejections", "user_id": user_id}
-    token = context.cursors.open(listing, cursor)
+    token = context.cursors.verify(listing, cursor)
     page = await context.storage.run(context.app.rejections, user_id, limit, token)
     return schemas.Faces(
-        faces=schemas.Face.from_each(page.items), next_cursor=context.cursors.seal(listing, page.next_token)
+        faces=schemas.Face.from_each(page.items), next_cursor=context.cursors.sign(listing, page.next_token)
     )
 
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator
 
 from mien.api import schemas
 from mien.api.context import ApiContext, Context, needs
+from mien.api.cursors import Cursor
 from mien.api.photo_input import photo_request_body, read_photo, read_photos
 from mien.api.problems import problem_responses
 from mien.domain import records
@@ -41,7 +42,6 @@ Since = Annotated[
     ),
 ]
 Limit = Annotated[int, Query(ge=1, le=1000)]
-Cursor = Annotated[str | None, Query(max_length=600, description="The `next_cursor` of the previous page.")]
 
 routes = APIRouter(tags=["recognition"], dependencies=[needs(Scope.RECOGNIZE)])
 
@@ -80,11 +80,11 @@ async def recognitions(
     With `user_id`: those that name the person, as a match or as a candidate.
     """
     listing = {"list": "recognitions", "user_id": user_id, "since": since}
-    token = context.cursors.open(listing, cursor)
+    token = context.cursors.verify(listing, cursor)
     page = await context.storage.run(context.app.recognitions, user_id, since, limit, token)
     return schemas.Recognitions(
         recognitions=schemas.Recognition.from_each(page.items),
-        next_cursor=context.cursors.seal(listing, page.next_token),
+        next_cursor=context.cursors.sign(listing, page.next_token),
     )
 
 

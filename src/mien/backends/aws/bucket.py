@@ -1,4 +1,4 @@
-"""Bucket on S3. S3 itself sends the object-created events; infra/template.yaml routes them to the upload function."""
+"""Keep the photos in S3. S3 itself sends the object-created events; infra/template.yaml routes them to the function."""
 
 from __future__ import annotations
 

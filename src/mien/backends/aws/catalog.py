@@ -1,4 +1,4 @@
-"""Catalog on DynamoDB.
+"""Keep the metadata in DynamoDB.
 
 Three tables hold six kinds of records: FaceMetadata (key FaceId), RecognitionResults (key RecognitionId), and
 MienRecords for uploads, people, reserved names and erasures (key RecordId, such as `Upload/uploaded/…`). Every item

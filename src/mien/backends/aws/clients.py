@@ -1,4 +1,4 @@
-"""boto3 clients, and what all calls of AWS share: batches, retries, and the mapping of AWS's errors.
+"""Make boto3 clients, and share what all calls of AWS need: batches, retries, and the mapping of AWS's errors.
 
 Region, credentials, endpoints and retries come from AWS's own settings.
 """

@@ -1,4 +1,4 @@
-"""The users of a Rekognition collection and their faces.
+"""Manage the users of a Rekognition collection and their faces.
 
 User ids here are Rekognition's, made by `mien.domain.object_keys`. A user has at most 100 faces. A face of a user
 cannot be deleted, so it is disassociated from the user first.

@@ -1,4 +1,4 @@
-"""Checks that the stack exists and that the credentials suffice, by one harmless call for each permission.
+"""Check that the stack exists and that the credentials suffice, by one harmless call for each permission.
 
 A call that AWS refuses for its content was permitted: it names a face that does not exist, carries an image of one
 byte, or writes under a condition that cannot hold. Nothing is stored and nothing is charged.

@@ -1,4 +1,4 @@
-"""Prepares photos for Rekognition, which takes JPEG and PNG up to 5 MiB: converts other formats, scales large photos.
+"""Prepare photos for Rekognition, which takes JPEG and PNG up to 5 MiB: convert other formats, scale large photos.
 
 This is the only module on AWS that loads Pillow, so that functions which never see a photo do not.
 """

@@ -1,4 +1,4 @@
-"""Recognizer on Rekognition, or on a service with the same wire API, such as another Mien.
+"""Recognise faces with Rekognition, or with a service of the same wire API, such as another Mien.
 
 A person is a Rekognition user. The user's id is also the external id of every face that was indexed for them, so that
 a face whose metadata was lost can still be erased with its person. Rekognition searches for the largest face of an

@@ -1,4 +1,4 @@
-"""Repairs what a crash between two services left behind.
+"""Repair what a crash between two services left behind.
 
 There are three kinds of leftovers: faces in Rekognition without metadata, metadata without a face, and photos without
 a final state. Faces are listed first and the metadata is read after a pause, so that a photo that is being indexed at

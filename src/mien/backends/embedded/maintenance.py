@@ -14,12 +14,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mien.backends.embedded import byte_search
 from mien.domain import object_keys
 from mien.domain.errors import StorageError
-from mien.domain.faces import EMBEDDING_DIMENSION, Issue, StoredFace, iterate_pages
+from mien.domain.faces import Issue, StoredFace, iterate_pages
 from mien.gallery.inspection import SAME_FACE, inspect
 from mien.gallery.scoring import Calibration, calibrate, impostor_cosines
 
@@ -35,7 +33,7 @@ def find_issues(gallery: Gallery, collection: str) -> list[Issue]:
     faces = _faces(gallery, collection)
     user_ids = {face.face_id: user_id for face in faces if (user_id := _user_id(face)) is not None}
     pairs = gallery.search.similar_pairs(collection, SAME_FACE)
-    embeddings = _embeddings(gallery, collection, faces)
+    embeddings = gallery.faces.embeddings(collection, [face.face_id for face in faces])
     return inspect(faces, embeddings, user_ids, pairs, calibration(gallery, collection))
 
 
@@ -46,9 +44,8 @@ def calibration(gallery: Gallery, collection: str) -> Calibration:
 
 def calibrate_on_enrolled(gallery: Gallery, collection: str) -> Calibration:
     """Calibrate on the similarities between the enrolled people. Raises InvalidInput when they are too few."""
-    faces = [face for face in _faces(gallery, collection) if _user_id(face) is not None]
-    _, people = np.unique([_user_id(face) or "" for face in faces], return_inverse=True)
-    return calibrate(impostor_cosines(_embeddings(gallery, collection, faces), people))
+    people = {face.face_id: user_id for face in _faces(gallery, collection) if (user_id := _user_id(face)) is not None}
+    return calibrate(impostor_cosines(gallery.faces.embeddings(collection, list(people)), list(people.values())))
 
 
 def set_calibration(gallery: Gallery, collection: str, own: Calibration | None) -> None:
@@ -88,14 +85,6 @@ def _regular_files(data_dir: Path) -> Iterator[Path]:
 
 def _faces(gallery: Gallery, collection: str) -> list[StoredFace]:
     return list(iterate_pages(lambda token: gallery.faces.list(collection, limit=FACES_BATCH, token=token)))
-
-
-def _embeddings(gallery: Gallery, collection: str, faces: list[StoredFace]) -> np.ndarray:
-    """The embeddings of the faces, float32 (n, 128), in their order."""
-    face_ids = [face.face_id for face in faces]
-    batches = [face_ids[start : start + FACES_BATCH] for start in range(0, len(face_ids), FACES_BATCH)]
-    none = np.empty((0, EMBEDDING_DIMENSION), np.float32)
-    return np.concatenate([none, *(gallery.faces.embeddings(collection, batch) for batch in batches)])
 
 
 def _user_id(face: StoredFace) -> str | None:

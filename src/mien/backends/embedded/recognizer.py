@@ -41,14 +41,14 @@ class LocalRecognizer:
 
     def compare(self, source: bytes, target: bytes) -> list[Comparison]:
         from mien.backends.embedded.maintenance import calibration
-        from mien.gallery import similarity
+        from mien.gallery import compare
 
         faces = self._engine().read(source, max_faces=1)
         if not faces:
             raise NoFace("The source photo shows no face.")
         embedding, own = faces[0].embedding, calibration(self._gallery(), self._collection)
         comparisons = [
-            Comparison(face, float(similarity(embedding @ face.embedding, own))) for face in self._engine().read(target)
+            Comparison(face, compare(embedding, face.embedding, own)) for face in self._engine().read(target)
         ]
         return sorted(comparisons, key=lambda comparison: -comparison.similarity)
 
@@ -87,12 +87,10 @@ class LocalRecognizer:
         return thresholds.with_error_rates(thresholds.parse(given, lambda: enrolled), enrolled)
 
     def search(self, image: bytes, threshold: float, limit: int) -> list[Probe]:
-        import numpy as np
-
         faces = self._engine().read(image)
         if not faces:
             return []
-        probes = np.stack([face.embedding for face in faces])
+        probes = [face.embedding for face in faces]
         similar_faces = self._gallery().search.faces(self._collection, probes, threshold=threshold, limit=limit)
         similar_users = self._gallery().search.users(self._collection, probes, threshold=threshold, limit=limit)
         return [

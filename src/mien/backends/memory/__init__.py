@@ -1,1 +1,1 @@
-"""The ports in dictionaries, for tests and as the simplest implementation to read; nothing outlives the process."""
+"""Implement the ports in dictionaries, for tests and as the simplest backend to read; nothing outlives the process."""

@@ -1,4 +1,4 @@
-"""The Bucket in a dictionary."""
+"""Keep the photos in a dictionary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Catalog in dictionaries, one for each kind of record."""
+"""Keep the metadata in dictionaries, one for each kind of record."""
 
 from __future__ import annotations
 

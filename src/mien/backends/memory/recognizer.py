@@ -1,4 +1,4 @@
-"""The Recognizer in dictionaries, which compares a face with every other: the simplest one to read."""
+"""Recognise faces by comparing a face with every other one: the simplest recognizer to read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mien.domain.faces import Box, Detection, Page, QualityFilter
 from mien.domain.policy import ASSOCIATION_THRESHOLD, MAX_FACE_MATCHES, MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER
 from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, ListedFace, Probe, UserHit
 from mien.engine import Face, quality
-from mien.gallery import similarity
+from mien.gallery import compare
 
 LIST_PAGE = 1000
 MAX_SIMILAR_FACES = 20
@@ -165,7 +165,7 @@ def _hits(
 
 
 def _similarity(a: Vector, b: Vector) -> float:
-    return float(similarity(a @ b))
+    return compare(a, b)
 
 
 def _mean(embeddings: Iterable[Vector]) -> Vector:

@@ -1,7 +1,7 @@
 """Quantise YuNet's layers.
 
 Without batch normalisation the model does not tell the range of its activations; `ranges.json` has the ranges that were
-measured on photos (`benchmarks/yunet_ranges.py`).
+measured on photos (`python -m benchmarks.yunet_ranges`).
 """
 
 from __future__ import annotations

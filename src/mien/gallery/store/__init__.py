@@ -1,1 +1,1 @@
-"""The SQLite database of the gallery: the source of truth."""
+"""Store the gallery in an SQLite database, the source of truth."""

@@ -1,6 +1,6 @@
-"""Connections to the SQLite file that is the source of truth, and its errors as leaves of StorageError.
+"""Connect to the SQLite file that is the source of truth, and raise its errors as StorageError.
 
-Every write that was answered survives the death of the process. A loss of power may take back the writes of the
+Every acknowledged write survives the death of the process. A loss of power may take back the writes of the
 last moments, never a part of one, and leaves a sound file: `synchronous=NORMAL` waits for the disk at checkpoints
 only (0.2 ms per added face; 6 ms with FULL, where a flush takes 4 ms). Deleted rows are overwritten with zeros.
 """
@@ -19,6 +19,9 @@ from mien.domain.errors import StorageBusy, StorageDamaged, StorageError, Storag
 from mien.gallery.store import private_files
 
 BUSY_SECONDS = 30
+NO_LIMIT = -1
+"""For SQLite's LIMIT."""
+
 PAGE_BYTES = 8192
 """Fifteen embeddings per page; SQLite's default of 4096 wastes a tenth of the file."""
 
@@ -40,7 +43,7 @@ _SQLITE_ERRORS = {
 
 @contextmanager
 def storage_errors(name: str) -> Iterator[None]:
-    """Raise errors of SQLite and of the file system as StorageError leaves whose sentences name the file `name`."""
+    """Raise errors of SQLite and the file system as StorageError or a subclass; the message names the file `name`."""
     try:
         yield
     except sqlite3.Error as error:

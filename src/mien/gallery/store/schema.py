@@ -1,4 +1,4 @@
-"""The gallery's tables.
+"""Define the gallery's tables.
 
 A row number holds the key of its collection in the upper 32 bits and a number counted within the collection in the
 lower ones. So the faces of a collection lie together on disk, a listing is a range scan without an index, numbers

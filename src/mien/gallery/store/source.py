@@ -1,4 +1,4 @@
-"""The vectors in the database as the vector index reads them.
+"""Read the vectors in the database for the vector index.
 
 A vector set holds the vectors of one collection's faces or users and is named after both, such as "face-12". Row
 numbers here count within the collection: they rise with every commit and are never used twice.

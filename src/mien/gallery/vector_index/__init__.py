@@ -1,4 +1,4 @@
-"""Vector search: exact for small vector sets; a quantised scan, re-scored exactly, for large ones."""
+"""Search vectors: exactly in small vector sets; by a quantised scan, re-scored exactly, in large ones."""
 
 from mien.gallery.vector_index.index import Hits
 from mien.gallery.vector_index.manager import IndexManager

@@ -1,4 +1,4 @@
-"""Builds segments from the database: seals long buffers, merges small segments, drops deleted rows.
+"""Build segments from the database: seal long buffers, merge small segments, drop deleted rows.
 
 One builder at a time works on a vector set, over all processes (a file lock). What it makes appears by one rename; a
 killed process, a full disk or a second builder leave at most a folder that the next build removes.

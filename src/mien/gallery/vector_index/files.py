@@ -1,4 +1,4 @@
-"""Segments on disk: one folder each, written under another name and renamed when complete.
+"""Write and read segments on disk: one folder each, written under another name and renamed when complete.
 
 The folder's name says which rows it covers. Its `manifest` holds the version, the database and model, what was measured
 on the vectors, and the CRC-32 of the other files, after its own. A folder that does not agree with its manifest is not

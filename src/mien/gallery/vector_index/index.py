@@ -1,4 +1,4 @@
-"""Index of one vector set: sealed segments and the write buffer; every candidate is re-scored from the database.
+"""Search one vector set: sealed segments and the write buffer; every candidate is re-scored from the database.
 
 The index only proposes rows. What it answers was read from the database in the same search, with its cosine. A row that
 it proposes and the database no longer has is deleted, and left out from then on. So no late, foreign or deleted row is

@@ -1,4 +1,4 @@
-"""The vector indexes of a gallery: opened when searched, closed when memory is short, built in the background."""
+"""Manage the vector indexes: open them for searches, close them to save memory, build them in the background."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two lossy forms of a vector, and how far each may be from the vector.
+"""Quantise vectors in two lossy forms, and bound how far each may be from the vector.
 
 PQ4, product quantisation with 4 bits for each pair of coordinates (32 bytes), selects candidates. SQ8, scalar
 quantisation with 8 bits for each coordinate (128 bytes), re-scores them. The error of SQ8 has a proven bound. The PQ4

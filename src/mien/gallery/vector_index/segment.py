@@ -1,4 +1,4 @@
-"""Segments: immutable runs of quantised rows, scanned by several threads.
+"""Scan segments, which are immutable runs of quantised rows, with several threads.
 
 Every row whose cosine reaches the floor is found (see quantization.py for the odds), however many they are: there is no
 fixed number of candidates beyond which matches are lost.

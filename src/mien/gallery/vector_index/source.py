@@ -1,4 +1,4 @@
-"""The database as the vector index sees it, and the sizes at which the index changes its ways.
+"""Define what the vector index reads from the database, and the sizes from which it changes its behaviour.
 
 docs/search.md has the measurements behind the sizes.
 """

@@ -1,4 +1,7 @@
-"""The rows that no segment holds yet: whole vectors, searched exactly. A small vector set is nothing but a buffer."""
+"""Hold the rows that are in no segment yet as whole vectors, and search them exactly.
+
+A vector set that is smaller than a segment is in the buffer as a whole.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operations that Mien offers, by their names on the wire."""
+"""List the operations that Mien offers, by their names on the wire."""
 
 from mien.rekognition.operations import collections, faces, users
 from mien.rekognition.service import Operation

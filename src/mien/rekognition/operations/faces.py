@@ -1,4 +1,4 @@
-"""Operations on faces: detect and compare them in photos, and index, list, delete and search them in a collection.
+"""Answer the operations on faces: detect and compare them, and index, list, delete and search them in a collection.
 
 A search by photo searches its largest face only. A face that does not pass the quality filter counts as no face.
 
@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from mien.domain.errors import FaceNotFound, NoFace
 from mien.domain.faces import FaceMatch, QualityFilter
 from mien.domain.policy import MATCH_THRESHOLD, MAX_FACE_MATCHES
-from mien.engine import Face, filter_faces, rejection_reasons
-from mien.gallery import image_id, similarity
+from mien.engine import filter_faces, rejection_reasons
+from mien.gallery import compare, image_id
+from mien.rekognition.call import MAX_PAGE_ITEMS, Answer, Call
 from mien.rekognition.errors import invalid
 from mien.rekognition.serializers import (
     bounding_box,
@@ -27,7 +26,7 @@ from mien.rekognition.serializers import (
     stored_face,
     unindexed_faces,
 )
-from mien.rekognition.service import MAX_PAGE_ITEMS, Answer, Call, Service
+from mien.rekognition.service import Service
 
 
 def detect_faces(service: Service, call: Call) -> Answer:
@@ -53,7 +52,7 @@ def compare_faces(service: Service, call: Call) -> Answer:
     if not targets:
         raise invalid("The target image has no face.")
     source, (candidates, _) = sources[0], filter_faces(targets, level)
-    scored = [(_similarity(source, face), face) for face in candidates]
+    scored = [(compare(source.embedding, face.embedding), face) for face in candidates]
     scored.sort(key=lambda pair: pair[0], reverse=True)
     threshold = call.params.get("SimilarityThreshold", MATCH_THRESHOLD)
     return {
@@ -146,17 +145,13 @@ def search_faces_by_image(service: Service, call: Call) -> Answer:
     face = service.largest_face(service.read_image(call.params["Image"]))
     if rejection_reasons(face, call.quality_filter(QualityFilter.NONE)):
         raise NoFace("The largest face does not pass the quality filter.")
-    (matches,) = service.gallery.search.faces(call.collection_id, face.embedding[np.newaxis], **_search_limits(call))
+    (matches,) = service.gallery.search.faces(call.collection_id, [face.embedding], **_search_limits(call))
     return {
         "SearchedFaceBoundingBox": bounding_box(face.box),
         "SearchedFaceConfidence": float32(face.confidence),
         "FaceMatches": face_matches(_without_hidden(service, matches)),
         "FaceModelVersion": collection.model_version,
     }
-
-
-def _similarity(source: Face, target: Face) -> float:
-    return float(similarity(np.asarray(source.embedding @ target.embedding)))
 
 
 def _search_limits(call: Call) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Operations on the users of a collection, who are people with up to 100 faces each.
+"""Answer the operations on users of a collection, who are people with up to 100 faces each.
 
 AssociateFaces and DisassociateFaces answer the status UPDATING, as on AWS; here the user is already up to date.
 
@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from mien.domain.faces import QualityFilter
 from mien.domain.policy import ASSOCIATION_THRESHOLD, MATCH_THRESHOLD, MAX_USER_MATCHES
 from mien.engine import Face, rejection_reasons
+from mien.rekognition.call import MAX_PAGE_USERS, Answer, Call
 from mien.rekognition.errors import invalid
 from mien.rekognition.serializers import face_detail, float32, user_matches
-from mien.rekognition.service import MAX_PAGE_USERS, Answer, Call, Service
+from mien.rekognition.service import Service
 
 UPDATING = "UPDATING"
 
@@ -104,8 +103,8 @@ def search_users_by_image(service: Service, call: Call) -> Answer:
     answer: Answer = {"UserMatches": [], "FaceModelVersion": collection.model_version}
     unsearched = faces
     if faces and not rejection_reasons(faces[0], level):
-        probe = faces[0].embedding[np.newaxis]
-        (matches,) = service.gallery.search.users(call.collection_id, probe, **_search_limits(call))
+        probes = [faces[0].embedding]
+        (matches,) = service.gallery.search.users(call.collection_id, probes, **_search_limits(call))
         answer |= {"UserMatches": user_matches(matches), "SearchedFace": {"FaceDetail": face_detail(faces[0])}}
         unsearched = faces[1:]
     return answer | {"UnsearchedFaces": [_unsearched(face, face is faces[0], level) for face in unsearched]}

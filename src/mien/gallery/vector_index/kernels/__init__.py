@@ -1,4 +1,4 @@
-"""The loops over every face, compiled for this processor when they are first used. `calls` is the way in."""
+"""Run the loops over every face, compiled for this processor when they are first used. Callers use `calls` only."""
 
 from mien.gallery.vector_index.kernels.calls import (
     QueryTables,

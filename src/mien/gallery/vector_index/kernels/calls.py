@@ -1,4 +1,4 @@
-"""The kernels as calls with NumPy arrays; compiled once in a process, at the first call."""
+"""Call the kernels with NumPy arrays; they are compiled once in a process, at the first call."""
 
 from __future__ import annotations
 

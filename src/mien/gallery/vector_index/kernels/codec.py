@@ -1,4 +1,4 @@
-"""Encoding of vectors as PQ4 codes, and the look-up tables of probes."""
+"""Encode vectors as PQ4 codes, and compute the look-up tables of probes."""
 
 from __future__ import annotations
 

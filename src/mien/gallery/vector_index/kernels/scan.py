@@ -1,4 +1,4 @@
-"""The scan of PQ4 codes: sums 64 table look-ups for each face and keeps the faces whose sums are large enough.
+"""Scan PQ4 codes: sum 64 table look-ups for each face and keep the faces whose sums are large enough.
 
 128 faces side by side, as in André et al.: Cache locality is not enough, VLDB 2015. A table's entries have 5 bits, so
 that eight of them fit into a byte before they are added in 16 bits. Sixteen-byte look-ups are the one instruction that

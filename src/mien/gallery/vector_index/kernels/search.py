@@ -1,4 +1,4 @@
-"""The search of all segments in one call: scans their codes, and re-scores what passes from int8 vectors.
+"""Search all segments in one call: scan their codes, and re-score the remaining rows from int8 vectors.
 
 One call, because a thread that has left the interpreter waits for it longer than a scan of 100,000 faces takes. Threads
 that make the call at the same time share the work: each takes one chunk of a segment at a time.

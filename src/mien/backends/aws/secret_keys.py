@@ -1,0 +1,73 @@
+"""Keep the API keys of a stack in Secrets Manager."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from mien.backends.aws import clients
+from mien.security.api_keys import KeyFile
+
+REFRESH_SECONDS = 60.0
+
+
+class SecretKeys:
+    """A local copy of the API keys in a secret, for `KeyFile`.
+
+    The secret is a JSON object: `keys` is the content of a key file, `signing` the key that signs page cursors. It is
+    fetched again every minute, so that a revoked key is refused after a minute at most.
+
+    Attributes:
+        copy: The local key file.
+        signing: The signing key; empty before the first `refresh`.
+    """
+
+    def __init__(self, secret: str, copy: Path) -> None:
+        """Name the secret (its ARN or name) and the file to copy its keys to."""
+        self._secret, self.copy = secret, copy
+        self._fetched_at = -REFRESH_SECONDS
+        self._keys: Any = None
+        self.signing = ""
+
+    def refresh(self) -> None:
+        """Fetch the secret when the copy is older than a minute.
+
+        Raises:
+            SetupError: The secret does not exist, or the credentials may not read it.
+            StorageError: AWS cannot be reached. The old copy must not be used then.
+        """
+        if time.monotonic() - self._fetched_at < REFRESH_SECONDS:
+            return
+        content = _content(self._secret)
+        self.signing = content["signing"]
+        if content["keys"] != self._keys:
+            self._keys = content["keys"]
+            draft = self.copy.with_suffix(".new")
+            draft.write_text(json.dumps(self._keys))
+            draft.replace(self.copy)
+        self._fetched_at = time.monotonic()
+
+
+@contextmanager
+def edit_keys(secret: str) -> Iterator[KeyFile]:
+    """Open the keys of a secret for creating and revoking; write the secret at the end if they changed."""
+    content = _content(secret)
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "keys.json"
+        file.write_text(json.dumps(content["keys"]))
+        yield KeyFile(file)
+        edited = content | {"keys": json.loads(file.read_text())}
+    if edited == content:
+        return
+    with clients.domain_errors():
+        clients.secrets().put_secret_value(SecretId=secret, SecretString=json.dumps(edited))
+
+
+def _content(secret: str) -> Any:
+    with clients.domain_errors():
+        return json.loads(clients.secret(secret))
