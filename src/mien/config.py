@@ -29,6 +29,7 @@ MAX_COUNT = 1_000_000_000
 MAX_ROOT_PATH = 200
 _ROOT_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
 MAX_THREADS = 1024
+MAX_DAYS = 36_500
 MAX_PIXELS = 178_000_000
 """The imaging library refuses larger images by itself."""
 
@@ -65,7 +66,6 @@ class Settings:
     faces_table: str = "FaceMetadata"
     recognitions_table: str = "RecognitionResults"
     records_table: str = "MienRecords"
-    result_days: int | None = None
     upload_queue_url: str | None = None
     keys_secret: str | None = None
     rekognition_keys_secret: str | None = None
@@ -221,7 +221,8 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "threads": _whole(1, MAX_THREADS),
     "max_pixels": _whole(1, MAX_PIXELS),
     "mirrored": lambda text: _BOOLEANS[text.strip().lower()],
-    "result_days": _whole(1),
+    "result_days": _whole(1, MAX_DAYS),
+    "visitor_days": _whole(1, MAX_DAYS),
     "api_keys_file": _path,
     "access_keys_file": _path,
     "sigv4": SigV4,

@@ -14,6 +14,7 @@ from mien.domain.faces import Box
 from mien.domain.object_keys import MAX_USER_ID_BYTES
 from mien.domain.records import (
     Candidate,
+    Consent,
     Erasure,
     FaceRecord,
     Person,
@@ -65,6 +66,7 @@ RECORDS: list[Record] = [
     Person("Zoë", "Zoë K.", NOON),
     Recognition("r-1", None, NOON, 80.0, ()),
     Recognition("r-2", "uploaded/_/2.jpg", NOON, 80.5, (SEEN,)),
+    Consent.until("Zoë", NOON.date()),
     Erasure("Zoë", NOON),
 ]
 
@@ -144,6 +146,32 @@ def test_finds_the_uploads_of_one_content(ports: Ports) -> None:
     ports.catalog.put(Upload("uploaded/a/0.jpg", "a", UploadStatus.INDEXED, NOON, "three"))
     assert [upload.image_path for upload in ports.catalog.find(Upload, digest="one").items] == ["uploaded/a/3.jpg"]
     assert ports.catalog.find(Upload, digest="none").items == ()
+
+
+def test_finds_what_is_not_later_than_a_time(ports: Ports) -> None:
+    for number in range(6):
+        moment = NOON + timedelta(days=number)
+        ports.catalog.put(FaceRecord(str(number), "ab"[number % 2], "uploaded/x/1.jpg", moment, BOX, 99.0))
+    assert _ids(ports.catalog, until=NOON + timedelta(days=2)) == ["2", "1", "0"]
+    assert _ids(ports.catalog, until=NOON - timedelta(microseconds=1)) == []
+    assert _ids(ports.catalog, since=NOON + timedelta(days=2), until=NOON + timedelta(days=3)) == ["3", "2"]
+    assert _ids(ports.catalog, user_id="a", until=NOON + timedelta(days=3)) == ["2", "0"]
+    page = ports.catalog.find(FaceRecord, until=NOON + timedelta(days=3), limit=3)
+    page = ports.catalog.find(FaceRecord, until=NOON + timedelta(days=3), limit=3, token=page.next_token)
+    assert ([face.face_id for face in page.items], page.next_token) == (["0"], None)
+
+
+def test_finds_the_uploads_of_nobody(ports: Ports) -> None:
+    for number in range(5):
+        moment, user_id = NOON + timedelta(days=number), ("_", None)[number % 2]
+        ports.catalog.put(Upload(f"uploaded/{number}.jpg", user_id, UploadStatus.PENDING, moment))
+    assert [u.image_path for u in ports.catalog.find(Upload, of_nobody=True).items] == [
+        "uploaded/3.jpg",
+        "uploaded/1.jpg",
+    ]
+    page = ports.catalog.find(Upload, of_nobody=True, until=NOON + timedelta(days=1), limit=1)
+    assert ([u.image_path for u in page.items], page.next_token) == (["uploaded/1.jpg"], None)
+    assert [u.image_path for u in ports.catalog.find(Upload, user_id="_", limit=1).items] == ["uploaded/4.jpg"]
 
 
 def test_finds_recognitions_by_everybody_they_name(ports: Ports) -> None:

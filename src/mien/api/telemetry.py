@@ -106,7 +106,10 @@ class TelemetryMiddleware:
 class JsonLines(logging.Formatter):
     """Formats log records as one JSON object a line, with these extra fields and no others."""
 
-    FIELDS = ("method", "route", "status", "ms", "request_id", "error", "attempt")
+    FIELDS = (
+        *("method", "route", "status", "ms", "request_id", "error", "attempt"),
+        *("recognitions", "photos", "people", "failed"),  # counts of an expiry
+    )
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, UTC).astimezone()

@@ -7,8 +7,8 @@ recognize   photo -> recognizer -> people -> catalog -> answer
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, date, datetime
 
 from mien.app.erasure import ErasureService, LeftoverScan
 from mien.app.indexing import IndexingService
@@ -17,6 +17,7 @@ from mien.app.ports import Bucket, Catalog, Recognizer
 from mien.app.recognition import RecognitionService
 from mien.app.reconciliation import GRACE_SECONDS, Reconciler, Reconciliation
 from mien.app.rejections import RejectionService
+from mien.app.retention import RetentionService
 from mien.app.uploads import UploadService
 from mien.domain import image_types, names, object_keys
 from mien.domain.errors import FaceNotFound, ImageTooLarge, InvalidInput, RecognitionNotFound
@@ -25,6 +26,7 @@ from mien.domain.policy import Policy
 from mien.domain.records import (
     Comparison,
     ErasureReport,
+    Expiry,
     FaceRecord,
     Image,
     Person,
@@ -94,6 +96,7 @@ class FaceApp:
         self._recognition = RecognitionService(recognizer, catalog, people, self.policy, now)
         self._rejections = RejectionService(recognizer, catalog, people, now)
         self._erasure = ErasureService(bucket, recognizer, catalog, people, leftovers, now)
+        self._retention = RetentionService(catalog, people, self._indexing, self._erasure, self.policy, now)
         self._inspect, self._close = inspect, close
 
     def __enter__(self) -> FaceApp:
@@ -108,7 +111,14 @@ class FaceApp:
 
     # Uploads
 
-    def upload(self, image: bytes, user_id: str | None = None, name: str | None = None) -> Upload:
+    def upload(
+        self,
+        image: bytes,
+        user_id: str | None = None,
+        name: str | None = None,
+        *,
+        consent_until: date | None = None,
+    ) -> Upload:
         """Store a photo; an event then has it indexed.
 
         Args:
@@ -117,6 +127,8 @@ class FaceApp:
                 without a user, unless there is a name.
             name: Without an id, the name of the person, who gets an id when nobody has that name yet. With an id, the
                 name of a new person; of one who is enrolled it is used only when they have no name but their id.
+            consent_until: The last day (in UTC) on which the person's consent holds; None leaves it as it is.
+                InvalidInput for a day in the past, and without a user.
 
         Returns the upload with its `image_path`. Its status is `pending`, or `indexed` when the same photo of the
         same person was indexed before. Raises UserExists when the id or name differs from another person's only in
@@ -124,7 +136,15 @@ class FaceApp:
         """
         self._check_size(image)
         image_types.sniff(image)  # before the person is stored
-        return self._named(self._uploads.store(image, self._admit(user_id, name)))
+        if consent_until is None:
+            return self._named(self._uploads.store(image, self._admit(user_id, name)))
+        if user_id is None and name is None:
+            raise InvalidInput("Only a person's photo has a consent.")
+        self._retention.check_last_day(consent_until)
+        admitted = self._admit(user_id, name) or ""
+        upload = self._uploads.store(image, admitted)
+        self._retention.set_consent(admitted, consent_until)
+        return self._named(upload)
 
     def presign_upload(self, content_type: str, user_id: str | None = None, name: str | None = None) -> UploadForm:
         """Sign a form for a direct upload to the bucket, valid for 15 minutes.
@@ -177,14 +197,20 @@ class FaceApp:
     def move(self, image_path: str, user_id: str | None = None, name: str | None = None) -> Upload:
         """Give a photo to another person, who is named as for `upload`.
 
-        The photo is enrolled for that person and, once indexed there, removed from its former place. Returns the new
-        upload; when it is `rejected`, the photo stays where it was, too. Raises ImageNotFound.
+        The photo is enrolled for that person and, once indexed there, removed from its former place. Somebody who was
+        not enrolled before gets the consent of the person from whom the photo comes. Returns the new upload; when it is
+        `rejected`, the photo stays where it was, too. Raises ImageNotFound.
         """
         path = object_keys.parse_image_path(image_path)
         if user_id is None and name is None:
             raise InvalidInput("Say whose photo it is, by user id or by name.")
-        upload = self.enroll(self.image(path).body, user_id, name)
+        image, former = self.image(path).body, self._uploads.status(path).user_id
+        admitted = self._admit(user_id, name) or ""
+        is_new = all(person.pending for person in self._catalog.get(Person, [admitted]))
+        upload = self.enroll(image, admitted)
         if upload.image_path != path and upload.status is UploadStatus.INDEXED:
+            if is_new and former is not None:
+                self._retention.copy_consent(former, admitted)
             self._indexing.remove_photo(path)
         return upload
 
@@ -248,6 +274,19 @@ class FaceApp:
         """
         page = self._catalog.find(Recognition, user_id=self._ids(user_id), since=since, limit=limit, token=token)
         return Page(tuple(self._people.named_recognitions(page.items)), page.next_token)
+
+    def delete_recognition(self, recognition_id: str) -> None:
+        """Delete a stored answer. Raises RecognitionNotFound."""
+        if not self._catalog.delete(Recognition, [recognition_id]):
+            raise RecognitionNotFound("There is no recognition of this id.")
+
+    def delete_unnamed_recognitions(self, token: str | None = None) -> tuple[int, str | None]:
+        """Delete stored answers that name nobody, neither as match nor as candidate; forgetting people leaves them.
+
+        A call looks at 1000 answers. It returns how many it deleted, and the `token` for the answers that follow, which
+        is None after the last.
+        """
+        return self._retention.delete_unnamed(token)
 
     def detect(self, image: bytes) -> list[Detection]:
         """Detect the faces of a photo, largest first, without recognising them."""
@@ -326,8 +365,14 @@ class FaceApp:
         """Remove an enrolled face, and every photo of it that shows no other enrolled one. Raises FaceNotFound."""
         self._indexing.remove_face(self.face(face_id))
 
-    def people(self, limit: int = 100, token: str | None = None) -> Page[Person]:
-        """List everybody who is enrolled, newest first; a page may hold fewer than `limit` and not be the last."""
+    def people(self, limit: int = 100, token: str | None = None, consent_before: date | None = None) -> Page[Person]:
+        """List everybody who is enrolled, newest first; a page may hold fewer than `limit` and not be the last.
+
+        With `consent_before`: the people whose last day of consent comes before this day, the latest of these days
+        first.
+        """
+        if consent_before is not None:
+            return self._retention.people_before(consent_before, limit, token)
         page = self._catalog.find(Person, limit=limit, token=token)
         return Page(tuple(p for p in page.items if not p.pending and not p.merged_into), page.next_token)
 
@@ -357,6 +402,26 @@ class FaceApp:
     def unmerge(self, user_id: str) -> Person:
         """Undo the merge of an id, and return its person. Raises UserNotFound, and InvalidInput without a merge."""
         return self._people.unmerge(object_keys.parse_user_id(user_id))
+
+    def set_consent(self, user_id: str, last_day: date | None) -> None:
+        """Store the last day (in UTC) on which a person's consent holds; `expire` erases them after it.
+
+        None stands for a consent without end. Raises UserNotFound, and InvalidInput for a day in the past.
+        """
+        self._retention.set_consent(self.person(user_id).user_id, last_day)
+
+    def consents(self, user_ids: Collection[str]) -> dict[str, date]:
+        """Return the last days of people's consents, by user id; people whose consent has no end are left out."""
+        return self._retention.last_days([object_keys.parse_user_id(user_id) for user_id in user_ids])
+
+    def expire(self, stop: Callable[[], bool] = lambda: False) -> Expiry:
+        """Remove what is over: stored answers, photos of nobody, and the people whose consent has ended.
+
+        Answers are over `policy.result_days` after they were given, photos that were uploaded for nobody
+        `policy.visitor_days` after their upload. To be called at every start and from time to time; interrupted
+        anywhere, the next call does the rest. `stop` is asked before each small step whether to end early.
+        """
+        return self._retention.expire(stop)
 
     def forget(self, user_id: str) -> ErasureReport:
         """Erase a person from every store: embeddings, metadata, photos, and the answers that name them.

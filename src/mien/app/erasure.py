@@ -17,7 +17,7 @@ from mien.app.ports import Bucket, Catalog, R, Recognizer
 from mien.domain import object_keys
 from mien.domain.errors import UserNotFound
 from mien.domain.faces import iterate_pages
-from mien.domain.records import Erasure, ErasureReport, FaceRecord, Person, Recognition, Upload
+from mien.domain.records import Consent, Erasure, ErasureReport, FaceRecord, Person, Recognition, Upload
 
 LeftoverScan = Callable[[str], tuple[str, ...]]
 """Searches below the ports, such as in the free pages of a database file, and names the places that hold a user id."""
@@ -77,6 +77,7 @@ class ErasureService:
             "uploads": bool(self._catalog.find(Upload, user_id=user_id, limit=1).items),
             "recognitions": bool(self._catalog.find(Recognition, user_id=user_id, limit=1).items),
             "people": bool(self._catalog.get(Person, [user_id])),
+            "consents": bool(self._catalog.get(Consent, [user_id])),
         }
         return [store for store, does_hold in holds.items() if does_hold]
 
@@ -92,6 +93,7 @@ class ErasureService:
         removed = max(self._recognizer.delete(sorted(faces)), self._catalog.delete(FaceRecord, sorted(faces)))
         self._recognizer.forget(user_id)
         self._people.remove(user_id)
+        self._catalog.delete(Consent, [user_id])
         return {
             "faces": removed,
             "images": images,

@@ -19,7 +19,17 @@ from mien.app.ports import Bucket, Catalog, Recognizer
 from mien.domain.errors import ImageError, ImageNotFound, StorageBusy, StorageError, UserExists
 from mien.domain.faces import Reason
 from mien.domain.policy import MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER, Policy, SeveralFaces
-from mien.domain.records import FaceRecord, Image, IndexedFace, IndexResult, Upload, UploadNotice, UploadStatus
+from mien.domain.records import (
+    Consent,
+    FaceRecord,
+    Image,
+    IndexedFace,
+    IndexResult,
+    Person,
+    Upload,
+    UploadNotice,
+    UploadStatus,
+)
 
 MAX_ATTEMPTS = 3
 INDEXING_FAILED = UploadNotice(
@@ -74,7 +84,7 @@ class IndexingService:
         is_replaced = upload is not None and upload.digest not in {None, digest}
         if is_replaced:
             self._release(path)
-        timestamp = upload.timestamp if upload else self._now()
+        timestamp = upload.timestamp if upload and not _is_overwritten(upload, digest) else self._now()
         for _ in range(MAX_ATTEMPTS):  # a copy of this photo that is deleted meanwhile may take the faces along
             indexed = self._index_for_owner(path, upload, image, timestamp, digest)
             self._catalog.put(indexed)
@@ -140,6 +150,8 @@ class IndexingService:
         if user_id is not None and self._people.is_without_photos(user_id, but=path):
             self._recognizer.forget(user_id)
             self._people.remove_if_unmerged(user_id, but=path)
+            if not self._catalog.get(Person, [user_id]):
+                self._catalog.delete(Consent, [user_id])
         self._catalog.delete(Upload, [path])
 
     def _release(self, path: str, keep: Sequence[str] = ()) -> None:
@@ -272,6 +284,11 @@ class IndexingService:
         if any(record.user_id in family and not record.negative for record in records):
             return None
         return min(others)
+
+
+def _is_overwritten(upload: Upload, digest: str) -> bool:
+    """Whether other bytes took the place of a photo that had its outcome, so that the photo is a new one."""
+    return upload.status.final and upload.digest not in {None, digest}
 
 
 def _why_no_face(left_out: Sequence[tuple[Reason, ...]]) -> Iterator[UploadNotice]:

@@ -74,8 +74,14 @@ class PeopleService:
     def family(self, user_id: str) -> tuple[str, ...]:
         """Return every id of the person whom an id leads to, theirs first; the id alone when it is nobody's."""
         person = self.by_id([user_id]).get(user_id)
-        if person is None:
-            return (user_id,)
+        return (user_id,) if person is None else self._with_merged(person)
+
+    def with_merged(self, user_id: str) -> tuple[str, ...]:
+        """Return an id and every one that was merged into it; the id alone when it is nobody's."""
+        stored = self._catalog.get(Person, [user_id])
+        return self._with_merged(stored[0]) if stored else (user_id,)
+
+    def _with_merged(self, person: Person) -> tuple[str, ...]:
         family, merged = [person.user_id], person.merged
         while merged := tuple(dict.fromkeys(each for each in merged if each not in family)):
             family += merged

@@ -193,6 +193,8 @@ class Catalog(Protocol):
         image_path: str | None = None,
         digest: str | None = None,
         since: datetime | None = None,
+        until: datetime | None = None,
+        of_nobody: bool = False,
         limit: int = 100,
         token: str | None = None,
     ) -> Page[R]:
@@ -206,6 +208,9 @@ class Catalog(Protocol):
             digest: Only the uploads whose photo has this SHA-256, in hexadecimal; for the kind Upload only, and not
                 together with `user_id`. A copy stored a moment ago may be missed.
             since: Only those with this timestamp or a later one.
+            until: Only those with this timestamp or an earlier one.
+            of_nobody: Only the uploads without a user; for the kind Upload only, and not together with `user_id`,
+                `image_path` or `digest`.
             limit: How many to return at most, 1 to 1000.
             token: The `next_token` of the page before; None starts at the newest.
 

@@ -50,7 +50,8 @@ class Policy:
     runner-up makes a match ambiguous when its odds, s / (100 - s), are less than this many times lower (4 is a cosine
     difference of 0.05), or when it reaches `thresholds.CERTAIN_SIMILARITY`. `several_faces`: which photos of several
     people may be enrolled. `candidates`: how many candidates an answer lists for each face at most.
-    `max_image_bytes`: the largest photo.
+    `max_image_bytes`: the largest photo. `result_days`: how many days stored recognitions are kept, `visitor_days`: how
+    many days photos that were uploaded for nobody are; None keeps them until somebody deletes them.
     """
 
     threshold: str | float = MATCH_THRESHOLD
@@ -58,3 +59,5 @@ class Policy:
     several_faces: SeveralFaces = SeveralFaces.LARGEST
     candidates: int = 5
     max_image_bytes: int = 15 * 1024 * 1024
+    result_days: int | None = None
+    visitor_days: int | None = None

@@ -9,9 +9,9 @@ boxes are fractions of the upright photo.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from mien.domain.faces import Box, Detection, Reason
 
@@ -112,6 +112,24 @@ class NameClaim:
     timestamp: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """Until when a person's consent holds: `timestamp` is the first moment after it, a midnight in UTC."""
+
+    user_id: str
+    timestamp: datetime
+
+    @classmethod
+    def until(cls, user_id: str, last_day: date) -> Self:
+        """Make a consent that holds to the end of a day. Raises OverflowError for the last day of all."""
+        return cls(user_id, datetime.combine(last_day + timedelta(days=1), time(), UTC))
+
+    @property
+    def last_day(self) -> date:
+        """The last day on which the consent holds, in UTC."""
+        return (self.timestamp - timedelta(days=1)).date()
+
+
 class RecognitionStatus(StrEnum):
     """`ambiguous`: the runner-up is too similar to decide. Only `matched` names a person."""
 
@@ -182,7 +200,7 @@ class Erasure:
     timestamp: datetime
 
 
-Record = Upload | FaceRecord | Person | NameClaim | Recognition | Erasure
+Record = Upload | FaceRecord | Person | NameClaim | Consent | Recognition | Erasure
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +214,19 @@ class ErasureReport:
     uploads: int
     recognitions: int
     remaining_stores: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """What was over and is removed: counts of recognitions and photos, and the receipts of the people erased.
+
+    `failed` counts photos and people that could not be removed now; the next expiry tries again.
+    """
+
+    recognitions: int = 0
+    photos: int = 0
+    receipts: tuple[ErasureReport, ...] = ()
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """Keep the metadata in DynamoDB.
 
-Three tables hold six kinds of records: FaceMetadata (key FaceId), RecognitionResults (key RecognitionId), and
-MienRecords for uploads, people, reserved names and erasures (key RecordId, such as `Upload/uploaded/…`). Every item
-has `Kind` and `Timestamp`. The indexes ByTime, ByUser, ByImage and, for uploads, ByDigest are sorted by timestamp and
-hold keys only.
+Three tables hold seven kinds of records: FaceMetadata (key FaceId), RecognitionResults (key RecognitionId), and
+MienRecords for uploads, people, reserved names, consents and erasures (key RecordId, such as `Upload/uploaded/…`).
+Every item has `Kind` and `Timestamp`. The indexes ByTime, ByUser, ByImage and, for uploads, ByDigest are sorted by
+timestamp and hold keys only.
 
 `get` reads consistently. `find` asks an index for keys and then reads the items consistently: it never returns
 deleted records, but a new one may appear a moment later, usually well under a second. In this point alone this
@@ -29,12 +29,14 @@ from mien.backends import serialization
 from mien.backends.aws.clients import BACKOFF, batches, domain_errors
 from mien.domain.errors import InvalidInput, Overloaded
 from mien.domain.faces import Page
-from mien.domain.records import Erasure, FaceRecord, NameClaim, Person, Recognition, Record, Upload
+from mien.domain.records import Consent, Erasure, FaceRecord, NameClaim, Person, Recognition, Record, Upload
 
 GET_BATCH = 100
 WRITE_BATCH = 100
 MAX_KEY_BYTES = 2048
 OWNER = "Owner"  # of an upload. Not UserId: the index ByUser of their common table would hold people and erasures too
+EARLIEST, LATEST = "0", "9999"  # before and after every timestamp
+NOBODY = " "  # the owner of an upload without a user: no user id is blank, and an index takes no empty text
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ def tables(faces: str, recognitions: str, records: str) -> dict[type, Table]:
         Upload: Table(records, "RecordId", "Upload/", user=OWNER),
         Person: Table(records, "RecordId", "Person/"),
         NameClaim: Table(records, "RecordId", "NameClaim/"),
+        Consent: Table(records, "RecordId", "Consent/"),
         Erasure: Table(records, "RecordId", "Erasure/"),
     }
 
@@ -123,19 +126,23 @@ class DynamoCatalog:
         image_path: str | None = None,
         digest: str | None = None,
         since: datetime | None = None,
+        until: datetime | None = None,
+        of_nobody: bool = False,
         limit: int = 100,
         token: str | None = None,
     ) -> Page[R]:
         table = self._tables[kind]
+        if of_nobody:
+            user_id = NOBODY
         user_ids = [user_id] if user_id is None or isinstance(user_id, str) else list(user_id)
         indexes = [_index(table, kind, each, image_path, digest) for each in user_ids]
         if any(attribute is None for _, attribute, _ in indexes):
             records = self.get(kind, [value for *_, value in indexes])
-            return Page(tuple(r for r in records if since is None or r.timestamp >= since), None)
+            return Page(tuple(r for r in records if _is_within(r, since, until)), None)
         entries: dict[str, dict[str, Any]] = {}  # by the record's key: a recognition may be in several of the indexes
         with domain_errors():
             for index, attribute, value in indexes:
-                query = _query(table, index, attribute or "", value, since) | {"Limit": limit + 1}
+                query = _query(table, index, attribute or "", value, since, until) | {"Limit": limit + 1}
                 if token is not None:
                     start = _start(token, table)
                     if kind is Recognition and index == "ByUser":
@@ -211,12 +218,20 @@ def _index(
     return "ByTime", "Kind", kind.__name__
 
 
-def _query(table: Table, index: str, attribute: str, value: str, since: datetime | None) -> dict[str, Any]:
+def _is_within(record: Record, since: datetime | None, until: datetime | None) -> bool:
+    return (since is None or record.timestamp >= since) and (until is None or record.timestamp <= until)
+
+
+def _query(
+    table: Table, index: str, attribute: str, value: str, since: datetime | None, until: datetime | None
+) -> dict[str, Any]:
     condition, values = "#a = :v", {":v": value}
     names = {"#a": attribute}
-    if since is not None:
-        condition += " AND #t >= :t"
-        names["#t"], values[":t"] = "Timestamp", serialization.timestamp(since)
+    if since is not None or until is not None:  # a key condition has one comparison of the sort key at most
+        condition += " AND #t BETWEEN :s AND :u"
+        names["#t"] = "Timestamp"
+        values[":s"] = serialization.timestamp(since) if since else EARLIEST
+        values[":u"] = serialization.timestamp(until) if until else LATEST
     return {
         "TableName": table.name,
         "IndexName": index,
@@ -251,7 +266,7 @@ def _items(table: Table, record: Record) -> list[dict[str, Any]]:
 
 def _main_item(table: Table, record: Record) -> dict[str, Any]:
     item = serialization.to_item(record)
-    extra = {OWNER: record.user_id} if isinstance(record, Upload) and record.user_id is not None else {}
+    extra = {OWNER: record.user_id or NOBODY} if isinstance(record, Upload) else {}
     return {**item, **extra, table.key: table.item_key(serialization.key(record)), "Kind": type(record).__name__}
 
 

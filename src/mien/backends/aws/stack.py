@@ -31,7 +31,7 @@ def ports(settings: Settings) -> tuple[S3Bucket, RekognitionRecognizer, DynamoCa
     return (
         S3Bucket(clients.s3(), settings.bucket),
         RekognitionRecognizer(clients.rekognition(settings.rekognition_keys_secret), settings.collection),
-        DynamoCatalog(clients.dynamodb(), named, settings.result_days),
+        DynamoCatalog(clients.dynamodb(), named, settings.policy.result_days),
     )
 
 

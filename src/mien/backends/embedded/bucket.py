@@ -116,6 +116,7 @@ class FolderBucket:
             yield from (entry for entry in entries if entry.kind is not Kind.PHOTO)
 
     def delete(self, keys: Sequence[str]) -> int:
+        self.check_volume()
         with storage_errors("bucket"):
             count = sum(self._unlink(object_keys.parse_image_path(key)) for key in keys)
         self._delete_rows("DELETE FROM BucketObjects WHERE Key = ?", [(key,) for key in keys])

@@ -44,6 +44,8 @@ class SqliteCatalog:
         image_path: str | None = None,
         digest: str | None = None,
         since: datetime | None = None,
+        until: datetime | None = None,
+        of_nobody: bool = False,
         limit: int = 100,
         token: str | None = None,
     ) -> Page[R]:
@@ -59,6 +61,10 @@ class SqliteCatalog:
             conditions[sql.of_digest] = [digest]
         if since is not None:
             conditions[sql.since] = [serialization.timestamp(since)]
+        if until is not None:
+            conditions[sql.until] = [serialization.timestamp(until)]
+        if of_nobody:
+            conditions[sql.of_nobody] = []
         if token is not None:
             conditions[sql.before] = _parse_token(token)
         statement = " ".join([sql.find, " AND ".join(conditions) or "TRUE", sql.newest_first])

@@ -14,7 +14,7 @@ from typing import Any
 
 from mien.app.people import claims
 from mien.backends import serialization
-from mien.domain.records import Erasure, FaceRecord, NameClaim, Person, Recognition, Upload
+from mien.domain.records import Consent, Erasure, FaceRecord, NameClaim, Person, Recognition, Upload
 from mien.gallery.store.database import Database, Transaction
 
 SCHEMA = (
@@ -69,6 +69,11 @@ SCHEMA = (
     "CREATE INDEX IF NOT EXISTS NameClaims_Timestamp ON NameClaims (Timestamp, Key)",
     "CREATE INDEX IF NOT EXISTS NameClaims_UserId ON NameClaims (UserId, Timestamp, Key)",
     """
+    CREATE TABLE IF NOT EXISTS Consents (
+      UserId TEXT PRIMARY KEY, Timestamp TEXT NOT NULL, Item TEXT NOT NULL) WITHOUT ROWID
+    """,
+    "CREATE INDEX IF NOT EXISTS Consents_Timestamp ON Consents (Timestamp, UserId)",
+    """
     CREATE TABLE IF NOT EXISTS Erasures (
       UserId TEXT PRIMARY KEY, ImagePath TEXT, Timestamp TEXT NOT NULL, Item TEXT NOT NULL) WITHOUT ROWID
     """,
@@ -89,8 +94,8 @@ class RecordStatements:
 
     `put` takes the columns by name, `get` a JSON array of keys, `delete` a key. A listing is `find`, conditions
     joined by AND, and `newest_first`, which takes the limit. The conditions are `of_user` (a user id), `of_users` (a
-    JSON array of them), `of_image` (an image path), `of_digest` (a SHA-256 of a photo), `since` (a timestamp) and
-    `before` (the timestamp and the key of the last record of the page before).
+    JSON array of them), `of_image` (an image path), `of_digest` (a SHA-256 of a photo), `of_nobody`, `since` and
+    `until` (a timestamp each) and `before` (the timestamp and the key of the last record of the page before).
     """
 
     put: str
@@ -103,7 +108,9 @@ class RecordStatements:
     of_users: str = "UserId IN (SELECT value FROM json_each(?))"
     of_image: str = "ImagePath = ?"
     of_digest: str = "json_extract(Item, '$.Digest') = ?"
+    of_nobody: str = "UserId IS NULL"
     since: str = "Timestamp >= ?"
+    until: str = "Timestamp <= ?"
 
 
 STATEMENTS: dict[type[Any], RecordStatements] = {
@@ -148,6 +155,14 @@ STATEMENTS: dict[type[Any], RecordStatements] = {
         find="SELECT Item FROM NameClaims WHERE",
         before="(Timestamp, Key) < (?, ?)",
         newest_first="ORDER BY Timestamp DESC, Key DESC LIMIT ?",
+    ),
+    Consent: RecordStatements(
+        put="INSERT OR REPLACE INTO Consents VALUES (:UserId, :Timestamp, :Item)",
+        get="SELECT Item FROM json_each(?) JOIN Consents ON UserId = value ORDER BY json_each.key",
+        delete="DELETE FROM Consents WHERE UserId = ?",
+        find="SELECT Item FROM Consents WHERE",
+        before="(Timestamp, UserId) < (?, ?)",
+        newest_first="ORDER BY Timestamp DESC, UserId DESC LIMIT ?",
     ),
     Erasure: RecordStatements(
         put="INSERT OR REPLACE INTO Erasures VALUES (:UserId, :ImagePath, :Timestamp, :Item)",

@@ -24,7 +24,7 @@ from mien.backends.embedded.bucket import FolderBucket
 from mien.domain import object_keys
 from mien.domain.errors import ImageNotFound, InvalidInput
 from mien.domain.faces import iterate_pages
-from mien.domain.records import Erasure, Upload
+from mien.domain.records import Erasure, Expiry, Upload
 from mien.gallery.store.database import Database
 
 T = TypeVar("T")
@@ -34,6 +34,7 @@ LEASE_SECONDS = 60.0
 MAX_ATTEMPTS = 6
 BACKOFF_SECONDS = 1.0
 IDLE_SECONDS = 0.2
+EXPIRY_SECONDS = 3600.0
 SETTLE_SECONDS = 0.5
 """How long an event about a file in the folder waits: a file that is being copied changes until it is complete."""
 
@@ -128,7 +129,8 @@ class Reconciliation:
 class Worker:
     """Indexes what the queue holds, on threads of its own, and watches the bucket's folder for changes by hand.
 
-    `start` also finishes what a process that died left unfinished.
+    `start` also finishes what a process that died left unfinished. What is over by the policy is removed at the start
+    and every hour.
     """
 
     def __init__(
@@ -137,7 +139,7 @@ class Worker:
         self._app, self._bucket, self._catalog, self._queue = app, bucket, catalog, queue
         self._folder = folder.resolve()  # the watcher names resolved paths
         self._stop = threading.Event()
-        tasks: list[Callable[[], None]] = [self._recover, self._watch, *[self._work] * threads]
+        tasks: list[Callable[[], None]] = [self._recover, self._watch, self._expire, *[self._work] * threads]
         self._threads = [threading.Thread(target=task, daemon=True) for task in tasks]
 
     def start(self) -> None:
@@ -210,6 +212,17 @@ class Worker:
         while not self._stop.is_set():
             if not self._guard(self.run_once):
                 self._stop.wait(IDLE_SECONDS)
+
+    def _expire(self) -> None:
+        while not self._stop.is_set():
+            self._guard(self._expire_once)
+            self._stop.wait(EXPIRY_SECONDS)
+
+    def _expire_once(self) -> None:
+        expiry = self._app.expire(self._stop.is_set)
+        if expiry != Expiry():
+            counts = {"recognitions": expiry.recognitions, "photos": expiry.photos, "people": len(expiry.receipts)}
+            log.info("expired", extra=counts | {"failed": expiry.failed})
 
     def _watch(self) -> None:
         while not self._stop.is_set():

@@ -42,6 +42,8 @@ class MemoryCatalog:
         image_path: str | None = None,
         digest: str | None = None,
         since: datetime | None = None,
+        until: datetime | None = None,
+        of_nobody: bool = False,
         limit: int = 100,
         token: str | None = None,
     ) -> Page[R]:
@@ -53,6 +55,8 @@ class MemoryCatalog:
             and (image_path is None or getattr(record, "image_path", None) == image_path)
             and (digest is None or getattr(record, "digest", None) == digest)
             and (since is None or record.timestamp >= since)
+            and (until is None or record.timestamp <= until)
+            and (not of_nobody or getattr(record, "user_id", None) is None)
         ]
         records.sort(key=_position, reverse=True)
         last = _parse_token(token) if token is not None else None
