@@ -107,7 +107,7 @@ class JsonLines(logging.Formatter):
     """Formats log records as one JSON object a line, with these extra fields and no others."""
 
     FIELDS = (
-        *("method", "route", "status", "ms", "request_id", "error", "attempt"),
+        *("method", "route", "status", "ms", "request_id", "task", "error", "attempt"),
         *("recognitions", "photos", "people", "failed"),  # counts of an expiry
     )
 

@@ -10,9 +10,9 @@ import typer
 from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode, error_json
-from mien.cli.photos import map_photos, photo_files, read_photo
+from mien.cli.photos import STANDARD_INPUT, PhotoReader, map_photos, photo_files
 from mien.config import open_app
-from mien.domain.errors import MienError
+from mien.domain.errors import InvalidInput, MienError
 
 if TYPE_CHECKING:
     from mien.domain.faces import Detection
@@ -21,24 +21,26 @@ if TYPE_CHECKING:
 
 def detect(
     context: Context,
-    paths: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.")],
+    paths: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos; - is standard input.")],
     as_json: Json = False,
 ) -> None:
     """Find the faces in photos.
 
     Exit code 0 when there is a face, 1 when there is none, 3 when a photo cannot be used.
     """
-    photos = photo_files(paths)
+    found = photo_files(paths)
+    photos = found.photos
     with open_app(context.settings) as app:
-        max_bytes = app.policy.max_image_bytes
-        detections = dict(
-            map_photos(context.settings, photos, lambda photo: app.detect(read_photo(photo, max_bytes)), "Detecting")
-        )
+        read = PhotoReader(app.policy.max_image_bytes)
+        detections = dict(map_photos(context.settings, photos, lambda photo: app.detect(read(photo)), "Detecting"))
     results = {photo: detections[photo] for photo in photos}
     if as_json:
-        output.print_json({"photos": [_photo_json(photo, faces) for photo, faces in results.items()]})
+        output.print_json(
+            {"photos": [_photo_json(photo, faces) for photo, faces in results.items()], "skipped": found.skipped}
+        )
     else:
         _show_faces(results)
+    found.note_skipped()
     if any(isinstance(faces, MienError) for faces in results.values()):
         raise typer.Exit(ExitCode.REFUSED)
     raise typer.Exit(ExitCode.SUCCESS if any(results.values()) else ExitCode.NO)
@@ -80,7 +82,7 @@ def _measurements(face: Detection) -> tuple[str, ...]:
 
 def compare(
     context: Context,
-    source: Annotated[Path, typer.Argument(help="A photo; its largest face is compared.")],
+    source: Annotated[Path, typer.Argument(help="A photo, or - for standard input; its largest face is compared.")],
     target: Annotated[Path, typer.Argument(help="Another photo; all of its faces are compared.")],
     threshold: Annotated[
         str | None,
@@ -92,10 +94,12 @@ def compare(
 
     Exit code 0 when they do, 1 when they do not.
     """
+    if source == target == STANDARD_INPUT:
+        raise InvalidInput("Only one of the two photos can be read from standard input.")
     with open_app(context.settings) as app:
-        max_bytes = app.policy.max_image_bytes
+        read = PhotoReader(app.policy.max_image_bytes)
         limit = app.threshold(threshold)
-        comparisons = app.compare(read_photo(source, max_bytes), read_photo(target, max_bytes))
+        comparisons = app.compare(read(source), read(target))
     same = any(comparison.similarity >= limit.similarity for comparison in comparisons)
     if as_json:
         output.print_json(

@@ -15,7 +15,7 @@ import typer
 from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode, error_json, fail
-from mien.cli.photos import LabelledPhoto, labelled_photos, map_photos, read_photo
+from mien.cli.photos import Found, LabelledPhoto, PhotoReader, labelled_photos, map_photos
 from mien.config import Backend, open_app
 from mien.domain.errors import InvalidInput, MienError
 
@@ -42,7 +42,9 @@ class Result:
 
 def enroll(
     context: Context,
-    paths: Annotated[list[Path], typer.Argument(help="A folder with one sub-folder per person, or photos.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="A folder with one sub-folder per person, or photos; - is standard input.")
+    ],
     user: Annotated[str | None, typer.Option(metavar="NAME", help="The person in all these photos.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -50,20 +52,24 @@ def enroll(
 
     Exit code 0 when all photos are enrolled, 3 when some are refused. Repeat an interrupted command to continue it.
     """
-    photos = labelled_photos(paths, user)
+    found = labelled_photos(paths, user)
+    photos = found.photos
     if context.settings.backend is Backend.AWS:
         _show_cost(len(photos))
     results: list[Result] = []
     failure: BaseException | None = None
     with open_app(context.settings) as app:
+        read = PhotoReader(app.policy.max_image_bytes)
         started = datetime.now(UTC)
         try:
-            for photo, upload in map_photos(context.settings, photos, lambda photo: _enroll(app, photo), "Enrolling"):
+            for photo, upload in map_photos(
+                context.settings, photos, lambda photo: _enroll(app, read, photo), "Enrolling"
+            ):
                 results.append(_result(photo, upload, started))
         except (MienError, KeyboardInterrupt) as error:
             failure = error
     results.sort(key=lambda result: (result.photo, result.user_id or ""))
-    _report(results, len(photos), failure, as_json=as_json)
+    _report(results, found, failure, as_json=as_json)
     if failure:
         fail(failure)
     if any(result.outcome is Outcome.REFUSED for result in results):
@@ -80,10 +86,10 @@ def _show_cost(photos: int) -> None:
     )
 
 
-def _enroll(app: FaceApp, photo: LabelledPhoto) -> Upload:
+def _enroll(app: FaceApp, read: PhotoReader, photo: LabelledPhoto) -> Upload:
     if photo.person is None:
         raise InvalidInput("The photo is not in a person's folder.")
-    return app.enroll(read_photo(photo.path, app.policy.max_image_bytes), photo.person)
+    return app.enroll(read(photo.path), photo.person)
 
 
 def _result(photo: LabelledPhoto, upload: Upload | MienError, started: datetime) -> Result:
@@ -100,9 +106,11 @@ def _result(photo: LabelledPhoto, upload: Upload | MienError, started: datetime)
     )
 
 
-def _report(results: Sequence[Result], photos: int, failure: BaseException | None, *, as_json: bool) -> None:
+def _report(
+    results: Sequence[Result], found: Found[LabelledPhoto], failure: BaseException | None, *, as_json: bool
+) -> None:
     counts = Counter(result.outcome for result in results)
-    not_reached = photos - len(results)
+    not_reached = len(found.photos) - len(results)
     if as_json:
         output.print_json(
             {
@@ -110,6 +118,7 @@ def _report(results: Sequence[Result], photos: int, failure: BaseException | Non
                 "already_enrolled": counts[Outcome.ALREADY_ENROLLED],
                 "refused": counts[Outcome.REFUSED],
                 "not_reached": not_reached,
+                "skipped": found.skipped,
                 "photos": results,
                 "error": failure and error_json(failure),
             }
@@ -120,6 +129,7 @@ def _report(results: Sequence[Result], photos: int, failure: BaseException | Non
     parts = [f"{counts[outcome]} {outcome.value}" for outcome in Outcome]
     parts += [f"{not_reached} not reached"] * bool(failure)
     output.show(f"{', '.join(parts)}.")
+    found.note_skipped()
 
 
 def _show_people(results: Sequence[Result]) -> None:

@@ -57,7 +57,7 @@ def evaluate(
     chosen_pairs = _pairs(data.folder, pairs)
     evaluation = measure(data, chosen_pairs, aggregate, galleries=tuple(gallery) if gallery else None)
     if report:
-        report.write_text(html(data, evaluation), encoding="utf-8")
+        report.write_text(html(data, evaluation), encoding="utf-8", errors="backslashreplace")
     if as_json:
         output.print_json(to_json(data, evaluation))
     else:

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from io import TextIOWrapper
 from math import floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import category
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -24,7 +26,12 @@ JSON_NAMES = {"box": "bounding_box", "remaining_stores": "traces", "rotation": "
 
 def print_json(value: object) -> None:
     """Print one JSON object on one line."""
-    sys.stdout.write(json.dumps(jsonable(value), ensure_ascii=False) + "\n")
+    text = json.dumps(jsonable(value), ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:  # a file name that is not Unicode, or a stream that does not take all of it
+        text = json.dumps(jsonable(value))
+    sys.stdout.write(f"{text}\n")
 
 
 def show(answer: RenderableType) -> None:
@@ -34,14 +41,21 @@ def show(answer: RenderableType) -> None:
 
 def note(sentence: str) -> None:
     """Print a message that is not the answer to standard error."""
-    _console(stderr=True).print(sentence, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    _console(stderr=True).print(printable(sentence), style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def escape(text: str) -> str:
-    """Escape brackets in names, paths and messages, which Rich would read as markup."""
+    """Escape brackets in names, paths and messages, which Rich would read as markup, and what cannot be printed."""
     from rich.markup import escape as escape_markup
 
-    return escape_markup(text)
+    return escape_markup(printable(text))
+
+
+def printable(text: str) -> str:
+    """Write control characters, and the bytes of a file name that are not Unicode, as escape sequences."""
+    return "".join(
+        c.encode("unicode_escape").decode() if category(c) in {"Cc", "Cs"} and c != "\n" else c for c in text
+    )
 
 
 def table(*headings: str, title: str | None = None) -> Table:
@@ -94,4 +108,6 @@ def _console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")  # for terminals that are not Unicode
     return Console(file=stream, highlight=False, width=None if stream.isatty() else PIPED_WIDTH)

@@ -12,7 +12,7 @@ import typer
 from mien.cli import output
 from mien.cli.command import Context, Json, Limit
 from mien.cli.exit_codes import ExitCode
-from mien.cli.photos import read_photo
+from mien.cli.photos import PhotoReader
 from mien.config import open_app
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import iterate_pages
@@ -81,7 +81,7 @@ def reject(
         if undo is not None:
             app.undo_rejection(undo)
         elif user is not None and photo is not None:
-            rejections = [app.reject(read_photo(photo, app.policy.max_image_bytes), user)]
+            rejections = [app.reject(PhotoReader(app.policy.max_image_bytes)(photo), user)]
         elif user is not None:
             rejections = list(islice(iterate_pages(lambda token: app.rejections(user, token=token)), limit))
     if as_json:

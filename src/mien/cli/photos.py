@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
+from mien.cli import output
 from mien.cli.exit_codes import PHOTO_ERRORS
 from mien.config import Backend, Settings
 from mien.domain.errors import ImageError, ImageTooLarge, InvalidInput, MienError
+from mien.domain.litter import is_litter
 
 T = TypeVar("T")
 R = TypeVar("R")
+Identity = tuple[int, int]
+"""The device and the inode of a folder."""
+
 AWS_WORKERS = 16
-IGNORED_FILES = {"thumbs.db", "desktop.ini"}  # Windows writes them into folders of photos
+STANDARD_INPUT = Path("-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,66 +35,144 @@ class LabelledPhoto:
     person: str | None
 
 
-def photo_files(paths: Iterable[Path]) -> list[Path]:
-    """List the files; a folder stands for all files below it, sorted. Raises InvalidInput for a missing path."""
-    return [file for path in paths for file in _files(path)]
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
+    """What was found in folders.
+
+    Attributes:
+        photos: The photos, and whatever else lies beside them; reading it tells why it is none.
+        skipped: How many entries were passed over: hidden ones, and what systems leave in folders.
+    """
+
+    photos: list[T]
+    skipped: int
+
+    def note_skipped(self) -> None:
+        """Tell on standard error that something was passed over."""
+        if self.skipped:
+            entries = "1 entry" if self.skipped == 1 else f"{self.skipped:,} entries"
+            output.note(f"Passed over {entries}: hidden, or left by a system, such as .DS_Store or @eaDir.")
 
 
-def labelled_photos(paths: Sequence[Path], person: str | None) -> list[LabelledPhoto]:
+class PhotoReader:
+    """Reads photos by their paths; `-` is standard input, which is read once."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes, self._lock = max_bytes, threading.Lock()
+        self._standard_input: bytes | None = None
+
+    def __call__(self, path: Path) -> bytes:
+        """Return the bytes of a photo. Raises ImageError when that fails, or when they are more than a photo has."""
+        if path == STANDARD_INPUT:
+            return self._read_standard_input()
+        try:
+            if not path.is_file():
+                raise ImageError(_why_no_file(path))
+            if path.stat().st_size > self._max_bytes:
+                raise ImageTooLarge(f"{path} has more than {self._max_bytes:,} bytes.")
+            return path.read_bytes()
+        except OSError as error:
+            raise ImageError(f"{path} cannot be read: {error.strerror}.") from error
+
+    def _read_standard_input(self) -> bytes:
+        with self._lock:
+            if self._standard_input is None:
+                if sys.stdin.isatty():
+                    raise ImageError("Standard input is a terminal, not a photo.")
+                self._standard_input = sys.stdin.buffer.read(self._max_bytes + 1)
+        if len(self._standard_input) > self._max_bytes:
+            raise ImageTooLarge(f"Standard input has more than {self._max_bytes:,} bytes.")
+        return self._standard_input
+
+
+def photo_files(paths: Iterable[Path]) -> Found[Path]:
+    """List the files; a folder stands for all files below it, sorted, and `-` for standard input.
+
+    Raises InvalidInput for a missing path.
+    """
+    walk = _Walk()
+    photos = [file for path in paths for file in walk.files(path)]
+    return Found(photos, walk.skipped)
+
+
+def labelled_photos(paths: Sequence[Path], person: str | None) -> Found[LabelledPhoto]:
     """List the photos to enrol: all `paths` for `person`, or the sub-folders of `paths` for the people they name.
 
     Raises InvalidInput when it is not clear whose photos they are.
     """
     if person is not None:
-        return [LabelledPhoto(photo, person) for photo in photo_files(paths)]
+        found = photo_files(paths)
+        return Found([LabelledPhoto(photo, person) for photo in found.photos], found.skipped)
     if any(not path.is_dir() for path in paths):
         photo_files(paths)
         raise InvalidInput("Whose photos are these? Add --user NAME, or name a folder with one sub-folder per person.")
-    photos = [photo for path in paths for photo in _by_folder(path)]
+    walk = _Walk()
+    photos = [photo for path in paths for photo in walk.labelled(path)]
     if not any(photo.person for photo in photos):
         raise InvalidInput(
             f"{paths[0]} has no sub-folders with photos; each person needs one. "
             "To enrol all its photos for one person, add --user NAME."
         )
-    return photos
+    return Found(photos, walk.skipped)
 
 
-def read_photo(path: Path, max_bytes: int) -> bytes:
-    """Read a file. Raises ImageError when that fails, or when the file is larger than a photo may be."""
-    try:
-        if not path.is_file():
-            raise ImageError(f"{path} is not a file." if path.exists() else f"There is no file {path}.")
-        if path.stat().st_size > max_bytes:
-            raise ImageTooLarge(f"{path} has more than {max_bytes:,} bytes.")
-        return path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"{path} cannot be read: {error.strerror}.") from error
+class _Walk:
+    """Lists files below folders. Links are followed; what cannot be followed or read is listed in its own place."""
 
+    def __init__(self) -> None:
+        self.skipped = 0
 
-def _by_folder(folder: Path) -> Iterator[LabelledPhoto]:
-    for entry in _entries(folder):
-        if entry.is_dir():
-            yield from (LabelledPhoto(photo, entry.name) for photo in _files(entry))
+    def files(self, path: Path) -> Iterator[Path]:
+        if os.path.isdir(path):
+            yield from self._below(path, ())
+        elif path == STANDARD_INPUT or path.exists():
+            yield path
         else:
-            yield LabelledPhoto(entry, None)
+            raise InvalidInput(f"There is no file or folder {path}.")
+
+    def labelled(self, folder: Path) -> Iterator[LabelledPhoto]:
+        try:
+            entries = self._entries(folder)
+        except OSError as error:
+            raise InvalidInput(f"{folder} cannot be read: {error.strerror}.") from error
+        for entry in entries:
+            if os.path.isdir(entry):
+                yield from (LabelledPhoto(photo, entry.name) for photo in self._below(entry, (_identity(folder),)))
+            else:
+                yield LabelledPhoto(entry, None)
+
+    def _below(self, folder: Path, above: tuple[Identity, ...]) -> Iterator[Path]:
+        entries: list[Path] | None = None
+        with suppress(OSError):
+            here = _identity(folder)
+            entries = None if here in above else self._entries(folder)
+        if entries is None:
+            yield folder
+            return
+        for entry in entries:
+            if os.path.isdir(entry):
+                yield from self._below(entry, (*above, here))
+            else:
+                yield entry
+
+    def _entries(self, folder: Path) -> list[Path]:
+        entries = sorted(folder.iterdir())
+        kept = [entry for entry in entries if not is_litter(entry.name)]
+        self.skipped += len(entries) - len(kept)
+        return kept
 
 
-def _files(path: Path) -> Iterator[Path]:
+def _identity(folder: Path) -> Identity:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _why_no_file(path: Path) -> str:
     if path.is_dir():
-        for entry in _entries(path):
-            yield from _files(entry)
-    elif path.exists():
-        yield path
-    else:
-        raise InvalidInput(f"There is no file or folder {path}.")
-
-
-def _entries(folder: Path) -> list[Path]:
-    return [
-        entry
-        for entry in sorted(folder.iterdir())
-        if not entry.name.startswith(".") and entry.name.lower() not in IGNORED_FILES
-    ]
+        return f"{path} is a folder that leads back to one above it, or that cannot be read."
+    if path.exists():
+        return f"{path} is not a file."
+    return f"{path} is a link that leads nowhere." if path.is_symlink() else f"There is no file {path}."
 
 
 def map_photos(

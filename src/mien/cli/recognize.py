@@ -11,7 +11,7 @@ import typer
 from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode, error_json
-from mien.cli.photos import map_photos, photo_files, read_photo
+from mien.cli.photos import PhotoReader, map_photos, photo_files
 from mien.config import open_app
 from mien.domain.errors import InvalidInput, MienError
 
@@ -30,7 +30,7 @@ PICTURE_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEB
 
 def recognize(
     context: Context,
-    paths: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.")],
+    paths: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos; - is standard input.")],
     threshold: Annotated[
         str | None,
         typer.Option(help="Minimum similarity of a match: 0 to 100, or by error rate: fmr=1e-4 or fpir=0.01."),
@@ -49,29 +49,33 @@ def recognize(
 
     Exit code 0 when somebody is recognised, 1 when nobody is, 3 when a photo cannot be used.
     """
-    photos = photo_files(paths)
+    found = photo_files(paths)
+    photos = found.photos
     if annotate:
         check_picture_file(annotate, len(photos))
     with open_app(context.settings) as app:
-        max_bytes = app.policy.max_image_bytes
+        read = PhotoReader(app.policy.max_image_bytes)
         recognitions = dict(
             map_photos(
                 context.settings,
                 photos,
-                lambda photo: app.recognize(read_photo(photo, max_bytes), threshold, store=store),
+                lambda photo: app.recognize(read(photo), threshold, store=store),
                 "Recognising",
             )
         )
     results = [(photo, recognitions[photo]) for photo in dict.fromkeys(photos)]
     if annotate:
-        _annotate(annotate, results)
-    _report(results, annotate, as_json=as_json)
+        _annotate(annotate, results, read)
+    _report(results, annotate, found.skipped, as_json=as_json)
+    found.note_skipped()
     raise typer.Exit(_exit_code(results))
 
 
-def _report(results: Sequence[Result], annotated: Path | None, *, as_json: bool) -> None:
+def _report(results: Sequence[Result], annotated: Path | None, skipped: int, *, as_json: bool) -> None:
     if as_json:
-        output.print_json({"photos": [photo_json(*result) for result in results], "annotated": annotated})
+        output.print_json(
+            {"photos": [photo_json(*result) for result in results], "skipped": skipped, "annotated": annotated}
+        )
         return
     output.show(faces_table(results))
     if last := next((answer for _, answer in reversed(results) if not isinstance(answer, MienError)), None):
@@ -143,17 +147,17 @@ def write_picture(file: Path, picture: Image) -> None:
         raise InvalidInput(f"{file} cannot be written: {error.strerror}.") from error
 
 
-def _annotate(file: Path, results: Sequence[Result]) -> None:
+def _annotate(file: Path, results: Sequence[Result], read: PhotoReader) -> None:
     """Write the annotated photo, or a contact sheet of several."""
     from mien.annotate import Tile, annotate, contact_sheet, label, open_upright
 
     labels = {path: tuple(map(label, answer.faces)) for path, answer in results if not isinstance(answer, MienError)}
     if len(labels) == 1:
         ((path, names),) = labels.items()
-        write_picture(file, annotate(open_upright(path.read_bytes()), list(names)))
+        write_picture(file, annotate(open_upright(read(path)), list(names)))
     elif labels:
         tiles = [
-            Tile(open_upright(path.read_bytes(), CONTACT_SHEET_PHOTO_SIDE), names, path.name)
+            Tile(open_upright(read(path), CONTACT_SHEET_PHOTO_SIDE), names, output.printable(path.name))
             for path, names in labels.items()
         ]
         write_picture(file, contact_sheet(f"{len(tiles)} photos", tiles, columns=4))

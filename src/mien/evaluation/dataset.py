@@ -10,6 +10,7 @@ photo) are returned as notes; only a folder that cannot be measured at all is an
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.domain.errors import InvalidInput
+from mien.domain.litter import is_litter
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif"})
 FOLDS = 10
@@ -66,17 +68,41 @@ def read_folder(root: Path) -> Folder:
     """
     if not root.is_dir():
         raise InvalidInput(f"There is no folder {root}.")
+    passed_over: list[str] = []
     photos = tuple(
         LabelledPhoto(folder.name, path)
-        for folder in sorted(path for path in root.iterdir() if path.is_dir())
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() in SUFFIXES
+        for folder in _entries(root, passed_over)
+        if os.path.isdir(folder)
+        for path in _entries(folder, passed_over)
+        if path.suffix.lower() in SUFFIXES and _is_photo(path, passed_over)
     )
     counts: dict[str, int] = {}
     for photo in photos:
         counts[photo.person] = counts.get(photo.person, 0) + 1
     _check(root, counts)
-    return Folder(root, photos, tuple(_notes(counts)))
+    notes = _notes(counts)
+    if passed_over:
+        notes.append(
+            f"{len(passed_over)} entries were passed over: hidden, left by a system, unreadable, or links to nowhere."
+        )
+    return Folder(root, photos, tuple(notes))
+
+
+def _entries(folder: Path, passed_over: list[str]) -> list[Path]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        passed_over.append(folder.name)
+        return []
+    passed_over += [entry.name for entry in entries if is_litter(entry.name)]
+    return [entry for entry in entries if not is_litter(entry.name)]
+
+
+def _is_photo(path: Path, passed_over: list[str]) -> bool:
+    if os.path.isfile(path) and os.access(path, os.R_OK):
+        return True
+    passed_over.append(path.name)
+    return False
 
 
 def _check(root: Path, counts: dict[str, int]) -> None:

@@ -268,6 +268,12 @@ class Worker:
         try:
             return task()
         except Exception as error:  # a full disk or a locked database is temporary; the thread must live on
-            log.warning("background task failed", extra={"error": type(error).__name__})
+            log.warning("background task failed", extra={"task": _name(task), "error": type(error).__name__})
             self._stop.wait(IDLE_SECONDS)
             return None
+
+
+def _name(task: Callable[[], object]) -> str:
+    """Name a task for the log, without what it works on."""
+    function = task.func if isinstance(task, partial) else task
+    return str(getattr(function, "__name__", type(function).__name__)).strip("_").replace("_", " ")

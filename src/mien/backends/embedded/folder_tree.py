@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from mien.domain import image_types, object_keys
 from mien.domain.errors import InvalidInput
+from mien.domain.litter import is_litter
 
 _EXTENSIONS = frozenset(f".{extension}" for extension in (*image_types.CONTENT_TYPES.values(), "jpeg", "tif"))
 _PERSONS_DEPTH = 2  # of uploaded/<folder of the person>
@@ -42,7 +43,7 @@ class Entry:
 
 
 def walk(root: Path, start: str) -> Iterator[Entry]:
-    """List whatever lies below a folder, in any order, except hidden entries and plain folders.
+    """List whatever lies below a folder, in any order, except plain folders and litter.
 
     Args:
         root: The bucket's folder.
@@ -61,7 +62,7 @@ def walk(root: Path, start: str) -> Iterator[Entry]:
         with entries:
             for entry in entries:
                 path = f"{folder}/{entry.name}"
-                if entry.name.startswith("."):
+                if is_litter(entry.name):
                     continue
                 if entry.is_dir(follow_symlinks=False) and not _is_named_like_photo(path):
                     pending.append(path)
