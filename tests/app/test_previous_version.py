@@ -62,7 +62,9 @@ def without(value: Any, ignored: set[str], number: Callable[[float], Any] = floa
 
 
 def fields_of(old: Any, new: Any) -> Any:
-    """The new JSON without the fields that the old one lacks: answers may gain fields."""
+    """The new JSON without the fields that the old one lacks: answers may gain fields, and cursors are opaque."""
+    if isinstance(old, dict) and old.get("next_cursor") and new.get("next_cursor"):
+        new = {**new, "next_cursor": old["next_cursor"]}
     if isinstance(old, dict) and isinstance(new, dict):
         return {name: fields_of(old[name], part) for name, part in new.items() if name in old}
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):

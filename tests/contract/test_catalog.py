@@ -115,7 +115,7 @@ def test_a_full_last_page_has_no_token(ports: Ports) -> None:
 def test_the_longest_cursor_fits_into_its_parameter(ports: Ports) -> None:
     longest_id = "é" * (MAX_USER_ID_BYTES // 2)  # six characters in JSON for each two bytes
     for user_id in (longest_id, longest_id[:-1]):
-        ports.catalog.put(Person(user_id, NOON))
+        ports.catalog.put(Person(user_id, user_id, NOON))
     token = ports.catalog.find(Person, limit=1).next_token
     cursor = Cursors(Signer(b"0123456789abcdef")).sign({"list": "users"}, token)
     assert cursor is not None
