@@ -120,3 +120,23 @@ def test_a_folder_without_its_database_is_taken_over(
     while worker.run_once():
         pass
     assert len(paths(again)) == 3
+
+
+@pytest.mark.parametrize("litter", ["@eaDir", "#recycle", "$RECYCLE.BIN", "__MACOSX", ".thumbnails"])
+def test_what_systems_leave_in_the_folder_becomes_nobody(
+    filled: EmbeddedBackend, bucket: Path, portraits: Portraits, litter: str
+) -> None:
+    before = paths(filled)
+    uploaded = bucket / "uploaded"
+    for folder in (uploaded / litter, uploaded / litter / "Robert", uploaded / "Robert" / litter):
+        folder.mkdir()
+        (folder / "thumbnail.jpg").write_bytes(portraits["Salma"][0])
+    worker = filled.worker(threads=1)
+    for path in uploaded.rglob("thumbnail.jpg"):
+        worker._on_created(path)
+    worker._on_created(uploaded / litter)
+    worker.reconcile()
+    while worker.run_once():
+        pass
+    assert paths(filled) == before
+    assert {person.user_id for person in filled.app.people().items} == {"Robert", "Venus"}

@@ -24,6 +24,7 @@ from mien.backends.embedded.bucket import FolderBucket
 from mien.domain import object_keys
 from mien.domain.errors import ImageNotFound, InvalidInput
 from mien.domain.faces import iterate_pages
+from mien.domain.litter import is_litter
 from mien.domain.records import Erasure, Expiry, Upload
 from mien.gallery.store.database import Database
 
@@ -240,6 +241,8 @@ class Worker:
     def _on_created(self, path: Path) -> None:
         """Queue a file, or the files of a folder, which may have been filled before it was watched."""
         key = path.relative_to(self._folder).as_posix()
+        if any(map(is_litter, key.split("/"))):
+            return
         for created in list(self._bucket.keys(f"{key}/" if path.is_dir() else key)):
             if not self._is_known(created):
                 self._queue.put(created, SETTLE_SECONDS)

@@ -1,0 +1,153 @@
+"""A data folder, or its counterpart in memory, that outlives crashes: what the test of lives acts on."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from mien.app.app import FaceApp
+from mien.app.ports import Bucket, Catalog, Recognizer
+from mien.backends.embedded.backend import EmbeddedBackend
+from mien.backends.memory.bucket import MemoryBucket
+from mien.backends.memory.catalog import MemoryCatalog
+from mien.backends.memory.recognizer import MemoryRecognizer
+from mien.domain.errors import ImageNotFound
+from mien.domain.policy import Policy
+from tests.support.fake_engine import FakeFaceEngine
+
+CHANGING = {
+    "bucket": ("put", "delete", "delete_folder", "delete_remains"),
+    "recognizer": ("index", "associate", "delete", "forget"),
+    "catalog": ("put", "delete"),
+}
+
+
+class PowerCut(BaseException):
+    """Ends whatever runs, as a crash would: nothing catches it."""
+
+
+class World(Protocol):
+    """A backend with what people do to its photos past the application."""
+
+    app: FaceApp
+    bucket: Bucket
+    recognizer: Recognizer
+    catalog: Catalog
+
+    def write(self, path: str, body: bytes) -> None:
+        """Put a file there by hand, in place of one that is there."""
+
+    def remove(self, path: str) -> None:
+        """Delete a file by hand."""
+
+    def restart(self) -> None:
+        """Drop the application without closing it, and open it again."""
+
+    def settle(self) -> None:
+        """Let everything happen that happens by itself."""
+
+    def close(self) -> None:
+        """Close whatever was opened."""
+
+
+class MemoryWorld:
+    """The stores survive in memory; events of what is done by hand wait in a list."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[str, str]] = []
+        self.bucket = MemoryBucket(lambda key: self._waiting.append(("index_upload", key)))
+        self.recognizer, self.catalog = MemoryRecognizer(FakeFaceEngine()), MemoryCatalog()
+        self.restart()
+
+    def write(self, path: str, body: bytes) -> None:
+        self.bucket.put(path, body, "image/jpeg", {})
+
+    def remove(self, path: str) -> None:
+        self.bucket.delete([path])
+        self._waiting.append(("remove_upload", path))
+
+    def restart(self) -> None:
+        for port in (self.bucket, self.recognizer, self.catalog):
+            for name in set(vars(port)) & {name for names in CHANGING.values() for name in names}:
+                delattr(port, name)
+        self.app = FaceApp(self.bucket, self.recognizer, self.catalog)
+
+    def settle(self) -> None:
+        self.app.resume_erasures()
+        while self._waiting:
+            handler, path = self._waiting.pop(0)
+            with suppress(ImageNotFound):
+                getattr(self.app, handler)(path)
+        self.app.reconcile(repair=True, force=True, grace=0)
+
+    def close(self) -> None: ...
+
+
+class EmbeddedWorld:
+    """A data folder; its files are changed by hand as a file manager would, and nobody watches."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._opened: list[EmbeddedBackend] = []
+        self.restart()
+
+    def write(self, path: str, body: bytes) -> None:
+        file = Path(self._folder.name, "bucket", path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(body)
+
+    def remove(self, path: str) -> None:
+        Path(self._folder.name, "bucket", path).unlink()
+
+    def restart(self) -> None:
+        engine = FakeFaceEngine()
+        self._backend = EmbeddedBackend(Path(self._folder.name), "people", Policy(), lambda: engine)
+        self._opened.append(self._backend)
+        self.app, self.bucket = self._backend.app, self._backend.bucket
+        self.recognizer, self.catalog = self._backend.recognizer, self._backend.catalog
+
+    def settle(self) -> None:
+        self.bucket.sweep_drafts()
+        self.app.resume_erasures()
+        worker = self._backend.worker(threads=1)
+        worker.reconcile()
+        while worker.run_once():
+            pass
+        self.app.reconcile(repair=True, force=True, grace=0)
+
+    def close(self) -> None:
+        for backend in self._opened:
+            backend.close()
+        self._folder.cleanup()
+
+
+WORLDS: dict[str, Callable[[], World]] = {"memory": MemoryWorld, "embedded": EmbeddedWorld}
+
+
+@contextmanager
+def power_cut(world: World, after: int) -> Iterator[None]:
+    """Let what is done inside end at a call that changes something, the one which follows `after` others; restart."""
+    left = after
+
+    def wrap(call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise PowerCut
+            return call(*arguments)
+
+        return counted
+
+    for name, methods in CHANGING.items():
+        port = getattr(world, name)
+        for method in methods:
+            setattr(port, method, wrap(getattr(port, method)))
+    try:
+        with suppress(PowerCut):
+            yield
+    finally:
+        world.restart()
