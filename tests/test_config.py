@@ -71,6 +71,9 @@ def test_a_tilde_in_an_argument_means_the_home_folder_too(monkeypatch, tmp_path)
         ("MAX_PIXELS", "0"),
         ("MAX_PIXELS", "999999999"),
         ("RESULT_DAYS", "0"),
+        ("RESULT_DAYS", "36501"),
+        ("VISITOR_DAYS", "-1"),
+        ("VISITOR_DAYS", "1e9"),
         ("MAX_WAITING", "-1"),
         ("RATE_PER_MINUTE", "0"),
         ("MAX_IMAGE_BYTES", "-5"),
@@ -103,6 +106,12 @@ def test_a_setting_that_the_backend_does_not_have_is_refused(backend, name, text
         Settings.from_environment(environment, backend=backend)
     Settings.from_environment(environment, backend=other)
     Settings.from_environment({f"MIEN_{name}": ""}, backend=backend)
+
+
+@pytest.mark.parametrize("backend", ["embedded", "aws"])
+def test_every_backend_takes_the_days_of_retention(backend):
+    settings = Settings.from_environment({"MIEN_RESULT_DAYS": "36500", "MIEN_VISITOR_DAYS": "1"}, backend=backend)
+    assert (settings.policy.result_days, settings.policy.visitor_days) == (36500, 1)
 
 
 def test_the_engine_takes_the_limit_of_pixels(monkeypatch):

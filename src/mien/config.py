@@ -196,7 +196,6 @@ UNAVAILABLE = {
         "faces_table",
         "recognitions_table",
         "records_table",
-        "result_days",
         "upload_queue_url",
         "keys_secret",
         "rekognition_keys_secret",

@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 from mien.api import problems, schemas
 from mien.api.context import ApiContext, BoundedExecutor, Health
 from mien.api.forwarding import HeadMiddleware
-from mien.api.routes import people, recognition, service, uploads
+from mien.api.routes import people, recognition, retention, service, uploads
 from mien.api.security import Guard, HostOriginMiddleware
 from mien.api.telemetry import Metrics, TelemetryMiddleware
 from mien.app.app import FaceApp
@@ -58,7 +58,8 @@ def create_api(
     """
     api = _fastapi()
     api.state.context = context = _context(app, settings, signer, gauges or {})
-    for routes in (uploads.routes, recognition.routes, people.routes, people.correction_routes, service.routes):
+    care = (people.correction_routes, retention.routes)
+    for routes in (uploads.routes, recognition.routes, people.routes, *care, service.routes):
         api.include_router(routes)
     if forms:
         api.include_router(uploads.form_routes)

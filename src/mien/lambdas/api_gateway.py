@@ -57,6 +57,8 @@ ROUTES: dict[str, frozenset[tuple[str, str]]] = {
         {
             ("GET", "/recognitions"),
             ("GET", "/recognitions/{recognition_id}"),
+            ("DELETE", "/recognitions"),
+            ("DELETE", "/recognitions/{recognition_id}"),
             ("GET", "/faces"),
             ("GET", "/faces/{face_id}"),
             ("DELETE", "/faces/{face_id}"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -54,12 +56,21 @@ async def delete_face(face_id: str, context: Context) -> None:
 
 
 @routes.get("/users", tags=["users"], responses=problem_responses(422))
-async def users(context: Context, limit: Limit = 50, cursor: Cursor = None) -> schemas.People:
-    """List the enrolled people, newest first."""
-    listing = {"list": "users"}
-    page = await context.storage.run(context.app.people, limit, context.cursors.verify(listing, cursor))
+async def users(
+    context: Context,
+    consent_before: Annotated[date | None, Query(description="Only those whose consent ends before this day.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> schemas.People:
+    """List the enrolled people, newest first.
+
+    With `consent_before`: those whose last day of consent comes before this day, the latest of these days first.
+    """
+    listing = {"list": "users"} | ({"consent_before": consent_before} if consent_before else {})
+    token = context.cursors.verify(listing, cursor)
+    page = await context.storage.run(context.app.people, limit, token, consent_before)
     return schemas.People(
-        users=await context.storage.run(lambda: [_summary(context.app, person) for person in page.items]),
+        users=await context.storage.run(_summaries, context.app, page.items),
         next_cursor=context.cursors.sign(listing, page.next_token),
     )
 
@@ -71,10 +82,17 @@ async def user(user_id: str, context: Context) -> schemas.PersonDetail:
 
 
 @routes.patch("/users/{user_id:path}", tags=["users"], responses=problem_responses(404, 409, 422))
-async def rename(user_id: str, to: schemas.Rename, context: Context) -> schemas.Person:
-    """Give a person another name. It shows in all answers, also in stored recognitions; no photo is moved."""
-    person = await context.storage.run(context.app.rename, user_id, to.name)
-    return await context.storage.run(_summary, context.app, person)
+async def change_user(user_id: str, change: schemas.PersonChange, context: Context) -> schemas.Person:
+    """Rename a person, or set the last day of their consent, or take it back with null.
+
+    The new name shows in all answers, also in stored recognitions; no photo is moved. After the last day of the
+    consent the person is erased.
+    """
+    if change.name is not None:
+        await context.storage.run(context.app.rename, user_id, change.name)
+    if "consent_until" in change.model_fields_set:
+        await context.storage.run(context.app.set_consent, user_id, change.consent_until)
+    return await context.storage.run(_one, context.app, await context.storage.run(context.app.person, user_id))
 
 
 @routes.post("/users/{user_id:path}/merge", tags=["users"], responses=problem_responses(404, 422))
@@ -84,14 +102,14 @@ async def merge(user_id: str, other: schemas.Merge, context: Context) -> schemas
     No photo is moved, so that `unmerge` can undo it exactly.
     """
     person = await context.storage.run(context.app.merge, user_id, other.into)
-    return await context.storage.run(_summary, context.app, person)
+    return await context.storage.run(_one, context.app, person)
 
 
 @routes.post("/users/{user_id:path}/unmerge", tags=["users"], responses=problem_responses(404, 422))
 async def unmerge(user_id: str, context: Context) -> schemas.Person:
     """Undo the merge of a user id: it stands for a person of its own again, with the photos it had."""
     person = await context.storage.run(context.app.unmerge, user_id)
-    return await context.storage.run(_summary, context.app, person)
+    return await context.storage.run(_one, context.app, person)
 
 
 @routes.delete("/users/{user_id:path}", tags=["users"], responses=problem_responses(404, 422))
@@ -139,7 +157,16 @@ async def hygiene(context: Context) -> schemas.Findings:
     return schemas.Findings(findings=schemas.Finding.from_each(await context.storage.run(context.app.inspect)))
 
 
-def _summary(app: FaceApp, person: records.Person) -> schemas.Person:
+def _one(app: FaceApp, person: records.Person) -> schemas.Person:
+    return _summaries(app, [person])[0]
+
+
+def _summaries(app: FaceApp, people: Sequence[records.Person]) -> list[schemas.Person]:
+    consents = app.consents([person.user_id for person in people])
+    return [_summary(app, person, consents.get(person.user_id)) for person in people]
+
+
+def _summary(app: FaceApp, person: records.Person, consent_until: date | None) -> schemas.Person:
     faces = app.faces(user_id=person.user_id, limit=MAX_COUNTED_FACES).items
     newest = schemas.Face.model_validate(faces[0]) if faces else None
     return schemas.Person(
@@ -149,6 +176,7 @@ def _summary(app: FaceApp, person: records.Person) -> schemas.Person:
         timestamp=person.timestamp,
         face_count=len(faces),
         best_face=newest,
+        consent_until=consent_until,
     )
 
 
@@ -163,4 +191,5 @@ def _detail(app: FaceApp, user_id: str) -> schemas.PersonDetail:
         timestamp=person.timestamp,
         faces=schemas.Face.from_each(faces),
         last_seen=latest[0].timestamp if latest else None,
+        consent_until=app.consents([person.user_id]).get(person.user_id),
     )

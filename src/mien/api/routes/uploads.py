@@ -6,6 +6,7 @@ for, without an API key.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -15,12 +16,13 @@ from mien.api.context import Context, external_path, needs
 from mien.api.photo_input import photo_request_body, read_file, read_form, read_photo
 from mien.api.problems import problem_responses
 from mien.domain import image_types, records
-from mien.domain.errors import AccessDenied, ImageNotFound, ImageTooLarge
+from mien.domain.errors import AccessDenied, ImageNotFound, ImageTooLarge, InvalidInput
 from mien.security.api_keys import Scope
 from mien.security.signing import UPLOAD_FORM, UPLOAD_FORM_PATH
 
 PERSON = "The person in the photo."
 NAME = "The name of the person in the photo: somebody enrolled, or somebody new, who gets a user id."
+CONSENT = "The last day (in UTC) of the person's consent, such as 2027-06-30; needs the scope `manage`, too."
 UserId = Annotated[str | None, Query(max_length=80, description=PERSON, examples=["Alice"])]
 Name = Annotated[str | None, Query(max_length=200, description=NAME, examples=["Alice Smith"])]
 
@@ -36,10 +38,15 @@ may_upload, may_manage = needs(Scope.UPLOAD), needs(Scope.MANAGE)
     status_code=202,
     dependencies=[may_upload],
     responses={202: {"headers": {"Location": LOCATION}}, **problem_responses(400, 409, 413, 415, 422)},
-    openapi_extra=photo_request_body("image", user_id=PERSON, name=NAME),
+    openapi_extra=photo_request_body("image", user_id=PERSON, name=NAME, consent_until=CONSENT),
 )
 async def upload(
-    request: Request, response: Response, context: Context, user_id: UserId = None, name: Name = None
+    request: Request,
+    response: Response,
+    context: Context,
+    user_id: UserId = None,
+    name: Name = None,
+    consent_until: Annotated[str | None, Query(description=CONSENT, examples=["2027-06-30"])] = None,
 ) -> schemas.Upload:
     """Upload a photo of one person. Its face is indexed soon after; `Location` says where to ask for the state.
 
@@ -47,9 +54,12 @@ async def upload(
     gets the name. 409 when the user id or the name differs from another person's only in case, in Unicode form or in
     characters that do not show.
     """
-    image, sent = await read_photo(request, "user_id", "name")
+    image, sent = await read_photo(request, "user_id", "name", "consent_until")
     person = (user_id if user_id is not None else sent.get("user_id"), name if name is not None else sent.get("name"))
-    stored = await context.storage.run(context.app.upload, image, *person)
+    last_day = _last_day(sent.get("consent_until") if consent_until is None else consent_until)
+    if last_day is not None:  # it may bring the erasure of a person forward
+        context.guard.check(request, Scope.MANAGE)
+    stored = await context.storage.run(context.app.upload, image, *person, consent_until=last_day)
     response.headers["Location"] = external_path(request, f"/uploads/{stored.image_path}")
     return _upload(stored)
 
@@ -112,6 +122,13 @@ async def receive(request: Request, context: Context) -> None:
     if len(photo) > signed["bytes"]:
         raise ImageTooLarge(f"The photo has more than {signed['bytes']} bytes.")
     await context.storage.run(context.app.receive, signed["key"], photo)
+
+
+def _last_day(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise InvalidInput("The last day of a consent is written as YYYY-MM-DD.") from None
 
 
 def _upload(upload: records.Upload) -> schemas.Upload:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from pydantic import Field
@@ -72,11 +72,6 @@ class Move(Schema):
     name: str | None = None
 
 
-class Rename(Schema):
-    model_config = example(name="Alice Smith")
-    name: str
-
-
 class Merge(Schema):
     """`into` is the user id of the person whom this one is."""
 
@@ -112,6 +107,7 @@ class Person(Schema):
     """An enrolled person. `face_count` stops at 1000; `best_face` is the newest.
 
     `name` is the `user_id` until the person is named. `merged` are the user ids that were merged into this one.
+    `consent_until` is the last day (in UTC) on which the person's consent holds; null for a consent without end.
     """
 
     user_id: str
@@ -120,6 +116,7 @@ class Person(Schema):
     timestamp: datetime
     face_count: int
     best_face: Face | None
+    consent_until: date | None = None
 
 
 class People(Schema):
@@ -134,6 +131,15 @@ class PersonDetail(Schema):
     timestamp: datetime
     faces: list[Face]
     last_seen: datetime | None
+    consent_until: date | None = None
+
+
+class PersonChange(Schema):
+    """What to change about a person; what is left out stays as it is."""
+
+    model_config = example(name="Alice Smith", consent_until="2027-06-30")
+    name: str | None = None
+    consent_until: date | None = Field(None, description="The last day (in UTC) of the consent; null for no end.")
 
 
 class Receipt(Schema):

@@ -79,6 +79,13 @@ class Recognitions(Schema):
     next_cursor: str | None
 
 
+class DeletedRecognitions(Schema):
+    """How many recognitions a request deleted; `next_cursor` leads to those that it did not look at."""
+
+    deleted: int
+    next_cursor: str | None
+
+
 class Point(Schema):
     x: float
     y: float

@@ -1,0 +1,42 @@
+"""Routes that say how long something is kept: they delete stored recognitions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from mien.api import schemas
+from mien.api.context import Context, needs
+from mien.api.cursors import Cursor
+from mien.api.problems import problem_responses
+from mien.domain.errors import InvalidInput
+from mien.security.api_keys import Scope
+
+routes = APIRouter(dependencies=[needs(Scope.MANAGE)])
+
+
+@routes.delete(
+    "/recognitions/{recognition_id}", tags=["recognition"], status_code=204, responses=problem_responses(404, 422)
+)
+async def delete_recognition(recognition_id: str, context: Context) -> None:
+    """Delete one stored recognition."""
+    await context.storage.run(context.app.delete_recognition, recognition_id)
+
+
+@routes.delete("/recognitions", tags=["recognition"], responses=problem_responses(422))
+async def delete_recognitions(
+    context: Context,
+    unnamed: Annotated[bool, Query(description="Has to be true: only these can be deleted together.")],
+    cursor: Cursor = None,
+) -> schemas.DeletedRecognitions:
+    """Delete the stored recognitions that name nobody, neither as a match nor as a candidate.
+
+    A request looks at 1000 recognitions, newest first. Send the next one with `cursor`, until `next_cursor` is null.
+    """
+    if not unnamed:
+        raise InvalidInput("Only the recognitions that name nobody can be deleted together: unnamed=true.")
+    listing = {"list": "unnamed recognitions"}
+    token = context.cursors.verify(listing, cursor)
+    deleted, next_token = await context.storage.run(context.app.delete_unnamed_recognitions, token)
+    return schemas.DeletedRecognitions(deleted=deleted, next_cursor=context.cursors.sign(listing, next_token))
