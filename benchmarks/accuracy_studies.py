@@ -8,7 +8,7 @@ import numpy as np
 
 from mien.domain import thresholds
 from mien.evaluation.evaluate import EvaluationData
-from mien.evaluation.identification import Searches, search, splits
+from mien.evaluation.identification import Searches, draw_galleries, search
 from mien.evaluation.verification import Impostors, Scores, rate_name
 from mien.gallery.scoring import aggregate, calibrate, impostor_cosines
 
@@ -45,7 +45,7 @@ def aggregation(data: EvaluationData) -> str:
     for name, represent in methods.items():
         cells = []
         for photos, people in cases:
-            enrolled = list(splits(labels, people, photos, count=REPEATS))
+            enrolled = list(draw_galleries(labels, people, photos, count=REPEATS))
             cells += [f"{_fnir(vectors, probes, labels, enrolled, represent):.2%}" for probes in (vectors, poor)]
         rows.append([name, *cells])
     return table(["a person is represented by", *columns], rows)
@@ -126,7 +126,7 @@ def gallery_size(data: EvaluationData) -> str:
             for _ in range(REPEATS):
                 chosen = rng.permutation(labels.max() + 1)[:people]
                 enrolled = [np.flatnonzero(labels == person)[:1] for person in chosen]
-                shares.append(np.mean(search(vectors, labels, enrolled, aggregate).stranger >= cosine))
+                shares.append(np.mean(search(vectors, labels, enrolled, aggregate).non_mated_scores >= cosine))
             rows.append([str(people), f"{thresholds.fpir(fmr, people):.2%}", f"{np.mean(shares):.2%}"])
     return table(["people enrolled", "1 - (1 - FMR)^N", "measured FPIR"], rows)
 

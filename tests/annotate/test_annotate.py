@@ -38,33 +38,33 @@ def test_letters_stand_out_from_their_tag(style):
 
 @pytest.mark.parametrize("ground", ["white", "black", "#808080", MATCHED.colour])
 def test_a_frame_stands_out_from_any_ground(ground):
-    picture = annotate(Image.new("RGB", (800, 800), ground), [Label(CENTRE, "Ada", "", MATCHED)])
-    edge = picture.crop((300, 380, 350, 381))
-    background = luminance(picture.getpixel((5, 5)))
+    image = annotate(Image.new("RGB", (800, 800), ground), [Label(CENTRE, "Ada", "", MATCHED)])
+    edge = image.crop((300, 380, 350, 381))
+    background = luminance(image.getpixel((5, 5)))
     assert max(contrast(background, luminance(edge.getpixel((x, 0)))) for x in range(50)) > 1.9
 
 
 def test_verdicts_can_be_told_apart_without_colour():
-    pictures = [
+    images = [
         annotate(Image.new("RGB", (800, 800), "white"), [Label(CENTRE, "Ada", "", style)]).convert("1").tobytes()
         for style in STYLES.values()
     ]
-    assert len(set(pictures)) == len(STYLES)
+    assert len(set(images)) == len(STYLES)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (250, 250), (120, 900), (4000, 3000)])
 def test_every_size_of_photo_is_written_on(size):
     photo = Image.new("RGB", size, "white")
-    picture = annotate(photo, [Label(CENTRE, "Ada Lovelace", "99", MATCHED)])
-    assert max(picture.size) >= MIN_LONG_SIDE
+    image = annotate(photo, [Label(CENTRE, "Ada Lovelace", "99", MATCHED)])
+    assert max(image.size) >= MIN_LONG_SIDE
     assert photo.size == size
-    assert picture.getbbox() is not None
-    assert len(picture.getcolors(maxcolors=1 << 24)) > 2
+    assert image.getbbox() is not None
+    assert len(image.getcolors(maxcolors=1 << 24)) > 2
 
 
 def test_a_box_that_reaches_over_the_edge_is_drawn_inside():
-    picture = annotate(Image.new("RGB", (800, 800), "white"), [Label(Box(-0.2, 0.9, 0.5, 0.5), "Ada", "", MATCHED)])
-    assert picture.size == (800, 800)
+    image = annotate(Image.new("RGB", (800, 800), "white"), [Label(Box(-0.2, 0.9, 0.5, 0.5), "Ada", "", MATCHED)])
+    assert image.size == (800, 800)
 
 
 def test_crowded_tags_do_not_cover_each_other():
@@ -85,9 +85,9 @@ def test_a_tag_lies_at_its_own_face():
 
 @pytest.mark.parametrize("name", ["Ada", "Jürgen Ærø", "日本太郎", "\U000f8888"])
 def test_a_name_is_written_or_replaced_by_a_number(name):
-    picture = annotate(Image.new("RGB", (800, 800), "white"), [Label(CENTRE, name, "", MATCHED)])
+    image = annotate(Image.new("RGB", (800, 800), "white"), [Label(CENTRE, name, "", MATCHED)])
     number = annotate(Image.new("RGB", (800, 800), "white"), [Label(CENTRE, "face 1", "", MATCHED)])
-    assert (picture.tobytes() == number.tobytes()) is not can_write(name)
+    assert (image.tobytes() == number.tobytes()) is not can_write(name)
 
 
 def test_plain_letters_need_no_installed_font():

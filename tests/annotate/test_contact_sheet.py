@@ -53,8 +53,8 @@ def test_nobody_is_cut_off_a_wide_group():
     assert min(_count(half) for half in (left, right)) > 100
 
 
-def _count(picture: Image.Image) -> int:
-    near = (count for count, colour in picture.getcolors(1 << 20) if _is_near(colour))
+def _count(image: Image.Image) -> int:
+    near = (count for count, colour in image.getcolors(1 << 20) if _is_near(colour))
     return sum(near)
 
 

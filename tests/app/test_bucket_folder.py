@@ -138,5 +138,6 @@ def test_what_systems_leave_in_the_folder_becomes_nobody(
     worker.reconcile()
     while worker.run_once():
         pass
+    assert filled.queue.waiting() == 0
     assert paths(filled) == before
     assert {person.user_id for person in filled.app.people().items} == {"Robert", "Venus"}

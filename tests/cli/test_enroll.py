@@ -55,16 +55,16 @@ def test_one_bad_photo_among_a_hundred_is_reported_and_the_others_are_taken(mien
         ("huge.jpg", b"\xff\xd8\xff" + bytes(16 * 1024 * 1024), "more than"),
     ],
 )
-def test_what_cannot_be_enrolled_is_refused_with_a_reason(mien, people, name, content, sentence):
+def test_what_cannot_be_enrolled_is_rejected_with_a_reason(mien, people, name, content, sentence):
     (people / "Ada" / name).write_bytes(content)
     answer = mien("enroll", people)
     assert answer.code == 3
     assert name in answer.out
     assert sentence in answer.out
-    assert "3 enrolled, 0 already enrolled, 1 refused." in answer.out
+    assert "3 enrolled, 0 already enrolled, 1 rejected." in answer.out
 
 
-def test_a_file_in_no_persons_folder_is_refused(mien, people):
+def test_a_file_in_no_persons_folder_is_rejected(mien, people):
     (people / "loose.jpg").write_bytes(photo_of("Ada"))
     answer = mien("enroll", people, "--json").json
     assert [photo["user_id"] for photo in answer["photos"] if photo["outcome"] == "refused"] == [None]

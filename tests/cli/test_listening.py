@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -12,15 +13,23 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import boto3
 import httpx
 import pytest
+from botocore.config import Config
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mien.api.server import Server
 from mien.cli.listening import check_certificate, listen
+from mien.cli.serve import _behind_proxies
+from mien.config import Settings
 from mien.domain.errors import InvalidInput, SetupError
+from tests.rekognition.wire_server import running
+from tests.support.fake_engine import use_fake_engine
 from tests.support.process import MIEN_ON_FAKE_ENGINE
 
 
@@ -43,6 +52,7 @@ def test_an_address_of_another_machine_is_refused(host):
 def test_port_0_takes_a_free_one(host):
     with listen(host, 0) as listener:
         assert listener.getsockname()[1] > 0
+        assert listener.proto == socket.IPPROTO_TCP, "or asyncio would leave Nagle's delay on"
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +163,40 @@ def test_the_times_of_the_log_have_their_offset(tmp_path):
         assert server.stderr is not None
         line = next(line for line in server.stderr if line.startswith("{"))
     assert re.search(r'"time": "\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+05:30"', line)
+
+
+class StrippingProxy:
+    """A reverse proxy as far as an application sees it: it removes the prefix and tells it."""
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self._app, self._prefix = app, prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            told = (b"x-forwarded-prefix", self._prefix.encode())
+            path = scope["path"].removeprefix(self._prefix)
+            scope = {**scope, "path": path, "raw_path": path.encode(), "headers": [*scope["headers"], told]}
+        await self._app(scope, receive, send)
+
+
+@pytest.mark.parametrize("secret", ["right", "wrong"])
+def test_rekognitions_clients_sign_the_address_behind_the_prefix(tmp_path, monkeypatch, secret):
+    use_fake_engine(monkeypatch)
+    keys = {"AKIDEXAMPLE": {"secret": "right", "identity": "door"}}
+    (tmp_path / "access.json").write_text(json.dumps(keys))
+    settings = Settings(data_dir=tmp_path / "data", access_keys_file=tmp_path / "access.json")
+    app = StrippingProxy(_behind_proxies(Server(settings), ""), "/mien")
+    with running(app) as server:
+        client = boto3.client(
+            "rekognition",
+            endpoint_url=f"{server.url}/mien/",
+            region_name="eu-central-1",
+            aws_access_key_id="AKIDEXAMPLE",
+            aws_secret_access_key=secret,
+            config=Config(retries={"max_attempts": 0}),
+        )
+        if secret == "right":
+            assert client.list_collections()["CollectionIds"] == []
+        else:
+            with pytest.raises(client.exceptions.ClientError, match="InvalidSignature"):
+                client.list_collections()

@@ -1,4 +1,4 @@
-"""Recognising, finding and comparing: the answers, their exit codes and their pictures."""
+"""Recognising, finding and comparing: the answers, their exit codes and annotated images."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_contact_sheet_has_an_end(known, shown):
 
 
 @pytest.mark.parametrize("name", ["out.txt", "out", "nowhere/out.jpg"])
-def test_a_picture_that_cannot_be_written_is_said_before_the_work(known, shown, name):
+def test_an_image_that_cannot_be_written_is_said_before_the_work(known, shown, name):
     answer = known("recognize", shown, "--annotate", name, "--json")
     assert answer.code == 2
     assert answer.json["error"]["code"] == "invalid_input"

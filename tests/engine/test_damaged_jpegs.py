@@ -181,6 +181,12 @@ def test_a_photo_of_four_colours_without_its_end_is_taken(picture, encode):
         decoded(content[: len(content) // 2])
 
 
+@pytest.mark.parametrize("segment", [b"\xff\xfe\0\2", b"\xff\xda\0\2", b"\xff\xc0\0\2", b"\xff\xdb\0\0"])
+def test_a_file_of_nothing_but_segments_is_refused(segment):
+    with pytest.raises(DamagedImage):
+        decoded(b"\xff\xd8" + segment * 50_000)
+
+
 def test_a_picture_that_is_grey_itself_is_taken(encode):
     grey = Image.new("RGB", (320, 240), (128, 128, 128))
     assert difference(encode(grey, "JPEG"), grey) < 1

@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.engine.detect import Candidates, concatenate, detect_on_canvas, suppress_overlaps
+from mien.engine.detect import RawDetections, concatenate, detect_on_canvas, suppress_overlaps
 from mien.engine.onnx_passes import STRIDES
 
 
-def candidates(*rows: tuple[float, float, float, float, float]) -> Candidates:
+def candidates(*rows: tuple[float, float, float, float, float]) -> RawDetections:
     values = np.array(rows, np.float32)
-    return Candidates(values[:, :4], np.zeros((len(rows), 5, 2), np.float32), values[:, 4])
+    return RawDetections(values[:, :4], np.zeros((len(rows), 5, 2), np.float32), values[:, 4])
 
 
 def test_of_overlapping_boxes_the_surest_stays():

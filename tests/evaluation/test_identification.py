@@ -58,11 +58,11 @@ def test_open_set_search_by_hand() -> None:
     vectors = unit(EAST, EAST, NORTH, NORTH, NORTH_EAST)
     labels = np.array([0, 0, 1, 1, 2])
     found = search(vectors, labels, [np.array([0]), np.array([2])], mean)
-    assert found.mate.tolist() == [1.0, 1.0]
-    assert found.mate_first.all()
-    assert found.stranger == pytest.approx([np.sqrt(0.5)])
+    assert found.mated_scores.tolist() == [1.0, 1.0]
+    assert found.mated_rank_one.all()
+    assert found.non_mated_scores == pytest.approx([np.sqrt(0.5)])
     assert found.fnir(found.threshold(0.0)) == 0.0
-    assert found.threshold(0.0) > found.stranger.max()
+    assert found.threshold(0.0) > found.non_mated_scores.max()
 
 
 def test_a_wrong_name_first_is_a_miss_however_high_the_score() -> None:

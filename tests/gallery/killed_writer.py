@@ -16,7 +16,7 @@ from mien.gallery import Gallery
 from mien.gallery.vector_index import IndexConfig
 from tests.gallery.faces import MODEL, Vectors, embeddings
 
-PEOPLE, BATCH, DELETED, MOST_BATCHES = "people", 20, 5, 1000
+PEOPLE, BATCH, DELETED, MAX_BATCHES = "people", 20, 5, 1000
 
 
 def open_small(folder: Path) -> Gallery:
@@ -42,7 +42,7 @@ def tell_of_files(event: str, arguments: tuple[object, ...]) -> None:
 def main(folder: Path, first: int) -> None:
     gallery = open_small(folder)
     sys.addaudithook(tell_of_files)
-    for batch in range(first, first + MOST_BATCHES):
+    for batch in range(first, first + MAX_BATCHES):
         say("adding", batch)
         ids = gallery.faces.add_embeddings(PEOPLE, vectors(batch))
         say("added", batch, *ids)

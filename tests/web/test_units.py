@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 UNITS = Path(__file__).parent / "unit"
-LEAST_NODE = 20  # has the CustomEvent of browsers
+MIN_NODE = 20  # has the CustomEvent of browsers
 
 
 def node_version(node: str) -> int:
@@ -19,8 +19,8 @@ def node_version(node: str) -> int:
 
 def test_modules_without_a_browser():
     node = shutil.which("node")
-    if node is None or node_version(node) < LEAST_NODE:
-        pytest.skip(f"needs Node {LEAST_NODE} or newer: apt-get install nodejs, or https://nodejs.org")
+    if node is None or node_version(node) < MIN_NODE:
+        pytest.skip(f"needs Node {MIN_NODE} or newer: apt-get install nodejs, or https://nodejs.org")
     files = sorted(UNITS.glob("*.test.js"))
     assert files
     done = subprocess.run([node, "--test", *files], capture_output=True, text=True, check=False)

@@ -60,18 +60,18 @@ def annotate(photo: Image.Image, labels: Sequence[Label], letter_scale: float = 
     Returns:
         RGB, of the photo's size or enlarged.
     """
-    picture = _enlarge(photo).convert("RGB")
-    letter_size = max(13, round(min(picture.size) / 32 * letter_scale))
+    image = _enlarge(photo).convert("RGB")
+    letter_size = max(13, round(min(image.size) / 32 * letter_scale))
     line_width = letter_size / 6
-    boxes = [_to_pixels(label.box, picture) for label in labels]
-    tags = [_draw_tag(label, letter_size, number, picture.width) for number, label in enumerate(labels, 1)]
-    places = place_tags(boxes, [(tag.width, tag.height) for tag in tags], picture.size, letter_size / 4)
+    boxes = [_to_pixels(label.box, image) for label in labels]
+    tags = [_draw_tag(label, letter_size, number, image.width) for number, label in enumerate(labels, 1)]
+    places = place_tags(boxes, [(tag.width, tag.height) for tag in tags], image.size, letter_size / 4)
     for label, box in zip(labels, boxes, strict=True):
-        _draw_outline(picture, label, box, line_width)
+        _draw_outline(image, label, box, line_width)
     for label, box, tag, place in zip(labels, boxes, tags, places, strict=True):
-        _draw_leader(picture, label, box, place, line_width)
-        picture.paste(tag, (round(place[0]), round(place[1])), tag)
-    return picture
+        _draw_leader(image, label, box, place, line_width)
+        image.paste(tag, (round(place[0]), round(place[1])), tag)
+    return image
 
 
 def _enlarge(photo: Image.Image) -> Image.Image:
@@ -81,22 +81,22 @@ def _enlarge(photo: Image.Image) -> Image.Image:
     return photo.resize((round(photo.width * scale), round(photo.height * scale)), Image.Resampling.LANCZOS)
 
 
-def _to_pixels(box: Box, picture: Image.Image) -> Rect:
+def _to_pixels(box: Box, image: Image.Image) -> Rect:
     left, top = max(0.0, box.left), max(0.0, box.top)
     right, bottom = min(1.0, box.left + box.width), min(1.0, box.top + box.height)
-    width, height = picture.size
+    width, height = image.size
     return (left * width, top * height, right * width, bottom * height)
 
 
-def _draw_outline(picture: Image.Image, label: Label, box: Rect, line_width: float) -> None:
+def _draw_outline(image: Image.Image, label: Label, box: Rect, line_width: float) -> None:
     rim = max(1.0, line_width / 3)
     size = (max(4, round(box[2] - box[0])), max(4, round(box[3] - box[1])))
     size_with_rim = (size[0] + 2 * round(rim), size[1] + 2 * round(rim))
     corner = (round(box[0]), round(box[1]))
     corner_with_rim = (corner[0] - round(rim), corner[1] - round(rim))
     shade = _outline_mask(size_with_rim, line_width + 2 * rim, None).point(lambda value: value * RIM_COLOUR[3] // 255)
-    picture.paste(RIM_COLOUR[:3], corner_with_rim, shade)
-    picture.paste(label.style.colour, corner, _outline_mask(size, line_width, label.style.dashes))
+    image.paste(RIM_COLOUR[:3], corner_with_rim, shade)
+    image.paste(label.style.colour, corner, _outline_mask(size, line_width, label.style.dashes))
 
 
 def _outline_mask(size: tuple[int, int], line_width: float, dashes: tuple[float, float] | None) -> Image.Image:
@@ -144,12 +144,12 @@ def _dash(path: Sequence[XY], dash: float, gap: float) -> Iterator[list[XY]]:
         yield stroke
 
 
-def _draw_leader(picture: Image.Image, label: Label, box: Rect, tag: Rect, line_width: float) -> None:
+def _draw_leader(image: Image.Image, label: Label, box: Rect, tag: Rect, line_width: float) -> None:
     """Draw a line to the face from a tag that is further away than its own height."""
     start = (_clamp((tag[0] + tag[2]) / 2, box[0], box[2]), _clamp((tag[1] + tag[3]) / 2, box[1], box[3]))
     end = (_clamp(start[0], tag[0], tag[2]), _clamp(start[1], tag[1], tag[3]))
     if abs(start[0] - end[0]) + abs(start[1] - end[1]) > tag[3] - tag[1]:
-        draw = ImageDraw.Draw(picture)
+        draw = ImageDraw.Draw(image)
         draw.line((start, end), fill=RIM_COLOUR[:3], width=round(line_width * 1.6))
         draw.line((start, end), fill=label.style.colour, width=max(1, round(line_width * 0.8)))
 

@@ -58,7 +58,7 @@ def contact_sheet(title: str, tiles: Sequence[Tile], columns: int = 3) -> Image.
     draw.text((MARGIN, TITLE_HEIGHT / 2), title, fill=TEXT, font=font(title, TITLE_SIZE), anchor="lm")
     for number, tile in enumerate(tiles):
         left, top = MARGIN + number % columns * cell[0], TITLE_HEIGHT + number // columns * cell[1]
-        sheet.paste(_picture(tile), (left, top), _rounded_corners())
+        sheet.paste(_image(tile), (left, top), _rounded_corners())
         _write_captions(draw, left, top + TILE_SIZE[1] + 12, tile)
     return sheet
 
@@ -68,13 +68,13 @@ def _write_captions(draw: ImageDraw.ImageDraw, left: int, top: int, tile: Tile) 
     draw.text((left, top + 27), tile.detail, fill=SOFT_TEXT, font=font(tile.detail, DETAIL_SIZE))
 
 
-def _picture(tile: Tile) -> Image.Image:
+def _image(tile: Tile) -> Image.Image:
     view = _view(tile.photo.size, [label.box for label in tile.labels])
     part = Image.new("RGB", (view[2] - view[0], view[3] - view[1]), GROUND)
     part.paste(tile.photo, (-view[0], -view[1]))
     labels = [_in_view(label, view, tile.photo.size) for label in tile.labels]
-    picture = annotate(part.resize(TILE_SIZE, Image.Resampling.LANCZOS), labels, LETTER_SCALE)
-    return picture.resize(TILE_SIZE, Image.Resampling.LANCZOS)
+    image = annotate(part.resize(TILE_SIZE, Image.Resampling.LANCZOS), labels, LETTER_SCALE)
+    return image.resize(TILE_SIZE, Image.Resampling.LANCZOS)
 
 
 def _view(photo: tuple[int, int], boxes: Sequence[Box]) -> View:

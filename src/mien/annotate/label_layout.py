@@ -1,6 +1,6 @@
-"""Place tags near their faces: inside the picture, over no other tag and, where possible, over no face.
+"""Place tags near their faces: inside the image, over no other tag and, where possible, over no face.
 
-Rectangles are (left, top, right, bottom) in picture pixels. Tags are placed one after the other, those of the smallest
+Rectangles are (left, top, right, bottom) in image pixels. Tags are placed one after the other, those of the smallest
 faces first, each where it costs least.
 """
 
@@ -18,13 +18,13 @@ MAX_RINGS = 8
 """Rings of positions around a face, each one tag further away."""
 
 
-def place_tags(faces: Sequence[Rect], sizes: Sequence[Size], picture: Size, gap: float) -> list[Rect]:
+def place_tags(faces: Sequence[Rect], sizes: Sequence[Size], image: Size, gap: float) -> list[Rect]:
     """Place a tag for each face.
 
     Args:
         faces: boxes of the faces.
         sizes: (width, height) of each face's tag.
-        picture: (width, height) of the picture.
+        image: (width, height) of the image.
         gap: pixels between a face and its tag.
 
     Returns:
@@ -34,7 +34,7 @@ def place_tags(faces: Sequence[Rect], sizes: Sequence[Size], picture: Size, gap:
     for index in sorted(range(len(faces)), key=lambda i: _area(faces[i])):
         own = faces[index]
         others = [face for i, face in enumerate(faces) if i != index]
-        positions = [_move_inside(position, picture) for position in _positions(own, sizes[index], gap)]
+        positions = [_move_inside(position, image) for position in _positions(own, sizes[index], gap)]
 
         def cost(tag: Rect, own: Rect = own, others: Sequence[Rect] = others, size: Size = sizes[index]) -> float:
             covered = TAG_COST * sum(shared_area(tag, other) for other in placed.values())
@@ -73,10 +73,10 @@ def _rect(x: float, y: float, size: Size) -> Rect:
     return (x, y, x + size[0], y + size[1])
 
 
-def _move_inside(rect: Rect, picture: Size) -> Rect:
+def _move_inside(rect: Rect, image: Size) -> Rect:
     width, height = rect[2] - rect[0], rect[3] - rect[1]
-    x = max(0.0, min(rect[0], picture[0] - width))
-    y = max(0.0, min(rect[1], picture[1] - height))
+    x = max(0.0, min(rect[0], image[0] - width))
+    y = max(0.0, min(rect[1], image[1] - height))
     return _rect(x, y, (width, height))
 
 

@@ -52,12 +52,12 @@ STYLES = {
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A face's box and what its tag says.
+    """A face's box and the text of its tag.
 
     Attributes:
         box: in fractions of the photo.
-        text: a name, or another verdict.
-        note: shown after the text; a similarity, say.
+        text: a name, two names, or "unknown".
+        note: text shown after it, such as a similarity.
         style: how the outline is drawn.
     """
 

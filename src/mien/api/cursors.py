@@ -47,7 +47,7 @@ class Cursors:
             return None
         claims = self._signer.verify("cursor", cursor)
         if claims["of"] != self._hash(listing):
-            raise InvalidInput("This cursor belongs to another listing.")
+            raise InvalidInput("The cursor belongs to another listing.")
         return str(claims["at"])
 
     def _hash(self, listing: Mapping[str, object]) -> str:

@@ -18,7 +18,7 @@ from starlette.types import Scope as AsgiScope
 from mien.api import problems
 from mien.api.photo_input import JSON, content_type_of
 from mien.domain.errors import AccessDenied, ImageTooLarge, MienError, NotAuthenticated, RateLimited
-from mien.security.api_keys import KeyFile, Scope
+from mien.security.api_keys import ApiKey, KeyFile, Scope
 from mien.security.rate_limit import TokenBucket
 
 BURST_SECONDS = 5
@@ -53,15 +53,28 @@ class Guard:
         """
         if self._keys is None:
             return
-        text = _key_of(request)
-        if text is None:
-            raise NotAuthenticated("Send an API key in the header X-Api-Key.")
-        key = self._keys.check(text)
+        key = self._key(self._keys, request)
         if scope not in key.scopes:
             raise AccessDenied(f"This API key lacks the scope {scope}.")
         bucket = self._buckets.setdefault(key.key_id, TokenBucket(self._rate, BURST_SECONDS))
         if bucket.take() > 0:
             raise RateLimited("Too many requests with this API key.")
+
+    def key_id(self, request: Request) -> str | None:
+        """Return the id of the caller's API key; None where none is asked for. Raises NotAuthenticated."""
+        return None if self._keys is None else self._key(self._keys, request).key_id
+
+    def check_key_id(self, key_id: str | None) -> None:
+        """Raise AccessDenied when keys are asked for and none has this id, for what a key signed for later use."""
+        if self._keys is not None and key_id not in {key.key_id for key in self._keys.list()}:
+            raise AccessDenied("The API key that asked for this was revoked.")
+
+    @staticmethod
+    def _key(keys: KeyFile, request: Request) -> ApiKey:
+        text = _key_of(request)
+        if text is None:
+            raise NotAuthenticated("Send an API key in the header X-Api-Key.")
+        return keys.check(text)
 
 
 def _key_of(request: Request) -> str | None:

@@ -25,6 +25,8 @@ from mien.domain.faces import Detection, Issue, Page
 from mien.domain.policy import Policy
 from mien.domain.records import (
     Comparison,
+    Erasure,
+    ErasureReceipt,
     ErasureReport,
     Expiry,
     FaceRecord,
@@ -74,6 +76,8 @@ class FaceApp:
         leftovers: LeftoverScan = lambda _: (),
         inspect: Callable[[], Sequence[Issue]] | None = None,
         close: Callable[[], None] = lambda: None,
+        pseudonym: Callable[[str], str] | None = None,
+        make_room: Callable[[], bool] = lambda: False,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         """Compose the application.
@@ -86,6 +90,8 @@ class FaceApp:
             leftovers: Names places below the ports that still hold a user id, for `verify_erased`.
             inspect: Finds issues with the enrolled faces; None when the backend has no access to embeddings.
             close: Releases what the backend holds open.
+            pseudonym: Makes the stand-in for a user id in the receipts of erasures.
+            make_room: Frees reserved space on a full disk, for erasures.
             now: Returns the time, aware and in UTC.
         """
         self.policy = policy or Policy()
@@ -95,7 +101,9 @@ class FaceApp:
         self._indexing = IndexingService(bucket, recognizer, catalog, people, self.policy, now)
         self._recognition = RecognitionService(recognizer, catalog, people, self.policy, now)
         self._rejections = RejectionService(recognizer, catalog, people, now)
-        self._erasure = ErasureService(bucket, recognizer, catalog, people, leftovers, now)
+        self._erasure = ErasureService(
+            bucket, recognizer, catalog, people, leftovers, now, pseudonym=pseudonym, make_room=make_room
+        )
         self._retention = RetentionService(catalog, people, self._indexing, self._erasure, self.policy, now)
         self._inspect, self._close = inspect, close
 
@@ -157,10 +165,22 @@ class FaceApp:
         image_types.extension(content_type)  # before the person is stored
         return self._uploads.presign(content_type, self._admit(user_id, name), self.policy.max_image_bytes)
 
-    def receive(self, image_path: str, image: bytes) -> None:
-        """Store a photo under the path of a signed form; an event then has it indexed."""
+    def receive(self, image_path: str, image: bytes, signed_at: datetime) -> None:
+        """Store a photo under the path of a form; an event then has it indexed.
+
+        Args:
+            image_path: The photo's path.
+            image: The photo.
+            signed_at: When the form was signed.
+
+        Raises AccessDenied when the person was forgotten since.
+        """
         self._check_size(image)
-        self._uploads.store_at(object_keys.parse_image_path(image_path), image)
+        path = object_keys.parse_image_path(image_path)
+        user_id = object_keys.user_id_of(path)
+        if user_id is not None:
+            self._erasure.check_not_erased_since(user_id, signed_at)
+        self._uploads.store_at(path, image)
 
     def upload_status(self, image_path: str) -> Upload:
         """Return what has become of an upload so far. Raises ImageNotFound when there was none at this path."""
@@ -430,7 +450,23 @@ class FaceApp:
         `remaining_stores` of the report is empty on success; otherwise the erasure is resumed by `resume_erasures`.
         Raises UserNotFound when no store knows the person.
         """
-        return self._erasure.forget(self._people.family(object_keys.parse_user_id(user_id)))
+        return self._erasure.forget(self._root(user_id))
+
+    def request_erasure(self, user_id: str) -> Erasure:
+        """Store the request to forget a person, for `finish_erasure`. Raises UserNotFound."""
+        return self._erasure.request(self._root(user_id))
+
+    def finish_erasure(self, erasure: Erasure) -> ErasureReport:
+        """Do what `forget` does, for a request that is stored."""
+        return self._erasure.finish(erasure)
+
+    def erasure(self, erasure_id: str) -> Erasure | ErasureReceipt:
+        """Return an erasure that is not finished, or the receipt of a finished one. Raises ErasureNotFound."""
+        return self._erasure.status(erasure_id)
+
+    def pending_erasures(self) -> list[Erasure]:
+        """List the erasures that are not finished, oldest first."""
+        return self._erasure.pending()
 
     def reconcile(self, *, repair: bool, force: bool = False, grace: float = GRACE_SECONDS) -> Reconciliation:
         """Find what photos, faces, metadata and statuses have that does not match, and repair it if wanted.
@@ -449,7 +485,10 @@ class FaceApp:
         return reconciler.run(repair=repair, force=force)
 
     def resume_erasures(self) -> list[ErasureReport]:
-        """Finish erasures that were interrupted; to be called at every start."""
+        """Finish erasures that were interrupted; to be called at every start, and now and then.
+
+        What was enrolled anew after a request stays. An erasure that fails is left for later, at growing intervals.
+        """
         return self._erasure.resume()
 
     def verify_erased(self, user_id: str) -> tuple[str, ...]:
@@ -458,10 +497,14 @@ class FaceApp:
         return tuple(dict.fromkeys(store for each in family for store in self._erasure.remaining_stores(each)))
 
     def _admit(self, user_id: str | None, name: str | None) -> str | None:
-        return self._people.admit(
-            None if user_id is None else names.parse_new_user_id(user_id),
-            None if name is None else names.parse_name(name),
-        )
+        user_id = None if user_id is None else names.parse_new_user_id(user_id)
+        name = None if name is None else names.parse_name(name)
+        for each in self._people.possible_ids(user_id, name):
+            self._erasure.finish_pending(each)
+        return self._people.admit(user_id, name)
+
+    def _root(self, user_id: str) -> str:
+        return self._people.family(object_keys.parse_user_id(user_id))[0]
 
     def _ids(self, user_id: str | None) -> str | tuple[str, ...] | None:
         """The ids of a person for a listing: a single one as it is, which a catalog looks up faster."""

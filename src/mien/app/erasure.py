@@ -2,25 +2,50 @@
 
 The intent (an Erasure record) is written first and removed last; every step in between may be repeated. Photos are
 deleted before faces: indexing checks at its end that its photo still exists, so if both run at once, the one that
-finishes last removes the faces.
+finishes last removes the faces. Recognitions are deleted last: one that is stored later checks that the faces that it
+names still exist.
+
+An erasure that is resumed leaves alone what was enrolled anew after it was requested.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import logging
+import secrets
+import threading
+import time
+import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from itertools import islice
 
 from mien.app.people import PeopleService
 from mien.app.ports import Bucket, Catalog, R, Recognizer
 from mien.domain import object_keys
-from mien.domain.errors import UserNotFound
-from mien.domain.faces import iterate_pages
-from mien.domain.records import Consent, Erasure, ErasureReport, FaceRecord, Person, Recognition, Upload
+from mien.domain.errors import AccessDenied, ErasureNotFound, StorageFull, UserNotFound
+from mien.domain.records import Consent, Erasure, ErasureReceipt, ErasureReport, FaceRecord, Person, Recognition, Upload
+
+log = logging.getLogger(__name__)
 
 LeftoverScan = Callable[[str], tuple[str, ...]]
 """Searches below the ports, such as in the free pages of a database file, and names the places that hold a user id."""
+
+STEP = 500
+"""Photos, faces or recognitions that are removed at once."""
+ROUNDS = 3
+"""How often an erasure looks again for what was stored meanwhile."""
+RETRY_SECONDS, MAX_RETRY_SECONDS = 30.0, 3600.0
+
+
+def keyed_hash(key: bytes) -> Callable[[str], str]:
+    """Return a function that replaces a user id by a hash, which nobody without the key can guess."""
+    return lambda user_id: f"#{hmac.new(key, user_id.encode(), hashlib.sha256).hexdigest()}"
 
 
 class ErasureService:
@@ -34,44 +59,154 @@ class ErasureService:
         people: PeopleService,
         leftovers: LeftoverScan,
         now: Callable[[], datetime],
+        *,
+        pseudonym: Callable[[str], str] | None = None,
+        make_room: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
-        self._people, self._leftovers, self._now = people, leftovers, now
+        """Compose the service.
 
-    def forget(self, user_ids: Sequence[str]) -> ErasureReport:
+        Args:
+            bucket, recognizer, catalog: The three ports.
+            people: Knows who is merged into whom.
+            leftovers: Names places below the ports that hold a user id, for `remaining_stores`.
+            now: Returns the time, aware and in UTC.
+            pseudonym: Makes a receipt's stand-in for a user id; by default one that is good for this process.
+            make_room: Frees some reserved space on a full disk; False when there was none.
+        """
+        self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
+        self._people = people
+        self._leftovers, self._now, self._make_room = leftovers, now, make_room
+        self._pseudonym = pseudonym or keyed_hash(secrets.token_bytes(32))
+        self._running: set[str] = set()
+        self._lock = threading.Lock()
+        self._failures: dict[str, tuple[int, float]] = {}
+
+    def forget(self, user_id: str) -> ErasureReport:
+        """Request an erasure and finish it at once. Raises UserNotFound when no store knows the person."""
+        return self.finish(self.request(user_id))
+
+    def request(self, user_id: str) -> Erasure:
+        """Store the intent to forget a person and every id that is merged into theirs.
+
+        Raises UserNotFound when no store knows the person.
+        """
+        user_ids = self._people.with_merged(user_id)
+        stored = self._catalog.get(Erasure, [user_id])
+        if not stored and not any(map(self._stores_with, user_ids)):
+            raise UserNotFound("Nobody is enrolled under this user id.")
+        erasure_id = (stored[0].erasure_id if stored else None) or uuid.uuid4().hex
+        intent = Erasure(user_id, self._now(), erasure_id)
+        # An intent each: when this is cut off, nothing may lead any more from the person to those merged into them.
+        intents = [intent, *(Erasure(merged, intent.timestamp, uuid.uuid4().hex) for merged in user_ids[1:])]
+        try:
+            self._catalog.put(*intents)
+        except StorageFull:
+            if not self._make_room():
+                some = list(islice(self._bucket.keys(object_keys.folder(user_id)), STEP))
+                self._bucket.delete(self._theirs(some, user_id))
+            self._catalog.put(*intents)
+        return intent
+
+    def finish(self, intent: Erasure) -> ErasureReport:
         """Remove a person from every store and report what was removed.
 
-        `user_ids` are the ids of the person, their own first and then those that were merged into it. The intents
-        remain when a store still holds something, so that `resume` tries again. Raises UserNotFound when no store
-        knows the person.
+        Until nothing is left that is older than the intent, the intent remains, so that `resume` tries again.
         """
-        if not self._catalog.get(Erasure, user_ids) and not any(map(self._stores_with, user_ids)):
-            raise UserNotFound("Nobody is enrolled under this user id.")
-        intents = [Erasure(user_id, self._now()) for user_id in user_ids]
-        self._catalog.put(*intents)
-        names = [person.name for person in self._catalog.get(Person, user_ids)]
-        counts: Counter[str] = Counter(faces=0, images=0, uploads=0, recognitions=0)
-        for user_id in reversed(user_ids):
-            counts.update(self._remove(user_id))
-        self._catalog.delete(Erasure, user_ids)
-        left = [store for user_id in user_ids for store in self.remaining_stores(user_id)]
-        left += [place for name in names if name not in user_ids for place in self._leftovers(name)]
-        remaining = tuple(dict.fromkeys(left))
-        if remaining:
-            self._catalog.put(*intents)
-        return ErasureReport(**counts, user_id=user_ids[0], timestamp=self._now(), remaining_stores=remaining)
+        with self._only_once(intent.user_id):
+            user_ids = self._people.with_merged(intent.user_id)
+            merged = [self._finish(each, {}) for each in self._catalog.get(Erasure, user_ids[:0:-1])]
+            return _sum(self._finish(intent, {}), merged)
 
     def resume(self) -> list[ErasureReport]:
-        """Finish the erasures that were interrupted."""
-        return [self.forget([intent.user_id]) for intent in self._all(Erasure)]
+        """Finish the erasures that were interrupted; one that fails is tried again later and holds up no other."""
+        reports = []
+        for intent in self.pending():
+            failures, not_before = self._failures.get(intent.user_id, (0, 0.0))
+            if intent.user_id in self._running or time.monotonic() < not_before:
+                continue
+            try:
+                reports.append(self._resume(intent))
+            except Exception as error:
+                pause = min(RETRY_SECONDS * 2**failures, MAX_RETRY_SECONDS)
+                self._failures[intent.user_id] = (failures + 1, time.monotonic() + pause)
+                log.warning("erasure failed", extra={"error": type(error).__name__, "attempt": failures + 1})
+            else:
+                self._failures.pop(intent.user_id, None)
+        return reports
+
+    def finish_pending(self, user_id: str) -> None:
+        """Finish the person's pending erasure, if there is one, before anything is stored for them."""
+        for intent in self._catalog.get(Erasure, [user_id]):
+            self._resume(intent)
+
+    def pending(self) -> list[Erasure]:
+        """List the erasures that are not finished, oldest first."""
+        return sorted(self._all(Erasure), key=lambda intent: intent.timestamp)
+
+    def status(self, erasure_id: str) -> Erasure | ErasureReceipt:
+        """Return an erasure that is not finished, or the receipt of one that is. Raises ErasureNotFound."""
+        for intent in self.pending():
+            if intent.erasure_id == erasure_id:
+                return intent
+        if receipts := self._catalog.get(ErasureReceipt, [erasure_id]):
+            return receipts[0]
+        raise ErasureNotFound("There is no erasure of this id.")
+
+    def check_not_erased_since(self, user_id: str, moment: datetime) -> None:
+        """Raise AccessDenied when the person was forgotten at or after a moment, or is being forgotten."""
+        receipts = self._catalog.find(ErasureReceipt, user_id=self._pseudonym(user_id), limit=1).items
+        if any(receipt.timestamp >= moment for receipt in receipts) or self._catalog.get(Erasure, [user_id]):
+            raise AccessDenied("The form was made before the person was forgotten.")
 
     def remaining_stores(self, user_id: str) -> tuple[str, ...]:
         """Name the stores that still hold something of the person; an empty tuple proves the erasure."""
         return (*self._stores_with(user_id), *self._leftovers(user_id))
 
+    def _resume(self, intent: Erasure) -> ErasureReport:
+        with self._only_once(intent.user_id):
+            return self._finish(intent, self._newer_photos(intent))
+
+    def _finish(self, intent: Erasure, kept: Mapping[str, datetime]) -> ErasureReport:
+        """Remove everything but the `kept` photos, given with the times at which they were stored."""
+        counts = Counter(faces=0, images=0, uploads=0, recognitions=0)
+        remaining: list[str] = []
+        for _ in range(ROUNDS):
+            counts.update(self._remove(intent.user_id, kept))
+            remaining = [] if kept else self._stores_with(intent.user_id)
+            if not remaining:
+                break
+        report = ErasureReport(
+            **counts,
+            user_id=intent.user_id,
+            timestamp=self._now(),
+            remaining_stores=tuple(remaining),
+            erasure_id=intent.erasure_id or uuid.uuid4().hex,
+        )
+        with suppress(StorageFull):  # the person is gone, whether there is room for a receipt or not
+            self._catalog.put(report.receipt(self._pseudonym(intent.user_id)))
+        if not remaining:
+            self._catalog.delete(Erasure, [intent.user_id])
+        return report
+
+    @contextmanager
+    def _only_once(self, user_id: str) -> Iterator[None]:
+        with self._lock:
+            is_running = user_id in self._running
+            self._running.add(user_id)
+        try:
+            yield
+        finally:
+            if not is_running:
+                self._running.discard(user_id)
+
+    def _newer_photos(self, intent: Erasure) -> dict[str, datetime]:
+        paths = self._bucket.keys(object_keys.folder(intent.user_id))
+        photos = ((path, self._bucket.stored_at(path)) for path in paths)
+        return {path: stored_at for path, stored_at in photos if stored_at and stored_at > intent.timestamp}
+
     def _stores_with(self, user_id: str) -> list[str]:
         holds = {
-            "bucket": bool(self._photos(user_id)) or any(map(self._bucket.holds, self._folders(user_id))),
+            "bucket": any(self._holds(folder, user_id) for folder in self._named_folders(user_id)),
             "recognizer": bool(self._recognizer.face_ids(user_id)),
             "faces": bool(self._catalog.find(FaceRecord, user_id=user_id, limit=1).items),
             "uploads": bool(self._catalog.find(Upload, user_id=user_id, limit=1).items),
@@ -81,54 +216,119 @@ class ErasureService:
         }
         return [store for store, does_hold in holds.items() if does_hold]
 
-    def _remove(self, user_id: str) -> dict[str, int]:
-        recognitions = list(self._all(Recognition, user_id=user_id))
-        photos = self._photos(user_id) | _photos_without_user(recognitions, user_id)
-        uploads = photos | {upload.image_path for upload in self._all(Upload, user_id=user_id)}
-        folders = self._folders(user_id)
-        images = self._bucket.delete(sorted(uploads)) + sum(map(self._bucket.delete_folder, folders))
-        faces = set(self._recognizer.face_ids(user_id))
-        faces |= {face.face_id for face in self._all(FaceRecord, user_id=user_id)}
-        faces |= {face.face_id for photo in photos for face in self._all(FaceRecord, image_path=photo)}
-        removed = max(self._recognizer.delete(sorted(faces)), self._catalog.delete(FaceRecord, sorted(faces)))
-        self._recognizer.forget(user_id)
-        self._people.remove(user_id)
-        self._catalog.delete(Consent, [user_id])
+    def _remove(self, user_id: str, kept: Mapping[str, datetime]) -> dict[str, int]:
+        images, uploads = self._remove_photos(user_id, kept)
+        faces = self._remove_faces(user_id, kept)
+        if not kept:
+            self._recognizer.forget(user_id)
+            self._people.remove(user_id)
+            self._catalog.delete(Consent, [user_id])
+        counts = Counter(images=images, uploads=uploads, faces=faces)
+        until = min(kept.values(), default=None)
+        for page in self._pages(Recognition, user_id=user_id):
+            older = [recognition for recognition in page if until is None or recognition.timestamp < until]
+            counts.update(self._remove_photos_without_user(older, user_id))
+            counts["recognitions"] += self._catalog.delete(Recognition, [r.recognition_id for r in older])
+        return counts
+
+    def _remove_photos(self, user_id: str, kept: Mapping[str, datetime]) -> tuple[int, int]:
+        """Return how many photos and how many uploads were removed."""
+        images = uploads = 0
+        for folder in self._named_folders(user_id):
+            is_shared = False
+            for keys in _batches(key for key in self._bucket.keys(folder) if key not in kept):
+                theirs = self._theirs(keys, user_id)
+                is_shared |= len(theirs) < len(keys)
+                images += self._bucket.delete(theirs)
+                uploads += self._catalog.delete(Upload, theirs)
+            if not kept and not is_shared:
+                images += self._bucket.delete_folder(folder)
+        for page in self._pages(Upload, user_id=user_id):
+            paths = [upload.image_path for upload in page if upload.image_path not in kept]
+            images += self._bucket.delete(paths)
+            uploads += self._catalog.delete(Upload, paths)
+        return images, uploads
+
+    def _remove_faces(self, user_id: str, kept: Mapping[str, datetime]) -> int:
+        """Return how many faces were removed."""
+        records = [face for page in self._pages(FaceRecord, user_id=user_id) for face in page]
+        own = {face.face_id for face in records} | self._recognizer.face_ids(user_id)
+        own -= {face.face_id for face in records if face.image_path in kept}
+        return sum(self._delete_faces(face_ids) for face_ids in _batches(sorted(own)))
+
+    def _remove_photos_without_user(self, recognitions: Sequence[Recognition], user_id: str) -> dict[str, int]:
+        """Remove the photos that were uploaded for nobody and on which the person was recognised."""
+        photos = sorted(_photos_without_user(recognitions, user_id))
+        if not photos:
+            return {}
+        images = self._bucket.delete(photos)
+        faces = {
+            face.face_id for photo in photos for page in self._pages(FaceRecord, image_path=photo) for face in page
+        }
         return {
-            "faces": removed,
             "images": images,
-            "uploads": self._catalog.delete(Upload, sorted(uploads)),
-            "recognitions": self._catalog.delete(Recognition, [r.recognition_id for r in recognitions]),
+            "faces": self._delete_faces(sorted(faces)),
+            "uploads": self._catalog.delete(Upload, photos),
         }
 
-    def _photos(self, user_id: str) -> set[str]:
-        """The photos of the person's folder, and of one that somebody made for their name."""
-        return {path for folder in self._named_folders(user_id) for path in self._in_folder(folder, user_id)[0]}
-
-    def _folders(self, user_id: str) -> list[str]:
-        """The person's folders, in which everything is theirs."""
-        return [folder for folder in self._named_folders(user_id) if not self._in_folder(folder, user_id)[1]]
-
     def _named_folders(self, user_id: str) -> list[str]:
+        """The person's folder, and one that somebody made for their name."""
         names = [person.name for person in self._catalog.get(Person, [user_id])]
         others = {person.user_id for person in self._catalog.get(Person, names)} - {user_id}
         folders = [object_keys.folder(text) for text in dict.fromkeys((user_id, *names)) if text not in others]
         return [folder for folder in folders if object_keys.is_possible_folder(folder)]
 
-    def _in_folder(self, folder: str, user_id: str) -> tuple[set[str], set[str]]:
-        """The person's photos in a folder, and those that belong to another from before a change of names."""
-        photos = set(self._bucket.keys(folder))
-        owners = {upload.image_path: upload.user_id for upload in self._catalog.get(Upload, sorted(photos))}
-        theirs = {path for path in photos if owners.get(path) in {None, user_id}}
-        return theirs, photos - theirs
+    def _theirs(self, keys: Sequence[str], user_id: str) -> list[str]:
+        """The photos among those of a person's folder that are not another's, from before a change of names."""
+        owners = {upload.image_path: upload.user_id for upload in self._catalog.get(Upload, keys)}
+        return [key for key in keys if owners.get(key) in {None, user_id}]
 
-    def _all(self, kind: type[R], *, user_id: str | None = None, image_path: str | None = None) -> Iterator[R]:
-        find = partial(self._catalog.find, kind, user_id=user_id, image_path=image_path, limit=1000)
-        return iterate_pages(lambda token: find(token=token))
+    def _holds(self, folder: str, user_id: str) -> bool:
+        is_shared = False
+        for keys in _batches(self._bucket.keys(folder)):
+            theirs = self._theirs(keys, user_id)
+            if theirs:
+                return True
+            is_shared = True
+        return not is_shared and self._bucket.holds(folder)
+
+    def _delete_faces(self, face_ids: Sequence[str]) -> int:
+        return max(self._recognizer.delete(face_ids), self._catalog.delete(FaceRecord, face_ids))
+
+    def _all(self, kind: type[R]) -> Iterator[R]:
+        return (record for page in self._pages(kind) for record in page)
+
+    def _pages(
+        self, kind: type[R], *, user_id: str | None = None, image_path: str | None = None
+    ) -> Iterator[tuple[R, ...]]:
+        find = partial(self._catalog.find, kind, user_id=user_id, image_path=image_path, limit=STEP)
+        page = find()
+        yield page.items
+        while page.next_token is not None:
+            page = find(token=page.next_token)
+            yield page.items
 
 
-def _photos_without_user(recognitions: list[Recognition], user_id: str) -> set[str]:
-    """Photos that were uploaded for nobody and on which the person was recognised."""
+def _sum(report: ErasureReport, merged: Sequence[ErasureReport]) -> ErasureReport:
+    """The report of a person with what was removed of the ids that were merged into theirs."""
+    reports = (report, *merged)
+    return replace(
+        report,
+        faces=sum(each.faces for each in reports),
+        images=sum(each.images for each in reports),
+        uploads=sum(each.uploads for each in reports),
+        recognitions=sum(each.recognitions for each in reports),
+        remaining_stores=tuple(dict.fromkeys(store for each in reports for store in each.remaining_stores)),
+    )
+
+
+def _batches(items: Iterable[str]) -> Iterator[list[str]]:
+    remaining = iter(list(items))
+    while batch := list(islice(remaining, STEP)):
+        yield batch
+
+
+def _photos_without_user(recognitions: Iterable[Recognition], user_id: str) -> set[str]:
     return {
         r.image_path
         for r in recognitions

@@ -76,6 +76,13 @@ class PeopleService:
         person = self.by_id([user_id]).get(user_id)
         return (user_id,) if person is None else self._with_merged(person)
 
+    def possible_ids(self, user_id: str | None, name: str | None) -> tuple[str, ...]:
+        """Return every id of the person whom `admit` would choose, if there is one."""
+        if user_id is not None:
+            return tuple(dict.fromkeys((user_id, *self.family(user_id))))
+        holder = self._holder(name) if name is not None else None
+        return () if holder is None else self.family(holder.user_id)
+
     def with_merged(self, user_id: str) -> tuple[str, ...]:
         """Return an id and every one that was merged into it; the id alone when it is nobody's."""
         stored = self._catalog.get(Person, [user_id])
@@ -192,8 +199,10 @@ class PeopleService:
         """Remove a person's record, with what reserves their id and name; tell whether there was one."""
         stored = self._catalog.get(Person, [user_id])
         for person in stored:
-            if targets := self._without_alias(person):
-                self._catalog.put(*targets)
+            others = self._without_alias(person)
+            others += [replace(each, merged_into=None) for each in self._catalog.get(Person, person.merged)]
+            if others:
+                self._catalog.put(*others)
             # First what is reserved: somebody new may take the name at once, and must not lose it again.
             self._catalog.delete(NameClaim, [claim.key for claim in claims(person) if self._reserves(claim)])
             self._catalog.delete(Person, [user_id])

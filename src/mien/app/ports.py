@@ -64,6 +64,9 @@ class Bucket(Protocol):
             prefix: A folder of `object_keys.folder`, with its slash.
         """
 
+    def stored_at(self, key: str) -> datetime | None:
+        """Return when an object got its present content, aware and in UTC; None when there is none."""
+
     def holds(self, prefix: str) -> bool:
         """Whether there is anything below a prefix that `delete_folder` would remove."""
 
@@ -169,7 +172,7 @@ class Recognizer(Protocol):
 
 
 class Catalog(Protocol):
-    """Stores the metadata: six kinds of records, by the kind's key, which is its first field.
+    """Stores the metadata: seven kinds of records, by the kind's key, which is its first field.
 
     FaceRecord items lie in `FaceMetadata`, Recognition items in `RecognitionResults`. Reads see earlier writes.
     """

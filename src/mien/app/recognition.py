@@ -70,8 +70,22 @@ class RecognitionService:
             str(uuid.uuid4()), image_path, self._now(), limit.similarity, faces, limit.fmr, limit.fpir
         )
         if store:
-            self._catalog.put(replace(recognition, faces=tuple(_as_enrolled(face, records) for face in faces)))
+            stored = replace(recognition, faces=tuple(_as_enrolled(face, records) for face in faces))
+            self._catalog.put(stored)
+            self._withdraw_if_forgotten(stored)
         return self._people.named_recognitions([recognition], people)[0]
+
+    def _withdraw_if_forgotten(self, recognition: Recognition) -> None:
+        """Delete a recognition that names somebody who was forgotten while it was made.
+
+        An erasure deletes the person's faces first and then their recognitions, so one of both finds the other.
+        """
+        named = {c.face_id for face in recognition.faces for c in face.candidates if c.face_id and c.user_id}
+        known = {record.face_id for record in self._catalog.get(FaceRecord, sorted(named))}
+        unseen = {c.user_id for face in recognition.faces for c in face.candidates if c.user_id and not c.face_id}
+        families = [self._people.family(user_id) for user_id in sorted(unseen)]
+        if named - known or not all(self._catalog.find(FaceRecord, user_id=ids, limit=1).items for ids in families):
+            self._catalog.delete(Recognition, [recognition.recognition_id])
 
 
 def identify(

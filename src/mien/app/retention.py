@@ -134,7 +134,7 @@ class RetentionService:
             if all(stored.timestamp > over for stored in self._catalog.get(Consent, [consent.user_id])):
                 continue  # renewed since it was listed
             try:
-                receipts.append(self._erasure.forget(self._people.with_merged(consent.user_id)))
+                receipts.append(self._erasure.forget(consent.user_id))
             except UserNotFound:
                 continue
             except MienError:  # one erasure that cannot end now does not hold up the others

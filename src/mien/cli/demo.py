@@ -15,17 +15,18 @@ import typer
 
 from mien.cli import output
 from mien.cli.command import Context, Json
-from mien.cli.recognize import check_picture_file, faces_table, photo_json, write_picture
+from mien.cli.recognize import check_image_file, faces_table, photo_json, write_image
 from mien.config import Backend, open_app
 
 if TYPE_CHECKING:
-    from mien.demo.story import Act
+    from mien.demo.story import Step
 
 
 def demo(
     context: Context,
     sheet: Annotated[
-        Path, typer.Option(metavar="FILE", help="Write all photos with their names into this picture.")
+        Path,
+        typer.Option(metavar="FILE", help="Write all photos, with the names on them, to this contact sheet."),
     ] = Path("mien-demo.jpg"),
     keep: Annotated[
         Path | None,
@@ -43,34 +44,34 @@ def demo(
 
     from mien.demo.photos import demo_photos
     from mien.demo.photos import keep as keep_photos
-    from mien.demo.story import play, story_sheet
+    from mien.demo.story import demo_sheet, run_demo
 
-    check_picture_file(sheet)
+    check_image_file(sheet)
     photos = demo_photos(user_cache_path("mien") / "demo")
     with tempfile.TemporaryDirectory(prefix="mien-demo-") as folder:
         settings = replace(context.settings, backend=Backend.EMBEDDED, data_dir=Path(folder))
         with open_app(settings) as app:
-            acts = play(app, photos)
-    write_picture(sheet, story_sheet(acts))
+            steps = run_demo(app, photos)
+    write_image(sheet, demo_sheet(steps))
     if keep:
         keep_photos(photos, keep)
-    _report(acts, sheet, as_json=as_json)
+    _report(steps, sheet, as_json=as_json)
 
 
-def _report(acts: Sequence[Act], sheet: Path, *, as_json: bool) -> None:
+def _report(steps: Sequence[Step], sheet: Path, *, as_json: bool) -> None:
     if as_json:
-        output.print_json({"acts": [_act_json(act) for act in acts], "contact_sheet": sheet.resolve()})
+        output.print_json({"acts": [_step_json(step) for step in steps], "contact_sheet": sheet.resolve()})
         return
-    for act in acts:
-        output.show(f"Enrolled [bold]{act.name}[/bold] from one photo, {act.enrolled.name}. Who is in these photos?")
-        output.show(faces_table([(Path(path.name), recognition) for path, recognition in act.answers]))
-    output.show(f"All photos in one picture: [bold]{output.escape(str(sheet))}[/bold]\n")
+    for step in steps:
+        output.show(f"Enrolled [bold]{step.name}[/bold] from one photo, {step.enrolled.name}. Who is in these photos?")
+        output.show(faces_table([(Path(path.name), recognition) for path, recognition in step.recognitions]))
+    output.show(f"All photos in one contact sheet: [bold]{output.escape(str(sheet))}[/bold]\n")
     output.show(_next_steps(Path(sys.argv[0])))
 
 
-def _act_json(act: Act) -> dict[str, object]:
-    photos = [photo_json(path, recognition) for path, recognition in act.answers]
-    return {"user_id": act.name, "enrolled": act.enrolled, "photos": photos}
+def _step_json(step: Step) -> dict[str, object]:
+    photos = [photo_json(path, recognition) for path, recognition in step.recognitions]
+    return {"user_id": step.name, "enrolled": step.enrolled, "photos": photos}
 
 
 def _next_steps(program: Path) -> str:

@@ -42,7 +42,7 @@ def detect(
         _show_faces(results)
     found.note_skipped()
     if any(isinstance(faces, MienError) for faces in results.values()):
-        raise typer.Exit(ExitCode.REFUSED)
+        raise typer.Exit(ExitCode.REJECTED)
     raise typer.Exit(ExitCode.SUCCESS if any(results.values()) else ExitCode.NO)
 
 
@@ -86,7 +86,7 @@ def compare(
     target: Annotated[Path, typer.Argument(help="Another photo; all of its faces are compared.")],
     threshold: Annotated[
         str | None,
-        typer.Option(help="Minimum similarity of the same person: 0 to 100, or by false match rate: fmr=1e-4."),
+        typer.Option(help="Lowest similarity of the same person: 0 to 100, or by false match rate: fmr=1e-4."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -121,4 +121,4 @@ def _show_comparisons(comparisons: list[Comparison], threshold: float) -> None:
     for number, comparison in enumerate(comparisons, 1):
         verdict = "same person" if comparison.similarity >= threshold else "another person"
         table.add_row(str(number), output.similarity(comparison.similarity), verdict)
-    output.show(table if comparisons else "There is no face in the second photo.")
+    output.show(table if comparisons else "The second photo shows no face.")

@@ -63,7 +63,7 @@ def _run_checks(settings: Settings) -> Iterator[CheckResult]:
     if settings.backend is Backend.EMBEDDED:
         checks += [("models", _models), ("recognition", _recognition), ("data folder", _data_folder)]
         checks += [("permissions", _permissions), ("database", _database), ("photos", _photos)]
-    checks.append(("application", _application))
+    checks += [("application", _application), ("erasures", _erasures)]
     for name, check in checks:
         try:
             yield CheckResult(name, works=True, detail=check(settings))
@@ -169,6 +169,18 @@ def _photos(settings: Settings) -> str:
     more = ["and more"] if len(found) > MAX_IGNORED else []
     ignoring = f"; not photos, and ignored: {', '.join([*found[:MAX_IGNORED], *more])}" if found else ""
     return f"{settings.data_dir / 'bucket'}{ignoring}"
+
+
+def _erasures(settings: Settings) -> str:
+    """Check that everybody who was to be forgotten is."""
+    with open_app(settings) as app:
+        pending = app.pending_erasures()
+    if pending:
+        raise StorageError(
+            f"{output.count(len(pending), 'erasure')} not finished, the oldest requested at "
+            f"{pending[0].timestamp:%Y-%m-%d %H:%M}. A running server tries again; `mien forget NAME` does it now."
+        )
+    return "all finished"
 
 
 def _application(settings: Settings) -> str:

@@ -15,7 +15,7 @@ import typer
 from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode, error_json, fail
-from mien.cli.photos import Found, LabelledPhoto, PhotoReader, labelled_photos, map_photos
+from mien.cli.photos import Found, PhotoReader, PhotoToEnroll, map_photos, photos_to_enroll
 from mien.config import Backend, open_app
 from mien.domain.errors import InvalidInput, MienError
 
@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 class Outcome(StrEnum):
     ENROLLED = "enrolled"
     ALREADY_ENROLLED = "already enrolled"
-    REFUSED = "refused"
+    REJECTED = "refused"  # the word of the JSON, which does not change
+
+    @property
+    def label(self) -> str:
+        """The word for people."""
+        return "rejected" if self is Outcome.REJECTED else self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +55,9 @@ def enroll(
 ) -> None:
     """Enrol people from photos.
 
-    Exit code 0 when all photos are enrolled, 3 when some are refused. Repeat an interrupted command to continue it.
+    Exit code 0 when all photos are enrolled, 3 when some are rejected. Repeat an interrupted command to continue it.
     """
-    found = labelled_photos(paths, user)
+    found = photos_to_enroll(paths, user)
     photos = found.photos
     if context.settings.backend is Backend.AWS:
         _show_cost(len(photos))
@@ -72,8 +77,8 @@ def enroll(
     _report(results, found, failure, as_json=as_json)
     if failure:
         fail(failure)
-    if any(result.outcome is Outcome.REFUSED for result in results):
-        raise typer.Exit(ExitCode.REFUSED)
+    if any(result.outcome is Outcome.REJECTED for result in results):
+        raise typer.Exit(ExitCode.REJECTED)
 
 
 def _show_cost(photos: int) -> None:
@@ -86,20 +91,20 @@ def _show_cost(photos: int) -> None:
     )
 
 
-def _enroll(app: FaceApp, read: PhotoReader, photo: LabelledPhoto) -> Upload:
+def _enroll(app: FaceApp, read: PhotoReader, photo: PhotoToEnroll) -> Upload:
     if photo.person is None:
         raise InvalidInput("The photo is not in a person's folder.")
     return app.enroll(read(photo.path), photo.person)
 
 
-def _result(photo: LabelledPhoto, upload: Upload | MienError, started: datetime) -> Result:
+def _result(photo: PhotoToEnroll, upload: Upload | MienError, started: datetime) -> Result:
     if isinstance(upload, MienError):
-        return Result(photo.path, photo.person, Outcome.REFUSED, reasons=(str(upload),))
+        return Result(photo.path, photo.person, Outcome.REJECTED, reasons=(str(upload),))
     enrolled = Outcome.ENROLLED if upload.timestamp >= started else Outcome.ALREADY_ENROLLED
     return Result(
         photo.path,
         upload.user_id,
-        Outcome.REFUSED if upload.reasons else enrolled,
+        Outcome.REJECTED if upload.reasons else enrolled,
         upload.image_path,
         tuple(reason.message for reason in upload.reasons),
         tuple(warning.message for warning in upload.warnings),
@@ -107,7 +112,7 @@ def _result(photo: LabelledPhoto, upload: Upload | MienError, started: datetime)
 
 
 def _report(
-    results: Sequence[Result], found: Found[LabelledPhoto], failure: BaseException | None, *, as_json: bool
+    results: Sequence[Result], found: Found[PhotoToEnroll], failure: BaseException | None, *, as_json: bool
 ) -> None:
     counts = Counter(result.outcome for result in results)
     not_reached = len(found.photos) - len(results)
@@ -116,7 +121,7 @@ def _report(
             {
                 "enrolled": counts[Outcome.ENROLLED],
                 "already_enrolled": counts[Outcome.ALREADY_ENROLLED],
-                "refused": counts[Outcome.REFUSED],
+                "refused": counts[Outcome.REJECTED],
                 "not_reached": not_reached,
                 "skipped": found.skipped,
                 "photos": results,
@@ -126,7 +131,7 @@ def _report(
         return
     _show_people(results)
     _show_notes(results)
-    parts = [f"{counts[outcome]} {outcome.value}" for outcome in Outcome]
+    parts = [f"{counts[outcome]} {outcome.label}" for outcome in Outcome]
     parts += [f"{not_reached} not reached"] * bool(failure)
     output.show(f"{', '.join(parts)}.")
     found.note_skipped()
@@ -137,7 +142,7 @@ def _show_people(results: Sequence[Result]) -> None:
     for result in results:
         if result.user_id is not None:
             people.setdefault(result.user_id, Counter())[result.outcome] += 1
-    table = output.table("Person", *(f">{outcome.value.capitalize()}" for outcome in Outcome))
+    table = output.table("Person", *(f">{outcome.label.capitalize()}" for outcome in Outcome))
     for name, counts in sorted(people.items()):
         table.add_row(output.escape(name), *(str(counts[outcome] or "") for outcome in Outcome))
     if people:
@@ -148,6 +153,6 @@ def _show_notes(results: Sequence[Result]) -> None:
     table = output.table("Photo", "Outcome", "Note")
     for result in results:
         if notes := [*result.reasons, *result.warnings]:
-            table.add_row(output.escape(str(result.photo)), result.outcome.value, output.escape(" ".join(notes)))
+            table.add_row(output.escape(str(result.photo)), result.outcome.label, output.escape(" ".join(notes)))
     if table.row_count:
         output.show(table)

@@ -43,7 +43,7 @@ def evaluate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure accuracy, match rates and search errors on labelled photos."""
+    """Measure 1:1 accuracy and 1:N error rates on labelled photos."""
     from mien.evaluation.evaluate import evaluate as measure
     from mien.evaluation.report import as_json as to_json
     from mien.evaluation.report import as_lines, html, require_matplotlib

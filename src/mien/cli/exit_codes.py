@@ -3,7 +3,7 @@
 0   success
 1   the answer is no: no match, not found, or the check found something
 2   invalid arguments
-3   some photos were refused; the others are done
+3   some photos were rejected; the others are done
 4   a storage, model or configuration error
 5   too busy; the same command may succeed later
 130 interrupted; what was reported before is kept
@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
     SUCCESS = 0
     NO = 1
     USAGE = 2
-    REFUSED = 3
+    REJECTED = 3
     ERROR = 4
     BUSY = 5
     INTERRUPTED = 130
@@ -36,11 +36,11 @@ EXIT_CODES: dict[type[errors.MienError], ExitCode] = {
     errors.StorageBusy: ExitCode.BUSY,
     errors.Overloaded: ExitCode.BUSY,
     errors.InvalidInput: ExitCode.USAGE,
-    errors.ImageError: ExitCode.REFUSED,
-    errors.NoFace: ExitCode.REFUSED,
+    errors.ImageError: ExitCode.REJECTED,
+    errors.NoFace: ExitCode.REJECTED,
     errors.NotFound: ExitCode.NO,
     errors.AlreadyExists: ExitCode.USAGE,
-    errors.LimitExceeded: ExitCode.REFUSED,
+    errors.LimitExceeded: ExitCode.REJECTED,
     errors.ModelError: ExitCode.ERROR,
     errors.StorageError: ExitCode.ERROR,
     errors.AccessDenied: ExitCode.ERROR,

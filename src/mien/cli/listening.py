@@ -13,10 +13,11 @@ from mien.domain.errors import InvalidInput, SetupError
 def listen(host: str, port: int) -> socket.socket:
     """Bind a TCP socket; port 0 takes any free one. Raises SetupError when that is not possible."""
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        found = socket.getaddrinfo(host, port, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError) as error:
         raise SetupError(f"This machine knows no address {host}.") from error
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    family, kind, protocol, _, address = found[0]
+    listener = socket.socket(family, kind, protocol)  # asyncio turns Nagle's delay off only where TCP is named
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)

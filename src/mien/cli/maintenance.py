@@ -103,15 +103,15 @@ def verify_erased(
     user: Annotated[str, typer.Argument(metavar="NAME", help="The person who was erased.")],
     as_json: Json = False,
 ) -> None:
-    """Check that nothing about a person is left in any store.
+    """Check that no data of a person remains in any store.
 
-    Exit code 0 when nothing is left, 1 when something is.
+    Exit code 0 when none remains, 1 when some does.
     """
     with open_app(context.settings) as app:
         stores = app.verify_erased(user)
     if as_json:
         output.print_json({"erased": not stores, "traces": stores})
     else:
-        left = f"Something about {user} is left in: {', '.join(stores)}."
-        output.show(output.escape(left if stores else f"Nothing about {user} is left in any store."))
+        left = f"Data of {user} remains in: {', '.join(stores)}."
+        output.show(output.escape(left if stores else f"No data of {user} remains in any store."))
     raise typer.Exit(ExitCode.NO if stores else ExitCode.SUCCESS)

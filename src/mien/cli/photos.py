@@ -28,7 +28,7 @@ STANDARD_INPUT = Path("-")
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledPhoto:
+class PhotoToEnroll:
     """A photo and the name of the person in it; None for a file that is not in a person's folder."""
 
     path: Path
@@ -95,14 +95,14 @@ def photo_files(paths: Iterable[Path]) -> Found[Path]:
     return Found(photos, walk.skipped)
 
 
-def labelled_photos(paths: Sequence[Path], person: str | None) -> Found[LabelledPhoto]:
+def photos_to_enroll(paths: Sequence[Path], person: str | None) -> Found[PhotoToEnroll]:
     """List the photos to enrol: all `paths` for `person`, or the sub-folders of `paths` for the people they name.
 
     Raises InvalidInput when it is not clear whose photos they are.
     """
     if person is not None:
         found = photo_files(paths)
-        return Found([LabelledPhoto(photo, person) for photo in found.photos], found.skipped)
+        return Found([PhotoToEnroll(photo, person) for photo in found.photos], found.skipped)
     if any(not path.is_dir() for path in paths):
         photo_files(paths)
         raise InvalidInput("Whose photos are these? Add --user NAME, or name a folder with one sub-folder per person.")
@@ -130,16 +130,16 @@ class _Walk:
         else:
             raise InvalidInput(f"There is no file or folder {path}.")
 
-    def labelled(self, folder: Path) -> Iterator[LabelledPhoto]:
+    def labelled(self, folder: Path) -> Iterator[PhotoToEnroll]:
         try:
             entries = self._entries(folder)
         except OSError as error:
             raise InvalidInput(f"{folder} cannot be read: {error.strerror}.") from error
         for entry in entries:
             if os.path.isdir(entry):
-                yield from (LabelledPhoto(photo, entry.name) for photo in self._below(entry, (_identity(folder),)))
+                yield from (PhotoToEnroll(photo, entry.name) for photo in self._below(entry, (_identity(folder),)))
             else:
-                yield LabelledPhoto(entry, None)
+                yield PhotoToEnroll(entry, None)
 
     def _below(self, folder: Path, above: tuple[Identity, ...]) -> Iterator[Path]:
         entries: list[Path] | None = None

@@ -25,7 +25,7 @@ Result = tuple[Path, "Recognition | MienError"]
 
 MAX_CONTACT_SHEET_PHOTOS = 200
 CONTACT_SHEET_PHOTO_SIDE = 1200  # pixels
-PICTURE_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
+IMAGE_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 
 
 def recognize(
@@ -33,7 +33,7 @@ def recognize(
     paths: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos; - is standard input.")],
     threshold: Annotated[
         str | None,
-        typer.Option(help="Minimum similarity of a match: 0 to 100, or by error rate: fmr=1e-4 or fpir=0.01."),
+        typer.Option(help="Lowest similarity of a match: 0 to 100, or by error rate: fmr=1e-4 or fpir=0.01."),
     ] = None,
     annotate: Annotated[
         Path | None,
@@ -42,7 +42,7 @@ def recognize(
             help="Draw boxes and names on the photo, or on a contact sheet of several, and write it to this file.",
         ),
     ] = None,
-    store: Annotated[bool, typer.Option(help="Store the results.")] = True,
+    store: Annotated[bool, typer.Option(help="Store the recognitions.")] = True,
     as_json: Json = False,
 ) -> None:
     """Say who is in photos.
@@ -52,7 +52,7 @@ def recognize(
     found = photo_files(paths)
     photos = found.photos
     if annotate:
-        check_picture_file(annotate, len(photos))
+        check_image_file(annotate, len(photos))
     with open_app(context.settings) as app:
         read = PhotoReader(app.policy.max_image_bytes)
         recognitions = dict(
@@ -78,7 +78,7 @@ def _report(results: Sequence[Result], annotated: Path | None, skipped: int, *, 
         )
         return
     output.show(faces_table(results))
-    if last := next((answer for _, answer in reversed(results) if not isinstance(answer, MienError)), None):
+    if last := next((found for _, found in reversed(results) if not isinstance(found, MienError)), None):
         output.note(output.threshold(last.threshold, last.threshold_fmr, last.threshold_fpir))
     if annotated:
         output.note(f"Written: {annotated}")
@@ -87,7 +87,7 @@ def _report(results: Sequence[Result], annotated: Path | None, skipped: int, *, 
 def _exit_code(results: Sequence[Result]) -> ExitCode:
     recognitions = [recognition for _, recognition in results if not isinstance(recognition, MienError)]
     if len(recognitions) < len(results):
-        return ExitCode.REFUSED
+        return ExitCode.REJECTED
     recognized = any(face.similarity is not None for recognition in recognitions for face in recognition.faces)
     return ExitCode.SUCCESS if recognized else ExitCode.NO
 
@@ -129,20 +129,20 @@ def _who(face: RecognizedFace) -> tuple[str, str]:
     return f"[yellow]{' or '.join(candidates[:2])}[/yellow]", similarity
 
 
-def check_picture_file(file: Path, photos: int = 1) -> None:
-    """Check, before the work begins, that a picture of so many photos can go into `file`. Raises InvalidInput."""
+def check_image_file(file: Path, photos: int = 1) -> None:
+    """Check that so many photos can be drawn on an image at `file`. Raises InvalidInput."""
     if photos > MAX_CONTACT_SHEET_PHOTOS:
-        raise InvalidInput(f"One picture holds at most {MAX_CONTACT_SHEET_PHOTOS} photos, not {photos}.")
-    if file.suffix.lower() not in PICTURE_FORMATS:
-        raise InvalidInput(f"The picture's file name has to end in one of {', '.join(PICTURE_FORMATS)}.")
+        raise InvalidInput(f"A contact sheet holds at most {MAX_CONTACT_SHEET_PHOTOS} photos, not {photos}.")
+    if file.suffix.lower() not in IMAGE_FORMATS:
+        raise InvalidInput(f"The annotated image's file name must end in one of {', '.join(IMAGE_FORMATS)}.")
     if not file.parent.is_dir():
-        raise InvalidInput(f"There is no folder {file.parent} for the picture.")
+        raise InvalidInput(f"There is no folder {file.parent} for the annotated image.")
 
 
-def write_picture(file: Path, picture: Image) -> None:
-    """Write a picture in the format that its file name says. Raises InvalidInput when the file cannot be written."""
+def write_image(file: Path, image: Image) -> None:
+    """Write an image in the format that its file name says. Raises InvalidInput when the file cannot be written."""
     try:
-        picture.save(file, PICTURE_FORMATS[file.suffix.lower()], quality=92)
+        image.save(file, IMAGE_FORMATS[file.suffix.lower()], quality=92)
     except OSError as error:
         raise InvalidInput(f"{file} cannot be written: {error.strerror}.") from error
 
@@ -151,13 +151,13 @@ def _annotate(file: Path, results: Sequence[Result], read: PhotoReader) -> None:
     """Write the annotated photo, or a contact sheet of several."""
     from mien.annotate import Tile, annotate, contact_sheet, label, open_upright
 
-    labels = {path: tuple(map(label, answer.faces)) for path, answer in results if not isinstance(answer, MienError)}
+    labels = {path: tuple(map(label, found.faces)) for path, found in results if not isinstance(found, MienError)}
     if len(labels) == 1:
         ((path, names),) = labels.items()
-        write_picture(file, annotate(open_upright(read(path)), list(names)))
+        write_image(file, annotate(open_upright(read(path)), list(names)))
     elif labels:
         tiles = [
             Tile(open_upright(read(path), CONTACT_SHEET_PHOTO_SIDE), names, output.printable(path.name))
             for path, names in labels.items()
         ]
-        write_picture(file, contact_sheet(f"{len(tiles)} photos", tiles, columns=4))
+        write_image(file, contact_sheet(f"{len(tiles)} photos", tiles, columns=4))

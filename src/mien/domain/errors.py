@@ -4,7 +4,7 @@ MienError
 ├── ImageError              the photo itself
 │   ├── EmptyImage              no bytes
 │   ├── UnsupportedImage        not a format that can be read
-│   ├── DamagedImage            truncated or corrupt
+│   ├── DamagedImage            damaged or cut short
 │   ├── ImageTooLarge           more bytes or pixels than allowed
 │   └── ImageTooSmall           too few pixels to hold a face
 ├── NoFace                  a face is needed and the photo shows none
@@ -14,7 +14,8 @@ MienError
 │   ├── FaceNotFound
 │   ├── UserNotFound
 │   ├── ImageNotFound
-│   └── RecognitionNotFound
+│   ├── RecognitionNotFound
+│   └── ErasureNotFound
 ├── AlreadyExists
 │   ├── CollectionExists
 │   └── UserExists
@@ -66,7 +67,7 @@ class UnsupportedImage(ImageError):
 
 
 class DamagedImage(ImageError):
-    """The image is truncated or corrupt."""
+    """The photo is damaged or cut short."""
 
 
 class ImageTooLarge(ImageError):
@@ -107,6 +108,10 @@ class ImageNotFound(NotFound):
 
 class RecognitionNotFound(NotFound):
     """No such stored recognition."""
+
+
+class ErasureNotFound(NotFound):
+    """No such erasure."""
 
 
 class AlreadyExists(MienError):

@@ -194,13 +194,34 @@ class Recognition:
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """The durable intent to forget a person, stored from the request until nothing is left to remove."""
+    """The durable intent to forget a person, stored from the request until nothing is left to remove.
+
+    `erasure_id` is None in records of earlier versions.
+    """
 
     user_id: str
     timestamp: datetime
+    erasure_id: str | None = None
 
 
-Record = Upload | FaceRecord | Person | NameClaim | Consent | Recognition | Erasure
+@dataclass(frozen=True, slots=True)
+class ErasureReceipt:
+    """What an erasure removed, without a name; `user_id` is a keyed hash of the person's id.
+
+    `timestamp` is the time at which the person was gone.
+    """
+
+    erasure_id: str
+    user_id: str
+    timestamp: datetime
+    faces: int
+    images: int
+    uploads: int
+    recognitions: int
+    remaining_stores: tuple[str, ...] = ()
+
+
+Record = Upload | FaceRecord | Person | NameClaim | Consent | Recognition | Erasure | ErasureReceipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +235,20 @@ class ErasureReport:
     uploads: int
     recognitions: int
     remaining_stores: tuple[str, ...] = ()
+    erasure_id: str = ""
+
+    def receipt(self, pseudonym: str) -> ErasureReceipt:
+        """Return the part that is kept, with another text in place of the user id."""
+        return ErasureReceipt(
+            self.erasure_id,
+            pseudonym,
+            self.timestamp,
+            self.faces,
+            self.images,
+            self.uploads,
+            self.recognitions,
+            self.remaining_stores,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ def parse(given: str | float, count_enrolled: Callable[[], int] = lambda: 1) -> 
             return similarity_of_fmr(max(fmr_for_fpir(number, count_enrolled()), MIN_RATE))
     raise InvalidInput(
         f"The threshold {given!s:.40} cannot be used. Give a similarity (0, or 1 to 100), a false match rate such as "
-        "fmr=1e-4, or a false alarm rate per search such as fpir=0.01 (rates from 1e-9 to 0.5)."
+        "fmr=1e-4, or a false positive identification rate such as fpir=0.01 (rates from 1e-9 to 0.5)."
     )
 
 

@@ -47,7 +47,7 @@ MIN_SCORE_GAIN = 0.03
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
+class RawDetections:
     """Faces that a detection pass found, n in all.
 
     Attributes:
@@ -64,15 +64,15 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __getitem__(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> Candidates:
-        return Candidates(self.boxes[index], self.points[index], self.scores[index])
+    def __getitem__(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> RawDetections:
+        return RawDetections(self.boxes[index], self.points[index], self.scores[index])
 
-    def scaled(self, factor: float) -> Candidates:
+    def scaled(self, factor: float) -> RawDetections:
         """Return the same faces in pixels of the image enlarged by `factor`."""
-        return Candidates(self.boxes * np.float32(factor), self.points * np.float32(factor), self.scores)
+        return RawDetections(self.boxes * np.float32(factor), self.points * np.float32(factor), self.scores)
 
 
-def find_faces(network: Network, photo: Photo) -> tuple[Photo, Candidates]:
+def find_faces(network: Network, photo: Photo) -> tuple[Photo, RawDetections]:
     """Detect the faces in a photo at several scales, and rotate the photo if that makes them upright.
 
     Args:
@@ -97,11 +97,11 @@ def find_faces(network: Network, photo: Photo) -> tuple[Photo, Candidates]:
     return photo, faces[np.argsort(-area, kind="stable")[:MAX_FACES_PER_PHOTO]]
 
 
-def _best_score(faces: Candidates) -> float:
+def _best_score(faces: RawDetections) -> float:
     return float(faces.scores.max(initial=0))
 
 
-def _detect_at_scales(network: Network, photo: Photo) -> Candidates:
+def _detect_at_scales(network: Network, photo: Photo) -> RawDetections:
     available = max(photo.width, photo.height)
     passes = [_detect_at(network, photo, FIRST_SIDE)]
     if not len(passes[0]):
@@ -112,17 +112,17 @@ def _detect_at_scales(network: Network, photo: Photo) -> Candidates:
     return suppress_overlaps(concatenate(passes))
 
 
-def _may_miss_small_faces(faces: Candidates, scale: float) -> bool:
+def _may_miss_small_faces(faces: RawDetections, scale: float) -> bool:
     return not len(faces) or float(faces.boxes[:, 2:].max(axis=1).min()) * scale < SMALL_FACE_SIZE
 
 
-def _detect_at(network: Network, photo: Photo, side: int) -> Candidates:
+def _detect_at(network: Network, photo: Photo, side: int) -> RawDetections:
     """Run a pass over the photo with a longer side of at most `side`; faces in pixels at full size."""
     pixels = photo.pixels(side)
     return _detect_resized(network, pixels, side).scaled(photo.width / pixels.shape[1])
 
 
-def _detect_resized(network: Network, pixels: Pixels, side: int) -> Candidates:
+def _detect_resized(network: Network, pixels: Pixels, side: int) -> RawDetections:
     scale = side / max(pixels.shape[:2])
     if scale >= 1:
         return detect_once(network, pixels, MIN_SCORE)
@@ -130,7 +130,7 @@ def _detect_resized(network: Network, pixels: Pixels, side: int) -> Candidates:
     return detect_once(network, small, MIN_SCORE).scaled(1 / scale)  # type: ignore[arg-type]
 
 
-def detect_once(network: Network, pixels: Pixels, min_score: float) -> Candidates:
+def detect_once(network: Network, pixels: Pixels, min_score: float) -> RawDetections:
     """Run one detection pass over an image of any size, padded with black.
 
     Args:
@@ -147,7 +147,7 @@ def detect_once(network: Network, pixels: Pixels, min_score: float) -> Candidate
     return suppress_overlaps(detect_on_canvas(network, canvas, min_score))
 
 
-def detect_on_canvas(network: Network, canvas: Pixels, min_score: float) -> Candidates:
+def detect_on_canvas(network: Network, canvas: Pixels, min_score: float) -> RawDetections:
     """Run the network once and decode its table, without suppressing overlaps.
 
     Args:
@@ -166,29 +166,29 @@ def detect_on_canvas(network: Network, canvas: Pixels, min_score: float) -> Cand
     return candidates[candidates.scores >= min_score]
 
 
-def suppress_overlaps(faces: Candidates) -> Candidates:
+def suppress_overlaps(faces: RawDetections) -> RawDetections:
     """Keep the best of the candidates that overlap (non-maximum suppression), best score first."""
     kept = cv2.dnn.NMSBoxes(faces.boxes.tolist(), faces.scores.tolist(), 0.0, MAX_OVERLAP)
     return faces[np.asarray(kept, np.intp)]
 
 
-def concatenate(passes: Sequence[Candidates]) -> Candidates:
+def concatenate(passes: Sequence[RawDetections]) -> RawDetections:
     """Join the candidates of several passes, given in the same pixels."""
-    return Candidates(
+    return RawDetections(
         np.concatenate([faces.boxes for faces in passes]),
         np.concatenate([faces.points for faces in passes]),
         np.concatenate([faces.scores for faces in passes]),
     )
 
 
-def _decode_cells(cells: Floats, grid: Floats) -> Candidates:
+def _decode_cells(cells: Floats, grid: Floats) -> RawDetections:
     """Decode rows of the table (n, 16) at cells of the grid (n, 3) as YuNet encodes them."""
     corners, strides = grid[:, :2], grid[:, 2:]
     sizes = np.exp(cells[:, 4:6]) * strides
     centres = (corners + cells[:, 2:4]) * strides
     points = (cells[:, 6:].reshape(-1, 5, 2) + corners[:, None]) * strides[:, None]
     scores = ((1 + np.exp(-cells[:, 0])) * (1 + np.exp(-cells[:, 1]))) ** np.float32(-0.5)
-    return Candidates(np.concatenate([centres - sizes / 2, sizes], axis=1), points, scores)
+    return RawDetections(np.concatenate([centres - sizes / 2, sizes], axis=1), points, scores)
 
 
 @lru_cache(maxsize=64)

@@ -12,10 +12,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from mien.domain.faces import EMBEDDING_DIMENSION
 from mien.engine.context import Floats, Network, Pixels
-
-DIMENSIONS = 128
-"""Length of SFace's embeddings."""
 
 CROP_SIDE = 112
 """Width and height in pixels of an aligned face."""
@@ -113,13 +111,13 @@ def embed(network: Network, faces: Sequence[Sequence[Pixels]], *, mirrored: bool
         network: SFace.
         faces: for each face one or more aligned crops (112, 112, 3), RGB, uint8. The embedding of several crops is the
             normalised sum of theirs.
-        mirrored: whether the crops' mirror images count too: steadier, at twice the cost.
+        mirrored: whether the crops' mirror images count too: more stable, at twice the cost.
 
     Returns:
         (n, 128), float32, unit length.
     """
     if not faces:
-        return np.empty((0, DIMENSIONS), np.float32)
+        return np.empty((0, EMBEDDING_DIMENSION), np.float32)
     inputs = [[*crops, *(crop[:, ::-1] for crop in crops)] if mirrored else crops for crops in faces]
     embeddings = _normalized(network(np.stack([crop for crops in inputs for crop in crops])))
     starts = np.cumsum([0, *(len(crops) for crops in inputs[:-1])])

@@ -23,7 +23,7 @@ from mien.domain.policy import MAX_FACES_PER_PHOTO
 from mien.engine import model_files
 from mien.engine.context import EngineContext, Floats, Pixels
 from mien.engine.decode import Limits, Photo, open_photo
-from mien.engine.detect import Candidates, find_faces
+from mien.engine.detect import RawDetections, find_faces
 from mien.engine.embed import CROP_SIDE, align_face, embed, face_size
 from mien.engine.model_factory import ModelFactory
 from mien.engine.onnx_passes import STRIDES
@@ -67,7 +67,7 @@ class FaceEngine:
         threads: cores to use; None for all.
         models_dir: folder with other builds of the two model files; None for the shipped ones.
         limits: which images are accepted.
-        mirrored: average each embedding with that of the mirrored face, which is steadier and takes twice the
+        mirrored: average each embedding with that of the mirrored face, which is more stable and takes twice the
             embedding time. Embeddings with and without it are not comparable.
 
     Attributes:
@@ -222,7 +222,7 @@ def _model_version(detector: model_files.LoadedModel, embedder: model_files.Load
     return f"sface-{PREPROCESSING_VERSION}-{embedder.sha256[:12]}{other_detector}{'-mirrored' * mirrored}"
 
 
-def _pixels_for_alignment(photo: Photo, candidates: Candidates) -> tuple[Pixels, float]:
+def _pixels_for_alignment(photo: Photo, candidates: RawDetections) -> tuple[Pixels, float]:
     """Decode the photo so that its smallest face has MIN_FACE_SIZE; returns pixels and their scale to full size."""
     smallest = min(face_size(points) for points in candidates.points)
     long_side = max(photo.width, photo.height)

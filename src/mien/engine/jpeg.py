@@ -25,6 +25,9 @@ from mien.engine.context import Pixels
 MAX_MISSING = 1 / 3
 """Share of the picture that may be missing at most."""
 
+MAX_SEGMENTS = 2000
+"""A photo has tens of segments; what follows after so many counts as missing."""
+
 _PREFIX_STEPS = 8
 """Decodings that look for the place where picture data becomes invalid; each halves the uncertainty."""
 
@@ -202,7 +205,7 @@ def _segments(content: bytes) -> list[tuple[int, int, int]]:
     """List (marker, start, end) up to the end marker or the first segment that cannot be one; a scan with its data."""
     segments = []
     found = _MARKER.search(content, len(_SOI))
-    while found and found[1] != b"\xd9":
+    while found and found[1] != b"\xd9" and len(segments) < MAX_SEGMENTS:
         code, start = found[1][0], found.end() - 2
         if start + 4 > len(content):
             break

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from mien.engine.context import Floats, Network, Pixels
-from mien.engine.detect import Candidates, detect_on_canvas, round_up
+from mien.engine.detect import RawDetections, detect_on_canvas, round_up
 
 UNCERTAIN_SCORE = 0.85
 UNCERTAIN_MIN_SIZE = 80
@@ -162,7 +162,7 @@ class _FaceCrop:
         missing = (max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0))
         return cv2.copyMakeBorder(inside, *missing, cv2.BORDER_CONSTANT) if any(missing) else inside  # type: ignore[return-value]
 
-    def central_face(self, candidates: Candidates) -> list[RefinedLandmarks]:
+    def central_face(self, candidates: RawDetections) -> list[RefinedLandmarks]:
         """Map the face in the middle of the canvas to photo pixels; an empty list if none was detected there."""
         centres = candidates.boxes[:, :2] + candidates.boxes[:, 2:] / 2
         candidates = candidates[np.abs(centres - self._side / 2).max(axis=1) <= self._size / 4]
@@ -175,8 +175,8 @@ class _FaceCrop:
         return [RefinedLandmarks(box / self._scale, (points[None] - self._shift) / self._scale)]
 
 
-def _score_weighted_mean(candidates: Candidates) -> tuple[Floats, Floats]:
-    """Average box (4,) and landmarks (5, 2) over neighbouring cells, which is steadier than the best cell alone."""
+def _score_weighted_mean(candidates: RawDetections) -> tuple[Floats, Floats]:
+    """Average box (4,) and landmarks (5, 2) over neighbouring cells, which is more stable than the best cell alone."""
     scores = candidates.scores
     weights = np.where(scores >= MIN_RELATIVE_SCORE * scores.max(), scores, np.float32(0))
     weights /= weights.sum()

@@ -3,8 +3,8 @@
 Pairs come from LFW's own file, from a CSV, or are drawn from the folder. LFW's format
 (http://vis-www.cs.umass.edu/lfw/README.txt): a first line `10 300` (folds, pairs), then per fold `name n1 n2` (same
 person) and `name1 n1 name2 n2` (different people). The CSV has the columns `left,right,same`, with paths relative to
-the folder, and no folds, so its rows are dealt to ten. Oddities of a folder (two spellings of a name, people with one
-photo) are returned as notes; only a folder that cannot be measured at all is an error.
+the folder, and no folds, so its rows are distributed over ten. Peculiarities of a folder (two spellings of a name,
+people with one photo) are returned as notes; only a folder that cannot be measured at all is an error.
 """
 
 from __future__ import annotations
@@ -148,12 +148,12 @@ class Pairs:
     Attributes:
         pairs: the pairs.
         missing: photos that the pairs file names and the folder does not contain.
-        dealt: whether the pairs all lay in one fold, which allows no cross-validation, and were dealt to several.
+        refolded: whether all pairs were in one fold, which allows no cross-validation, and are now in several.
     """
 
     pairs: tuple[Pair, ...]
     missing: tuple[str, ...] = ()
-    dealt: bool = False
+    refolded: bool = False
 
     @property
     def folds(self) -> int:
@@ -195,15 +195,15 @@ def read_pairs(file: Path, folder: Folder) -> Pairs:
 
 
 def _in_folds(pairs: Iterable[Pair], missing: tuple[str, ...] = ()) -> Pairs:
-    """Deal pairs that all lie in one fold to up to ten, each with pairs of both kinds, if there are two of each."""
+    """Distribute pairs of one fold over up to ten, each with pairs of both kinds, if there are two of each kind."""
     given = Pairs(tuple(pairs), missing)
     kinds = [[pair for pair in given.pairs if pair.same == kind] for kind in (True, False)]
     fewest = min(map(len, kinds))
     if given.folds > 1 or fewest < 2:
         return given
     folds = min(FOLDS, fewest)
-    dealt = (replace(pair, fold=number % folds) for kind in kinds for number, pair in enumerate(kind))
-    return Pairs(tuple(dealt), missing, dealt=True)
+    refolded = (replace(pair, fold=number % folds) for kind in kinds for number, pair in enumerate(kind))
+    return Pairs(tuple(refolded), missing, refolded=True)
 
 
 def _parse_lfw(lines: list[str], file: Path) -> list[_NamedPair]:
@@ -239,13 +239,15 @@ def _parse_csv(lines: list[str], file: Path) -> list[_NamedPair]:
     if not {"left", "right", "same"} <= set(reader.fieldnames or ()):
         raise InvalidInput(f"{file} must begin with the header `left,right,same`.")
     pairs: list[_NamedPair] = []
-    dealt = {True: 0, False: 0}
+    counts = {True: 0, False: 0}
     for number, row in enumerate(reader, 2):
         same = CSV_BOOLEANS.get((row["same"] or "").strip().lower())
         if same is None or not row["left"] or not row["right"]:
             raise InvalidInput(f"Line {number} of {file} must be two photos and 1 or 0.")
-        pairs.append(_NamedPair(_without_suffix(row["left"]), _without_suffix(row["right"]), same, dealt[same] % FOLDS))
-        dealt[same] += 1
+        pairs.append(
+            _NamedPair(_without_suffix(row["left"]), _without_suffix(row["right"]), same, counts[same] % FOLDS)
+        )
+        counts[same] += 1
     return pairs
 
 

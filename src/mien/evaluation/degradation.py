@@ -22,7 +22,7 @@ from mien.domain.errors import InvalidInput
 from mien.domain.faces import Landmarks
 from mien.engine.context import Pixels
 from mien.evaluation.dataset import Folder
-from mien.evaluation.embeddings import Engine, Face, central_face
+from mien.evaluation.embeddings import EmbeddedFace, EmbeddingEngine, central_face
 
 Points = NDArray[np.float32]
 """Five landmarks (5, 2) in photo pixels: left eye, right eye, nose, left and right corner of the mouth."""
@@ -155,7 +155,7 @@ class Probes:
     person: NDArray[np.int64]
 
 
-def prepare_probes(engine: Engine, folder: Folder, *, per_person: int = 2) -> Probes:
+def prepare_probes(engine: EmbeddingEngine, folder: Folder, *, per_person: int = 2) -> Probes:
     """Enrol each person's first photo, and take the next `per_person` as probes.
 
     People with fewer photos, or with a photo without a face, are left out.
@@ -182,7 +182,9 @@ def prepare_probes(engine: Engine, folder: Folder, *, per_person: int = 2) -> Pr
     return Probes(np.stack(enrolled), photos, np.array(person))
 
 
-def measure_series(engine: Engine, probes: Probes, series: Series, threshold: float) -> Iterator[DegradationStep]:
+def measure_series(
+    engine: EmbeddingEngine, probes: Probes, series: Series, threshold: float
+) -> Iterator[DegradationStep]:
     """Compare the degraded probes with every enrolled face, step by step; `threshold` is a cosine."""
     for value in series.steps:
         degraded = (_png(series.change(pixels, points, value)) for pixels, points in probes.photos)
@@ -195,7 +197,7 @@ def measure_series(engine: Engine, probes: Probes, series: Series, threshold: fl
         yield DegradationStep(value, float(accepted[genuine].mean()), float(accepted[~genuine].mean()), no_face)
 
 
-def _face_or_none(result: Sequence[Face] | Exception) -> Face | None:
+def _face_or_none(result: Sequence[EmbeddedFace] | Exception) -> EmbeddedFace | None:
     return None if isinstance(result, Exception) else central_face(result)
 
 

@@ -17,17 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.domain.errors import ImageError
-from mien.domain.faces import Box, Landmarks
-from mien.engine.embed import DIMENSIONS
+from mien.domain.faces import EMBEDDING_DIMENSION, Box, Landmarks
 
 COMMIT_BATCH = 100
 
 PhotoDigest = bytes
 Vector = NDArray[np.float32]
-F = TypeVar("F", bound="Face")
+F = TypeVar("F", bound="EmbeddedFace")
 
 
-class Face(Protocol):
+class EmbeddedFace(Protocol):
     """What evaluation needs of a face; see `mien.engine.Face`."""
 
     @property
@@ -38,12 +37,12 @@ class Face(Protocol):
     def embedding(self) -> Vector: ...
 
 
-class Engine(Protocol):
+class EmbeddingEngine(Protocol):
     """What evaluation needs of an engine; see `mien.engine.FaceEngine`."""
 
     @property
     def model_version(self) -> str: ...
-    def read_many(self, images: Iterable[bytes]) -> Iterator[Sequence[Face] | ImageError]: ...
+    def read_many(self, images: Iterable[bytes]) -> Iterator[Sequence[EmbeddedFace] | ImageError]: ...
 
 
 class EmbeddingCache:
@@ -101,7 +100,7 @@ class EmbeddedPhotos:
 
 
 def embed_photos(
-    engine: Engine,
+    engine: EmbeddingEngine,
     paths: Sequence[Path],
     cache: EmbeddingCache,
     progress: Callable[[int], None] = lambda _: None,
@@ -129,15 +128,15 @@ def embed_photos(
     return EmbeddedPhotos(np.stack([known[digest] for digest in digests]), digests)
 
 
-def _central_embedding(faces: Sequence[Face] | ImageError) -> Vector:
+def _central_embedding(faces: Sequence[EmbeddedFace] | ImageError) -> Vector:
     face = None if isinstance(faces, ImageError) else central_face(faces)
-    return np.zeros(DIMENSIONS, dtype=np.float32) if face is None else face.embedding
+    return np.zeros(EMBEDDING_DIMENSION, dtype=np.float32) if face is None else face.embedding
 
 
 def central_face(faces: Sequence[F]) -> F | None:
     """Return the face whose centre is nearest the centre of the photo; None without faces."""
 
-    def distance(face: Face) -> float:
+    def distance(face: EmbeddedFace) -> float:
         box = face.box
         return (box.left + box.width / 2 - 0.5) ** 2 + (box.top + box.height / 2 - 0.5) ** 2
 

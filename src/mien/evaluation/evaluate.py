@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.evaluation.dataset import Folder, Pairs, read_folder
-from mien.evaluation.embeddings import EmbeddedPhotos, EmbeddingCache, Engine, embed_photos
+from mien.evaluation.embeddings import EmbeddedPhotos, EmbeddingCache, EmbeddingEngine, embed_photos
 from mien.evaluation.identification import FPIRS, Aggregate, OpenSet, gallery_sizes, open_set, rank_rates
 from mien.evaluation.verification import (
     Comparisons,
@@ -74,7 +74,7 @@ class Evaluation:
         eer_threshold: its cosine.
         rank_rates: closed-set CMC, rank 1 first.
         open_set: FNIR at each FPIR and gallery size that could be measured.
-        notes: what is missing, and what is odd about the photos; one sentence each.
+        notes: sentences about photos that could not be used, and about peculiarities of the folder.
         partial: whether a rate could not be measured.
     """
 
@@ -91,7 +91,7 @@ class Evaluation:
 
 
 def gather(
-    root: Path, engine: Engine, cache: EmbeddingCache, progress: Callable[[int, int], None] = lambda *_: None
+    root: Path, engine: EmbeddingEngine, cache: EmbeddingCache, progress: Callable[[int, int], None] = lambda *_: None
 ) -> EvaluationData:
     """Read, embed and compare the photos in a folder.
 
@@ -210,8 +210,8 @@ def _pair_problems(pairs: Pairs) -> Iterator[str]:
 
 
 def _fold_notes(pairs: Pairs) -> Iterator[str]:
-    if pairs.dealt:
-        yield f"The pairs were in one fold and were dealt to {pairs.folds}, which therefore share people."
+    if pairs.refolded:
+        yield f"The pairs were in one fold and were distributed over {pairs.folds}, which therefore share people."
 
 
 def _rate_problems(comparisons: Comparisons, points: tuple[OperatingPoint, ...]) -> list[str]:

@@ -20,7 +20,7 @@ Aggregate = Callable[[Scores], Scores]
 """Combines several embeddings of one person (k, d) into one unit vector (d,)."""
 
 FPIRS = (0.001, 0.01, 0.1)
-SPLITS = 10
+GALLERIES = 10
 PROBE_BLOCK = 1024
 
 
@@ -52,28 +52,28 @@ class Searches:
     """Best scores of all probes against one gallery.
 
     Attributes:
-        mate: (m,) best cosine of each mated probe.
-        mate_first: (m,) whether it belongs to the right person.
-        stranger: (k,) best cosine of each non-mated probe.
+        mated_scores: (m,) best cosine of each mated probe.
+        mated_rank_one: (m,) whether it is the right person's.
+        non_mated_scores: (k,) best cosine of each non-mated probe.
     """
 
-    mate: Scores
-    mate_first: NDArray[np.bool_]
-    stranger: Scores
+    mated_scores: Scores
+    mated_rank_one: NDArray[np.bool_]
+    non_mated_scores: Scores
 
     def sizes(self) -> tuple[int, int]:
         """Return the numbers of mated and non-mated probes."""
-        return len(self.mate), len(self.stranger)
+        return len(self.mated_scores), len(self.non_mated_scores)
 
     def threshold(self, fpir: float) -> float:
         """Return the smallest threshold that at most this share of the non-mated probes reaches."""
-        allowed = int(fpir * len(self.stranger) + 1e-9)
-        descending = np.sort(self.stranger)[::-1]
+        allowed = int(fpir * len(self.non_mated_scores) + 1e-9)
+        descending = np.sort(self.non_mated_scores)[::-1]
         return float(np.nextafter(descending[allowed], np.float32(2)) if allowed < len(descending) else -1)
 
     def fnir(self, threshold: float) -> float:
         """Return the FNIR at a threshold."""
-        return float(1 - np.mean(self.mate_first & (self.mate >= threshold)))
+        return float(1 - np.mean(self.mated_rank_one & (self.mated_scores >= threshold)))
 
 
 def rank_rates(embeddings: Scores, labels: Labels, ranks: int = 10) -> NDArray[np.float64]:
@@ -93,13 +93,13 @@ def rank_rates(embeddings: Scores, labels: Labels, ranks: int = 10) -> NDArray[n
     better = np.empty(len(probes), dtype=np.int64)
     for block in np.array_split(np.arange(len(probes)), len(probes) // PROBE_BLOCK + 1):
         scores = embeddings[probes[block]] @ gallery.T
-        mate = np.searchsorted(labels[enrolled], labels[probes[block]])
-        own = scores[np.arange(len(block)), mate]
+        own_columns = np.searchsorted(labels[enrolled], labels[probes[block]])
+        own = scores[np.arange(len(block)), own_columns]
         better[block] = np.sum(scores >= own[:, None], axis=1) - 1
     return np.array([np.mean(better < rank) for rank in range(1, ranks + 1)])
 
 
-def splits(labels: Labels, gallery: int, photos: int, *, count: int, seed: int = 0) -> Iterator[list[Labels]]:
+def draw_galleries(labels: Labels, gallery: int, photos: int, *, count: int, seed: int = 0) -> Iterator[list[Labels]]:
     """Draw random galleries: for each of `gallery` people the positions of `photos` photos to enrol.
 
     Only people with a further photo are enrolled, so that every enrolled person has mated probes.
@@ -139,7 +139,7 @@ def open_set(
     aggregate: Aggregate,
     *,
     fpirs: tuple[float, ...] = FPIRS,
-    count: int = SPLITS,
+    count: int = GALLERIES,
 ) -> list[OpenSet]:
     """Measure FNIR at each FPIR over random galleries.
 
@@ -153,7 +153,8 @@ def open_set(
         count: galleries.
     """
     runs = [
-        search(embeddings, labels, enrolled, aggregate) for enrolled in splits(labels, gallery, photos, count=count)
+        search(embeddings, labels, enrolled, aggregate)
+        for enrolled in draw_galleries(labels, gallery, photos, count=count)
     ]
     mated, non_mated = (int(np.mean(sizes)) for sizes in zip(*map(Searches.sizes, runs), strict=True))
     results = []

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Collection as Container
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from mien.domain.errors import CollectionExists, CollectionNotFound, ModelMismatch
 from mien.domain.faces import Collection, Page
 from mien.gallery import validation
-from mien.gallery.store.database import Database, Reader
+from mien.gallery.store.database import Database, Reader, storage_errors
 from mien.gallery.store.paging import Pager
 from mien.gallery.store.rows import CollectionRow
 from mien.gallery.store.schema import ERASE_STATEMENTS, first_row
@@ -51,6 +52,18 @@ class CollectionAccess:
                 f"cannot be compared with those of {self.model_version}. Enrol its photos again in another collection."
             )
         return collection
+
+    @contextmanager
+    def deletion(self, vector_set: str, *, wait: bool = True) -> Iterator[list[int]]:
+        """Erase the vectors whose rows the block deletes and lists from the vector index, too; see `IndexManager`.
+
+        The rows listed are those of the tables. Raises StorageError.
+        """
+        first = first_row(int(vector_set.partition("-")[2]))
+        with storage_errors("index"), self.indexes.deletion(vector_set, wait=wait) as within:
+            rows: list[int] = []
+            yield rows
+            within.extend(row - first for row in rows)
 
 
 class Collections:

@@ -21,7 +21,6 @@ from mien.gallery.store.ids import bytes_to_uuid, new_face_ids, uuid_to_bytes
 from mien.gallery.store.paging import Pager
 from mien.gallery.store.queries import FaceFilter, embeddings_of, faces_by_id, faces_by_row, list_faces
 from mien.gallery.store.rows import CollectionRow, FaceRow
-from mien.gallery.store.schema import first_row
 from mien.gallery.store.source import face_vectors
 from mien.gallery.vector_index import Vectors
 
@@ -165,15 +164,18 @@ class Faces:
             return embeddings_of(snapshot, self._access.find(collection_id, snapshot), face_ids)
 
     def delete(self, collection_id: str, face_ids: Sequence[str]) -> FaceDeletion:
-        """Delete faces that belong to no user; those of users and unknown ids are refused, each with its reason."""
+        """Delete faces that belong to no user; those of users and unknown ids are refused, each with its reason.
+
+        Their vectors are overwritten in the database and in the files of the index when this returns.
+        """
         wanted = list(dict.fromkeys(face_ids))
-        with self._database.write() as transaction:
+        vector_set = face_vectors(self._access.find(collection_id).key)
+        with self._access.deletion(vector_set) as deleted, self._database.write() as transaction:
             collection = self._access.find(collection_id, transaction)
             known = faces_by_id(transaction, collection, wanted)
             free = {face_id: face.row for face_id, face in known.items() if face.user is None}
-            _delete(transaction, collection, list(free.values()))
-        rows = np.array(list(free.values()), np.int64) - first_row(collection.key)
-        self._access.indexes.mark_deleted(face_vectors(collection.key), rows)
+            deleted.extend(free.values())
+            _delete(transaction, collection, deleted)
         return FaceDeletion(
             deleted=tuple(free),
             failed=tuple(_refused(face_id, known.get(face_id)) for face_id in wanted if face_id not in free),

@@ -81,6 +81,13 @@ class Gallery:
         for vector_set in (face_vectors(key), user_vectors(key)):
             self._indexes.build(vector_set)
 
+    def stale_vector_sets(self) -> list[str]:
+        """Name the folders of the vector index that hold vectors which the database no longer has.
+
+        Empty unless a process died while it deleted some; the next build erases them. Reads all of the index.
+        """
+        return self._indexes.stale_sets()
+
     def close(self) -> None:
         """Stop the background work and close all files; a closed gallery raises StorageError."""
         self._indexes.close()

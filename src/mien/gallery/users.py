@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,8 +20,11 @@ from mien.gallery.store.paging import Pager
 from mien.gallery.store.queries import faces_by_id, find_user, list_users, vector_of_user, vectors_of_faces
 from mien.gallery.store.rows import CollectionRow, FaceRow, UserRow
 from mien.gallery.store.schema import first_row
+from mien.gallery.store.source import user_vectors
 from mien.gallery.vector_index import Vectors
 from mien.gallery.vector_index.kernels import cosines
+
+_RowNumbers = list[int]
 
 
 class RefusedAssociation(NamedTuple):
@@ -87,9 +91,10 @@ class Users:
 
     def delete(self, collection_id: str, user_id: str) -> None:
         """Delete a user; the faces stay and belong to nobody. Raises UserNotFound."""
-        with self._database.write() as transaction:
+        with self._deletion(collection_id) as deleted, self._database.write() as transaction:
             collection = self._access.find(collection_id, transaction)
             user = find_user(transaction, collection, user_id)
+            deleted += _vectors(user)
             transaction.execute("UPDATE face SET user = NULL WHERE user = ?", (user.row,))
             transaction.execute("DELETE FROM user WHERE row = ?", (user.row,))
             transaction.execute("UPDATE collection SET user_count = user_count - 1 WHERE key = ?", (collection.key,))
@@ -128,7 +133,7 @@ class Users:
             LimitExceeded: The user would have more than 100 faces; nothing is changed.
         """
         validation.percent(threshold)
-        with self._database.write() as transaction:
+        with self._deletion(collection_id, wait=False) as deleted, self._database.write() as transaction:
             collection = self._access.find_comparable(collection_id, transaction)
             user = find_user(transaction, collection, user_id)
             known = faces_by_id(transaction, collection, face_ids)
@@ -138,6 +143,7 @@ class Users:
             if user.face_count + len(gained) > MAX_FACES_PER_USER:
                 raise LimitExceeded(f"A user has at most {MAX_FACES_PER_USER} faces.")
             count = _set_user(transaction, collection, user, user.row, [free[face_id].row for face_id in gained])
+            deleted += _vectors(user) if gained else []
         failed = [
             refusal
             for face_id in dict.fromkeys(face_ids)
@@ -153,18 +159,26 @@ class Users:
         Raises:
             UserNotFound: There is no such user.
         """
-        with self._database.write() as transaction:
+        with self._deletion(collection_id, wait=False) as deleted, self._database.write() as transaction:
             collection = self._access.find(collection_id, transaction)
             user = find_user(transaction, collection, user_id)
             known = faces_by_id(transaction, collection, face_ids)
             lost = {face_id: face.row for face_id, face in known.items() if face.user == user.row}
             count = _set_user(transaction, collection, user, None, list(lost.values()))
+            deleted += _vectors(user) if lost else []
         failed = [
             _not_disassociated(face_id, known.get(face_id))
             for face_id in dict.fromkeys(face_ids)
             if face_id not in lost
         ]
         return Disassociation(tuple(lost), tuple(failed), _status(count))
+
+    def _deletion(self, collection_id: str, *, wait: bool = True) -> AbstractContextManager[_RowNumbers]:
+        return self._access.deletion(user_vectors(self._access.find(collection_id).key), wait=wait)
+
+
+def _vectors(user: UserRow) -> _RowNumbers:
+    return [] if user.vector is None else [user.vector]
 
 
 def _similarities(

@@ -55,7 +55,7 @@ def read_image(image: dict[str, Any], read_object: ReadObject) -> bytes:
         image: The parameter: exactly one of `Bytes` and `S3Object`.
         read_object: Reads objects of local buckets.
 
-    Raises WireError (InvalidParameterException, InvalidS3ObjectException) and the leaves of ImageError.
+    Raises WireError (InvalidParameterException, InvalidS3ObjectException) and subclasses of ImageError.
     """
     if len(image.keys() & {"Bytes", "S3Object"}) != 1:
         raise invalid("An image needs exactly one of Bytes and S3Object.")

@@ -42,7 +42,7 @@ class Service:
         """Return the largest face in the photo. Raises NoFace."""
         faces = self.engine.read(image, max_faces=1)
         if not faces:
-            raise NoFace("There is no face in the photo.")
+            raise NoFace("The photo shows no face.")
         return faces[0]
 
 

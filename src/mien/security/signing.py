@@ -17,7 +17,10 @@ from typing import Any
 from mien.domain.errors import AccessDenied, InvalidInput
 
 UPLOAD_FORM = "upload form"
-"""A purpose; its claims are `key`, `type` (the MIME type) and `bytes` (the largest body)."""
+"""A purpose; its claims are `key`, `type` (the MIME type), `bytes` (the largest body) and `at` (seconds since 1970)."""
+
+UPLOAD_FORM_ISSUER = "upload form's issuer"
+"""A purpose; its claims are `key` (as above) and `key_id` (of the API key that asked for the form)."""
 
 UPLOAD_FORM_PATH = "/bucket"
 """Where the REST API accepts such forms."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Sequence
 from datetime import date
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
+from starlette.responses import JSONResponse
 
 from mien.api import schemas
-from mien.api.context import Context, needs
+from mien.api.context import Context, external_path, needs
 from mien.api.cursors import Cursor
 from mien.api.photo_input import photo_request_body, read_photo
 from mien.api.problems import problem_responses
@@ -18,7 +21,13 @@ from mien.app.app import FaceApp
 from mien.domain import records
 from mien.security.api_keys import Scope
 
+log = logging.getLogger(__name__)
+
 MAX_COUNTED_FACES = 1000
+ERASURE_SECONDS = 10.0
+"""How long a request waits for an erasure."""
+
+LOCATION = {"description": "Where to ask for the receipt", "schema": {"type": "string", "format": "uri-reference"}}
 
 UserId = Annotated[str, Query(max_length=80)]
 
@@ -112,10 +121,34 @@ async def unmerge(user_id: str, context: Context) -> schemas.Person:
     return await context.storage.run(_one, context.app, person)
 
 
-@routes.delete("/users/{user_id:path}", tags=["users"], responses=problem_responses(404, 422))
-async def forget(user_id: str, context: Context) -> schemas.Receipt:
-    """Erase a person from every store: embeddings, metadata, photos, recognitions. Returns what was removed."""
-    return schemas.Receipt.model_validate(await context.storage.run(context.app.forget, user_id))
+@routes.delete(
+    "/users/{user_id:path}",
+    tags=["users"],
+    response_model=schemas.Receipt,
+    responses={
+        202: {"model": schemas.Erasure, "description": "Accepted", "headers": {"Location": LOCATION}},
+        **problem_responses(404, 422),
+    },
+)
+async def forget(user_id: str, request: Request, context: Context) -> schemas.Receipt | Response:
+    """Erase a person from every store: embeddings, metadata, photos, recognitions. Returns what was removed.
+
+    When that takes longer than some seconds, the answer is 202, and `Location` says where to ask for the receipt.
+    """
+    erasure = await context.storage.run(context.app.request_erasure, user_id)
+    work = asyncio.ensure_future(context.storage.run(context.app.finish_erasure, erasure))
+    done, _ = await asyncio.wait([work], timeout=ERASURE_SECONDS)
+    if done:
+        return schemas.Receipt.model_validate(work.result())
+    work.add_done_callback(_log_failure)
+    location = external_path(request, f"/erasures/{erasure.erasure_id}")
+    return JSONResponse(_erasure(erasure).model_dump(mode="json"), 202, {"Location": location})
+
+
+@routes.get("/erasures/{erasure_id}", tags=["users"], responses=problem_responses(404, 422))
+async def erasure(erasure_id: str, context: Context) -> schemas.Erasure:
+    """Get the state of an erasure and, once it is done, what it removed."""
+    return _erasure(await context.storage.run(context.app.erasure, erasure_id))
 
 
 @correction_routes.post(
@@ -159,6 +192,21 @@ async def hygiene(context: Context) -> schemas.Findings:
 
 def _one(app: FaceApp, person: records.Person) -> schemas.Person:
     return _summaries(app, [person])[0]
+
+
+def _erasure(erasure: records.Erasure | records.ErasureReceipt) -> schemas.Erasure:
+    is_done = isinstance(erasure, records.ErasureReceipt)
+    return schemas.Erasure(
+        erasure_id=erasure.erasure_id or "",
+        status=schemas.ErasureStatus.DONE if is_done else schemas.ErasureStatus.PENDING,
+        timestamp=erasure.timestamp,
+        receipt=schemas.ErasureCounts.model_validate(erasure) if is_done else None,
+    )
+
+
+def _log_failure(work: asyncio.Future[records.ErasureReport]) -> None:
+    if not work.cancelled() and (error := work.exception()):
+        log.warning("erasure failed", extra={"error": type(error).__name__})
 
 
 def _summaries(app: FaceApp, people: Sequence[records.Person]) -> list[schemas.Person]:

@@ -6,7 +6,7 @@ for, without an API key.
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -18,7 +18,7 @@ from mien.api.problems import problem_responses
 from mien.domain import image_types, records
 from mien.domain.errors import AccessDenied, ImageNotFound, ImageTooLarge, InvalidInput
 from mien.security.api_keys import Scope
-from mien.security.signing import UPLOAD_FORM, UPLOAD_FORM_PATH
+from mien.security.signing import UPLOAD_FORM, UPLOAD_FORM_ISSUER, UPLOAD_FORM_PATH
 
 PERSON = "The person in the photo."
 NAME = "The name of the person in the photo: somebody enrolled, or somebody new, who gets a user id."
@@ -72,6 +72,8 @@ async def presign(request: Request, form_request: schemas.FormRequest, context: 
     response = schemas.Form.model_validate(form)
     if form.url.startswith("/"):
         response.url = str(request.base_url).rstrip("/") + form.url
+        claims = {"key": form.image_path, "key_id": context.guard.key_id(request)}
+        response.fields["issuer"] = context.signer.sign(UPLOAD_FORM_ISSUER, claims)
     return response
 
 
@@ -121,7 +123,12 @@ async def receive(request: Request, context: Context) -> None:
         raise AccessDenied("The form was signed for another path or content type.")
     if len(photo) > signed["bytes"]:
         raise ImageTooLarge(f"The photo has more than {signed['bytes']} bytes.")
-    await context.storage.run(context.app.receive, signed["key"], photo)
+    issuer = context.signer.verify(UPLOAD_FORM_ISSUER, str(form.get("issuer", "")))
+    if issuer["key"] != signed["key"]:
+        raise AccessDenied("The form was signed for another path or content type.")
+    context.guard.check_key_id(issuer["key_id"])
+    signed_at = datetime.fromtimestamp(signed.get("at", 0), UTC)
+    await context.storage.run(context.app.receive, signed["key"], photo, signed_at)
 
 
 def _last_day(text: str | None) -> date | None:

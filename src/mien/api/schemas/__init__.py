@@ -2,6 +2,9 @@
 
 from mien.api.schemas.base import PATH, BoundingBox, Calibration, CalibrationPoint, Health, Problem, Schema
 from mien.api.schemas.enrolment import (
+    Erasure,
+    ErasureCounts,
+    ErasureStatus,
     Face,
     Faces,
     Finding,
@@ -45,6 +48,9 @@ __all__ = [
     "DeletedRecognitions",
     "Detection",
     "Detections",
+    "Erasure",
+    "ErasureCounts",
+    "ErasureStatus",
     "Face",
     "Faces",
     "Finding",

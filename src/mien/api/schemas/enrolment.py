@@ -152,6 +152,36 @@ class Receipt(Schema):
     uploads: int
     recognitions: int
     traces: list[str] = Field(validation_alias="remaining_stores")
+    erasure_id: str
+
+
+class ErasureStatus(StrEnum):
+    """How far an erasure has got."""
+
+    PENDING = "pending"
+    DONE = "done"
+
+
+class ErasureCounts(Schema):
+    """What an erasure removed. `traces` names the stores that still hold something of the person: normally none."""
+
+    faces: int
+    images: int
+    uploads: int
+    recognitions: int
+    traces: list[str] = Field(validation_alias="remaining_stores")
+
+
+class Erasure(Schema):
+    """An erasure that takes longer than a request: `receipt` says what was removed, once it is done.
+
+    `timestamp` is the time of the request, and of the end once it is done.
+    """
+
+    erasure_id: str
+    status: ErasureStatus
+    timestamp: datetime
+    receipt: ErasureCounts | None = None
 
 
 class Trouble(StrEnum):  # `IssueKind` under the name that it has in the OpenAPI document

@@ -76,6 +76,12 @@ class S3Bucket:
             self._delete_each(versions)
         return len({version["Key"] for version in versions})
 
+    def stored_at(self, key: str) -> datetime | None:
+        with domain_errors():
+            listed = self._s3.list_objects_v2(Bucket=self._name, Prefix=key, MaxKeys=1).get("Contents", ())
+        moments: list[datetime] = [entry["LastModified"] for entry in listed if entry["Key"] == key]
+        return moments[0] if moments else None
+
     def holds(self, prefix: str) -> bool:
         with domain_errors():
             return next(self._versions(prefix), None) is not None

@@ -1,7 +1,8 @@
 """Keep the metadata in DynamoDB.
 
-Three tables hold seven kinds of records: FaceMetadata (key FaceId), RecognitionResults (key RecognitionId), and
-MienRecords for uploads, people, reserved names, consents and erasures (key RecordId, such as `Upload/uploaded/…`).
+Three tables hold eight kinds of records: FaceMetadata (key FaceId), RecognitionResults (key RecognitionId), and
+MienRecords for uploads, people, reserved names, consents, erasures and their receipts (key RecordId, such as
+`Upload/uploaded/…`).
 Every item has `Kind` and `Timestamp`. The indexes ByTime, ByUser, ByImage and, for uploads, ByDigest are sorted by
 timestamp and hold keys only.
 
@@ -29,12 +30,22 @@ from mien.backends import serialization
 from mien.backends.aws.clients import BACKOFF, batches, domain_errors
 from mien.domain.errors import InvalidInput, Overloaded
 from mien.domain.faces import Page
-from mien.domain.records import Consent, Erasure, FaceRecord, NameClaim, Person, Recognition, Record, Upload
+from mien.domain.records import (
+    Consent,
+    Erasure,
+    ErasureReceipt,
+    FaceRecord,
+    NameClaim,
+    Person,
+    Recognition,
+    Record,
+    Upload,
+)
 
 GET_BATCH = 100
 WRITE_BATCH = 100
 MAX_KEY_BYTES = 2048
-OWNER = "Owner"  # of an upload. Not UserId: the index ByUser of their common table would hold people and erasures too
+OWNER = "Owner"  # of an upload or a receipt. Not UserId: their table's index ByUser would hold people and erasures too
 EARLIEST, LATEST = "0", "9999"  # before and after every timestamp
 NOBODY = " "  # the owner of an upload without a user: no user id is blank, and an index takes no empty text
 
@@ -75,6 +86,7 @@ def tables(faces: str, recognitions: str, records: str) -> dict[type, Table]:
         NameClaim: Table(records, "RecordId", "NameClaim/"),
         Consent: Table(records, "RecordId", "Consent/"),
         Erasure: Table(records, "RecordId", "Erasure/"),
+        ErasureReceipt: Table(records, "RecordId", "ErasureReceipt/", user=OWNER),
     }
 
 
@@ -266,7 +278,7 @@ def _items(table: Table, record: Record) -> list[dict[str, Any]]:
 
 def _main_item(table: Table, record: Record) -> dict[str, Any]:
     item = serialization.to_item(record)
-    extra = {OWNER: record.user_id or NOBODY} if isinstance(record, Upload) else {}
+    extra = {OWNER: record.user_id or NOBODY} if isinstance(record, Upload | ErasureReceipt) else {}
     return {**item, **extra, table.key: table.item_key(serialization.key(record)), "Kind": type(record).__name__}
 
 

@@ -27,7 +27,7 @@ pillow_heif.register_heif_opener()
 
 
 @dataclass(frozen=True)
-class Photo:
+class PreparedPhoto:
     """An image file within Rekognition's limits.
 
     Attributes:
@@ -69,14 +69,14 @@ class Photo:
         return _jpeg(part), inside
 
 
-def photo(image: bytes) -> Photo:
-    """Make a Photo of any image file; raise an ImageError for one that cannot be used."""
+def photo(image: bytes) -> PreparedPhoto:
+    """Make a PreparedPhoto of any image file; raise an ImageError for one that cannot be used."""
     content_type, _ = image_types.sniff(image)
     if content_type in _ACCEPTED_TYPES and len(image) <= MAX_BYTES:
-        return Photo(image, *_size(image))
+        return PreparedPhoto(image, *_size(image))
     upright = _upright(image)
     upright.thumbnail((MAX_SIDE, MAX_SIDE))
-    return Photo(_jpeg(upright), *_checked(upright.size))
+    return PreparedPhoto(_jpeg(upright), *_checked(upright.size))
 
 
 def _span(start: float, length: float, margin: float, pixels: int) -> tuple[int, int]:
@@ -118,4 +118,4 @@ def _pillow_errors() -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise ImageTooLarge("The image has too many pixels.") from error
     except (OSError, ValueError, SyntaxError) as error:
-        raise DamagedImage("The image is truncated or corrupt.") from error
+        raise DamagedImage("The photo is damaged or cut short.") from error

@@ -24,7 +24,7 @@ from mien.domain.policy import MAX_FACE_MATCHES
 from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, ListedFace, Probe, UserHit
 
 if TYPE_CHECKING:
-    from mien.backends.aws.image_limits import Photo
+    from mien.backends.aws.image_limits import PreparedPhoto
 
 MARGINS = (0.5, 0.1)  # around a crop, in box sizes: room for the detector, less where a neighbouring face gets in
 PARALLEL_SEARCHES = 4
@@ -64,7 +64,7 @@ class RekognitionRecognizer:
                 if code(error) != "InvalidParameterException":
                     raise
                 if not self._detect(source_photo):  # the error does not tell which of the two has no face
-                    raise NoFace("There is no face in the source photo.") from error
+                    raise NoFace("The source photo shows no face.") from error
                 return []
         return [
             Comparison(_detection(match["Face"], target_photo), match["Similarity"])
@@ -107,7 +107,7 @@ class RekognitionRecognizer:
                     if _is_same_face(expected, _box(face)):
                         return str(face["FaceId"])
                     self._users.delete_faces([face["FaceId"]])
-        raise NoFace("There is no face at this place in the photo.")
+        raise NoFace("The photo shows no face at this box.")
 
     def threshold(self, given: str | float) -> thresholds.Threshold:
         similarity = thresholds.parse(given)
@@ -198,7 +198,7 @@ class RekognitionRecognizer:
         for page in pages:
             yield from page["Faces"]
 
-    def _detect(self, photo: Photo) -> list[Detection]:
+    def _detect(self, photo: PreparedPhoto) -> list[Detection]:
         response = self._rekognition.detect_faces(Image={"Bytes": photo.data})
         faces = [_detection(shape, photo) for shape in response["FaceDetails"]]
         return sorted(faces, key=lambda face: -face.box.area)
@@ -216,7 +216,7 @@ class RekognitionRecognizer:
         )
         return _face_hits(response)
 
-    def _probe(self, photo: Photo, face: Detection, is_only: bool, threshold: float, limit: int) -> Probe:
+    def _probe(self, photo: PreparedPhoto, face: Detection, is_only: bool, threshold: float, limit: int) -> Probe:
         def search_crops(search: Callable[[bytes], tuple[Any, Box | None]]) -> Any:
             """Return the response for this face; a search that found a neighbouring face in the crop does not count."""
             if is_only:
@@ -259,7 +259,7 @@ class RekognitionRecognizer:
         return response, _box(searched["FaceDetail"]) if searched else None
 
 
-def _photo(image: bytes) -> Photo:
+def _photo(image: bytes) -> PreparedPhoto:
     from mien.backends.aws.image_limits import photo  # loads Pillow, which some functions never need
 
     return photo(image)
@@ -276,7 +276,7 @@ def _user_hits(response: Any) -> tuple[UserHit, ...]:
     )
 
 
-def _detection(shape: Mapping[str, Any], photo: Photo) -> Detection:
+def _detection(shape: Mapping[str, Any], photo: PreparedPhoto) -> Detection:
     """Convert a FaceDetail or ComparedFace. AWS does not give the face's size in pixels; the photo's size does."""
     face = _box(shape)
     size = min(face.width * photo.width, face.height * photo.height)

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mien.app.app import FaceApp
+from mien.app.erasure import keyed_hash
 from mien.backends.embedded.bucket import FolderBucket
 from mien.backends.embedded.catalog import SqliteCatalog
 from mien.backends.embedded.database import open_database
 from mien.backends.embedded.events import EventQueue, Worker
 from mien.backends.embedded.recognizer import LocalRecognizer
+from mien.backends.embedded.reserve import Reserve
 from mien.domain.errors import CollectionExists
 from mien.domain.object_keys import installation_mark
 from mien.domain.policy import Policy
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CONTENT = ("mien.db", "mien.db-wal", "mien.db-shm", "bucket", "index", "secret", "api-keys.json")
+CONTENT = ("mien.db", "mien.db-wal", "mien.db-shm", "bucket", "index", "secret", "reserve", "api-keys.json")
 """What Mien keeps in a data folder; whatever else lies there is not its own."""
 
 
@@ -62,7 +64,9 @@ class EmbeddedBackend:
         self._data_dir, self._collection = data_dir, collection
         private_files.restrict(data_dir, CONTENT)
         self.database = open_database(data_dir / "mien.db")
-        self.signer = Signer(_secret(data_dir / "secret"))
+        secret = _secret(data_dir / "secret")
+        self.signer = Signer(secret)
+        reserve = Reserve(data_dir / "reserve")
         self.queue = EventQueue(self.database)
         self.engine = _Lazy(open_engine)
         self.gallery = _Lazy(self._open_gallery)
@@ -83,6 +87,8 @@ class EmbeddedBackend:
             leftovers=self._leftovers,
             inspect=self._inspect,
             close=self.close,
+            pseudonym=keyed_hash(secret),
+            make_room=reserve.release,
         )
 
     def worker(self, threads: int) -> Worker:
@@ -115,7 +121,8 @@ class EmbeddedBackend:
     def _leftovers(self, user_id: str) -> tuple[str, ...]:
         from mien.backends.embedded import maintenance
 
-        return maintenance.find_leftovers(self._data_dir, user_id)
+        stale = ["index"] if self.gallery().stale_vector_sets() else []
+        return (*maintenance.find_leftovers(self._data_dir, user_id), *stale)
 
 
 class _Lazy(Generic[T]):

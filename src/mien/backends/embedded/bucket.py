@@ -148,13 +148,18 @@ class FolderBucket:
         )
         return bool(rows)
 
+    def stored_at(self, key: str) -> datetime | None:
+        with storage_errors("bucket"):
+            changed_at = folder_tree.changed_at(self._folder, object_keys.parse_image_path(key))
+        return None if changed_at is None else datetime.fromtimestamp(changed_at, UTC)
+
     def sweep_drafts(self) -> int:
         """Remove photos that a process which died left half-stored, and return how many there were."""
         with storage_errors("bucket"):
             return drafts.sweep(self._folder)
 
     def presign(self, key: str, content_type: str, max_bytes: int, expires_in: int) -> UploadForm:
-        claims = {"key": key, "type": content_type, "bytes": max_bytes}
+        claims = {"key": key, "type": content_type, "bytes": max_bytes, "at": datetime.now(UTC).timestamp()}
         fields = {"key": key, "Content-Type": content_type}
         fields["policy"] = self._signer.sign(UPLOAD_FORM, claims, expires_in)
         return UploadForm(UPLOAD_FORM_PATH, fields, key, datetime.now(UTC) + timedelta(seconds=expires_in))

@@ -14,7 +14,7 @@ from typing import Any
 
 from mien.app.people import claims
 from mien.backends import serialization
-from mien.domain.records import Consent, Erasure, FaceRecord, NameClaim, Person, Recognition, Upload
+from mien.domain.records import Consent, Erasure, ErasureReceipt, FaceRecord, NameClaim, Person, Recognition, Upload
 from mien.gallery.store.database import Database, Transaction
 
 SCHEMA = (
@@ -79,6 +79,12 @@ SCHEMA = (
     """,
     "CREATE INDEX IF NOT EXISTS Erasures_Timestamp ON Erasures (Timestamp, UserId)",
     "CREATE INDEX IF NOT EXISTS Erasures_ImagePath ON Erasures (ImagePath, Timestamp, UserId)",
+    """
+    CREATE TABLE IF NOT EXISTS ErasureReceipts (
+      ErasureId TEXT PRIMARY KEY, UserId TEXT, Timestamp TEXT NOT NULL, Item TEXT NOT NULL) WITHOUT ROWID
+    """,
+    "CREATE INDEX IF NOT EXISTS ErasureReceipts_Timestamp ON ErasureReceipts (Timestamp, ErasureId)",
+    "CREATE INDEX IF NOT EXISTS ErasureReceipts_UserId ON ErasureReceipts (UserId, Timestamp, ErasureId)",
     """
     CREATE TABLE IF NOT EXISTS Events (
       Key TEXT PRIMARY KEY, DueAt REAL NOT NULL, Attempts INTEGER NOT NULL DEFAULT 0,
@@ -171,6 +177,14 @@ STATEMENTS: dict[type[Any], RecordStatements] = {
         find="SELECT Item FROM Erasures WHERE",
         before="(Timestamp, UserId) < (?, ?)",
         newest_first="ORDER BY Timestamp DESC, UserId DESC LIMIT ?",
+    ),
+    ErasureReceipt: RecordStatements(
+        put="INSERT OR REPLACE INTO ErasureReceipts VALUES (:ErasureId, :UserId, :Timestamp, :Item)",
+        get="SELECT Item FROM json_each(?) JOIN ErasureReceipts ON ErasureId = value ORDER BY json_each.key",
+        delete="DELETE FROM ErasureReceipts WHERE ErasureId = ?",
+        find="SELECT Item FROM ErasureReceipts WHERE",
+        before="(Timestamp, ErasureId) < (?, ?)",
+        newest_first="ORDER BY Timestamp DESC, ErasureId DESC LIMIT ?",
     ),
 }
 

@@ -36,6 +36,8 @@ MAX_ATTEMPTS = 6
 BACKOFF_SECONDS = 1.0
 IDLE_SECONDS = 0.2
 EXPIRY_SECONDS = 3600.0
+ERASURES_SECONDS = 30.0
+"""How often erasures that failed are looked at again."""
 SETTLE_SECONDS = 0.5
 """How long an event about a file in the folder waits: a file that is being copied changes until it is complete."""
 
@@ -208,6 +210,8 @@ class Worker:
         self._guard(self._bucket.sweep_drafts)
         self._guard(self._app.resume_erasures)
         self._guard(self.reconcile)
+        while not self._stop.wait(ERASURES_SECONDS):
+            self._guard(self._app.resume_erasures)
 
     def _work(self) -> None:
         while not self._stop.is_set():

@@ -99,6 +99,14 @@ def is_photo(root: Path, path: str) -> bool:
     return False
 
 
+def changed_at(root: Path, path: str) -> float | None:
+    """Return when a photo got its present content, in seconds since 1970; None when `is_photo` is false."""
+    if is_photo(root, path):
+        with suppress(FileNotFoundError):
+            return (root / path).lstat().st_mtime
+    return None
+
+
 def read(root: Path, path: str) -> bytes | None:
     """Return the bytes of a photo; None when `is_photo` is false."""
     if not is_photo(root, path):

@@ -117,11 +117,16 @@ class LocalRecognizer:
         if not face_ids:
             return 0
         first = self._gallery().faces.delete(self._collection, face_ids)
-        associated = [(face.face_id, face.user_id) for face in first.failed if face.user_id is not None]
-        for face_id, user_id in associated:
+        associated: dict[str, list[str]] = {}
+        for face in first.failed:
+            if face.user_id is not None:
+                associated.setdefault(face.user_id, []).append(face.face_id)
+        for user_id, own in associated.items():
             with suppress(UserNotFound):
-                self._gallery().users.disassociate(self._collection, user_id, [face_id])
-        second = self._gallery().faces.delete(self._collection, [face_id for face_id, _ in associated])
+                self._gallery().users.disassociate(self._collection, user_id, own)
+        second = self._gallery().faces.delete(
+            self._collection, [face_id for own in associated.values() for face_id in own]
+        )
         return len(first.deleted) + len(second.deleted)
 
     def list_faces(self, token: str | None = None) -> Page[ListedFace]:

@@ -15,10 +15,12 @@ class MemoryBucket:
     def __init__(self, on_created: Callable[[str], None] = lambda _: None) -> None:
         """`on_created` is called with each key after its object was stored."""
         self._images: dict[str, Image] = {}
+        self._stored_at: dict[str, datetime] = {}
         self._on_created = on_created
 
     def put(self, key: str, body: bytes, content_type: str, metadata: Mapping[str, str]) -> None:
         self._images[key] = Image(body, content_type, dict(metadata))
+        self._stored_at[key] = datetime.now(UTC)
         self._on_created(key)
 
     def get(self, key: str) -> Image:
@@ -38,6 +40,9 @@ class MemoryBucket:
 
     def delete_folder(self, prefix: str) -> int:
         return self.delete(list(self.keys(prefix)))
+
+    def stored_at(self, key: str) -> datetime | None:
+        return self._stored_at[key] if key in self._images else None
 
     def holds(self, prefix: str) -> bool:
         return next(self.keys(prefix), None) is not None

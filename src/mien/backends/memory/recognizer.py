@@ -26,7 +26,7 @@ H = TypeVar("H")
 Vector = npt.NDArray[np.float32]
 
 
-class Engine(Protocol):
+class FaceReader(Protocol):
     """The methods of `FaceEngine` that the recognizer calls."""
 
     def read(self, image: bytes, max_faces: int = MAX_FACES_PER_PHOTO) -> list[Face]: ...
@@ -36,7 +36,7 @@ class Engine(Protocol):
 class MemoryRecognizer:
     """Implements `mien.app.ports.Recognizer` in memory."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: FaceReader) -> None:
         self._engine = engine
         self._embeddings: dict[str, Vector] = {}  # by face id
         self._indexed_for: dict[str, str] = {}  # face id: recognizer id of the user

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.domain.faces import EMBEDDING_DIMENSION as DIMENSIONS
 from mien.engine.context import Floats, Pixels
-from mien.engine.embed import DIMENSIONS
 from mien.engine.int8.convolutions import COLOURS, depthwise, first, pointwise
 from mien.engine.int8.executor import Call, Kernels, Map, one_after_another
 from mien.engine.int8.quantize import Whole, chunks, of_channels, of_neighbours, of_pixels, panels

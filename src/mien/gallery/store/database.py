@@ -48,8 +48,8 @@ def storage_errors(name: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        leaf, sentence = _SQLITE_ERRORS.get(code, (StorageError, "The database failed."))
-        raise leaf(sentence.format(name=name)) from error
+        kind, sentence = _SQLITE_ERRORS.get(code, (StorageError, "The database failed."))
+        raise kind(sentence.format(name=name)) from error
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise StorageFull("The disk is full.") from error
@@ -78,7 +78,7 @@ class Transaction:
 class Database:
     """A pool of connections to one SQLite file; thread-safe, since each call borrows a connection.
 
-    Every method raises StorageError leaves.
+    Every method raises StorageError or a subclass.
 
     Args:
         path: The file; it and its folder are created where they are missing.

@@ -60,5 +60,5 @@ class Pager:
         except (binascii.Error, ValueError):
             content = b""
         if len(content) != _DIGEST_BYTES + _ROW_BYTES or content[:_DIGEST_BYTES] != self._listing:
-            raise InvalidInput("The page token does not belong to this listing.")
+            raise InvalidInput("The page token belongs to another listing.")
         return int.from_bytes(content[_DIGEST_BYTES:], "big", signed=True)

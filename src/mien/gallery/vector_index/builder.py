@@ -6,9 +6,7 @@ killed process, a full disk or a second builder leave at most a folder that the 
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -18,6 +16,7 @@ import numpy as np
 from mien.domain.faces import EMBEDDING_DIMENSION
 from mien.gallery.store import private_files
 from mien.gallery.vector_index import files
+from mien.gallery.vector_index.erasing import Eraser
 from mien.gallery.vector_index.kernels import packed
 from mien.gallery.vector_index.quantization import (
     TRAINING_SAMPLE,
@@ -67,6 +66,7 @@ class Builder:
         self._source = source
         self._config = config
         self._stopped = stopped
+        self._eraser = Eraser(folder, vector_set, source)
 
     def build(self, damaged: frozenset[str] = frozenset(), *, wait: bool = False) -> None:
         """Build until nothing is left to build.
@@ -80,7 +80,7 @@ class Builder:
             Stopped: `stopped` became true.
         """
         private_files.make_folder(self._folder)
-        with _locked(self._folder / "lock", wait) as locked:
+        with files.locked(self._folder / files.LOCK, wait) as locked:
             if not locked:
                 return
             for name in damaged:
@@ -90,6 +90,7 @@ class Builder:
                 while span := next_span([files.span_of(name) for name in files.chain(self._folder)]):
                     self._make(span)
                     self._remove_leftovers()
+            self._eraser.finish()
 
     def _remove_leftovers(self) -> None:
         for folder in files.leftovers(self._folder, files.chain(self._folder)):
@@ -190,15 +191,3 @@ class Builder:
     def _check(self) -> None:
         if self._stopped():
             raise Stopped
-
-
-@contextmanager
-def _locked(path: Path, wait: bool) -> Iterator[bool]:
-    """Take a lock that ends with the process that holds it; yield whether it was free."""
-    with open(path, "w", opener=private_files.opener) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True

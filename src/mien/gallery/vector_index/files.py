@@ -8,25 +8,33 @@ share it; the other files are read at once.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import mmap
+import os
 import re
 import shutil
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mien.domain.faces import EMBEDDING_DIMENSION
+from mien.gallery.store import private_files
 from mien.gallery.vector_index.kernels import BLOCK_ROWS, ENTRIES, GROUPS, LANES, SegmentArrays
 from mien.gallery.vector_index.quantization import Codebook, Codes, ScoreModel
 from mien.gallery.vector_index.segment import Segment
 
-VERSION = 3
+VERSION = 4
 BUILDING = "building"
 """The name of an incomplete folder begins with this."""
+LOCK = "lock"
+"""The file whose lock is held by who changes the segments of a vector set."""
 
+_CHECKSUM_LINE = len("4294967295\n")
 _CHECKED = ("rows", "steps", "codebook", "codes", "vectors")
 _NAME = re.compile(r"\d+-\d+-\d+")
 
@@ -63,6 +71,23 @@ def leftovers(folder: Path, kept: list[str]) -> list[Path]:
     return [path for path in _folders(folder) if path.name not in kept]
 
 
+def segments(folder: Path) -> list[Path]:
+    """Return the folders of all complete segments, superseded ones included."""
+    return [path for path in _folders(folder) if _NAME.fullmatch(path.name)]
+
+
+@contextmanager
+def locked(path: Path, wait: bool) -> Iterator[bool]:
+    """Take a lock that ends with the process that holds it; yield whether it was free."""
+    with open(path, "w", opener=private_files.opener) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
 def _folders(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
 
@@ -74,23 +99,39 @@ def write_manifest(folder: Path, identity: str, size: int, model: ScoreModel) ->
         "identity": identity,
         "size": size,
         "calibration": _calibration(model),
-        "crc32": {name: _checksum(folder / name) for name in _CHECKED},
+        "crc32": {name: checksum(folder / name) for name in _CHECKED},
     }
     body = json.dumps(manifest)
     (folder / "manifest").write_text(f"{zlib.crc32(body.encode())}\n{body}")
 
 
+def replace_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Overwrite a segment's manifest in place, which needs no free space; cut off, it is a damaged one.
+
+    Raises OSError.
+    """
+    path = folder / "manifest"
+    with path.open("r+b") as file:
+        size = len(file.read())
+        body = json.dumps(manifest).encode().ljust(size - _CHECKSUM_LINE)
+        file.seek(0)
+        file.write(f"{zlib.crc32(body):>{_CHECKSUM_LINE - 1}}\n".encode() + body)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def open_segment(folder: Path, identity: str) -> Segment:
     """Open and verify a segment. Raises DamagedSegment."""
     try:
-        manifest = _manifest(folder)
+        manifest = read_manifest(folder)
         _verify(folder, manifest, identity)
         return _read(folder, manifest)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise DamagedSegment(folder.name) from error
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read a segment's manifest. Raises OSError, and ValueError when it is not the one that was written."""
     checksum, _, body = (folder / "manifest").read_text().partition("\n")
     if int(checksum) != zlib.crc32(body.encode()):
         raise ValueError("the manifest is not the one that was written")
@@ -101,7 +142,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
 def _verify(folder: Path, manifest: dict[str, Any], identity: str) -> None:
     if (manifest["version"], manifest["identity"]) != (VERSION, identity):
         raise ValueError("another version or database")
-    if manifest["crc32"] != {name: _checksum(folder / name) for name in _CHECKED}:
+    if manifest["crc32"] != {name: checksum(folder / name) for name in _CHECKED}:
         raise ValueError("the files are not those that were written")
 
 
@@ -152,7 +193,8 @@ def _page_aligned(path: Path) -> Codes:
     return np.frombuffer(memory, np.uint8)
 
 
-def _checksum(path: Path) -> int:
+def checksum(path: Path) -> int:
+    """Return the CRC-32 of a file."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return zlib.crc32(content)
 

@@ -21,7 +21,7 @@ import numpy as np
 from mien.gallery.vector_index import files
 from mien.gallery.vector_index.kernels import cosines
 from mien.gallery.vector_index.quantization import find_rows, kth_largest
-from mien.gallery.vector_index.segment import Candidates, Segment, scan_segments
+from mien.gallery.vector_index.segment import CandidateRows, Segment, scan_segments
 from mien.gallery.vector_index.source import IndexConfig, Rows, Vectors, VectorSource
 from mien.gallery.vector_index.write_buffer import WriteBuffer
 
@@ -188,7 +188,7 @@ class VectorSetIndex:
 
     def _scan(
         self, segments: Sequence[Segment], probes: Vectors, floors: Sequence[float], limit: int | None
-    ) -> list[list[Candidates]]:
+    ) -> list[list[CandidateRows]]:
         """Return for each probe the candidates of all segments that may be among the best `limit`.
 
         With a limit a higher floor is tried first, and lowered for those probes of which too few rows reach it.
@@ -226,14 +226,14 @@ def _first_floor(segments: Sequence[Segment], probe: Vectors, floor: float, limi
     return max(floor, segments[0].estimate_floor(probe, limit, sum(map(len, segments))))
 
 
-def _guaranteed_kth(parts: list[Candidates], limit: int | None) -> float:
+def _guaranteed_kth(parts: list[CandidateRows], limit: int | None) -> float:
     """Return the cosine that the best `limit` of the candidates reach for certain."""
     if limit is None or not parts:
         return -np.inf
     return kth_largest(np.concatenate([part.cosines - part.error for part in parts]), limit)
 
 
-def _best(parts: list[Candidates], min_cosine: float, limit: int | None) -> Rows:
+def _best(parts: list[CandidateRows], min_cosine: float, limit: int | None) -> Rows:
     """Return the rows that may be among the best `limit`, of the candidates of all parts."""
     rows = np.concatenate([part.rows for part in parts])
     highest = np.concatenate([part.cosines + part.error for part in parts])

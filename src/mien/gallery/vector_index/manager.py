@@ -9,12 +9,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 
 import numpy as np
 
 from mien.gallery.vector_index.builder import Builder, Stopped
+from mien.gallery.vector_index.erasing import Eraser
 from mien.gallery.vector_index.index import Hits, VectorSetIndex
 from mien.gallery.vector_index.segment import CORES
 from mien.gallery.vector_index.source import IndexConfig, Rows, Vectors, VectorSource
@@ -48,6 +50,9 @@ class IndexManager:
         self._closing = threading.Event()
         self._background = threading.Thread(target=self._build_queued, name="mien-build", daemon=True)
         self._background.start()
+        for vector_set in self._built_sets():
+            if self._eraser(vector_set).notes():
+                self._queue(vector_set)
 
     def close(self) -> None:
         """Stop the background work; a build in progress is discarded."""
@@ -85,6 +90,25 @@ class IndexManager:
             if index.needs_build:
                 self._queue(vector_set)
 
+    @contextmanager
+    def deletion(self, vector_set: str, *, wait: bool = True) -> Iterator[list[int]]:
+        """Leave out of all searches, and erase from the files, the rows that the block deletes from the database.
+
+        Args:
+            vector_set: The name of the set.
+            wait: Whether to wait for a builder of the set, or else to leave the erasure in the files to it.
+
+        Yields a list for the rows. Raises OSError when the files cannot be overwritten.
+        """
+        rows: list[int] = []
+        with self._eraser(vector_set).deletion(rows, wait=wait):
+            yield rows
+            self.mark_deleted(vector_set, np.array(rows, np.int64))
+
+    def stale_sets(self) -> list[str]:
+        """Name the vector sets whose files hold rows that the database does not have. Reads all of the files."""
+        return [name for name in self._built_sets() if self._eraser(name).count_stale()]
+
     def build(self, vector_set: str, *, wait: bool = True) -> None:
         """Build what a vector set needs, in this thread.
 
@@ -118,6 +142,12 @@ class IndexManager:
                 self._open[vector_set] = index
             self._open.move_to_end(vector_set)
             return index
+
+    def _eraser(self, vector_set: str) -> Eraser:
+        return Eraser(self._folder / vector_set, vector_set, self._source)
+
+    def _built_sets(self) -> list[str]:
+        return sorted(path.name for path in self._folder.iterdir()) if self._folder.is_dir() else []
 
     def _make_room(self, vector_set: str, index: VectorSetIndex) -> None:
         with self._lock:

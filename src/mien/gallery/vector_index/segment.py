@@ -24,7 +24,7 @@ _MIN_PARALLEL_WORK = 131_072
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
+class CandidateRows:
     """Rows (n,) with their cosines (n,), each off by at most `error`."""
 
     rows: Rows
@@ -90,7 +90,7 @@ class Segment:
 
 def scan_segments(
     segments: Sequence[Segment], probes: Vectors, floors: Sequence[float], workers: Executor
-) -> list[list[Candidates]]:
+) -> list[list[CandidateRows]]:
     """Scan all segments, with the help of the workers where it pays.
 
     Returns for each probe (m, 128), in several parts, the live rows that reach its floor (m,).
@@ -100,8 +100,8 @@ def scan_segments(
     request = ScanRequest(probes, descriptors, kept=(segments, tables))
     error = max(segment.error for segment in segments)
 
-    def worker() -> list[list[Candidates]]:
-        parts = [[Candidates(*found, error) for found in part] for part in request.run()]
+    def worker() -> list[list[CandidateRows]]:
+        parts = [[CandidateRows(*found, error) for found in part] for part in request.run()]
         return [list(candidates) for candidates in zip(*parts, strict=True)]
 
     parallel = sum(map(len, segments)) * len(probes) >= _MIN_PARALLEL_WORK

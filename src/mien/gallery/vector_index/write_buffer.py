@@ -13,7 +13,7 @@ import numpy as np
 from mien.domain.faces import EMBEDDING_DIMENSION
 from mien.gallery.vector_index.kernels import cosines
 from mien.gallery.vector_index.quantization import kth_largest
-from mien.gallery.vector_index.segment import Candidates
+from mien.gallery.vector_index.segment import CandidateRows
 from mien.gallery.vector_index.source import Rows, Vectors, VectorSource
 
 _ROUNDING_ERROR = 1e-5
@@ -118,9 +118,9 @@ class WriteBuffer:
         live = ~np.isin(self.rows, self.tombstones)
         return rest._holding(self.rows[live], self._arrays.vectors[: self._size][live], self.upto, _NO_ROWS)
 
-    def candidates(self, probes: Vectors, floors: Vectors, limit: int | None) -> list[Candidates]:
+    def candidates(self, probes: Vectors, floors: Vectors, limit: int | None) -> list[CandidateRows]:
         """Return for each probe (m, 128) the rows that reach its floor (m,) and may be among the best `limit`."""
-        parts: list[list[Candidates]] = [[] for _ in probes]
+        parts: list[list[CandidateRows]] = [[] for _ in probes]
         floors = floors.copy()
         for rows, vectors in self._blocks():
             live = None if not len(self.tombstones) else ~np.isin(rows, self.tombstones)
@@ -128,7 +128,7 @@ class WriteBuffer:
                 scores = cosines(probe, vectors)
                 kept = scores >= floors[number] - _ROUNDING_ERROR
                 kept = kept if live is None else kept & live
-                part = Candidates(rows[kept], scores[kept], _ROUNDING_ERROR)
+                part = CandidateRows(rows[kept], scores[kept], _ROUNDING_ERROR)
                 if limit is not None:
                     floors[number] = max(floors[number], kth_largest(part.cosines, limit) - _ROUNDING_ERROR)
                 parts[number].append(part)
@@ -145,10 +145,10 @@ class WriteBuffer:
         return iter([(self.rows, self._arrays.vectors[: self._size])] if self._size else [])
 
 
-def _joined(parts: list[Candidates]) -> Candidates:
+def _joined(parts: list[CandidateRows]) -> CandidateRows:
     if len(parts) == 1:
         return parts[0]
-    return Candidates(
+    return CandidateRows(
         np.concatenate([_NO_ROWS, *(part.rows for part in parts)]),
         np.concatenate([np.empty(0, np.float32), *(part.cosines for part in parts)]),
         _ROUNDING_ERROR,

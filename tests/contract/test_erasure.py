@@ -1,0 +1,185 @@
+"""An erasure always ends, is always true, and touches only what is older than itself; on every backend."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mien.domain.errors import AccessDenied, ErasureNotFound, StorageError, UserNotFound
+from mien.domain.records import Erasure, ErasureReceipt, Recognition
+from tests.contract.backends import Ports
+
+ROBERT, VENUS = "Robert", "Venus"
+
+
+def leave_intent(ports: Ports, user_id: str) -> Erasure:
+    """As a process does that dies right after the request."""
+    return ports.app.request_erasure(user_id)
+
+
+def test_a_receipt_is_kept_without_a_name(ports: Ports, robert: list[bytes]) -> None:
+    ports.app.enroll(robert[0], ROBERT)
+    report = ports.app.forget(ROBERT)
+    receipt = ports.app.erasure(report.erasure_id)
+    assert isinstance(receipt, ErasureReceipt)
+    assert (receipt.faces, receipt.images, receipt.remaining_stores) == (1, 1, ())
+    assert ROBERT not in repr(receipt)
+    with pytest.raises(ErasureNotFound):
+        ports.app.erasure("none")
+
+
+def test_a_request_has_an_id_before_it_is_done(ports: Ports, robert: list[bytes]) -> None:
+    ports.app.enroll(robert[0], ROBERT)
+    intent = ports.app.request_erasure(ROBERT)
+    assert intent.erasure_id
+    assert ports.app.erasure(intent.erasure_id) == intent
+    assert ports.app.pending_erasures() == [intent]
+    assert ports.app.request_erasure(ROBERT).erasure_id == intent.erasure_id
+    ports.app.finish_erasure(intent)
+    assert ports.app.pending_erasures() == []
+    assert isinstance(ports.app.erasure(intent.erasure_id), ErasureReceipt)
+
+
+def test_whoever_is_enrolled_anew_outlives_the_old_request(
+    ports: Ports, robert: list[bytes], venus: list[bytes]
+) -> None:
+    old = ports.app.enroll(robert[0], ROBERT)
+    ports.app.recognize(robert[1])
+    leave_intent(ports, ROBERT)
+    time.sleep(1.1)  # S3 tells times in whole seconds
+    new = ports.app.enroll(robert[2], ROBERT)
+    ports.app.enroll(venus[0], VENUS)
+    ports.app.resume_erasures()
+    assert [face.image_path for face in ports.app.faces(user_id=ROBERT).items] == [new.image_path]
+    assert list(ports.bucket.keys("uploaded/Robert/")) == [new.image_path] != [old.image_path]
+    assert ports.app.recognitions(user_id=ROBERT).items == ()
+    assert ports.app.recognize(robert[1]).faces[0].user_id == ROBERT
+    assert ports.app.person(VENUS)
+    assert ports.app.pending_erasures() == []
+
+
+def test_the_same_photo_may_be_enrolled_right_after_a_request(ports: Ports, robert: list[bytes]) -> None:
+    ports.app.enroll(robert[0], ROBERT)
+    leave_intent(ports, ROBERT)
+    ports.app.enroll(robert[0], ROBERT)
+    assert ports.app.resume_erasures() == []
+    assert ports.app.recognize(robert[1]).faces[0].user_id == ROBERT
+
+
+def test_what_a_hand_puts_into_the_folder_after_a_request_stays(ports: Ports, robert: list[bytes]) -> None:
+    ports.app.enroll(robert[0], ROBERT)
+    leave_intent(ports, ROBERT)
+    time.sleep(1.1)
+    ports.bucket.put("uploaded/Robert/new.jpg", robert[1], "image/jpeg", {})
+    ports.run_events()
+    ports.app.resume_erasures()
+    assert list(ports.bucket.keys("uploaded/Robert/")) == ["uploaded/Robert/new.jpg"]
+    assert [face.image_path for face in ports.app.faces(user_id=ROBERT).items] == ["uploaded/Robert/new.jpg"]
+    assert ports.app.person(ROBERT)
+
+
+def test_an_intent_of_an_earlier_version_is_finished(ports: Ports, robert: list[bytes]) -> None:
+    ports.app.enroll(robert[0], ROBERT)
+    time.sleep(1.1)
+    ports.catalog.put(Erasure(ROBERT, datetime.now(UTC)))
+    (report,) = ports.app.resume_erasures()
+    assert report.remaining_stores == ports.app.verify_erased(ROBERT) == ()
+
+
+def test_one_stuck_erasure_holds_up_nobody(
+    ports: Ports, robert: list[bytes], venus: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, photos in ((ROBERT, robert), (VENUS, venus)):
+        ports.app.enroll(photos[0], name)
+        leave_intent(ports, name)
+    time.sleep(1.1)
+    plain = ports.bucket.delete_folder
+
+    def stuck(prefix: str) -> int:
+        if ROBERT in prefix:
+            raise StorageError("It does not work.")
+        return plain(prefix)
+
+    monkeypatch.setattr(ports.bucket, "delete_folder", stuck)
+    assert [report.user_id for report in ports.app.resume_erasures()] == [VENUS]
+    assert ports.app.verify_erased(VENUS) == ()
+    assert [intent.user_id for intent in ports.app.pending_erasures()] == [ROBERT]
+    assert ports.app.resume_erasures() == []  # not at once again
+    monkeypatch.undo()
+    assert ports.app.forget(ROBERT).remaining_stores == ()
+
+
+def test_many_ask_to_forget_one_person_at_once(ports: Ports, robert: list[bytes]) -> None:
+    for photo in robert[:3]:
+        ports.app.enroll(photo, ROBERT)
+
+    def forget(_: int) -> bool:
+        try:
+            return ports.app.forget(ROBERT).remaining_stores == ()
+        except UserNotFound:
+            return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(forget, range(8)))
+    assert ports.app.verify_erased(ROBERT) == ()
+    assert ports.app.pending_erasures() == []
+
+
+@pytest.mark.parametrize("method", ["search", "threshold"])
+def test_a_recognition_of_somebody_who_is_forgotten_meanwhile_is_not_kept(
+    ports: Ports, robert: list[bytes], monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    ports.app.enroll(robert[0], ROBERT)
+    plain = getattr(ports.recognizer, method)
+
+    def interrupted(*arguments: object) -> object:
+        done = plain(*arguments)
+        ports.app.forget(ROBERT)
+        return done
+
+    monkeypatch.setattr(ports.recognizer, method, interrupted)
+    ports.app.recognize(robert[1])
+    assert ports.app.verify_erased(ROBERT) == ()
+    assert all(ROBERT not in answer.user_ids for answer in ports.catalog.find(Recognition).items)
+
+
+def test_a_recognition_of_somebody_who_is_known_is_kept(ports: Ports, robert: list[bytes]) -> None:
+    ports.app.enroll(robert[0], ROBERT)
+    answer = ports.app.recognize(robert[1])
+    assert ports.app.recognition(answer.recognition_id) == answer
+
+
+def test_a_form_ends_with_the_person(ports: Ports, robert: list[bytes]) -> None:
+    ports.app.enroll(robert[0], ROBERT)
+    ports.run_events()
+    before = datetime.now(UTC)
+    path = ports.app.presign_upload("image/jpeg", ROBERT).image_path
+    ports.app.forget(ROBERT)
+    with pytest.raises(AccessDenied):
+        ports.app.receive(path, robert[1], before)
+    assert ports.app.verify_erased(ROBERT) == ()
+    ports.app.receive(path, robert[1], datetime.now(UTC) + timedelta(seconds=1))
+    ports.run_events()
+    assert ports.app.person(ROBERT)
+
+
+def test_forms_of_others_go_on(ports: Ports, robert: list[bytes], venus: list[bytes]) -> None:
+    ports.app.enroll(robert[0], ROBERT)
+    before = datetime.now(UTC)
+    path = ports.app.presign_upload("image/jpeg", VENUS).image_path
+    ports.app.forget(ROBERT)
+    ports.app.receive(path, venus[0], before)
+    assert ports.bucket.get(path).body == venus[0]
+
+
+def test_an_erasure_goes_step_by_step(ports: Ports, robert: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mien.app.erasure.STEP", 2)
+    for photo in robert:
+        ports.app.enroll(photo, ROBERT)
+        ports.app.recognize(photo)
+    report = ports.app.forget(ROBERT)
+    assert (report.faces, report.images, report.uploads, report.recognitions) == (5, 5, 5, 5)
+    assert report.remaining_stores == ports.app.verify_erased(ROBERT) == ()
