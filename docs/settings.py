@@ -30,6 +30,7 @@ GROUPS = {
     ),
     "Who is recognised": "threshold margin candidates several_faces max_image_bytes",
     "How long it is kept": "result_days visitor_days",
+    "The photo folder": "look_seconds",
     "The engine": "threads models_dir max_pixels mirrored",
     "The server": "api_keys_file keys_secret secret rate_per_minute max_waiting cors_origins root_path",
     "Rekognition's wire API": (
@@ -63,6 +64,8 @@ MEANINGS = {
     "models_dir": "a folder with other builds of the two model files",
     "max_pixels": "the most pixels of a photo, at the scale at which it is decoded, at most 178,000,000; a JPEG can be "
     "decoded at half its sides, and may have four times as many unless it is progressive",
+    "look_seconds": "seconds between two looks at all files in `bucket/`, 1 to 86,400, for changes by hand that the "
+    "system does not announce, as on network drives; while it announces nothing, a look follows every 10 seconds",
     "mirrored": "`yes` averages each embedding with that of the mirrored face, which is more stable and slower "
     "([accuracy](accuracy.md)); faces enrolled with one setting cannot be searched with the other",
     "api_keys_file": "the file with the hashes of the API keys",

@@ -123,3 +123,12 @@ def test_the_engine_takes_the_limit_of_pixels(monkeypatch):
     refused = open_engine(Settings.from_environment({"MIEN_MAX_PIXELS": str(pixels // 4 - 1)}))
     with pytest.raises(ImageTooLarge, match=f"{pixels // 4 - 1:,}"):
         refused.read(photo)
+
+
+def test_a_larger_limit_of_bytes_reaches_the_engine(monkeypatch):
+    use_fake_engine(monkeypatch)
+    photo = photo_of("Ada") + bytes(33 * 1024 * 1024)
+    with pytest.raises(ImageTooLarge, match="bytes"):
+        open_engine(Settings.from_environment({})).read(photo)
+    larger = open_engine(Settings.from_environment({"MIEN_MAX_IMAGE_BYTES": str(len(photo))}))
+    assert len(larger.read(photo)) == 1

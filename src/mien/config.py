@@ -30,6 +30,7 @@ MAX_ROOT_PATH = 200
 _ROOT_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
 MAX_THREADS = 1024
 MAX_DAYS = 36_500
+MAX_LOOK_SECONDS = 86_400
 MAX_PIXELS = 178_000_000
 """The imaging library refuses larger images by itself."""
 
@@ -61,6 +62,7 @@ class Settings:
     threads: int | None = None
     max_pixels: int | None = None
     mirrored: bool = False
+    look_seconds: int = 300
     collection: str = "face-collection"
     bucket: str = "facial-recognition-bucket"
     faces_table: str = "FaceMetadata"
@@ -200,7 +202,7 @@ UNAVAILABLE = {
         "keys_secret",
         "rekognition_keys_secret",
     ),
-    Backend.AWS: ("models_dir", "max_pixels", "mirrored", "root_path"),
+    Backend.AWS: ("models_dir", "max_pixels", "mirrored", "look_seconds", "root_path"),
 }
 """The settings that a backend does not have."""
 
@@ -219,6 +221,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "models_dir": _path,
     "threads": _whole(1, MAX_THREADS),
     "max_pixels": _whole(1, MAX_PIXELS),
+    "look_seconds": _whole(1, MAX_LOOK_SECONDS),
     "mirrored": lambda text: _BOOLEANS[text.strip().lower()],
     "result_days": _whole(1, MAX_DAYS),
     "visitor_days": _whole(1, MAX_DAYS),
@@ -286,9 +289,14 @@ def open_engine(settings: Settings | None = None) -> FaceEngine:
     from mien.engine import FaceEngine, Limits
 
     settings = settings or Settings.from_environment()
+    usual = Limits()
+    limits = Limits(
+        max_bytes=max(usual.max_bytes, settings.policy.max_image_bytes),
+        max_pixels=settings.max_pixels or usual.max_pixels,
+    )
     return FaceEngine(
         threads=settings.threads,
         models_dir=settings.models_dir,
-        limits=Limits() if settings.max_pixels is None else Limits(max_pixels=settings.max_pixels),
+        limits=limits,
         mirrored=settings.mirrored,
     )

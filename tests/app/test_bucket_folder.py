@@ -133,8 +133,8 @@ def test_what_systems_leave_in_the_folder_becomes_nobody(
         (folder / "thumbnail.jpg").write_bytes(portraits["Salma"][0])
     worker = filled.worker(threads=1)
     for path in uploaded.rglob("thumbnail.jpg"):
-        worker._on_created(path)
-    worker._on_created(uploaded / litter)
+        worker.watcher._on_created(path)
+    worker.watcher._on_created(uploaded / litter)
     worker.reconcile()
     while worker.run_once():
         pass

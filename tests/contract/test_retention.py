@@ -225,6 +225,25 @@ def test_a_person_is_erased_when_the_consent_has_ended(
     assert service.after(end) == Expiry()
 
 
+def test_a_person_who_is_recognised_while_the_consent_ends_leaves_no_answer(
+    start: Callable[..., Service], robert: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = start()
+    service.app.enroll(robert[0], "Robert")
+    service.app.set_consent("Robert", START.date())
+    search = service.ports.recognizer.search
+
+    def search_and_expire(image: bytes, threshold: float, limit: int) -> object:
+        probes = search(image, threshold, limit)
+        assert len(service.after(2 * DAY).receipts) == 1
+        return probes
+
+    monkeypatch.setattr(service.ports.recognizer, "search", search_and_expire)
+    service.app.recognize(robert[1])
+    assert service.app.verify_erased("Robert") == ()
+    assert service.app.recognitions(user_id="Robert").items == ()
+
+
 def test_one_erasure_that_fails_does_not_hold_up_the_others_and_is_finished_later(
     start: Callable[..., Service], robert: list[bytes], venus: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

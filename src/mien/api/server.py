@@ -50,7 +50,7 @@ class Server:
         self._rekognition_only = rekognition_only
         self._backend = open_embedded(settings)
         # One thread more than cores: each also waits for the disk, and an engine with a single caller is slower.
-        self._worker = self._backend.worker((settings.threads or os.cpu_count() or 1) + 1)
+        self._worker = self._backend.worker((settings.threads or os.cpu_count() or 1) + 1, settings.look_seconds)
         self._api = _api(self._backend, settings, host)
         self._loader = ThreadPoolExecutor(1, "mien-load")
         self._wire: Future[ASGIApp] | None = None

@@ -75,6 +75,7 @@ class FaceApp:
         *,
         leftovers: LeftoverScan = lambda _: (),
         inspect: Callable[[], Sequence[Issue]] | None = None,
+        warnings: Callable[[], Sequence[str]] = lambda: (),
         close: Callable[[], None] = lambda: None,
         pseudonym: Callable[[str], str] | None = None,
         make_room: Callable[[], bool] = lambda: False,
@@ -88,6 +89,7 @@ class FaceApp:
             catalog: Stores the metadata.
             policy: The operator's choices; the defaults of `Policy` when None.
             leftovers: Names places below the ports that still hold a user id, for `verify_erased`.
+            warnings: Says what does not work as it should, though Mien works.
             inspect: Finds issues with the enrolled faces; None when the backend has no access to embeddings.
             close: Releases what the backend holds open.
             pseudonym: Makes the stand-in for a user id in the receipts of erasures.
@@ -105,7 +107,7 @@ class FaceApp:
             bucket, recognizer, catalog, people, leftovers, now, pseudonym=pseudonym, make_room=make_room
         )
         self._retention = RetentionService(catalog, people, self._indexing, self._erasure, self.policy, now)
-        self._inspect, self._close = inspect, close
+        self._inspect, self._warnings, self._close = inspect, warnings, close
 
     def __enter__(self) -> FaceApp:
         return self
@@ -116,6 +118,10 @@ class FaceApp:
     def close(self) -> None:
         """Close files and connections; the application cannot be used afterwards."""
         self._close()
+
+    def warnings(self) -> Sequence[str]:
+        """Say what does not work as it should though Mien works, a sentence each, such as a limit of the system."""
+        return self._warnings()
 
     # Uploads
 

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -24,6 +25,7 @@ from mien.domain.image_types import FACELESS_PNG
 
 LIBRARIES = ("openvino", "llvmlite", "numpy", "opencv-python-headless", "pillow", "simplejpeg", "fastapi")
 MAX_IGNORED = 20
+REMINDER_DAYS = 30
 MIN_FREE_BYTES = 256 * 1024 * 1024
 
 
@@ -63,7 +65,7 @@ def _run_checks(settings: Settings) -> Iterator[CheckResult]:
     if settings.backend is Backend.EMBEDDED:
         checks += [("models", _models), ("recognition", _recognition), ("data folder", _data_folder)]
         checks += [("permissions", _permissions), ("database", _database), ("photos", _photos)]
-    checks += [("application", _application), ("erasures", _erasures)]
+    checks += [("application", _application), ("erasures", _erasures), ("retention", _retention)]
     for name, check in checks:
         try:
             yield CheckResult(name, works=True, detail=check(settings))
@@ -161,6 +163,7 @@ def _photos(settings: Settings) -> str:
     with backend.app:
         deleted = len(backend.worker(threads=1).missing_photos())
         ignored = list(islice(backend.bucket.ignored(), MAX_IGNORED + 1))
+        problem = backend.worker(threads=1).watcher.find_problem()
     if deleted:
         raise StorageError(
             f"{output.count(deleted, 'photo')} deleted by hand; run `mien repair` to remove the faces, too."
@@ -168,7 +171,7 @@ def _photos(settings: Settings) -> str:
     found = [f"{os.fsencode(entry.path).decode(errors='backslashreplace')} ({entry.kind})" for entry in ignored]
     more = ["and more"] if len(found) > MAX_IGNORED else []
     ignoring = f"; not photos, and ignored: {', '.join([*found[:MAX_IGNORED], *more])}" if found else ""
-    return f"{settings.data_dir / 'bucket'}{ignoring}"
+    return f"{settings.data_dir / 'bucket'}{ignoring}{f'; {problem}' if problem else ''}"
 
 
 def _erasures(settings: Settings) -> str:
@@ -186,8 +189,28 @@ def _erasures(settings: Settings) -> str:
 def _application(settings: Settings) -> str:
     with open_app(settings) as app:
         people = app.people(limit=1000)
+    if settings.backend is Backend.EMBEDDED and people.items:
+        from mien.backends.embedded.backend import LOST_FACES
+
+        backend = open_embedded(settings)
+        with backend.app:
+            if backend.has_lost_faces():
+                raise StorageError(LOST_FACES)
     more = " or more" if people.next_token else ""
     return f"{settings.backend}, collection {settings.collection}, people enrolled: {len(people.items)}{more}"
+
+
+def _retention(settings: Settings) -> str:
+    """Say what is deleted when, and how many people are to be asked again soon."""
+    policy = settings.policy
+    kept = {"recognitions": policy.result_days, "photos of nobody": policy.visitor_days}
+    parts = [f"{what}: {f'deleted after {days} days' if days else 'kept'}" for what, days in kept.items()]
+    soon = datetime.now(UTC).date() + timedelta(days=REMINDER_DAYS)
+    with open_app(settings) as app:
+        ending = app.people(limit=1000, consent_before=soon)
+    more = " or more" if ending.next_token else ""
+    parts.append(f"consents that end within {REMINDER_DAYS} days: {len(ending.items)}{more}")
+    return ", ".join(parts)
 
 
 def _stack(settings: Settings) -> Iterator[CheckResult]:

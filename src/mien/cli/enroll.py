@@ -16,6 +16,7 @@ from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode, error_json, fail
 from mien.cli.photos import Found, PhotoReader, PhotoToEnroll, map_photos, photos_to_enroll
+from mien.cli.retention import expire
 from mien.config import Backend, open_app
 from mien.domain.errors import InvalidInput, MienError
 
@@ -64,6 +65,7 @@ def enroll(
     results: list[Result] = []
     failure: BaseException | None = None
     with open_app(context.settings) as app:
+        expire(context.settings, app)
         read = PhotoReader(app.policy.max_image_bytes)
         started = datetime.now(UTC)
         try:

@@ -18,11 +18,12 @@ from mien.cli.keys import keys
 from mien.cli.maintenance import inspect, repair, verify_erased
 from mien.cli.people import faces, forget, people, reject
 from mien.cli.recognize import recognize
+from mien.cli.retention import consent
 from mien.cli.serve import serve
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Recognise": (demo, enroll, recognize, detect, compare),
-    "Manage": (people, faces, reject, forget, verify_erased, inspect, repair, doctor),
+    "Manage": (people, faces, consent, reject, forget, verify_erased, inspect, repair, doctor),
     "Serve": (serve,),
     "Measure": (evaluate, calibrate),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,8 +11,14 @@ from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode
 from mien.config import Backend, Settings, open_app, open_embedded
 
+if TYPE_CHECKING:
+    from mien.app.app import FaceApp
+
 REPAIRS = {
     "erasures": "Interrupted erasures completed",
+    "recognitions_expired": "Recognitions expired",
+    "photos_expired": "Photos of nobody expired",
+    "people_expired": "People erased whose consent has ended",
     "photos_without_state": "Unfinished photos indexed",
     "photos_deleted_by_hand": "Photos deleted by hand, their faces removed",
     "faces_without_metadata": "Faces without metadata removed",
@@ -82,12 +88,23 @@ def _repair_folder(settings: Settings, *, force: bool, report: bool) -> tuple[di
     backend = open_embedded(settings)
     with backend.app as app:
         erasures = 0 if report else len(app.resume_erasures())
+        expired = {} if report else _expire(app)
         if not report:
             backend.bucket.sweep_drafts()
         done = app.reconcile(repair=not report, force=force)
     found = output.jsonable(done.found)
     del found["faces"]
-    return {"erasures": erasures, "photos_deleted_by_hand": found.pop("photos_gone"), **found}, done.is_stopped
+    counts = {"erasures": erasures, **expired, "photos_deleted_by_hand": found.pop("photos_gone"), **found}
+    return counts, done.is_stopped
+
+
+def _expire(app: FaceApp) -> dict[str, int]:
+    expiry = app.expire()
+    return {
+        "recognitions_expired": expiry.recognitions,
+        "photos_expired": expiry.photos,
+        "people_expired": len(expiry.receipts),
+    }
 
 
 def _repair_stack(settings: Settings) -> dict[str, int]:
@@ -95,7 +112,11 @@ def _repair_stack(settings: Settings) -> dict[str, int]:
 
     with open_app(settings) as app:
         erasures = len(app.resume_erasures())
-        return {"erasures": erasures, **output.jsonable(open_reconciler(settings, app.index_upload).run())}
+        return {
+            "erasures": erasures,
+            **_expire(app),
+            **output.jsonable(open_reconciler(settings, app.index_upload).run()),
+        }
 
 
 def verify_erased(

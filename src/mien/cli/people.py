@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from mien.cli import output
 from mien.cli.command import Context, Json, Limit
 from mien.cli.exit_codes import ExitCode
 from mien.cli.photos import PhotoReader
+from mien.cli.retention import DAY_FORMAT, day
 from mien.config import open_app
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import iterate_pages
@@ -24,20 +26,38 @@ if TYPE_CHECKING:
 PAGE_SIZE = 1000
 
 
-def people(context: Context, limit: Limit = 1000, as_json: Json = False) -> None:
-    """List the people who are enrolled, with their number of faces."""
+def people(
+    context: Context,
+    consent_before: Annotated[
+        datetime | None,
+        typer.Option(metavar="DATE", formats=[DAY_FORMAT], help="Only those whose consent ends before this day."),
+    ] = None,
+    limit: Limit = 1000,
+    as_json: Json = False,
+) -> None:
+    """List the people who are enrolled, with their number of faces and the last day of their consent."""
+    before = consent_before.date() if consent_before else None
     with open_app(context.settings) as app:
-        enrolled = list(islice(iterate_pages(lambda token: app.people(token=token)), limit))
+        listing = iterate_pages(lambda token: app.people(token=token, consent_before=before))
+        enrolled = list(islice(listing, limit))
         faces = {person.user_id: sum(1 for _ in _faces(app, person.user_id)) for person in enrolled}
+        consents = app.consents(list(faces))
     if as_json:
-        output.print_json(
-            {"people": [{**output.jsonable(person), "faces": faces[person.user_id]} for person in enrolled]}
-        )
+        people = [
+            {
+                **output.jsonable(person),
+                "faces": faces[person.user_id],
+                "consent_until": day(consents.get(person.user_id)),
+            }
+            for person in enrolled
+        ]
+        output.print_json({"people": people})
         return
-    table = output.table("Person", ">Faces")
+    table = output.table("Person", ">Faces", *["Consent until"] * bool(consents))
     for name in sorted(faces):
-        table.add_row(output.escape(name), str(faces[name]))
-    output.show(table if faces else "Nobody is enrolled yet. Begin with: mien enroll FOLDER")
+        table.add_row(output.escape(name), str(faces[name]), *[day(consents.get(name)) or ""] * bool(consents))
+    nobody = "Nobody is enrolled yet. Begin with: mien enroll FOLDER"
+    output.show(table if faces else nobody if before is None else f"No consent ends before {before}.")
 
 
 def faces(
@@ -101,15 +121,30 @@ def forget(
     face: Annotated[
         str | None, typer.Option(metavar="FACE", help="Erase one face, by its id, and its photo instead of a person.")
     ] = None,
+    recognition: Annotated[
+        str | None, typer.Option(metavar="ID", help="Delete one stored recognition instead of a person.")
+    ] = None,
+    unnamed_recognitions: Annotated[
+        bool,
+        typer.Option(
+            "--unnamed-recognitions", help="Delete the stored recognitions that name nobody, not even as a candidate."
+        ),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
     """Erase everything about a person: faces, photos and stored results."""
-    if (user is None) is (face is None):
-        raise InvalidInput("Name a person, or a face with --face.")
+    given = [*filter(None, (user, face, recognition)), *["all recognitions that name nobody"] * unnamed_recognitions]
+    if len(given) != 1:
+        raise InvalidInput("Name a person, or one of --face, --recognition and --unnamed-recognitions.")
     if not yes:
-        typer.confirm(f"Erase {user or face} for good?", abort=True, err=True)
+        typer.confirm(f"Erase {given[0]} for good?", abort=True, err=True)
     with open_app(context.settings) as app:
+        if recognition is not None or unnamed_recognitions:
+            deleted = _delete_recognitions(app, recognition)
+            sentence = f"Deleted {output.count(deleted, 'stored recognition')}."
+            output.print_json({"recognitions": deleted}) if as_json else output.show(sentence)
+            return
         if face is not None:
             app.delete_face(face)
             output.print_json({"face_id": face}) if as_json else output.show(f"Erased the face {face}.")
@@ -122,6 +157,18 @@ def forget(
     if report.remaining_stores:
         output.note(f"Something is left in: {', '.join(report.remaining_stores)}. Repeat the command.")
         raise typer.Exit(ExitCode.ERROR)
+
+
+def _delete_recognitions(app: FaceApp, recognition_id: str | None) -> int:
+    """Delete one recognition, or, for None, all that name nobody; return how many those were."""
+    if recognition_id is not None:
+        app.delete_recognition(recognition_id)
+        return 1
+    deleted, token = app.delete_unnamed_recognitions()
+    while token is not None:
+        count, token = app.delete_unnamed_recognitions(token)
+        deleted += count
+    return deleted
 
 
 def _summary(report: ErasureReport) -> str:

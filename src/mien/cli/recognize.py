@@ -12,6 +12,7 @@ from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode, error_json
 from mien.cli.photos import PhotoReader, map_photos, photo_files
+from mien.cli.retention import expire
 from mien.config import open_app
 from mien.domain.errors import InvalidInput, MienError
 
@@ -54,6 +55,7 @@ def recognize(
     if annotate:
         check_image_file(annotate, len(photos))
     with open_app(context.settings) as app:
+        expire(context.settings, app)
         read = PhotoReader(app.policy.max_image_bytes)
         recognitions = dict(
             map_photos(

@@ -203,7 +203,7 @@ def _valid_part(jpeg: _Rebuilt) -> _Rebuilt:
 
 def _segments(content: bytes) -> list[tuple[int, int, int]]:
     """List (marker, start, end) up to the end marker or the first segment that cannot be one; a scan with its data."""
-    segments = []
+    segments: list[tuple[int, int, int]] = []
     found = _MARKER.search(content, len(_SOI))
     while found and found[1] != b"\xd9" and len(segments) < MAX_SEGMENTS:
         code, start = found[1][0], found.end() - 2

@@ -27,9 +27,12 @@ routes = APIRouter(tags=["service"])
 
 @routes.get("/health", responses=problem_responses())
 async def health(context: Context) -> schemas.Health:
-    """Check the service by detecting faces in a test image; fails when the recogniser does."""
+    """Check the service by detecting faces in a test image; fails when the recogniser does.
+
+    `warnings` says what does not work as it should though Mien works, such as a limit of the system that is reached.
+    """
     await context.health.check()
-    return schemas.Health(status="ok", version=version("mien"))
+    return schemas.Health(status="ok", version=version("mien"), warnings=list(context.app.warnings()))
 
 
 @routes.get(

@@ -56,9 +56,10 @@ class BoundingBox(Schema):
 
 
 class Health(Schema):
-    model_config = example(status="ok", version="0.1.0")
+    model_config = example(status="ok", version="0.1.0", warnings=[])
     status: str
     version: str
+    warnings: list[str] = []
 
 
 class CalibrationPoint(Schema):

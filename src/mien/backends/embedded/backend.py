@@ -18,9 +18,10 @@ from mien.backends.embedded.database import open_database
 from mien.backends.embedded.events import EventQueue, Worker
 from mien.backends.embedded.recognizer import LocalRecognizer
 from mien.backends.embedded.reserve import Reserve
-from mien.domain.errors import CollectionExists
+from mien.domain.errors import CollectionExists, CollectionNotFound
 from mien.domain.object_keys import installation_mark
 from mien.domain.policy import Policy
+from mien.domain.records import FaceRecord
 from mien.gallery.store import private_files
 from mien.gallery.store.database import storage_errors
 from mien.security.signing import Signer
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from mien.engine import FaceEngine
     from mien.gallery import Gallery
 
+LOOK_SECONDS = 300.0
+LOST_FACES = "Others deleted the collection of the enrolled faces; `mien repair --yes` enrols all photos again."
 T = TypeVar("T")
 
 CONTENT = ("mien.db", "mien.db-wal", "mien.db-shm", "bucket", "index", "secret", "reserve", "api-keys.json")
@@ -62,6 +65,7 @@ class EmbeddedBackend:
         Raises StorageError leaves.
         """
         self._data_dir, self._collection = data_dir, collection
+        self._workers: list[Worker] = []
         private_files.restrict(data_dir, CONTENT)
         self.database = open_database(data_dir / "mien.db")
         secret = _secret(data_dir / "secret")
@@ -86,15 +90,23 @@ class EmbeddedBackend:
             policy,
             leftovers=self._leftovers,
             inspect=self._inspect,
+            warnings=self._warnings,
             close=self.close,
             pseudonym=keyed_hash(secret),
             make_room=reserve.release,
         )
 
-    def worker(self, threads: int) -> Worker:
-        """Return a worker that indexes uploads on so many threads; it is not started yet."""
-        private_files.restrict_tree(self._data_dir / "bucket")  # photos that were copied by hand
-        return Worker(self.app, self.bucket, self.catalog, self.queue, self._data_dir / "bucket", threads)
+    def worker(self, threads: int, look_seconds: float = LOOK_SECONDS) -> Worker:
+        """Return a worker that indexes uploads; it is not started yet.
+
+        Args:
+            threads: How many uploads are indexed at once.
+            look_seconds: Seconds between two looks at all files, for changes by hand that the system did not announce.
+        """
+        folder = self._data_dir / "bucket"
+        worker = Worker(self.app, self.bucket, self.catalog, self.queue, folder, threads, look_seconds)
+        self._workers.append(worker)
+        return worker
 
     def close(self) -> None:
         """Close the files; the backend cannot be used afterwards."""
@@ -113,9 +125,23 @@ class EmbeddedBackend:
             gallery.collections.create(self._collection)
         return gallery
 
+    def _warnings(self) -> list[str]:
+        problems = [worker.watcher.problem for worker in self._workers]
+        lost = self.gallery.is_open and self.has_lost_faces()
+        return [problem for problem in dict.fromkeys([*problems, LOST_FACES if lost else None]) if problem]
+
+    def has_lost_faces(self) -> bool:
+        """Whether the collection has no face though people are enrolled, because it was deleted by the wire API."""
+        try:
+            count = self.app_gallery().collections.describe(self._collection).face_count
+        except CollectionNotFound:
+            count = 0
+        return count == 0 and bool(self.catalog.find(FaceRecord, limit=1).items)
+
     def _inspect(self) -> list[Issue]:
         from mien.backends.embedded import maintenance
 
+        self.recognizer.list_faces()  # creates the collection where it was deleted
         return maintenance.find_issues(self.app_gallery(), self._collection)
 
     def _leftovers(self, user_id: str) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ counts as deleted.
 from __future__ import annotations
 
 import json
+import os
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -152,6 +154,27 @@ class FolderBucket:
         with storage_errors("bucket"):
             changed_at = folder_tree.changed_at(self._folder, object_keys.parse_image_path(key))
         return None if changed_at is None else datetime.fromtimestamp(changed_at, UTC)
+
+    def touched_at(self, key: str) -> float | None:
+        """Return when a photo's file was last touched, in seconds since 1970 by the folder's clock; None without one.
+
+        Other than `stored_at`, it tells of a file that was moved there with its old times.
+        """
+        with suppress(OSError):
+            return (self._folder / key).lstat().st_ctime
+        return None
+
+    def clock(self) -> float:
+        """Return what the folder's clock says, in seconds since 1970: a network drive has its own."""
+        probe = self._folder / drafts.INCOMING / uuid.uuid4().hex
+        try:
+            with os.fdopen(private_files.create_file(probe), "wb"):
+                return probe.lstat().st_ctime
+        except OSError:  # read-only
+            return time.time()
+        finally:
+            with suppress(OSError):
+                probe.unlink()
 
     def sweep_drafts(self) -> int:
         """Remove photos that a process which died left half-stored, and return how many there were."""

@@ -7,11 +7,10 @@ often becomes a dead letter.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -21,11 +20,11 @@ from typing import TypeVar
 from mien.app.app import FaceApp
 from mien.app.ports import Catalog
 from mien.backends.embedded.bucket import FolderBucket
+from mien.backends.embedded.watcher import RETRY_SECONDS, FolderWatcher
 from mien.domain import object_keys
 from mien.domain.errors import ImageNotFound, InvalidInput
 from mien.domain.faces import iterate_pages
-from mien.domain.litter import is_litter
-from mien.domain.records import Erasure, Expiry, Upload
+from mien.domain.records import Expiry, Upload
 from mien.gallery.store.database import Database
 
 T = TypeVar("T")
@@ -38,8 +37,6 @@ IDLE_SECONDS = 0.2
 EXPIRY_SECONDS = 3600.0
 ERASURES_SECONDS = 30.0
 """How often erasures that failed are looked at again."""
-SETTLE_SECONDS = 0.5
-"""How long an event about a file in the folder waits: a file that is being copied changes until it is complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +68,11 @@ class EventQueue:
                 " DueAt = excluded.DueAt, Generation = Generation + 1, Attempts = 0, Dead = 0",
                 (key, self._now() + delay),
             )
+
+    def add(self, key: str) -> None:
+        """Add an event, unless there is one for the same key, be it a dead letter."""
+        with self._database.write() as transaction:
+            transaction.execute("INSERT OR IGNORE INTO Events (Key, DueAt) VALUES (?, ?)", (key, self._now()))
 
     def claim(self) -> Event | None:
         """Lease the event that has been due longest to the caller; None when none is due."""
@@ -137,12 +139,25 @@ class Worker:
     """
 
     def __init__(
-        self, app: FaceApp, bucket: FolderBucket, catalog: Catalog, queue: EventQueue, folder: Path, threads: int
+        self,
+        app: FaceApp,
+        bucket: FolderBucket,
+        catalog: Catalog,
+        queue: EventQueue,
+        folder: Path,
+        threads: int,
+        look_seconds: float,
     ) -> None:
         self._app, self._bucket, self._catalog, self._queue = app, bucket, catalog, queue
-        self._folder = folder.resolve()  # the watcher names resolved paths
+        self.watcher = FolderWatcher(bucket, catalog, queue, folder, look_seconds)
         self._stop = threading.Event()
-        tasks: list[Callable[[], None]] = [self._recover, self._watch, self._expire, *[self._work] * threads]
+        tasks: list[Callable[[], None]] = [
+            self._keep_up,
+            self._watch,
+            self._look,
+            self._expire,
+            *[self._work] * threads,
+        ]
         self._threads = [threading.Thread(target=task, daemon=True) for task in tasks]
 
     def start(self) -> None:
@@ -206,12 +221,21 @@ class Worker:
     def _uploads(self, user_id: str | None = None) -> Iterator[Upload]:
         return iterate_pages(lambda token: self._catalog.find(Upload, user_id=user_id, limit=1000, token=token))
 
-    def _recover(self) -> None:
+    def _keep_up(self) -> None:
+        """Finish what was interrupted, and from time to time what could not be finished yet."""
         self._guard(self._bucket.sweep_drafts)
         self._guard(self._app.resume_erasures)
         self._guard(self.reconcile)
         while not self._stop.wait(ERASURES_SECONDS):
             self._guard(self._app.resume_erasures)
+
+    def _look(self) -> None:
+        """Look at all files again and again; how long to wait may change meanwhile."""
+        while not self._stop.is_set():
+            self._guard(self.watcher.look)
+            looked_at = time.monotonic()
+            while not self._stop.wait(IDLE_SECONDS) and time.monotonic() - looked_at < self.watcher.pause:
+                pass
 
     def _work(self) -> None:
         while not self._stop.is_set():
@@ -231,45 +255,8 @@ class Worker:
 
     def _watch(self) -> None:
         while not self._stop.is_set():
-            self._guard(self._watch_folder)
-
-    def _watch_folder(self) -> None:
-        from watchfiles import Change, watch
-
-        uploaded = self._folder / object_keys.UPLOADED
-        for changes in watch(uploaded, stop_event=self._stop, raise_interrupt=False):
-            for change, path in sorted(changes, key=lambda each: each[0] is not Change.deleted):
-                handle = self._on_deleted if change is Change.deleted else self._on_created
-                self._guard(partial(handle, Path(path)))
-
-    def _on_created(self, path: Path) -> None:
-        """Queue a file, or the files of a folder, which may have been filled before it was watched."""
-        key = path.relative_to(self._folder).as_posix()
-        if any(map(is_litter, key.split("/"))):
-            return
-        for created in list(self._bucket.keys(f"{key}/" if path.is_dir() else key)):
-            if not self._is_known(created):
-                self._queue.put(created, SETTLE_SECONDS)
-
-    def _on_deleted(self, path: Path) -> None:
-        """Queue a deleted photo, or those of a person's folder: indexing finds none and removes their faces."""
-        self._bucket.check_volume()
-        key = path.relative_to(self._folder).as_posix()
-        uploads: Iterable[Upload] = self._catalog.get(Upload, [key])
-        if not uploads and key.count("/") == 1:
-            with suppress(InvalidInput):
-                uploads = self._uploads(object_keys.user_id_of(f"{key}/{path.name}"))
-        for upload in uploads:
-            is_being_forgotten = upload.user_id is not None and self._catalog.get(Erasure, [upload.user_id])
-            if not is_being_forgotten and not self._exists(upload.image_path):
-                self._queue.put(upload.image_path)
-
-    def _is_known(self, key: str) -> bool:
-        """Whether the application stored this file itself, or these very bytes have an outcome already."""
-        upload = next(iter(self._catalog.get(Upload, [key])), None)
-        if upload is None or upload.digest is None:
-            return upload is not None
-        return upload.digest == hashlib.sha256(self._bucket.get(key).body).hexdigest()
+            self._guard(partial(self.watcher.watch, self._stop))
+            self._stop.wait(RETRY_SECONDS)
 
     def _guard(self, task: Callable[[], T]) -> T | None:
         try:

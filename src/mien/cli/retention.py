@@ -1,0 +1,63 @@
+"""`mien consent`: until when a person's consent holds. Also expires what is over, for commands without a server."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli import output
+from mien.cli.command import Context, Json
+from mien.config import Backend, open_app
+from mien.domain.errors import InvalidInput, MienError
+
+if TYPE_CHECKING:
+    from mien.app.app import FaceApp
+    from mien.config import Settings
+
+DAY_FORMAT = "%Y-%m-%d"
+
+
+def consent(
+    context: Context,
+    user: Annotated[str, typer.Argument(metavar="NAME", help="The person.")],
+    last_day: Annotated[
+        datetime | None,
+        typer.Argument(metavar="DATE", formats=[DAY_FORMAT], help="The last day of the consent (in UTC), YYYY-MM-DD."),
+    ] = None,
+    no_end: Annotated[bool, typer.Option("--no-end", help="The consent has no end.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Set the last day on which a person's consent holds, or show it. After that day the person is erased."""
+    if last_day is not None and no_end:
+        raise InvalidInput("Give a date or --no-end, not both.")
+    with open_app(context.settings) as app:
+        user_id = app.person(user).user_id
+        if last_day is not None or no_end:
+            app.set_consent(user_id, last_day.date() if last_day else None)
+        until = app.consents([user_id]).get(user_id)
+    if as_json:
+        output.print_json({"user_id": user_id, "consent_until": day(until)})
+    else:
+        ends = f"ends after {until}; {user_id} is then erased" if until else "has no end"
+        output.show(output.escape(f"The consent of {user_id} {ends}."))
+
+
+def day(last_day: date | None) -> str | None:
+    """Write a day as JSON has it."""
+    return None if last_day is None else last_day.isoformat()
+
+
+def expire(settings: Settings, app: FaceApp) -> None:
+    """Remove what is over, on one machine, where perhaps no server does; say so when it was something."""
+    if settings.backend is not Backend.EMBEDDED:
+        return
+    with suppress(MienError):  # the command itself meets the same error, or does not mind it
+        expiry = app.expire()
+        counts = {"recognition": expiry.recognitions, "photo": expiry.photos}
+        parts = [output.count(number, noun) for noun, number in counts.items() if number]
+        parts += [f"all about {receipt.user_id}" for receipt in expiry.receipts]
+        if parts:
+            output.note(f"Removed, because the time is over: {', '.join(parts)}.")

@@ -1,0 +1,159 @@
+"""Changes by hand that the system does not announce: network drives, limits of inotify, folders behind links."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import watchfiles
+
+from mien.backends.embedded import watcher as watching
+from mien.backends.embedded.backend import EmbeddedBackend
+from mien.backends.embedded.events import MAX_ATTEMPTS, Worker
+from mien.domain.errors import StorageError
+from mien.domain.records import UploadStatus
+from tests.support.process import wait_for
+
+Portraits = dict[str, list[bytes]]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(watching, "POLL_SECONDS", 0.3)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, machine: EmbeddedBackend) -> Path:
+    folder = tmp_path / "data" / "bucket" / "uploaded" / "Robert"
+    folder.mkdir()
+    return folder
+
+
+def look(machine: EmbeddedBackend, worker: Worker) -> set[str]:
+    worker.watcher.look()
+    while worker.run_once():
+        pass
+    return {face.image_path.rpartition("/")[2] for face in machine.app.faces().items}
+
+
+def test_a_look_finds_what_is_new_replaced_renamed_and_deleted(
+    machine: EmbeddedBackend, folder: Path, portraits: Portraits
+) -> None:
+    worker = machine.worker(threads=1)
+    (folder / "1.jpg").write_bytes(portraits["Robert"][0])
+    (folder / "2.jpg").write_bytes(portraits["Robert"][1])
+    assert look(machine, worker) == {"1.jpg", "2.jpg"}
+    before = machine.app.upload_status("uploaded/Robert/1.jpg")
+    (folder / "1.jpg").write_bytes(portraits["Robert"][2])
+    assert look(machine, worker) == {"1.jpg", "2.jpg"}
+    after = machine.app.upload_status("uploaded/Robert/1.jpg")
+    assert after.digest != before.digest
+    assert len(machine.app.faces().items) == 2
+    (folder / "2.jpg").rename(folder / "3.jpg")
+    assert look(machine, worker) == {"1.jpg", "3.jpg"}
+    (folder / "1.jpg").unlink()
+    (folder / "3.jpg").unlink()
+    assert look(machine, worker) == set()
+    assert machine.app.people().items == ()
+
+
+def test_a_photo_that_was_replaced_while_nobody_looked_is_found_at_the_next_start(
+    start: Callable[[], EmbeddedBackend], folder: Path, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "1.jpg").write_bytes(portraits["Robert"][0])
+    machine = start()
+    look(machine, machine.worker(threads=1))
+    before = machine.app.upload_status("uploaded/Robert/1.jpg")
+    (folder / "1.jpg").write_bytes(portraits["Robert"][2])
+    monkeypatch.setattr(watching, "_STORING_SECONDS", 0.0)
+    again = start()
+    look(again, again.worker(threads=1))
+    assert again.app.upload_status("uploaded/Robert/1.jpg").digest != before.digest
+
+
+def test_a_look_reads_no_photo_that_did_not_change(
+    machine: EmbeddedBackend, folder: Path, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = machine.worker(threads=1)
+    (folder / "1.jpg").write_bytes(portraits["Robert"][0])
+    look(machine, worker)
+    monkeypatch.setattr(watching, "_CLOCK_SLACK_SECONDS", -0.01)
+    worker.watcher.look()
+    monkeypatch.setattr(machine.bucket, "get", lambda _: pytest.fail("a photo was read"))
+    worker.watcher.look()
+    assert machine.queue.waiting() == 0
+
+
+def test_a_look_revives_no_dead_letter(machine: EmbeddedBackend, folder: Path, portraits: Portraits) -> None:
+    (folder / "1.jpg").write_bytes(portraits["Robert"][0])
+    worker = machine.worker(threads=1)
+    worker.watcher.look()
+    event = machine.queue.claim()
+    assert event is not None
+    machine.queue.fail(event.__class__(event.key, event.generation, MAX_ATTEMPTS))
+    worker.watcher.look()
+    assert (machine.queue.waiting(), machine.queue.dead()) == (0, 1)
+
+
+def test_a_look_at_a_folder_that_is_not_mounted_takes_nothing_along(
+    machine: EmbeddedBackend, folder: Path, portraits: Portraits, tmp_path: Path
+) -> None:
+    (folder / "1.jpg").write_bytes(portraits["Robert"][0])
+    worker = machine.worker(threads=1)
+    look(machine, worker)
+    (tmp_path / "data" / "bucket").rename(tmp_path / "elsewhere")
+    (tmp_path / "data" / "bucket" / ".incoming").mkdir(parents=True)
+    with pytest.raises(StorageError, match="mounted"):
+        worker.watcher.look()
+    for handler in (machine.app.remove_upload, machine.app.index_upload):
+        with pytest.raises(StorageError, match="mounted"):
+            handler("uploaded/Robert/1.jpg")
+    assert len(machine.app.faces().items) == 1
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EMFILE])
+def test_without_announcements_the_folder_is_polled_and_it_is_said_once(
+    machine: EmbeddedBackend,
+    folder: Path,
+    portraits: Portraits,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    number: int,
+) -> None:
+    def refuse(*_: object, **__: object) -> Iterator[object]:
+        raise OSError(number, "OS file watch limit reached")
+
+    monkeypatch.setattr(watchfiles, "watch", refuse)
+    monkeypatch.setattr("mien.backends.embedded.events.RETRY_SECONDS", 0.05)
+    worker = machine.worker(threads=1)
+    with caplog.at_level(logging.WARNING):
+        worker.start()
+        try:
+            wait_for(lambda: machine.app.warnings() != [])
+            (folder / "1.jpg").write_bytes(portraits["Robert"][0])
+            wait_for(lambda: len(machine.app.faces().items) == 1)
+            assert machine.app.upload_status("uploaded/Robert/1.jpg").status is UploadStatus.INDEXED
+            (folder / "1.jpg").unlink()
+            wait_for(lambda: machine.app.faces().items == ())
+        finally:
+            worker.stop()
+    assert machine.app.warnings() == [watching.LIMIT_REACHED]
+    assert "fs.inotify.max_user_watches" in watching.LIMIT_REACHED
+    assert [record.getMessage() for record in caplog.records].count(watching.LIMIT_REACHED) == 1
+    assert "Robert" not in caplog.text
+
+
+def test_nothing_is_watched_behind_a_link(machine: EmbeddedBackend, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    worker = machine.worker(threads=1)
+    worker.watcher.watch(threading.Event())
+    assert machine.app.warnings() == [watching.LINKED_FOLDERS]
+    os.unlink(folder / "link")
+    assert machine.worker(threads=1).watcher.find_problem() is None
