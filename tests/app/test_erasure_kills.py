@@ -38,7 +38,7 @@ def start_erasure(folder: Path) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    assert process.stdout and process.stdin
+    assert process.stdout
     assert process.stdout.readline() == b"ready\n"
     return process
 
