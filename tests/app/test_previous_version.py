@@ -11,6 +11,7 @@ tests/data/previous_version was made by the code of commit 67f8cae with the fake
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from base64 import b64decode
 from collections.abc import Callable, Iterator
@@ -61,17 +62,30 @@ def without(value: Any, ignored: set[str], number: Callable[[float], Any] = floa
     return number(value) if isinstance(value, float) else value
 
 
+def fields_of(old: Any, new: Any) -> Any:
+    """The new JSON without the fields that the old one lacks: answers may gain fields, and cursors are opaque."""
+    if isinstance(old, dict) and old.get("next_cursor") and new.get("next_cursor"):
+        new = {**new, "next_cursor": old["next_cursor"]}
+    if isinstance(old, dict) and isinstance(new, dict):
+        return {name: fields_of(old[name], part) for name, part in new.items() if name in old}
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [fields_of(*parts) for parts in zip(old, new, strict=True)]
+    return new
+
+
 def test_every_request_is_answered_as_before(backend: EmbeddedBackend) -> None:
     client = TestClient(create_api(backend.app, Settings(), signer=backend.signer))
     photos = {name: b64decode(content) for name, content in ANSWERS["probes"].items()}
+    cursor = ""
     for request in ANSWERS["requests"]:
         photo = photos[request["probe"]] if request["probe"] else None
-        answer = client.request(
-            request["method"], request["path"], content=photo, headers={"Content-Type": "image/jpeg"}
-        )
+        path = re.sub("cursor=.*", f"cursor={cursor}", request["path"])  # each version has cursors of its own
+        answer = client.request(request["method"], path, content=photo, headers={"Content-Type": "image/jpeg"})
+        cursor = answer.json().get("next_cursor") or cursor
         ignored = SENTENCES | (NEW_WITH_EACH_REQUEST if photo or request["status"] != 200 else set())
         assert answer.status_code == request["status"], request["path"]
-        assert without(answer.json(), ignored) == without(request["body"], ignored, nearly), request["path"]
+        body = fields_of(request["body"], answer.json())
+        assert without(body, ignored) == without(request["body"], ignored, nearly), request["path"]
 
 
 def test_what_was_begun_is_finished(backend: EmbeddedBackend) -> None:

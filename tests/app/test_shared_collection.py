@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
 
-from mien.backends.embedded.backend import EmbeddedBackend
+import numpy as np
+import pytest
+
+from mien.app.app import FaceApp
+from mien.backends.embedded.backend import LOST_FACES, EmbeddedBackend
 from mien.domain import object_keys
-from mien.domain.records import FaceRecord
+from mien.domain.records import FaceRecord, RecognitionStatus
 
 Portraits = dict[str, list[bytes]]
 
@@ -51,3 +55,40 @@ def test_the_word_after_a_mark_is_read() -> None:
         marked = object_keys.installation_mark("here") + word
         assert object_keys.without_mark(marked) == object_keys.without_mark(word) == word
         assert not word.startswith(object_keys.installation_mark("here"))
+
+
+def test_a_collection_that_others_delete_is_made_again_and_its_photos_are_enrolled_again(
+    machine: EmbeddedBackend, portraits: Portraits
+) -> None:
+    for photo in portraits["Robert"][:2]:
+        machine.app.enroll(photo, "Robert")
+    machine.app_gallery().collections.delete("people")
+    assert machine.app.warnings() == [LOST_FACES]
+    unknown = machine.app.recognize(portraits["Robert"][2]).faces[0]
+    assert unknown.status is RecognitionStatus.UNKNOWN
+    assert machine.app.warnings() == [LOST_FACES]
+    assert machine.app.reconcile(repair=True, force=True, grace=0).found.metadata_without_face == 2
+    assert machine.app.warnings() == []
+    assert machine.app.recognize(portraits["Robert"][2]).faces[0].user_id == "Robert"
+    assert len(machine.app.faces().items) == 2
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda app, photo: app.recognize(photo),
+        lambda app, photo: app.enroll(photo, "Robert"),
+        lambda app, photo: app.compare(photo, photo),
+        lambda app, photo: app.inspect(),
+        lambda app, photo: app.forget("Robert"),
+        lambda app, photo: app.threshold("fpir=0.01"),
+        lambda app, photo: app.delete_face(app.faces().items[0].face_id),
+    ],
+)
+def test_every_use_makes_a_deleted_collection_again(
+    machine: EmbeddedBackend, portraits: Portraits, use: Callable[[FaceApp, bytes], object]
+) -> None:
+    machine.app.enroll(portraits["Robert"][0], "Robert")
+    machine.app_gallery().collections.delete("people")
+    use(machine.app, portraits["Robert"][1])
+    assert [collection.collection_id for collection in machine.gallery().collections.list().items] == ["people"]

@@ -65,7 +65,7 @@ ROLES: dict[str, dict[str, set[str]]] = {
         "rekognition:SearchUsersByImage": {COLLECTION},
         "rekognition:DetectFaces": {"*"},
         "rekognition:CompareFaces": {"*"},
-        "dynamodb:BatchGetItem": {FACES, RESULTS},
+        "dynamodb:BatchGetItem": ALL,
         "dynamodb:PutItem": {RESULTS},
         "dynamodb:DeleteItem": {RESULTS},
         "dynamodb:Query": {f"{FACES}/index/*"},

@@ -35,7 +35,7 @@ def test_a_listing_can_be_cut(known):
 
 def test_all_faces_of_a_person_are_counted_and_listed(mien, monkeypatch):
     now, box, catalog = datetime.now(UTC), Box(0, 0, 1, 1), MemoryCatalog()
-    catalog.put(Person("Ada", now))
+    catalog.put(Person("Ada", "Ada", now))
     for number in range(2500):
         catalog.put(FaceRecord(f"face-{number}", "Ada", f"uploaded/Ada/{number}.jpg", now, box, 99.0))
     app = FaceApp(MemoryBucket(), MemoryRecognizer(FakeFaceEngine()), catalog)

@@ -133,12 +133,12 @@ def power_cut(world: World, after: int) -> Iterator[None]:
     left = after
 
     def wrap(call: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*arguments: Any) -> Any:
+        def counted(*arguments: Any, **named: Any) -> Any:
             nonlocal left
             left -= 1
             if left < 0:
                 raise PowerCut
-            return call(*arguments)
+            return call(*arguments, **named)
 
         return counted
 

@@ -63,7 +63,7 @@ RECORDS: list[Record] = [
         (),
         (UploadNotice("unlike_person", "Unlike.", "face-2", 12.5),),
     ),
-    Person("Zoë", NOON),
+    Person("Zoë", "Zoë K.", NOON),
     Recognition("r-1", None, NOON, 80.0, ()),
     Recognition("r-2", "uploaded/_/2.jpg", NOON, 80.5, (SEEN,)),
     Consent.until("Zoë", NOON.date()),
@@ -90,7 +90,7 @@ def test_replaces_a_record_of_the_same_key(ports: Ports) -> None:
 
 def test_gets_in_the_order_asked_for(ports: Ports) -> None:
     for number in range(120):
-        ports.catalog.put(Person(str(number), NOON))
+        ports.catalog.put(Person(str(number), str(number), NOON))
     wanted = [str(number) for number in reversed(range(0, 240, 2))]
     found = ports.catalog.get(Person, wanted)
     assert [person.user_id for person in found] == [name for name in wanted if int(name) < 120]
@@ -99,7 +99,7 @@ def test_gets_in_the_order_asked_for(ports: Ports) -> None:
 
 def test_lists_newest_first_in_pages(ports: Ports) -> None:
     for number in range(7):
-        ports.catalog.put(Person(f"p{number}", NOON + timedelta(microseconds=number // 2)))
+        ports.catalog.put(Person(f"p{number}", f"p{number}", NOON + timedelta(microseconds=number // 2)))
     names = [person.user_id for person in _all(ports.catalog, Person, limit=2)]
     assert sorted(names) == [f"p{number}" for number in range(7)]
     moments = [person.timestamp for person in _all(ports.catalog, Person, limit=3)]
@@ -108,14 +108,14 @@ def test_lists_newest_first_in_pages(ports: Ports) -> None:
 
 def test_a_full_last_page_has_no_token(ports: Ports) -> None:
     for number in range(4):
-        ports.catalog.put(Person(f"p{number}", NOON))
+        ports.catalog.put(Person(f"p{number}", f"p{number}", NOON))
     assert ports.catalog.find(Person, limit=4).next_token is None
 
 
 def test_the_longest_cursor_fits_into_its_parameter(ports: Ports) -> None:
     longest_id = "é" * (MAX_USER_ID_BYTES // 2)  # six characters in JSON for each two bytes
     for user_id in (longest_id, longest_id[:-1]):
-        ports.catalog.put(Person(user_id, NOON))
+        ports.catalog.put(Person(user_id, user_id, NOON))
     token = ports.catalog.find(Person, limit=1).next_token
     cursor = Cursors(Signer(b"0123456789abcdef")).sign({"list": "users"}, token)
     assert cursor is not None

@@ -42,7 +42,7 @@ MEDIA_TYPE = "application/problem+json"
 _ROUTE_STATUSES = {
     400: "The photo is empty, or the request is malformed",
     404: "Not found",
-    409: "A quota is full",
+    409: "A quota is full, or another person has this name or one that looks the same",
     413: "The photo is too large",
     415: "Not an image of a supported format",
     422: "The photo or a parameter cannot be used",

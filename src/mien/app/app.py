@@ -6,19 +6,21 @@ recognize   photo -> recognizer -> people -> catalog -> answer
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, date, datetime
 
 from mien.app.erasure import ErasureService, LeftoverScan
 from mien.app.indexing import IndexingService
+from mien.app.people import PeopleService
 from mien.app.ports import Bucket, Catalog, Recognizer
 from mien.app.recognition import RecognitionService
 from mien.app.reconciliation import GRACE_SECONDS, Reconciler, Reconciliation
 from mien.app.rejections import RejectionService
 from mien.app.retention import RetentionService
 from mien.app.uploads import UploadService
-from mien.domain import object_keys
-from mien.domain.errors import FaceNotFound, ImageTooLarge, InvalidInput, RecognitionNotFound, UserNotFound
+from mien.domain import image_types, names, object_keys
+from mien.domain.errors import FaceNotFound, ImageTooLarge, InvalidInput, RecognitionNotFound
 from mien.domain.faces import Detection, Issue, Page
 from mien.domain.policy import Policy
 from mien.domain.records import (
@@ -51,8 +53,9 @@ class FaceApp:
     - Photos are the bytes of an image file: JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF, turned upright by EXIF,
       of at most `policy.max_image_bytes` bytes. A method that takes one raises ImageError leaves: EmptyImage,
       UnsupportedImage, DamagedImage, ImageTooLarge, ImageTooSmall.
-    - A `user_id` is any printable text of 1 to 80 bytes in UTF-8; spaces around it are removed, and its Unicode is
-      composed (NFC). InvalidInput for other text.
+    - A `user_id` is any printable text of 1 to 80 bytes in UTF-8, a `name` of 1 to 200 bytes; spaces around it are
+      removed, and its Unicode is composed (NFC). InvalidInput for other text. An id that was merged into another
+      person stands for that person. Answers have the person's present id and name.
     - An `image_path` is a photo's key in the bucket, `uploaded/<folder of the user>/<upload>.<ext>`. InvalidInput
       for text that cannot be one.
     - Similarities run from 0 to 100. Boxes are fractions of the upright photo's width and height.
@@ -95,14 +98,15 @@ class FaceApp:
         """
         self.policy = policy or Policy()
         self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
-        self._uploads = UploadService(bucket, catalog, now)
-        self._indexing = IndexingService(bucket, recognizer, catalog, self.policy, now)
-        self._recognition = RecognitionService(recognizer, catalog, self.policy, now)
-        self._rejections = RejectionService(recognizer, catalog, now)
+        self._people = people = PeopleService(bucket, catalog, now)
+        self._uploads = UploadService(bucket, catalog, people, now)
+        self._indexing = IndexingService(bucket, recognizer, catalog, people, self.policy, now)
+        self._recognition = RecognitionService(recognizer, catalog, people, self.policy, now)
+        self._rejections = RejectionService(recognizer, catalog, people, now)
         self._erasure = ErasureService(
-            bucket, recognizer, catalog, leftovers, now, pseudonym=pseudonym, make_room=make_room
+            bucket, recognizer, catalog, people, leftovers, now, pseudonym=pseudonym, make_room=make_room
         )
-        self._retention = RetentionService(catalog, self._indexing, self._erasure, self.policy, now)
+        self._retention = RetentionService(catalog, people, self._indexing, self._erasure, self.policy, now)
         self._inspect, self._warnings, self._close = inspect, warnings, close
 
     def __enter__(self) -> FaceApp:
@@ -121,41 +125,51 @@ class FaceApp:
 
     # Uploads
 
-    def upload(self, image: bytes, user_id: str | None = None, consent_until: date | None = None) -> Upload:
+    def upload(
+        self,
+        image: bytes,
+        user_id: str | None = None,
+        name: str | None = None,
+        *,
+        consent_until: date | None = None,
+    ) -> Upload:
         """Store a photo; an event then has it indexed.
 
         Args:
             image: The photo.
             user_id: The person whom it shows; None for nobody in particular, when all its faces are indexed
-                without a user.
+                without a user, unless there is a name.
+            name: Without an id, the name of the person, who gets an id when nobody has that name yet. With an id, the
+                name of a new person; of one who is enrolled it is used only when they have no name but their id.
             consent_until: The last day (in UTC) on which the person's consent holds; None leaves it as it is.
                 InvalidInput for a day in the past, and without a user.
 
         Returns the upload with its `image_path`. Its status is `pending`, or `indexed` when the same photo of the
-        same person was indexed before.
+        same person was indexed before. Raises UserExists when the id or name differs from another person's only in
+        case, in Unicode form or in characters that do not show.
         """
         self._check_size(image)
-        user_id = None if user_id is None else object_keys.parse_user_id(user_id)
-        if user_id is not None:
-            self._erasure.finish_pending(user_id)
+        image_types.sniff(image)  # before the person is stored
         if consent_until is None:
-            return self._uploads.store(image, user_id)
-        if user_id is None:
+            return self._named(self._uploads.store(image, self._admit(user_id, name)))
+        if user_id is None and name is None:
             raise InvalidInput("Only a person's photo has a consent.")
-        consent = self._retention.consent_until(user_id, consent_until)
-        upload = self._uploads.store(image, user_id)
-        self._catalog.put(consent)
-        return upload
+        self._retention.check_last_day(consent_until)
+        admitted = self._admit(user_id, name) or ""
+        upload = self._uploads.store(image, admitted)
+        self._retention.set_consent(admitted, consent_until)
+        return self._named(upload)
 
-    def presign_upload(self, content_type: str, user_id: str | None = None) -> UploadForm:
+    def presign_upload(self, content_type: str, user_id: str | None = None, name: str | None = None) -> UploadForm:
         """Sign a form for a direct upload to the bucket, valid for 15 minutes.
 
         Args:
             content_type: The photo's MIME type, such as image/jpeg. InvalidInput for one that is not an image's.
             user_id: The person whom the photo shows; None for nobody in particular.
+            name: As for `upload`.
         """
-        user_id = None if user_id is None else object_keys.parse_user_id(user_id)
-        return self._uploads.presign(content_type, user_id, self.policy.max_image_bytes)
+        image_types.extension(content_type)  # before the person is stored
+        return self._uploads.presign(content_type, self._admit(user_id, name), self.policy.max_image_bytes)
 
     def receive(self, image_path: str, image: bytes, signed_at: datetime) -> None:
         """Store a photo under the path of a form; an event then has it indexed.
@@ -176,7 +190,7 @@ class FaceApp:
 
     def upload_status(self, image_path: str) -> Upload:
         """Return what has become of an upload so far. Raises ImageNotFound when there was none at this path."""
-        return self._uploads.status(object_keys.parse_image_path(image_path))
+        return self._named(self._uploads.status(object_keys.parse_image_path(image_path)))
 
     def index_upload(self, image_path: str) -> Upload:
         """Index a photo of the bucket; the handler of the object-created event. Doing it again changes nothing.
@@ -202,24 +216,27 @@ class FaceApp:
         """
         return self._indexing.mark_failed(object_keys.parse_image_path(image_path))
 
-    def enroll(self, image: bytes, user_id: str) -> Upload:
+    def enroll(self, image: bytes, user_id: str | None = None, name: str | None = None) -> Upload:
         """Upload and index a photo in one call. Returns the upload, `indexed` or `rejected`."""
-        return self.index_upload(self.upload(image, user_id).image_path)
+        return self._named(self.index_upload(self.upload(image, user_id, name).image_path))
 
-    def move(self, image_path: str, user_id: str) -> Upload:
-        """Give a photo to another person, for correcting a name or merging two people.
+    def move(self, image_path: str, user_id: str | None = None, name: str | None = None) -> Upload:
+        """Give a photo to another person, who is named as for `upload`.
 
         The photo is enrolled for that person and, once indexed there, removed from its former place. Somebody who was
         not enrolled before gets the consent of the person from whom the photo comes. Returns the new upload; when it is
         `rejected`, the photo stays where it was, too. Raises ImageNotFound.
         """
-        path, user_id = object_keys.parse_image_path(image_path), object_keys.parse_user_id(user_id)
-        is_new = not self._catalog.get(Person, [user_id])
-        upload = self.enroll(self.image(path).body, user_id)
+        path = object_keys.parse_image_path(image_path)
+        if user_id is None and name is None:
+            raise InvalidInput("Say whose photo it is, by user id or by name.")
+        image, former = self.image(path).body, self._uploads.status(path).user_id
+        admitted = self._admit(user_id, name) or ""
+        is_new = all(person.pending for person in self._catalog.get(Person, [admitted]))
+        upload = self.enroll(image, admitted)
         if upload.image_path != path and upload.status is UploadStatus.INDEXED:
-            former = object_keys.user_id_of(path)
             if is_new and former is not None:
-                self._retention.copy_consent(former, user_id)
+                self._retention.copy_consent(former, admitted)
             self._indexing.remove_photo(path)
         return upload
 
@@ -264,7 +281,7 @@ class FaceApp:
         stored = self._catalog.get(Recognition, [recognition_id])
         if not stored:
             raise RecognitionNotFound("There is no recognition of this id.")
-        return stored[0]
+        return self._people.named_recognitions(stored)[0]
 
     def recognitions(
         self,
@@ -281,8 +298,8 @@ class FaceApp:
             limit: How many at most.
             token: Where to continue.
         """
-        user_id = None if user_id is None else object_keys.parse_user_id(user_id)
-        return self._catalog.find(Recognition, user_id=user_id, since=since, limit=limit, token=token)
+        page = self._catalog.find(Recognition, user_id=self._ids(user_id), since=since, limit=limit, token=token)
+        return Page(tuple(self._people.named_recognitions(page.items)), page.next_token)
 
     def delete_recognition(self, recognition_id: str) -> None:
         """Delete a stored answer. Raises RecognitionNotFound."""
@@ -318,7 +335,7 @@ class FaceApp:
         stored = self._catalog.get(FaceRecord, [face_id])
         if not stored:
             raise FaceNotFound("There is no face of this id.")
-        return stored[0]
+        return self._people.named(stored)[0]
 
     def faces(
         self,
@@ -337,9 +354,11 @@ class FaceApp:
         """
         if user_id is not None and image_path is not None:
             raise InvalidInput("Faces can be listed by user id or by image path, not by both.")
-        user_id = None if user_id is None else object_keys.parse_user_id(user_id)
-        page = self._catalog.find(FaceRecord, user_id=user_id, image_path=image_path, limit=limit, token=token)
-        return Page(tuple(face for face in page.items if not face.negative), page.next_token)
+        page = self._catalog.find(
+            FaceRecord, user_id=self._ids(user_id), image_path=image_path, limit=limit, token=token
+        )
+        faces = self._people.named([face for face in page.items if not face.negative])
+        return Page(tuple(faces), page.next_token)
 
     def reject(self, image: bytes, user_id: str) -> FaceRecord:
         """Record that the photo's face that is most similar to a person is not them.
@@ -348,11 +367,12 @@ class FaceApp:
         Raises UserNotFound, and NoFace when no face of the photo is similar to the person at all.
         """
         self._check_size(image)
-        return self._rejections.add(image, self.person(user_id).user_id)
+        return self._people.named([self._rejections.add(image, self.person(user_id).user_id)])[0]
 
     def rejections(self, user_id: str, limit: int = 100, token: str | None = None) -> Page[FaceRecord]:
         """List the faces that were rejected for a person, newest first; a page may hold fewer than `limit`."""
-        return self._rejections.list(object_keys.parse_user_id(user_id), limit, token)
+        page = self._rejections.list(object_keys.parse_user_id(user_id), limit, token)
+        return Page(tuple(self._people.named(page.items)), page.next_token)
 
     def undo_rejection(self, face_id: str) -> None:
         """Take a rejection back. Raises FaceNotFound when the face is not a rejected one."""
@@ -372,21 +392,42 @@ class FaceApp:
         self._indexing.remove_face(self.face(face_id))
 
     def people(self, limit: int = 100, token: str | None = None, consent_before: date | None = None) -> Page[Person]:
-        """List everybody who is enrolled, newest first.
+        """List everybody who is enrolled, newest first; a page may hold fewer than `limit` and not be the last.
 
         With `consent_before`: the people whose last day of consent comes before this day, the latest of these days
-        first; a page may then hold fewer than `limit` and not be the last.
+        first.
         """
         if consent_before is not None:
             return self._retention.people_before(consent_before, limit, token)
-        return self._catalog.find(Person, limit=limit, token=token)
+        page = self._catalog.find(Person, limit=limit, token=token)
+        return Page(tuple(p for p in page.items if not p.pending and not p.merged_into), page.next_token)
 
     def person(self, user_id: str) -> Person:
         """Return an enrolled person. Raises UserNotFound."""
-        stored = self._catalog.get(Person, [object_keys.parse_user_id(user_id)])
-        if not stored:
-            raise UserNotFound("Nobody is enrolled under this user id.")
-        return stored[0]
+        return self._people.get(object_keys.parse_user_id(user_id))
+
+    def find_person(self, text: str) -> Person:
+        """Return the person of an id or, failing that, of exactly this name. Raises UserNotFound."""
+        return self._people.find(unicodedata.normalize("NFC", text).strip())
+
+    def rename(self, user_id: str, name: str) -> Person:
+        """Give a person another name, which shows in all answers, stored ones too. Moves no photo.
+
+        Raises UserNotFound, and UserExists when another person has the name or one that looks the same.
+        """
+        return self._people.rename(object_keys.parse_user_id(user_id), names.parse_name(name))
+
+    def merge(self, user_id: str, into: str) -> Person:
+        """Merge a person into another: from now on, both ids stand for that person. Returns that person.
+
+        Nothing is moved, so that `unmerge` gives each id its own photos and faces back. Raises UserNotFound, and
+        InvalidInput when they are the same person or `user_id` is merged already.
+        """
+        return self._people.merge(object_keys.parse_user_id(user_id), object_keys.parse_user_id(into))
+
+    def unmerge(self, user_id: str) -> Person:
+        """Undo the merge of an id, and return its person. Raises UserNotFound, and InvalidInput without a merge."""
+        return self._people.unmerge(object_keys.parse_user_id(user_id))
 
     def set_consent(self, user_id: str, last_day: date | None) -> None:
         """Store the last day (in UTC) on which a person's consent holds; `expire` erases them after it.
@@ -411,14 +452,15 @@ class FaceApp:
     def forget(self, user_id: str) -> ErasureReport:
         """Erase a person from every store: embeddings, metadata, photos, and the answers that name them.
 
-        Returns what was removed. `remaining_stores` of the report is empty on success; otherwise the erasure is
-        resumed by `resume_erasures`. Raises UserNotFound when no store knows the person.
+        What was enrolled under an id that is merged into the person is erased as well. Returns what was removed.
+        `remaining_stores` of the report is empty on success; otherwise the erasure is resumed by `resume_erasures`.
+        Raises UserNotFound when no store knows the person.
         """
-        return self._erasure.forget(object_keys.parse_user_id(user_id))
+        return self._erasure.forget(self._root(user_id))
 
     def request_erasure(self, user_id: str) -> Erasure:
         """Store the request to forget a person, for `finish_erasure`. Raises UserNotFound."""
-        return self._erasure.request(object_keys.parse_user_id(user_id))
+        return self._erasure.request(self._root(user_id))
 
     def finish_erasure(self, erasure: Erasure) -> ErasureReport:
         """Do what `forget` does, for a request that is stored."""
@@ -457,7 +499,28 @@ class FaceApp:
 
     def verify_erased(self, user_id: str) -> tuple[str, ...]:
         """Name the stores that hold something of a person; an empty tuple when nothing is left anywhere."""
-        return self._erasure.remaining_stores(object_keys.parse_user_id(user_id))
+        family = self._people.family(object_keys.parse_user_id(user_id))
+        return tuple(dict.fromkeys(store for each in family for store in self._erasure.remaining_stores(each)))
+
+    def _admit(self, user_id: str | None, name: str | None) -> str | None:
+        user_id = None if user_id is None else names.parse_new_user_id(user_id)
+        name = None if name is None else names.parse_name(name)
+        for each in self._people.possible_ids(user_id, name):
+            self._erasure.finish_pending(each)
+        return self._people.admit(user_id, name)
+
+    def _root(self, user_id: str) -> str:
+        return self._people.family(object_keys.parse_user_id(user_id))[0]
+
+    def _ids(self, user_id: str | None) -> str | tuple[str, ...] | None:
+        """The ids of a person for a listing: a single one as it is, which a catalog looks up faster."""
+        if user_id is None:
+            return None
+        family = self._people.family(object_keys.parse_user_id(user_id))
+        return family if len(family) > 1 else family[0]
+
+    def _named(self, upload: Upload) -> Upload:
+        return self._people.named([upload])[0]
 
     def _check_size(self, image: bytes) -> None:
         if len(image) > self.policy.max_image_bytes:

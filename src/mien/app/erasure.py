@@ -20,15 +20,19 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from itertools import islice
+from typing import TypeVar
 
+from mien.app.people import PeopleService
 from mien.app.ports import Bucket, Catalog, R, Recognizer
 from mien.domain import object_keys
 from mien.domain.errors import AccessDenied, ErasureNotFound, StorageFull, UserNotFound
 from mien.domain.records import Consent, Erasure, ErasureReceipt, ErasureReport, FaceRecord, Person, Recognition, Upload
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 LeftoverScan = Callable[[str], tuple[str, ...]]
@@ -54,6 +58,7 @@ class ErasureService:
         bucket: Bucket,
         recognizer: Recognizer,
         catalog: Catalog,
+        people: PeopleService,
         leftovers: LeftoverScan,
         now: Callable[[], datetime],
         *,
@@ -64,12 +69,14 @@ class ErasureService:
 
         Args:
             bucket, recognizer, catalog: The three ports.
+            people: Knows who is merged into whom.
             leftovers: Names places below the ports that hold a user id, for `remaining_stores`.
             now: Returns the time, aware and in UTC.
             pseudonym: Makes a receipt's stand-in for a user id; by default one that is good for this process.
             make_room: Frees some reserved space on a full disk; False when there was none.
         """
         self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
+        self._people = people
         self._leftovers, self._now, self._make_room = leftovers, now, make_room
         self._pseudonym = pseudonym or keyed_hash(secrets.token_bytes(32))
         self._running: set[str] = set()
@@ -81,18 +88,19 @@ class ErasureService:
         return self.finish(self.request(user_id))
 
     def request(self, user_id: str) -> Erasure:
-        """Store the intent to forget a person. Raises UserNotFound when no store knows the person."""
+        """Store the intent to forget a person and every id that is merged into theirs.
+
+        Raises UserNotFound when no store knows the person.
+        """
+        user_ids = self._people.with_merged(user_id)
         stored = self._catalog.get(Erasure, [user_id])
-        if not stored and not self._stores_with(user_id):
+        if not stored and not any(map(self._stores_with, user_ids)):
             raise UserNotFound("Nobody is enrolled under this user id.")
         erasure_id = (stored[0].erasure_id if stored else None) or uuid.uuid4().hex
         intent = Erasure(user_id, self._now(), erasure_id)
-        try:
-            self._catalog.put(intent)
-        except StorageFull:
-            if not self._make_room():
-                self._bucket.delete(list(islice(self._bucket.keys(object_keys.folder(user_id)), STEP)))
-            self._catalog.put(intent)
+        # An intent each: when this is cut off, nothing may lead any more from the person to those merged into them.
+        intents = [intent, *(Erasure(merged, intent.timestamp, uuid.uuid4().hex) for merged in user_ids[1:])]
+        self._with_room(lambda: self._catalog.put(*intents))
         return intent
 
     def finish(self, intent: Erasure) -> ErasureReport:
@@ -101,7 +109,9 @@ class ErasureService:
         Until nothing is left that is older than the intent, the intent remains, so that `resume` tries again.
         """
         with self._only_once(intent.user_id):
-            return self._finish(intent, {})
+            user_ids = self._people.with_merged(intent.user_id)
+            merged = [self._finish_with_room(each, {}) for each in self._catalog.get(Erasure, user_ids[:0:-1])]
+            return _sum(self._finish_with_room(intent, {}), merged)
 
     def resume(self) -> list[ErasureReport]:
         """Finish the erasures that were interrupted; one that fails is tried again later and holds up no other."""
@@ -150,14 +160,26 @@ class ErasureService:
 
     def _resume(self, intent: Erasure) -> ErasureReport:
         with self._only_once(intent.user_id):
-            return self._finish(intent, self._newer_photos(intent))
+            return self._finish_with_room(intent, self._newer_photos(intent))
 
-    def _finish(self, intent: Erasure, kept: Mapping[str, datetime]) -> ErasureReport:
-        """Remove everything but the `kept` photos, given with the times at which they were stored."""
+    def _with_room(self, work: Callable[[], T]) -> T:
+        """Do some work; on a full disk again, with reserved space, and with that of the photos removed so far."""
+        for _ in range(ROUNDS):
+            try:
+                return work()
+            except StorageFull:
+                self._make_room()
+        return work()
+
+    def _finish_with_room(self, intent: Erasure, kept: Mapping[str, datetime]) -> ErasureReport:
         counts = Counter(faces=0, images=0, uploads=0, recognitions=0)
+        return self._with_room(lambda: self._finish(intent, kept, counts))
+
+    def _finish(self, intent: Erasure, kept: Mapping[str, datetime], counts: Counter[str]) -> ErasureReport:
+        """Remove everything but the `kept` photos, given with the times at which they were stored; add to `counts`."""
         remaining: list[str] = []
         for _ in range(ROUNDS):
-            counts.update(self._remove(intent.user_id, kept))
+            self._remove(intent.user_id, kept, counts)
             remaining = [] if kept else self._stores_with(intent.user_id)
             if not remaining:
                 break
@@ -192,7 +214,7 @@ class ErasureService:
 
     def _stores_with(self, user_id: str) -> list[str]:
         holds = {
-            "bucket": self._bucket.holds(object_keys.folder(user_id)),
+            "bucket": any(self._holds(folder, user_id) for folder in self._named_folders(user_id)),
             "recognizer": bool(self._recognizer.face_ids(user_id)),
             "faces": bool(self._catalog.find(FaceRecord, user_id=user_id, limit=1).items),
             "uploads": bool(self._catalog.find(Upload, user_id=user_id, limit=1).items),
@@ -202,57 +224,73 @@ class ErasureService:
         }
         return [store for store, does_hold in holds.items() if does_hold]
 
-    def _remove(self, user_id: str, kept: Mapping[str, datetime]) -> dict[str, int]:
-        images, uploads = self._remove_photos(user_id, kept)
-        faces = self._remove_faces(user_id, kept)
+    def _remove(self, user_id: str, kept: Mapping[str, datetime], counts: Counter[str]) -> None:
+        self._remove_photos(user_id, kept, counts)
+        self._remove_faces(user_id, kept, counts)
         if not kept:
             self._recognizer.forget(user_id)
-            self._catalog.delete(Person, [user_id])
+            self._people.remove(user_id)
             self._catalog.delete(Consent, [user_id])
-        counts = Counter(images=images, uploads=uploads, faces=faces)
         until = min(kept.values(), default=None)
         for page in self._pages(Recognition, user_id=user_id):
             older = [recognition for recognition in page if until is None or recognition.timestamp < until]
-            counts.update(self._remove_photos_without_user(older, user_id))
+            self._remove_photos_without_user(older, user_id, counts)
             counts["recognitions"] += self._catalog.delete(Recognition, [r.recognition_id for r in older])
-        return counts
 
-    def _remove_photos(self, user_id: str, kept: Mapping[str, datetime]) -> tuple[int, int]:
-        """Return how many photos and how many uploads were removed."""
-        folder = object_keys.folder(user_id)
-        images = uploads = 0
-        for keys in _batches(key for key in self._bucket.keys(folder) if key not in kept):
-            images += self._bucket.delete(keys)
-            uploads += self._catalog.delete(Upload, keys)
-        if not kept:
-            images += self._bucket.delete_folder(folder)
+    def _remove_photos(self, user_id: str, kept: Mapping[str, datetime], counts: Counter[str]) -> None:
+        for folder in self._named_folders(user_id):
+            is_shared = False
+            for keys in _batches(key for key in self._bucket.keys(folder) if key not in kept):
+                theirs = self._theirs(keys, user_id)
+                is_shared |= len(theirs) < len(keys)
+                counts["images"] += len(theirs)  # before: on a full disk, they are gone although it fails
+                self._bucket.delete(theirs)
+                counts["uploads"] += self._catalog.delete(Upload, theirs)
+            if not kept and not is_shared:
+                counts["images"] += self._bucket.delete_folder(folder)
         for page in self._pages(Upload, user_id=user_id):
             paths = [upload.image_path for upload in page if upload.image_path not in kept]
-            images += self._bucket.delete(paths)
-            uploads += self._catalog.delete(Upload, paths)
-        return images, uploads
+            counts["images"] += self._bucket.delete(paths)
+            counts["uploads"] += self._catalog.delete(Upload, paths)
 
-    def _remove_faces(self, user_id: str, kept: Mapping[str, datetime]) -> int:
-        """Return how many faces were removed."""
+    def _remove_faces(self, user_id: str, kept: Mapping[str, datetime], counts: Counter[str]) -> None:
         records = [face for page in self._pages(FaceRecord, user_id=user_id) for face in page]
         own = {face.face_id for face in records} | self._recognizer.face_ids(user_id)
         own -= {face.face_id for face in records if face.image_path in kept}
-        return sum(self._delete_faces(face_ids) for face_ids in _batches(sorted(own)))
+        for face_ids in _batches(sorted(own)):
+            counts["faces"] += self._delete_faces(face_ids)
 
-    def _remove_photos_without_user(self, recognitions: Sequence[Recognition], user_id: str) -> dict[str, int]:
+    def _remove_photos_without_user(
+        self, recognitions: Sequence[Recognition], user_id: str, counts: Counter[str]
+    ) -> None:
         """Remove the photos that were uploaded for nobody and on which the person was recognised."""
         photos = sorted(_photos_without_user(recognitions, user_id))
-        if not photos:
-            return {}
-        images = self._bucket.delete(photos)
-        faces = {
-            face.face_id for photo in photos for page in self._pages(FaceRecord, image_path=photo) for face in page
-        }
-        return {
-            "images": images,
-            "faces": self._delete_faces(sorted(faces)),
-            "uploads": self._catalog.delete(Upload, photos),
-        }
+        counts["images"] += self._bucket.delete(photos)
+        for photo in photos:
+            faces = {face.face_id for page in self._pages(FaceRecord, image_path=photo) for face in page}
+            counts["faces"] += self._delete_faces(sorted(faces))
+        counts["uploads"] += self._catalog.delete(Upload, photos)
+
+    def _named_folders(self, user_id: str) -> list[str]:
+        """The person's folder, and one that somebody made for their name."""
+        names = [person.name for person in self._catalog.get(Person, [user_id])]
+        others = {person.user_id for person in self._catalog.get(Person, names)} - {user_id}
+        folders = [object_keys.folder(text) for text in dict.fromkeys((user_id, *names)) if text not in others]
+        return [folder for folder in folders if object_keys.is_possible_folder(folder)]
+
+    def _theirs(self, keys: Sequence[str], user_id: str) -> list[str]:
+        """The photos among those of a person's folder that are not another's, from before a change of names."""
+        owners = {upload.image_path: upload.user_id for upload in self._catalog.get(Upload, keys)}
+        return [key for key in keys if owners.get(key) in {None, user_id}]
+
+    def _holds(self, folder: str, user_id: str) -> bool:
+        is_shared = False
+        for keys in _batches(self._bucket.keys(folder)):
+            theirs = self._theirs(keys, user_id)
+            if theirs:
+                return True
+            is_shared = True
+        return not is_shared and self._bucket.holds(folder)
 
     def _delete_faces(self, face_ids: Sequence[str]) -> int:
         return max(self._recognizer.delete(face_ids), self._catalog.delete(FaceRecord, face_ids))
@@ -269,6 +307,19 @@ class ErasureService:
         while page.next_token is not None:
             page = find(token=page.next_token)
             yield page.items
+
+
+def _sum(report: ErasureReport, merged: Sequence[ErasureReport]) -> ErasureReport:
+    """The report of a person with what was removed of the ids that were merged into theirs."""
+    reports = (report, *merged)
+    return replace(
+        report,
+        faces=sum(each.faces for each in reports),
+        images=sum(each.images for each in reports),
+        uploads=sum(each.uploads for each in reports),
+        recognitions=sum(each.recognitions for each in reports),
+        remaining_stores=tuple(dict.fromkeys(store for each in reports for store in each.remaining_stores)),
+    )
 
 
 def _batches(items: Iterable[str]) -> Iterator[list[str]]:

@@ -13,10 +13,10 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
+from mien.app.people import PeopleService
 from mien.app.photo_faces import PhotoFaces
 from mien.app.ports import Bucket, Catalog, Recognizer
-from mien.domain import object_keys
-from mien.domain.errors import ImageError, ImageNotFound, StorageBusy, StorageError
+from mien.domain.errors import ImageError, ImageNotFound, StorageBusy, StorageError, UserExists
 from mien.domain.faces import Reason
 from mien.domain.policy import MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER, Policy, SeveralFaces
 from mien.domain.records import (
@@ -56,11 +56,12 @@ class IndexingService:
         bucket: Bucket,
         recognizer: Recognizer,
         catalog: Catalog,
+        people: PeopleService,
         policy: Policy,
         now: Callable[[], datetime],
     ) -> None:
         self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
-        self._policy, self._now = policy, now
+        self._people, self._policy, self._now = people, policy, now
         self._faces = PhotoFaces(bucket, recognizer, catalog)
 
     def index(self, path: str) -> Upload:
@@ -85,7 +86,7 @@ class IndexingService:
             self._release(path)
         timestamp = upload.timestamp if upload and not _is_overwritten(upload, digest) else self._now()
         for _ in range(MAX_ATTEMPTS):  # a copy of this photo that is deleted meanwhile may take the faces along
-            indexed = self._index(path, image, timestamp, digest)
+            indexed = self._index_for_owner(path, upload, image, timestamp, digest)
             self._catalog.put(indexed)
             if not self._faces.exists(path):
                 self._remove_traces(path)
@@ -106,7 +107,7 @@ class IndexingService:
             return upload
         failed = Upload(
             path,
-            object_keys.user_id_of(path),
+            self._owner_if_known(path, upload),
             UploadStatus.FAILED,
             upload.timestamp if upload else self._now(),
             upload.digest if upload else None,  # faces of a photo that was replaced are removed by it later
@@ -145,11 +146,12 @@ class IndexingService:
         """Remove what is left of a photo that does not exist; one that is stored meanwhile stays."""
         self._bucket.delete_remains(path)
         self._release(path)
-        user_id = object_keys.user_id_of(path)
-        if user_id is not None and next(iter(self._bucket.keys(object_keys.folder(user_id))), None) is None:
+        user_id = self._owner_if_known(path, self._upload(path))
+        if user_id is not None and self._people.is_without_photos(user_id, but=path):
             self._recognizer.forget(user_id)
-            self._catalog.delete(Person, [user_id])
-            self._catalog.delete(Consent, [user_id])
+            self._people.remove_if_unmerged(user_id, but=path)
+            if not self._catalog.get(Person, [user_id]):
+                self._catalog.delete(Consent, [user_id])
         self._catalog.delete(Upload, [path])
 
     def _release(self, path: str, keep: Sequence[str] = ()) -> None:
@@ -164,6 +166,16 @@ class IndexingService:
             self._remove_traces(path)
             raise
 
+    def _owner(self, path: str, upload: Upload | None) -> str | None:
+        """Whose photo it is: what was found out first stays true when the person gets another name."""
+        return upload.user_id if upload and upload.user_id is not None else self._people.owner(path)
+
+    def _owner_if_known(self, path: str, upload: Upload | None) -> str | None:
+        try:
+            return self._owner(path, upload)
+        except UserExists:
+            return None
+
     def _upload(self, path: str) -> Upload | None:
         return next(iter(self._catalog.get(Upload, [path])), None)
 
@@ -173,9 +185,17 @@ class IndexingService:
         except StorageError:  # which may be why indexing failed
             return None
 
-    def _index(self, path: str, image: Image, timestamp: datetime, digest: str) -> Upload:
-        user_id = object_keys.user_id_of(path)
+    def _index_for_owner(
+        self, path: str, upload: Upload | None, image: Image, timestamp: datetime, digest: str
+    ) -> Upload:
+        try:
+            user_id = self._owner(path, upload)
+        except UserExists as error:
+            reason = UploadNotice("looks_like_another_name", f"The photo's folder cannot be taken: {error}")
+            return Upload(path, None, UploadStatus.REJECTED, timestamp, digest, reasons=(reason,))
+        return self._index(path, user_id, image, timestamp, digest)
 
+    def _index(self, path: str, user_id: str | None, image: Image, timestamp: datetime, digest: str) -> Upload:
         def upload(status: UploadStatus, **more: tuple[object, ...]) -> Upload:
             return Upload(path, user_id, status, timestamp, digest, **more)  # type: ignore[arg-type]
 
@@ -209,9 +229,10 @@ class IndexingService:
             if indexed.face_id not in enrolled:
                 face = indexed.face
                 self._catalog.put(FaceRecord(indexed.face_id, user_id, path, timestamp, face.box, face.confidence))
-        warnings = list(_warnings(path, result, user_id, enrolled))
+        family = () if user_id is None else self._people.family(user_id)
+        warnings = list(_warnings(path, result, family, enrolled))
         if user_id is not None:
-            warnings += self._associate(user_id, result.faces[0], enrolled, timestamp)
+            warnings += self._associate(user_id, family, result.faces[0], enrolled, timestamp)
         return warnings
 
     def _enrolled(self, result: IndexResult) -> dict[str, FaceRecord]:
@@ -222,19 +243,23 @@ class IndexingService:
         return {record.face_id: record for record in records if not record.negative}
 
     def _associate(
-        self, user_id: str, indexed: IndexedFace, enrolled: dict[str, FaceRecord], timestamp: datetime
+        self,
+        user_id: str,
+        family: Sequence[str],
+        indexed: IndexedFace,
+        enrolled: dict[str, FaceRecord],
+        timestamp: datetime,
     ) -> Iterator[UploadNotice]:
         is_associated = indexed.face_id in self._recognizer.associate(user_id, [indexed.face_id])
-        if not self._catalog.get(Person, [user_id]):
-            self._catalog.put(Person(user_id, timestamp))
+        self._people.register(user_id, timestamp)
         others = {
             face.face_id
             for face in self._catalog.find(FaceRecord, user_id=user_id, limit=MAX_FACES_PER_USER).items
             if face.face_id != indexed.face_id and not face.negative
         }
         similar_records = (enrolled[hit.face_id] for hit in indexed.face_hits if hit.face_id in enrolled)
-        is_similar = any(record.user_id == user_id for record in similar_records)
-        if others and not is_similar and (unlike := self._unlike_one(user_id, indexed.face_id, others)):
+        is_similar = any(record.user_id in family for record in similar_records)
+        if others and not is_similar and (unlike := self._unlike_one(family, indexed.face_id, others)):
             yield UploadNotice("unlike_person", "The face is unlike the person's other photos.", unlike)
         elif not is_associated and self._recognizer.count_associated(user_id) >= MAX_FACES_PER_USER:
             yield UploadNotice(
@@ -246,7 +271,7 @@ class IndexingService:
                 "not_counted", "The face is kept, but it is too unlike the person's other faces to count with them."
             )
 
-    def _unlike_one(self, user_id: str, face_id: str, others: set[str]) -> str | None:
+    def _unlike_one(self, family: Sequence[str], face_id: str, others: set[str]) -> str | None:
         """One of the person's other faces when the face is like none of them; None when it is like one.
 
         They are compared now: photos of the person that are indexed at once may have been added since the face was.
@@ -256,7 +281,7 @@ class IndexingService:
         if others.intersection(similar):
             return None
         records = self._catalog.get(FaceRecord, similar)
-        if any(record.user_id == user_id and not record.negative for record in records):
+        if any(record.user_id in family and not record.negative for record in records):
             return None
         return min(others)
 
@@ -278,21 +303,21 @@ def _count_bystanders(result: IndexResult) -> int:
 
 
 def _warnings(
-    path: str, result: IndexResult, user_id: str | None, enrolled: dict[str, FaceRecord]
+    path: str, result: IndexResult, family: Sequence[str], enrolled: dict[str, FaceRecord]
 ) -> Iterator[UploadNotice]:
-    if user_id and (bystanders := _count_bystanders(result)):
+    if family and (bystanders := _count_bystanders(result)):
         yield UploadNotice("several_faces", f"The photo shows {bystanders + 1} faces; only the largest was enrolled.")
     for indexed in result.faces:
         if (same := enrolled.get(indexed.face_id)) and same.image_path != path:
             yield UploadNotice("duplicate", "The same photo was enrolled before.", indexed.face_id, 100.0)
-        if user_id:
-            yield from _lookalikes(indexed, user_id, enrolled)
+        if family:
+            yield from _lookalikes(indexed, family, enrolled)
 
 
-def _lookalikes(indexed: IndexedFace, user_id: str, enrolled: dict[str, FaceRecord]) -> Iterator[UploadNotice]:
+def _lookalikes(indexed: IndexedFace, family: Sequence[str], enrolled: dict[str, FaceRecord]) -> Iterator[UploadNotice]:
     for hit in indexed.face_hits:
         record = enrolled.get(hit.face_id)
-        if record and record.user_id not in {None, user_id}:
+        if record and record.user_id not in {None, *family}:
             sentence = "The face looks like one that is enrolled under another name."
             yield UploadNotice("looks_like_another", sentence, hit.face_id, hit.similarity)
             return

@@ -11,7 +11,7 @@ service asks for fewer calls.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -180,8 +180,13 @@ class Catalog(Protocol):
     FaceRecord items lie in `FaceMetadata`, Recognition items in `RecognitionResults`. Reads see earlier writes.
     """
 
-    def put(self, record: Record) -> None:
-        """Store a record in place of one of the same kind and key."""
+    def put(self, *records: Record, fresh: Sequence[Record] = ()) -> bool:
+        """Store records, all of them or none, and tell whether they are stored.
+
+        Args:
+            records: Each takes the place of one of the same kind and key.
+            fresh: Records whose keys must be free; when one is not, nothing is stored.
+        """
 
     def get(self, kind: type[R], keys: Sequence[str]) -> list[R]:
         """Return the records with these keys, in the order of the keys; missing ones are left out."""
@@ -190,7 +195,7 @@ class Catalog(Protocol):
         self,
         kind: type[R],
         *,
-        user_id: str | None = None,
+        user_id: str | Collection[str] | None = None,
         image_path: str | None = None,
         digest: str | None = None,
         since: datetime | None = None,
@@ -203,7 +208,8 @@ class Catalog(Protocol):
 
         Args:
             kind: The class of the records.
-            user_id: Only this person's; a Recognition belongs to everybody in its `user_ids`.
+            user_id: Only this person's, or only those of these ids; a Recognition belongs to everybody in its
+                `user_ids`.
             image_path: Only those of this photo; not together with `user_id`.
             digest: Only the uploads whose photo has this SHA-256, in hexadecimal; for the kind Upload only, and not
                 together with `user_id`. A copy stored a moment ago may be missed.

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from mien.app.assignment import assign
+from mien.app.people import PeopleService, canonical
 from mien.app.ports import Catalog, Recognizer
 from mien.domain import thresholds
 from mien.domain.policy import Policy
-from mien.domain.records import Candidate, FaceRecord, Probe, Recognition, RecognitionStatus, RecognizedFace
+from mien.domain.records import (
+    Candidate,
+    FaceRecord,
+    Person,
+    Probe,
+    Recognition,
+    RecognitionStatus,
+    RecognizedFace,
+)
 
 HITS_PER_FACE = 20  # enough that several photos of one person do not hide the runner-up
 
@@ -18,8 +28,16 @@ HITS_PER_FACE = 20  # enough that several photos of one person do not hide the r
 class RecognitionService:
     """Answers who is in a photo, and stores the answers."""
 
-    def __init__(self, recognizer: Recognizer, catalog: Catalog, policy: Policy, now: Callable[[], datetime]) -> None:
-        self._recognizer, self._catalog, self._policy, self._now = recognizer, catalog, policy, now
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        catalog: Catalog,
+        people: PeopleService,
+        policy: Policy,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._recognizer, self._catalog, self._people = recognizer, catalog, people
+        self._policy, self._now = policy, now
 
     def recognize(
         self, image: bytes, image_path: str | None, threshold: str | float | None, *, store: bool
@@ -32,6 +50,9 @@ class RecognitionService:
             threshold: A similarity or an error rate; None for the policy's.
             store: Whether to keep the answer in the catalog.
 
+        What is stored has no names, and the ids under which the faces were enrolled: a rename shows in old answers
+        too, and undoing a merge gives each id its own answers back.
+
         Raises ImageError leaves, and InvalidInput for the threshold.
         """
         limit = self._recognizer.threshold(self._policy.threshold if threshold is None else threshold)
@@ -41,14 +62,18 @@ class RecognitionService:
         records = {record.face_id: record for record in self._catalog.get(FaceRecord, list(face_ids))}
         if image_path is not None:  # a photo that was indexed without a user would find its own faces
             records = {i: r for i, r in records.items() if r.user_id or r.image_path != image_path}
-        faces = identify(probes, records, limit.similarity, self._policy)
+        people = self._people.by_id(user_ids(probes, records))
+        people |= {person.user_id: person for person in people.values()}
+        probes, merged = with_present_ids(probes, people), canonical(records.values(), people)
+        faces = identify(probes, merged, limit.similarity, self._policy)
         recognition = Recognition(
             str(uuid.uuid4()), image_path, self._now(), limit.similarity, faces, limit.fmr, limit.fpir
         )
         if store:
-            self._catalog.put(recognition)
-            self._withdraw_if_forgotten(recognition)
-        return recognition
+            stored = replace(recognition, faces=tuple(_as_enrolled(face, records) for face in faces))
+            self._catalog.put(stored)
+            self._withdraw_if_forgotten(stored)
+        return self._people.named_recognitions([recognition], people)[0]
 
     def _withdraw_if_forgotten(self, recognition: Recognition) -> None:
         """Delete a recognition that names somebody who was forgotten while it was made.
@@ -58,7 +83,8 @@ class RecognitionService:
         named = {c.face_id for face in recognition.faces for c in face.candidates if c.face_id and c.user_id}
         known = {record.face_id for record in self._catalog.get(FaceRecord, sorted(named))}
         unseen = {c.user_id for face in recognition.faces for c in face.candidates if c.user_id and not c.face_id}
-        if named - known or not all(self._catalog.find(FaceRecord, user_id=user, limit=1).items for user in unseen):
+        families = [self._people.family(user_id) for user_id in sorted(unseen)]
+        if named - known or not all(self._catalog.find(FaceRecord, user_id=ids, limit=1).items for ids in families):
             self._catalog.delete(Recognition, [recognition.recognition_id])
 
 
@@ -74,10 +100,10 @@ def identify(
         policy: Its margin decides what is ambiguous, its `candidates` how many are listed.
     """
     candidates = [rank_candidates(probe, records) for probe in probes]
-    user_ids = assign([_scores(ranking, threshold) for ranking in candidates])
+    assigned = assign([_scores(ranking, threshold) for ranking in candidates])
     return tuple(
         _decide(probe, ranking, user_id, threshold, policy)
-        for probe, ranking, user_id in zip(probes, candidates, user_ids, strict=True)
+        for probe, ranking, user_id in zip(probes, candidates, assigned, strict=True)
     )
 
 
@@ -103,6 +129,41 @@ def rank_candidates(probe: Probe, records: Mapping[str, FaceRecord]) -> list[Can
         faces[user.user_id] = Candidate(user.user_id, similarity, best.face_id, best.image_path)
     possible = [candidate for candidate in faces.values() if candidate.similarity > rejected.get(candidate.user_id, -1)]
     return sorted(possible, key=lambda candidate: -candidate.similarity)
+
+
+def user_ids(probes: Sequence[Probe], records: Mapping[str, FaceRecord]) -> list[str]:
+    """List the ids of everybody whom the hits are about."""
+    of_faces = [record.user_id for record in records.values() if record.user_id is not None]
+    return list(dict.fromkeys(of_faces + [hit.user_id for probe in probes for hit in probe.user_hits]))
+
+
+def with_present_ids(probes: Sequence[Probe], people: Mapping[str, Person]) -> list[Probe]:
+    """Return the probes with user hits of the people whom the ids lead to after merges."""
+    if all(person.user_id == user_id for user_id, person in people.items()):
+        return list(probes)
+    return [
+        replace(
+            probe,
+            user_hits=tuple(
+                replace(hit, user_id=people[hit.user_id].user_id if hit.user_id in people else hit.user_id)
+                for hit in probe.user_hits
+            ),
+        )
+        for probe in probes
+    ]
+
+
+def _as_enrolled(face: RecognizedFace, records: Mapping[str, FaceRecord]) -> RecognizedFace:
+    """The face with the ids under which the candidates' faces are enrolled, which merging does not change."""
+    enrolled_as: dict[str | None, str | None] = {
+        candidate.user_id: records[candidate.face_id].user_id
+        for candidate in face.candidates
+        if candidate.face_id is not None and candidate.user_id is not None
+    }
+    if all(user_id == as_enrolled for user_id, as_enrolled in enrolled_as.items()):
+        return face
+    candidates = (replace(each, user_id=enrolled_as.get(each.user_id, each.user_id)) for each in face.candidates)
+    return replace(face, user_id=enrolled_as.get(face.user_id, face.user_id), candidates=tuple(candidates))
 
 
 def _scores(candidates: Sequence[Candidate], threshold: float) -> dict[str, float]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from mien.app import recognition
+from mien.app.people import PeopleService, canonical
 from mien.app.ports import Catalog, Recognizer
 from mien.domain import object_keys
 from mien.domain.errors import FaceNotFound, NoFace
@@ -24,8 +25,10 @@ MAX_HITS = 50
 class RejectionService:
     """Adds, lists and removes rejections."""
 
-    def __init__(self, recognizer: Recognizer, catalog: Catalog, now: Callable[[], datetime]) -> None:
-        self._recognizer, self._catalog, self._now = recognizer, catalog, now
+    def __init__(
+        self, recognizer: Recognizer, catalog: Catalog, people: PeopleService, now: Callable[[], datetime]
+    ) -> None:
+        self._recognizer, self._catalog, self._people, self._now = recognizer, catalog, people, now
 
     def add(self, image: bytes, user_id: str) -> FaceRecord:
         """Reject the photo's face that is most similar to the person.
@@ -35,6 +38,8 @@ class RejectionService:
         probes = self._recognizer.search(image, 0.0, MAX_HITS)
         face_ids = {hit.face_id for probe in probes for hit in probe.face_hits}
         records = {record.face_id: record for record in self._catalog.get(FaceRecord, sorted(face_ids))}
+        people = self._people.by_id(recognition.user_ids(probes, records))
+        probes, records = recognition.with_present_ids(probes, people), canonical(records.values(), people)
         similarities = [(_similarity(probe, records, user_id), index) for index, probe in enumerate(probes)]
         best, index = max(similarities, default=(0.0, 0))
         if best <= 0:
@@ -55,7 +60,7 @@ class RejectionService:
 
     def list(self, user_id: str, limit: int, token: str | None) -> Page[FaceRecord]:
         """Return one page of a person's rejected faces, newest first; it may hold fewer than `limit`."""
-        page = self._catalog.find(FaceRecord, user_id=user_id, limit=limit, token=token)
+        page = self._catalog.find(FaceRecord, user_id=self._people.family(user_id), limit=limit, token=token)
         return Page(tuple(record for record in page.items if record.negative), page.next_token)
 
 

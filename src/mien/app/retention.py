@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from mien.app.erasure import ErasureService
 from mien.app.indexing import IndexingService
+from mien.app.people import PeopleService
 from mien.app.ports import Catalog
 from mien.domain import object_keys
 from mien.domain.errors import InvalidInput, MienError, UserNotFound
@@ -32,12 +33,14 @@ class RetentionService:
     def __init__(
         self,
         catalog: Catalog,
+        people: PeopleService,
         indexing: IndexingService,
         erasure: ErasureService,
         policy: Policy,
         now: Callable[[], datetime],
     ) -> None:
-        self._catalog, self._indexing, self._erasure = catalog, indexing, erasure
+        self._catalog, self._people = catalog, people
+        self._indexing, self._erasure = indexing, erasure
         self._policy, self._now = policy, now
 
     def expire(self, stop: Callable[[], bool]) -> Expiry:
@@ -61,18 +64,18 @@ class RetentionService:
         if last_day is None:
             self._catalog.delete(Consent, [user_id])
             return
-        self._catalog.put(self.consent_until(user_id, last_day))
+        self.check_last_day(last_day)
+        self._catalog.put(Consent.until(user_id, last_day))
 
     def copy_consent(self, user_id: str, to: str) -> None:
         """Give a person the last day of another's consent, if that has one."""
         for consent in self._catalog.get(Consent, [user_id]):
             self._catalog.put(Consent(to, consent.timestamp))
 
-    def consent_until(self, user_id: str, last_day: date) -> Consent:
-        """Return a consent that holds to the end of a day. InvalidInput for a day in the past."""
+    def check_last_day(self, last_day: date) -> None:
+        """Raise InvalidInput for a day in the past, to whose end no consent can hold."""
         if not self._now().astimezone(UTC).date() <= last_day < date.max:
             raise InvalidInput("A consent ends today or later (in UTC). To erase a person now, forget them.")
-        return Consent.until(user_id, last_day)
 
     def last_days(self, user_ids: Collection[str]) -> dict[str, date]:
         """Return the last days of people's consents, by user id; people whose consent has no end are left out."""
@@ -82,7 +85,8 @@ class RetentionService:
         """List the people whose last day of consent comes before a day, the latest of these days first."""
         midnight = datetime.combine(day, time(), UTC)
         page = self._catalog.find(Consent, until=midnight, limit=limit, token=token)
-        return Page(tuple(self._catalog.get(Person, [consent.user_id for consent in page.items])), page.next_token)
+        people = self._people.by_id([consent.user_id for consent in page.items]).values()
+        return Page(tuple(person for person in dict.fromkeys(people) if not person.pending), page.next_token)
 
     def _expire_recognitions(self, stop: Callable[[], bool]) -> int:
         over = self._over(self._policy.result_days)

@@ -6,9 +6,10 @@ import uuid
 from collections.abc import Callable
 from datetime import datetime
 
+from mien.app.people import PeopleService
 from mien.app.ports import Bucket, Catalog
 from mien.domain import image_types, object_keys
-from mien.domain.errors import ImageNotFound, InvalidInput
+from mien.domain.errors import ImageNotFound, UserExists
 from mien.domain.records import Upload, UploadForm, UploadStatus
 
 FORM_SECONDS = 900
@@ -17,8 +18,8 @@ FORM_SECONDS = 900
 class UploadService:
     """Stores photos and tells their status. Image paths and user ids have to be valid already."""
 
-    def __init__(self, bucket: Bucket, catalog: Catalog, now: Callable[[], datetime]) -> None:
-        self._bucket, self._catalog, self._now = bucket, catalog, now
+    def __init__(self, bucket: Bucket, catalog: Catalog, people: PeopleService, now: Callable[[], datetime]) -> None:
+        self._bucket, self._catalog, self._people, self._now = bucket, catalog, people, now
 
     def store(self, image: bytes, user_id: str | None) -> Upload:
         """Store a photo as `pending`, under a path made from its content.
@@ -45,10 +46,7 @@ class UploadService:
 
     def presign(self, content_type: str, user_id: str | None, max_bytes: int) -> UploadForm:
         """Sign a form for a direct upload, valid for 15 minutes. InvalidInput when the type is not an image's."""
-        extension = image_types.CONTENT_TYPES.get(content_type)
-        if extension is None:
-            raise InvalidInput(f"The content type is not one of {', '.join(image_types.CONTENT_TYPES)}.")
-        path = object_keys.image_path(user_id, uuid.uuid4().hex, extension)
+        path = object_keys.image_path(user_id, uuid.uuid4().hex, image_types.extension(content_type))
         return self._bucket.presign(path, content_type, max_bytes, FORM_SECONDS)
 
     def status(self, path: str) -> Upload:
@@ -60,4 +58,8 @@ class UploadService:
             return stored[0]
         if path not in self._bucket.keys(path):
             raise ImageNotFound("No photo was uploaded under this path.")
-        return Upload(path, object_keys.user_id_of(path), UploadStatus.PENDING, self._now())
+        try:
+            user_id = self._people.owner(path)
+        except UserExists:  # indexing will say so
+            user_id = None
+        return Upload(path, user_id, UploadStatus.PENDING, self._now())

@@ -14,7 +14,7 @@ from functools import cache
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from mien.domain.records import Record
+from mien.domain.records import Person, Record
 
 R = TypeVar("R", bound=Record)
 Item = dict[str, Any]
@@ -30,6 +30,8 @@ def to_item(record: Record) -> Item:
 
 def from_item(kind: type[R], item: Mapping[str, Any]) -> R:
     """Return the record of an item that `to_item` made; other attributes are ignored."""
+    if kind is Person and "Name" not in item:  # stored when people had no names
+        item = {**item, "Name": item["UserId"]}
     decoded: R = _decode(kind, item)
     return decoded
 
@@ -58,7 +60,8 @@ def timestamp(moment: datetime) -> str:
 
 def _encode(value: Any) -> Any:
     if is_dataclass(value):
-        encoded = {attribute(f.name): _encode(getattr(value, f.name)) for f in fields(value)}
+        stored = (part.name for part in fields(value) if part.metadata.get("stored", True))
+        encoded = {attribute(name): _encode(getattr(value, name)) for name in stored}
         return {name: part for name, part in encoded.items() if part is not None and part is not False and part != []}
     if isinstance(value, tuple):
         return [_encode(part) for part in value]

@@ -189,6 +189,13 @@ def _erasures(settings: Settings) -> str:
 def _application(settings: Settings) -> str:
     with open_app(settings) as app:
         people = app.people(limit=1000)
+    if settings.backend is Backend.EMBEDDED and people.items:
+        from mien.backends.embedded.backend import LOST_FACES
+
+        backend = open_embedded(settings)
+        with backend.app:
+            if backend.has_lost_faces():
+                raise StorageError(LOST_FACES)
     more = " or more" if people.next_token else ""
     return f"{settings.backend}, collection {settings.collection}, people enrolled: {len(people.items)}{more}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 
-from mien.domain.errors import EmptyImage, UnsupportedImage
+from mien.domain.errors import EmptyImage, InvalidInput, UnsupportedImage
 
 _SIGNATURES = (
     (re.compile(rb"\xff\xd8\xff"), "image/jpeg", "jpg"),
@@ -23,6 +23,13 @@ FACELESS_PNG = base64.b64decode(
 )
 """A grey image of 96 × 96 pixels, for checks that the recogniser works."""
 CONTENT_TYPES = {content_type: extension for _, content_type, extension in _SIGNATURES}
+
+
+def extension(content_type: str) -> str:
+    """Return the file extension (without a dot) of a MIME type. Raises InvalidInput when it is not an image's."""
+    if content_type not in CONTENT_TYPES:
+        raise InvalidInput(f"The content type is not one of {', '.join(CONTENT_TYPES)}.")
+    return CONTENT_TYPES[content_type]
 
 
 def sniff(image: bytes) -> tuple[str, str]:

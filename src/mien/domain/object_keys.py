@@ -64,6 +64,11 @@ def folder(user_id: str | None) -> str:
     return f"{UPLOADED}{_segment(user_id)}/"
 
 
+def is_possible_folder(prefix: str) -> bool:
+    """Tell whether there can be a folder of `folder`: a name may be longer, once encoded, than a file's may be."""
+    return _is_safe(prefix.split("/")[1])
+
+
 def image_path(user_id: str | None, upload_id: str, extension: str) -> str:
     """Return the path of a photo: `uploaded/<folder of the user>/<upload id>.<extension>`."""
     return f"{folder(user_id)}{upload_id}.{extension}"

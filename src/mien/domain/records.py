@@ -1,8 +1,9 @@
 """What the application stores and answers: uploads, faces, people, recognitions, erasures.
 
-Frozen values like those of `mien.domain.faces`; the ports take and return them. A Catalog stores the five kinds of
-`Record`. Timestamps are aware and in UTC; similarities and confidences run from 0 to 100; boxes are fractions of the
-upright photo.
+Frozen values like those of `mien.domain.faces`; the ports take and return them. A Catalog stores the six kinds of
+`Record`. A `name` beside a `user_id` is looked up for each answer and never stored there, so that a person's name
+stands in their Person record only. Timestamps are aware and in UTC; similarities and confidences run from 0 to 100;
+boxes are fractions of the upright photo.
 """
 
 from __future__ import annotations
@@ -10,9 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 from mien.domain.faces import Box, Detection, Reason
+
+
+def _looked_up() -> Any:
+    """A name that stores leave out and comparisons ignore."""
+    return field(default=None, compare=False, metadata={"stored": False})
 
 
 class UploadStatus(StrEnum):
@@ -58,6 +64,7 @@ class Upload:
     face_ids: tuple[str, ...] = ()
     reasons: tuple[UploadNotice, ...] = ()
     warnings: tuple[UploadNotice, ...] = ()
+    name: str | None = _looked_up()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +81,33 @@ class FaceRecord:
     box: Box
     confidence: float
     negative: bool = False
+    name: str | None = _looked_up()
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who is enrolled; `timestamp` is when their first photo was uploaded."""
+    """Somebody who is enrolled; `timestamp` is when their first photo was uploaded.
 
+    A person whom nobody named has the id as name. `pending` are those of whom no photo is enrolled yet. Merging sets
+    `merged_into` to the id of the other person, whose `merged` then lists this one.
+    """
+
+    user_id: str
+    name: str
+    timestamp: datetime
+    merged_into: str | None = None
+    merged: tuple[str, ...] = ()
+    pending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NameClaim:
+    """Reserves an id or a name for a person, so that no other id or name looks the same.
+
+    `key` is `mien.domain.names.claim_key` of the id or the name, which are not stored here.
+    """
+
+    key: str
     user_id: str
     timestamp: datetime
 
@@ -122,6 +150,7 @@ class Candidate:
     similarity: float
     face_id: str | None
     image_path: str | None
+    name: str | None = _looked_up()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +167,7 @@ class RecognizedFace:
     user_id: str | None = None
     similarity: float | None = None
     candidates: tuple[Candidate, ...] = ()
+    name: str | None = _looked_up()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +221,7 @@ class ErasureReceipt:
     remaining_stores: tuple[str, ...] = ()
 
 
-Record = Upload | FaceRecord | Person | Consent | Recognition | Erasure | ErasureReceipt
+Record = Upload | FaceRecord | Person | NameClaim | Consent | Recognition | Erasure | ErasureReceipt
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ ROUTES: dict[str, frozenset[tuple[str, str]]] = {
             ("GET", "/users"),
             ("GET", "/users/{user_id+}"),
             ("PATCH", "/users/{user_id+}"),
+            ("POST", "/users/{user_id+}"),
             ("DELETE", "/users/{user_id+}"),
             ("GET", "/erasures/{erasure_id}"),
             ("GET", "/images/{image_path+}"),

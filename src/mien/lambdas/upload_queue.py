@@ -212,6 +212,6 @@ def _attempt(image_path: str, *, is_last: bool) -> Upload:
     except (ImageNotFound, InvalidInput):
         raise
     except Exception:
-        if is_last:  # SQS now moves the message to the dead letters; the photo's state has to say so
+        if is_last:  # SQS now moves the message to the dead letters; the photo's status has to say so
             count("UploadsFailed", _app().mark_failed(image_path).status is UploadStatus.FAILED)
         raise

@@ -90,6 +90,37 @@ async def user(user_id: str, context: Context) -> schemas.PersonDetail:
     return await context.storage.run(_detail, context.app, user_id)
 
 
+@routes.patch("/users/{user_id:path}", tags=["users"], responses=problem_responses(404, 409, 422))
+async def change_user(user_id: str, change: schemas.PersonChange, context: Context) -> schemas.Person:
+    """Rename a person, or set the last day of their consent, or take it back with null.
+
+    The new name shows in all answers, also in stored recognitions; no photo is moved. After the last day of the
+    consent the person is erased.
+    """
+    if change.name is not None:
+        await context.storage.run(context.app.rename, user_id, change.name)
+    if "consent_until" in change.model_fields_set:
+        await context.storage.run(context.app.set_consent, user_id, change.consent_until)
+    return await context.storage.run(_one, context.app, await context.storage.run(context.app.person, user_id))
+
+
+@routes.post("/users/{user_id:path}/merge", tags=["users"], responses=problem_responses(404, 422))
+async def merge(user_id: str, other: schemas.Merge, context: Context) -> schemas.Person:
+    """Merge a person into another, because both are the same. From then on, both user ids stand for that person.
+
+    No photo is moved, so that `unmerge` can undo it exactly.
+    """
+    person = await context.storage.run(context.app.merge, user_id, other.into)
+    return await context.storage.run(_one, context.app, person)
+
+
+@routes.post("/users/{user_id:path}/unmerge", tags=["users"], responses=problem_responses(404, 422))
+async def unmerge(user_id: str, context: Context) -> schemas.Person:
+    """Undo the merge of a user id: it stands for a person of its own again, with the photos it had."""
+    person = await context.storage.run(context.app.unmerge, user_id)
+    return await context.storage.run(_one, context.app, person)
+
+
 @routes.delete(
     "/users/{user_id:path}",
     tags=["users"],
@@ -159,6 +190,10 @@ async def hygiene(context: Context) -> schemas.Findings:
     return schemas.Findings(findings=schemas.Finding.from_each(await context.storage.run(context.app.inspect)))
 
 
+def _one(app: FaceApp, person: records.Person) -> schemas.Person:
+    return _summaries(app, [person])[0]
+
+
 def _erasure(erasure: records.Erasure | records.ErasureReceipt) -> schemas.Erasure:
     is_done = isinstance(erasure, records.ErasureReceipt)
     return schemas.Erasure(
@@ -184,6 +219,8 @@ def _summary(app: FaceApp, person: records.Person, consent_until: date | None) -
     newest = schemas.Face.model_validate(faces[0]) if faces else None
     return schemas.Person(
         user_id=person.user_id,
+        name=person.name,
+        merged=list(person.merged),
         timestamp=person.timestamp,
         face_count=len(faces),
         best_face=newest,
@@ -197,6 +234,8 @@ def _detail(app: FaceApp, user_id: str) -> schemas.PersonDetail:
     latest = app.recognitions(user_id=person.user_id, limit=1).items
     return schemas.PersonDetail(
         user_id=person.user_id,
+        name=person.name,
+        merged=list(person.merged),
         timestamp=person.timestamp,
         faces=schemas.Face.from_each(faces),
         last_seen=latest[0].timestamp if latest else None,

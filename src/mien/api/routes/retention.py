@@ -1,4 +1,4 @@
-"""Routes that say how long something is kept: they delete stored recognitions and set the end of a consent."""
+"""Routes that say how long something is kept: they delete stored recognitions."""
 
 from __future__ import annotations
 
@@ -40,13 +40,3 @@ async def delete_recognitions(
     token = context.cursors.verify(listing, cursor)
     deleted, next_token = await context.storage.run(context.app.delete_unnamed_recognitions, token)
     return schemas.DeletedRecognitions(deleted=deleted, next_cursor=context.cursors.sign(listing, next_token))
-
-
-@routes.patch("/users/{user_id:path}", tags=["users"], responses=problem_responses(404, 422))
-async def change_user(user_id: str, change: schemas.PersonChange, context: Context) -> schemas.ChangedPerson:
-    """Set the last day of a person's consent, or take it back with null. After that day the person is erased."""
-    if "consent_until" in change.model_fields_set:
-        await context.storage.run(context.app.set_consent, user_id, change.consent_until)
-    person = await context.storage.run(context.app.person, user_id)
-    consents = await context.storage.run(context.app.consents, [person.user_id])
-    return schemas.ChangedPerson(user_id=person.user_id, consent_until=consents.get(person.user_id))

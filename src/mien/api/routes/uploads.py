@@ -21,8 +21,10 @@ from mien.security.api_keys import Scope
 from mien.security.signing import UPLOAD_FORM, UPLOAD_FORM_ISSUER, UPLOAD_FORM_PATH
 
 PERSON = "The person in the photo."
+NAME = "The name of the person in the photo: somebody enrolled, or somebody new, who gets a user id."
 CONSENT = "The last day (in UTC) of the person's consent, such as 2027-06-30; needs the scope `manage`, too."
 UserId = Annotated[str | None, Query(max_length=80, description=PERSON, examples=["Alice"])]
+Name = Annotated[str | None, Query(max_length=200, description=NAME, examples=["Alice Smith"])]
 
 LOCATION = {"description": "Where to ask for the state", "schema": {"type": "string", "format": "uri-reference"}}
 
@@ -35,32 +37,38 @@ may_upload, may_manage = needs(Scope.UPLOAD), needs(Scope.MANAGE)
     "/upload",
     status_code=202,
     dependencies=[may_upload],
-    responses={202: {"headers": {"Location": LOCATION}}, **problem_responses(400, 413, 415, 422)},
-    openapi_extra=photo_request_body("image", user_id=PERSON, consent_until=CONSENT),
+    responses={202: {"headers": {"Location": LOCATION}}, **problem_responses(400, 409, 413, 415, 422)},
+    openapi_extra=photo_request_body("image", user_id=PERSON, name=NAME, consent_until=CONSENT),
 )
 async def upload(
     request: Request,
     response: Response,
     context: Context,
     user_id: UserId = None,
+    name: Name = None,
     consent_until: Annotated[str | None, Query(description=CONSENT, examples=["2027-06-30"])] = None,
 ) -> schemas.Upload:
-    """Upload a photo of one person. Its face is indexed soon after; `Location` says where to ask for the state."""
-    image, sent = await read_photo(request, "user_id", "consent_until")
+    """Upload a photo of one person. Its face is indexed soon after; `Location` says where to ask for the state.
+
+    Say whose photo it is by `user_id` or by `name`. With both, a person who is new, or whose name is their user id,
+    gets the name. 409 when the user id or the name differs from another person's only in case, in Unicode form or in
+    characters that do not show.
+    """
+    image, sent = await read_photo(request, "user_id", "name", "consent_until")
+    person = (user_id if user_id is not None else sent.get("user_id"), name if name is not None else sent.get("name"))
     last_day = _last_day(sent.get("consent_until") if consent_until is None else consent_until)
     if last_day is not None:  # it may bring the erasure of a person forward
         context.guard.check(request, Scope.MANAGE)
-    stored = await context.storage.run(
-        context.app.upload, image, sent.get("user_id") if user_id is None else user_id, last_day
-    )
+    stored = await context.storage.run(context.app.upload, image, *person, consent_until=last_day)
     response.headers["Location"] = external_path(request, f"/uploads/{stored.image_path}")
     return _upload(stored)
 
 
-@routes.post("/uploads", status_code=201, dependencies=[may_upload], responses=problem_responses(400, 413, 422))
+@routes.post("/uploads", status_code=201, dependencies=[may_upload], responses=problem_responses(400, 409, 413, 422))
 async def presign(request: Request, form_request: schemas.FormRequest, context: Context) -> schemas.Form:
     """Get a signed form that uploads one photo directly to the bucket."""
-    form = await context.storage.run(context.app.presign_upload, form_request.content_type, form_request.user_id)
+    person = form_request.user_id, form_request.name
+    form = await context.storage.run(context.app.presign_upload, form_request.content_type, *person)
     response = schemas.Form.model_validate(form)
     if form.url.startswith("/"):
         response.url = str(request.base_url).rstrip("/") + form.url
@@ -102,8 +110,8 @@ async def image(image_path: str, context: Context) -> Response:
     "/images/{image_path:path}", dependencies=[may_manage], responses=problem_responses(400, 404, 409, 413, 415, 422)
 )
 async def move(image_path: str, to: schemas.Move, context: Context) -> schemas.Upload:
-    """Move a photo to another person, for example to correct a name or to merge two people."""
-    return _upload(await context.inference.run(context.app.move, image_path, to.user_id))
+    """Move a photo to another person, because it shows that one."""
+    return _upload(await context.inference.run(context.app.move, image_path, to.user_id, to.name))
 
 
 @form_routes.post(UPLOAD_FORM_PATH, status_code=204)
@@ -134,6 +142,7 @@ def _upload(upload: records.Upload) -> schemas.Upload:
     return schemas.Upload(
         image_path=upload.image_path,
         user_id=upload.user_id,
+        name=upload.name,
         status=upload.status,
         timestamp=upload.timestamp,
         face_ids=list(upload.face_ids),

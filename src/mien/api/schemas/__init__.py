@@ -2,7 +2,6 @@
 
 from mien.api.schemas.base import PATH, BoundingBox, Calibration, CalibrationPoint, Health, Problem, Schema
 from mien.api.schemas.enrolment import (
-    ChangedPerson,
     Erasure,
     ErasureCounts,
     ErasureStatus,
@@ -12,6 +11,7 @@ from mien.api.schemas.enrolment import (
     Findings,
     Form,
     FormRequest,
+    Merge,
     Move,
     People,
     Person,
@@ -43,7 +43,6 @@ __all__ = [
     "Calibration",
     "CalibrationPoint",
     "Candidate",
-    "ChangedPerson",
     "Comparison",
     "Comparisons",
     "DeletedRecognitions",
@@ -60,6 +59,7 @@ __all__ = [
     "FormRequest",
     "Health",
     "Landmarks",
+    "Merge",
     "Move",
     "People",
     "Person",

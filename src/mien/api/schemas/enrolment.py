@@ -29,6 +29,7 @@ class Upload(Schema):
     model_config = example(
         image_path=PATH,
         user_id="Alice",
+        name="Alice Smith",
         status="indexed",
         timestamp="2026-11-23T12:00:00Z",
         face_ids=[FACE_ID],
@@ -38,6 +39,7 @@ class Upload(Schema):
     )
     image_path: str
     user_id: str | None
+    name: str | None
     status: UploadStatus
     timestamp: datetime
     face_ids: list[str]
@@ -50,6 +52,7 @@ class FormRequest(Schema):
     model_config = example(user_id="Alice", content_type="image/jpeg")
     content_type: str
     user_id: str | None = None
+    name: str | None = None
 
 
 class Form(Schema):
@@ -62,14 +65,25 @@ class Form(Schema):
 
 
 class Move(Schema):
+    """The person whose photo it is: by `user_id`, or by `name`."""
+
     model_config = example(user_id="Alice")
-    user_id: str
+    user_id: str | None = None
+    name: str | None = None
+
+
+class Merge(Schema):
+    """`into` is the user id of the person whom this one is."""
+
+    model_config = example(into="p-3k9x0a7c2m5q8w1z")
+    into: str
 
 
 class Face(Schema):
     model_config = example(
         face_id=FACE_ID,
         user_id="Alice",
+        name="Alice Smith",
         image_path=PATH,
         timestamp="2026-11-23T12:00:00Z",
         bounding_box=BOX,
@@ -77,6 +91,7 @@ class Face(Schema):
     )
     face_id: str
     user_id: str | None
+    name: str | None
     image_path: str
     timestamp: datetime
     bounding_box: BoundingBox = Field(validation_alias="box")
@@ -91,10 +106,13 @@ class Faces(Schema):
 class Person(Schema):
     """An enrolled person. `face_count` stops at 1000; `best_face` is the newest.
 
+    `name` is the `user_id` until the person is named. `merged` are the user ids that were merged into this one.
     `consent_until` is the last day (in UTC) on which the person's consent holds; null for a consent without end.
     """
 
     user_id: str
+    name: str
+    merged: list[str]
     timestamp: datetime
     face_count: int
     best_face: Face | None
@@ -108,6 +126,8 @@ class People(Schema):
 
 class PersonDetail(Schema):
     user_id: str
+    name: str
+    merged: list[str]
     timestamp: datetime
     faces: list[Face]
     last_seen: datetime | None
@@ -117,13 +137,9 @@ class PersonDetail(Schema):
 class PersonChange(Schema):
     """What to change about a person; what is left out stays as it is."""
 
-    model_config = example(consent_until="2027-06-30")
+    model_config = example(name="Alice Smith", consent_until="2027-06-30")
+    name: str | None = None
     consent_until: date | None = Field(None, description="The last day (in UTC) of the consent; null for no end.")
-
-
-class ChangedPerson(Schema):
-    user_id: str
-    consent_until: date | None
 
 
 class Receipt(Schema):

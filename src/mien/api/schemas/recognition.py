@@ -12,6 +12,7 @@ from mien.domain.records import RecognitionStatus
 
 class Candidate(Schema):
     user_id: str | None
+    name: str | None
     similarity: Similarity
     face_id: str | None
     image_path: str | None
@@ -22,12 +23,15 @@ class RecognizedFace(Schema):
     confidence: Similarity
     status: RecognitionStatus
     user_id: str | None
+    name: str | None
     similarity: Similarity | None
     candidates: list[Candidate]
 
 
 class Recognition(Schema):
-    """Who is in a photo. A face has a `user_id` only when its `status` is `matched`.
+    """Who is in a photo. A face has a `user_id` and a `name` only when its `status` is `matched`.
+
+    Names are those of today, also in recognitions that were stored before a person was renamed or merged.
 
     `threshold_fmr` is the false match rate of one comparison at the threshold; `threshold_fpir` is the rate at which
     a stranger would be named among the faces enrolled at that time. Both are null where the recogniser publishes no
@@ -47,8 +51,17 @@ class Recognition(Schema):
                 "confidence": 94.2,
                 "status": "matched",
                 "user_id": "Alice",
+                "name": "Alice Smith",
                 "similarity": 99.3,
-                "candidates": [{"user_id": "Alice", "similarity": 99.3, "face_id": FACE_ID, "image_path": PATH}],
+                "candidates": [
+                    {
+                        "user_id": "Alice",
+                        "name": "Alice Smith",
+                        "similarity": 99.3,
+                        "face_id": FACE_ID,
+                        "image_path": PATH,
+                    }
+                ],
             }
         ],
     )

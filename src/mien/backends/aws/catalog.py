@@ -1,7 +1,8 @@
 """Keep the metadata in DynamoDB.
 
-Three tables hold seven kinds of records: FaceMetadata (key FaceId), RecognitionResults (key RecognitionId), and
-MienRecords for uploads, people, consents, erasures and their receipts (key RecordId, such as `Upload/uploaded/…`).
+Three tables hold eight kinds of records: FaceMetadata (key FaceId), RecognitionResults (key RecognitionId), and
+MienRecords for uploads, people, reserved names, consents, erasures and their receipts (key RecordId, such as
+`Upload/uploaded/…`).
 Every item has `Kind` and `Timestamp`. The indexes ByTime, ByUser, ByImage and, for uploads, ByDigest are sorted by
 timestamp and hold keys only.
 
@@ -15,20 +16,31 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
 
 from mien.app.ports import R
 from mien.backends import serialization
 from mien.backends.aws.clients import BACKOFF, batches, domain_errors
 from mien.domain.errors import InvalidInput, Overloaded
 from mien.domain.faces import Page
-from mien.domain.records import Consent, Erasure, ErasureReceipt, FaceRecord, Person, Recognition, Record, Upload
+from mien.domain.records import (
+    Consent,
+    Erasure,
+    ErasureReceipt,
+    FaceRecord,
+    NameClaim,
+    Person,
+    Recognition,
+    Record,
+    Upload,
+)
 
 GET_BATCH = 100
 WRITE_BATCH = 100
@@ -71,6 +83,7 @@ def tables(faces: str, recognitions: str, records: str) -> dict[type, Table]:
         Recognition: Table(recognitions, "RecognitionId", user="UserId", image="ImagePath"),
         Upload: Table(records, "RecordId", "Upload/", user=OWNER),
         Person: Table(records, "RecordId", "Person/"),
+        NameClaim: Table(records, "RecordId", "NameClaim/"),
         Consent: Table(records, "RecordId", "Consent/"),
         Erasure: Table(records, "RecordId", "Erasure/"),
         ErasureReceipt: Table(records, "RecordId", "ErasureReceipt/", user=OWNER),
@@ -90,15 +103,20 @@ class DynamoCatalog:
         """
         self._dynamodb, self._tables, self._result_days = client, tables, result_days
 
-    def put(self, record: Record) -> None:
-        table = self._tables[type(record)]
-        expiry = self._expiry(record)
-        items = [_to_dynamo(item | expiry) for item in (*_entries(record), _main_item(table, record))]
+    def put(self, *records: Record, fresh: Sequence[Record] = ()) -> bool:
+        writes = [self._put(record, item) for record in records for item in _items(self._tables[type(record)], record)]
+        writes += [self._put(record, _main_item(self._tables[type(record)], record), is_fresh=True) for record in fresh]
         with domain_errors():
-            if len(items) == 1:
-                self._dynamodb.put_item(TableName=table.name, Item=items[0])
-                return
-            self._transact({"Put": {"TableName": table.name, "Item": item}} for item in items)
+            if len(writes) == 1 and not fresh:
+                self._dynamodb.put_item(**writes[0])
+                return True
+            try:
+                self._transact({"Put": write} for write in writes)
+            except ClientError as error:
+                if _is_taken(error):
+                    return False
+                raise
+        return True
 
     def get(self, kind: type[R], keys: Sequence[str]) -> list[R]:
         table = self._tables[kind]
@@ -116,7 +134,7 @@ class DynamoCatalog:
         self,
         kind: type[R],
         *,
-        user_id: str | None = None,
+        user_id: str | Collection[str] | None = None,
         image_path: str | None = None,
         digest: str | None = None,
         since: datetime | None = None,
@@ -126,17 +144,29 @@ class DynamoCatalog:
         token: str | None = None,
     ) -> Page[R]:
         table = self._tables[kind]
-        index, attribute, value = _index(table, kind, NOBODY if of_nobody else user_id, image_path, digest)
-        if attribute is None:
-            return Page(tuple(r for r in self.get(kind, [value]) if _is_within(r, since, until)), None)
-        query = _query(table, index, attribute, value, since, until) | {"Limit": limit + 1}
-        if token is not None:
-            query["ExclusiveStartKey"] = _to_dynamo(_start(token, table) | {attribute: value})
+        if of_nobody:
+            user_id = NOBODY
+        user_ids = [user_id] if user_id is None or isinstance(user_id, str) else list(user_id)
+        indexes = [_index(table, kind, each, image_path, digest) for each in user_ids]
+        if any(attribute is None for _, attribute, _ in indexes):
+            records = self.get(kind, [value for *_, value in indexes])
+            return Page(tuple(r for r in records if _is_within(r, since, until)), None)
+        entries: dict[str, dict[str, Any]] = {}  # by the record's key: a recognition may be in several of the indexes
         with domain_errors():
-            entries = [_from_dynamo(entry) for entry in self._dynamodb.query(**query)["Items"]]
-        shown = entries[:limit]
-        token = _token(shown[-1], table) if len(entries) > limit else None
-        return Page(tuple(self.get(kind, [table.record_key(entry[table.key]) for entry in shown])), token)
+            for index, attribute, value in indexes:
+                query = _query(table, index, attribute or "", value, since, until) | {"Limit": limit + 1}
+                if token is not None:
+                    start = _start(token, table)
+                    if kind is Recognition and index == "ByUser":
+                        start[table.key] = f"{table.record_key(start[table.key])}/{value}"
+                    query["ExclusiveStartKey"] = _to_dynamo(start | {attribute or "": value})
+                for entry in map(_from_dynamo, self._dynamodb.query(**query)["Items"]):
+                    entries.setdefault(table.record_key(entry[table.key]), entry)
+        if len(indexes) > 1:
+            entries = dict(sorted(entries.items(), key=lambda item: (item[1]["Timestamp"], item[0]), reverse=True))
+        keys = list(entries)
+        token = _token(entries[keys[limit - 1]], table) if len(keys) > limit else None
+        return Page(tuple(self.get(kind, keys[:limit])), token)
 
     def delete(self, kind: type[R], keys: Sequence[str]) -> int:
         table = self._tables[kind]
@@ -144,6 +174,13 @@ class DynamoCatalog:
             return sum(self._delete_recognition(table, r) for r in self.get(Recognition, keys))
         with domain_errors():
             return sum(self._delete(table, table.item_key(key)) for key in dict.fromkeys(keys))
+
+    def _put(self, record: Record, item: Mapping[str, Any], *, is_fresh: bool = False) -> dict[str, Any]:
+        table = self._tables[type(record)]
+        write = {"TableName": table.name, "Item": _to_dynamo({**item, **self._expiry(record)})}
+        if is_fresh:
+            write |= {"ConditionExpression": "attribute_not_exists(#k)", "ExpressionAttributeNames": {"#k": table.key}}
+        return write
 
     def _delete(self, table: Table, key: str) -> bool:
         response = self._dynamodb.delete_item(
@@ -227,6 +264,16 @@ def _start(token: str, table: Table) -> dict[str, str]:
         return {table.key: str(key), "Timestamp": serialization.timestamp(datetime.fromisoformat(timestamp))}
     except (ValueError, TypeError) as error:
         raise InvalidInput("The page token belongs to another listing.") from error
+
+
+def _is_taken(error: ClientError) -> bool:
+    """Tell whether a transaction was cancelled because an item that had to be new exists."""
+    reasons = error.response.get("CancellationReasons", ())
+    return any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons)
+
+
+def _items(table: Table, record: Record) -> list[dict[str, Any]]:
+    return [*_entries(record), _main_item(table, record)]
 
 
 def _main_item(table: Table, record: Record) -> dict[str, Any]:

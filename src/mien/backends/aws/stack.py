@@ -44,13 +44,13 @@ def ports(settings: Settings) -> tuple[S3Bucket, RekognitionRecognizer, DynamoCa
 class RemoteApp(FaceApp):
     """The application on a deployed stack, whose upload function does the indexing."""
 
-    def enroll(self, image: bytes, user_id: str) -> Upload:
+    def enroll(self, image: bytes, user_id: str | None = None, name: str | None = None) -> Upload:
         """Upload a photo and wait until the stack has indexed it.
 
         Raises:
             Overloaded: The photo was not indexed within ten minutes. It stays in the queue.
         """
-        upload = self.upload(image, user_id)
+        upload = self.upload(image, user_id, name)
         until = time.monotonic() + INDEXING_TIMEOUT_SECONDS
         while upload.status is UploadStatus.PENDING:
             if time.monotonic() > until:

@@ -18,9 +18,10 @@ from mien.backends.embedded.database import open_database
 from mien.backends.embedded.events import EventQueue, Worker
 from mien.backends.embedded.recognizer import LocalRecognizer
 from mien.backends.embedded.reserve import Reserve
-from mien.domain.errors import CollectionExists
+from mien.domain.errors import CollectionExists, CollectionNotFound
 from mien.domain.object_keys import installation_mark
 from mien.domain.policy import Policy
+from mien.domain.records import FaceRecord
 from mien.gallery.store import private_files
 from mien.gallery.store.database import storage_errors
 from mien.security.signing import Signer
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from mien.gallery import Gallery
 
 LOOK_SECONDS = 300.0
+LOST_FACES = "Others deleted the collection of the enrolled faces; `mien repair --yes` enrols all photos again."
 T = TypeVar("T")
 
 CONTENT = ("mien.db", "mien.db-wal", "mien.db-shm", "bucket", "index", "secret", "reserve", "api-keys.json")
@@ -125,11 +127,21 @@ class EmbeddedBackend:
 
     def _warnings(self) -> list[str]:
         problems = [worker.watcher.problem for worker in self._workers]
-        return [problem for problem in dict.fromkeys(problems) if problem]
+        lost = self.gallery.is_open and self.has_lost_faces()
+        return [problem for problem in dict.fromkeys([*problems, LOST_FACES if lost else None]) if problem]
+
+    def has_lost_faces(self) -> bool:
+        """Whether the collection has no face though people are enrolled, because it was deleted by the wire API."""
+        try:
+            count = self.app_gallery().collections.describe(self._collection).face_count
+        except CollectionNotFound:
+            count = 0
+        return count == 0 and bool(self.catalog.find(FaceRecord, limit=1).items)
 
     def _inspect(self) -> list[Issue]:
         from mien.backends.embedded import maintenance
 
+        self.recognizer.list_faces()  # creates the collection where it was deleted
         return maintenance.find_issues(self.app_gallery(), self._collection)
 
     def _leftovers(self, user_id: str) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from mien.backends.embedded.database import STATEMENTS, truncate_wal
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import Page
 from mien.domain.records import Recognition, Record
-from mien.gallery.store.database import Database
+from mien.gallery.store.database import Database, Transaction
 
 
 class SqliteCatalog:
@@ -22,17 +22,14 @@ class SqliteCatalog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, record: Record) -> None:
-        kind, item = type(record), serialization.to_item(record)
-        row: dict[str, Any] = {name: item.get(name) for name in ("UserId", "ImagePath", "Timestamp")}
-        row |= {serialization.key_name(kind): serialization.key(record), "Item": json.dumps(item, ensure_ascii=False)}
+    def put(self, *records: Record, fresh: Sequence[Record] = ()) -> bool:
         with self._database.write() as transaction:
-            transaction.execute(STATEMENTS[kind].put, row)
-            if isinstance(record, Recognition):
-                transaction.executemany(
-                    "INSERT OR IGNORE INTO RecognitionUsers VALUES (?, ?)",
-                    [(user_id, record.recognition_id) for user_id in sorted(record.user_ids)],
-                )
+            for record in fresh:
+                if transaction.read(STATEMENTS[type(record)].get, (json.dumps([serialization.key(record)]),)):
+                    return False
+            for record in (*records, *fresh):
+                _put(transaction, record)
+        return True
 
     def get(self, kind: type[R], keys: Sequence[str]) -> list[R]:
         if not keys:
@@ -43,7 +40,7 @@ class SqliteCatalog:
         self,
         kind: type[R],
         *,
-        user_id: str | None = None,
+        user_id: str | Collection[str] | None = None,
         image_path: str | None = None,
         digest: str | None = None,
         since: datetime | None = None,
@@ -54,8 +51,10 @@ class SqliteCatalog:
     ) -> Page[R]:
         sql = STATEMENTS[kind]
         conditions: dict[str, Sequence[str]] = {}
-        if user_id is not None:
+        if isinstance(user_id, str):
             conditions[sql.of_user] = [user_id]
+        elif user_id is not None:
+            conditions[sql.of_users] = [json.dumps(list(user_id))]
         if image_path is not None:
             conditions[sql.of_image] = [image_path]
         if digest is not None:
@@ -84,6 +83,18 @@ class SqliteCatalog:
                 transaction.executemany("DELETE FROM RecognitionUsers WHERE RecognitionId = ?", rows)
         truncate_wal(self._database)
         return count
+
+
+def _put(transaction: Transaction, record: Record) -> None:
+    kind, item = type(record), serialization.to_item(record)
+    row: dict[str, Any] = {name: item.get(name) for name in ("UserId", "ImagePath", "Timestamp")}
+    row |= {serialization.key_name(kind): serialization.key(record), "Item": json.dumps(item, ensure_ascii=False)}
+    transaction.execute(STATEMENTS[kind].put, row)
+    if isinstance(record, Recognition):
+        transaction.executemany(
+            "INSERT OR IGNORE INTO RecognitionUsers VALUES (?, ?)",
+            [(user_id, record.recognition_id) for user_id in sorted(record.user_ids)],
+        )
 
 
 def _records(kind: type[R], rows: list[tuple[Any, ...]]) -> list[R]:

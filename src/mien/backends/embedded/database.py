@@ -7,12 +7,15 @@ attributes that are searched in columns of their own.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mien.domain.records import Consent, Erasure, ErasureReceipt, FaceRecord, Person, Recognition, Upload
-from mien.gallery.store.database import Database
+from mien.app.people import claims
+from mien.backends import serialization
+from mien.domain.records import Consent, Erasure, ErasureReceipt, FaceRecord, NameClaim, Person, Recognition, Upload
+from mien.gallery.store.database import Database, Transaction
 
 SCHEMA = (
     """
@@ -60,6 +63,12 @@ SCHEMA = (
     "CREATE INDEX IF NOT EXISTS People_Timestamp ON People (Timestamp, UserId)",
     "CREATE INDEX IF NOT EXISTS People_ImagePath ON People (ImagePath, Timestamp, UserId)",
     """
+    CREATE TABLE IF NOT EXISTS NameClaims (
+      Key TEXT PRIMARY KEY, UserId TEXT, ImagePath TEXT, Timestamp TEXT NOT NULL, Item TEXT NOT NULL) WITHOUT ROWID
+    """,
+    "CREATE INDEX IF NOT EXISTS NameClaims_Timestamp ON NameClaims (Timestamp, Key)",
+    "CREATE INDEX IF NOT EXISTS NameClaims_UserId ON NameClaims (UserId, Timestamp, Key)",
+    """
     CREATE TABLE IF NOT EXISTS Consents (
       UserId TEXT PRIMARY KEY, Timestamp TEXT NOT NULL, Item TEXT NOT NULL) WITHOUT ROWID
     """,
@@ -90,9 +99,9 @@ class RecordStatements:
     """The SQL for one kind of record.
 
     `put` takes the columns by name, `get` a JSON array of keys, `delete` a key. A listing is `find`, conditions
-    joined by AND, and `newest_first`, which takes the limit. The conditions are `of_user` (a user id), `of_image` (an
-    image path), `of_digest` (a SHA-256 of a photo), `of_nobody`, `since` and `until` (a timestamp each) and `before`
-    (the timestamp and the key of the last record of the page before).
+    joined by AND, and `newest_first`, which takes the limit. The conditions are `of_user` (a user id), `of_users` (a
+    JSON array of them), `of_image` (an image path), `of_digest` (a SHA-256 of a photo), `of_nobody`, `since` and
+    `until` (a timestamp each) and `before` (the timestamp and the key of the last record of the page before).
     """
 
     put: str
@@ -102,6 +111,7 @@ class RecordStatements:
     before: str
     newest_first: str
     of_user: str = "UserId = ?"
+    of_users: str = "UserId IN (SELECT value FROM json_each(?))"
     of_image: str = "ImagePath = ?"
     of_digest: str = "json_extract(Item, '$.Digest') = ?"
     of_nobody: str = "UserId IS NULL"
@@ -124,6 +134,7 @@ STATEMENTS: dict[type[Any], RecordStatements] = {
         delete="DELETE FROM RecognitionResults WHERE RecognitionId = ?",
         find="SELECT Item FROM RecognitionResults WHERE",
         of_user="RecognitionId IN (SELECT RecognitionId FROM RecognitionUsers WHERE UserId = ?)",
+        of_users="RecognitionId IN (SELECT RecognitionId FROM RecognitionUsers, json_each(?) WHERE UserId = value)",
         before="(Timestamp, RecognitionId) < (?, ?)",
         newest_first="ORDER BY Timestamp DESC, RecognitionId DESC LIMIT ?",
     ),
@@ -142,6 +153,14 @@ STATEMENTS: dict[type[Any], RecordStatements] = {
         find="SELECT Item FROM People WHERE",
         before="(Timestamp, UserId) < (?, ?)",
         newest_first="ORDER BY Timestamp DESC, UserId DESC LIMIT ?",
+    ),
+    NameClaim: RecordStatements(
+        put="INSERT OR REPLACE INTO NameClaims VALUES (:Key, :UserId, :ImagePath, :Timestamp, :Item)",
+        get="SELECT Item FROM json_each(?) JOIN NameClaims ON NameClaims.Key = value ORDER BY json_each.key",
+        delete="DELETE FROM NameClaims WHERE Key = ?",
+        find="SELECT Item FROM NameClaims WHERE",
+        before="(Timestamp, Key) < (?, ?)",
+        newest_first="ORDER BY Timestamp DESC, Key DESC LIMIT ?",
     ),
     Consent: RecordStatements(
         put="INSERT OR REPLACE INTO Consents VALUES (:UserId, :Timestamp, :Item)",
@@ -176,7 +195,20 @@ def open_database(path: Path) -> Database:
     with database.write() as transaction:
         for statement in SCHEMA:
             transaction.execute(statement)
+        _reserve_names(transaction)
     return database
+
+
+def _reserve_names(transaction: Transaction) -> None:
+    """Reserve the ids and names of people who were enrolled before names were reserved."""
+    without = "SELECT Item FROM People WHERE UserId NOT IN (SELECT UserId FROM NameClaims)"
+    for (item,) in transaction.read(without):
+        for claim in claims(serialization.from_item(Person, json.loads(item))):
+            row = serialization.to_item(claim)
+            transaction.execute(
+                "INSERT OR IGNORE INTO NameClaims VALUES (?, ?, NULL, ?, ?)",
+                (claim.key, claim.user_id, row["Timestamp"], json.dumps(row)),
+            )
 
 
 def truncate_wal(database: Database) -> None:

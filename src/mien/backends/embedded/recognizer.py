@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from mien.domain import object_keys, thresholds
-from mien.domain.errors import FaceNotFound, LimitExceeded, NoFace, UserExists, UserNotFound
+from mien.domain.errors import (
+    CollectionExists,
+    CollectionNotFound,
+    FaceNotFound,
+    LimitExceeded,
+    NoFace,
+    UserExists,
+    UserNotFound,
+)
 from mien.domain.faces import Box, Detection, FaceMatch, Page, QualityFilter, UserMatch
 from mien.domain.policy import MAX_FACE_MATCHES
 from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, ListedFace, Probe, UserHit
@@ -16,8 +26,30 @@ if TYPE_CHECKING:
     from mien.engine import FaceEngine
     from mien.gallery import Gallery
 
+P = ParamSpec("P")
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
 LIST_PAGE = 1000
 MAX_SIMILAR_FACES = 20
+
+
+def _create_when_missing(
+    method: Callable[Concatenate[LocalRecognizer, P], T],
+) -> Callable[Concatenate[LocalRecognizer, P], T]:
+    """Create the collection and call again when it is missing, because it was deleted by the wire API."""
+
+    @wraps(method)
+    def create_and_repeat(self: LocalRecognizer, /, *arguments: P.args, **named: P.kwargs) -> T:
+        try:
+            return method(self, *arguments, **named)
+        except CollectionNotFound:
+            log.warning("the collection of the enrolled faces was deleted; run `mien repair --yes`")
+            with suppress(CollectionExists):
+                self._gallery().collections.create(self._collection)
+            return method(self, *arguments, **named)
+
+    return create_and_repeat
 
 
 class LocalRecognizer:
@@ -39,6 +71,7 @@ class LocalRecognizer:
     def detect(self, image: bytes) -> list[Detection]:
         return self._engine().detect(image)
 
+    @_create_when_missing
     def compare(self, source: bytes, target: bytes) -> list[Comparison]:
         from mien.backends.embedded.maintenance import calibration
         from mien.gallery import compare
@@ -52,6 +85,7 @@ class LocalRecognizer:
         ]
         return sorted(comparisons, key=lambda comparison: -comparison.similarity)
 
+    @_create_when_missing
     def index(self, image: bytes, user_id: str | None, max_faces: int, threshold: float) -> IndexResult:
         from mien.engine import quality
         from mien.gallery import image_id
@@ -69,6 +103,7 @@ class LocalRecognizer:
         ]
         return IndexResult(tuple(faces), tuple(reasons for _, reasons in left_out))
 
+    @_create_when_missing
     def index_face(self, image: bytes, box: Box) -> str:
         from mien.gallery import image_id
 
@@ -82,10 +117,12 @@ class LocalRecognizer:
         )
         return stored.face_id
 
+    @_create_when_missing
     def threshold(self, given: str | float) -> thresholds.Threshold:
         enrolled = self._gallery().collections.describe(self._collection).face_count
         return thresholds.with_error_rates(thresholds.parse(given, lambda: enrolled), enrolled)
 
+    @_create_when_missing
     def search(self, image: bytes, threshold: float, limit: int) -> list[Probe]:
         faces = self._engine().read(image)
         if not faces:
@@ -98,6 +135,7 @@ class LocalRecognizer:
             for face, face_matches, user_matches in zip(faces, similar_faces, similar_users, strict=True)
         ]
 
+    @_create_when_missing
     def associate(self, user_id: str, face_ids: Sequence[str]) -> frozenset[str]:
         recognizer_id = object_keys.to_recognizer_id(user_id)
         with suppress(UserExists):
@@ -107,12 +145,15 @@ class LocalRecognizer:
         associated = self._gallery().faces.list(self._collection, user_id=recognizer_id, face_ids=face_ids)
         return frozenset(face.face_id for face in associated.items)
 
+    @_create_when_missing
     def count_associated(self, user_id: str) -> int:
         return len(self._gallery().faces.list(self._collection, user_id=object_keys.to_recognizer_id(user_id)).items)
 
+    @_create_when_missing
     def similar(self, face_id: str, threshold: float) -> tuple[FaceHit, ...]:
         return self._similar_faces(face_id, threshold, MAX_FACE_MATCHES)
 
+    @_create_when_missing
     def delete(self, face_ids: Sequence[str]) -> int:
         if not face_ids:
             return 0
@@ -129,20 +170,24 @@ class LocalRecognizer:
         )
         return len(first.deleted) + len(second.deleted)
 
+    @_create_when_missing
     def list_faces(self, token: str | None = None) -> Page[ListedFace]:
         page = self._gallery().faces.list(self._collection, limit=LIST_PAGE, token=token)
         faces = (ListedFace(face.face_id, (face.external_image_id or "").startswith(self._mark)) for face in page.items)
         return Page(tuple(faces), page.next_token)
 
+    @_create_when_missing
     def existing(self, face_ids: Sequence[str]) -> frozenset[str]:
         faces = self._gallery().faces.list(self._collection, face_ids=face_ids).items
         return frozenset(face.face_id for face in faces)
 
+    @_create_when_missing
     def forget(self, user_id: str) -> None:
         self.delete(sorted(self.face_ids(user_id)))
         with suppress(UserNotFound):
             self._gallery().users.delete(self._collection, object_keys.to_recognizer_id(user_id))
 
+    @_create_when_missing
     def face_ids(self, user_id: str) -> frozenset[str]:
         recognizer_id = object_keys.to_recognizer_id(user_id)
         associated = self._gallery().faces.list(self._collection, user_id=recognizer_id).items

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from threading import Lock
 from typing import Any
@@ -12,7 +12,7 @@ from mien.app.ports import R
 from mien.backends import serialization
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import Page
-from mien.domain.records import Record
+from mien.domain.records import Recognition, Record
 
 
 class MemoryCatalog:
@@ -22,9 +22,13 @@ class MemoryCatalog:
         self._tables: dict[type, dict[str, Any]] = defaultdict(dict)
         self._lock = Lock()
 
-    def put(self, record: Record) -> None:
+    def put(self, *records: Record, fresh: Sequence[Record] = ()) -> bool:
         with self._lock:
-            self._tables[type(record)][serialization.key(record)] = record
+            if any(serialization.key(record) in self._tables[type(record)] for record in fresh):
+                return False
+            for record in (*records, *fresh):
+                self._tables[type(record)][serialization.key(record)] = record
+            return True
 
     def get(self, kind: type[R], keys: Sequence[str]) -> list[R]:
         table = self._table(kind)
@@ -34,7 +38,7 @@ class MemoryCatalog:
         self,
         kind: type[R],
         *,
-        user_id: str | None = None,
+        user_id: str | Collection[str] | None = None,
         image_path: str | None = None,
         digest: str | None = None,
         since: datetime | None = None,
@@ -43,10 +47,11 @@ class MemoryCatalog:
         limit: int = 100,
         token: str | None = None,
     ) -> Page[R]:
+        user_ids = {user_id} if isinstance(user_id, str) else set(user_id or ())
         records = [
             record
             for record in self._table(kind).values()
-            if (user_id is None or _belongs_to(record, user_id))
+            if (user_id is None or _belongs_to(record, user_ids))
             and (image_path is None or getattr(record, "image_path", None) == image_path)
             and (digest is None or getattr(record, "digest", None) == digest)
             and (since is None or record.timestamp >= since)
@@ -68,9 +73,9 @@ class MemoryCatalog:
             return dict(self._tables[kind])
 
 
-def _belongs_to(record: Record, user_id: str) -> bool:
-    user_ids = getattr(record, "user_ids", None)
-    return user_id in user_ids if user_ids is not None else getattr(record, "user_id", None) == user_id
+def _belongs_to(record: Record, user_ids: set[str]) -> bool:
+    named = record.user_ids if isinstance(record, Recognition) else {record.user_id}
+    return not user_ids.isdisjoint(named)
 
 
 def _position(record: Record) -> tuple[str, str]:

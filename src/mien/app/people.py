@@ -1,0 +1,336 @@
+"""People: ids, names, and merging two ids that are one person.
+
+A person's name stands in their Person record only; a NameClaim for the id and one for the name reserve both against
+look-alikes. Renaming is one write of record and claim, and moves no photo.
+
+Merging is one write, too: it makes an id an alias of another person and moves nothing. Photos, faces and stored
+recognitions keep the id that they were made with, the recognizer keeps both users, and every answer names the person
+whom the id leads to. So nothing has to be repaired after a crash, undoing gives each id back exactly what it had, and
+forgetting the person erases what was enrolled under either id. Photos that are uploaded after the merge belong to the
+person, also when they are uploaded for the alias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from mien.app.ports import Bucket, Catalog
+from mien.domain import names, object_keys
+from mien.domain.errors import InvalidInput, Overloaded, UserExists, UserNotFound
+from mien.domain.records import Candidate, FaceRecord, NameClaim, Person, Recognition, RecognizedFace, Upload
+
+ATTEMPTS = 5
+ANNOUNCED = timedelta(hours=1)
+"""How long a person without a photo keeps their name: longer than a signed form is valid."""
+MAX_STALE_ENTRIES = 10
+
+V = TypeVar("V", Candidate, RecognizedFace, FaceRecord, Upload)
+
+_LOOKALIKE = (
+    "Another person's id or name looks the same: it differs only in case, in Unicode form or in characters that do "
+    "not show. Write it as it is enrolled, or choose another."
+)
+_TAKEN = "Another person has this name already. Use their id, merge the two, or choose another name."
+_IS_AN_ID = "Another person has this as their id. Use the id, or choose another name."
+
+
+class PeopleService:
+    """Finds, names and merges people. Ids and names have to be valid already."""
+
+    def __init__(self, bucket: Bucket, catalog: Catalog, now: Callable[[], datetime]) -> None:
+        self._bucket, self._catalog, self._now = bucket, catalog, now
+
+    # Finding
+
+    def get(self, user_id: str) -> Person:
+        """Return the person of an id, or the one whom it was merged into. Raises UserNotFound."""
+        person = self.by_id([user_id]).get(user_id)
+        if person is None or person.pending:
+            raise UserNotFound("Nobody is enrolled under this user id.")
+        return person
+
+    def find(self, text: str) -> Person:
+        """Return the person of an id or, failing that, of exactly this name. Raises UserNotFound."""
+        if person := self.by_id([text]).get(text):
+            return person
+        holder = self._holder(text)
+        if holder is None or holder.name != text:
+            raise UserNotFound("Nobody is enrolled under this id or name.")
+        return self.by_id([holder.user_id])[holder.user_id]
+
+    def by_id(self, user_ids: Collection[str]) -> dict[str, Person]:
+        """Return whom each id leads to, through merges; ids of nobody are left out."""
+        found = {person.user_id: person for person in self._catalog.get(Person, list(dict.fromkeys(user_ids)))}
+        while missing := {p.merged_into for p in found.values() if p.merged_into} - found.keys():
+            targets = self._catalog.get(Person, sorted(missing))
+            found |= {person.user_id: person for person in targets}
+            if not targets:
+                break
+        return {user_id: _final(found, user_id) for user_id in user_ids if user_id in found}
+
+    def family(self, user_id: str) -> tuple[str, ...]:
+        """Return every id of the person whom an id leads to, theirs first; the id alone when it is nobody's."""
+        person = self.by_id([user_id]).get(user_id)
+        return (user_id,) if person is None else self._with_merged(person)
+
+    def possible_ids(self, user_id: str | None, name: str | None) -> tuple[str, ...]:
+        """Return every id of the person whom `admit` would choose, if there is one."""
+        if user_id is not None:
+            return tuple(dict.fromkeys((user_id, *self.family(user_id))))
+        holder = self._holder(name) if name is not None else None
+        return () if holder is None else self.family(holder.user_id)
+
+    def with_merged(self, user_id: str) -> tuple[str, ...]:
+        """Return an id and every one that was merged into it; the id alone when it is nobody's."""
+        stored = self._catalog.get(Person, [user_id])
+        return self._with_merged(stored[0]) if stored else (user_id,)
+
+    def _with_merged(self, person: Person) -> tuple[str, ...]:
+        family, merged = [person.user_id], person.merged
+        while merged := tuple(dict.fromkeys(each for each in merged if each not in family)):
+            family += merged
+            merged = tuple(each for person in self._catalog.get(Person, merged) for each in person.merged)
+        return tuple(family)
+
+    def owner(self, path: str) -> str | None:
+        """Return the id that the photo of a path belongs to; None for nobody.
+
+        That is the id that the folder is named after or, failing that, the person whose name it is. A folder of
+        neither is the id of a new person. Raises InvalidInput, and UserExists when the folder looks like another
+        person's id or name.
+        """
+        user_id = object_keys.user_id_of(path)
+        if user_id is None or self._catalog.get(Person, [user_id]):
+            return user_id
+        holder = self._holder(user_id)
+        if holder is None:
+            return user_id
+        if holder.name == user_id:
+            return holder.user_id
+        raise UserExists(_LOOKALIKE)
+
+    def admit(self, user_id: str | None, name: str | None) -> str | None:
+        """Return the id under which a photo is to be stored; None for nobody.
+
+        Args:
+            user_id: The id that the client gives. A new person gets it, and an alias leads to its person.
+            name: Without an id, the person of this name, who gets an id where there is none yet. With an id, the name
+                of a new person, or of one who has no name of their own.
+
+        Raises UserExists when another person's id or name looks the same.
+        """
+        if user_id is None and name is None:
+            return None
+        for _ in range(ATTEMPTS):
+            person = self._known(user_id, name)
+            if person is None:
+                person = Person(user_id or names.new_user_id(), name or user_id or "", self._now(), pending=True)
+                if not self._catalog.put(person, fresh=claims(person)):
+                    continue
+            elif user_id and name and name != person.name and (person.pending or person.name == person.user_id):
+                self.rename(person.user_id, name)
+            return self.by_id([person.user_id])[person.user_id].user_id
+        raise Overloaded("Others are changing this person at the same time; try again.")
+
+    # Changing
+
+    def register(self, user_id: str, timestamp: datetime) -> None:
+        """Make a person of whom a face is enrolled now known to `get` and to listings."""
+        stored = self._catalog.get(Person, [user_id])
+        if stored and not stored[0].pending:
+            return
+        if stored:
+            self._catalog.put(replace(stored[0], pending=False, timestamp=timestamp))
+            return
+        person = Person(user_id, user_id, timestamp)
+        if not self._catalog.put(person, fresh=claims(person)):
+            self._catalog.put(person)
+
+    def rename(self, user_id: str, name: str) -> Person:
+        """Give a person another name, in one write. Raises UserNotFound and UserExists."""
+        person = self.by_id([user_id]).get(user_id)
+        if person is None:
+            raise UserNotFound("Nobody is enrolled under this user id.")
+        if name == person.name:
+            return person
+        self._refuse_taken(name, person)
+        renamed, old = replace(person, name=name), names.claim_key(person.name)
+        keys = {names.claim_key(person.user_id), old}
+        fresh = [claim for claim in claims(renamed) if claim.key not in keys]
+        if not self._catalog.put(renamed, fresh=fresh):
+            raise UserExists(_TAKEN)
+        if old not in {claim.key for claim in claims(renamed)}:
+            self._catalog.delete(NameClaim, [old])
+        return renamed
+
+    def merge(self, user_id: str, into: str) -> Person:
+        """Make an id an alias of another person, in one write; return that person.
+
+        Raises UserNotFound, and InvalidInput when the id is an alias already or both are the same person.
+        """
+        source = self._own(user_id)
+        if source.merged_into:
+            raise InvalidInput("This person is merged with another already; undo that first.")
+        target = self.by_id([into]).get(into)
+        if target is None:
+            raise UserNotFound("Nobody is enrolled under the user id to merge into.")
+        if target.user_id == source.user_id:
+            raise InvalidInput("A person cannot be merged with themselves.")
+        target = replace(target, merged=(*target.merged, user_id), pending=target.pending and source.pending)
+        self._catalog.put(target, replace(source, merged_into=target.user_id))
+        return target
+
+    def unmerge(self, user_id: str) -> Person:
+        """Undo a merge, in one write; return the person who is one of their own again.
+
+        Raises UserNotFound, and InvalidInput when the id is no alias.
+        """
+        source = self._own(user_id)
+        if source.merged_into is None:
+            raise InvalidInput("This person is not merged with another.")
+        separate = replace(source, merged_into=None)
+        self._catalog.put(separate, *self._without_alias(source))
+        return separate
+
+    def remove(self, user_id: str) -> bool:
+        """Remove a person's record, with what reserves their id and name; tell whether there was one."""
+        stored = self._catalog.get(Person, [user_id])
+        for person in stored:
+            others = self._without_alias(person)
+            others += [replace(each, merged_into=None) for each in self._catalog.get(Person, person.merged)]
+            if others:
+                self._catalog.put(*others)
+            # First what is reserved: somebody new may take the name at once, and must not lose it again.
+            self._catalog.delete(NameClaim, [claim.key for claim in claims(person) if self._reserves(claim)])
+            self._catalog.delete(Person, [user_id])
+        return bool(stored)
+
+    def remove_if_unmerged(self, user_id: str, but: str | None = None) -> None:
+        """Remove a person of whom no photo is left, unless another id with photos is merged into them.
+
+        With the last photo of an alias, the person whom it led to goes too when they have none of their own.
+        """
+        for person in self._catalog.get(Person, [user_id]):
+            if person.merged:
+                return
+            self.remove(user_id)
+            if person.merged_into and self.is_without_photos(person.merged_into, but):
+                self.remove_if_unmerged(person.merged_into, but)
+
+    def is_without_photos(self, user_id: str, but: str | None = None) -> bool:
+        """Tell whether no photo of an id is left, but for one, neither in its folder nor in one with their name."""
+        in_folder = self._bucket.keys(object_keys.folder(user_id))
+        if any(key != but for key in in_folder):
+            return False
+        uploads = self._catalog.find(Upload, user_id=user_id, limit=MAX_STALE_ENTRIES).items
+        return all(upload.image_path == but for upload in uploads)
+
+    # Answering
+
+    def named(self, values: Sequence[V]) -> list[V]:
+        """Put the present id and name of each value's person into it, all of them read at once."""
+        people = self.by_id([value.user_id for value in values if value.user_id is not None])
+        return [_named(value, people) for value in values]
+
+    def named_recognitions(
+        self, recognitions: Sequence[Recognition], people: Mapping[str, Person] | None = None
+    ) -> list[Recognition]:
+        """Put present ids and names into recognitions; `people` are those of `by_id`, when they are known already."""
+        if people is None:
+            people = self.by_id(sorted({user_id for each in recognitions for user_id in each.user_ids}))
+        return [replace(each, faces=tuple(_named_face(face, people) for face in each.faces)) for each in recognitions]
+
+    # Helpers
+
+    def _own(self, user_id: str) -> Person:
+        stored = self._catalog.get(Person, [user_id])
+        if not stored:
+            raise UserNotFound("Nobody is enrolled under this user id.")
+        return stored[0]
+
+    def _known(self, user_id: str | None, name: str | None) -> Person | None:
+        if user_id is not None:
+            if stored := self._catalog.get(Person, [user_id]):
+                return stored[0]
+            for text in filter(None, (user_id, name)):
+                self._refuse_taken(text, None)
+            return None
+        holder = self._holder(name or "")
+        if holder is None or holder.name == name:
+            return holder
+        raise UserExists(_IS_AN_ID if holder.user_id == name else _LOOKALIKE)
+
+    def _holder(self, text: str) -> Person | None:
+        """Return who has an id or a name that looks like the text, and clear away a claim that nobody holds."""
+        key = names.claim_key(text)
+        for claim in self._catalog.get(NameClaim, [key]):
+            for person in self._catalog.get(Person, [claim.user_id]):
+                is_theirs = key in {names.claim_key(person.user_id), names.claim_key(person.name)}
+                if is_theirs and not self._never_came(person):
+                    return person
+            self._catalog.delete(NameClaim, [key])
+        return None
+
+    def _never_came(self, person: Person) -> bool:
+        """Whether the form that a person was announced with has expired without a photo."""
+        is_old = person.pending and self._now() - person.timestamp > ANNOUNCED
+        return is_old and not person.merged and self.is_without_photos(person.user_id) and self.remove(person.user_id)
+
+    def _refuse_taken(self, text: str, by_other_than: Person | None) -> None:
+        holder = self._holder(text)
+        if holder is None or (by_other_than and holder.user_id == by_other_than.user_id):
+            return
+        raise UserExists(_TAKEN if text == holder.name else _IS_AN_ID if text == holder.user_id else _LOOKALIKE)
+
+    def _reserves(self, claim: NameClaim) -> bool:
+        """Whether the claim is stored for this person: of two look-alikes from before claims, one of them has it."""
+        return any(stored.user_id == claim.user_id for stored in self._catalog.get(NameClaim, [claim.key]))
+
+    def _without_alias(self, source: Person) -> list[Person]:
+        if source.merged_into is None:
+            return []
+        targets = self._catalog.get(Person, [source.merged_into])
+        return [replace(t, merged=tuple(each for each in t.merged if each != source.user_id)) for t in targets]
+
+
+def claims(person: Person) -> list[NameClaim]:
+    """Return what reserves a person's id and name."""
+    keys = dict.fromkeys((names.claim_key(person.user_id), names.claim_key(person.name)))
+    return [NameClaim(key, person.user_id, person.timestamp) for key in keys]
+
+
+def canonical(records: Iterable[FaceRecord], people: Mapping[str, Person]) -> dict[str, FaceRecord]:
+    """Return records by face id, each with the id that its person has after merges."""
+    with_present_ids = {}
+    for record in records:
+        person = people.get(record.user_id or "")
+        is_alias = person is not None and person.user_id != record.user_id
+        with_present_ids[record.face_id] = replace(record, user_id=person.user_id) if person and is_alias else record
+    return with_present_ids
+
+
+def _final(found: Mapping[str, Person], user_id: str) -> Person:
+    person = found[user_id]
+    for _ in found:  # and no longer, should two merges at once have made a circle
+        person = found.get(person.merged_into or "", person)
+    return person
+
+
+def _named(value: V, people: Mapping[str, Person]) -> V:
+    if value.user_id is None:
+        return value
+    person = people.get(value.user_id)
+    if person is None:
+        return replace(value, name=value.user_id)
+    return replace(value, user_id=person.user_id, name=person.name)
+
+
+def _named_face(face: RecognizedFace, people: Mapping[str, Person]) -> RecognizedFace:
+    candidates: dict[tuple[str | None, int], Candidate] = {}
+    for number, candidate in enumerate(face.candidates):
+        named = _named(candidate, people)
+        candidates.setdefault((named.user_id, 0 if named.user_id is not None else number), named)
+    return replace(_named(face, people), candidates=tuple(candidates.values()))
