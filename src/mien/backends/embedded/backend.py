@@ -103,6 +103,7 @@ class EmbeddedBackend:
             threads: How many uploads are indexed at once.
             look_seconds: Seconds between two looks at all files, for changes by hand that the system did not announce.
         """
+        private_files.restrict_tree(self._data_dir / "bucket")  # photos that were copied by hand
         folder = self._data_dir / "bucket"
         worker = Worker(self.app, self.bucket, self.catalog, self.queue, folder, threads, look_seconds)
         self._workers.append(worker)
