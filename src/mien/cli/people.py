@@ -1,4 +1,4 @@
-"""`mien people`, `faces`, `reject` and `forget`: who is enrolled, with which faces, and what is to be removed."""
+"""List and correct who is enrolled: `mien people`, `faces`, `reject`, `forget` and others."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Erase everything about a person: faces, photos and stored results."""
+    """Erase everything about a person: faces, photos and recognitions."""
     given = [*filter(None, (user, face, recognition)), *["all recognitions that name nobody"] * unnamed_recognitions]
     if len(given) != 1:
         raise InvalidInput("Name a person, or one of --face, --recognition and --unnamed-recognitions.")
@@ -175,7 +175,7 @@ def _summary(report: ErasureReport) -> str:
     parts = (
         output.count(report.faces, "face"),
         output.count(report.images, "photo"),
-        output.count(report.recognitions, "stored result"),
+        output.count(report.recognitions, "recognition"),
     )
     return f"Erased {report.user_id}: {', '.join(parts)}."
 

@@ -88,8 +88,8 @@ class RekognitionRecognizer:
                 IndexedFace(face_id, face, self._similar(face_id, threshold, faces.keys()))
                 for face_id, face in faces.items()
             ]
-        left_out = tuple(_reasons(face) for face in response["UnindexedFaces"])
-        return IndexResult(tuple(sorted(indexed, key=lambda face: -face.face.box.area)), left_out)
+        rejected = tuple(_reasons(face) for face in response["UnindexedFaces"])
+        return IndexResult(tuple(sorted(indexed, key=lambda face: -face.face.box.area)), rejected)
 
     def index_face(self, image: bytes, box: Box) -> str:
         photo = _photo(image)
@@ -297,7 +297,7 @@ def _box(shape: Mapping[str, Any]) -> Box:
 
 
 def _reasons(shape: Mapping[str, Any]) -> tuple[Reason, ...]:
-    """Return why a face was left out. A reason that AWS adds one day counts as low quality."""
+    """Return why a face was rejected. A reason that AWS adds one day counts as low quality."""
     known = set(Reason)
     return tuple(Reason(name) if name in known else Reason.LOW_FACE_QUALITY for name in shape["Reasons"])
 

@@ -1,4 +1,4 @@
-"""The embedded backend: everything that it consists of, composed over one data folder."""
+"""Compose the embedded backend over one data folder."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class EmbeddedBackend:
             policy: The operator's choices.
             open_engine: Loads the engine.
 
-        Raises StorageError leaves.
+        Raises StorageError.
         """
         self._data_dir, self._collection = data_dir, collection
         self._workers: list[Worker] = []
