@@ -1,4 +1,4 @@
-"""Builds the REST API as a FastAPI application, for `mien serve` on one machine and for Mangum on AWS Lambda.
+"""Build the REST API as a FastAPI application, for `mien serve` on one machine and for Mangum on AWS Lambda.
 
 Importing this module loads neither the recognition models nor their libraries.
 """

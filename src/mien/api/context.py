@@ -1,4 +1,4 @@
-"""What the routes share: the application, worker threads with bounded queues, page cursors, health, permissions."""
+"""Share among the routes: the application, worker threads with bounded queues, health, permissions."""
 
 from __future__ import annotations
 

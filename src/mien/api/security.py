@@ -1,4 +1,4 @@
-"""Decides who may call the API: API keys with scopes and rates, known host names and origins, bounded bodies.
+"""Decide who may call the API: API keys with scopes and rates, known host names and origins, bounded bodies.
 
 Without a key file every request is allowed, which is why `mien serve` then listens on loopback only. There a browser
 on the same machine is the danger: a page of another origin can post to loopback, and by DNS rebinding even
@@ -44,7 +44,7 @@ class Guard:
         self._buckets: dict[str, TokenBucket] = {}
 
     def check(self, request: Request, scope: Scope) -> None:
-        """Return when the caller may go on.
+        """Check that the caller may make this request.
 
         Raises:
             NotAuthenticated: There is no key, or an unknown one.
@@ -145,4 +145,4 @@ class HostOriginMiddleware:
 
 
 def _too_large(max_bytes: int) -> ImageTooLarge:
-    return ImageTooLarge(f"The request has more than {max_bytes} bytes.")
+    return ImageTooLarge(f"The request has more than {max_bytes:,} bytes.")

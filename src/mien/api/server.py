@@ -1,4 +1,4 @@
-"""Serves the REST API, the web page and the Rekognition wire API on one socket: `mien serve`.
+"""Serve the REST API, the web page and the Rekognition wire API on one socket: `mien serve`.
 
 A `POST /` with the header X-Amz-Target belongs to the wire API, everything else to the REST API. The socket opens
 before the models are loaded; requests that need them wait. Several processes may serve one data folder: the event

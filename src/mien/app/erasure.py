@@ -1,4 +1,4 @@
-"""Erasure of a person from every store, in an order that survives interruption at any point.
+"""Erase a person from every store, in an order that survives interruption at any point.
 
 The intent (an Erasure record) is written first and removed last; every step in between may be repeated. Photos are
 deleted before faces: indexing checks at its end that its photo still exists, so if both run at once, the one that
@@ -263,8 +263,9 @@ class ErasureService:
     def _remove_photos_without_user(
         self, recognitions: Sequence[Recognition], user_id: str, counts: Counter[str]
     ) -> None:
-        """Remove the photos that were uploaded for nobody and on which the person was recognised."""
-        photos = sorted(_photos_without_user(recognitions, user_id))
+        """Remove the photos that were uploaded for nobody and on which the person was recognised, and their copies."""
+        recognised = _photos_without_user(recognitions, user_id)
+        photos = sorted(recognised | self._copies_without_user(recognised))
         counts["images"] += self._bucket.delete(photos)
         for photo in photos:
             faces = {face.face_id for page in self._pages(FaceRecord, image_path=photo) for face in page}
@@ -292,6 +293,11 @@ class ErasureService:
             is_shared = True
         return not is_shared and self._bucket.holds(folder)
 
+    def _copies_without_user(self, photos: set[str]) -> set[str]:
+        digests = {upload.digest for upload in self._catalog.get(Upload, sorted(photos))} - {None}
+        uploads = (upload for digest in digests for page in self._pages(Upload, digest=digest) for upload in page)
+        return {upload.image_path for upload in uploads if upload.user_id is None and upload.digest in digests}
+
     def _delete_faces(self, face_ids: Sequence[str]) -> int:
         return max(self._recognizer.delete(face_ids), self._catalog.delete(FaceRecord, face_ids))
 
@@ -299,9 +305,14 @@ class ErasureService:
         return (record for page in self._pages(kind) for record in page)
 
     def _pages(
-        self, kind: type[R], *, user_id: str | None = None, image_path: str | None = None
+        self,
+        kind: type[R],
+        *,
+        user_id: str | None = None,
+        image_path: str | None = None,
+        digest: str | None = None,
     ) -> Iterator[tuple[R, ...]]:
-        find = partial(self._catalog.find, kind, user_id=user_id, image_path=image_path, limit=STEP)
+        find = partial(self._catalog.find, kind, user_id=user_id, image_path=image_path, digest=digest, limit=STEP)
         page = find()
         yield page.items
         while page.next_token is not None:

@@ -1,4 +1,4 @@
-"""`mien people`, `faces`, `reject` and `forget`: who is enrolled, with which faces, and what is to be removed."""
+"""List and correct who is enrolled: `mien people`, `faces`, `reject`, `forget` and others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routes that list, correct and erase enrolled faces and people."""
+"""List, correct and erase enrolled faces and people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routes that recognise faces, list stored recognitions, and detect or compare faces without names."""
+"""Recognise faces, list recognitions, and detect or compare faces without names."""
 
 from __future__ import annotations
 

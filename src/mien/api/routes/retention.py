@@ -1,4 +1,4 @@
-"""Routes that say how long something is kept: they delete stored recognitions."""
+"""Delete recognitions that were stored."""
 
 from __future__ import annotations
 

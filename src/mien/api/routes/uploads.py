@@ -1,4 +1,4 @@
-"""Routes that take uploads, tell their state, return photos, and move them to another person.
+"""Take uploads, tell their status, return photos, and move them to another person.
 
 `form_routes` does on one machine what S3 does with a presigned form: it stores the photo that the form was signed
 for, without an API key.

@@ -1,4 +1,4 @@
-"""The JSON of the REST API as Pydantic models, each read from the attributes of the domain value that it shows."""
+"""Define the JSON of the REST API as Pydantic models, each read from the attributes of a domain value."""
 
 from mien.api.schemas.base import PATH, BoundingBox, Calibration, CalibrationPoint, Health, Problem, Schema
 from mien.api.schemas.enrolment import (

@@ -1,4 +1,4 @@
-"""The embedded backend: everything that it consists of, composed over one data folder."""
+"""Compose the embedded backend over one data folder."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class EmbeddedBackend:
             policy: The operator's choices.
             open_engine: Loads the engine.
 
-        Raises StorageError leaves.
+        Raises StorageError.
         """
         self._data_dir, self._collection = data_dir, collection
         self._workers: list[Worker] = []
@@ -103,6 +103,7 @@ class EmbeddedBackend:
             threads: How many uploads are indexed at once.
             look_seconds: Seconds between two looks at all files, for changes by hand that the system did not announce.
         """
+        private_files.restrict_tree(self._data_dir / "bucket")  # photos that were copied by hand
         folder = self._data_dir / "bucket"
         worker = Worker(self.app, self.bucket, self.catalog, self.queue, folder, threads, look_seconds)
         self._workers.append(worker)

@@ -1,4 +1,4 @@
-"""Events of the bucket, as S3, SQS and Lambda have them on AWS: a durable queue in SQLite, and the worker.
+"""Handle events of the bucket, as S3, SQS and Lambda do on AWS: a durable queue in SQLite, and the worker.
 
 The queue delivers at least once and in any order, with retries. It holds at most one event per key. A claim leases
 the event; when the lease runs out because its holder died, the event can be claimed again. An event that failed too
@@ -54,7 +54,7 @@ class Event:
 
 
 class EventQueue:
-    """The object-created events, in the table Events of mien.db. Every method raises StorageError leaves."""
+    """The object-created events, in the table Events of mien.db. Every method raises StorageError."""
 
     def __init__(self, database: Database, now: Callable[[], float] = time.time) -> None:
         """`now` returns seconds since 1970."""
