@@ -19,6 +19,7 @@ from mien.api import problems
 from mien.api.photo_input import JSON, content_type_of
 from mien.domain.errors import AccessDenied, ImageTooLarge, MienError, NotAuthenticated, RateLimited
 from mien.security.api_keys import ApiKey, KeyFile, Scope
+from mien.security.audit import KEYLESS
 from mien.security.rate_limit import TokenBucket
 
 BURST_SECONDS = 5
@@ -44,7 +45,7 @@ class Guard:
         self._buckets: dict[str, TokenBucket] = {}
 
     def check(self, request: Request, scope: Scope) -> None:
-        """Check that the caller may make this request.
+        """Check that the caller may make this request, and set `request.state.caller` for the audit log.
 
         Raises:
             NotAuthenticated: There is no key, or an unknown one.
@@ -52,8 +53,10 @@ class Guard:
             RateLimited: The key has made too many requests.
         """
         if self._keys is None:
+            request.state.caller = KEYLESS
             return
         key = self._key(self._keys, request)
+        request.state.caller = f"key {key.key_id}"
         if scope not in key.scopes:
             raise AccessDenied(f"This API key lacks the scope {scope}.")
         bucket = self._buckets.setdefault(key.key_id, TokenBucket(self._rate, BURST_SECONDS))

@@ -10,7 +10,10 @@ from mien.app.reconciliation import Reconciliation
 from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode
-from mien.config import Backend, Settings, open_app, open_embedded
+from mien.config import Backend, open_app, open_embedded
+
+if TYPE_CHECKING:
+    from mien.app.app import FaceApp
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
@@ -36,6 +39,7 @@ def inspect(context: Context, as_json: Json = False) -> None:
     """
     with open_app(context.settings) as app:
         issues = app.inspect()
+    context.activity.note(list(issues))
     if as_json:
         output.print_json({"findings": issues})
     else:
@@ -63,7 +67,8 @@ def repair(
     """
     settings = context.settings
     repair_all = _repair_stack if settings.backend is Backend.AWS else _repair_folder
-    counts, is_stopped = repair_all(settings, force=yes, report=report)
+    counts, is_stopped = repair_all(context, force=yes, report=report)
+    context.activity.counts.update(counts)
     if as_json:
         output.print_json({**counts, "stopped": is_stopped})
     else:
@@ -83,20 +88,20 @@ def _show_repairs(counts: dict[str, int], *, is_stopped: bool, report: bool) -> 
         output.show("Nothing to repair.")
 
 
-def _repair_folder(settings: Settings, *, force: bool, report: bool) -> tuple[dict[str, int], bool]:
-    backend = open_embedded(settings)
+def _repair_folder(context: Context, *, force: bool, report: bool) -> tuple[dict[str, int], bool]:
+    backend = open_embedded(context.settings)
     with backend.app as app:
-        ended = {"erasures": 0} if report else _end(app)
+        ended = {"erasures": 0} if report else _end(app, context)
         if not report:
             backend.bucket.sweep_drafts()
         return _counts(ended, app.reconcile(repair=not report, force=force))
 
 
-def _repair_stack(settings: Settings, *, force: bool, report: bool) -> tuple[dict[str, int], bool]:
+def _repair_stack(context: Context, *, force: bool, report: bool) -> tuple[dict[str, int], bool]:
     from mien.backends.aws.stack import GRACE_SECONDS
 
-    with open_app(settings) as app:
-        ended = {"erasures": 0} if report else _end(app)
+    with open_app(context.settings) as app:
+        ended = {"erasures": 0} if report else _end(app, context)
         return _counts(ended, app.reconcile(repair=not report, force=force, grace=GRACE_SECONDS))
 
 
@@ -106,12 +111,14 @@ def _counts(ended: dict[str, int], done: Reconciliation) -> tuple[dict[str, int]
     return {**ended, "photos_deleted_by_hand": found.pop("photos_gone"), **found}, done.is_stopped
 
 
-def _end(app: FaceApp) -> dict[str, int]:
+def _end(app: FaceApp, context: Context) -> dict[str, int]:
     """Finish the erasures that were interrupted, and erase what is over."""
-    erasures = len(app.resume_erasures())
+    erasures = app.resume_erasures()
     expiry = app.expire()
+    for report in (*erasures, *expiry.receipts):
+        context.activity.concern(report.user_id)
     return {
-        "erasures": erasures,
+        "erasures": len(erasures),
         "recognitions_expired": expiry.recognitions,
         "photos_expired": expiry.photos,
         "people_expired": len(expiry.receipts),
@@ -127,8 +134,10 @@ def verify_erased(
 
     Exit code 0 when none remains, 1 when some does.
     """
+    context.activity.concern(user)
     with open_app(context.settings) as app:
         stores = app.verify_erased(user)
+    context.activity.counts["stores_with_remains"] = len(stores)
     if as_json:
         output.print_json({"erased": not stores, "traces": stores})
     else:

@@ -18,6 +18,7 @@ from mien.cli.retention import DAY_FORMAT, day
 from mien.config import open_app
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import iterate_pages
+from mien.security.audit import Action
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
@@ -40,6 +41,7 @@ def people(
     with open_app(context.settings) as app:
         listing = iterate_pages(lambda token: app.people(token=token, consent_before=before))
         enrolled = list(islice(listing, limit))
+        context.activity.counts["listed"] = len(enrolled)
         faces = {person.user_id: sum(1 for _ in _faces(app, person.user_id)) for person in enrolled}
         consents = app.consents(list(faces))
     if as_json:
@@ -69,6 +71,8 @@ def faces(
     """List the faces that are enrolled, with their ids and photos."""
     with open_app(context.settings) as app:
         enrolled = list(islice(_faces(app, user), limit))
+    context.activity.counts["listed"] = len(enrolled)
+    context.activity.concern(user)
     if as_json:
         output.print_json({"faces": enrolled})
         return
@@ -96,14 +100,19 @@ def reject(
     """
     if (user is None) is (undo is None):
         raise InvalidInput("Name a person, or a rejected face with --undo.")
+    activity = context.activity
+    activity.concern(user)
     with open_app(context.settings) as app:
         rejections: list[FaceRecord] = []
         if undo is not None:
+            activity.action = Action.UNDO_REJECTION
             app.undo_rejection(undo)
         elif user is not None and photo is not None:
             rejections = [app.reject(PhotoReader(app.policy.max_image_bytes)(photo), user)]
         elif user is not None:
+            activity.action = Action.READ
             rejections = list(islice(iterate_pages(lambda token: app.rejections(user, token=token)), limit))
+    activity.counts["faces"] = len(rejections)
     if as_json:
         output.print_json({"rejections": rejections})
         return
@@ -139,17 +148,23 @@ def forget(
         raise InvalidInput("Name a person, or one of --face, --recognition and --unnamed-recognitions.")
     if not yes:
         typer.confirm(f"Erase {given[0]} for good?", abort=True, err=True)
+    context.activity.concern(user)
     with open_app(context.settings) as app:
         if recognition is not None or unnamed_recognitions:
+            context.activity.action = Action.DELETE
             deleted = _delete_recognitions(app, recognition)
+            context.activity.counts["recognitions"] = deleted
             sentence = f"Deleted {output.count(deleted, 'stored recognition')}."
             output.print_json({"recognitions": deleted}) if as_json else output.show(sentence)
             return
         if face is not None:
+            context.activity.action = Action.DELETE
+            context.activity.counts["faces"] = 1
             app.delete_face(face)
             output.print_json({"face_id": face}) if as_json else output.show(f"Erased the face {face}.")
             return
         report = app.forget(user or "")
+    context.activity.note(report)
     if as_json:
         output.print_json(report)
     else:

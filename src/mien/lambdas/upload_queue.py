@@ -19,7 +19,8 @@ from mien.config import Settings, open_app
 from mien.domain.errors import ImageNotFound, InvalidInput, Overloaded, SetupError
 from mien.domain.object_keys import UPLOADED
 from mien.domain.records import UploadStatus
-from mien.lambdas.telemetry import count, logger, metrics
+from mien.lambdas.telemetry import MODEL, count, logger, metrics
+from mien.security.audit import WORKER, Action, Activity, LogLines
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
@@ -93,8 +94,11 @@ def reconcile(event: dict[str, Any], context: Any) -> None:
 
 def _erase_what_is_over(stop: Callable[[], bool]) -> None:
     app = _app()
-    count("ErasuresResumed", len(app.resume_erasures()))
+    erasures = app.resume_erasures()
+    count("ErasuresResumed", len(erasures))
     expired = app.expire(stop)
+    for report in (*erasures, *expired.receipts):
+        _record(Action.ERASE, report)
     count("RecognitionsExpired", expired.recognitions)
     count("PhotosExpired", expired.photos)
     count("ConsentsExpired", len(expired.receipts))
@@ -179,7 +183,8 @@ def _handle(message: dict[str, Any]) -> bool:
 
 
 def _finish_erasures() -> None:
-    _app().resume_erasures()
+    for report in _app().resume_erasures():
+        _record(Action.ERASE, report)
     if _app().pending_erasures():
         raise Overloaded("An erasure is not finished; try again.")
 
@@ -193,6 +198,7 @@ def _index(image_path: str, *, is_last: bool) -> None:
         logger.warning("an object under uploaded/ has a key that no photo can have")
         count("UploadsRejected")
     else:
+        _record(Action.ENROLL, indexed)
         count("FacesIndexed", len(indexed.face_ids))
         count("UploadsRejected", indexed.status is UploadStatus.REJECTED)
 
@@ -204,6 +210,13 @@ def _remove(image_path: str) -> None:
         logger.info("an object that no photo can be was deleted")
     else:
         count("PhotosRemoved")
+
+
+def _record(action: Action, answer: object) -> None:
+    """Write an entry of the audit log. It names nobody: the request that began the work has an entry that does."""
+    activity = Activity(WORKER, action)
+    activity.note(answer)
+    LogLines(model=MODEL).record(activity)
 
 
 def _attempt(image_path: str, *, is_last: bool) -> Upload:

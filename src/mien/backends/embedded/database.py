@@ -214,3 +214,11 @@ def _reserve_names(transaction: Transaction) -> None:
 def truncate_wal(database: Database) -> None:
     """Empty the write-ahead log, in which deleted rows could still be read."""
     database.read("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def stored_model(database: Database, collection: str) -> str | None:
+    """Return the model version with which the faces of a collection were enrolled; None before the first."""
+    if not database.read("SELECT 1 FROM sqlite_master WHERE name = 'collection'"):
+        return None
+    found = database.read("SELECT model_version FROM collection WHERE collection_id = ?", (collection,))
+    return found[0][0] if found else None
