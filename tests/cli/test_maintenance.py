@@ -50,7 +50,7 @@ def test_forgetting_asks_first(known):
     assert refused.code != 0
     assert len(known("people", "--json").json["people"]) == 2
     assert known("forget", "Ada", answer="y\n").code == 0
-    assert [person["user_id"] for person in known("people", "--json").json["people"]] == ["Grace"]
+    assert [person["name"] for person in known("people", "--json").json["people"]] == ["Grace"]
 
 
 def test_who_is_forgotten_is_not_recognised(known, tmp_path):

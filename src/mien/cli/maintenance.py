@@ -9,6 +9,7 @@ import typer
 from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode
+from mien.cli.naming import user_id_of
 from mien.config import Backend, Settings, open_app, open_embedded
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def verify_erased(
     Exit code 0 when none remains, 1 when some does.
     """
     with open_app(context.settings) as app:
-        stores = app.verify_erased(user)
+        stores = app.verify_erased(user_id_of(app, user))
     if as_json:
         output.print_json({"erased": not stores, "traces": stores})
     else:

@@ -13,6 +13,7 @@ import typer
 from mien.cli import output
 from mien.cli.command import Context, Json, Limit
 from mien.cli.exit_codes import ExitCode
+from mien.cli.naming import user_id_of
 from mien.cli.photos import PhotoReader
 from mien.cli.retention import DAY_FORMAT, day
 from mien.config import open_app
@@ -54,8 +55,9 @@ def people(
         output.print_json({"people": people})
         return
     table = output.table("Person", ">Faces", *["Consent until"] * bool(consents))
-    for name in sorted(faces):
-        table.add_row(output.escape(name), str(faces[name]), *[day(consents.get(name)) or ""] * bool(consents))
+    for person in sorted(enrolled, key=lambda each: each.name):
+        last_day = [day(consents.get(person.user_id)) or ""] * bool(consents)
+        table.add_row(output.escape(person.name), str(faces[person.user_id]), *last_day)
     nobody = "Nobody is enrolled yet. Begin with: mien enroll FOLDER"
     output.show(table if faces else nobody if before is None else f"No consent ends before {before}.")
 
@@ -68,13 +70,13 @@ def faces(
 ) -> None:
     """List the faces that are enrolled, with their ids and photos."""
     with open_app(context.settings) as app:
-        enrolled = list(islice(_faces(app, user), limit))
+        enrolled = list(islice(_faces(app, user and user_id_of(app, user)), limit))
     if as_json:
         output.print_json({"faces": enrolled})
         return
     table = output.table("Face", "Person", "Photo")
     for face in enrolled:
-        table.add_row(face.face_id, output.escape(face.user_id or ""), output.escape(face.image_path))
+        table.add_row(face.face_id, output.escape(face.name or ""), output.escape(face.image_path))
     output.show(table if enrolled else "No faces are enrolled.")
 
 
@@ -101,14 +103,15 @@ def reject(
         if undo is not None:
             app.undo_rejection(undo)
         elif user is not None and photo is not None:
-            rejections = [app.reject(PhotoReader(app.policy.max_image_bytes)(photo), user)]
+            rejections = [app.reject(PhotoReader(app.policy.max_image_bytes)(photo), user_id_of(app, user))]
         elif user is not None:
-            rejections = list(islice(iterate_pages(lambda token: app.rejections(user, token=token)), limit))
+            user_id = user_id_of(app, user)
+            rejections = list(islice(iterate_pages(lambda token: app.rejections(user_id, token=token)), limit))
     if as_json:
         output.print_json({"rejections": rejections})
         return
     for face in rejections:
-        output.show(output.escape(f"{face.face_id} is not {face.user_id} (since {face.timestamp:%Y-%m-%d %H:%M})."))
+        output.show(output.escape(f"{face.face_id} is not {face.name} (since {face.timestamp:%Y-%m-%d %H:%M})."))
     if undo is not None:
         output.show("The rejection is undone.")
     elif not rejections:
@@ -149,11 +152,11 @@ def forget(
             app.delete_face(face)
             output.print_json({"face_id": face}) if as_json else output.show(f"Erased the face {face}.")
             return
-        report = app.forget(user or "")
+        report = app.forget(user_id_of(app, user or ""))
     if as_json:
         output.print_json(report)
     else:
-        output.show(output.escape(_summary(report)))
+        output.show(output.escape(_summary(user or "", report)))
     if report.remaining_stores:
         output.note(f"Something is left in: {', '.join(report.remaining_stores)}. Repeat the command.")
         raise typer.Exit(ExitCode.ERROR)
@@ -171,13 +174,13 @@ def _delete_recognitions(app: FaceApp, recognition_id: str | None) -> int:
     return deleted
 
 
-def _summary(report: ErasureReport) -> str:
+def _summary(user: str, report: ErasureReport) -> str:
     parts = (
         output.count(report.faces, "face"),
         output.count(report.images, "photo"),
         output.count(report.recognitions, "stored result"),
     )
-    return f"Erased {report.user_id}: {', '.join(parts)}."
+    return f"Erased {user}: {', '.join(parts)}."
 
 
 def _faces(app: FaceApp, user_id: str | None) -> Iterator[FaceRecord]:

@@ -10,12 +10,14 @@ import typer
 
 from mien.cli import output
 from mien.cli.command import Context, Json
+from mien.cli.naming import user_id_of
 from mien.config import Backend, open_app
 from mien.domain.errors import InvalidInput, MienError
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
-    from mien.config import Settings
+    from mien.cli.naming import user_id_of
+from mien.config import Settings
 
 DAY_FORMAT = "%Y-%m-%d"
 
@@ -34,7 +36,7 @@ def consent(
     if last_day is not None and no_end:
         raise InvalidInput("Give a date or --no-end, not both.")
     with open_app(context.settings) as app:
-        user_id = app.person(user).user_id
+        user_id = app.person(user_id_of(app, user)).user_id
         if last_day is not None or no_end:
             app.set_consent(user_id, last_day.date() if last_day else None)
         until = app.consents([user_id]).get(user_id)
