@@ -128,6 +128,29 @@ def test_a_full_disk_refuses_the_upload_whole(
     assert machine.app.enroll(portraits["Robert"][0], "Robert").status is UploadStatus.INDEXED
 
 
+@pytest.mark.parametrize("method", ["put", "delete"])
+def test_a_full_disk_does_not_keep_anybody_from_being_forgotten(
+    machine: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, method: str
+) -> None:
+    reserve = tmp_path / "data" / "reserve"
+    machine.app.enroll(portraits["Robert"][0], "Robert")
+    machine.app.recognize(portraits["Robert"][1])
+    plain = getattr(machine.catalog, method)
+    assert reserve.stat().st_size == reserve.stat().st_blocks * 512 > 0
+
+    def full(*arguments: object) -> object:
+        if reserve.exists():
+            raise StorageFull("The disk is full.")
+        return plain(*arguments)
+
+    monkeypatch.setattr(machine.catalog, method, full)
+    receipt = machine.app.forget("Robert")
+    assert (receipt.faces, receipt.images, receipt.recognitions) == (1, 1, 1)
+    assert machine.app.verify_erased("Robert") == ()
+    EmbeddedBackend(tmp_path / "data", "people", Policy(), FakeFaceEngine).app.close()
+    assert reserve.exists()
+
+
 def test_a_full_database_refuses_and_recovers(machine: EmbeddedBackend, portraits: Portraits) -> None:
     photo = portraits["Robert"][0]
     machine.app.enroll(photo, "Robert")

@@ -95,6 +95,21 @@ def test_copies_of_a_group_keep_all_its_faces(ports: Ports, group: bytes) -> Non
     assert [face.image_path for face in ports.app.faces().items] == [paths[1]] * 3
 
 
+def test_forgetting_somebody_on_a_photo_of_nobody_leaves_no_copy_without_its_faces(
+    ports: Ports, robert: list[bytes], venus: list[bytes]
+) -> None:
+    put(ports, COPIES[0], robert[0])
+    paths = ["uploaded/_/one.jpg", "uploaded/_/two.jpg"]
+    for path in paths:
+        put(ports, path, robert[1])
+    ports.app.recognize_stored(paths[0])
+    put(ports, "uploaded/_/venus.jpg", venus[0])
+    ports.app.forget("Robert")
+    check(ports)
+    assert "uploaded/_/venus.jpg" in set(ports.bucket.keys("uploaded/"))
+    assert paths[0] not in set(ports.bucket.keys("uploaded/"))
+
+
 def test_a_deleted_face_is_on_no_copy(ports: Ports, robert: list[bytes], group: bytes) -> None:
     for path in (*COPIES, "uploaded/_/one.jpg", "uploaded/_/two.jpg"):
         put(ports, path, group if path.startswith("uploaded/_") else robert[0])

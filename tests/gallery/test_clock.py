@@ -23,7 +23,7 @@ def backwards(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(
         time=lambda: float(NOW - HOUR * next(hours)), time_ns=lambda: (NOW - HOUR * next(hours)) * 1_000_000_000
     )
-    monkeypatch.setattr("mien.gallery.store.ids.time", clock)
+    monkeypatch.setattr("mien.gallery.store.rows.time", clock)
     monkeypatch.setattr("mien.gallery.collections.time", clock)
 
 

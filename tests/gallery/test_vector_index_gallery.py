@@ -11,7 +11,7 @@ import numpy as np
 
 from mien.gallery import Gallery
 from mien.gallery.store.database import Database
-from mien.gallery.store.ids import new_face_ids
+from mien.gallery.store.rows import new_face_ids
 from mien.gallery.store.schema import first_row
 from tests.gallery.in_memory_source import people
 

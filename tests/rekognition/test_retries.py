@@ -9,11 +9,11 @@ from threading import Barrier, BrokenBarrierError, Event
 import pytest
 
 from mien.rekognition.call import Call
-from mien.rekognition.consistency import EventualConsistency
 from mien.rekognition.dispatcher import RequestRates
 from mien.rekognition.errors import WireError
 from mien.rekognition.idempotency import IdempotencyCache
 from mien.rekognition.operations import OPERATIONS
+from mien.rekognition.service import EventualConsistency
 from mien.rekognition.settings import LARGE_REGION_RATES
 
 

@@ -46,3 +46,21 @@ def test_the_export_holds_what_is_not_shown_yet(page: Page) -> None:
         page.get_by_role("button", name="Export CSV").click()
     rows = list(csv.DictReader(Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()))
     assert [row["recognition_id"] for row in rows] == ["a", "b"]
+
+
+def test_results_are_deleted_one_by_one_and_those_that_name_nobody_together(
+    page: Page, server: Server, ada: list[Path], couple: Path
+) -> None:
+    first, second, third = ada
+    enrol(server, "Eve", first)
+    for photo in (second, couple, couple, third):
+        call(server, "/recognize", photo.read_bytes())
+    page.goto("/#/history")
+    expect(page.locator(".timeline li")).to_have_count(4)
+    page.locator(".timeline li").first.get_by_role("button", name="Delete").click()
+    expect(page.locator(".timeline li")).to_have_count(3)
+    page.get_by_role("button", name="Delete unnamed").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.locator(".toast")).to_contain_text("2 results were deleted.")
+    expect(page.locator(".timeline li")).to_have_count(1)
+    expect(page.locator(".timeline li")).to_contain_text("Eve")

@@ -112,3 +112,18 @@ def test_a_renaming_that_fails_half_way_can_be_taken_back(page: Page, server: Se
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".tile")).to_have_count(2)
     assert [user["user_id"] for user in call(server, "/users")["users"]] == ["One"]
+
+
+def test_the_end_of_a_consent_is_set_and_taken_back(page: Page, server: Server, ada: list[Path]) -> None:
+    enrol(server, "Ada", ada[0])
+    page.goto("/#/person/Ada")
+    page.get_by_label("Consent until").fill("2099-06-30")
+    expect(page.locator(".toast")).to_contain_text("Ada will be forgotten after 2099-06-30")
+    page.reload()
+    expect(page.get_by_label("Consent until")).to_have_value("2099-06-30")
+    page.get_by_label("Consent until").fill("2000-01-01")
+    expect(page.locator(".toast.error")).to_contain_text("A consent ends today or later")
+    expect(page.get_by_label("Consent until")).to_have_value("2099-06-30")
+    page.get_by_label("Consent until").fill("")
+    expect(page.locator(".toast").last).to_contain_text("has no end")
+    assert call(server, "/users/Ada")["consent_until"] is None

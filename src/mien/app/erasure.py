@@ -24,6 +24,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from itertools import islice
+from typing import TypeVar
 
 from mien.app.people import PeopleService
 from mien.app.ports import Bucket, Catalog, R, Recognizer
@@ -31,6 +32,7 @@ from mien.domain import object_keys
 from mien.domain.errors import AccessDenied, ErasureNotFound, StorageFull, UserNotFound
 from mien.domain.records import Consent, Erasure, ErasureReceipt, ErasureReport, FaceRecord, Person, Recognition, Upload
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 LeftoverScan = Callable[[str], tuple[str, ...]]
@@ -98,13 +100,7 @@ class ErasureService:
         intent = Erasure(user_id, self._now(), erasure_id)
         # An intent each: when this is cut off, nothing may lead any more from the person to those merged into them.
         intents = [intent, *(Erasure(merged, intent.timestamp, uuid.uuid4().hex) for merged in user_ids[1:])]
-        try:
-            self._catalog.put(*intents)
-        except StorageFull:
-            if not self._make_room():
-                some = list(islice(self._bucket.keys(object_keys.folder(user_id)), STEP))
-                self._bucket.delete(self._theirs(some, user_id))
-            self._catalog.put(*intents)
+        self._with_room(lambda: self._catalog.put(*intents))
         return intent
 
     def finish(self, intent: Erasure) -> ErasureReport:
@@ -114,8 +110,8 @@ class ErasureService:
         """
         with self._only_once(intent.user_id):
             user_ids = self._people.with_merged(intent.user_id)
-            merged = [self._finish(each, {}) for each in self._catalog.get(Erasure, user_ids[:0:-1])]
-            return _sum(self._finish(intent, {}), merged)
+            merged = [self._finish_with_room(each, {}) for each in self._catalog.get(Erasure, user_ids[:0:-1])]
+            return _sum(self._finish_with_room(intent, {}), merged)
 
     def resume(self) -> list[ErasureReport]:
         """Finish the erasures that were interrupted; one that fails is tried again later and holds up no other."""
@@ -164,14 +160,26 @@ class ErasureService:
 
     def _resume(self, intent: Erasure) -> ErasureReport:
         with self._only_once(intent.user_id):
-            return self._finish(intent, self._newer_photos(intent))
+            return self._finish_with_room(intent, self._newer_photos(intent))
 
-    def _finish(self, intent: Erasure, kept: Mapping[str, datetime]) -> ErasureReport:
-        """Remove everything but the `kept` photos, given with the times at which they were stored."""
+    def _with_room(self, work: Callable[[], T]) -> T:
+        """Do some work; on a full disk again, with reserved space, and with that of the photos removed so far."""
+        for _ in range(ROUNDS):
+            try:
+                return work()
+            except StorageFull:
+                self._make_room()
+        return work()
+
+    def _finish_with_room(self, intent: Erasure, kept: Mapping[str, datetime]) -> ErasureReport:
         counts = Counter(faces=0, images=0, uploads=0, recognitions=0)
+        return self._with_room(lambda: self._finish(intent, kept, counts))
+
+    def _finish(self, intent: Erasure, kept: Mapping[str, datetime], counts: Counter[str]) -> ErasureReport:
+        """Remove everything but the `kept` photos, given with the times at which they were stored; add to `counts`."""
         remaining: list[str] = []
         for _ in range(ROUNDS):
-            counts.update(self._remove(intent.user_id, kept))
+            self._remove(intent.user_id, kept, counts)
             remaining = [] if kept else self._stores_with(intent.user_id)
             if not remaining:
                 break
@@ -216,60 +224,53 @@ class ErasureService:
         }
         return [store for store, does_hold in holds.items() if does_hold]
 
-    def _remove(self, user_id: str, kept: Mapping[str, datetime]) -> dict[str, int]:
-        images, uploads = self._remove_photos(user_id, kept)
-        faces = self._remove_faces(user_id, kept)
+    def _remove(self, user_id: str, kept: Mapping[str, datetime], counts: Counter[str]) -> None:
+        self._remove_photos(user_id, kept, counts)
+        self._remove_faces(user_id, kept, counts)
         if not kept:
             self._recognizer.forget(user_id)
             self._people.remove(user_id)
             self._catalog.delete(Consent, [user_id])
-        counts = Counter(images=images, uploads=uploads, faces=faces)
         until = min(kept.values(), default=None)
         for page in self._pages(Recognition, user_id=user_id):
             older = [recognition for recognition in page if until is None or recognition.timestamp < until]
-            counts.update(self._remove_photos_without_user(older, user_id))
+            self._remove_photos_without_user(older, user_id, counts)
             counts["recognitions"] += self._catalog.delete(Recognition, [r.recognition_id for r in older])
-        return counts
 
-    def _remove_photos(self, user_id: str, kept: Mapping[str, datetime]) -> tuple[int, int]:
-        """Return how many photos and how many uploads were removed."""
-        images = uploads = 0
+    def _remove_photos(self, user_id: str, kept: Mapping[str, datetime], counts: Counter[str]) -> None:
         for folder in self._named_folders(user_id):
             is_shared = False
             for keys in _batches(key for key in self._bucket.keys(folder) if key not in kept):
                 theirs = self._theirs(keys, user_id)
                 is_shared |= len(theirs) < len(keys)
-                images += self._bucket.delete(theirs)
-                uploads += self._catalog.delete(Upload, theirs)
+                counts["images"] += len(theirs)  # before: on a full disk, they are gone although it fails
+                self._bucket.delete(theirs)
+                counts["uploads"] += self._catalog.delete(Upload, theirs)
             if not kept and not is_shared:
-                images += self._bucket.delete_folder(folder)
+                counts["images"] += self._bucket.delete_folder(folder)
         for page in self._pages(Upload, user_id=user_id):
             paths = [upload.image_path for upload in page if upload.image_path not in kept]
-            images += self._bucket.delete(paths)
-            uploads += self._catalog.delete(Upload, paths)
-        return images, uploads
+            counts["images"] += self._bucket.delete(paths)
+            counts["uploads"] += self._catalog.delete(Upload, paths)
 
-    def _remove_faces(self, user_id: str, kept: Mapping[str, datetime]) -> int:
-        """Return how many faces were removed."""
+    def _remove_faces(self, user_id: str, kept: Mapping[str, datetime], counts: Counter[str]) -> None:
         records = [face for page in self._pages(FaceRecord, user_id=user_id) for face in page]
         own = {face.face_id for face in records} | self._recognizer.face_ids(user_id)
         own -= {face.face_id for face in records if face.image_path in kept}
-        return sum(self._delete_faces(face_ids) for face_ids in _batches(sorted(own)))
+        for face_ids in _batches(sorted(own)):
+            counts["faces"] += self._delete_faces(face_ids)
 
-    def _remove_photos_without_user(self, recognitions: Sequence[Recognition], user_id: str) -> dict[str, int]:
-        """Remove the photos that were uploaded for nobody and on which the person was recognised."""
-        photos = sorted(_photos_without_user(recognitions, user_id))
-        if not photos:
-            return {}
-        images = self._bucket.delete(photos)
-        faces = {
-            face.face_id for photo in photos for page in self._pages(FaceRecord, image_path=photo) for face in page
-        }
-        return {
-            "images": images,
-            "faces": self._delete_faces(sorted(faces)),
-            "uploads": self._catalog.delete(Upload, photos),
-        }
+    def _remove_photos_without_user(
+        self, recognitions: Sequence[Recognition], user_id: str, counts: Counter[str]
+    ) -> None:
+        """Remove the photos that were uploaded for nobody and on which the person was recognised, and their copies."""
+        recognised = _photos_without_user(recognitions, user_id)
+        photos = sorted(recognised | self._copies_without_user(recognised))
+        counts["images"] += self._bucket.delete(photos)
+        for photo in photos:
+            faces = {face.face_id for page in self._pages(FaceRecord, image_path=photo) for face in page}
+            counts["faces"] += self._delete_faces(sorted(faces))
+        counts["uploads"] += self._catalog.delete(Upload, photos)
 
     def _named_folders(self, user_id: str) -> list[str]:
         """The person's folder, and one that somebody made for their name."""
@@ -292,6 +293,11 @@ class ErasureService:
             is_shared = True
         return not is_shared and self._bucket.holds(folder)
 
+    def _copies_without_user(self, photos: set[str]) -> set[str]:
+        digests = {upload.digest for upload in self._catalog.get(Upload, sorted(photos))} - {None}
+        uploads = (upload for digest in digests for page in self._pages(Upload, digest=digest) for upload in page)
+        return {upload.image_path for upload in uploads if upload.user_id is None and upload.digest in digests}
+
     def _delete_faces(self, face_ids: Sequence[str]) -> int:
         return max(self._recognizer.delete(face_ids), self._catalog.delete(FaceRecord, face_ids))
 
@@ -299,9 +305,14 @@ class ErasureService:
         return (record for page in self._pages(kind) for record in page)
 
     def _pages(
-        self, kind: type[R], *, user_id: str | None = None, image_path: str | None = None
+        self,
+        kind: type[R],
+        *,
+        user_id: str | None = None,
+        image_path: str | None = None,
+        digest: str | None = None,
     ) -> Iterator[tuple[R, ...]]:
-        find = partial(self._catalog.find, kind, user_id=user_id, image_path=image_path, limit=STEP)
+        find = partial(self._catalog.find, kind, user_id=user_id, image_path=image_path, digest=digest, limit=STEP)
         page = find()
         yield page.items
         while page.next_token is not None:

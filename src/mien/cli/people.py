@@ -136,7 +136,7 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Erase everything about a person: faces, photos and stored results."""
+    """Erase everything about a person: faces, photos and recognitions."""
     given = [*filter(None, (user, face, recognition)), *["all recognitions that name nobody"] * unnamed_recognitions]
     if len(given) != 1:
         raise InvalidInput("Name a person, or one of --face, --recognition and --unnamed-recognitions.")
@@ -178,7 +178,7 @@ def _summary(user: str, report: ErasureReport) -> str:
     parts = (
         output.count(report.faces, "face"),
         output.count(report.images, "photo"),
-        output.count(report.recognitions, "stored result"),
+        output.count(report.recognitions, "recognition"),
     )
     return f"Erased {user}: {', '.join(parts)}."
 

@@ -105,7 +105,7 @@ class QualityFilter(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a face of a photo was left out."""
+    """Why a face was rejected: by the quality filter, or for a limit on faces."""
 
     EXCEEDS_MAX_FACES = "EXCEEDS_MAX_FACES"
     EXTREME_POSE = "EXTREME_POSE"

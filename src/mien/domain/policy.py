@@ -49,7 +49,7 @@ class Policy:
     `threshold`: what counts as a match, a similarity or an error rate as `thresholds.parse` reads it. `margin`: a
     runner-up makes a match ambiguous when its odds, s / (100 - s), are less than this many times lower (4 is a cosine
     difference of 0.05), or when it reaches `thresholds.CERTAIN_SIMILARITY`. `several_faces`: which photos of several
-    people may be enrolled. `candidates`: how many candidates an answer lists for each face at most.
+    people may be enrolled. `candidates`: the maximum number of candidates that a recognition lists for each face.
     `max_image_bytes`: the largest photo. `result_days`: how many days stored recognitions are kept, `visitor_days`: how
     many days photos that were uploaded for nobody are; None keeps them until somebody deletes them.
     """

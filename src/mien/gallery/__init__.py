@@ -4,7 +4,7 @@ from mien.gallery.faces import FaceDeletion, Refusal, Refused
 from mien.gallery.gallery import Gallery
 from mien.gallery.indexing import HasEmbedding
 from mien.gallery.scoring import Calibration, compare
-from mien.gallery.store.ids import image_id
+from mien.gallery.store.rows import image_id
 from mien.gallery.users import Association, Disassociation, RefusedAssociation
 from mien.gallery.vector_index import IndexConfig
 

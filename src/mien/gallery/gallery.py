@@ -10,7 +10,7 @@ from mien.gallery.faces import Faces
 from mien.gallery.search import Search
 from mien.gallery.store import schema
 from mien.gallery.store.database import Database
-from mien.gallery.store.ids import uuid_to_bytes
+from mien.gallery.store.rows import uuid_to_bytes
 from mien.gallery.store.source import SqliteVectorSource, face_vectors, user_vectors
 from mien.gallery.users import Users
 from mien.gallery.vector_index import IndexConfig, IndexManager

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from mien.domain.faces import Box
 from mien.gallery.store.database import Transaction
-from mien.gallery.store.ids import new_face_ids
 from mien.gallery.store.queries import faces_of_image
-from mien.gallery.store.rows import CollectionRow, FaceRow
+from mien.gallery.store.rows import CollectionRow, FaceRow, new_face_ids
 from mien.gallery.store.schema import first_row
 from mien.gallery.vector_index import Vectors
 

@@ -41,7 +41,7 @@ def upload(event: dict[str, Any], context: Any) -> Any:
 @tracer.capture_lambda_handler(capture_response=False)
 @metrics.log_metrics
 def reconcile(_event: dict[str, Any], _context: Any) -> None:
-    """Handle the daily event of the function `reconcile`: finish erasures that were cut off, and repair leftovers."""
+    """Handle the daily event of the function `reconcile`: complete interrupted erasures, and reconcile."""
     from mien.backends.aws import clients
     from mien.backends.aws.reconcile import open_reconciler
 
@@ -118,6 +118,6 @@ def _attempt(image_path: str, *, is_last: bool) -> Upload:
     except (ImageNotFound, InvalidInput):
         raise
     except Exception:
-        if is_last:  # SQS now moves the message to the dead letters; the photo's state has to say so
+        if is_last:  # SQS now moves the message to the dead letters; the photo's status has to say so
             count("UploadsFailed", _app().mark_failed(image_path).status is UploadStatus.FAILED)
         raise

@@ -19,10 +19,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from mien.rekognition.consistency import EventualConsistency
 from mien.rekognition.dispatcher import Dispatcher, WireResponse, throttled
 from mien.rekognition.images import ReadObject, no_local_bucket
-from mien.rekognition.service import Service
+from mien.rekognition.service import EventualConsistency, Service
 from mien.rekognition.settings import WireSettings, is_loopback
 from mien.rekognition.sigv4 import RawRequest
 

@@ -297,7 +297,7 @@ def _box(shape: Mapping[str, Any]) -> Box:
 
 
 def _reasons(shape: Mapping[str, Any]) -> tuple[Reason, ...]:
-    """Return why a face was left out. A reason that AWS adds one day counts as low quality."""
+    """Return why a face was rejected. A reason that AWS adds one day counts as low quality."""
     known = set(Reason)
     return tuple(Reason(name) if name in known else Reason.LOW_FACE_QUALITY for name in shape["Reasons"])
 

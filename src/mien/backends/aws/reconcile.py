@@ -1,8 +1,8 @@
 """Repair what a crash between two services left behind.
 
-There are three kinds of leftovers: faces in Rekognition without metadata, metadata without a face, and photos without
-a final state. Faces are listed first and the metadata is read after a pause, so that a photo that is being indexed at
-that moment is not taken for a leftover.
+There are three kinds of inconsistencies: faces in Rekognition without metadata, metadata without a face, and photos
+without a final status. Faces are listed first and the metadata is read after a pause, so that a photo that is being
+indexed at that moment is not taken for an inconsistency.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STATES_BATCH = 100
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """How many leftovers there were. Each was deleted, or its photo is indexed again."""
+    """How many inconsistencies there were. Each was deleted, or its photo is indexed again."""
 
     faces_without_metadata: int
     metadata_without_face: int
@@ -42,7 +42,7 @@ def open_reconciler(settings: Settings, reindex: Callable[[str], object]) -> Rec
 
 
 class Reconciler:
-    """Finds and repairs the leftovers of one stack."""
+    """Finds and repairs the inconsistencies of one stack."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Reconciler:
         self._reindex, self._grace = reindex, grace
 
     def run(self) -> Reconciliation:
-        """Repair all leftovers, and return how many there were."""
+        """Repair all inconsistencies, and return how many there were."""
         photos = set(self._bucket.keys("uploaded/"))
         faces = self._recognizer.all_face_ids()
         time.sleep(self._grace)
@@ -81,10 +81,10 @@ class Reconciler:
         return Reconciliation(len(without_metadata), len(without_face), len(unfinished))
 
     def _index_again(self, path: str) -> None:
-        self._catalog.delete(Upload, [path])  # a photo whose state is `indexed` would be left as it is
+        self._catalog.delete(Upload, [path])  # a photo whose status is `indexed` would be left as it is
         try:
             self._reindex(path)
-        except MienError:  # the photo has no state now, so the next run finds it again
+        except MienError:  # the photo has no status now, so the next run finds it again
             return
 
     def _with_final_state(self, photos: set[str]) -> set[str]:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from mien.gallery.store import private_files
 
-RESERVED_BYTES = 4 << 20
-_MIN_FREE_BYTES = 64 << 20
+RESERVED_BYTES = 16 << 20
+"""Twice what SQLite's log grows to before it is written into the database."""
+_MIN_FREE_BYTES = 128 << 20
 """Less free space than this is not taken for a reserve."""
 
 

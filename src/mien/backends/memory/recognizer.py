@@ -56,7 +56,7 @@ class MemoryRecognizer:
         return sorted(comparisons, key=lambda comparison: -comparison.similarity)
 
     def index(self, image: bytes, user_id: str | None, max_faces: int, threshold: float) -> IndexResult:
-        kept, left_out = quality.filter_faces(self._engine.read(image), QualityFilter.AUTO, max_faces)
+        kept, rejected = quality.filter_faces(self._engine.read(image), QualityFilter.AUTO, max_faces)
         user = object_keys.to_recognizer_id(user_id)
         image_id = hashlib.sha256(image).hexdigest()
         indexed = {
@@ -70,7 +70,7 @@ class MemoryRecognizer:
             IndexedFace(face_id, face, _hits(FaceHit, face.embedding, others, threshold, MAX_SIMILAR_FACES))
             for face_id, face in indexed.items()
         ]
-        return IndexResult(tuple(faces), tuple(reasons for _, reasons in left_out))
+        return IndexResult(tuple(faces), tuple(reasons for _, reasons in rejected))
 
     def index_face(self, image: bytes, box: Box) -> str:
         face = max(self._engine.read(image), key=lambda face: face.box.overlap(box), default=None)

@@ -12,8 +12,7 @@ import numpy as np
 from mien.domain.errors import FaceNotFound, UserNotFound
 from mien.domain.faces import EMBEDDING_DIMENSION
 from mien.gallery.store.database import NO_LIMIT, Reader
-from mien.gallery.store.ids import bytes_to_uuid
-from mien.gallery.store.rows import CollectionRow, FaceRow, UserRow
+from mien.gallery.store.rows import CollectionRow, FaceRow, UserRow, bytes_to_uuid
 from mien.gallery.vector_index import Vectors
 
 

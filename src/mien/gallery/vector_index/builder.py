@@ -85,15 +85,15 @@ class Builder:
                 return
             for name in damaged:
                 files.remove(self._folder / name)
-            self._remove_leftovers()
+            self._remove_abandoned()
             for next_span in (self._next_to_thin, self._next_to_seal):
                 while span := next_span([files.span_of(name) for name in files.chain(self._folder)]):
                     self._make(span)
-                    self._remove_leftovers()
+                    self._remove_abandoned()
             self._eraser.finish()
 
-    def _remove_leftovers(self) -> None:
-        for folder in files.leftovers(self._folder, files.chain(self._folder)):
+    def _remove_abandoned(self) -> None:
+        for folder in files.abandoned(self._folder, files.chain(self._folder)):
             files.remove(folder)
 
     def _next_to_thin(self, spans: list[tuple[int, int, int]]) -> Span | None:

@@ -102,7 +102,7 @@ class Eraser:
         return None
 
     def _erase(self, rows: Rows) -> None:
-        for unfinished in files.leftovers(self._folder, files.chain(self._folder)):
+        for unfinished in files.abandoned(self._folder, files.chain(self._folder)):
             files.remove(unfinished)
         for segment in files.segments(self._folder):
             _zero_or_remove(segment, rows)

@@ -66,7 +66,7 @@ def chain(folder: Path, damaged: frozenset[str] = frozenset()) -> list[str]:
     return names
 
 
-def leftovers(folder: Path, kept: list[str]) -> list[Path]:
+def abandoned(folder: Path, kept: list[str]) -> list[Path]:
     """Return the folders outside the chain: superseded, damaged, or left incomplete by a process that died."""
     return [path for path in _folders(folder) if path.name not in kept]
 

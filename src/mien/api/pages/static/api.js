@@ -106,12 +106,16 @@ export const api = {
   recognize: (blob, { threshold, store, signal } = {}) =>
     request("POST", "recognize", { body: blob, query: { threshold, store }, signal }),
   recognitions: (query) => request("GET", "recognitions", { query }),
+  deleteRecognition: (id) => request("DELETE", `recognitions/${encodeURIComponent(id)}`),
+  deleteUnnamed: (cursor) => request("DELETE", "recognitions", { query: { unnamed: true, cursor } }),
   upload: (blob, userId) => request("POST", "upload", { body: blob, query: { user_id: userId } }),
   uploadStatus: (imagePath) => request("GET", `uploads/${encodePath(imagePath)}`),
   movePhoto: (imagePath, userId) =>
     request("PATCH", `images/${encodePath(imagePath)}`, { body: JSON.stringify({ user_id: userId }) }),
   users: (cursor) => request("GET", "users", { query: { cursor } }),
   user: (userId) => request("GET", `users/${encodeURIComponent(userId)}`),
+  setConsent: (userId, day) =>
+    request("PATCH", `users/${encodeURIComponent(userId)}`, { body: JSON.stringify({ consent_until: day || null }) }),
   forget: (userId) => request("DELETE", `users/${encodeURIComponent(userId)}`),
   deleteFace: (faceId) => request("DELETE", `faces/${encodeURIComponent(faceId)}`),
   reject: (blob, userId) => request("POST", "rejections", { body: blob, query: { user_id: userId } }),

@@ -4,7 +4,7 @@ import { allPages, api } from "../api.js";
 import { h, nameOptions } from "../dom.js";
 import { faceLabel } from "../face-overlay.js";
 import { showThumbnail } from "../face-thumbnail.js";
-import { actionButton, emptyState, errorWithRetry, spinner } from "../feedback.js";
+import { actionButton, confirmed, emptyState, errorWithRetry, spinner, toast } from "../feedback.js";
 import { knownNames } from "../state.js";
 import { text } from "../strings.js";
 
@@ -32,6 +32,7 @@ export function render() {
     h("span", { class: "filter" }, h("label", { for: "who" }, t.person), person),
     h("span", { class: "filter" }, h("label", { for: "since" }, t.since), since),
     actionButton(t.csv, () => exportCsv(chosenFilters(scene)), "quiet"),
+    actionButton(t.removeUnnamed, () => removeUnnamed(scene), "quiet"),
   );
   return h("div", {}, head, answer, list, rest);
 }
@@ -61,7 +62,7 @@ async function load(scene, cursor) {
       list.replaceChildren();
       answer.textContent = lastSeen(filters.user_id, recognitions[0]);
     }
-    list.append(...recognitions.map(entry));
+    list.append(...recognitions.map((recognition) => entry(scene, recognition)));
     rest.replaceChildren(...whatFollows(scene, filters, next));
   } catch (error) {
     if (!outdated()) rest.replaceChildren(...errorWithRetry(error, () => load(scene, cursor)));
@@ -80,13 +81,33 @@ function lastSeen(name, newest) {
   return newest ? t.lastSeen(name, new Date(newest.timestamp).toLocaleString()) : t.neverSeen(name);
 }
 
-function entry({ faces, image_path: imagePath, timestamp }) {
+function entry(scene, { recognition_id: id, faces, image_path: imagePath, timestamp }) {
   const [first] = faces;
   const initial = first?.status === "matched" ? [...first.user_id][0] : "?";
   const thumbnail = h("span", { class: `thumbnail ${first?.status ?? ""}`, "aria-hidden": "true" }, initial);
   if (first && imagePath) showThumbnail(thumbnail, { image_path: imagePath, bounding_box: first.bounding_box });
   const people = h("span", {}, h("bdi", {}, summarizeFaces(faces)));
-  return h("li", {}, thumbnail, people, h("time", { datetime: timestamp }, new Date(timestamp).toLocaleString()));
+  const time = h("time", { datetime: timestamp }, new Date(timestamp).toLocaleString());
+  const remove = actionButton(t.remove, () => removeEntry(scene, id), "link");
+  return h("li", {}, thumbnail, people, h("span", { class: "foot" }, time, " ", remove));
+}
+
+async function removeEntry(scene, id) {
+  await api.deleteRecognition(id);
+  await load(scene);
+}
+
+async function removeUnnamed(scene) {
+  if (!(await confirmed(t.removeUnnamedAsk, t.removeUnnamedText, t.remove))) return;
+  let count = 0;
+  let cursor;
+  do {
+    const answer = await api.deleteUnnamed(cursor);
+    count += answer.deleted;
+    cursor = answer.next_cursor;
+  } while (cursor);
+  toast(t.removed(count));
+  await load(scene);
 }
 
 /** Name everybody in a photo: each person once, then how many faces are unknown. */

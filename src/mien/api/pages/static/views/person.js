@@ -38,9 +38,24 @@ function personHead(scene, user) {
     "div",
     { class: "head" },
     h("div", { class: "grow" }, h("h1", { dir: "auto" }, user.user_id), h("p", { class: "note" }, summary)),
+    consentField(scene, user),
     actionButton(t.rename, () => rename(scene, user), "quiet"),
     actionButton(t.forget, () => forget(scene, user), "danger"),
   );
+}
+
+function consentField(scene, user) {
+  const input = h("input", { type: "date", id: "consent", value: user.consent_until ?? "" });
+  input.addEventListener("change", async () => {
+    try {
+      const { consent_until: day } = await api.setConsent(user.user_id, input.value);
+      toast(day ? t.consentSet(user.user_id, day) : t.consentOpen(user.user_id));
+    } catch (error) {
+      toast(error.message, "error");
+      load(scene);
+    }
+  });
+  return h("span", { class: "filter" }, h("label", { for: "consent" }, t.consent), input);
 }
 
 function photoAdder(scene) {

@@ -1,0 +1,124 @@
+"""Expiry in a data folder: by the server's worker, beside an unmounted disk, and killed at any moment."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.app.app import FaceApp
+from mien.backends.embedded.backend import EmbeddedBackend
+from mien.domain.policy import Policy
+from mien.domain.records import Consent, Erasure, FaceRecord, Recognition, Upload
+from tests.support.fake_engine import FakeFaceEngine
+from tests.support.process import PATIENCE_SECONDS, wait_for
+
+ROOT = Path(__file__).parents[2]
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+POLICY = Policy(result_days=1, visitor_days=1)
+
+Portraits = dict[str, list[bytes]]
+
+
+def fill(machine: EmbeddedBackend, portraits: Portraits) -> None:
+    """A person to keep; and visitors, answers and two people whose time is over."""
+    past = FaceApp(machine.bucket, machine.recognizer, machine.catalog, now=lambda: LONG_AGO)
+    past.enroll(portraits["Venus"][0], "Venus")
+    for name in ("Robert", "Salma"):
+        for photo in portraits[name][:2]:
+            past.enroll(photo, name)
+        machine.catalog.put(Consent.until(name, LONG_AGO.date()))
+    for photo in portraits["Sheryl"]:
+        past.index_upload(past.upload(photo).image_path)
+        past.recognize(photo)
+
+
+def check_that_all_is_over(machine: EmbeddedBackend) -> None:
+    assert [person.user_id for person in machine.app.people().items] == ["Venus"]
+    (kept,) = machine.catalog.find(Upload).items
+    assert list(machine.bucket.keys("uploaded/")) == [kept.image_path]
+    assert [face.face_id for face in machine.catalog.find(FaceRecord).items] == list(kept.face_ids)
+    for kind in (Recognition, Consent, Erasure):
+        assert machine.catalog.find(kind).items == ()  # type: ignore[type-var]
+    for name in ("Robert", "Salma"):
+        assert machine.app.verify_erased(name) == ()
+
+
+def test_the_worker_removes_what_is_over_at_its_start(
+    tmp_path: Path, engine: FakeFaceEngine, portraits: Portraits
+) -> None:
+    machine = EmbeddedBackend(tmp_path / "data", "people", POLICY, lambda: engine)
+    with machine.app:
+        fill(machine, portraits)
+        worker = machine.worker(threads=1)
+        worker.start()
+        try:
+            wait_for(lambda: not machine.catalog.find(Consent).items)
+            wait_for(lambda: not machine.catalog.find(Erasure).items)
+        finally:
+            worker.stop()
+        check_that_all_is_over(machine)
+
+
+def test_a_disk_that_is_not_mounted_keeps_what_is_over_until_it_is(
+    tmp_path: Path, engine: FakeFaceEngine, portraits: Portraits
+) -> None:
+    bucket = tmp_path / "data" / "bucket"
+    machine = EmbeddedBackend(tmp_path / "data", "people", POLICY, lambda: engine)
+    with machine.app:
+        fill(machine, portraits)
+        bucket.rename(tmp_path / "elsewhere")
+        (bucket / "uploaded").mkdir(parents=True)
+        expiry = machine.app.expire()
+        assert (expiry.photos, expiry.receipts) == (0, ())
+        assert expiry.failed == len(portraits["Sheryl"]) + 2
+        assert len(machine.catalog.find(Upload).items) == 5 + len(portraits["Sheryl"])
+        (bucket / "uploaded").rmdir()
+        bucket.rmdir()
+        (tmp_path / "elsewhere").rename(bucket)
+        machine.app.expire()
+        machine.app.resume_erasures()
+        check_that_all_is_over(machine)
+
+
+def test_a_folder_from_before_takes_consents(start: Callable[[], EmbeddedBackend], portraits: Portraits) -> None:
+    machine = start()
+    with machine.database.write() as transaction:
+        transaction.execute("DROP TABLE Consents")
+    opened = start()
+    opened.app.enroll(portraits["Robert"][0], "Robert")
+    opened.app.set_consent("Robert", date(2099, 1, 1))
+    assert start().app.consents(["Robert"]) == {"Robert": date(2099, 1, 1)}
+
+
+@pytest.mark.slow
+def test_an_expiry_that_is_killed_again_and_again_ends(
+    tmp_path: Path, engine: FakeFaceEngine, portraits: Portraits, rng: np.random.Generator
+) -> None:
+    folder, kills = tmp_path / "data", 0
+    for _ in range(5):
+        machine = EmbeddedBackend(folder, "people", Policy(), lambda: engine)
+        with machine.app:
+            fill(machine, portraits)
+        while True:
+            command = [sys.executable, "-m", "tests.app.killed_expiry", str(folder)]
+            with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+                assert process.stdout is not None
+                process.stdout.readline()
+                time.sleep(rng.uniform(0, 0.3))
+                if rng.random() < 0.8 and process.poll() is None:
+                    process.kill()
+                    kills += 1
+                else:
+                    assert process.wait(PATIENCE_SECONDS) == 0
+                    break
+        machine = EmbeddedBackend(folder, "people", Policy(), lambda: engine)
+        with machine.app:
+            check_that_all_is_over(machine)
+    assert kills
