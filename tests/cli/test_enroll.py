@@ -93,7 +93,7 @@ def test_a_bystander_is_not_enrolled_silently(mien, people):
         (["people/Ada/0.jpg"], "--user NAME"),
         (["people/Ada"], "no sub-folders"),
         (["nothing"], "no file or folder nothing"),
-        (["people", "--user", "x" * 200], ""),
+        (["people", "--user", "x" * 300], ""),
     ],
 )
 def test_what_cannot_be_understood_is_said(mien, people, words, sentence):

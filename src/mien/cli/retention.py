@@ -43,8 +43,8 @@ def consent(
     if as_json:
         output.print_json({"user_id": user_id, "consent_until": day(until)})
     else:
-        ends = f"ends after {until}; {user_id} is then erased" if until else "has no end"
-        output.show(output.escape(f"The consent of {user_id} {ends}."))
+        ends = f"ends after {until}; {user} is then erased" if until else "has no end"
+        output.show(output.escape(f"The consent of {user} {ends}."))
 
 
 def day(last_day: date | None) -> str | None:
