@@ -29,7 +29,7 @@ GROUPS = {
         "backend data_dir collection bucket faces_table recognitions_table records_table upload_queue_url"
     ),
     "Who is recognised": "threshold margin candidates several_faces max_image_bytes",
-    "How long it is kept": "result_days visitor_days",
+    "How long it is kept": "result_days visitor_days audit_days",
     "The photo folder": "look_seconds",
     "The engine": "threads models_dir max_pixels mirrored",
     "The server": "api_keys_file keys_secret secret rate_per_minute max_waiting cors_origins root_path",
@@ -51,6 +51,8 @@ MEANINGS = {
     "result_days": "days after which a recognition is deleted, at most 36,500; without it, recognitions are kept",
     "visitor_days": "days after its upload at which a photo of nobody is deleted with its faces, at most 36,500; "
     "without it, such photos are kept",
+    "audit_days": "days after which entries of the [audit log](audit.md) are removed, at most 36,500; without it, they "
+    "are kept",
     "upload_queue_url": "the SQS queue of object-created events, to which photos without a final status are announced "
     "again",
     "threshold": "what counts as a match: a similarity of 0 to 100 or an error rate such as `fmr=1e-4` or `fpir=0.01`; "

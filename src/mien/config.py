@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from enum import EnumType, StrEnum
 from pathlib import Path
@@ -17,11 +18,13 @@ from mien.domain import thresholds
 from mien.domain.errors import InvalidInput, SetupError
 from mien.domain.policy import Policy, SeveralFaces
 from mien.rekognition.settings import ACCOUNT, SigV4, WireSettings, is_loopback, parse_rates
+from mien.security.audit import LogLines
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
     from mien.backends.embedded.backend import EmbeddedBackend
     from mien.engine import FaceEngine
+    from mien.security.audit import Audit
 
 PREFIX = "MIEN_"
 MAX_DELAY_SECONDS = 3600
@@ -68,6 +71,7 @@ class Settings:
     faces_table: str = "FaceMetadata"
     recognitions_table: str = "RecognitionResults"
     records_table: str = "MienRecords"
+    audit_days: int | None = None
     upload_queue_url: str | None = None
     keys_secret: str | None = None
     rekognition_keys_secret: str | None = None
@@ -202,7 +206,7 @@ UNAVAILABLE = {
         "keys_secret",
         "rekognition_keys_secret",
     ),
-    Backend.AWS: ("models_dir", "max_pixels", "mirrored", "look_seconds", "root_path"),
+    Backend.AWS: ("models_dir", "max_pixels", "mirrored", "look_seconds", "root_path", "audit_days"),
 }
 """The settings that a backend does not have."""
 
@@ -225,6 +229,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "mirrored": lambda text: _BOOLEANS[text.strip().lower()],
     "result_days": _whole(1, MAX_DAYS),
     "visitor_days": _whole(1, MAX_DAYS),
+    "audit_days": _whole(1, MAX_DAYS),
     "api_keys_file": _path,
     "access_keys_file": _path,
     "sigv4": SigV4,
@@ -281,7 +286,24 @@ def open_embedded(settings: Settings) -> EmbeddedBackend:
         raise SetupError("This needs the embedded backend; on AWS, API Gateway and Lambda do it. Unset MIEN_BACKEND.")
     from mien.backends.embedded.backend import EmbeddedBackend
 
-    return EmbeddedBackend(settings.data_dir, settings.collection, settings.policy, lambda: open_engine(settings))
+    return EmbeddedBackend(
+        settings.data_dir,
+        settings.collection,
+        settings.policy,
+        lambda: open_engine(settings),
+        audit_days=settings.audit_days,
+    )
+
+
+@contextmanager
+def open_audit(settings: Settings) -> Iterator[Audit]:
+    """Open the audit log that the settings describe. Raises StorageError leaves."""
+    if settings.backend is Backend.AWS:
+        yield LogLines()
+        return
+    backend = open_embedded(settings)
+    with backend.app:
+        yield backend.audit
 
 
 def open_engine(settings: Settings | None = None) -> FaceEngine:

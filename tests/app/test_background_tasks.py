@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -21,7 +21,7 @@ def test_a_failed_task_is_named_in_the_log(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(events, "IDLE_SECONDS", 0)
     backend = open_embedded(Settings(data_dir=tmp_path))
 
-    def on_deleted(_: Path) -> None:
+    def watch(_: threading.Event) -> None:
         raise StorageBusy("Robert's row is locked.")
 
     def fail() -> None:
@@ -30,18 +30,17 @@ def test_a_failed_task_is_named_in_the_log(tmp_path, monkeypatch, caplog):
     with backend.app, caplog.at_level(logging.WARNING):
         worker = backend.worker(threads=1)
         monkeypatch.setattr(worker, "reconcile", fail)
-        monkeypatch.setattr(worker, "_on_deleted", on_deleted)
+        monkeypatch.setattr(worker.watcher, "watch", watch)
         worker._guard(worker.reconcile)
-        worker._guard(partial(worker._on_deleted, Path("uploaded/Robert/1.jpg")))
+        worker._guard(partial(worker.watcher.watch, threading.Event()))
     lines = [json.loads(JsonLines().format(record)) for record in caplog.records]
-    assert [(line["task"], line["error"]) for line in lines] == [("fail", "OSError"), ("on deleted", "StorageBusy")]
+    assert [(line["task"], line["error"]) for line in lines] == [("fail", "OSError"), ("watch", "StorageBusy")]
     assert "Robert" not in json.dumps(lines)
 
 
-@pytest.mark.parametrize("name", ["reconcile", "run_once", "_watch_folder", "_recover"])
-def test_the_workers_own_tasks_have_names_in_words(tmp_path, monkeypatch, name):
+@pytest.mark.parametrize(("name", "words"), [("reconcile", "reconcile"), ("run_once", "run once")])
+def test_the_workers_own_tasks_have_names_in_words(tmp_path, monkeypatch, name, words):
     use_fake_engine(monkeypatch)
     backend = open_embedded(Settings(data_dir=tmp_path))
     with backend.app:
-        task = getattr(backend.worker(threads=1), name)
-        assert events._name(task) == name.strip("_").replace("_", " ")
+        assert events._name(getattr(backend.worker(threads=1), name)) == words

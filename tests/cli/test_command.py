@@ -117,7 +117,7 @@ def test_photos_are_worked_on_at_the_same_time():
 def test_an_error_about_one_photo_is_its_outcome():
     def job(number: int) -> int:
         if number == 3:
-            raise DamagedImage("The image is damaged.")
+            raise DamagedImage("The photo is damaged.")
         return number
 
     outcomes = dict(map_photos(Settings(), range(9), job, "Counting"))

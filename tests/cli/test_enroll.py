@@ -43,7 +43,7 @@ def test_one_bad_photo_among_a_hundred_is_reported_and_the_others_are_taken(mien
     assert (answer.json["enrolled"], answer.json["refused"]) == (99, 1)
     (refused,) = (photo for photo in answer.json["photos"] if photo["outcome"] == "refused")
     assert Path(refused["photo"]).name == "bad.jpg"
-    assert [reason.partition(":")[0] for reason in refused["reasons"]] == ["The image is damaged"]
+    assert [reason.partition(":")[0] for reason in refused["reasons"]] == ["The photo is damaged"]
 
 
 @pytest.mark.parametrize(

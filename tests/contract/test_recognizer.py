@@ -37,7 +37,7 @@ def test_indexing_twice_gives_the_same_ids(ports: Ports, robert: list[bytes]) ->
 def test_indexing_takes_the_largest_and_says_what_it_left(ports: Ports, group: bytes, landscape: bytes) -> None:
     indexing = ports.recognizer.index(group, ROBERT, 1, 80)
     assert len(indexing.faces) == 1
-    assert [reasons for reasons in indexing.left_out if Reason.EXCEEDS_MAX_FACES in reasons]
+    assert [reasons for reasons in indexing.rejected if Reason.EXCEEDS_MAX_FACES in reasons]
     assert len(ports.recognizer.index(group, None, 100, 80).faces) == 3
     assert ports.recognizer.index(landscape, ROBERT, 1, 80).faces == ()
 

@@ -19,6 +19,7 @@ from mien.rekognition.access_keys import AccessKey
 from mien.rekognition.dispatcher import Dispatcher
 from mien.rekognition.settings import SigV4, WireSettings
 from mien.rekognition.sigv4 import RawRequest
+from mien.security.audit import LogLines
 
 from .raw import JSON_TYPE, PresignedBody, error, post, signed_headers
 
@@ -164,7 +165,7 @@ def test_accept_any_refuses_web_pages(server):
 
 
 def test_accept_any_refuses_other_machines(strict, engine):
-    dispatcher = Dispatcher(None, WireSettings(sigv4=SigV4.ACCEPT_ANY))
+    dispatcher = Dispatcher(None, WireSettings(sigv4=SigV4.ACCEPT_ANY), LogLines())
     headers = signed_headers("http://h/", b"{}", TARGET)
     request = RawRequest("POST", "/", "", {k.lower(): v for k, v in headers.items()} | {"host": "h"}, b"{}")
     assert json.loads(dispatcher.dispatch(request, is_local=False).body)["__type"] == "UnrecognizedClientException"
@@ -209,7 +210,7 @@ def test_any_bytes_get_an_answer(body, operation, method):
         "x-amz-date": "20260101T000000Z",
         "authorization": "AWS4-HMAC-SHA256 Credential=a/b/c/d/e, SignedHeaders=a, Signature=b",
     }
-    dispatcher = Dispatcher(None, WireSettings(sigv4=SigV4.ACCEPT_ANY))
+    dispatcher = Dispatcher(None, WireSettings(sigv4=SigV4.ACCEPT_ANY), LogLines())
     answer = dispatcher.dispatch(RawRequest(method, "/", "", headers, body), is_local=True)
     assert answer.status in (400, 403, 500)
     assert b"Traceback" not in answer.body

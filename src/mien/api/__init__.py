@@ -1,1 +1,1 @@
-"""The application over HTTP: REST routes, the page, and what keeps both safe."""
+"""Offer the application over HTTP: REST routes, the web page, and what keeps both safe."""

@@ -1,4 +1,4 @@
-"""Builds the REST API as a FastAPI application, for `mien serve` on one machine and for Mangum on AWS Lambda.
+"""Build the REST API as a FastAPI application, for `mien serve` on one machine and for Mangum on AWS Lambda.
 
 Importing this module loads neither the recognition models nor their libraries.
 """
@@ -19,12 +19,14 @@ from starlette.staticfiles import StaticFiles
 from mien.api import problems, schemas
 from mien.api.context import ApiContext, BoundedExecutor, Health
 from mien.api.forwarding import HeadMiddleware
+from mien.api.routes import audit as audit_log
 from mien.api.routes import people, recognition, retention, service, uploads
 from mien.api.security import Guard, HostOriginMiddleware
 from mien.api.telemetry import Metrics, TelemetryMiddleware
 from mien.app.app import FaceApp
 from mien.config import Settings
 from mien.security.api_keys import KeyFile
+from mien.security.audit import Audit, LogLines
 from mien.security.signing import Signer
 
 STORAGE_THREADS = 4
@@ -40,6 +42,7 @@ def create_api(
     app: FaceApp,
     settings: Settings,
     *,
+    audit: Audit | None = None,
     signer: Signer | None = None,
     forms: bool = False,
     hosts: Collection[str] | None = None,
@@ -50,6 +53,7 @@ def create_api(
     Args:
         app: The application that answers the requests.
         settings: Threads, queue lengths, API keys, allowed origins.
+        audit: The audit log; lines in the log of the server when None.
         signer: Signs page cursors and upload forms. All servers that one client may reach need the same signer;
             without one, cursors end with this process unless `settings.secret` is set.
         forms: Also accept the photos of signed upload forms, for backends whose bucket cannot do that itself.
@@ -57,8 +61,8 @@ def create_api(
         gauges: Further metrics by name, each read when Prometheus asks.
     """
     api = _fastapi()
-    api.state.context = context = _context(app, settings, signer, gauges or {})
-    care = (people.correction_routes, retention.routes)
+    api.state.context = context = _context(app, settings, audit or LogLines(), signer, gauges or {})
+    care = (people.correction_routes, retention.routes, audit_log.routes)
     for routes in (uploads.routes, recognition.routes, people.routes, *care, service.routes):
         api.include_router(routes)
     if forms:
@@ -76,13 +80,18 @@ def create_api(
 
 
 def _context(
-    app: FaceApp, settings: Settings, signer: Signer | None, gauges: Mapping[str, Callable[[], float]]
+    app: FaceApp,
+    settings: Settings,
+    audit: Audit,
+    signer: Signer | None,
+    gauges: Mapping[str, Callable[[], float]],
 ) -> ApiContext:
     # Two threads more than cores: while some wait for a disk, a lock or the event loop, the cores stay busy.
     inference = BoundedExecutor((settings.threads or os.cpu_count() or 1) + 2, settings.max_waiting)
     keys = KeyFile(settings.api_keys_file) if settings.api_keys_file else None
     return ApiContext(
         app=app,
+        audit=audit,
         signer=signer or Signer((settings.secret or secrets.token_hex()).encode()),
         guard=Guard(keys, settings.rate_per_minute),
         inference=inference,

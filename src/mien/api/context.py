@@ -1,4 +1,4 @@
-"""What the routes share: the application, worker threads with bounded queues, page cursors, health, permissions."""
+"""Share among the routes: the application, worker threads with bounded queues, health, permissions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ParamSpec, TypeVar
@@ -21,9 +22,13 @@ from mien.app.app import FaceApp
 from mien.domain.errors import Overloaded
 from mien.domain.image_types import FACELESS_PNG
 from mien.security.api_keys import Scope
+from mien.security.audit import Audit
 from mien.security.signing import Signer
 
 HEALTHY_SECONDS = 5
+
+record_work: ContextVar[Callable[[Callable[[], Any]], Any] | None] = ContextVar("record_work", default=None)
+"""Does the work of a request and writes its entry in the audit log; None on routes that have no entry."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,7 +49,7 @@ class BoundedExecutor:
         self.pending = 0
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` on a thread and return its result.
+        """Run `work` on a thread and return its result. The same thread writes the request's entry in the audit log.
 
         Raises:
             Overloaded: The queue is full. Nothing was run, and the caller did not wait.
@@ -53,7 +58,9 @@ class BoundedExecutor:
             raise Overloaded("Too many requests are waiting already.")
         self.pending += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *args, **kwargs))
+            job, record = partial(work, *args, **kwargs), record_work.get()
+            job = job if record is None else partial(record, job)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, job)
         finally:
             self.pending -= 1
 
@@ -81,6 +88,7 @@ class ApiContext:
 
     Attributes:
         app: The application.
+        audit: The audit log.
         signer: Signs cursors and upload forms.
         guard: Checks API keys.
         inference: Threads for calls that analyse photos.
@@ -90,6 +98,7 @@ class ApiContext:
     """
 
     app: FaceApp
+    audit: Audit
     signer: Signer
     guard: Guard
     inference: BoundedExecutor

@@ -1,4 +1,4 @@
-"""What stands between clients and the server: answers to HEAD, and the path prefix of a reverse proxy.
+"""Handle what stands between clients and the server: answer HEAD, and take the path prefix of a reverse proxy.
 
 A proxy that publishes Mien below a path tells it in `X-Forwarded-Prefix`, having removed it from the request; or
 `MIEN_ROOT_PATH` names it. The header counts only from a proxy that is trusted, as uvicorn trusts those that

@@ -1,4 +1,4 @@
-"""Exports the OpenAPI document: `python -m mien.api.openapi > docs/openapi.json`.
+"""Export the OpenAPI document: `python -m mien.api.openapi > docs/openapi.json`.
 
 A test compares the committed document with this one.
 """

@@ -1,4 +1,4 @@
-"""Reads photos from requests: from a multipart field, from the raw body, or from JSON with base64."""
+"""Read photos from requests: from a multipart field, or from the raw body with an image's content type."""
 
 from __future__ import annotations
 

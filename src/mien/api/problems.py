@@ -1,4 +1,4 @@
-"""Answers errors with problem documents (RFC 9457). `STATUS` maps the error tree to HTTP status codes."""
+"""Answer errors with problem documents (RFC 9457). `STATUS` maps the error tree to HTTP status codes."""
 
 from __future__ import annotations
 

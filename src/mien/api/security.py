@@ -1,4 +1,4 @@
-"""Decides who may call the API: API keys with scopes and rates, known host names and origins, bounded bodies.
+"""Decide who may call the API: API keys with scopes and rates, known host names and origins, bounded bodies.
 
 Without a key file every request is allowed, which is why `mien serve` then listens on loopback only. There a browser
 on the same machine is the danger: a page of another origin can post to loopback, and by DNS rebinding even
@@ -19,6 +19,7 @@ from mien.api import problems
 from mien.api.photo_input import JSON, content_type_of
 from mien.domain.errors import AccessDenied, ImageTooLarge, MienError, NotAuthenticated, RateLimited
 from mien.security.api_keys import ApiKey, KeyFile, Scope
+from mien.security.audit import KEYLESS
 from mien.security.rate_limit import TokenBucket
 
 BURST_SECONDS = 5
@@ -44,7 +45,7 @@ class Guard:
         self._buckets: dict[str, TokenBucket] = {}
 
     def check(self, request: Request, scope: Scope) -> None:
-        """Return when the caller may go on.
+        """Check that the caller may make this request, and set `request.state.caller` for the audit log.
 
         Raises:
             NotAuthenticated: There is no key, or an unknown one.
@@ -52,8 +53,10 @@ class Guard:
             RateLimited: The key has made too many requests.
         """
         if self._keys is None:
+            request.state.caller = KEYLESS
             return
         key = self._key(self._keys, request)
+        request.state.caller = f"key {key.key_id}"
         if scope not in key.scopes:
             raise AccessDenied(f"This API key lacks the scope {scope}.")
         bucket = self._buckets.setdefault(key.key_id, TokenBucket(self._rate, BURST_SECONDS))
@@ -145,4 +148,4 @@ class HostOriginMiddleware:
 
 
 def _too_large(max_bytes: int) -> ImageTooLarge:
-    return ImageTooLarge(f"The request has more than {max_bytes} bytes.")
+    return ImageTooLarge(f"The request has more than {max_bytes:,} bytes.")

@@ -1,4 +1,4 @@
-"""Serves the REST API, the web page and the Rekognition wire API on one socket: `mien serve`.
+"""Serve the REST API, the web page and the Rekognition wire API on one socket: `mien serve`.
 
 A `POST /` with the header X-Amz-Target belongs to the wire API, everything else to the REST API. The socket opens
 before the models are loaded; requests that need them wait. Several processes may serve one data folder: the event
@@ -87,6 +87,7 @@ class Server:
         return create_app(
             self._backend.engine(),
             self._backend.gallery(),
+            audit=self._backend.audit,
             settings=self._wire_settings,
             read_object=self._read_object,
         )
@@ -111,4 +112,6 @@ class Server:
 def _api(backend: EmbeddedBackend, settings: Settings, host: str) -> FastAPI:
     gauges = {"events_waiting": backend.queue.waiting, "events_dead": backend.queue.dead}
     hosts = LOOPBACK if is_loopback(host) and settings.api_keys_file is None else None
-    return create_api(backend.app, settings, signer=backend.signer, forms=True, hosts=hosts, gauges=gauges)
+    return create_api(
+        backend.app, settings, audit=backend.audit, signer=backend.signer, forms=True, hosts=hosts, gauges=gauges
+    )

@@ -1,4 +1,4 @@
-"""Request ids, one log line per request, and Prometheus metrics.
+"""Give each request an id, log a line for it, and count it for Prometheus.
 
 None of them holds personal data: a request is logged by its route's template, never by its path.
 """

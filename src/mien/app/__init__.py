@@ -1,1 +1,1 @@
-"""The application: what users of Mien can do, on three ports."""
+"""Do what users of Mien can do, on three ports."""

@@ -1,7 +1,7 @@
-"""FaceApp: everything that a user of Mien can do, on three ports.
+"""Offer everything that a user of Mien can do, on three ports: `FaceApp`.
 
 upload      photo -> bucket -> (event) -> index_upload -> recognizer -> catalog
-recognize   photo -> recognizer -> people -> catalog -> answer
+recognize   photo -> recognizer -> people -> catalog -> recognition
 """
 
 from __future__ import annotations
@@ -51,19 +51,19 @@ class FaceApp:
     it. These hold for all methods:
 
     - Photos are the bytes of an image file: JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF, turned upright by EXIF,
-      of at most `policy.max_image_bytes` bytes. A method that takes one raises ImageError leaves: EmptyImage,
+      of at most `policy.max_image_bytes` bytes. A method that takes one raises ImageError: EmptyImage,
       UnsupportedImage, DamagedImage, ImageTooLarge, ImageTooSmall.
     - A `user_id` is any printable text of 1 to 80 bytes in UTF-8, a `name` of 1 to 200 bytes; spaces around it are
       removed, and its Unicode is composed (NFC). InvalidInput for other text. An id that was merged into another
-      person stands for that person. Answers have the person's present id and name.
+      person stands for that person. What is returned has the person's present id and name.
     - An `image_path` is a photo's key in the bucket, `uploaded/<folder of the user>/<upload>.<ext>`. InvalidInput
       for text that cannot be one.
     - Similarities run from 0 to 100. Boxes are fractions of the upright photo's width and height.
     - Timestamps are aware and in UTC.
     - Listings are returned in pages: `limit` is the number of items at most, 1 to 1000, `token` the `next_token` of
       the page before; InvalidInput for a token of another listing.
-    - Any method raises StorageError leaves when a store fails and Overloaded when a remote service is too busy;
-      those that detect or recognise faces raise ModelError leaves when the models cannot be used.
+    - Any method raises StorageError when a store fails and Overloaded when a remote service is too busy;
+      those that detect or recognise faces raise ModelError when the models cannot be used.
     """
 
     def __init__(
@@ -263,7 +263,7 @@ class FaceApp:
         Args:
             image: The photo.
             threshold: As for `threshold`.
-            store: Whether to keep the answer in the catalog, where `recognitions` lists it.
+            store: Whether to keep the recognition in the catalog, where `recognitions` lists it.
 
         Returns one RecognizedFace per face, largest first; none when the photo shows no face.
         """
@@ -271,13 +271,13 @@ class FaceApp:
         return self._recognition.recognize(image, None, threshold, store=store)
 
     def recognize_stored(self, image_path: str, threshold: str | float | None = None) -> Recognition:
-        """Recognise every face of a photo in the bucket and keep the answer. Raises ImageNotFound."""
+        """Recognise every face of a photo in the bucket and store the recognition. Raises ImageNotFound."""
         image = self.image(image_path).body
         self._check_size(image)
         return self._recognition.recognize(image, image_path, threshold, store=True)
 
     def recognition(self, recognition_id: str) -> Recognition:
-        """Return a stored answer. Raises RecognitionNotFound."""
+        """Return a stored recognition. Raises RecognitionNotFound."""
         stored = self._catalog.get(Recognition, [recognition_id])
         if not stored:
             raise RecognitionNotFound("There is no recognition of this id.")
@@ -290,11 +290,11 @@ class FaceApp:
         limit: int = 100,
         token: str | None = None,
     ) -> Page[Recognition]:
-        """List stored answers, newest first.
+        """List the stored recognitions, newest first.
 
         Args:
-            user_id: Only answers that name this person as match or as candidate.
-            since: Only answers from this time on.
+            user_id: Only recognitions that name this person as match or as candidate.
+            since: Only recognitions from this time on.
             limit: How many at most.
             token: Where to continue.
         """
@@ -302,14 +302,14 @@ class FaceApp:
         return Page(tuple(self._people.named_recognitions(page.items)), page.next_token)
 
     def delete_recognition(self, recognition_id: str) -> None:
-        """Delete a stored answer. Raises RecognitionNotFound."""
+        """Delete a stored recognition. Raises RecognitionNotFound."""
         if not self._catalog.delete(Recognition, [recognition_id]):
             raise RecognitionNotFound("There is no recognition of this id.")
 
     def delete_unnamed_recognitions(self, token: str | None = None) -> tuple[int, str | None]:
-        """Delete stored answers that name nobody, neither as match nor as candidate; forgetting people leaves them.
+        """Delete recognitions that name nobody, neither as match nor as candidate; forgetting people keeps them.
 
-        A call looks at 1000 answers. It returns how many it deleted, and the `token` for the answers that follow, which
+        A call looks at 1000 recognitions. It returns how many it deleted, and the `token` for those that follow, which
         is None after the last.
         """
         return self._retention.delete_unnamed(token)
@@ -415,7 +415,7 @@ class FaceApp:
         return self._people.find(unicodedata.normalize("NFC", text).strip())
 
     def rename(self, user_id: str, name: str) -> Person:
-        """Give a person another name, which shows in all answers, stored ones too. Moves no photo.
+        """Give a person another name, which all recognitions show, stored ones too. Moves no photo.
 
         Raises UserNotFound, and UserExists when another person has the name or one that looks the same.
         """
@@ -445,7 +445,7 @@ class FaceApp:
         return self._retention.last_days([object_keys.parse_user_id(user_id) for user_id in user_ids])
 
     def expire(self, stop: Callable[[], bool] = lambda: False) -> Expiry:
-        """Remove what is over: stored answers, photos of nobody, and the people whose consent has ended.
+        """Delete what has expired: recognitions, photos of nobody, and the people whose consent has ended.
 
         Answers are over `policy.result_days` after they were given, photos that were uploaded for nobody
         `policy.visitor_days` after their upload. To be called at every start and from time to time; interrupted
@@ -454,7 +454,7 @@ class FaceApp:
         return self._retention.expire(stop)
 
     def forget(self, user_id: str) -> ErasureReport:
-        """Erase a person from every store: embeddings, metadata, photos, and the answers that name them.
+        """Erase a person from every store: embeddings, metadata, photos, and the recognitions that name them.
 
         What was enrolled under an id that is merged into the person is erased as well. Returns what was removed.
         `remaining_stores` of the report is empty on success; otherwise the erasure is resumed by `resume_erasures`.
@@ -495,14 +495,14 @@ class FaceApp:
         return reconciler.run(repair=repair, force=force)
 
     def resume_erasures(self) -> list[ErasureReport]:
-        """Finish erasures that were interrupted; to be called at every start, and now and then.
+        """Complete erasures that were interrupted; to be called at every start, and now and then.
 
         What was enrolled anew after a request stays. An erasure that fails is left for later, at growing intervals.
         """
         return self._erasure.resume()
 
     def verify_erased(self, user_id: str) -> tuple[str, ...]:
-        """Name the stores that hold something of a person; an empty tuple when nothing is left anywhere."""
+        """Name the stores in which data of a person remains; an empty tuple when there are none."""
         family = self._people.family(object_keys.parse_user_id(user_id))
         return tuple(dict.fromkeys(store for each in family for store in self._erasure.remaining_stores(each)))
 
@@ -528,4 +528,4 @@ class FaceApp:
 
     def _check_size(self, image: bytes) -> None:
         if len(image) > self.policy.max_image_bytes:
-            raise ImageTooLarge(f"The photo has more than {self.policy.max_image_bytes} bytes.")
+            raise ImageTooLarge(f"The photo has more than {self.policy.max_image_bytes:,} bytes.")

@@ -1,4 +1,4 @@
-"""Assigns the faces of one photo to people, with the highest sum of scores and nobody assigned twice.
+"""Assign the faces of one photo to people, with the highest sum of scores and nobody assigned twice.
 
 The Hungarian method (Kuhn 1955, Munkres 1957) in its O(n^3) form with potentials, the dual variables of the linear
 programme, as on https://cp-algorithms.com/graph/hungarian-algorithm.html (from e-maxx.ru). Plain Python, because a

@@ -1,4 +1,4 @@
-"""Erasure of a person from every store, in an order that survives interruption at any point.
+"""Erase a person from every store, in an order that survives interruption at any point.
 
 The intent (an Erasure record) is written first and removed last; every step in between may be repeated. Photos are
 deleted before faces: indexing checks at its end that its photo still exists, so if both run at once, the one that

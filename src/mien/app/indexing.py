@@ -1,4 +1,4 @@
-"""Indexing: the faces of a photo in the bucket go into the recognizer and the catalog, or the photo is rejected.
+"""Index photos: put the faces of a photo in the bucket into the recognizer and the catalog, or reject the photo.
 
 Everything here may run twice, at the same time as itself, and be interrupted anywhere: ids come from the content,
 records are replaced by equal ones, and the photo's existence is checked once more at the end, so that a deletion in
@@ -214,7 +214,7 @@ class IndexingService:
 
     def _reasons_to_reject(self, result: IndexResult, user_id: str | None) -> Iterator[UploadNotice]:
         if not result.faces:
-            yield from _why_no_face(result.left_out)
+            yield from _why_no_face(result.rejected)
         elif user_id and self._policy.several_faces is SeveralFaces.REFUSE and _count_bystanders(result):
             yield UploadNotice("several_faces", "The photo shows several faces; it should show the person alone.")
 
@@ -291,15 +291,15 @@ def _is_overwritten(upload: Upload, digest: str) -> bool:
     return upload.status.final and upload.digest not in {None, digest}
 
 
-def _why_no_face(left_out: Sequence[tuple[Reason, ...]]) -> Iterator[UploadNotice]:
-    if not left_out:
+def _why_no_face(rejected: Sequence[tuple[Reason, ...]]) -> Iterator[UploadNotice]:
+    if not rejected:
         yield UploadNotice("no_face", "The photo shows no face.")
-    for reason in dict.fromkeys(reason for reasons in left_out for reason in reasons):
+    for reason in dict.fromkeys(reason for reasons in rejected for reason in reasons):
         yield UploadNotice(reason.value.lower(), _SENTENCES[reason])
 
 
 def _count_bystanders(result: IndexResult) -> int:
-    return sum(Reason.EXCEEDS_MAX_FACES in reasons for reasons in result.left_out)
+    return sum(Reason.EXCEEDS_MAX_FACES in reasons for reasons in result.rejected)
 
 
 def _warnings(

@@ -1,4 +1,4 @@
-"""People: ids, names, and merging two ids that are one person.
+"""Manage people: their ids and names, and merging two ids that are one person.
 
 A person's name stands in their Person record only; a NameClaim for the id and one for the name reserve both against
 look-alikes. Renaming is one write of record and claim, and moves no photo.

@@ -1,4 +1,4 @@
-"""Which photos show which faces: a face that copies of one photo share lives until the last of them goes.
+"""Track which photos show which faces: a face that copies of one photo share is kept until the last of them goes.
 
 Face ids come from a photo's content and its person, so copies of a photo have the same faces. An Upload lists the
 faces of its photo, and the uploads of one digest are the copies; a FaceRecord names one of the photos that show the

@@ -1,11 +1,11 @@
-"""The three ports between the application and what carries it: Bucket, Recognizer, Catalog.
+"""Define the three ports between the application and its backends: Bucket, Recognizer, Catalog.
 
 On AWS they are S3, Rekognition and DynamoDB; embedded they are files, Mien's engine and gallery, and SQLite. The
 suite in tests/contract runs against every implementation and is the definition of "interchangeable". All methods
 may be called from several threads at once.
 
 Image paths and user ids come from `mien.domain.object_keys` and are valid; an adapter may rely on it. Similarities
-run from 0 to 100. Every method may raise StorageError leaves when its store fails, and Overloaded when a remote
+run from 0 to 100. Every method may raise StorageError when its store fails, and Overloaded when a remote
 service asks for fewer calls.
 """
 
@@ -84,7 +84,7 @@ class Bucket(Protocol):
 class Recognizer(Protocol):
     """Detects, compares, indexes and searches faces in one collection.
 
-    Images are the bytes of an image file; a method that takes one raises ImageError leaves when it cannot be used.
+    Images are the bytes of an image file; a method that takes one raises ImageError when it cannot be used.
     Boxes are fractions of the upright photo. A similarity at the threshold counts as reaching it.
     """
 
@@ -130,13 +130,13 @@ class Recognizer(Protocol):
         Args:
             image: The photo.
             threshold: The lowest similarity to return, 0 to 100.
-            limit: How many faces, and how many users, to return at most for each face of the photo.
+            limit: The maximum number of faces, and of users, to return for each face of the photo.
         """
 
     def associate(self, user_id: str, face_ids: Sequence[str]) -> frozenset[str]:
         """Associate faces with a user, created when missing, and return those of `face_ids` that now are.
 
-        Doing it again changes nothing. Faces that are too unlike the user's others, beyond the quota of faces per
+        A repeated call changes nothing. Faces that are too unlike the user's others, beyond the quota of faces per
         user, or deleted are left out.
         """
 

@@ -1,4 +1,4 @@
-"""Recognition: searches the faces of a photo, ranks the people behind the hits, and decides who each face is."""
+"""Recognise the faces of a photo: search them, rank the people whose faces match, and decide who each face is."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HITS_PER_FACE = 20  # enough that several photos of one person do not hide the r
 
 
 class RecognitionService:
-    """Answers who is in a photo, and stores the answers."""
+    """Recognises the faces of photos, and stores the recognitions."""
 
     def __init__(
         self,
@@ -48,12 +48,12 @@ class RecognitionService:
             image: The photo.
             image_path: Where the photo lies in the bucket; None for one that is not kept.
             threshold: A similarity or an error rate; None for the policy's.
-            store: Whether to keep the answer in the catalog.
+            store: Whether to keep the recognition in the catalog.
 
-        What is stored has no names, and the ids under which the faces were enrolled: a rename shows in old answers
-        too, and undoing a merge gives each id its own answers back.
+        What is stored has no names, and the ids under which the faces were enrolled: a rename shows in old
+        recognitions too, and undoing a merge gives each id its own recognitions back.
 
-        Raises ImageError leaves, and InvalidInput for the threshold.
+        Raises ImageError, and InvalidInput for the threshold.
         """
         limit = self._recognizer.threshold(self._policy.threshold if threshold is None else threshold)
         floor = thresholds.odds_floor(limit.similarity, self._policy.margin)

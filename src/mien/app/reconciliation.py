@@ -1,4 +1,4 @@
-"""Finds and repairs what no event told: leftovers of a crash between two stores, and of events that were lost.
+"""Find and repair inconsistencies: what a crash left between two stores, and what lost events did not announce.
 
 Photos are the truth and never touched; faces, metadata and statuses follow them. Others may use the same collection,
 so only faces with this installation's mark, or with metadata, are its own; all others are foreign and counted only.

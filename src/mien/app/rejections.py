@@ -1,4 +1,4 @@
-"""Rejections: a face that is recorded as not being a person, for telling look-alikes apart.
+"""Record rejections: that a face is not a person, to tell look-alikes apart.
 
 A rejected face is an enrolled face whose record has the person's user id and `negative`. A face at least as similar
 to it as to the person is not matched, which separates look-alikes where a stricter threshold would lose the person,
@@ -33,7 +33,7 @@ class RejectionService:
     def add(self, image: bytes, user_id: str) -> FaceRecord:
         """Reject the photo's face that is most similar to the person.
 
-        Raises NoFace when none has a similarity above 0, and ImageError leaves.
+        Raises NoFace when none has a similarity above 0, and ImageError.
         """
         probes = self._recognizer.search(image, 0.0, MAX_HITS)
         face_ids = {hit.face_id for probe in probes for hit in probe.face_hits}

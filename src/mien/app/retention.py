@@ -1,4 +1,4 @@
-"""Retention: removes what is over by its stored timestamp, and deletes stored recognitions that name nobody.
+"""Delete what has expired by its stored timestamp, and recognitions that name nobody.
 
 Recognitions and photos of nobody have their days from the policy, a person has a date until which the consent holds.
 Whatever is over goes the way that it goes by hand: a photo as a deleted photo, a person by an erasure with its durable

@@ -1,4 +1,4 @@
-"""Uploads: a photo gets its path in the bucket and a status in the catalog; an event then has it indexed."""
+"""Upload photos: a photo gets its path in the bucket and a status in the catalog; an event then has it indexed."""
 
 from __future__ import annotations
 

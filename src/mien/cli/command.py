@@ -10,8 +10,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from mien.cli.activity import ACTIONS, EXEMPT, recorded
 from mien.cli.exit_codes import handle_errors
 from mien.config import Settings
+from mien.security.audit import COMMAND_LINE, Activity
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Limit = Annotated[int, typer.Option(min=1, help="Show at most this many.")]
@@ -25,6 +27,18 @@ class Context(typer.Context):
         """The environment's settings, with --data-dir and --backend in place. Raises SetupError."""
         return Settings.from_environment(data_dir=self.meta.get("data_dir"), backend=self.meta.get("backend"))
 
+    @cached_property
+    def activity(self) -> Activity:
+        """What the command does, for the audit log; commands note in it what the application answers."""
+        return Activity(COMMAND_LINE, ACTIONS[self.command_name])
+
+    @property
+    def command_name(self) -> str:
+        """The words of the command, such as `keys create`."""
+        parent = self.parent
+        is_nested = parent is not None and parent.parent is not None
+        return f"{parent.info_name} {self.command.name}" if parent and is_nested else str(self.command.name)
+
 
 class Command(TyperCommand):
     """A command that also takes --data-dir and --backend, and ends with an exit code when Mien raises an error."""
@@ -36,7 +50,10 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         with handle_errors(as_json=ctx.params.get("as_json", False)):
-            return super().invoke(ctx)
+            if ctx.command_name in EXEMPT:
+                return super().invoke(ctx)
+            with recorded(ctx.settings, ctx.activity):
+                return super().invoke(ctx)
 
 
 class Group(TyperGroup):

@@ -33,6 +33,8 @@ def detect(
     with open_app(context.settings) as app:
         read = PhotoReader(app.policy.max_image_bytes)
         detections = dict(map_photos(context.settings, photos, lambda photo: app.detect(read(photo)), "Detecting"))
+    context.activity.note(list(detections.values()))
+    context.activity.counts["photos"] = len(detections)
     results = {photo: detections[photo] for photo in photos}
     if as_json:
         output.print_json(
@@ -100,6 +102,9 @@ def compare(
         read = PhotoReader(app.policy.max_image_bytes)
         limit = app.threshold(threshold)
         comparisons = app.compare(read(source), read(target))
+    context.activity.note(comparisons)
+    context.activity.counts["photos"] = 2
+    context.activity.threshold = limit.similarity
     same = any(comparison.similarity >= limit.similarity for comparison in comparisons)
     if as_json:
         output.print_json(

@@ -75,6 +75,7 @@ def enroll(
                 context.settings, photos, lambda photo: _enroll(app, read, photo), "Enrolling"
             ):
                 results.append(_result(photo, upload, started))
+                context.activity.note(upload)
         except (MienError, KeyboardInterrupt) as error:
             failure = error
     results.sort(key=lambda result: (result.photo, result.name or ""))

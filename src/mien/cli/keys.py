@@ -12,7 +12,7 @@ from mien.cli import output
 from mien.cli.command import Command, Context, Json
 from mien.config import Backend, Settings
 from mien.domain.errors import SetupError
-from mien.security.api_keys import KeyFile, Scope
+from mien.security.api_keys import KeyFile, Scope, key_id_of
 
 keys = typer.Typer(
     help="Create, list and revoke API keys, in MIEN_API_KEYS_FILE or, on AWS, in MIEN_KEYS_SECRET.",
@@ -32,6 +32,7 @@ def create(
     """Create a key. It is shown only once; only its hash is stored."""
     with _key_file(context.settings) as file:
         key = file.create(name, scope or list(Scope))
+    context.activity.key_id = key_id_of(key)
     if as_json:
         output.print_json({"key": key})
     else:
@@ -44,6 +45,7 @@ def list_keys(context: Context, as_json: Json = False) -> None:
     """List the keys: their ids, names and scopes."""
     with _key_file(context.settings) as file:
         stored = file.list()
+    context.activity.counts["listed"] = len(stored)
     if as_json:
         output.print_json(
             {"keys": [{"id": key.key_id, "name": key.name, "scopes": sorted(key.scopes)} for key in stored]}
@@ -64,6 +66,7 @@ def revoke(
     """Revoke a key. A running server refuses it at once, a stack on AWS within a minute."""
     with _key_file(context.settings) as file:
         file.revoke(key_id)
+    context.activity.key_id = key_id
     if as_json:
         output.print_json({"revoked": key_id})
     output.note(f"The key {key_id} is revoked.")

@@ -1,4 +1,4 @@
-"""The socket that `mien serve` listens on, and its TLS certificate; errors are sentences."""
+"""Open the socket that `mien serve` listens on, and check its TLS certificate; errors are sentences."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode
 from mien.cli.naming import user_id_of
-from mien.config import Backend, Settings, open_app, open_embedded
+from mien.config import Backend, open_app, open_embedded
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
@@ -36,6 +36,7 @@ def inspect(context: Context, as_json: Json = False) -> None:
     """
     with open_app(context.settings) as app:
         issues = app.inspect()
+    context.activity.note(list(issues))
     if as_json:
         output.print_json({"findings": issues})
     else:
@@ -64,8 +65,9 @@ def repair(
     settings = context.settings
     is_on_aws = settings.backend is Backend.AWS
     counts, is_stopped = (
-        (_repair_stack(settings), False) if is_on_aws else _repair_folder(settings, force=yes, report=report)
+        (_repair_stack(context), False) if is_on_aws else _repair_folder(context, force=yes, report=report)
     )
+    context.activity.counts.update(counts)
     if as_json:
         output.print_json({**counts, "stopped": is_stopped})
     else:
@@ -85,11 +87,11 @@ def _show_repairs(counts: dict[str, int], *, is_stopped: bool, report: bool) -> 
         output.show("Nothing to repair.")
 
 
-def _repair_folder(settings: Settings, *, force: bool, report: bool) -> tuple[dict[str, int], bool]:
-    backend = open_embedded(settings)
+def _repair_folder(context: Context, *, force: bool, report: bool) -> tuple[dict[str, int], bool]:
+    backend = open_embedded(context.settings)
     with backend.app as app:
-        erasures = 0 if report else len(app.resume_erasures())
-        expired = {} if report else _expire(app)
+        erasures = 0 if report else _finish_erasures(app, context)
+        expired = {} if report else _expire(app, context)
         if not report:
             backend.bucket.sweep_drafts()
         done = app.reconcile(repair=not report, force=force)
@@ -99,8 +101,10 @@ def _repair_folder(settings: Settings, *, force: bool, report: bool) -> tuple[di
     return counts, done.is_stopped
 
 
-def _expire(app: FaceApp) -> dict[str, int]:
+def _expire(app: FaceApp, context: Context) -> dict[str, int]:
     expiry = app.expire()
+    for receipt in expiry.receipts:
+        context.activity.concern(receipt.user_id)
     return {
         "recognitions_expired": expiry.recognitions,
         "photos_expired": expiry.photos,
@@ -108,16 +112,24 @@ def _expire(app: FaceApp) -> dict[str, int]:
     }
 
 
-def _repair_stack(settings: Settings) -> dict[str, int]:
+def _repair_stack(context: Context) -> dict[str, int]:
     from mien.backends.aws.reconcile import open_reconciler
 
+    settings = context.settings
     with open_app(settings) as app:
-        erasures = len(app.resume_erasures())
+        erasures = _finish_erasures(app, context)
         return {
             "erasures": erasures,
-            **_expire(app),
+            **_expire(app, context),
             **output.jsonable(open_reconciler(settings, app.index_upload).run()),
         }
+
+
+def _finish_erasures(app: FaceApp, context: Context) -> int:
+    reports = app.resume_erasures()
+    for report in reports:
+        context.activity.concern(report.user_id)
+    return len(reports)
 
 
 def verify_erased(
@@ -130,7 +142,10 @@ def verify_erased(
     Exit code 0 when none remains, 1 when some does.
     """
     with open_app(context.settings) as app:
-        stores = app.verify_erased(user_id_of(app, user))
+        user_id = user_id_of(app, user)
+        context.activity.concern(user_id)
+        stores = app.verify_erased(user_id)
+    context.activity.counts["stores_with_remains"] = len(stores)
     if as_json:
         output.print_json({"erased": not stores, "traces": stores})
     else:

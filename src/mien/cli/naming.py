@@ -11,6 +11,7 @@ from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.config import open_app
 from mien.domain.errors import InvalidInput, UserNotFound
+from mien.security.audit import Action
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
@@ -33,7 +34,9 @@ def rename(
 ) -> None:
     """Give a person another name. It shows in stored results too; no photo is moved."""
     with open_app(context.settings) as app:
-        renamed = app.rename(user_id_of(app, person), name)
+        user_id = user_id_of(app, person)
+        context.activity.concern(user_id)
+        renamed = app.rename(user_id, name)
     if as_json:
         output.print_json(renamed)
     else:
@@ -54,9 +57,14 @@ def merge(
         raise InvalidInput("Name two people, or one user id with --undo.")
     with open_app(context.settings) as app:
         if into is None:
+            context.activity.action = Action.UNMERGE
+            context.activity.concern(person)
             merged, sentence = app.unmerge(person), f"{person} is a person of their own again."
         else:
             user_id = user_id_of(app, person)
-            merged = app.merge(user_id, user_id_of(app, into))
+            target = user_id_of(app, into)
+            context.activity.concern(user_id)
+            context.activity.concern(target)
+            merged = app.merge(user_id, target)
             sentence = f"{person} is {merged.name} now. To undo it: mien merge --undo {user_id}"
     output.print_json(merged) if as_json else output.show(output.escape(sentence))

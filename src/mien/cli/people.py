@@ -1,4 +1,4 @@
-"""`mien people`, `faces`, `reject` and `forget`: who is enrolled, with which faces, and what is to be removed."""
+"""List and correct who is enrolled: `mien people`, `faces`, `reject`, `forget` and others."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from mien.cli.retention import DAY_FORMAT, day
 from mien.config import open_app
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import iterate_pages
+from mien.security.audit import Action
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
@@ -41,6 +42,7 @@ def people(
     with open_app(context.settings) as app:
         listing = iterate_pages(lambda token: app.people(token=token, consent_before=before))
         enrolled = list(islice(listing, limit))
+        context.activity.counts["listed"] = len(enrolled)
         faces = {person.user_id: sum(1 for _ in _faces(app, person.user_id)) for person in enrolled}
         consents = app.consents(list(faces))
     if as_json:
@@ -70,7 +72,10 @@ def faces(
 ) -> None:
     """List the faces that are enrolled, with their ids and photos."""
     with open_app(context.settings) as app:
-        enrolled = list(islice(_faces(app, user and user_id_of(app, user)), limit))
+        user_id = user and user_id_of(app, user)
+        context.activity.concern(user_id)
+        enrolled = list(islice(_faces(app, user_id), limit))
+    context.activity.counts["listed"] = len(enrolled)
     if as_json:
         output.print_json({"faces": enrolled})
         return
@@ -98,15 +103,20 @@ def reject(
     """
     if (user is None) is (undo is None):
         raise InvalidInput("Name a person, or a rejected face with --undo.")
+    activity = context.activity
     with open_app(context.settings) as app:
+        user_id = user_id_of(app, user or "")
+        activity.concern(user and user_id)
         rejections: list[FaceRecord] = []
         if undo is not None:
+            activity.action = Action.UNDO_REJECTION
             app.undo_rejection(undo)
         elif user is not None and photo is not None:
-            rejections = [app.reject(PhotoReader(app.policy.max_image_bytes)(photo), user_id_of(app, user))]
+            rejections = [app.reject(PhotoReader(app.policy.max_image_bytes)(photo), user_id)]
         elif user is not None:
-            user_id = user_id_of(app, user)
+            activity.action = Action.READ
             rejections = list(islice(iterate_pages(lambda token: app.rejections(user_id, token=token)), limit))
+    activity.counts["faces"] = len(rejections)
     if as_json:
         output.print_json({"rejections": rejections})
         return
@@ -143,16 +153,23 @@ def forget(
     if not yes:
         typer.confirm(f"Erase {given[0]} for good?", abort=True, err=True)
     with open_app(context.settings) as app:
+        user_id = user_id_of(app, user or "")
+        context.activity.concern(user and user_id)
         if recognition is not None or unnamed_recognitions:
+            context.activity.action = Action.DELETE
             deleted = _delete_recognitions(app, recognition)
+            context.activity.counts["recognitions"] = deleted
             sentence = f"Deleted {output.count(deleted, 'stored recognition')}."
             output.print_json({"recognitions": deleted}) if as_json else output.show(sentence)
             return
         if face is not None:
+            context.activity.action = Action.DELETE
+            context.activity.counts["faces"] = 1
             app.delete_face(face)
             output.print_json({"face_id": face}) if as_json else output.show(f"Erased the face {face}.")
             return
-        report = app.forget(user_id_of(app, user or ""))
+        report = app.forget(user_id)
+    context.activity.note(report)
     if as_json:
         output.print_json(report)
     else:

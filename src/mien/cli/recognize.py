@@ -65,6 +65,7 @@ def recognize(
                 "Recognising",
             )
         )
+    context.activity.note(list(recognitions.values()))
     results = [(photo, recognitions[photo]) for photo in dict.fromkeys(photos)]
     if annotate:
         _annotate(annotate, results, read)

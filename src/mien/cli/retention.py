@@ -11,8 +11,9 @@ import typer
 from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.cli.naming import user_id_of
-from mien.config import Backend, open_app
+from mien.config import Backend, open_app, open_audit
 from mien.domain.errors import InvalidInput, MienError
+from mien.security.audit import Action, expiry_activities
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
@@ -35,8 +36,12 @@ def consent(
     """Set the last day on which a person's consent holds, or show it. After that day the person is erased."""
     if last_day is not None and no_end:
         raise InvalidInput("Give a date or --no-end, not both.")
+    if last_day is None and not no_end:
+        context.activity.action = Action.READ
     with open_app(context.settings) as app:
-        user_id = app.person(user_id_of(app, user)).user_id
+        user_id = user_id_of(app, user)
+        context.activity.concern(user_id)
+        user_id = app.person(user_id).user_id
         if last_day is not None or no_end:
             app.set_consent(user_id, last_day.date() if last_day else None)
         until = app.consents([user_id]).get(user_id)
@@ -58,6 +63,10 @@ def expire(settings: Settings, app: FaceApp) -> None:
         return
     with suppress(MienError):  # the command itself meets the same error, or does not mind it
         expiry = app.expire()
+        if activities := expiry_activities(expiry):
+            with open_audit(settings) as audit:
+                for activity in activities:
+                    audit.record(activity)
         counts = {"recognition": expiry.recognitions, "photo": expiry.photos}
         parts = [output.count(number, noun) for noun, number in counts.items() if number]
         parts += [f"all about {receipt.user_id}" for receipt in expiry.receipts]

@@ -71,11 +71,11 @@ class DamagedImage(ImageError):
 
 
 class ImageTooLarge(ImageError):
-    """The image has more bytes or pixels than allowed."""
+    """The photo has more bytes or pixels than allowed."""
 
 
 class ImageTooSmall(ImageError):
-    """The image has too few pixels to hold a face."""
+    """The photo has too few pixels to hold a face."""
 
 
 class NoFace(MienError):

@@ -1,4 +1,4 @@
-"""Names of what systems, network drives and programs leave in folders of photos: never a person or a photo."""
+"""Name what systems, network drives and programs leave in folders of photos: never a person or a photo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of people: which are possible, which look the same, and the ids that Mien makes for new people.
+"""Check names of people, tell which look the same, and make the ids of new people.
 
 An id is for machines: it stands in paths, in the recognizer, in logs and in URLs. A name is for people to read and
 stands in the person's record only. Two ids or names that differ only in case, in Unicode form or in characters that

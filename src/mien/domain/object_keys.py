@@ -1,4 +1,4 @@
-"""Object keys: converts user ids to names that stores allow, and back. All rules about such names stand here.
+"""Convert user ids to names that stores allow, and back. All rules about such names stand here.
 
 A user id is any printable text of up to 80 bytes. In the bucket it is a folder (`uploaded/<folder>/…`, where
 characters that file systems or URLs do not take are percent-encoded); in a recognizer it is a word of the characters

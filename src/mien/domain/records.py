@@ -1,7 +1,7 @@
-"""What the application stores and answers: uploads, faces, people, recognitions, erasures.
+"""Define what the application stores and returns: uploads, faces, people, recognitions, erasures.
 
 Frozen values like those of `mien.domain.faces`; the ports take and return them. A Catalog stores the six kinds of
-`Record`. A `name` beside a `user_id` is looked up for each answer and never stored there, so that a person's name
+`Record`. A `name` beside a `user_id` is looked up for each call and never stored there, so that a person's name
 stands in their Person record only. Timestamps are aware and in UTC; similarities and confidences run from 0 to 100;
 boxes are fractions of the upright photo.
 """
@@ -172,7 +172,7 @@ class RecognizedFace:
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """The answer who is in a photo; `image_path` is None for a photo that was not kept.
+    """Who is in a photo; `image_path` is None for a photo that was not kept.
 
     `threshold` is a similarity; `threshold_fmr` and `threshold_fpir` are its error rates among the faces that were
     enrolled then, None where they are not known.
@@ -327,10 +327,10 @@ class IndexedFace:
 
 @dataclass(frozen=True, slots=True)
 class IndexResult:
-    """The outcome of indexing a photo: the faces added, largest first, and the reasons why each other was left out."""
+    """The outcome of indexing a photo: the faces added, largest first, and the reasons why each other was rejected."""
 
     faces: tuple[IndexedFace, ...]
-    left_out: tuple[tuple[Reason, ...], ...] = ()
+    rejected: tuple[tuple[Reason, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

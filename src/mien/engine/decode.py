@@ -27,8 +27,8 @@ from mien.engine.context import Pixels
 PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "ICO", "AVIF")
 EXIF_ORIENTATION = 0x0112
 JPEG_START = b"\xff\xd8"
-UNREADABLE_HEADER = "The image is damaged: its header cannot be read."
-TOO_MANY_PIXELS = "The image has more pixels than are accepted."
+UNREADABLE_HEADER = "The photo is damaged: its header cannot be read."
+TOO_MANY_PIXELS = "The photo has more pixels than are accepted."
 
 MAX_EIGHTHS = 8
 MIN_EIGHTHS = 4
@@ -133,14 +133,14 @@ def open_photo(content: bytes, limits: Limits = Limits()) -> Photo:
         DamagedImage: one of these formats, but the header cannot be read.
     """
     if not content:
-        raise EmptyImage("The image is empty.")
+        raise EmptyImage("The photo has no bytes.")
     if len(content) > limits.max_bytes:
-        raise ImageTooLarge(f"The image has {len(content):,} bytes; at most {limits.max_bytes:,} are accepted.")
+        raise ImageTooLarge(f"The photo has {len(content):,} bytes; at most {limits.max_bytes:,} are accepted.")
     content, header = _read_header(content)
     width, height = header.size
     max_eighths = _max_eighths(content, header, limits.max_pixels)
     if min(width, height) < limits.min_side:
-        raise ImageTooSmall(f"The image has {width} x {height} pixels; each side needs at least {limits.min_side}.")
+        raise ImageTooSmall(f"The photo has {width} x {height} pixels; each side needs at least {limits.min_side}.")
     return Photo(content, header, max_eighths)
 
 
@@ -151,7 +151,7 @@ def _max_eighths(content: bytes, header: Image.Image, max_pixels: int) -> int:
         return MAX_EIGHTHS
     eighths = isqrt(max_pixels * MAX_EIGHTHS**2 // (width * height))
     if eighths < MIN_EIGHTHS or not _is_scalable(header) or not jpeg.is_decoded_by_rows(content):
-        raise ImageTooLarge(f"The image has {width} x {height} pixels; at most {max_pixels:,} are accepted.")
+        raise ImageTooLarge(f"The photo has {width} x {height} pixels; at most {max_pixels:,} are accepted.")
     return eighths
 
 
@@ -230,7 +230,7 @@ def _decode_with_pillow(image: Image.Image, content: bytes) -> Pixels:
     except Image.DecompressionBombError as error:
         raise ImageTooLarge(TOO_MANY_PIXELS) from error
     except _PILLOW_ERRORS as error:
-        raise DamagedImage("The image is damaged or cut short.") from error
+        raise DamagedImage("The photo is damaged or cut short.") from error
 
 
 def _rebuilt_jpeg(content: bytes) -> Image.Image:

@@ -109,7 +109,7 @@ def decode_jpeg(content: bytes, min_width: int = 1, min_height: int = 1) -> Pixe
     try:
         return _decode_damaged(rebuild(content), min_width, min_height)
     except ValueError as error:
-        raise DamagedImage("The JPEG is damaged or cut short.") from error
+        raise DamagedImage("The photo is damaged or cut short.") from error
 
 
 def is_decoded_by_rows(content: bytes) -> bool:

@@ -27,8 +27,10 @@ from mien.backends.aws.secret_keys import SecretKeys
 from mien.backends.aws.stack import ports
 from mien.config import Settings
 from mien.domain.errors import MienError, SetupError
-from mien.lambdas.telemetry import count, logger, metrics, tracer
+from mien.lambdas.telemetry import MODEL, count, logger, metrics, tracer
 from mien.security.api_keys import KeyFile, Scope
+from mien.security.audit import LogLines
+from mien.security.signing import Signer
 
 TEXT_TYPES = [*DEFAULT_TEXT_MIME_TYPES, problems.MEDIA_TYPE]
 # Open on one machine. On AWS no route is, and a call of /health costs an inference.
@@ -129,7 +131,8 @@ class Gateway:
         self._keys.refresh()
         guarded = replace(settings, api_keys_file=self._keys.copy, secret=self._keys.signing)
         # Not open_app: its `enroll` waits until the stack has indexed the photo, and this code is the stack.
-        api = create_api(FaceApp(*ports(guarded), guarded.policy), guarded)
+        audit = LogLines(Signer(self._keys.signing.encode()), MODEL)
+        api = create_api(FaceApp(*ports(guarded), guarded.policy), guarded, audit=audit)
         guard = Guard(KeyFile(self._keys.copy), guarded.rate_per_minute)
         self._mangum = Mangum(StageMiddleware(api, guard), lifespan="off", text_mime_types=TEXT_TYPES)
 

@@ -12,6 +12,9 @@ from aws_lambda_powertools.metrics import MetricUnit
 logger = Logger()
 logging.getLogger("mien")  # the next line configures only loggers that exist
 copy_config_to_registered_loggers(logger, include={"mien"})
+MODEL = "rekognition"
+"""The model in entries of the audit log: AWS does not say which version answered."""
+
 metrics = Metrics()
 tracer = Tracer()
 

@@ -16,7 +16,8 @@ from urllib.parse import quote_plus, unquote_plus
 from mien.config import Settings, open_app
 from mien.domain.errors import ImageNotFound, InvalidInput, Overloaded, SetupError
 from mien.domain.records import UploadStatus
-from mien.lambdas.telemetry import count, logger, metrics, tracer
+from mien.lambdas.telemetry import MODEL, count, logger, metrics, tracer
+from mien.security.audit import WORKER, Action, Activity, LogLines
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
@@ -46,7 +47,10 @@ def reconcile(_event: dict[str, Any], _context: Any) -> None:
     from mien.backends.aws.reconcile import open_reconciler
 
     settings = Settings.from_environment()
-    count("ErasuresResumed", len(open_app(settings).resume_erasures()))
+    erasures = open_app(settings).resume_erasures()
+    count("ErasuresResumed", len(erasures))
+    for report in erasures:
+        _record(Action.ERASE, report)
     queue = settings.upload_queue_url
     if queue is None:
         raise SetupError("MIEN_UPLOAD_QUEUE_URL is not set.")
@@ -108,8 +112,16 @@ def _index(image_path: str, *, is_last: bool) -> None:
         logger.warning("an object under uploaded/ has a key that no photo can have")
         count("UploadsRejected")
     else:
+        _record(Action.ENROLL, indexed)
         count("FacesIndexed", len(indexed.face_ids))
         count("UploadsRejected", indexed.status is UploadStatus.REJECTED)
+
+
+def _record(action: Action, answer: object) -> None:
+    """Write an entry of the audit log. It names nobody: the request that began the work has an entry that does."""
+    activity = Activity(WORKER, action)
+    activity.note(answer)
+    LogLines(model=MODEL).record(activity)
 
 
 def _attempt(image_path: str, *, is_last: bool) -> Upload:

@@ -19,9 +19,13 @@ IMAGE_PARAMETERS = ("Image", "SourceImage", "TargetImage")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who makes a call: the access key, and the region that the request was signed for."""
+    """Who makes a call: the access key, its id, and the region that the request was signed for.
+
+    `key_id` is None where the id is only claimed, in accept-any mode.
+    """
 
     key: AccessKey
+    key_id: str | None
     region: str
 
 
@@ -59,11 +63,11 @@ def identify(request: RawRequest, settings: WireSettings, *, is_local: bool) -> 
                 "The security token included in the request is invalid.",
                 cause="accept-any serves this machine only, and no web page.",
             )
-        return Caller(AccessKey(identity="developer", secret=""), claim.region)
+        return Caller(AccessKey(identity="developer", secret=""), None, claim.region)
     now = datetime.now(UTC)
     key = find_key(settings.keys, claim, now)
     verify(request, claim, key.secret, region=settings.region, now=now)
-    return Caller(key, claim.region)
+    return Caller(key, claim.access_key_id, claim.region)
 
 
 def authorize(caller: Caller, operation: str, params: Mapping[str, Any], account: str) -> None:

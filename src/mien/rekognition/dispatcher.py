@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from mien.domain.errors import MienError
 from mien.rekognition.access import authorize, identify
+from mien.rekognition.audit import note, recorded
 from mien.rekognition.call import Answer, Call
 from mien.rekognition.errors import INTERNAL_ERROR, RATE_EXCEEDED, WireError, from_domain
 from mien.rekognition.idempotency import IdempotencyCache
@@ -29,6 +30,7 @@ from mien.rekognition.service import Service
 from mien.rekognition.settings import WireSettings
 from mien.rekognition.sigv4 import RawRequest
 from mien.rekognition.validation import validate
+from mien.security.audit import Audit
 from mien.security.rate_limit import TokenBucket
 
 JSON_TYPE = "application/x-amz-json-1.1"
@@ -81,9 +83,9 @@ class RequestRates:
 class Dispatcher:
     """Answers requests with a service's operations; safe to use from several threads."""
 
-    def __init__(self, service: Service, settings: WireSettings) -> None:
-        """Answer requests with `service`, for the access keys and at the rates of `settings`."""
-        self._service, self._settings = service, settings
+    def __init__(self, service: Service, settings: WireSettings, audit: Audit) -> None:
+        """Answer requests with `service`, for the access keys and at the rates of `settings`; `audit` records them."""
+        self._service, self._settings, self._audit = service, settings, audit
         self._rates = RequestRates(settings.rates)
         self._idempotency = IdempotencyCache()
 
@@ -112,10 +114,12 @@ class Dispatcher:
             members = _decode(request, operation)
             caller = identify(request, self._settings, is_local=is_local)
             self._rates.take(operation)
-            params = self._parse(operation, members)
-            authorize(caller, operation, params, self._service.account)
-            call = Call(operation, params, caller.key.identity, caller.region)
-            return self._idempotency.run_once(call, lambda: OPERATIONS[operation](self._service, call))
+            with recorded(self._audit, caller, operation) as activity:
+                params = self._parse(operation, members)
+                authorize(caller, operation, params, self._service.account)
+                call = Call(operation, params, caller.key.identity, caller.region)
+                answer = self._idempotency.run_once(call, lambda: OPERATIONS[operation](self._service, call))
+                note(activity, params, answer)
         except WireError:
             raise
         except MienError as error:
@@ -123,6 +127,7 @@ class Dispatcher:
         except Exception as error:
             _log_failure(error, request_id)
             raise WireError("InternalServerError", INTERNAL_ERROR) from error
+        return answer
 
     def _parse(self, operation: str, members: dict[str, Any]) -> dict[str, Any]:
         if operation not in OPERATIONS:

@@ -24,10 +24,12 @@ from mien.rekognition.images import ReadObject, no_local_bucket
 from mien.rekognition.service import EventualConsistency, Service
 from mien.rekognition.settings import WireSettings, is_loopback
 from mien.rekognition.sigv4 import RawRequest
+from mien.security.audit import LogLines
 
 if TYPE_CHECKING:
     from mien.engine import FaceEngine
     from mien.gallery import Gallery
+    from mien.security.audit import Audit
 
 MAX_BODY_BYTES = 15 * 1024 * 1024
 MAX_DISCARDED_BYTES = 128 * 1024 * 1024
@@ -40,6 +42,7 @@ def create_app(
     engine: FaceEngine,
     gallery: Gallery,
     *,
+    audit: Audit | None = None,
     settings: WireSettings = WireSettings(),  # noqa: B008 (frozen)
     read_object: ReadObject = no_local_bucket,
 ) -> Starlette:
@@ -48,6 +51,7 @@ def create_app(
     Args:
         engine: Detects and embeds faces.
         gallery: Stores and searches them; its model version must be the engine's.
+        audit: The audit log; lines in the log of the server when None.
         settings: Access keys, rates and limits; the default verifies signatures and knows no key.
         read_object: Reads objects of buckets that this server holds itself; all others are read from S3.
     """
@@ -60,7 +64,7 @@ def create_app(
         yield
         pool.shutdown()
 
-    wire_app = WireApp(Dispatcher(service, settings), pool, settings.max_waiting)
+    wire_app = WireApp(Dispatcher(service, settings, audit or LogLines()), pool, settings.max_waiting)
     return Starlette(routes=[Route("/{path:path}", wire_app)], lifespan=lifespan)
 
 

@@ -101,6 +101,11 @@ class KeyFile:
         draft.replace(self._path)
 
 
+def key_id_of(key: str) -> str:
+    """Return the id in a key that was created just now."""
+    return key.split("_")[1]
+
+
 def _parse(path: Path) -> dict[str, ApiKey]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))

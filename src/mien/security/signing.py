@@ -44,7 +44,7 @@ class Signer:
         """
         until = {} if expires_in is None else {"until": int(time.time()) + expires_in}
         body = json.dumps(claims | until, separators=(",", ":")).encode()
-        return base64.urlsafe_b64encode(self._mac(purpose, body) + body).decode().rstrip("=")
+        return base64.urlsafe_b64encode(self.mac(purpose, body) + body).decode().rstrip("=")
 
     def verify(self, purpose: str, token: str) -> dict[str, Any]:
         """Return a token's claims.
@@ -56,7 +56,7 @@ class Signer:
         except (binascii.Error, ValueError):
             raw = b""
         mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
-        if not hmac.compare_digest(mac, self._mac(purpose, body)):
+        if not hmac.compare_digest(mac, self.mac(purpose, body)):
             raise InvalidInput(f"This {purpose} was not made here, or was changed.")
         claims: dict[str, Any] = json.loads(body)
         until = claims.pop("until", None)
@@ -66,7 +66,8 @@ class Signer:
 
     def hash(self, text: str) -> str:
         """Return a keyed hash of a text; nobody who lacks the secret can tell the text, not even by guessing."""
-        return base64.urlsafe_b64encode(self._mac("hash", text.encode())).decode().rstrip("=")
+        return base64.urlsafe_b64encode(self.mac("hash", text.encode())).decode().rstrip("=")
 
-    def _mac(self, purpose: str, body: bytes) -> bytes:
+    def mac(self, purpose: str, body: bytes) -> bytes:
+        """Return the HMAC of some bytes for a purpose, 16 bytes."""
         return hmac.digest(self._secret, purpose.encode() + b"\0" + body, hashlib.sha256)[:_MAC_BYTES]

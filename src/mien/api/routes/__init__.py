@@ -1,1 +1,1 @@
-"""The routes, one module for each subject."""
+"""Group the routes, one module for each subject."""

@@ -1,4 +1,4 @@
-"""Routes that list, correct and erase enrolled faces and people."""
+"""List, correct and erase enrolled faces and people."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import JSONResponse
 
 from mien.api import schemas
+from mien.api.audit import AuditedRoute
 from mien.api.context import Context, external_path, needs
 from mien.api.cursors import Cursor
 from mien.api.photo_input import photo_request_body, read_photo
@@ -31,8 +32,8 @@ LOCATION = {"description": "Where to ask for the receipt", "schema": {"type": "s
 
 UserId = Annotated[str, Query(max_length=80)]
 
-routes = APIRouter(dependencies=[needs(Scope.MANAGE)])
-correction_routes = APIRouter(tags=["care"], dependencies=[needs(Scope.MANAGE)])
+routes = APIRouter(dependencies=[needs(Scope.MANAGE)], route_class=AuditedRoute)
+correction_routes = APIRouter(tags=["care"], dependencies=[needs(Scope.MANAGE)], route_class=AuditedRoute)
 
 
 @routes.get("/faces", tags=["faces"], responses=problem_responses(422))

@@ -1,4 +1,4 @@
-"""Routes that recognise faces, list stored recognitions, and detect or compare faces without names."""
+"""Recognise faces, list recognitions, and detect or compare faces without names."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import AfterValidator
 
 from mien.api import schemas
+from mien.api.audit import AuditedRoute
 from mien.api.context import ApiContext, Context, needs
 from mien.api.cursors import Cursor
 from mien.api.photo_input import photo_request_body, read_photo, read_photos
@@ -43,7 +44,7 @@ Since = Annotated[
 ]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
-routes = APIRouter(tags=["recognition"], dependencies=[needs(Scope.RECOGNIZE)])
+routes = APIRouter(tags=["recognition"], dependencies=[needs(Scope.RECOGNIZE)], route_class=AuditedRoute)
 
 
 @routes.post("/recognize", responses=problem_responses(400, 413, 415, 422), openapi_extra=photo_request_body("image"))

@@ -1,4 +1,4 @@
-"""Routes that say how long something is kept: they delete stored recognitions."""
+"""Delete recognitions that were stored."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from mien.api import schemas
+from mien.api.audit import AuditedRoute
 from mien.api.context import Context, needs
 from mien.api.cursors import Cursor
 from mien.api.problems import problem_responses
 from mien.domain.errors import InvalidInput
 from mien.security.api_keys import Scope
 
-routes = APIRouter(dependencies=[needs(Scope.MANAGE)])
+routes = APIRouter(dependencies=[needs(Scope.MANAGE)], route_class=AuditedRoute)
 
 
 @routes.delete(

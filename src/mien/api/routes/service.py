@@ -1,4 +1,4 @@
-"""Routes about the service itself: health, metrics, the calibration of similarities, and the web page."""
+"""Serve health, metrics, the calibration of similarities, and the web page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routes that take uploads, tell their state, return photos, and move them to another person.
+"""Take uploads, tell their status, return photos, and move them to another person.
 
 `form_routes` does on one machine what S3 does with a presigned form: it stores the photo that the form was signed
 for, without an API key.
@@ -12,12 +12,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from mien.api import schemas
+from mien.api.audit import AuditedRoute
 from mien.api.context import Context, external_path, needs
 from mien.api.photo_input import photo_request_body, read_file, read_form, read_photo
 from mien.api.problems import problem_responses
 from mien.domain import image_types, records
 from mien.domain.errors import AccessDenied, ImageNotFound, ImageTooLarge, InvalidInput
 from mien.security.api_keys import Scope
+from mien.security.audit import UPLOAD_FORM_HOLDER
 from mien.security.signing import UPLOAD_FORM, UPLOAD_FORM_ISSUER, UPLOAD_FORM_PATH
 
 PERSON = "The person in the photo."
@@ -28,8 +30,8 @@ Name = Annotated[str | None, Query(max_length=200, description=NAME, examples=["
 
 LOCATION = {"description": "Where to ask for the state", "schema": {"type": "string", "format": "uri-reference"}}
 
-routes = APIRouter(tags=["uploads"])
-form_routes = APIRouter(include_in_schema=False)
+routes = APIRouter(tags=["uploads"], route_class=AuditedRoute)
+form_routes = APIRouter(include_in_schema=False, route_class=AuditedRoute)
 may_upload, may_manage = needs(Scope.UPLOAD), needs(Scope.MANAGE)
 
 
@@ -118,6 +120,7 @@ async def move(image_path: str, to: schemas.Move, context: Context) -> schemas.U
 async def receive(request: Request, context: Context) -> None:
     form = await read_form(request)
     signed = context.signer.verify(UPLOAD_FORM, str(form.get("policy", "")))
+    request.state.caller = UPLOAD_FORM_HOLDER
     photo = await read_file(form, "file")
     if form.get("key") != signed["key"] or image_types.sniff(photo)[0] != signed["type"]:
         raise AccessDenied("The form was signed for another path or content type.")

@@ -1,5 +1,6 @@
-"""The JSON of the REST API as Pydantic models, each read from the attributes of the domain value that it shows."""
+"""Define the JSON of the REST API as Pydantic models, each read from the attributes of a domain value."""
 
+from mien.api.schemas.audit import AuditEntries, AuditEntry
 from mien.api.schemas.base import PATH, BoundingBox, Calibration, CalibrationPoint, Health, Problem, Schema
 from mien.api.schemas.enrolment import (
     Erasure,
@@ -39,6 +40,8 @@ from mien.api.schemas.recognition import (
 
 __all__ = [
     "PATH",
+    "AuditEntries",
+    "AuditEntry",
     "BoundingBox",
     "Calibration",
     "CalibrationPoint",

@@ -1,4 +1,4 @@
-"""What all JSON models have in common, and the models of errors, boxes and the service's state."""
+"""Define what all JSON models have in common, and the models of errors, boxes and the service's health."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON of uploads, enrolled faces and people, erasures, and what an inspection finds."""
+"""Define the JSON of uploads, enrolled faces and people, erasures, and the issues that an inspection finds."""
 
 from __future__ import annotations
 

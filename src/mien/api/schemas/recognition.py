@@ -1,4 +1,4 @@
-"""JSON of recognitions, detections and comparisons."""
+"""Define the JSON of recognitions, detections and comparisons."""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ _REFUSED = "AWS refused {operation}: the credentials lack the permission. `mien 
 
 # A missing permission is a fault of the set-up: it must not look as if the photo or the caller's key were refused.
 _ERRORS: dict[str, tuple[type[MienError], str]] = {
-    "InvalidImageFormatException": (DamagedImage, "The image is damaged, or of a format that is not supported."),
-    "ImageTooLargeException": (ImageTooLarge, "The image has too many bytes or pixels."),
+    "InvalidImageFormatException": (DamagedImage, "The photo is damaged, or of a format that is not supported."),
+    "ImageTooLargeException": (ImageTooLarge, "The photo has too many bytes or pixels."),
     "ServiceQuotaExceededException": (LimitExceeded, "A quota of the AWS account is full."),
     "NoSuchBucket": (SetupError, "The bucket does not exist; deploy the stack or set MIEN_BUCKET."),
     "ConflictException": (Overloaded, _BUSY),

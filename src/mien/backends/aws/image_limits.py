@@ -116,6 +116,6 @@ def _pillow_errors() -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise UnsupportedImage("The file is not an image of a supported format.") from error
     except Image.DecompressionBombError as error:
-        raise ImageTooLarge("The image has too many pixels.") from error
+        raise ImageTooLarge("The photo has too many pixels.") from error
     except (OSError, ValueError, SyntaxError) as error:
         raise DamagedImage("The photo is damaged or cut short.") from error

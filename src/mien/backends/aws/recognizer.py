@@ -88,8 +88,8 @@ class RekognitionRecognizer:
                 IndexedFace(face_id, face, self._similar(face_id, threshold, faces.keys()))
                 for face_id, face in faces.items()
             ]
-        left_out = tuple(_reasons(face) for face in response["UnindexedFaces"])
-        return IndexResult(tuple(sorted(indexed, key=lambda face: -face.face.box.area)), left_out)
+        rejected = tuple(_reasons(face) for face in response["UnindexedFaces"])
+        return IndexResult(tuple(sorted(indexed, key=lambda face: -face.face.box.area)), rejected)
 
     def index_face(self, image: bytes, box: Box) -> str:
         photo = _photo(image)

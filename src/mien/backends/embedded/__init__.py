@@ -1,1 +1,1 @@
-"""One machine, no account, no network: files, SQLite, and Mien's own engine and gallery."""
+"""Run on one machine, without account or network: files, SQLite, and Mien's own engine and gallery."""

@@ -1,4 +1,4 @@
-"""The embedded backend: everything that it consists of, composed over one data folder."""
+"""Compose the embedded backend over one data folder."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mien.app.app import FaceApp
 from mien.app.erasure import keyed_hash
+from mien.backends.embedded.audit import SqliteAudit
 from mien.backends.embedded.bucket import FolderBucket
 from mien.backends.embedded.catalog import SqliteCatalog
-from mien.backends.embedded.database import open_database
+from mien.backends.embedded.database import open_database, stored_model
 from mien.backends.embedded.events import EventQueue, Worker
 from mien.backends.embedded.recognizer import LocalRecognizer
 from mien.backends.embedded.reserve import Reserve
@@ -46,6 +47,7 @@ class EmbeddedBackend:
         app: The application on this backend; closing it closes the backend.
         bucket, recognizer, catalog: The three ports.
         database: mien.db.
+        audit: The audit log.
         queue: The object-created events.
         signer: Signs with the folder's own secret.
         engine: Returns the FaceEngine, opened at the first call.
@@ -53,7 +55,15 @@ class EmbeddedBackend:
         app_gallery: Returns the Gallery with the application's collection in it.
     """
 
-    def __init__(self, data_dir: Path, collection: str, policy: Policy, open_engine: Callable[[], FaceEngine]) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        collection: str,
+        policy: Policy,
+        open_engine: Callable[[], FaceEngine],
+        *,
+        audit_days: int | None = None,
+    ) -> None:
         """Open or create a data folder.
 
         Args:
@@ -61,8 +71,9 @@ class EmbeddedBackend:
             collection: The collection of the gallery that holds the application's faces.
             policy: The operator's choices.
             open_engine: Loads the engine.
+            audit_days: Days after which entries of the audit log are removed; None keeps them.
 
-        Raises StorageError leaves.
+        Raises StorageError.
         """
         self._data_dir, self._collection = data_dir, collection
         self._workers: list[Worker] = []
@@ -73,6 +84,7 @@ class EmbeddedBackend:
         reserve = Reserve(data_dir / "reserve")
         self.queue = EventQueue(self.database)
         self.engine = _Lazy(open_engine)
+        self.audit = SqliteAudit(self.database, self.signer, self._model_version, audit_days)
         self.gallery = _Lazy(self._open_gallery)
         self.app_gallery = _Lazy(self._open_app_gallery)
         queue = self.queue
@@ -103,8 +115,9 @@ class EmbeddedBackend:
             threads: How many uploads are indexed at once.
             look_seconds: Seconds between two looks at all files, for changes by hand that the system did not announce.
         """
+        private_files.restrict_tree(self._data_dir / "bucket")  # photos that were copied by hand
         folder = self._data_dir / "bucket"
-        worker = Worker(self.app, self.bucket, self.catalog, self.queue, folder, threads, look_seconds)
+        worker = Worker(self.app, self.bucket, self.catalog, self.queue, self.audit, folder, threads, look_seconds)
         self._workers.append(worker)
         return worker
 
@@ -113,6 +126,10 @@ class EmbeddedBackend:
         if self.gallery.is_open:
             self.gallery().close()
         self.database.close()
+
+    def _model_version(self) -> str | None:
+        """Return the engine's version or, while it is not loaded, that with which the faces were enrolled."""
+        return self.engine().model_version if self.engine.is_open else stored_model(self.database, self._collection)
 
     def _open_gallery(self) -> Gallery:
         from mien.gallery import Gallery

@@ -1,4 +1,4 @@
-"""The Bucket in a folder: each image a plain file, written completely or not at all; metadata in SQLite.
+"""Keep the photos in a folder: each a plain file, written completely or not at all, with its metadata in SQLite.
 
 Only plain files are objects: links, pipes, devices and folders named like photos are never followed, opened or listed,
 but they are removed with the folder of their person. A file that is copied into the folder by hand is an object like

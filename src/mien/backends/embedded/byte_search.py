@@ -1,4 +1,4 @@
-"""Search of files for bytes, in a process of its own, so that SQLite's files may be among them.
+"""Search files for bytes, in a process of its own, so that SQLite's files may be among them.
 
 A process that has a connection to a SQLite database must not open its files in any other way: closing such a file
 drops all POSIX locks that the process holds on it, SQLite's included, and then another process may remove the

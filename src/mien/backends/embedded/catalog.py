@@ -1,4 +1,4 @@
-"""The Catalog in SQLite: a table per kind of record, as `mien.backends.embedded.database` describes them."""
+"""Keep the metadata in SQLite: a table per kind of record, as `mien.backends.embedded.database` describes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The application's tables in mien.db: their schema, and the statements for each kind of record.
+"""Define the application's tables in mien.db: their schema, and the statements for each kind of record.
 
 The gallery keeps its tables in the same file; connections, transactions and errors are those of its SQLite layer,
 `mien.gallery.store.database`. The record tables are named as on AWS. Their rows are items in JSON, with the
@@ -190,7 +190,7 @@ STATEMENTS: dict[type[Any], RecordStatements] = {
 
 
 def open_database(path: Path) -> Database:
-    """Open mien.db and create the application's tables that are missing. Raises StorageError leaves."""
+    """Open mien.db and create the application's tables that are missing. Raises StorageError."""
     database = Database(path)
     with database.write() as transaction:
         for statement in SCHEMA:
@@ -214,3 +214,11 @@ def _reserve_names(transaction: Transaction) -> None:
 def truncate_wal(database: Database) -> None:
     """Empty the write-ahead log, in which deleted rows could still be read."""
     database.read("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def stored_model(database: Database, collection: str) -> str | None:
+    """Return the model version with which the faces of a collection were enrolled; None before the first."""
+    if not database.read("SELECT 1 FROM sqlite_master WHERE name = 'collection'"):
+        return None
+    found = database.read("SELECT model_version FROM collection WHERE collection_id = ?", (collection,))
+    return found[0][0] if found else None

@@ -1,4 +1,4 @@
-"""Photos on their way into the bucket's folder: a draft is written aside, then moved to its place in one step.
+"""Write photos into the bucket's folder: a draft is written aside, then moved to its place in one step.
 
 A draft is locked while its process lives, so that what a killed process left can be told from what is being written.
 Its name begins with a hash of the folder that it is for: erasing a person finds their drafts, and no name is told.

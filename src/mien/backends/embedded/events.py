@@ -1,4 +1,4 @@
-"""Events of the bucket, as S3, SQS and Lambda have them on AWS: a durable queue in SQLite, and the worker.
+"""Handle events of the bucket, as S3, SQS and Lambda do on AWS: a durable queue in SQLite, and the worker.
 
 The queue delivers at least once and in any order, with retries. It holds at most one event per key. A claim leases
 the event; when the lease runs out because its holder died, the event can be claimed again. An event that failed too
@@ -11,7 +11,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TypeVar
 
 from mien.app.app import FaceApp
 from mien.app.ports import Catalog
+from mien.backends.embedded.audit import SqliteAudit
 from mien.backends.embedded.bucket import FolderBucket
 from mien.backends.embedded.watcher import RETRY_SECONDS, FolderWatcher
 from mien.domain import object_keys
@@ -26,6 +26,7 @@ from mien.domain.errors import ImageNotFound, InvalidInput
 from mien.domain.faces import iterate_pages
 from mien.domain.records import Expiry, Upload
 from mien.gallery.store.database import Database
+from mien.security.audit import WORKER, Action, Activity, expiry_activities
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class Event:
 
 
 class EventQueue:
-    """The object-created events, in the table Events of mien.db. Every method raises StorageError leaves."""
+    """The object-created events, in the table Events of mien.db. Every method raises StorageError."""
 
     def __init__(self, database: Database, now: Callable[[], float] = time.time) -> None:
         """`now` returns seconds since 1970."""
@@ -144,10 +145,12 @@ class Worker:
         bucket: FolderBucket,
         catalog: Catalog,
         queue: EventQueue,
+        audit: SqliteAudit,
         folder: Path,
         threads: int,
         look_seconds: float,
     ) -> None:
+        self._audit = audit
         self._app, self._bucket, self._catalog, self._queue = app, bucket, catalog, queue
         self.watcher = FolderWatcher(bucket, catalog, queue, folder, look_seconds)
         self._stop = threading.Event()
@@ -177,8 +180,8 @@ class Worker:
         if event is None:
             return False
         try:
-            self._app.index_upload(event.key)
-        except (ImageNotFound, InvalidInput):
+            self._index(event.key)
+        except InvalidInput:
             self._queue.settle(event)
         except Exception as error:  # whatever it is, the other photos must not wait for this one
             log.warning("indexing failed", extra={"error": type(error).__name__, "attempt": event.attempts})
@@ -191,8 +194,7 @@ class Worker:
         """Remove the faces of photos that were deleted by hand, and queue every photo that has no outcome yet."""
         missing = self.missing_photos()
         for path in missing:  # before the others: a file that was renamed has the same face under a new path
-            with suppress(ImageNotFound):
-                self._app.index_upload(path)
+            self._index(path)
         count = 0
         for key in self._bucket.keys(object_keys.UPLOADED):
             uploads = self._catalog.get(Upload, [key])
@@ -215,6 +217,20 @@ class Worker:
                 self._queue.settle(event)
         self._queue.fail(event)
 
+    def _index(self, key: str) -> None:
+        """Index a photo, or remove the faces of one that no longer exists. Raises what `index_upload` raises else."""
+        activity, before = Activity(WORKER, Action.ENROLL), self._catalog.get(Upload, [key])
+        try:
+            upload = self._app.index_upload(key)
+        except ImageNotFound:
+            activity.action = Action.DELETE
+            activity.counts["photos"] = 1
+        else:
+            if before == [upload]:  # an event that came twice changes nothing
+                return
+            activity.note(upload)
+        self._audit.record(activity)
+
     def _exists(self, key: str) -> bool:
         return key in self._bucket.keys(key)
 
@@ -224,10 +240,10 @@ class Worker:
     def _keep_up(self) -> None:
         """Finish what was interrupted, and from time to time what could not be finished yet."""
         self._guard(self._bucket.sweep_drafts)
-        self._guard(self._app.resume_erasures)
+        self._guard(self._resume_erasures)
         self._guard(self.reconcile)
         while not self._stop.wait(ERASURES_SECONDS):
-            self._guard(self._app.resume_erasures)
+            self._guard(self._resume_erasures)
 
     def _look(self) -> None:
         """Look at all files again and again; how long to wait may change meanwhile."""
@@ -237,6 +253,12 @@ class Worker:
             while not self._stop.wait(IDLE_SECONDS) and time.monotonic() - looked_at < self.watcher.pause:
                 pass
 
+    def _resume_erasures(self) -> None:
+        for report in self._app.resume_erasures():
+            activity = Activity(WORKER, Action.ERASE)
+            activity.note(report)
+            self._audit.record(activity)
+
     def _work(self) -> None:
         while not self._stop.is_set():
             if not self._guard(self.run_once):
@@ -245,6 +267,7 @@ class Worker:
     def _expire(self) -> None:
         while not self._stop.is_set():
             self._guard(self._expire_once)
+            self._guard(self._audit.expire)
             self._stop.wait(EXPIRY_SECONDS)
 
     def _expire_once(self) -> None:
@@ -252,6 +275,8 @@ class Worker:
         if expiry != Expiry():
             counts = {"recognitions": expiry.recognitions, "photos": expiry.photos, "people": len(expiry.receipts)}
             log.info("expired", extra=counts | {"failed": expiry.failed})
+            for activity in expiry_activities(expiry):
+                self._audit.record(activity)
 
     def _watch(self) -> None:
         while not self._stop.is_set():

@@ -1,4 +1,4 @@
-"""Reads and clears a folder that others write to, without ever following a link.
+"""Read and clear a folder that others write to, without ever following a link.
 
 Whoever may copy a photo into the folder may also put a link, a named pipe or a device there, by mistake or on purpose.
 A link may lead anywhere, and opening a pipe may wait for ever, so every entry is looked at before it is used.

@@ -1,4 +1,4 @@
-"""Maintenance of a data folder: finding issues with the enrolled faces, calibrating on them, proving erasures.
+"""Maintain a data folder: find issues with enrolled faces, calibrate on them, verify erasures.
 
 All of it needs what only the embedded backend has: the embeddings, and the bytes of every file.
 """

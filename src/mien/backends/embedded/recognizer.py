@@ -1,4 +1,4 @@
-"""The Recognizer on Mien's own engine and gallery. Both are opened at the first use; listing people needs neither."""
+"""Recognise faces with Mien's own engine and gallery. Both are opened at first use; listing people needs neither."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class LocalRecognizer:
         from mien.engine import quality
         from mien.gallery import image_id
 
-        kept, left_out = quality.filter_faces(self._engine().read(image), QualityFilter.AUTO, max_faces)
+        kept, rejected = quality.filter_faces(self._engine().read(image), QualityFilter.AUTO, max_faces)
         stored = self._gallery().faces.index(
             self._collection,
             kept,
@@ -101,7 +101,7 @@ class LocalRecognizer:
             IndexedFace(added.face_id, face, self._similar_faces(added.face_id, threshold))
             for added, face in zip(stored, kept, strict=True)
         ]
-        return IndexResult(tuple(faces), tuple(reasons for _, reasons in left_out))
+        return IndexResult(tuple(faces), tuple(reasons for _, reasons in rejected))
 
     @_create_when_missing
     def index_face(self, image: bytes, box: Box) -> str:

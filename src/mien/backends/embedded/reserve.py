@@ -1,4 +1,4 @@
-"""A file that holds some space, so that an erasure can be written down and carried out on a full disk."""
+"""Reserve disk space in a file, so that an erasure can be written down and carried out on a full disk."""
 
 from __future__ import annotations
 

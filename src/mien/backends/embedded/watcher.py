@@ -1,4 +1,4 @@
-"""Finds what is done to the bucket's folder by hand: at once where the system announces it, and every few minutes else.
+"""Watch the bucket's folder for changes by hand: at once where the system announces them, else every few minutes.
 
 Network drives announce nothing, and the system announces only as many folders as its limits allow. So all files are
 looked at every few minutes, and every few seconds while nothing is announced.

@@ -1,4 +1,4 @@
-"""Creates files and folders for their owner's eyes only, and takes others' permissions from those that exist.
+"""Create files and folders that only their owner may read, and restrict those that exist.
 
 Nothing here opens a file that exists: closing a handle of SQLite's files would drop its locks.
 """

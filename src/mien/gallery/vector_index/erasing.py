@@ -1,4 +1,4 @@
-"""Erases deleted rows from the segments on disk: their vectors and codes are overwritten with zeros.
+"""Erase deleted rows from the segments on disk: overwrite their vectors and codes with zeros.
 
 Whoever deletes rows from the database leaves a note in the vector set's folder before, and removes it once the rows
 are gone from the files. A note that is still there belongs to a process that died, or to one that did not wait for a

@@ -1,0 +1,116 @@
+"""`mien audit`: list, verify and export the audit log."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli import output
+from mien.cli.command import Context, Json, Limit
+from mien.cli.exit_codes import ExitCode
+from mien.config import Backend, Settings, open_embedded
+from mien.domain.errors import InvalidInput
+from mien.domain.faces import iterate_pages
+from mien.security.audit import Action, AuditEntry, AuditFilter
+
+if TYPE_CHECKING:
+    from mien.backends.embedded.audit import SqliteAudit
+
+PAGE_SIZE = 1000
+
+
+def audit(
+    context: Context,
+    since: Annotated[datetime | None, typer.Option(help="Only entries from this time on, in UTC.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Only entries before this time, in UTC.")] = None,
+    action: Annotated[Action | None, typer.Option(help="Only entries of this action.")] = None,
+    actor: Annotated[
+        str | None, typer.Option(help='Only entries of this caller, such as "key 1a2b3c4d" or "command line".')
+    ] = None,
+    person: Annotated[str | None, typer.Option(help="Only entries that concern this person, by id.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Check that no entry is missing or was changed.")] = False,
+    export: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the entries to this file, one JSON object per line.")
+    ] = None,
+    limit: Limit = 50,
+    as_json: Json = False,
+) -> None:
+    """Show who did what, when, with what outcome; the newest first.
+
+    With --verify: exit code 0 when the log is whole, 1 when it is not.
+    """
+    context.activity.concern(person)
+    wanted = AuditFilter(_utc(since), _utc(until), action, actor, person)
+    backend = open_embedded(_embedded(context.settings))
+    with backend.app:
+        if verify:
+            context.activity.counts["breaks"] = _verify(backend.audit, as_json=as_json)
+        elif export:
+            context.activity.counts["audit_entries"] = _export(backend.audit, wanted, export, as_json=as_json)
+        else:
+            entries = _find(backend.audit, wanted, limit)
+            context.activity.counts["listed"] = len(entries)
+            _show(entries, as_json=as_json)
+    if context.activity.counts["breaks"]:
+        raise typer.Exit(ExitCode.NO)
+
+
+def _embedded(settings: Settings) -> Settings:
+    if settings.backend is Backend.AWS:
+        raise InvalidInput("On AWS, the audit log is in CloudWatch: look for the field `audit` in the functions' logs.")
+    return settings
+
+
+def _utc(time: datetime | None) -> datetime | None:
+    return None if time is None else time.replace(tzinfo=UTC)
+
+
+def _find(log: SqliteAudit, wanted: AuditFilter, limit: int) -> list[AuditEntry]:
+    size = min(limit, PAGE_SIZE)
+    return list(islice(iterate_pages(lambda token: log.find(wanted, size, token)), limit))
+
+
+def _show(entries: list[AuditEntry], *, as_json: bool) -> None:
+    if as_json:
+        output.print_json({"entries": entries})
+        return
+    table = output.table(">Entry", "Time", "Who", "Action", "Outcome", "Counts")
+    for entry in entries:
+        counts = ", ".join(f"{name} {count}" for name, count in entry.counts.items())
+        time = entry.time[:19].replace("T", " ")
+        row = (time, entry.actor, entry.action, entry.outcome, counts)
+        table.add_row(str(entry.sequence), *map(output.escape, row))
+    output.show(table if entries else "There are no such entries.")
+
+
+def _export(log: SqliteAudit, wanted: AuditFilter, file: Path, *, as_json: bool) -> int:
+    count = 0
+    try:
+        with file.open("w", encoding="utf-8") as lines:
+            for item in log.export(wanted):
+                lines.write(f"{item}\n")
+                count += 1
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be written: {error.strerror}.") from error
+    if as_json:
+        output.print_json({"entries": count, "file": file})
+    else:
+        output.note(f"Written: {output.count(count, 'entry') if count == 1 else f'{count:,} entries'} to {file}.")
+    return count
+
+
+def _verify(log: SqliteAudit, *, as_json: bool) -> int:
+    """Print where the log is broken, or its last entry; return the number of breaks."""
+    breaks, head = log.breaks(), log.head()
+    if as_json:
+        output.print_json({"whole": not breaks, "breaks": breaks, "last": head and head.sequence})
+    elif breaks:
+        output.show(output.escape("\n".join(found.reason for found in breaks)))
+    else:
+        last = f" Entry {head.sequence} is the last; its SHA-256 is {head.digest}." if head else ""
+        output.show(f"The audit log is whole.{last}")
+    return len(breaks)
