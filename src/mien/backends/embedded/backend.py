@@ -15,7 +15,7 @@ from mien.app.erasure import keyed_hash
 from mien.backends.embedded.audit import SqliteAudit
 from mien.backends.embedded.bucket import FolderBucket
 from mien.backends.embedded.catalog import SqliteCatalog
-from mien.backends.embedded.database import open_database, stored_model
+from mien.backends.embedded.database import open_database, stored_model, truncate_wal
 from mien.backends.embedded.events import EventQueue, Worker
 from mien.backends.embedded.recognizer import LocalRecognizer
 from mien.backends.embedded.reserve import Reserve
@@ -116,6 +116,7 @@ class EmbeddedBackend:
             look_seconds: Seconds between two looks at all files, for changes by hand that the system did not announce.
         """
         private_files.restrict_tree(self._data_dir / "bucket")  # photos that were copied by hand
+        truncate_wal(self.database)  # what a process that died had deleted may still be in there
         folder = self._data_dir / "bucket"
         worker = Worker(self.app, self.bucket, self.catalog, self.queue, self.audit, folder, threads, look_seconds)
         self._workers.append(worker)
@@ -164,6 +165,7 @@ class EmbeddedBackend:
     def _leftovers(self, user_id: str) -> tuple[str, ...]:
         from mien.backends.embedded import maintenance
 
+        truncate_wal(self.database)
         stale = ["index"] if self.gallery().stale_vector_sets() else []
         return (*maintenance.find_leftovers(self._data_dir, user_id), *stale)
 
