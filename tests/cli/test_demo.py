@@ -48,13 +48,13 @@ def test_the_stranger_is_known_once_enrolled(mien, stage):
     before = next(photo for photo in first["photos"] if photo["photo"].endswith("biden.jpg"))
     after = next(photo for photo in second["photos"] if photo["photo"].endswith("biden.jpg"))
     assert before["faces"][0]["status"] == "unknown"
-    assert after["faces"][0]["user_id"] == "Joe Biden"
+    assert after["faces"][0]["name"] == "Joe Biden"
 
 
 def test_every_name_comes_from_the_recognition_not_from_the_file(mien, stage):
     stage({**FILES, "obama2.jpg": ("Hedy",)})
     first, _ = mien("demo", "--json").json["acts"]
-    answers = {photo["photo"].rpartition("/")[2]: photo["faces"][0]["user_id"] for photo in first["photos"]}
+    answers = {photo["photo"].rpartition("/")[2]: photo["faces"][0]["name"] for photo in first["photos"]}
     assert answers == {"obama2.jpg": None, "obama3.jpg": "Barack Obama", "biden.jpg": None}
 
 
@@ -62,7 +62,7 @@ def test_the_users_own_people_are_left_alone(mien, stage, people):
     mien("enroll", people)
     stage(FILES)
     mien("demo")
-    assert {person["user_id"] for person in mien("people", "--json").json["people"]} == {"Ada", "Grace"}
+    assert {person["name"] for person in mien("people", "--json").json["people"]} == {"Ada", "Grace"}
 
 
 def test_the_photos_can_be_kept_to_go_on_with(mien, stage):
@@ -70,7 +70,7 @@ def test_the_photos_can_be_kept_to_go_on_with(mien, stage):
     mien("demo", "--keep", "photos")
     assert mien("enroll", "photos/people", "--json").json["enrolled"] == 2
     answer = mien("recognize", "photos/new", "--json").json
-    assert [photo["faces"][0]["user_id"] for photo in answer["photos"]] == ["Barack Obama", "Barack Obama"]
+    assert [photo["faces"][0]["name"] for photo in answer["photos"]] == ["Barack Obama", "Barack Obama"]
 
 
 def test_without_network_and_cache_it_says_what_it_could_not_fetch(mien, monkeypatch, tmp_path):

@@ -18,7 +18,7 @@ def test_a_folder_of_people_is_enrolled(mien, people):
     answer = mien("enroll", people, "--json")
     assert answer.code == 0
     assert (answer.json["enrolled"], answer.json["refused"]) == (3, 0)
-    assert {person["user_id"]: person["faces"] for person in mien("people", "--json").json["people"]} == {
+    assert {person["name"]: person["faces"] for person in mien("people", "--json").json["people"]} == {
         "Ada": 2,
         "Grace": 1,
     }
@@ -78,7 +78,7 @@ def test_what_systems_leave_in_folders_is_no_photo(mien, people):
 
 def test_photos_of_one_person(mien, people):
     assert mien("enroll", people / "Ada", people / "Ada" / "0.jpg", "--user", "Ada L.").code == 0
-    assert [person["user_id"] for person in mien("people", "--json").json["people"]] == ["Ada L."]
+    assert [person["name"] for person in mien("people", "--json").json["people"]] == ["Ada L."]
 
 
 def test_a_bystander_is_not_enrolled_silently(mien, people):
@@ -93,7 +93,7 @@ def test_a_bystander_is_not_enrolled_silently(mien, people):
         (["people/Ada/0.jpg"], "--user NAME"),
         (["people/Ada"], "no sub-folders"),
         (["nothing"], "no file or folder nothing"),
-        (["people", "--user", "x" * 200], ""),
+        (["people", "--user", "x" * 300], ""),
     ],
 )
 def test_what_cannot_be_understood_is_said(mien, people, words, sentence):

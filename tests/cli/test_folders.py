@@ -56,7 +56,7 @@ def test_litter_becomes_nobody_and_is_counted(mien, people, name):
     answer = mien("enroll", people, "--json")
     assert (answer.code, answer.json["enrolled"], answer.json["skipped"]) == (0, 3, 3)
     assert "Passed over 3 entries" in mien("enroll", people).err
-    assert {person["user_id"] for person in mien("people", "--json").json["people"]} == {"Ada", "Grace"}
+    assert {person["name"] for person in mien("people", "--json").json["people"]} == {"Ada", "Grace"}
     assert mien("recognize", people, "--json").json["skipped"] == 3
     assert mien("detect", people, "--json").json["skipped"] == 3
     assert "Passed over" not in mien("recognize", people / "Grace").err
@@ -219,7 +219,7 @@ def test_a_photo_may_come_by_standard_input(mien, people, monkeypatch, tmp_path)
 
     mien("enroll", people)
     seen = run("recognize", "-", "--json", "--annotate", tmp_path / "out.jpg")
-    assert [face["user_id"] for face in seen.json["photos"][0]["faces"]] == ["Ada"]
+    assert [face["name"] for face in seen.json["photos"][0]["faces"]] == ["Ada"]
     assert seen.json["photos"][0]["photo"] == "-"
     assert Image.open(tmp_path / "out.jpg").size
     assert len(run("detect", "-", people / "Ada", "--json").json["photos"]) == 3

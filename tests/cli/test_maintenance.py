@@ -12,6 +12,7 @@ from mien.backends.memory.bucket import MemoryBucket
 from mien.backends.memory.catalog import MemoryCatalog
 from mien.backends.memory.recognizer import MemoryRecognizer
 from mien.cli import people as mien_people
+from mien.config import Settings, open_embedded
 from mien.domain.faces import Box
 from mien.domain.records import FaceRecord, Person
 from tests.support.fake_engine import FakeFaceEngine
@@ -19,7 +20,11 @@ from tests.support.painter import photo_of
 
 
 @pytest.fixture
-def known(mien, people):
+def known(mien, people, tmp_path):
+    """Ada and Grace are enrolled, with their names as ids."""
+    with open_embedded(Settings(data_dir=tmp_path / "data")).app as app:
+        for name in ("Ada", "Grace"):
+            app.enroll((people / name / "0.jpg").read_bytes(), name)
     assert mien("enroll", people).code == 0
     return mien
 
@@ -50,7 +55,7 @@ def test_forgetting_asks_first(known):
     assert refused.code != 0
     assert len(known("people", "--json").json["people"]) == 2
     assert known("forget", "Ada", answer="y\n").code == 0
-    assert [person["user_id"] for person in known("people", "--json").json["people"]] == ["Grace"]
+    assert [person["name"] for person in known("people", "--json").json["people"]] == ["Grace"]
 
 
 def test_who_is_forgotten_is_not_recognised(known, tmp_path):

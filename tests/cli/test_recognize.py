@@ -33,7 +33,7 @@ def shown(tmp_path):
 def test_everybody_on_every_photo_is_named(known, shown):
     answer = known("recognize", shown, "--json")
     assert answer.code == 0
-    assert [[face["user_id"] for face in photo["faces"]] for photo in answer.json["photos"]] == [
+    assert [[face["name"] for face in photo["faces"]] for photo in answer.json["photos"]] == [
         ["Ada"],
         [None, "Grace"],
         [],

@@ -18,7 +18,11 @@ def day(days):
 
 
 @pytest.fixture
-def known(mien, people):
+def known(mien, people, tmp_path):
+    """Ada and Grace are enrolled, with their names as ids."""
+    with open_embedded(Settings(data_dir=tmp_path / "data")).app as app:
+        for name in ("Ada", "Grace"):
+            app.enroll((people / name / "0.jpg").read_bytes(), name)
     assert mien("enroll", people).code == 0
     return mien
 

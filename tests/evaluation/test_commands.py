@@ -81,9 +81,7 @@ def test_a_stored_calibration_is_used_at_once(mien: Mien, people: Path) -> None:
     mien("enroll", first, "--user", "Ann")
 
     def likeness() -> float:
-        return next(
-            f["similarity"] for f in mien("recognize", second)[1]["photos"][0]["faces"] if f["user_id"] == "Ann"
-        )
+        return next(f["similarity"] for f in mien("recognize", second)[1]["photos"][0]["faces"] if f["name"] == "Ann")
 
     before = likeness()
     mien("calibrate", people)
@@ -111,7 +109,7 @@ def test_doctor_looks_over_the_gallery(mien: Mien, people: Path) -> None:
 def test_a_rejection_is_listed_and_taken_back(mien: Mien, people: Path) -> None:
     ann, bob = (sorted(folder.iterdir()) for folder in sorted(people.iterdir())[:2])
     mien("enroll", ann[0], "--user", "Ann")
-    assert mien("recognize", bob[0], "--threshold", "0")[1]["photos"][0]["faces"][0]["user_id"] == "Ann"
+    assert mien("recognize", bob[0], "--threshold", "0")[1]["photos"][0]["faces"][0]["name"] == "Ann"
     _, result = mien("reject", "Ann", bob[0])
     face_id = result["rejections"][0]["face_id"]
     assert mien("recognize", bob[1], "--threshold", "0")[0] == 1

@@ -70,9 +70,9 @@ class Label:
 def label(face: RecognizedFace) -> Label:
     """Build the label of a recognised face: its name, the two likeliest names, or "unknown"."""
     if face.status is RecognitionStatus.MATCHED:
-        text = face.user_id or ""
+        text = face.name or face.user_id or ""
     elif face.status is RecognitionStatus.AMBIGUOUS:
-        text = " or ".join(candidate.user_id for candidate in face.candidates[:2] if candidate.user_id) + "?"
+        text = " or ".join(filter(None, (each.name or each.user_id for each in face.candidates[:2]))) + "?"
     else:
         text = "unknown"
     note = "" if face.similarity is None else str(floor(face.similarity))  # rounded down: 99.9 is not to read 100

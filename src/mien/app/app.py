@@ -406,6 +406,10 @@ class FaceApp:
         """Return an enrolled person. Raises UserNotFound."""
         return self._people.get(object_keys.parse_user_id(user_id))
 
+    def people_by_id(self, user_ids: Collection[str]) -> dict[str, Person]:
+        """Return whom each user id leads to, through merges; ids of nobody are left out."""
+        return self._people.by_id(user_ids)
+
     def find_person(self, text: str) -> Person:
         """Return the person of an id or, failing that, of exactly this name. Raises UserNotFound."""
         return self._people.find(unicodedata.normalize("NFC", text).strip())

@@ -18,6 +18,8 @@ ACTIONS: dict[str, Action] = {
     "compare": Action.COMPARE,
     "people": Action.READ,
     "faces": Action.READ,
+    "rename": Action.CHANGE_PERSON,
+    "merge": Action.MERGE,
     "consent": Action.CHANGE_PERSON,
     "reject": Action.REJECT,
     "forget": Action.ERASE,

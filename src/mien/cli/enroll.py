@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -18,7 +19,7 @@ from mien.cli.exit_codes import ExitCode, error_json, fail
 from mien.cli.photos import Found, PhotoReader, PhotoToEnroll, map_photos, photos_to_enroll
 from mien.cli.retention import expire
 from mien.config import Backend, open_app
-from mien.domain.errors import InvalidInput, MienError
+from mien.domain.errors import InvalidInput, MienError, UserNotFound
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
@@ -40,6 +41,7 @@ class Outcome(StrEnum):
 class Result:
     photo: Path
     user_id: str | None
+    name: str | None
     outcome: Outcome
     image_path: str | None = None
     reasons: tuple[str, ...] = ()
@@ -76,7 +78,7 @@ def enroll(
                 context.activity.note(upload)
         except (MienError, KeyboardInterrupt) as error:
             failure = error
-    results.sort(key=lambda result: (result.photo, result.user_id or ""))
+    results.sort(key=lambda result: (result.photo, result.name or ""))
     _report(results, found, failure, as_json=as_json)
     if failure:
         fail(failure)
@@ -97,16 +99,20 @@ def _show_cost(photos: int) -> None:
 def _enroll(app: FaceApp, read: PhotoReader, photo: PhotoToEnroll) -> Upload:
     if photo.person is None:
         raise InvalidInput("The photo is not in a person's folder.")
-    return app.enroll(read(photo.path), photo.person)
+    image = read(photo.path)
+    with suppress(UserNotFound):  # the folder's name is an id, or the name of somebody enrolled
+        return app.enroll(image, app.find_person(photo.person).user_id)
+    return app.enroll(image, name=photo.person)
 
 
 def _result(photo: PhotoToEnroll, upload: Upload | MienError, started: datetime) -> Result:
     if isinstance(upload, MienError):
-        return Result(photo.path, photo.person, Outcome.REJECTED, reasons=(str(upload),))
+        return Result(photo.path, None, photo.person, Outcome.REJECTED, reasons=(str(upload),))
     enrolled = Outcome.ENROLLED if upload.timestamp >= started else Outcome.ALREADY_ENROLLED
     return Result(
         photo.path,
         upload.user_id,
+        upload.name,
         Outcome.REJECTED if upload.reasons else enrolled,
         upload.image_path,
         tuple(reason.message for reason in upload.reasons),
@@ -143,8 +149,8 @@ def _report(
 def _show_people(results: Sequence[Result]) -> None:
     people: dict[str, Counter[Outcome]] = {}
     for result in results:
-        if result.user_id is not None:
-            people.setdefault(result.user_id, Counter())[result.outcome] += 1
+        if result.name is not None:
+            people.setdefault(result.name, Counter())[result.outcome] += 1
     table = output.table("Person", *(f">{outcome.label.capitalize()}" for outcome in Outcome))
     for name, counts in sorted(people.items()):
         table.add_row(output.escape(name), *(str(counts[outcome] or "") for outcome in Outcome))

@@ -46,7 +46,7 @@ EXIT_CODES: dict[type[errors.MienError], ExitCode] = {
     errors.AccessDenied: ExitCode.ERROR,
     errors.SetupError: ExitCode.ERROR,
 }
-PHOTO_ERRORS = (errors.ImageError, errors.NoFace, errors.InvalidInput)
+PHOTO_ERRORS = (errors.ImageError, errors.NoFace, errors.InvalidInput, errors.AlreadyExists)
 """Errors about one photo: a command that works on many photos reports them and goes on."""
 
 

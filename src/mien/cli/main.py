@@ -17,6 +17,7 @@ from mien.cli.enroll import enroll
 from mien.cli.evaluate import calibrate, evaluate
 from mien.cli.keys import keys
 from mien.cli.maintenance import inspect, repair, verify_erased
+from mien.cli.naming import merge, rename
 from mien.cli.people import faces, forget, people, reject
 from mien.cli.recognize import recognize
 from mien.cli.retention import consent
@@ -24,7 +25,7 @@ from mien.cli.serve import serve
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Recognise": (demo, enroll, recognize, detect, compare),
-    "Manage": (people, faces, consent, reject, forget, verify_erased, inspect, repair, audit, doctor),
+    "Manage": (people, faces, rename, merge, consent, reject, forget, verify_erased, inspect, repair, audit, doctor),
     "Serve": (serve,),
     "Measure": (evaluate, calibrate),
 }

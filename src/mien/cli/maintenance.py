@@ -10,10 +10,8 @@ from mien.app.reconciliation import Reconciliation
 from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode
+from mien.cli.naming import user_id_of
 from mien.config import Backend, open_app, open_embedded
-
-if TYPE_CHECKING:
-    from mien.app.app import FaceApp
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
@@ -134,9 +132,10 @@ def verify_erased(
 
     Exit code 0 when none remains, 1 when some does.
     """
-    context.activity.concern(user)
     with open_app(context.settings) as app:
-        stores = app.verify_erased(user)
+        user_id = user_id_of(app, user)
+        context.activity.concern(user_id)
+        stores = app.verify_erased(user_id)
     context.activity.counts["stores_with_remains"] = len(stores)
     if as_json:
         output.print_json({"erased": not stores, "traces": stores})

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 PIPED_WIDTH = 240  # wide enough that no line breaks in a file
-HIDDEN_FIELDS = {"embedding"}  # embeddings never leave engine and gallery
+HIDDEN_FIELDS = {"embedding", "pending", "merged_into"}  # embeddings never leave engine and gallery
 JSON_NAMES = {"box": "bounding_box", "remaining_stores": "traces", "rotation": "turned"}  # as in the REST API
 
 

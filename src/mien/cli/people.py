@@ -13,6 +13,7 @@ import typer
 from mien.cli import output
 from mien.cli.command import Context, Json, Limit
 from mien.cli.exit_codes import ExitCode
+from mien.cli.naming import user_id_of
 from mien.cli.photos import PhotoReader
 from mien.cli.retention import DAY_FORMAT, day
 from mien.config import open_app
@@ -56,8 +57,9 @@ def people(
         output.print_json({"people": people})
         return
     table = output.table("Person", ">Faces", *["Consent until"] * bool(consents))
-    for name in sorted(faces):
-        table.add_row(output.escape(name), str(faces[name]), *[day(consents.get(name)) or ""] * bool(consents))
+    for person in sorted(enrolled, key=lambda each: each.name):
+        last_day = [day(consents.get(person.user_id)) or ""] * bool(consents)
+        table.add_row(output.escape(person.name), str(faces[person.user_id]), *last_day)
     nobody = "Nobody is enrolled yet. Begin with: mien enroll FOLDER"
     output.show(table if faces else nobody if before is None else f"No consent ends before {before}.")
 
@@ -70,15 +72,16 @@ def faces(
 ) -> None:
     """List the faces that are enrolled, with their ids and photos."""
     with open_app(context.settings) as app:
-        enrolled = list(islice(_faces(app, user), limit))
+        user_id = user and user_id_of(app, user)
+        context.activity.concern(user_id)
+        enrolled = list(islice(_faces(app, user_id), limit))
     context.activity.counts["listed"] = len(enrolled)
-    context.activity.concern(user)
     if as_json:
         output.print_json({"faces": enrolled})
         return
     table = output.table("Face", "Person", "Photo")
     for face in enrolled:
-        table.add_row(face.face_id, output.escape(face.user_id or ""), output.escape(face.image_path))
+        table.add_row(face.face_id, output.escape(face.name or ""), output.escape(face.image_path))
     output.show(table if enrolled else "No faces are enrolled.")
 
 
@@ -101,23 +104,24 @@ def reject(
     if (user is None) is (undo is None):
         raise InvalidInput("Name a person, or a rejected face with --undo.")
     activity = context.activity
-    activity.concern(user)
     with open_app(context.settings) as app:
+        user_id = user_id_of(app, user or "")
+        activity.concern(user and user_id)
         rejections: list[FaceRecord] = []
         if undo is not None:
             activity.action = Action.UNDO_REJECTION
             app.undo_rejection(undo)
         elif user is not None and photo is not None:
-            rejections = [app.reject(PhotoReader(app.policy.max_image_bytes)(photo), user)]
+            rejections = [app.reject(PhotoReader(app.policy.max_image_bytes)(photo), user_id)]
         elif user is not None:
             activity.action = Action.READ
-            rejections = list(islice(iterate_pages(lambda token: app.rejections(user, token=token)), limit))
+            rejections = list(islice(iterate_pages(lambda token: app.rejections(user_id, token=token)), limit))
     activity.counts["faces"] = len(rejections)
     if as_json:
         output.print_json({"rejections": rejections})
         return
     for face in rejections:
-        output.show(output.escape(f"{face.face_id} is not {face.user_id} (since {face.timestamp:%Y-%m-%d %H:%M})."))
+        output.show(output.escape(f"{face.face_id} is not {face.name} (since {face.timestamp:%Y-%m-%d %H:%M})."))
     if undo is not None:
         output.show("The rejection is undone.")
     elif not rejections:
@@ -148,8 +152,9 @@ def forget(
         raise InvalidInput("Name a person, or one of --face, --recognition and --unnamed-recognitions.")
     if not yes:
         typer.confirm(f"Erase {given[0]} for good?", abort=True, err=True)
-    context.activity.concern(user)
     with open_app(context.settings) as app:
+        user_id = user_id_of(app, user or "")
+        context.activity.concern(user and user_id)
         if recognition is not None or unnamed_recognitions:
             context.activity.action = Action.DELETE
             deleted = _delete_recognitions(app, recognition)
@@ -163,12 +168,12 @@ def forget(
             app.delete_face(face)
             output.print_json({"face_id": face}) if as_json else output.show(f"Erased the face {face}.")
             return
-        report = app.forget(user or "")
+        report = app.forget(user_id)
     context.activity.note(report)
     if as_json:
         output.print_json(report)
     else:
-        output.show(output.escape(_summary(report)))
+        output.show(output.escape(_summary(user or "", report)))
     if report.remaining_stores:
         output.note(f"Something is left in: {', '.join(report.remaining_stores)}. Repeat the command.")
         raise typer.Exit(ExitCode.ERROR)
@@ -186,13 +191,13 @@ def _delete_recognitions(app: FaceApp, recognition_id: str | None) -> int:
     return deleted
 
 
-def _summary(report: ErasureReport) -> str:
+def _summary(user: str, report: ErasureReport) -> str:
     parts = (
         output.count(report.faces, "face"),
         output.count(report.images, "photo"),
         output.count(report.recognitions, "recognition"),
     )
-    return f"Erased {report.user_id}: {', '.join(parts)}."
+    return f"Erased {user}: {', '.join(parts)}."
 
 
 def _faces(app: FaceApp, user_id: str | None) -> Iterator[FaceRecord]:

@@ -123,9 +123,9 @@ def _who(face: RecognizedFace) -> tuple[str, str]:
         return "[dim]unknown[/dim]", ""
     similarity = output.similarity(face.similarity)
     if face.user_id is not None:
-        return f"[bold]{output.escape(face.user_id)}[/bold]", similarity
+        return f"[bold]{output.escape(face.name or face.user_id)}[/bold]", similarity
     candidates = [
-        f"{output.escape(candidate.user_id)} {output.similarity(candidate.similarity)}"
+        f"{output.escape(candidate.name or candidate.user_id)} {output.similarity(candidate.similarity)}"
         for candidate in face.candidates
         if candidate.user_id is not None
     ]

@@ -10,13 +10,15 @@ import typer
 
 from mien.cli import output
 from mien.cli.command import Context, Json
+from mien.cli.naming import user_id_of
 from mien.config import Backend, open_app, open_audit
 from mien.domain.errors import InvalidInput, MienError
 from mien.security.audit import Action, expiry_activities
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
-    from mien.config import Settings
+    from mien.cli.naming import user_id_of
+from mien.config import Settings
 
 DAY_FORMAT = "%Y-%m-%d"
 
@@ -34,19 +36,20 @@ def consent(
     """Set the last day on which a person's consent holds, or show it. After that day the person is erased."""
     if last_day is not None and no_end:
         raise InvalidInput("Give a date or --no-end, not both.")
-    context.activity.concern(user)
     if last_day is None and not no_end:
         context.activity.action = Action.READ
     with open_app(context.settings) as app:
-        user_id = app.person(user).user_id
+        user_id = user_id_of(app, user)
+        context.activity.concern(user_id)
+        user_id = app.person(user_id).user_id
         if last_day is not None or no_end:
             app.set_consent(user_id, last_day.date() if last_day else None)
         until = app.consents([user_id]).get(user_id)
     if as_json:
         output.print_json({"user_id": user_id, "consent_until": day(until)})
     else:
-        ends = f"ends after {until}; {user_id} is then erased" if until else "has no end"
-        output.show(output.escape(f"The consent of {user_id} {ends}."))
+        ends = f"ends after {until}; {user} is then erased" if until else "has no end"
+        output.show(output.escape(f"The consent of {user} {ends}."))
 
 
 def day(last_day: date | None) -> str | None:

@@ -219,3 +219,4 @@ class Issue:
     evidence: str
     action: str
     remove: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()

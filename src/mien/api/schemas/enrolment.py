@@ -204,6 +204,7 @@ class Finding(Schema):
     evidence: str
     action: str
     remove: list[str]
+    names: list[str]
 
 
 class Findings(Schema):

@@ -160,7 +160,7 @@ class EmbeddedBackend:
         from mien.backends.embedded import maintenance
 
         self.recognizer.list_faces()  # creates the collection where it was deleted
-        return maintenance.find_issues(self.app_gallery(), self._collection)
+        return maintenance.find_issues(self.app_gallery(), self._collection, self.app.people_by_id)
 
     def _leftovers(self, user_id: str) -> tuple[str, ...]:
         from mien.backends.embedded import maintenance

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,19 +22,32 @@ from mien.gallery.inspection import SAME_FACE, inspect
 from mien.gallery.scoring import Calibration, calibrate, impostor_cosines
 
 if TYPE_CHECKING:
+    from mien.domain.records import Person
     from mien.gallery import Gallery
 
 FACES_BATCH = 1000
 _SETTING = "calibration"
 
 
-def find_issues(gallery: Gallery, collection: str) -> list[Issue]:
-    """Find what looks wrong with the faces of a collection. Changes nothing."""
+def find_issues(
+    gallery: Gallery, collection: str, by_id: Callable[[Collection[str]], Mapping[str, Person]]
+) -> list[Issue]:
+    """Find what looks wrong with the faces of a collection. Changes nothing.
+
+    `by_id` returns whom each user id leads to, as `PeopleService.by_id` does: the issues name people by their names.
+    """
     faces = _faces(gallery, collection)
     user_ids = {face.face_id: user_id for face in faces if (user_id := _user_id(face)) is not None}
+    people = by_id(sorted(set(user_ids.values())))
+    names = {face_id: people[each].name if each in people else each for face_id, each in user_ids.items()}
+    ids = {person.name: person.user_id for person in people.values()}
     pairs = gallery.search.similar_pairs(collection, SAME_FACE)
     embeddings = gallery.faces.embeddings(collection, [face.face_id for face in faces])
-    return inspect(faces, embeddings, user_ids, pairs, calibration(gallery, collection))
+    issues = inspect(faces, embeddings, names, pairs, calibration(gallery, collection))
+    return [
+        replace(issue, people=tuple(ids.get(name, name) for name in issue.people), names=issue.people)
+        for issue in issues
+    ]
 
 
 def calibration(gallery: Gallery, collection: str) -> Calibration:

@@ -1,0 +1,70 @@
+"""`mien rename` and `mien merge`: who a person is called, and which two are one. Also finds whom a command is about."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli import output
+from mien.cli.command import Context, Json
+from mien.config import open_app
+from mien.domain.errors import InvalidInput, UserNotFound
+from mien.security.audit import Action
+
+if TYPE_CHECKING:
+    from mien.app.app import FaceApp
+
+PersonArgument = Annotated[str, typer.Argument(metavar="PERSON", help="A person, by user id or by exact name.")]
+
+
+def user_id_of(app: FaceApp, text: str) -> str:
+    """Return the user id of a person who is given by id or by exact name; the text itself when there is nobody."""
+    with suppress(UserNotFound):
+        return app.find_person(text).user_id
+    return text
+
+
+def rename(
+    context: Context,
+    person: PersonArgument,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The new name.")],
+    as_json: Json = False,
+) -> None:
+    """Give a person another name. It shows in stored results too; no photo is moved."""
+    with open_app(context.settings) as app:
+        user_id = user_id_of(app, person)
+        context.activity.concern(user_id)
+        renamed = app.rename(user_id, name)
+    if as_json:
+        output.print_json(renamed)
+    else:
+        output.show(output.escape(f"{person} is now called {renamed.name}."))
+
+
+def merge(
+    context: Context,
+    person: PersonArgument,
+    into: Annotated[
+        str | None, typer.Argument(metavar="INTO", help="Who that is, too, by user id or by exact name.")
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Undo the merge of this user id instead.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Merge a person into another, because both are the same. `mien merge --undo ID` gives each their own back."""
+    if (into is None) is not undo:
+        raise InvalidInput("Name two people, or one user id with --undo.")
+    with open_app(context.settings) as app:
+        if into is None:
+            context.activity.action = Action.UNMERGE
+            context.activity.concern(person)
+            merged, sentence = app.unmerge(person), f"{person} is a person of their own again."
+        else:
+            user_id = user_id_of(app, person)
+            target = user_id_of(app, into)
+            context.activity.concern(user_id)
+            context.activity.concern(target)
+            merged = app.merge(user_id, target)
+            sentence = f"{person} is {merged.name} now. To undo it: mien merge --undo {user_id}"
+    output.print_json(merged) if as_json else output.show(output.escape(sentence))

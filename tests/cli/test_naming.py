@@ -1,0 +1,54 @@
+"""Naming on the command line: people are enrolled, renamed and merged by name, and ids do not tell it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.support.painter import photo_of
+
+
+def enrolled(mien) -> dict[str, dict[str, object]]:
+    return {person["name"]: person for person in mien("people", "--json").json["people"]}
+
+
+def test_a_folder_of_people_makes_ids_that_do_not_tell_names(mien, people, tmp_path):
+    answer = mien("enroll", people, "--json").json
+    assert {photo["name"] for photo in answer["photos"]} == {"Ada", "Grace"}
+    assert all(re.fullmatch("p-[a-z0-9]{16}", person["user_id"]) for person in enrolled(mien).values())
+    assert not any(name in str(path) for path in (tmp_path / "data").rglob("*") for name in ("Ada", "Grace"))
+
+
+def test_a_person_is_renamed_and_enrolled_under_the_new_name(mien, people):
+    mien("enroll", people)
+    user_id = enrolled(mien)["Ada"]["user_id"]
+    assert mien("rename", "Ada", "Ada Lovelace", "--json").json["user_id"] == user_id
+    assert "Ada Lovelace" in mien("recognize", people / "Ada" / "0.jpg").out
+    (people / "Ada" / "9.jpg").write_bytes(photo_of("Ada", photo=9))
+    mien("enroll", people / "Ada" / "9.jpg", "--user", "Ada Lovelace")
+    assert enrolled(mien)["Ada Lovelace"]["faces"] == 3
+    assert mien("rename", user_id, "Grace").code == 2
+    assert mien("rename", "Nobody", "Name").code == 1
+    assert mien("forget", "Ada Lovelace", "--yes").code == 0
+    for text in ("Ada Lovelace", user_id, "Ada"):
+        assert mien("verify-erased", text).code == 0
+
+
+def test_a_folder_that_looks_like_another_person_is_refused_and_the_others_are_taken(mien, people):
+    mien("enroll", people)
+    (people / "Ada").rename(people / "ada")
+    answer = mien("enroll", people, "--json")
+    assert answer.code == 3
+    assert {Path(p["photo"]).parent.name for p in answer.json["photos"] if p["outcome"] == "refused"} == {"ada"}
+    assert set(enrolled(mien)) == {"Ada", "Grace"}
+
+
+def test_two_people_are_merged_and_told_apart_again(mien, people):
+    mien("enroll", people)
+    ada = enrolled(mien)["Ada"]["user_id"]
+    assert mien("merge", "Ada", "Grace", "--json").json["merged"] == [ada]
+    assert {name: person["faces"] for name, person in enrolled(mien).items()} == {"Grace": 3}
+    assert "Grace" in mien("recognize", people / "Ada" / "0.jpg").out
+    assert mien("merge", "Ada").code == 2
+    assert mien("merge", "--undo", ada).code == 0
+    assert {name: person["faces"] for name, person in enrolled(mien).items()} == {"Ada": 2, "Grace": 1}
