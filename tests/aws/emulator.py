@@ -97,6 +97,7 @@ def ministack(folder: Path) -> Iterator[str]:
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
+        "TMPDIR": str(folder),  # where the functions keep their copy of the keys: not beside other tests'
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
         "IOT_MTLS_ENABLED": "0",  # else a port opens to the world

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 VERSION = "/2018-06-01/runtime"
@@ -96,16 +97,18 @@ def function(handler: str, code: Path, environment: Mapping[str, str], seconds: 
     """A function of the package under Lambda's runtime client; nothing of this checkout is on its path."""
     api = RuntimeApi(seconds)
     threading.Thread(target=api.serve_forever, daemon=True).start()
+    temporary = TemporaryDirectory()  # on Lambda, no two functions share one
     process = subprocess.Popen(
         [sys.executable, "-m", "awslambdaric", handler],
         cwd=code,
-        env=_environment(api.server_port, handler, code) | dict(environment),
+        env=_environment(api.server_port, handler, code) | {"TMPDIR": temporary.name} | dict(environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
     try:
         yield api
     finally:
+        temporary.cleanup()
         process.kill()
         api.output = process.communicate()[0].decode()
         api.shutdown()
