@@ -1,4 +1,4 @@
-"""The audit log of the REST API: a class of routes that write an entry for each request, and their actions.
+"""Write an audit entry for each request of the REST API: a class of routes, and their actions.
 
 A request is recorded once its caller is known, also when it then fails. One that is turned away before anything is
 looked up (no key, an unknown key, too many requests) is counted by the metrics only, so that nobody can fill the log

@@ -1,4 +1,4 @@
-"""The audit log of the command line: the action of each command, and the entry that it leaves."""
+"""Write an audit entry for each command: its action, and what it did."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit log of the wire API: the action of each operation, and what its entry tells of an answer.
+"""Write an audit entry for each operation of the wire API: its action, and what the entry tells of an answer.
 
 A call is recorded once its caller is known, also when it then fails; a throttled one, and an operation that Mien does
 not offer, do nothing and leave no entry. In accept-any mode anybody can claim any access key id, so none is written.

@@ -1,4 +1,4 @@
-"""The audit log: who did what, when, with which model and threshold, with what outcome.
+"""Define the audit log: who did what, when, with which model and threshold, with what outcome.
 
 An edge (the REST API, the wire API, the command line, the worker) opens an `Activity` for its caller, notes what the
 application answered, and hands it to the `Audit` of its composition root. An entry holds no name, photo, embedding,

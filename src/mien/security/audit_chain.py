@@ -1,4 +1,4 @@
-"""The chain of the audit log: each entry holds the SHA-256 of the entry before, so that a gap or a change shows.
+"""Chain the audit log: each entry holds the SHA-256 of the entry before, so that a gap or a change shows.
 
 Two marks hold the ends: the head names the last entry, so that a missing end shows; the checkpoint names the last
 entry that retention has removed, so that the first one left has something to follow. Both carry an HMAC with the

@@ -1,4 +1,4 @@
-"""The route that lists the audit log."""
+"""List the audit log."""
 
 from __future__ import annotations
 

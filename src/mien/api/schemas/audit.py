@@ -1,4 +1,4 @@
-"""The JSON of the audit log."""
+"""Define the JSON of the audit log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit log in mien.db: the tables AuditLog, one entry per row, and AuditMarks, the signed ends of its chain.
+"""Keep the audit log in mien.db: AuditLog, one entry per row, and AuditMarks, the signed ends of its chain.
 
 An entry is committed before its caller gets an answer, so that it survives `kill -9` as every answered write does.
 Callers that wait at the same time share one transaction. Several processes append to one chain: each transaction
