@@ -13,6 +13,7 @@ from mien.backends.embedded.backend import EmbeddedBackend
 from mien.cli.activity import ACTIONS, EXEMPT
 from mien.cli.keys import keys
 from mien.cli.main import COMMANDS
+from mien.config import Settings, open_embedded
 from mien.domain.policy import Policy
 from mien.security.audit import pseudonym
 from mien.security.signing import Signer
@@ -22,6 +23,9 @@ from tests.support.painter import photo_of
 
 @pytest.fixture
 def known(mien: Any, people: Path, tmp_path: Path) -> Any:
+    with open_embedded(Settings(data_dir=tmp_path / "data")).app as app:
+        for name in ("Ada", "Grace"):  # whose ids are their names
+            app.enroll((people / name / "0.jpg").read_bytes(), name)
     assert mien("enroll", people).code == 0
     (tmp_path / "new.jpg").write_bytes(photo_of("Ada", photo=5))
     return mien
@@ -45,6 +49,8 @@ WORDS: dict[str, list[str]] = {
     "recognize": ["new.jpg"],
     "detect": ["new.jpg"],
     "compare": ["new.jpg", "new.jpg"],
+    "rename": ["Ada", "Ada Lovelace"],
+    "merge": ["Ada", "Grace"],
     "consent": ["Ada", "--no-end"],
     "reject": ["Ada", "new.jpg"],
     "forget": ["Ada", "--yes"],
