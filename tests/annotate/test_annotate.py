@@ -10,8 +10,7 @@ from PIL import Image
 
 from mien.annotate import Label, annotate, label
 from mien.annotate.annotate import MIN_LONG_SIDE, TEXT_COLOUR
-from mien.annotate.label_layout import place_tags, shared_area
-from mien.annotate.labels import STYLES, can_write
+from mien.annotate.labels import STYLES, can_write, place_tags, shared_area
 from mien.domain.faces import Box
 from mien.domain.records import Candidate, RecognitionStatus, RecognizedFace
 

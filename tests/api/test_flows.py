@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from mien.api.cursors import MAX_CURSOR_LENGTH, Cursors
+from mien.api.context import MAX_CURSOR_LENGTH, Cursors
 from mien.security.signing import Signer
 from tests.api.conftest import JPEG, Service
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from mien.backends.embedded.backend import EmbeddedBackend
-from mien.cli.activity import ACTIONS, EXEMPT
-from mien.cli.keys import keys
+from mien.cli.command import ACTIONS, EXEMPT
 from mien.cli.main import COMMANDS
+from mien.cli.security import keys
 from mien.config import Settings, open_embedded
 from mien.domain.policy import Policy
 from mien.security.audit import pseudonym

@@ -15,7 +15,7 @@ from PIL import Image
 from mien.cli import output
 from mien.cli.photos import PhotoReader, photo_files
 from mien.domain.errors import ImageError, ImageTooLarge
-from mien.domain.litter import is_litter
+from mien.domain.image_types import is_litter
 from mien.evaluation.dataset import read_folder
 from tests.support.painter import photo_of
 from tests.support.process import MIEN_ON_FAKE_ENGINE

@@ -24,8 +24,7 @@ from cryptography.x509.oid import NameOID
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mien.api.server import Server
-from mien.cli.listening import check_certificate, listen
-from mien.cli.serve import _behind_proxies
+from mien.cli.serve import _behind_proxies, check_certificate, listen
 from mien.config import Settings
 from mien.domain.errors import InvalidInput, SetupError
 from tests.rekognition.wire_server import running

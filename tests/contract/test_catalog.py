@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mien.api.cursors import MAX_CURSOR_LENGTH, Cursors
+from mien.api.context import MAX_CURSOR_LENGTH, Cursors
 from mien.app.ports import Catalog, R
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import Box

@@ -16,8 +16,19 @@ from mien.engine import model_files
 from mien.engine.onnx_passes import STRIDES, dequantize_weights, fuse_heads
 from mien.engine.yunet import YuNet
 from mien.engine.yunet import program as module
-from mien.engine.yunet.graph import PIXELS, Convolution, Head, Pool, Sum, read_layers
-from mien.engine.yunet.quantize import CountedConvolution, CountedHead, CountedSum, count, ranges
+from mien.engine.yunet.quantize import (
+    PIXELS,
+    Convolution,
+    CountedConvolution,
+    CountedHead,
+    CountedSum,
+    Head,
+    Pool,
+    Sum,
+    count,
+    ranges,
+    read_layers,
+)
 from tests.engine.processor import with_vnni
 
 SIZES = [(64, 64), (64, 96), (160, 128), (96, 288)]

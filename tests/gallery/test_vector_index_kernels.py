@@ -24,7 +24,7 @@ from mien.gallery.vector_index.kernels import (
 )
 from mien.gallery.vector_index.kernels.scan import LOOKUPS, Lookup, available_lookups
 from mien.gallery.vector_index.kernels.search import RESULT_CAPACITY, SEARCH
-from mien.native.compiler import Code, compiled, module_of
+from mien.native.jit import Code, compiled, module_of
 from tests.gallery.in_memory_source import people
 
 

@@ -12,8 +12,7 @@ from itertools import pairwise
 
 from PIL import Image, ImageDraw
 
-from mien.annotate.label_layout import Rect, place_tags
-from mien.annotate.labels import Label, can_write, font
+from mien.annotate.labels import Label, Rect, can_write, font, place_tags
 from mien.domain.faces import Box
 from mien.engine.decode import open_photo
 

@@ -19,8 +19,8 @@ from starlette.staticfiles import StaticFiles
 from mien.api import problems, schemas
 from mien.api.context import ApiContext, BoundedExecutor, Health
 from mien.api.forwarding import HeadMiddleware
-from mien.api.routes import audit as audit_log
-from mien.api.routes import people, recognition, retention, service, uploads
+from mien.api.routes import history, people, recognition, service, uploads
+from mien.api.routes import history as audit_log
 from mien.api.security import Guard, HostOriginMiddleware
 from mien.api.telemetry import Metrics, TelemetryMiddleware
 from mien.app.app import FaceApp
@@ -62,7 +62,7 @@ def create_api(
     """
     api = _fastapi()
     api.state.context = context = _context(app, settings, audit or LogLines(), signer, gauges or {})
-    care = (people.correction_routes, retention.routes, audit_log.routes)
+    care = (people.correction_routes, history.routes, audit_log.audit_routes)
     for routes in (uploads.routes, recognition.routes, people.routes, *care, service.routes):
         api.include_router(routes)
     if forms:

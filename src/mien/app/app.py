@@ -19,7 +19,7 @@ from mien.app.reconciliation import GRACE_SECONDS, Reconciler, Reconciliation
 from mien.app.rejections import RejectionService
 from mien.app.retention import RetentionService
 from mien.app.uploads import UploadService
-from mien.domain import image_types, names, object_keys
+from mien.domain import image_types, object_keys
 from mien.domain.errors import FaceNotFound, ImageTooLarge, InvalidInput, RecognitionNotFound
 from mien.domain.faces import Detection, Issue, Page
 from mien.domain.policy import Policy
@@ -419,7 +419,7 @@ class FaceApp:
 
         Raises UserNotFound, and UserExists when another person has the name or one that looks the same.
         """
-        return self._people.rename(object_keys.parse_user_id(user_id), names.parse_name(name))
+        return self._people.rename(object_keys.parse_user_id(user_id), object_keys.parse_name(name))
 
     def merge(self, user_id: str, into: str) -> Person:
         """Merge a person into another: from now on, both ids stand for that person. Returns that person.
@@ -507,8 +507,8 @@ class FaceApp:
         return tuple(dict.fromkeys(store for each in family for store in self._erasure.remaining_stores(each)))
 
     def _admit(self, user_id: str | None, name: str | None) -> str | None:
-        user_id = None if user_id is None else names.parse_new_user_id(user_id)
-        name = None if name is None else names.parse_name(name)
+        user_id = None if user_id is None else object_keys.parse_new_user_id(user_id)
+        name = None if name is None else object_keys.parse_name(name)
         for each in self._people.possible_ids(user_id, name):
             self._erasure.finish_pending(each)
         return self._people.admit(user_id, name)

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from mien.app.ports import Bucket, Catalog
-from mien.domain import names, object_keys
+from mien.domain import object_keys
 from mien.domain.errors import InvalidInput, Overloaded, UserExists, UserNotFound
 from mien.domain.records import Candidate, FaceRecord, NameClaim, Person, Recognition, RecognizedFace, Upload
 
@@ -127,7 +127,7 @@ class PeopleService:
         for _ in range(ATTEMPTS):
             person = self._known(user_id, name)
             if person is None:
-                person = Person(user_id or names.new_user_id(), name or user_id or "", self._now(), pending=True)
+                person = Person(user_id or object_keys.new_user_id(), name or user_id or "", self._now(), pending=True)
                 if not self._catalog.put(person, fresh=claims(person)):
                     continue
             elif user_id and name and name != person.name and (person.pending or person.name == person.user_id):
@@ -157,8 +157,8 @@ class PeopleService:
         if name == person.name:
             return person
         self._refuse_taken(name, person)
-        renamed, old = replace(person, name=name), names.claim_key(person.name)
-        keys = {names.claim_key(person.user_id), old}
+        renamed, old = replace(person, name=name), object_keys.claim_key(person.name)
+        keys = {object_keys.claim_key(person.user_id), old}
         fresh = [claim for claim in claims(renamed) if claim.key not in keys]
         if not self._catalog.put(renamed, fresh=fresh):
             raise UserExists(_TAKEN)
@@ -265,10 +265,10 @@ class PeopleService:
 
     def _holder(self, text: str) -> Person | None:
         """Return who has an id or a name that looks like the text, and clear away a claim that nobody holds."""
-        key = names.claim_key(text)
+        key = object_keys.claim_key(text)
         for claim in self._catalog.get(NameClaim, [key]):
             for person in self._catalog.get(Person, [claim.user_id]):
-                is_theirs = key in {names.claim_key(person.user_id), names.claim_key(person.name)}
+                is_theirs = key in {object_keys.claim_key(person.user_id), object_keys.claim_key(person.name)}
                 if is_theirs and not self._never_came(person):
                     return person
             self._catalog.delete(NameClaim, [key])
@@ -298,7 +298,7 @@ class PeopleService:
 
 def claims(person: Person) -> list[NameClaim]:
     """Return what reserves a person's id and name."""
-    keys = dict.fromkeys((names.claim_key(person.user_id), names.claim_key(person.name)))
+    keys = dict.fromkeys((object_keys.claim_key(person.user_id), object_keys.claim_key(person.name)))
     return [NameClaim(key, person.user_id, person.timestamp) for key in keys]
 
 

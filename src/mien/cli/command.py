@@ -1,7 +1,9 @@
-"""Provide what all commands share: options, settings, and the conversion of errors to messages and exit codes."""
+"""Provide what all commands share: options, settings, the audit entry, and errors as messages and exit codes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,10 +12,71 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from mien.cli.activity import ACTIONS, EXEMPT, recorded
 from mien.cli.exit_codes import handle_errors
-from mien.config import Settings
-from mien.security.audit import COMMAND_LINE, Activity
+from mien.config import Settings, open_audit
+from mien.domain.errors import InvalidInput, StorageError
+from mien.security.audit import COMMAND_LINE, Action, Activity
+
+ACTIONS: dict[str, Action] = {
+    "enroll": Action.ENROLL,
+    "recognize": Action.RECOGNIZE,
+    "detect": Action.DETECT,
+    "compare": Action.COMPARE,
+    "people": Action.READ,
+    "faces": Action.READ,
+    "rename": Action.CHANGE_PERSON,
+    "merge": Action.MERGE,
+    "consent": Action.CHANGE_PERSON,
+    "reject": Action.REJECT,
+    "forget": Action.ERASE,
+    "verify-erased": Action.VERIFY_ERASED,
+    "inspect": Action.INSPECT,
+    "repair": Action.REPAIR,
+    "calibrate": Action.CALIBRATE,
+    "audit": Action.AUDIT,
+    "keys create": Action.CREATE_KEY,
+    "keys list": Action.READ,
+    "keys revoke": Action.REVOKE_KEY,
+}
+"""The action of each command. A command may choose a closer one by its options."""
+
+EXEMPT: dict[str, str] = {
+    "demo": "it uses a folder of its own, which it deletes",
+    "doctor": "it tells nothing of anybody, and has to work when the data folder does not",
+    "evaluate": "it reads only the photos that it is given, and stores nothing",
+    "serve": "each request that the server answers has its own entry",
+}
+"""The commands without an entry, with the reason."""
+
+INTERRUPTED = "interrupted"
+
+
+@contextmanager
+def recorded(settings: Settings, activity: Activity) -> Iterator[None]:
+    """Write the entry of a command that runs inside, also when it fails.
+
+    One that is refused for its arguments did nothing and has no entry. Raises StorageError.
+    """
+    try:
+        yield
+    except BaseException as error:
+        cause = error.__cause__ if isinstance(error, typer.Exit) else error
+        if cause is None:  # the exit code of an answer, such as 1 for "nobody was recognised"
+            _write(settings, activity)
+        elif not isinstance(cause, (InvalidInput, typer.BadParameter, typer.Abort)):
+            activity.fail(cause)
+            if isinstance(cause, KeyboardInterrupt):
+                activity.outcome = INTERRUPTED
+            with suppress(StorageError):  # the error that came first is the answer
+                _write(settings, activity)
+        raise
+    _write(settings, activity)
+
+
+def _write(settings: Settings, activity: Activity) -> None:
+    with open_audit(settings) as audit:
+        audit.record(activity)
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Limit = Annotated[int, typer.Option(min=1, help="Show at most this many.")]

@@ -8,19 +8,18 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.audit import audit
 from mien.cli.command import Command, Group
 from mien.cli.demo import demo
 from mien.cli.detect import compare, detect
 from mien.cli.doctor import doctor
 from mien.cli.enroll import enroll
 from mien.cli.evaluate import calibrate, evaluate
-from mien.cli.keys import keys
 from mien.cli.maintenance import inspect, repair, verify_erased
 from mien.cli.naming import merge, rename
 from mien.cli.people import faces, forget, people, reject
 from mien.cli.recognize import recognize
 from mien.cli.retention import consent
+from mien.cli.security import audit, keys
 from mien.cli.serve import serve
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {

@@ -16,7 +16,7 @@ from mien.cli import output
 from mien.cli.exit_codes import PHOTO_ERRORS
 from mien.config import Backend, Settings
 from mien.domain.errors import ImageError, ImageTooLarge, InvalidInput, MienError
-from mien.domain.litter import is_litter
+from mien.domain.image_types import is_litter
 
 T = TypeVar("T")
 R = TypeVar("R")

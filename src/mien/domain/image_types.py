@@ -1,4 +1,8 @@
-"""Recognise image formats by the first bytes of a file, without an imaging library."""
+"""Tell photos from other files: by their first bytes, and by the names that only systems and programs use.
+
+No imaging library is loaded. Litter is what systems, network drives and programs leave in folders of photos: never a
+person or a photo.
+"""
 
 from __future__ import annotations
 
@@ -43,3 +47,24 @@ def sniff(image: bytes) -> tuple[str, str]:
         if signature.match(image):
             return content_type, extension
     raise UnsupportedImage("The bytes are not a JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF image.")
+
+
+_FOLDERS = frozenset(
+    {
+        "@eadir",  # Synology
+        "@recycle",  # QNAP
+        "@recently-snapshot",
+        "#recycle",
+        "#snapshot",
+        "$recycle.bin",  # Windows
+        "system volume information",
+        "__macosx",  # zip files made by macOS
+        "lost+found",
+    }
+)
+_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
+
+
+def is_litter(name: str) -> bool:
+    """Whether a file or folder of this name is to be passed over; that is also true of everything hidden."""
+    return name.startswith(".") or name.lower() in _FOLDERS or name.lower() in _FILES

@@ -104,7 +104,7 @@ class Person:
 class NameClaim:
     """Reserves an id or a name for a person, so that no other id or name looks the same.
 
-    `key` is `mien.domain.names.claim_key` of the id or the name, which are not stored here.
+    `key` is `mien.domain.object_keys.claim_key` of the id or the name, which are not stored here.
     """
 
     key: str

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.domain.errors import InvalidInput
-from mien.domain.litter import is_litter
+from mien.domain.image_types import is_litter
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif"})
 FOLDS = 10

@@ -15,7 +15,7 @@ from mien.domain.errors import CollectionExists, CollectionNotFound, ModelMismat
 from mien.domain.faces import Collection, Page
 from mien.gallery import validation
 from mien.gallery.store.database import Database, Reader, storage_errors
-from mien.gallery.store.paging import Pager
+from mien.gallery.store.queries import Pager
 from mien.gallery.store.rows import CollectionRow
 from mien.gallery.store.schema import ERASE_STATEMENTS, first_row
 from mien.gallery.store.source import face_vectors, user_vectors

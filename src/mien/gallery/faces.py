@@ -17,8 +17,7 @@ from mien.gallery import validation
 from mien.gallery.collections import CollectionAccess
 from mien.gallery.indexing import HasEmbedding, NewFace, index_image, insert_faces
 from mien.gallery.store.database import Transaction
-from mien.gallery.store.paging import Pager
-from mien.gallery.store.queries import FaceFilter, embeddings_of, faces_by_id, faces_by_row, list_faces
+from mien.gallery.store.queries import FaceFilter, Pager, embeddings_of, faces_by_id, faces_by_row, list_faces
 from mien.gallery.store.rows import CollectionRow, FaceRow, bytes_to_uuid, new_face_ids, uuid_to_bytes
 from mien.gallery.store.source import face_vectors
 from mien.gallery.vector_index import Vectors

@@ -16,8 +16,7 @@ from mien.gallery.collections import CollectionAccess
 from mien.gallery.faces import Refusal, Refused
 from mien.gallery.scoring import aggregate, similarity
 from mien.gallery.store.database import Reader, Transaction
-from mien.gallery.store.paging import Pager
-from mien.gallery.store.queries import faces_by_id, find_user, list_users, vector_of_user, vectors_of_faces
+from mien.gallery.store.queries import Pager, faces_by_id, find_user, list_users, vector_of_user, vectors_of_faces
 from mien.gallery.store.rows import CollectionRow, FaceRow, UserRow
 from mien.gallery.store.schema import first_row
 from mien.gallery.store.source import user_vectors

@@ -13,8 +13,7 @@ from starlette.responses import JSONResponse
 
 from mien.api import schemas
 from mien.api.audit import AuditedRoute
-from mien.api.context import Context, external_path, needs
-from mien.api.cursors import Cursor
+from mien.api.context import Context, Cursor, external_path, needs
 from mien.api.photo_input import photo_request_body, read_photo
 from mien.api.problems import problem_responses
 from mien.api.routes.recognition import Limit

@@ -10,8 +10,7 @@ from pydantic import AfterValidator
 
 from mien.api import schemas
 from mien.api.audit import AuditedRoute
-from mien.api.context import ApiContext, Context, needs
-from mien.api.cursors import Cursor
+from mien.api.context import ApiContext, Context, Cursor, needs
 from mien.api.photo_input import photo_request_body, read_photo, read_photos
 from mien.api.problems import problem_responses
 from mien.domain import records

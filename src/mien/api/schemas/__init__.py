@@ -1,7 +1,16 @@
 """Define the JSON of the REST API as Pydantic models, each read from the attributes of a domain value."""
 
-from mien.api.schemas.audit import AuditEntries, AuditEntry
-from mien.api.schemas.base import PATH, BoundingBox, Calibration, CalibrationPoint, Health, Problem, Schema
+from mien.api.schemas.base import (
+    PATH,
+    AuditEntries,
+    AuditEntry,
+    BoundingBox,
+    Calibration,
+    CalibrationPoint,
+    Health,
+    Problem,
+    Schema,
+)
 from mien.api.schemas.enrolment import (
     Erasure,
     ErasureCounts,

@@ -19,16 +19,21 @@ from typing import Any
 from mien.domain.errors import InvalidInput, StorageDamaged, StorageError
 from mien.domain.faces import Page
 from mien.gallery.store.database import Database, Reader, Transaction
-from mien.security.audit import RETENTION, Action, Activity, AuditEntry, AuditFilter, pseudonym
-from mien.security.audit_chain import (
+from mien.security.audit import (
     CHECKPOINT,
     HEAD,
+    RETENTION,
     START,
     UNKNOWN,
+    Action,
+    Activity,
+    AuditEntry,
+    AuditFilter,
     Break,
     Mark,
     breaks,
     digest_of,
+    pseudonym,
     sign,
     write_item,
 )

@@ -15,10 +15,9 @@ from mien.app.erasure import keyed_hash
 from mien.backends.embedded.audit import SqliteAudit
 from mien.backends.embedded.bucket import FolderBucket
 from mien.backends.embedded.catalog import SqliteCatalog
-from mien.backends.embedded.database import open_database, stored_model, truncate_wal
+from mien.backends.embedded.database import Reserve, open_database, stored_model, truncate_wal
 from mien.backends.embedded.events import EventQueue, Worker
 from mien.backends.embedded.recognizer import LocalRecognizer
-from mien.backends.embedded.reserve import Reserve
 from mien.domain.errors import CollectionExists, CollectionNotFound
 from mien.domain.object_keys import installation_mark
 from mien.domain.policy import Policy

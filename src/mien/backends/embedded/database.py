@@ -2,12 +2,16 @@
 
 The gallery keeps its tables in the same file; connections, transactions and errors are those of its SQLite layer,
 `mien.gallery.store.database`. The record tables are named as on AWS. Their rows are items in JSON, with the
-attributes that are searched in columns of their own.
+attributes that are searched in columns of their own. A file beside the database reserves disk space, so that an
+erasure can be written down and carried out on a full disk.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from typing import Any
 from mien.app.people import claims
 from mien.backends import serialization
 from mien.domain.records import Consent, Erasure, ErasureReceipt, FaceRecord, NameClaim, Person, Recognition, Upload
+from mien.gallery.store import private_files
 from mien.gallery.store.database import Database, Transaction
 
 SCHEMA = (
@@ -222,3 +227,35 @@ def stored_model(database: Database, collection: str) -> str | None:
         return None
     found = database.read("SELECT model_version FROM collection WHERE collection_id = ?", (collection,))
     return found[0][0] if found else None
+
+
+RESERVED_BYTES = 16 << 20
+"""Twice what SQLite's log grows to before it is written into the database."""
+_MIN_FREE_BYTES = 128 << 20
+"""Less free space than this is not taken for a reserve."""
+
+
+class Reserve:
+    """Reserves space in a data folder, when there is plenty, until it is released."""
+
+    def __init__(self, path: Path) -> None:
+        """Create the file `path` where it is missing; no error where that cannot be."""
+        self._path = path
+        with suppress(OSError):
+            if not path.exists() and shutil.disk_usage(path.parent).free >= _MIN_FREE_BYTES:
+                self._create()
+
+    def release(self) -> bool:
+        """Free the space until the next start; False when it is freed already."""
+        try:
+            self._path.unlink()
+        except OSError:
+            return False
+        return True
+
+    def _create(self) -> None:
+        descriptor = private_files.create_file(self._path)
+        try:
+            os.posix_fallocate(descriptor, 0, RESERVED_BYTES)
+        finally:
+            os.close(descriptor)

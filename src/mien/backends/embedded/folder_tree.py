@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from mien.domain import image_types, object_keys
 from mien.domain.errors import InvalidInput
-from mien.domain.litter import is_litter
+from mien.domain.image_types import is_litter
 
 _EXTENSIONS = frozenset(f".{extension}" for extension in (*image_types.CONTENT_TYPES.values(), "jpeg", "tif"))
 _PERSONS_DEPTH = 2  # of uploaded/<folder of the person>

@@ -21,7 +21,7 @@ from mien.backends.embedded.folder_tree import Kind
 from mien.domain import object_keys
 from mien.domain.errors import ImageNotFound, InvalidInput, MienError
 from mien.domain.faces import iterate_pages
-from mien.domain.litter import is_litter
+from mien.domain.image_types import is_litter
 from mien.domain.records import Erasure, Upload
 
 if TYPE_CHECKING:

@@ -24,8 +24,7 @@ from mien.engine.int8.vnni import (
     sums,
     words,
 )
-from mien.native.compiler import Kernel
-from mien.native.emit import (
+from mien.native.jit import (
     F32,
     I8,
     I16,
@@ -34,6 +33,7 @@ from mien.native.emit import (
     POINTER,
     VOID,
     Builder,
+    Kernel,
     Value,
     lanes,
     load,

@@ -14,8 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.engine.int8.vnni import NEEDED
-from mien.native.compiler import Code, Kernel, compiled, features
-from mien.native.emit import I64, POINTER, VOID, Builder, Value, array, load, loop, place
+from mien.native.jit import (
+    I64,
+    POINTER,
+    VOID,
+    Builder,
+    Code,
+    Kernel,
+    Value,
+    array,
+    compiled,
+    features,
+    load,
+    loop,
+    place,
+)
 
 Bytes = NDArray[np.uint8]
 

@@ -8,22 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mien.native.emit import (
-    F32,
-    I8,
-    I16,
-    I32,
-    I64,
-    Builder,
-    Value,
-    intrinsic,
-    lanes,
-    load,
-    loop,
-    same,
-    spread,
-    variable,
-)
+from mien.native.jit import F32, I8, I16, I32, I64, Builder, Value, intrinsic, lanes, load, loop, same, spread, variable
 
 WIDE = 16
 FOUR = 4

@@ -23,8 +23,7 @@ from mien.engine.int8.quantize import Whole, chunks, of_channels, of_neighbours,
 from mien.engine.int8.vnni import FOUR, WIDE, fused, products
 from mien.engine.model_files import UnsupportedModel
 from mien.engine.sface.quantize import Counted, CountedLast, CountedLayers
-from mien.native.compiler import Kernel
-from mien.native.emit import F32, I8, I64, POINTER, VOID, Builder, Value, lanes, load, loop, place, store
+from mien.native.jit import F32, I8, I64, POINTER, VOID, Builder, Kernel, Value, lanes, load, loop, place, store
 
 TILE = 7
 """All of SFace's maps are a multiple of seven pixels wide."""

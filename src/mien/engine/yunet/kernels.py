@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from mien.engine.int8.convolutions import KERNEL_SIDE, depthwise, first, pixels, pointwise
 from mien.engine.int8.vnni import FOUR, WIDE, counted_sum, fused, products
-from mien.native.compiler import Kernel
-from mien.native.emit import F32, I8, I64, POINTER, VOID, Builder, Value, lanes, load, loop, place, store
+from mien.native.jit import F32, I8, I64, POINTER, VOID, Builder, Kernel, Value, lanes, load, loop, place, store
 
 TILE = 8
 LINES = 2

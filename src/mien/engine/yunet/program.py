@@ -17,9 +17,22 @@ from mien.engine.int8.convolutions import COLOURS
 from mien.engine.int8.executor import Call, Kernels, Map, kernels
 from mien.engine.int8.quantize import chunks, of_channels, of_neighbours, of_pixels, panels
 from mien.engine.int8.vnni import WIDE
-from mien.engine.yunet.graph import PIXELS, Convolution, Head, Layer, Pool, Sum, read_layers
 from mien.engine.yunet.kernels import BORDER, CELL, DEPTHWISE, FIRST, KERNELS, MIX, POINTWISE, POOL, SEE, SUM
-from mien.engine.yunet.quantize import Counted, CountedConvolution, CountedHead, CountedSum, count, ranges
+from mien.engine.yunet.quantize import (
+    PIXELS,
+    Convolution,
+    Counted,
+    CountedConvolution,
+    CountedHead,
+    CountedSum,
+    Head,
+    Layer,
+    Pool,
+    Sum,
+    count,
+    ranges,
+    read_layers,
+)
 
 Array = NDArray[Any]
 Maps = dict[str, Map]

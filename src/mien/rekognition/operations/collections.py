@@ -5,9 +5,8 @@ Source: Amazon Rekognition API Reference, the page of each operation's name.
 
 from __future__ import annotations
 
-from mien.rekognition.call import MAX_PAGE_ITEMS, Answer, Call
 from mien.rekognition.serializers import collection_arn
-from mien.rekognition.service import Service
+from mien.rekognition.service import MAX_PAGE_ITEMS, Answer, Call, Service
 
 
 def create_collection(service: Service, call: Call) -> Answer:

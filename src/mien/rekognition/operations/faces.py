@@ -14,7 +14,6 @@ from mien.domain.faces import FaceMatch, QualityFilter
 from mien.domain.policy import MATCH_THRESHOLD, MAX_FACE_MATCHES
 from mien.engine import filter_faces, rejection_reasons
 from mien.gallery import compare, image_id
-from mien.rekognition.call import MAX_PAGE_ITEMS, Answer, Call
 from mien.rekognition.errors import invalid
 from mien.rekognition.serializers import (
     bounding_box,
@@ -26,7 +25,7 @@ from mien.rekognition.serializers import (
     stored_face,
     unindexed_faces,
 )
-from mien.rekognition.service import Service
+from mien.rekognition.service import MAX_PAGE_ITEMS, Answer, Call, Service
 
 
 def detect_faces(service: Service, call: Call) -> Answer:

@@ -12,10 +12,9 @@ from typing import Any
 from mien.domain.faces import QualityFilter
 from mien.domain.policy import ASSOCIATION_THRESHOLD, MATCH_THRESHOLD, MAX_USER_MATCHES
 from mien.engine import Face, rejection_reasons
-from mien.rekognition.call import MAX_PAGE_USERS, Answer, Call
 from mien.rekognition.errors import invalid
 from mien.rekognition.serializers import face_detail, float32, user_matches
-from mien.rekognition.service import Service
+from mien.rekognition.service import MAX_PAGE_USERS, Answer, Call, Service
 
 UPDATING = "UPDATING"
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mien.gallery.vector_index.kernels.codec import ENCODE, TABLES
 from mien.gallery.vector_index.kernels.scan import BLOCK_ROWS, ENTRIES, GROUPS, LANES, available_lookups
 from mien.gallery.vector_index.kernels.search import CHUNK_FACES, COSINES, RESULT_CAPACITY, SEARCH
-from mien.native.compiler import Code, compiled
+from mien.native.jit import Code, compiled
 
 Codes = NDArray[np.uint8]
 Int8Vectors = NDArray[np.int8]

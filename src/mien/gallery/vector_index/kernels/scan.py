@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mien.native.compiler import features
-from mien.native.emit import (
+from mien.native.jit import (
     I8,
     I16,
     I32,
@@ -20,6 +19,7 @@ from mien.native.emit import (
     Value,
     array,
     each_bit,
+    features,
     intrinsic,
     lanes,
     load,

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from mien.domain.faces import EMBEDDING_DIMENSION
 from mien.gallery.vector_index.kernels.scan import ENTRIES, GROUPS, LANES, Lookup, ProbeScan, scan
-from mien.native.compiler import Kernel
-from mien.native.emit import (
+from mien.native.jit import (
     F32,
     I1,
     I8,
@@ -19,6 +18,7 @@ from mien.native.emit import (
     POINTER,
     VOID,
     Builder,
+    Kernel,
     Value,
     array,
     each_taken,

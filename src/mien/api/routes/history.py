@@ -1,4 +1,4 @@
-"""Delete recognitions that were stored."""
+"""Delete stored recognitions, and list the audit log."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from fastapi import APIRouter, Query
 
 from mien.api import schemas
 from mien.api.audit import AuditedRoute
-from mien.api.context import Context, needs
-from mien.api.cursors import Cursor
+from mien.api.context import Context, Cursor, needs
 from mien.api.problems import problem_responses
+from mien.api.routes.recognition import Limit, Since
 from mien.domain.errors import InvalidInput
 from mien.security.api_keys import Scope
+from mien.security.audit import Action, AuditFilter
 
 routes = APIRouter(dependencies=[needs(Scope.MANAGE)], route_class=AuditedRoute)
 
@@ -41,3 +42,27 @@ async def delete_recognitions(
     token = context.cursors.verify(listing, cursor)
     deleted, next_token = await context.storage.run(context.app.delete_unnamed_recognitions, token)
     return schemas.DeletedRecognitions(deleted=deleted, next_cursor=context.cursors.sign(listing, next_token))
+
+
+audit_routes = APIRouter(tags=["audit"], dependencies=[needs(Scope.MANAGE)], route_class=AuditedRoute)
+
+
+@audit_routes.get("/audit", responses=problem_responses(422))
+async def audit(
+    context: Context,
+    since: Since = None,
+    until: Since = None,
+    action: Action | None = None,
+    actor: Annotated[str | None, Query(max_length=140, examples=["key 1a2b3c4d"])] = None,
+    user_id: Annotated[str | None, Query(max_length=80, description="Entries that concern this person.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> schemas.AuditEntries:
+    """List the audit log, newest first: who did what, when, with what outcome. People are named by pseudonyms."""
+    wanted = AuditFilter(since, until, action, actor, user_id)
+    listing = {"list": "audit", "of": wanted}
+    token = context.cursors.verify(listing, cursor)
+    page = await context.storage.run(context.audit.find, wanted, limit, token)
+    return schemas.AuditEntries(
+        entries=schemas.AuditEntry.from_each(page.items), next_cursor=context.cursors.sign(listing, page.next_token)
+    )
