@@ -145,7 +145,7 @@ def test_a_landscape_shows_nobody(engine: FakeFaceEngine) -> None:
         (b"", EmptyImage),
         (b"a letter", UnsupportedImage),
         (photo_of("Ada")[:-2000], DamagedImage),
-        (encoded(landscape(1000, 1001)), ImageTooLarge),
+        (encoded(landscape(1000, 1001), "PNG"), ImageTooLarge),
         (encoded(landscape(15, 200)), ImageTooSmall),
     ],
 )
