@@ -37,7 +37,7 @@ def main() -> None:
         server.process = serve(server.folder, server.port, mien=MIEN)
         try:
             for name, files in ENROLLED.items():
-                enrol(server, name, *(photos / file for file in files))
+                enrol(server, name, *(photos / file for file in files), user_id=name)
             for file in SHOWN:
                 call(server, "/recognize", (photos / file).read_bytes())
             browser = tool.chromium.launch(executable_path=CHROMIUM, chromium_sandbox=False, args=list(QUIET))

@@ -18,7 +18,7 @@ def test_the_timeline_filters_exports_and_answers_when(
     page: Page, server: Server, ada: list[Path], couple: Path
 ) -> None:
     first, second, *_ = ada
-    enrol(server, "=Eve", first)
+    user_id = enrol(server, "=Eve", first)
     call(server, "/recognize", second.read_bytes())
     call(server, "/recognize", couple.read_bytes())
     page.goto("/#/history")
@@ -26,8 +26,8 @@ def test_the_timeline_filters_exports_and_answers_when(
     with page.expect_download() as download:
         page.get_by_role("button", name="Export CSV").click()
     rows = list(csv.DictReader(Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()))
-    assert sorted(row["user_id"] for row in rows) == ["", "", "'=Eve"]
-    page.get_by_label("Person").select_option("=Eve")
+    assert sorted((row["user_id"], row["name"]) for row in rows) == [("", ""), ("", ""), (user_id, "'=Eve")]
+    page.get_by_label("Person").select_option(label="=Eve")
     expect(page.locator(".timeline li")).to_have_count(1)
     expect(page.get_by_role("status").filter(has_text="last seen")).to_contain_text("=Eve was last seen")
 
@@ -36,7 +36,8 @@ def test_the_export_holds_what_is_not_shown_yet(page: Page) -> None:
     def listing(route: Route) -> None:
         last = "cursor=next" in route.request.url
         entry = {"timestamp": "2026-01-02T03:04:05Z", "recognition_id": "b" if last else "a", "image_path": None}
-        face = {"status": "unknown", "user_id": None, "similarity": None, "bounding_box": {}, "candidates": []}
+        face = {"status": "unknown", "user_id": None, "name": None, "similarity": None}
+        face |= {"bounding_box": {}, "candidates": []}
         route.fulfill(json={"recognitions": [entry | {"faces": [face]}], "next_cursor": None if last else "next"})
 
     page.route("**/recognitions*", listing)

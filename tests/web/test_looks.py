@@ -32,7 +32,7 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def lived_in(server: Server, ada: list[Path], couple: Path) -> Server:
-    enrol(server, "Alice", *ada[:2])
+    enrol(server, "Alice", *ada[:2], user_id="Alice")
     call(server, "/recognize", couple.read_bytes())
     return server
 

@@ -17,11 +17,12 @@ pytestmark = pytest.mark.web
 
 def test_a_known_face_gets_its_name_and_lights_its_box(page: Page, server: Server, ada: list[Path]) -> None:
     first, second, *_ = ada
-    enrol(server, "Ana María 👩", first)
+    user_id = enrol(server, "Ana María 👩", first)
     page.goto("/")
     page.set_input_files("#photos", second)
     row = page.locator(".face.matched")
     expect(row).to_contain_text("Ana María 👩")
+    expect(row.get_by_role("link")).to_have_attribute("href", f"#/person/{user_id}")
     row.hover()
     expect(page.locator(".box.matched")).to_have_class("box matched highlighted")
 

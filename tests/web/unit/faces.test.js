@@ -4,10 +4,10 @@ import { personLink, placeAt } from "#page/dom.js";
 import { faceLabel, formatSimilarity } from "#page/face-overlay.js";
 import { summarizeFaces, toCsv } from "#page/views/history.js";
 
-const ann = { status: "matched", user_id: "Ann" };
-const unknown = { status: "unknown", user_id: null };
-const candidates = ["Ann", "Ben", "Cem"].map((name) => ({ user_id: name }));
-const ambiguous = { status: "ambiguous", user_id: null, candidates };
+const ann = { status: "matched", user_id: "p-1", name: "Ann" };
+const unknown = { status: "unknown", user_id: null, name: null };
+const candidates = ["Ann", "Ben", "Cem"].map((name) => ({ user_id: `p-${name}`, name }));
+const ambiguous = { status: "ambiguous", user_id: null, name: null, candidates };
 
 test("a face is labelled with its person, its two likeliest people, or as unknown", () => {
   assert.equal(faceLabel(ann), "Ann");

@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { forgetNames, knownNames, threshold, usesOwnEngine } from "#page/state.js";
+import { forgetPeople, knownPeople, threshold, usesOwnEngine } from "#page/state.js";
 import { json, resetBrowser, serve } from "./browser.js";
+
+const ann = { user_id: "p-1", name: "Ann" };
+const ben = { user_id: "Ben", name: "Ben" };
 
 beforeEach(() => {
   resetBrowser();
-  forgetNames();
+  forgetPeople();
 });
 
 test("without a choice, the server's threshold holds", () => {
@@ -14,27 +17,25 @@ test("without a choice, the server's threshold holds", () => {
   assert.equal(threshold.get(), "91.5");
 });
 
-test("names of all pages are fetched once, until they change", async () => {
+test("people of all pages are fetched once, until they change", async () => {
   const requests = serve(({ url }) =>
-    url.includes("cursor")
-      ? json({ users: [{ user_id: "Ben" }], next_cursor: null })
-      : json({ users: [{ user_id: "Ann" }], next_cursor: "next" }),
+    url.includes("cursor") ? json({ users: [ben], next_cursor: null }) : json({ users: [ann], next_cursor: "next" }),
   );
-  assert.deepEqual(await Promise.all([knownNames(), knownNames()]), [
-    ["Ann", "Ben"],
-    ["Ann", "Ben"],
+  assert.deepEqual(await Promise.all([knownPeople(), knownPeople()]), [
+    [ann, ben],
+    [ann, ben],
   ]);
   assert.equal(requests.length, 2);
-  forgetNames();
-  await knownNames();
+  forgetPeople();
+  await knownPeople();
   assert.equal(requests.length, 4);
 });
 
-test("names that could not be fetched are asked for again", async () => {
+test("people that could not be fetched are asked for again", async () => {
   serve(() => json({}, 500));
-  await assert.rejects(knownNames());
+  await assert.rejects(knownPeople());
   serve(() => json({ users: [], next_cursor: null }));
-  assert.deepEqual(await knownNames(), []);
+  assert.deepEqual(await knownPeople(), []);
 });
 
 test("a recogniser without published error rates is not Mien's engine", async () => {

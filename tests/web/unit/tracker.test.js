@@ -4,8 +4,8 @@ import { FaceTracker, intersectionOverUnion, majorityName } from "#page/tracker.
 
 const BOX = { left: 0.4, top: 0.4, width: 0.2, height: 0.2 };
 const moved = (box, by) => ({ ...box, left: box.left + by });
-const matched = (name, box = BOX) => ({ status: "matched", user_id: name, bounding_box: box });
-const unknown = (box = BOX) => ({ status: "unknown", user_id: null, bounding_box: box });
+const matched = (name, box = BOX) => ({ status: "matched", user_id: `p-${name}`, name, bounding_box: box });
+const unknown = (box = BOX) => ({ status: "unknown", user_id: null, name: null, bounding_box: box });
 const names = (tracks) => tracks.map((track) => track.name);
 
 /** Update a tracker with the same faces several times, and return the tracks of the last time. */

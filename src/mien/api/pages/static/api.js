@@ -108,12 +108,14 @@ export const api = {
   recognitions: (query) => request("GET", "recognitions", { query }),
   deleteRecognition: (id) => request("DELETE", `recognitions/${encodeURIComponent(id)}`),
   deleteUnnamed: (cursor) => request("DELETE", "recognitions", { query: { unnamed: true, cursor } }),
-  upload: (blob, userId) => request("POST", "upload", { body: blob, query: { user_id: userId } }),
+  upload: (blob, person) => request("POST", "upload", { body: blob, query: person }), // `{ name }` or `{ user_id }`
   uploadStatus: (imagePath) => request("GET", `uploads/${encodePath(imagePath)}`),
-  movePhoto: (imagePath, userId) =>
-    request("PATCH", `images/${encodePath(imagePath)}`, { body: JSON.stringify({ user_id: userId }) }),
   users: (cursor) => request("GET", "users", { query: { cursor } }),
   user: (userId) => request("GET", `users/${encodeURIComponent(userId)}`),
+  rename: (userId, name) => request("PATCH", `users/${encodeURIComponent(userId)}`, { body: JSON.stringify({ name }) }),
+  merge: (userId, into) =>
+    request("POST", `users/${encodeURIComponent(userId)}/merge`, { body: JSON.stringify({ into }) }),
+  unmerge: (userId) => request("POST", `users/${encodeURIComponent(userId)}/unmerge`),
   setConsent: (userId, day) =>
     request("PATCH", `users/${encodeURIComponent(userId)}`, { body: JSON.stringify({ consent_until: day || null }) }),
   forget: (userId) => request("DELETE", `users/${encodeURIComponent(userId)}`),

@@ -42,6 +42,7 @@ export function nameInput(attributes, listId = null) {
   return h("input", { maxlength: 80, dir: "auto", list: listId, ...attributes });
 }
 
-export const nameOptions = (names) => names.map((name) => h("option", { value: name }));
+/** Build the suggestions for a field that takes a person's name. */
+export const nameOptions = (people) => people.map(({ name }) => h("option", { value: name }));
 
 export const personLink = (userId) => `#/person/${encodeURIComponent(userId)}`;

@@ -7,8 +7,8 @@ const LOW_EDGE = 0.9; // of the photo's height: below, there is no room for the 
 
 /** Name the person of a face, both candidates of an ambiguous one, or "Unknown". */
 export function faceLabel(face) {
-  if (face.status === "matched") return face.user_id;
-  if (face.status === "ambiguous") return text.recognize.either(...face.candidates.slice(0, 2).map((c) => c.user_id));
+  if (face.status === "matched") return face.name;
+  if (face.status === "ambiguous") return text.recognize.either(...face.candidates.slice(0, 2).map((c) => c.name));
   return text.recognize.unknown;
 }
 

@@ -31,7 +31,7 @@ async function load(container, face) {
     await image.decode();
     const canvas = cropFace(image, face.bounding_box, MARGIN);
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", face.user_id ?? "");
+    canvas.setAttribute("aria-label", face.name ?? "");
     container.replaceChildren(canvas);
     URL.revokeObjectURL(url);
   } catch (error) {

@@ -1,4 +1,4 @@
-// Holds what several views share: the chosen threshold, the names of the enrolled people, the kind of recogniser.
+// Holds what several views share: the chosen threshold, the enrolled people, the kind of recogniser.
 
 import { allPages, api } from "./api.js";
 
@@ -10,27 +10,27 @@ export const threshold = {
   set: (similarity) => localStorage.setItem(THRESHOLD, similarity),
 };
 
-let names = null;
+let people = null;
 
-/** Names of all enrolled people. Fetched once, and again after `forgetNames`. */
-export async function knownNames() {
-  names ??= fetchNames();
+/** All enrolled people, with `user_id` and `name`. Fetched once, and again after `forgetPeople`. */
+export async function knownPeople() {
+  people ??= fetchPeople();
   try {
-    return await names;
+    return await people;
   } catch (error) {
-    forgetNames();
+    forgetPeople();
     throw error;
   }
 }
 
-/** To be called when people were added, renamed or forgotten. */
-export function forgetNames() {
-  names = null;
+/** To be called when people were added, renamed, merged or forgotten. */
+export function forgetPeople() {
+  people = null;
 }
 
-async function fetchNames() {
+async function fetchPeople() {
   const all = [];
-  for await (const user of allPages(api.users, "users")) all.push(user.user_id);
+  for await (const user of allPages(api.users, "users")) all.push(user);
   return all;
 }
 

@@ -79,8 +79,6 @@ export const text = {
     renamed: (name) => `Renamed to ${name}.`,
     renameHint: "Enter the name of another person to merge the two.",
     merged: (from, to) => `${from} is now part of ${to}.`,
-    moving: (n, all) => `Moving photo ${n} of ${all} …`,
-    movedSome: (n, all, to, why) => `${n} of ${all} photos were moved to ${to}. ${why}`,
     consent: "Consent until",
     consentSet: (name, day) => `${name} will be forgotten after ${day}, unless the consent is renewed.`,
     consentOpen: (name) => `The consent of ${name} has no end.`,

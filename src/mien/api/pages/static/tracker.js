@@ -44,7 +44,7 @@ export class FaceTracker {
       unmatched.delete(track);
       track.box = face.bounding_box;
       track.lastSeen = now;
-      track.votes = [...track.votes, face.status === "matched" ? face.user_id : null].slice(-VOTING_FRAMES);
+      track.votes = [...track.votes, face.status === "matched" ? face.name : null].slice(-VOTING_FRAMES);
     }
     return this.#tracks.map(({ id, box, votes }) => ({ id, box, name: majorityName(votes) }));
   }

@@ -11,18 +11,18 @@ const MAX_UPLOADS = 3; // at the same time
 const t = text.people.uploadStatus;
 
 /**
- * Upload files as photos of a person.
+ * Upload files as photos of a person, who is given as `{ name }` or `{ user_id }`.
  *
  * Lines are added to `list`. `onRetried` is called when a photo that failed at first is indexed after all. Returns how
  * many photos were indexed.
  */
-export async function uploadPhotos(files, userId, list, onRetried) {
+export async function uploadPhotos(files, person, list, onRetried) {
   const enqueue = taskQueue(MAX_UPLOADS);
   const outcomes = files.map((file) => {
     const status = h("span", {}, t.pending);
     const line = h("li", {}, h("span", { dir: "auto" }, file.name), status);
     list.append(line);
-    const entry = { file, userId, line, status, onRetried };
+    const entry = { file, person, line, status, onRetried };
     return enqueue(() => uploadOne(entry));
   });
   return (await Promise.all(outcomes)).filter((indexed) => indexed).length;
@@ -45,12 +45,12 @@ async function uploadOne(entry) {
   }
 }
 
-async function sendPhoto({ file, userId, line, status }) {
+async function sendPhoto({ file, person, line, status }) {
   line.className = "";
   status.textContent = t.uploading;
   const photo = await readPhoto(file);
   URL.revokeObjectURL(photo.url);
-  const upload = await api.upload(photo.blob, userId);
+  const upload = await api.upload(photo.blob, person);
   status.textContent = t.pending;
   const result = await waitUntilIndexed(upload);
   if (result.status === "failed") throw new Error(describeUpload(result));

@@ -5,7 +5,7 @@ import { h, nameInput } from "../dom.js";
 import { faceBox, linkHighlights, matchSummary } from "../face-overlay.js";
 import { actionButton, errorMessage, retryButton, runBusy, spinner, toast, toastWithUndo } from "../feedback.js";
 import { cropFace, encodeJpeg, readPhoto } from "../photo.js";
-import { forgetNames, threshold } from "../state.js";
+import { forgetPeople, threshold } from "../state.js";
 import { text } from "../strings.js";
 
 const t = text.recognize;
@@ -127,22 +127,22 @@ function nameForm(entry, face, image) {
 }
 
 async function enroll(image, face, name) {
-  const upload = await api.upload(encodeJpeg(cropFace(image, face.bounding_box, UPLOAD_MARGIN)), name);
+  const upload = await api.upload(encodeJpeg(cropFace(image, face.bounding_box, UPLOAD_MARGIN)), { name });
   const { status, reasons } = await waitUntilIndexed(upload);
   if (["rejected", "failed"].includes(status)) throw new Error(reasons.join(" "));
   toast(status === "pending" ? t.enrolling(name) : t.enrolled(name));
-  forgetNames();
+  forgetPeople();
 }
 
 function rejectButton(card, face, image) {
   const reject = async () => {
     const crop = encodeJpeg(cropFace(image, face.bounding_box, UPLOAD_MARGIN));
     const { face_id: rejectionId } = await api.reject(crop, face.user_id);
-    toastWithUndo(t.rejected(face.user_id), async () => {
+    toastWithUndo(t.rejected(face.name), async () => {
       await api.deleteRejection(rejectionId);
       await updateFaces(card);
     });
     await updateFaces(card);
   };
-  return actionButton(t.not(face.user_id), reject, "link reject");
+  return actionButton(t.not(face.name), reject, "link reject");
 }

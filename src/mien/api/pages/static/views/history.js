@@ -1,16 +1,16 @@
 // Lists what was recognised and when; filters by person and date; exports CSV; tells when somebody was last seen.
 
 import { allPages, api } from "../api.js";
-import { h, nameOptions } from "../dom.js";
+import { h } from "../dom.js";
 import { faceLabel } from "../face-overlay.js";
 import { showThumbnail } from "../face-thumbnail.js";
 import { actionButton, confirmed, emptyState, errorWithRetry, spinner, toast } from "../feedback.js";
-import { knownNames } from "../state.js";
+import { knownPeople } from "../state.js";
 import { text } from "../strings.js";
 
 const t = text.history;
 const EXPORT_PAGE_SIZE = 1000;
-const CSV_COLUMNS = ["timestamp", "recognition_id", "status", "user_id", "similarity", "image_path"];
+const CSV_COLUMNS = ["timestamp", "recognition_id", "status", "user_id", "name", "similarity", "image_path"];
 
 export function render() {
   const scene = {
@@ -23,7 +23,7 @@ export function render() {
   };
   const { person, since, answer, list, rest } = scene;
   for (const filter of [person, since]) filter.addEventListener("change", () => load(scene));
-  offerNames(person);
+  offerPeople(person);
   load(scene);
   const head = h(
     "div",
@@ -37,9 +37,9 @@ export function render() {
   return h("div", {}, head, answer, list, rest);
 }
 
-async function offerNames(select) {
-  const names = await knownNames().catch(() => []);
-  select.append(...nameOptions(names));
+async function offerPeople(select) {
+  const people = await knownPeople().catch(() => []);
+  select.append(...people.map((user) => h("option", { value: user.user_id }, user.name)));
 }
 
 function chosenFilters({ person, since }) {
@@ -60,7 +60,7 @@ async function load(scene, cursor) {
     if (outdated()) return;
     if (!cursor) {
       list.replaceChildren();
-      answer.textContent = lastSeen(filters.user_id, recognitions[0]);
+      answer.textContent = lastSeen(scene.person.selectedOptions[0], recognitions[0]);
     }
     list.append(...recognitions.map((recognition) => entry(scene, recognition)));
     rest.replaceChildren(...whatFollows(scene, filters, next));
@@ -76,14 +76,14 @@ function whatFollows(scene, filters, next) {
   return [emptyState(t.none, t.noneText)];
 }
 
-function lastSeen(name, newest) {
-  if (!name) return "";
+function lastSeen({ value: userId, label: name }, newest) {
+  if (!userId) return "";
   return newest ? t.lastSeen(name, new Date(newest.timestamp).toLocaleString()) : t.neverSeen(name);
 }
 
 function entry(scene, { recognition_id: id, faces, image_path: imagePath, timestamp }) {
   const [first] = faces;
-  const initial = first?.status === "matched" ? [...first.user_id][0] : "?";
+  const initial = first?.status === "matched" ? [...first.name][0] : "?";
   const thumbnail = h("span", { class: `thumbnail ${first?.status ?? ""}`, "aria-hidden": "true" }, initial);
   if (first && imagePath) showThumbnail(thumbnail, { image_path: imagePath, bounding_box: first.bounding_box });
   const people = h("span", {}, h("bdi", {}, summarizeFaces(faces)));

@@ -4,7 +4,7 @@ import { allPages, api } from "../api.js";
 import { h, nameInput, personLink } from "../dom.js";
 import { showThumbnail } from "../face-thumbnail.js";
 import { emptyState, errorWithRetry, runBusy, spinner } from "../feedback.js";
-import { forgetNames } from "../state.js";
+import { forgetPeople } from "../state.js";
 import { text } from "../strings.js";
 import { uploadPhotos } from "../uploader.js";
 
@@ -59,7 +59,7 @@ async function load(people) {
 function personTile(user) {
   const thumbnail = h("span", { class: "thumbnail" });
   if (user.best_face) showThumbnail(thumbnail, user.best_face);
-  const name = h("strong", { dir: "auto" }, user.user_id);
+  const name = h("strong", { dir: "auto" }, user.name);
   const count = h("span", { class: "note" }, t.count(user.face_count));
   const link = h(
     "a",
@@ -67,7 +67,7 @@ function personTile(user) {
     thumbnail,
     h("span", { class: "text" }, name, count),
   );
-  return h("li", { "data-name": user.user_id }, link);
+  return h("li", { "data-name": user.name }, link);
 }
 
 function addForm(onChanged) {
@@ -77,13 +77,13 @@ function addForm(onChanged) {
   const button = h("button", {}, t.save);
   const uploads = h("ul", { class: "progress" });
   const peopleChanged = () => {
-    forgetNames();
+    forgetPeople();
     onChanged();
   };
   const upload = async () => {
     uploads.replaceChildren();
     const files = [...photos.files];
-    const indexed = await uploadPhotos(files, name.value.trim(), uploads, peopleChanged);
+    const indexed = await uploadPhotos(files, { name: name.value.trim() }, uploads, peopleChanged);
     if (indexed === files.length) photos.value = "";
     if (indexed) peopleChanged();
   };

@@ -4,7 +4,7 @@ import { api } from "../api.js";
 import { fieldTable, h, nameInput, nameOptions, personLink } from "../dom.js";
 import { showThumbnail } from "../face-thumbnail.js";
 import { actionButton, confirmed, errorWithRetry, showDialog, spinner, toast, toastWithUndo } from "../feedback.js";
-import { forgetNames, knownNames, usesOwnEngine } from "../state.js";
+import { forgetPeople, knownPeople, usesOwnEngine } from "../state.js";
 import { text } from "../strings.js";
 import { uploadPhotos } from "../uploader.js";
 
@@ -24,7 +24,7 @@ async function load(scene) {
     head.replaceChildren(personHead(scene, user));
     grid.replaceChildren(...tiles.map((tile) => tile.node));
     // Once shown, the lines of an upload stay.
-    if (!grid.isConnected) view.replaceChildren(head, photoAdder(scene), grid);
+    if (!grid.isConnected) view.replaceChildren(head, photoAdder(scene, user), grid);
     markIssues(tiles);
   } catch (error) {
     view.replaceChildren(h("h1", { dir: "auto" }, userId), ...errorWithRetry(error, () => load(scene)));
@@ -37,7 +37,7 @@ function personHead(scene, user) {
   return h(
     "div",
     { class: "head" },
-    h("div", { class: "grow" }, h("h1", { dir: "auto" }, user.user_id), h("p", { class: "note" }, summary)),
+    h("div", { class: "grow" }, h("h1", { dir: "auto" }, user.name), h("p", { class: "note" }, summary)),
     consentField(scene, user),
     actionButton(t.rename, () => rename(scene, user), "quiet"),
     actionButton(t.forget, () => forget(scene, user), "danger"),
@@ -49,7 +49,7 @@ function consentField(scene, user) {
   input.addEventListener("change", async () => {
     try {
       const { consent_until: day } = await api.setConsent(user.user_id, input.value);
-      toast(day ? t.consentSet(user.user_id, day) : t.consentOpen(user.user_id));
+      toast(day ? t.consentSet(user.name, day) : t.consentOpen(user.name));
     } catch (error) {
       toast(error.message, "error");
       load(scene);
@@ -58,14 +58,14 @@ function consentField(scene, user) {
   return h("span", { class: "filter" }, h("label", { for: "consent" }, t.consent), input);
 }
 
-function photoAdder(scene) {
+function photoAdder(scene, user) {
   const uploads = h("ul", { class: "progress" });
   const input = h("input", { type: "file", id: "more", accept: "image/*", multiple: true, class: "visually-hidden" });
   input.addEventListener("change", async () => {
     const files = [...input.files];
     input.value = "";
     for (const line of uploads.querySelectorAll(".indexed")) line.remove();
-    if (await uploadPhotos(files, scene.userId, uploads, () => load(scene))) load(scene);
+    if (await uploadPhotos(files, { user_id: user.user_id }, uploads, () => load(scene))) load(scene);
   });
   return h(
     "div",
@@ -100,58 +100,48 @@ async function markIssues(tiles) {
 
 async function removePhoto(scene, user, face) {
   const isLast = user.faces.length === 1;
-  const warning = isLast ? `${t.deleteLast(user.user_id)} ${t.deleteText}` : t.deleteText;
+  const warning = isLast ? `${t.deleteLast(user.name)} ${t.deleteText}` : t.deleteText;
   if (!(await confirmed(t.deleteAsk, warning, t.deletePhoto))) return;
   await api.deleteFace(face.face_id);
   if (!isLast) return load(scene);
-  forgetNames();
-  toast(t.deleted(user.user_id));
+  forgetPeople();
+  toast(t.deleted(user.name));
   location.hash = "#/people";
 }
 
 async function rename(scene, user) {
-  const from = user.user_id;
-  const names = await knownNames().catch(() => []);
-  const to = await askForName(from, names);
+  const { user_id: userId, name: from } = user;
+  const people = await knownPeople().catch(() => []);
+  const to = await askForName(from, people);
   if (!to || to === from) return;
-  const paths = [...new Set(user.faces.map((face) => face.image_path))];
-  const { moved, problem } = await movePhotos(paths, to);
-  const whole = names.includes(to) ? t.merged(from, to) : t.renamed(to);
-  const sentence = problem ? t.movedSome(moved.length, paths.length, to, problem) : whole;
-  if (moved.length) toastWithUndo(sentence, () => moveBack(moved, from));
-  else toast(sentence, "error");
-  if (problem) return load(scene);
-  location.hash = personLink(to);
-}
-
-async function moveBack(moved, userId) {
-  const { problem } = await movePhotos(moved, userId);
-  dispatchEvent(new Event("hashchange")); // shows the current view afresh
-  if (problem) throw new Error(problem);
-}
-
-/** Move photos to another person until one fails. Returns the new paths of those moved, which can be moved back. */
-async function movePhotos(paths, userId) {
-  const moved = [];
-  const progress = h("p", { class: "toast" });
-  document.getElementById("toasts").append(progress);
   try {
-    for (const path of paths) {
-      progress.textContent = t.moving(moved.length + 1, paths.length);
-      const upload = await api.movePhoto(path, userId);
-      if (upload.status !== "indexed") return { moved, problem: upload.reasons.join(" ") };
-      moved.push(upload.image_path);
-    }
-    return { moved };
+    await api.rename(userId, to);
   } catch (error) {
-    return { moved, problem: error.message };
-  } finally {
-    progress.remove();
-    forgetNames();
+    if (error.status !== 409) throw error;
+    return merge(user, to, error);
   }
+  forgetPeople();
+  toastWithUndo(t.renamed(to), () => takeBack(api.rename(userId, from)));
+  await load(scene);
 }
 
-async function askForName(current, names) {
+async function merge(user, name, conflict) {
+  forgetPeople(); // the other person may have come, or got this name, since people were listed
+  const other = (await knownPeople()).find((person) => person.name === name);
+  if (!other) throw conflict; // the name only looks like that of another person
+  await api.merge(user.user_id, other.user_id);
+  forgetPeople();
+  toastWithUndo(t.merged(user.name, name), () => takeBack(api.unmerge(user.user_id)));
+  location.hash = personLink(other.user_id);
+}
+
+async function takeBack(request) {
+  await request;
+  forgetPeople();
+  dispatchEvent(new Event("hashchange")); // shows the current view afresh
+}
+
+async function askForName(current, people) {
   const input = nameInput({ id: "rename-to", value: current }, "rename-known");
   const dialog = h("dialog", { "aria-labelledby": "rename-title" });
   const hint = h("p", { class: "note" }, t.renameHint);
@@ -160,7 +150,7 @@ async function askForName(current, names) {
     { method: "dialog" },
     h("h2", { id: "rename-title" }, t.rename),
     h("div", { class: "field" }, h("label", { for: "rename-to" }, t.name), input, hint),
-    h("datalist", { id: "rename-known" }, nameOptions(names)),
+    h("datalist", { id: "rename-known" }, nameOptions(people)),
     h(
       "div",
       { class: "row end" },
@@ -175,11 +165,11 @@ async function askForName(current, names) {
 }
 
 async function forget({ view }, user) {
-  if (!(await confirmed(t.forgetAsk(user.user_id), t.forgetText, t.forget))) return;
+  if (!(await confirmed(t.forgetAsk(user.name), t.forgetText, t.forget))) return;
   const receipt = await api.forget(user.user_id);
-  forgetNames();
+  forgetPeople();
   view.replaceChildren(
-    h("h1", {}, t.forgotten(user.user_id)),
+    h("h1", {}, t.forgotten(user.name)),
     h("h2", {}, t.receipt),
     fieldTable(receipt),
     h("a", { href: "#/people" }, t.title),

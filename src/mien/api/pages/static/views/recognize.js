@@ -3,7 +3,7 @@
 import { captureFrame, openCamera } from "../camera.js";
 import { h, nameOptions } from "../dom.js";
 import { actionButton, toast } from "../feedback.js";
-import { knownNames } from "../state.js";
+import { knownPeople } from "../state.js";
 import { text } from "../strings.js";
 import { taskQueue } from "../task-queue.js";
 import { photoCard } from "./card.js";
@@ -79,8 +79,8 @@ function acceptPastes(view, addPhotos) {
 }
 
 async function fillSuggestions(suggestions) {
-  const names = await knownNames().catch(() => []);
-  suggestions.replaceChildren(...nameOptions(names));
+  const people = await knownPeople().catch(() => []);
+  suggestions.replaceChildren(...nameOptions(people));
 }
 
 async function showCamera(container, view, addPhotos) {
