@@ -90,7 +90,7 @@ async def user(user_id: str, context: Context) -> schemas.PersonDetail:
     return await context.storage.run(_detail, context.app, user_id)
 
 
-@routes.patch("/users/{user_id:path}", tags=["users"], responses=problem_responses(404, 409, 422))
+@routes.patch("/users/{user_id:path}", tags=["users"], responses=problem_responses(400, 404, 409, 422))
 async def change_user(user_id: str, change: schemas.PersonChange, context: Context) -> schemas.Person:
     """Rename a person, or set the last day of their consent, or take it back with null.
 
@@ -104,7 +104,7 @@ async def change_user(user_id: str, change: schemas.PersonChange, context: Conte
     return await context.storage.run(_one, context.app, await context.storage.run(context.app.person, user_id))
 
 
-@routes.post("/users/{user_id:path}/merge", tags=["users"], responses=problem_responses(404, 422))
+@routes.post("/users/{user_id:path}/merge", tags=["users"], responses=problem_responses(400, 404, 422))
 async def merge(user_id: str, other: schemas.Merge, context: Context) -> schemas.Person:
     """Merge a person into another, because both are the same. From then on, both user ids stand for that person.
 
