@@ -87,7 +87,7 @@ def search(photos: Sequence[Path], seen: set[str]) -> None:
     def send(address: str, photo: Path) -> None:
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
         client = boto3.client("rekognition", endpoint_url=address, region_name="eu-west-1", **keys)
-        if not client.list_collections()["CollectionIds"]:
+        if "people" not in client.list_collections()["CollectionIds"]:
             client.create_collection(CollectionId="people")
         client.search_faces_by_image(CollectionId="people", Image={"Bytes": photo.read_bytes()})
 
