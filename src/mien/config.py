@@ -155,7 +155,7 @@ def _path(text: str) -> Path:
 
 
 def _whole(low: int, high: int = MAX_COUNT) -> Callable[[str], int]:
-    """Return a parser of whole numbers from `low` to `high`."""
+    """Return a parser of integers from `low` to `high`."""
 
     def parse(text: str) -> int:
         number = int(text)

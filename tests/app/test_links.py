@@ -132,9 +132,9 @@ def test_half_stored_photos_of_a_killed_process_are_swept_and_those_of_a_living_
     (incoming / "link").symlink_to(tmp_path / "elsewhere" / "b.jpg")
     with (incoming / "alive").open("wb") as draft:
         fcntl.flock(draft, fcntl.LOCK_EX)
-        assert machine.bucket.sweep_drafts() == 2
+        assert machine.bucket.remove_abandoned_drafts() == 2
         assert [path.name for path in incoming.iterdir()] == ["alive"]
-    assert machine.bucket.sweep_drafts() == 1
+    assert machine.bucket.remove_abandoned_drafts() == 1
     assert (tmp_path / "elsewhere" / "b.jpg").exists()
 
 
@@ -158,17 +158,17 @@ def test_a_half_stored_photo_is_erased_with_its_person(
 def test_a_draft_that_is_swept_by_mistake_is_written_again(
     machine: EmbeddedBackend, uploaded: Path, tmp_path: Path, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    incoming, plain, swept = tmp_path / "data" / "bucket" / ".incoming", os.fsync, []
+    incoming, plain, removed = tmp_path / "data" / "bucket" / ".incoming", os.fsync, []
 
     def fsync(descriptor: int) -> None:
         plain(descriptor)
-        for draft in list(incoming.iterdir())[: 1 - len(swept)]:
+        for draft in list(incoming.iterdir())[: 1 - len(removed)]:
             draft.unlink()
-            swept.append(draft)
+            removed.append(draft)
 
     monkeypatch.setattr(os, "fsync", fsync)
     assert machine.app.enroll(portraits["Robert"][1], "Robert").status is UploadStatus.INDEXED
-    assert len(swept) == 1
+    assert len(removed) == 1
 
 
 def test_a_row_without_a_file_is_erased(machine: EmbeddedBackend, uploaded: Path, portraits: Portraits) -> None:

@@ -110,7 +110,7 @@ class EmbeddedWorld:
         self.recognizer, self.catalog = self._backend.recognizer, self._backend.catalog
 
     def settle(self) -> None:
-        self.bucket.sweep_drafts()
+        self.bucket.remove_abandoned_drafts()
         self.app.resume_erasures()
         worker = self._backend.worker(threads=1)
         worker.reconcile()

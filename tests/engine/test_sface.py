@@ -1,4 +1,4 @@
-"""SFace's layers in whole numbers say what they say in floating point, but for rounding."""
+"""SFace in int8 gives what it gives in floating point, except for rounding."""
 
 from __future__ import annotations
 

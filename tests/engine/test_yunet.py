@@ -1,4 +1,4 @@
-"""YuNet in whole numbers gives what NumPy gives with the same numbers, and nearly what floating point gives."""
+"""YuNet in int8 gives exactly what NumPy computes in int8, and nearly what floating point gives."""
 
 from __future__ import annotations
 

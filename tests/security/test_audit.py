@@ -15,7 +15,8 @@ import pytest
 from mien.backends.embedded.audit import SqliteAudit
 from mien.domain.errors import InvalidInput, StorageError, StorageFull
 from mien.gallery.store.database import Database
-from mien.security.audit import Action, Activity, AuditFilter, LogLines, breaks, digest_of, pseudonym, sign, write_item
+from mien.security.audit import Action, Activity, AuditFilter, LogLines, pseudonym
+from mien.security.audit_chain import breaks, digest_of, sign, write_item
 from mien.security.signing import Signer
 
 SECRET = b"0123456789abcdef"

@@ -91,7 +91,7 @@ def _repair_folder(context: Context, *, force: bool, report: bool) -> tuple[dict
     with backend.app as app:
         ended = {"erasures": 0} if report else _end(app, context)
         if not report:
-            backend.bucket.sweep_drafts()
+            backend.bucket.remove_abandoned_drafts()
         return _counts(ended, app.reconcile(repair=not report, force=force))
 
 

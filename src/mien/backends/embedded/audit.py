@@ -19,24 +19,8 @@ from typing import Any
 from mien.domain.errors import InvalidInput, StorageDamaged, StorageError
 from mien.domain.faces import Page
 from mien.gallery.store.database import Database, Reader, Transaction
-from mien.security.audit import (
-    CHECKPOINT,
-    HEAD,
-    RETENTION,
-    START,
-    UNKNOWN,
-    Action,
-    Activity,
-    AuditEntry,
-    AuditFilter,
-    Break,
-    Mark,
-    breaks,
-    digest_of,
-    pseudonym,
-    sign,
-    write_item,
-)
+from mien.security.audit import RETENTION, Action, Activity, AuditEntry, AuditFilter, pseudonym
+from mien.security.audit_chain import CHECKPOINT, HEAD, START, UNKNOWN, Break, Mark, breaks, digest_of, sign, write_item
 from mien.security.signing import Signer
 
 BATCH = 1000

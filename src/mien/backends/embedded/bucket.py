@@ -134,7 +134,7 @@ class FolderBucket:
 
     def delete_folder(self, prefix: str) -> int:
         with storage_errors("bucket"):
-            drafts.sweep(self._folder, prefix)
+            drafts.remove_abandoned(self._folder, prefix)
             count = folder_tree.clear(self._folder, prefix)
             sync_folder(self._folder / object_keys.UPLOADED)
         self._delete_rows("DELETE FROM BucketObjects WHERE Key >= ? AND Key < ?", [(prefix, _after(prefix))])
@@ -176,10 +176,10 @@ class FolderBucket:
             with suppress(OSError):
                 probe.unlink()
 
-    def sweep_drafts(self) -> int:
+    def remove_abandoned_drafts(self) -> int:
         """Remove photos that a process which died left half-stored, and return how many there were."""
         with storage_errors("bucket"):
-            return drafts.sweep(self._folder)
+            return drafts.remove_abandoned(self._folder)
 
     def presign(self, key: str, content_type: str, max_bytes: int, expires_in: int) -> UploadForm:
         claims = {"key": key, "type": content_type, "bytes": max_bytes, "at": datetime.now(UTC).timestamp()}

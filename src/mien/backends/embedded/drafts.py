@@ -55,7 +55,7 @@ def write(root: Path, key: str, body: bytes) -> None:
     raise StorageBusy("The photo was removed while it was stored; try again.")
 
 
-def sweep(root: Path, prefix: str | None = None) -> int:
+def remove_abandoned(root: Path, prefix: str | None = None) -> int:
     """Remove the drafts that nobody writes any more, with `prefix` only those for that folder; return how many."""
     count = 0
     for path in _drafts(root, prefix):

@@ -239,7 +239,7 @@ class Worker:
 
     def _keep_up(self) -> None:
         """Finish what was interrupted, and from time to time what could not be finished yet."""
-        self._guard(self._bucket.sweep_drafts)
+        self._guard(self._bucket.remove_abandoned_drafts)
         self._guard(self._resume_erasures)
         self._guard(self.reconcile)
         while not self._stop.wait(ERASURES_SECONDS):

@@ -106,7 +106,7 @@ class FolderWatcher:
     def look(self) -> None:
         """Look at all files: queue those that are new, changed or gone. StorageError when they are not mounted."""
         self._bucket.check_volume()
-        self._bucket.sweep_drafts()
+        self._bucket.remove_abandoned_drafts()
         looked_at = self._bucket.clock()
         for upload in self._uploads():  # before the others: a file that was renamed has the same face elsewhere
             with suppress(MienError):
