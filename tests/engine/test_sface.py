@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -158,24 +157,6 @@ def test_a_face_gets_the_same_vector_alone_and_among_others(int8_sface, context,
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(int8_sface, [faces] * 8))
     assert all((vectors == alone).all() for vectors in together)
-
-
-@with_vnni
-@pytest.mark.parametrize("harm", ["cut short", "empty", "changed"])
-def test_a_damaged_file_in_the_cache_is_made_anew(tmp_path, model, int8_sface, rng, harm):
-    path, good = tmp_path / "prepared.npz", sface.prepare(model)
-    path.write_bytes(
-        {"cut short": good[: len(good) // 2], "empty": b"", "changed": good[:9000] + bytes(9) + good[9009:]}[harm]
-    )
-
-    def read() -> Path:
-        if not path.exists():
-            path.write_bytes(good)
-        return path
-
-    faces = blocks_of_colour(rng, 1)
-    np.testing.assert_array_equal(sface.SFace(read, never, EngineContext(1))(faces), int8_sface(faces))
-    assert path.read_bytes() == good
 
 
 @with_vnni

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
+
+from mien.engine.model_cache import open_cache
 
 Pixels = NDArray[np.uint8]
 """RGB image (height, width, 3), or n images of one size (n, height, width, 3); 0 to 255."""
@@ -24,19 +24,18 @@ Network: TypeAlias = Callable[[Pixels], Floats]
 
 
 class EngineContext:
-    """Cores, running calls and cache folder of one engine; thread-safe.
+    """Cores, running calls and cached models of one engine; thread-safe.
 
     Args:
         threads: number of cores to use; None for all.
 
     Attributes:
         threads: number of cores to use.
-        cache: folder for prepared models (`mien/models` in the user's cache folder); None if it is not writable.
     """
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads or os.cpu_count() or 1
-        self.cache = _writable(user_cache_path("mien") / "models")
+        self._cache = open_cache(user_cache_path("mien") / "models")
         self._calls: deque[None] = deque()
 
     @contextmanager
@@ -52,38 +51,9 @@ class EngineContext:
         """Tell whether at most one call is running, so that a single inference may use all cores."""
         return len(self._calls) <= 1
 
-    def cached(self, key: str, make: Callable[[], bytes]) -> bytes | Path:
-        """Return the cache file `key`, and create it with the result of `make` if it does not exist.
+    def cached(self, key: str, make: Callable[[], bytes]) -> bytes:
+        """Return the verified content of `key` in the cache; without one, the result of `make`, which is kept there.
 
-        Without a writable cache, or when the disk is full, the content itself is returned.
+        Without a usable cache, or when the disk is full, nothing is kept.
         """
-        if not self.cache:
-            return make()
-        path = self.cache / key
-        if not path.exists():
-            content = make()
-            try:
-                _write_atomically(path, content)
-            except OSError:
-                return content
-        return path
-
-
-def _writable(folder: Path) -> Path | None:
-    with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    return None
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+        return self._cache.get_or_make(key, make) if self._cache else make()

@@ -28,7 +28,7 @@ class ModelFactory:
     """Builds networks. The custom kernels take any image shape; OpenVINO is quicker with shapes known beforehand.
 
     Args:
-        context: cores and cache folder that the networks share.
+        context: cores and cached models that the networks share.
     """
 
     def __init__(self, context: EngineContext) -> None:

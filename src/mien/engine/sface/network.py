@@ -7,10 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
-from pathlib import Path
 from threading import Lock
-from typing import BinaryIO
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -21,8 +18,6 @@ from mien.engine.sface.program import KERNELS, MAX_BATCH, Arrays, Program, packe
 from mien.engine.sface.quantize import count, read_layers
 
 _Ready = tuple[Arrays, Kernels]
-_DAMAGED = (BadZipFile, EOFError, ValueError)
-"""What NumPy raises on a truncated or changed file; each of its arrays has a checksum."""
 
 
 def prepare(content: bytes) -> bytes:
@@ -36,25 +31,18 @@ def prepare(content: bytes) -> bytes:
     return file.getvalue()
 
 
-def _opened(file: BinaryIO | Path) -> Arrays:
-    with np.load(file) as arrays:
-        return dict(arrays)
-
-
 class SFace:
     """The embedder, thread-safe; no lock is held during inference. It is read and compiled at the first call.
 
     A call uses all cores while no other call of the engine is running.
 
     Args:
-        read: returns the result of `prepare`, or a file with it; a damaged file is deleted and `read` called again.
+        read: returns the result of `prepare`.
         otherwise: builds the network to use when `read` raises UnsupportedModel.
         context: cores and running calls.
     """
 
-    def __init__(
-        self, read: Callable[[], bytes | Path], otherwise: Callable[[], Network], context: EngineContext
-    ) -> None:
+    def __init__(self, read: Callable[[], bytes], otherwise: Callable[[], Network], context: EngineContext) -> None:
         self._read, self._otherwise, self._context = read, otherwise, context
         self._idle: deque[Program] = deque()
         self._preparing = Lock()
@@ -75,14 +63,8 @@ class SFace:
         return partial(self._in_parts, (arrays, kernels(KERNELS)))
 
     def _arrays(self) -> Arrays:
-        content = self._read()
-        if isinstance(content, bytes):
-            return _opened(io.BytesIO(content))
-        try:
-            return _opened(content)
-        except _DAMAGED:
-            content.unlink(missing_ok=True)
-            return self._arrays()
+        with np.load(io.BytesIO(self._read())) as arrays:
+            return dict(arrays)
 
     def _in_parts(self, ready: _Ready, faces: Pixels) -> Floats:
         threads = self._context.threads
