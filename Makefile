@@ -7,11 +7,14 @@ CHECK_PAGE := $(if $(NPM),npm run --silent check,echo "Skipped the checks of the
 
 PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo serve test test-slow test-aws test-all check bench accuracy deploy destroy clean
-.venv/ready: pyproject.toml
-	python3 -m venv .venv && $(BIN)/pip install -q -U pip && $(BIN)/pip install -q -e . && touch $@
-.venv/tools: .venv/ready
-	$(BIN)/pip install -q -e '.[aws,evaluate]' --group dev && touch $@
+# Wheels only: what builds a source distribution would be fetched without hashes.
+LOCKED := install -q --require-hashes --only-binary :all: -r
+
+.PHONY: demo serve test test-slow test-aws test-all check bench accuracy lock sbom deploy destroy clean
+.venv/ready: pyproject.toml locks/run.txt
+	python3 -m venv .venv && $(BIN)/pip $(LOCKED) locks/run.txt && $(BIN)/pip install -q --no-deps --no-build-isolation -e . && touch $@
+.venv/tools: .venv/ready locks/dev.txt
+	$(BIN)/pip $(LOCKED) locks/dev.txt && touch $@
 node_modules/ready: package.json package-lock.json
 	npm ci --silent --no-audit && touch $@
 demo: .venv/ready ; @$(BIN)/mien demo
@@ -21,10 +24,15 @@ test-slow: .venv/tools ; $(PYTEST) -m "slow or web"
 test-aws: .venv/tools ; $(BIN)/pytest -m aws tests/aws
 test-all: test test-slow test-aws
 check: .venv/tools $(if $(NPM),node_modules/ready) ; $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache && $(BIN)/vulture && $(CHECK_PAGE)
-bench: .venv/tools ; $(BIN)/pip install -q --group bench && for b in "engine --data $(DATA)" "search --faces 10000 --peers" "server $(DATA)/lfw_dev" "rekognition $(DATA)/lfw_dev" "page $(DATA)"; do $(BIN)/python -m benchmarks.$$b || exit; done
+bench: .venv/tools ; $(BIN)/pip install -q --require-hashes -r locks/bench.txt && for b in "engine --data $(DATA)" "search --faces 10000 --peers" "server $(DATA)/lfw_dev" "rekognition $(DATA)/lfw_dev" "page $(DATA)"; do $(BIN)/python -m benchmarks.$$b || exit; done
 accuracy: .venv/tools ; $(BIN)/python -m benchmarks.accuracy $(DATA)
-build/aws-tools/sam/ready:
-	python3 -m venv $(@D) && $(@D)/bin/pip install -q aws-sam-cli && touch $@
+lock: .venv/tools ; infra/lock.sh $(if $(UPGRADE),--upgrade)
+sbom: build/release/ready .venv/tools
+	mkdir -p dist && $(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o dist/mien.cdx.json build/release
+build/release/ready: locks/run.txt
+	python3 -m venv --clear $(@D) && $(@D)/bin/pip $(LOCKED) locks/run.txt && touch $@
+build/aws-tools/sam/ready: locks/sam.txt
+	python3 -m venv $(@D) && $(@D)/bin/pip install -q --require-hashes -r locks/sam.txt && touch $@
 deploy: .venv/tools build/aws-tools/sam/ready ; $(BIN)/python infra/package.py && $(SAM) deploy --template infra/template.yaml $(if $(WITH),--parameter-overrides $(WITH))
 destroy: .venv/tools build/aws-tools/sam/ready ; $(BIN)/python infra/destroy.py --sam $(SAM) $(if $(ERASE),--erase-data)
 clean: ; rm -rf .venv node_modules .mypy_cache .pytest_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""Build .package/, the code of all functions: infra/requirements.txt and the packages of mien that run on AWS.
+"""Build .package/, the code of all functions: locks/lambda.txt and the packages of mien that run on AWS.
 
 Wheels are downloaded for Lambda's platform, whatever this machine is. The engine, the gallery and the embedded backend
 are left out.
@@ -17,6 +17,7 @@ KEPT = {
     "": {"api", "app", "backends", "domain", "lambdas", "rekognition", "security"},  # of rekognition: its settings
     "backends": {"aws"},
 }
+LOCK = HERE.parent / "locks" / "lambda.txt"
 PIP = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
 GLIBC = (34, 28, 27, 26, 17)  # minor versions; Lambda's runtimes use Amazon Linux 2023, which has glibc 2.34
 
@@ -24,7 +25,7 @@ GLIBC = (34, 28, 27, 26, 17)  # minor versions; Lambda's runtimes use Amazon Lin
 def add_libraries(target: Path, python: str, machine: str) -> None:
     platforms = [f"--platform=manylinux_2_{minor}_{machine}" for minor in GLIBC]
     wheels = ["--only-binary=:all:", f"--python-version={python}", f"--platform=manylinux2014_{machine}", *platforms]
-    subprocess.run([*PIP, *wheels, "-r", HERE / "requirements.txt", "--target", target], check=True)  # noqa: S603
+    subprocess.run([*PIP, *wheels, "--require-hashes", "-r", LOCK, "--target", target], check=True)  # noqa: S603
 
 
 def add_mien(target: Path) -> None:

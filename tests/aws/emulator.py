@@ -29,8 +29,6 @@ from tests.aws import stack
 
 ROOT = Path(__file__).parents[2]
 TOOLS = Path(os.environ.get("MIEN_AWS_TOOLS", ROOT / "build" / "aws-tools"))
-MINISTACK = ("ministack==1.5.33", "boto3", "aws-sam-translator")
-SAM = ("aws-sam-cli",)
 CUT_OUT = ("Collection", "ErrorsAlarm", "FunctionThrottlesAlarm", "BucketPolicy")
 READ_OTHERWISE = {
     "MaximumConcurrency: !Ref UploadConcurrency": "MaximumConcurrency: 5",
@@ -106,7 +104,7 @@ def ministack(folder: Path) -> Iterator[str]:
     }
     with (folder / "ministack.log").open("w") as log:
         process = subprocess.Popen(
-            [tool("ministack", MINISTACK) / "ministack"], env=environment, cwd=folder, stdout=log, stderr=log
+            [tool("ministack") / "ministack"], env=environment, cwd=folder, stdout=log, stderr=log
         )
         try:
             _wait_for(f"http://127.0.0.1:{port}/_ministack/health")
@@ -119,7 +117,7 @@ def ministack(folder: Path) -> Iterator[str]:
 def deploy(template: Path, endpoint: str, **parameters: str) -> dict[str, str]:
     """`sam deploy`; answers the stack's outputs."""
     options = ["--resolve-s3", "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar"]
-    command = [tool("sam", SAM) / "sam", "deploy", "--template", template, "--stack-name", STACK_NAME, *options]
+    command = [tool("sam") / "sam", "deploy", "--template", template, "--stack-name", STACK_NAME, *options]
     overrides = ["--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())]
     run([*command, *overrides], endpoint, template.parent)
     cloudformation = Stack(endpoint, {}).client("cloudformation")
@@ -130,7 +128,7 @@ def deploy(template: Path, endpoint: str, **parameters: str) -> dict[str, str]:
 
 def destroy(endpoint: str, folder: Path, *options: str) -> str:
     """What `make destroy` runs, and what it says."""
-    program = [sys.executable, ROOT / "infra" / "destroy.py", "--sam", tool("sam", SAM) / "sam"]
+    program = [sys.executable, ROOT / "infra" / "destroy.py", "--sam", tool("sam") / "sam"]
     return run([*program, *options], endpoint, folder)
 
 
@@ -149,13 +147,16 @@ def run(command: list[str | Path], endpoint: str, home: Path) -> str:
     return done.stdout
 
 
-def tool(name: str, packages: tuple[str, ...]) -> Path:
-    """The programs of a virtual environment of its own, made when missing."""
+def tool(name: str) -> Path:
+    """The programs of a virtual environment of its own, made from `locks/NAME.txt` when missing."""
     programs = TOOLS / name / "bin"
     if not (programs.parent / "ready").exists():
         shutil.rmtree(programs.parent, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", programs.parent], check=True)
-        subprocess.run([programs / "pip", "install", "--quiet", *packages], check=True)
+        subprocess.run(
+            [programs / "pip", "install", "--quiet", "--require-hashes", "-r", ROOT / "locks" / f"{name}.txt"],
+            check=True,
+        )
         (programs.parent / "ready").touch()
     return programs
 

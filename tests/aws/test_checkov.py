@@ -16,7 +16,7 @@ pytestmark = pytest.mark.aws
 def test_checkov_finds_only_what_is_explained(tmp_path: Path) -> None:
     file = tmp_path / "template.json"
     file.write_text(json.dumps(stack.translated()))
-    program = emulator.tool("checkov", ("checkov",)) / "checkov"
+    program = emulator.tool("checkov") / "checkov"
     command = [program, "--config-file", emulator.ROOT / "infra" / "checkov.yaml", "-f", file]
     done = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stdout + done.stderr
