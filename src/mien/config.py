@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.domain import thresholds
-from mien.domain.errors import InvalidInput, SetupError
+from mien.domain.errors import InvalidInput, SetupError, StorageReadOnly
 from mien.domain.policy import Policy, SeveralFaces
 from mien.rekognition.settings import ACCOUNT, SigV4, WireSettings, is_loopback, parse_rates
 from mien.security.audit import LogLines
@@ -304,6 +304,15 @@ def open_audit(settings: Settings) -> Iterator[Audit]:
     backend = open_embedded(settings)
     with backend.app:
         yield backend.audit
+
+
+def check_writable(settings: Settings) -> None:
+    """Raise StorageReadOnly when the data folder exists and can only be read."""
+    if settings.backend is Backend.EMBEDDED:
+        from mien.gallery.store.database import READ_ONLY, is_read_only
+
+        if is_read_only(settings.data_dir / "mien.db"):
+            raise StorageReadOnly(READ_ONLY)
 
 
 def open_engine(settings: Settings | None = None) -> FaceEngine:

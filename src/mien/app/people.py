@@ -258,29 +258,40 @@ class PeopleService:
             for text in filter(None, (user_id, name)):
                 self._refuse_taken(text, None)
             return None
-        holder = self._holder(name or "")
+        holder = self._holder_or_free(name or "")
         if holder is None or holder.name == name:
             return holder
         raise UserExists(_IS_AN_ID if holder.user_id == name else _LOOKALIKE)
 
     def _holder(self, text: str) -> Person | None:
-        """Return who has an id or a name that looks like the text, and clear away a claim that nobody holds."""
+        """Return who has an id or a name that looks like the text."""
         key = object_keys.claim_key(text)
         for claim in self._catalog.get(NameClaim, [key]):
             for person in self._catalog.get(Person, [claim.user_id]):
                 is_theirs = key in {object_keys.claim_key(person.user_id), object_keys.claim_key(person.name)}
                 if is_theirs and not self._never_came(person):
                     return person
+        return None
+
+    def _holder_or_free(self, text: str) -> Person | None:
+        """Return who has an id or a name that looks like the text; when nobody has, free it for somebody new."""
+        if holder := self._holder(text):
+            return holder
+        key = object_keys.claim_key(text)
+        for claim in self._catalog.get(NameClaim, [key]):
+            for person in self._catalog.get(Person, [claim.user_id]):
+                if self._never_came(person):
+                    self.remove(person.user_id)
             self._catalog.delete(NameClaim, [key])
         return None
 
     def _never_came(self, person: Person) -> bool:
         """Whether the form that a person was announced with has expired without a photo."""
         is_old = person.pending and self._now() - person.timestamp > ANNOUNCED
-        return is_old and not person.merged and self.is_without_photos(person.user_id) and self.remove(person.user_id)
+        return is_old and not person.merged and self.is_without_photos(person.user_id)
 
     def _refuse_taken(self, text: str, by_other_than: Person | None) -> None:
-        holder = self._holder(text)
+        holder = self._holder_or_free(text)
         if holder is None or (by_other_than and holder.user_id == by_other_than.user_id):
             return
         raise UserExists(_TAKEN if text == holder.name else _IS_AN_ID if text == holder.user_id else _LOOKALIKE)

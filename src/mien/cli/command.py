@@ -12,9 +12,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from mien.cli import output
 from mien.cli.exit_codes import handle_errors
-from mien.config import Settings, open_audit
-from mien.domain.errors import InvalidInput, StorageError
+from mien.config import Settings, check_writable, open_audit
+from mien.domain.errors import InvalidInput, StorageError, StorageReadOnly
 from mien.security.audit import COMMAND_LINE, Action, Activity
 
 ACTIONS: dict[str, Action] = {
@@ -48,22 +49,29 @@ EXEMPT: dict[str, str] = {
 }
 """The commands without an entry, with the reason."""
 
+WRITES_ELSEWHERE = {Action.CREATE_KEY, Action.REVOKE_KEY}
+"""What a read-only data folder does not stop by itself, and what must not be done without an entry."""
+
 INTERRUPTED = "interrupted"
+NOT_RECORDED = "The data folder is read-only, so the audit log does not record this command."
 
 
 @contextmanager
 def recorded(settings: Settings, activity: Activity) -> Iterator[None]:
     """Write the entry of a command that runs inside, also when it fails.
 
-    One that is refused for its arguments did nothing and has no entry. Raises StorageError.
+    One that is refused for its arguments did nothing and has no entry. In a read-only data folder, where what is done
+    can only be reading, a warning takes the place of the entry. Raises StorageError.
     """
+    if activity.action in WRITES_ELSEWHERE:
+        check_writable(settings)
     try:
         yield
     except BaseException as error:
         cause = error.__cause__ if isinstance(error, typer.Exit) else error
         if cause is None:  # the exit code of an answer, such as 1 for "nobody was recognised"
             _write(settings, activity)
-        elif not isinstance(cause, (InvalidInput, typer.BadParameter, typer.Abort)):
+        elif not isinstance(cause, (InvalidInput, StorageReadOnly, typer.BadParameter, typer.Abort)):
             activity.fail(cause)
             if isinstance(cause, KeyboardInterrupt):
                 activity.outcome = INTERRUPTED
@@ -74,8 +82,11 @@ def recorded(settings: Settings, activity: Activity) -> Iterator[None]:
 
 
 def _write(settings: Settings, activity: Activity) -> None:
-    with open_audit(settings) as audit:
-        audit.record(activity)
+    try:
+        with open_audit(settings) as audit:
+            audit.record(activity)
+    except StorageReadOnly:
+        output.note(NOT_RECORDED)
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -102,8 +102,11 @@ def _recognition(settings: Settings) -> str:
 
 def _data_folder(settings: Settings) -> str:
     from mien.gallery.store import private_files
+    from mien.gallery.store.database import READ_ONLY, is_read_only
 
     folder = settings.data_dir
+    if is_read_only(folder / "mien.db"):
+        raise StorageError(f"{folder}: {READ_ONLY} The audit log records nothing.")
     try:
         private_files.make_folder(folder)
         probe = folder / f".doctor-{os.getpid()}"
@@ -145,8 +148,11 @@ def _database(settings: Settings) -> str:
 
 def _is_intact(file: Path) -> bool:
     """Run SQLite's own check; False when the database is locked. Raises StorageDamaged."""
+    from mien.gallery.store.database import is_read_only, read_only_uri
+
+    uri = read_only_uri(file) if is_read_only(file) else f"{file.absolute().as_uri()}?mode=ro"
     try:
-        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
             problems = [row[0] for row in connection.execute("PRAGMA integrity_check(10)")]
     except sqlite3.OperationalError:
         return False

@@ -89,6 +89,8 @@ def _show_repairs(counts: dict[str, int], *, is_stopped: bool, report: bool) -> 
 def _repair_folder(context: Context, *, force: bool, report: bool) -> tuple[dict[str, int], bool]:
     backend = open_embedded(context.settings)
     with backend.app as app:
+        if not report:
+            backend.database.check_writable()  # a repair leaves out what it cannot do, and would seem to be done
         ended = {"erasures": 0} if report else _end(app, context)
         if not report:
             backend.bucket.remove_abandoned_drafts()

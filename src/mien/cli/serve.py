@@ -17,7 +17,7 @@ import typer
 
 from mien.cli import output
 from mien.cli.command import Context
-from mien.config import Settings
+from mien.config import Settings, check_writable
 from mien.domain.errors import InvalidInput, SetupError
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ def serve(
     from mien.api.server import Server
 
     settings = _with_default_keys(context.settings)
+    check_writable(settings)  # the audit log and the queue of uploads have to be written
     _require_keys(settings, host, rekognition_only=rekognition_only)
     check_certificate(tls_cert, tls_key)
     _log_to_stderr()

@@ -26,6 +26,7 @@ MienError
 │   └── ModelMismatch           embeddings of another model version
 ├── StorageError            the data folder or a remote store
 │   ├── StorageFull
+│   ├── StorageReadOnly
 │   ├── StorageDamaged
 │   └── StorageBusy
 ├── Overloaded              too much work at once; try again
@@ -152,6 +153,10 @@ class StorageError(MienError):
 
 class StorageFull(StorageError):
     """No space is left."""
+
+
+class StorageReadOnly(StorageError):
+    """The data can be read, but not changed."""
 
 
 class StorageDamaged(StorageError):

@@ -160,7 +160,9 @@ class Collections:
             transaction.execute("UPDATE collection SET settings = ? WHERE key = ?", (json.dumps(dict(settings)), key))
 
     def finish_deletions(self) -> None:
-        """Erase what a process that was killed while it deleted a collection has left."""
+        """Erase what a process that was killed while it deleted a collection has left, if this one may write."""
+        if self._database.is_read_only:
+            return
         for (key,) in self._database.read("SELECT key FROM dropped"):
             self._erase(key)
 

@@ -18,7 +18,7 @@ from mien.backends.embedded.catalog import SqliteCatalog
 from mien.backends.embedded.database import Reserve, open_database, stored_model, truncate_wal
 from mien.backends.embedded.events import EventQueue, Worker
 from mien.backends.embedded.recognizer import LocalRecognizer
-from mien.domain.errors import CollectionExists, CollectionNotFound
+from mien.domain.errors import CollectionExists, CollectionNotFound, StorageReadOnly
 from mien.domain.object_keys import installation_mark
 from mien.domain.policy import Policy
 from mien.domain.records import FaceRecord
@@ -46,6 +46,7 @@ class EmbeddedBackend:
         app: The application on this backend; closing it closes the backend.
         bucket, recognizer, catalog: The three ports.
         database: mien.db.
+        is_read_only: Whether the folder can only be read.
         audit: The audit log.
         queue: The object-created events.
         signer: Signs with the folder's own secret.
@@ -63,7 +64,7 @@ class EmbeddedBackend:
         *,
         audit_days: int | None = None,
     ) -> None:
-        """Open or create a data folder.
+        """Open or create a data folder; one that is read-only can be read, and every write raises StorageReadOnly.
 
         Args:
             data_dir: The folder; created where it is missing.
@@ -80,6 +81,7 @@ class EmbeddedBackend:
         self.database = open_database(data_dir / "mien.db")
         secret = _secret(data_dir / "secret")
         self.signer = Signer(secret)
+        self.is_read_only = self.database.is_read_only
         reserve = Reserve(data_dir / "reserve")
         self.queue = EventQueue(self.database)
         self.engine = _Lazy(open_engine)
@@ -138,7 +140,7 @@ class EmbeddedBackend:
 
     def _open_app_gallery(self) -> Gallery:
         gallery = self.gallery()
-        with suppress(CollectionExists):
+        with suppress(CollectionExists, StorageReadOnly):
             gallery.collections.create(self._collection)
         return gallery
 
@@ -190,6 +192,8 @@ class _Lazy(Generic[T]):
 def _secret(path: Path) -> bytes:
     """Read the folder's own secret; made at the first use, readable by its owner only."""
     with storage_errors(path.name):
+        if path.exists():
+            return path.read_bytes()
         with suppress(FileExistsError), os.fdopen(private_files.create_file(path), "wb") as file:
             file.write(secrets.token_bytes(32))
         return path.read_bytes()

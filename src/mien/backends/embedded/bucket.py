@@ -60,9 +60,10 @@ class FolderBucket:
         """
         self._folder, self._database, self._signer = folder, database, signer
         self._on_created, self._on_deleted, self._on_folder_deleted = on_created, on_deleted, on_folder_deleted
-        with storage_errors("bucket"):
-            private_files.make_folder(folder / object_keys.UPLOADED)
-            private_files.make_folder(folder / drafts.INCOMING)
+        if not database.is_read_only:
+            with storage_errors("bucket"):
+                private_files.make_folder(folder / object_keys.UPLOADED)
+                private_files.make_folder(folder / drafts.INCOMING)
         self.marker = self._read_or_create_marker()
 
     def check_volume(self) -> None:
@@ -118,6 +119,7 @@ class FolderBucket:
             yield from (entry for entry in entries if entry.kind is not Kind.PHOTO)
 
     def delete(self, keys: Sequence[str]) -> int:
+        self._database.check_writable()  # or photos would go whose faces have to stay
         self.check_volume()
         with storage_errors("bucket"):
             count = sum(self._unlink(object_keys.parse_image_path(key)) for key in keys)
@@ -133,6 +135,7 @@ class FolderBucket:
                 self._on_created(key)
 
     def delete_folder(self, prefix: str) -> int:
+        self._database.check_writable()
         with storage_errors("bucket"):
             drafts.remove_abandoned(self._folder, prefix)
             count = folder_tree.clear(self._folder, prefix)
@@ -190,6 +193,8 @@ class FolderBucket:
     def _read_or_create_marker(self) -> str:
         """The marker of the database, or, when it has none yet, that of the folder or a new one."""
         path = self._folder / VOLUME_MARKER
+        if self._database.is_read_only and (rows := self._database.read("SELECT Mark FROM BucketMark")):
+            return str(rows[0][0])
         with self._database.write() as transaction:
             rows = transaction.read("SELECT Mark FROM BucketMark")
             if rows:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any
 
 from mien.app.people import claims
 from mien.backends import serialization
+from mien.domain.errors import StorageReadOnly
 from mien.domain.records import Consent, Erasure, ErasureReceipt, FaceRecord, NameClaim, Person, Recognition, Upload
 from mien.gallery.store import private_files
 from mien.gallery.store.database import Database, Transaction
@@ -96,6 +98,11 @@ SCHEMA = (
       Generation INTEGER NOT NULL DEFAULT 0, Dead INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID
     """,
     "CREATE INDEX IF NOT EXISTS Events_DueAt ON Events (Dead, DueAt)",
+)
+TABLES = frozenset(re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", " ".join(SCHEMA)))
+OLD_READ_ONLY = (
+    "The data folder was made by an earlier version of Mien and is read-only. Make it writable, and run `mien doctor` "
+    "once."
 )
 
 
@@ -195,8 +202,16 @@ STATEMENTS: dict[type[Any], RecordStatements] = {
 
 
 def open_database(path: Path) -> Database:
-    """Open mien.db and create the application's tables that are missing. Raises StorageError."""
+    """Open mien.db and create the application's tables that are missing. Raises StorageError.
+
+    A file that can only be read is opened, too, when it has all tables.
+    """
     database = Database(path)
+    if database.is_read_only:
+        tables = {name for (name,) in database.read("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not tables.issuperset(TABLES):
+            raise StorageReadOnly(OLD_READ_ONLY)
+        return database
     with database.write() as transaction:
         for statement in SCHEMA:
             transaction.execute(statement)
@@ -217,7 +232,9 @@ def _reserve_names(transaction: Transaction) -> None:
 
 
 def truncate_wal(database: Database) -> None:
-    """Empty the write-ahead log, in which deleted rows could still be read."""
+    """Empty the write-ahead log, in which deleted rows could still be read, unless the folder is read-only."""
+    if database.is_read_only:
+        return
     database.read("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from mien.domain.errors import StorageBusy, StorageDamaged, StorageError, StorageFull
+from mien.domain.errors import StorageBusy, StorageDamaged, StorageError, StorageFull, StorageReadOnly
 from mien.gallery.store import private_files
 
 BUSY_SECONDS = 30
@@ -27,6 +27,15 @@ PAGE_BYTES = 8192
 
 PRAGMAS = f"PRAGMA page_size={PAGE_BYTES}; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;"
 
+READ_ONLY = (
+    "The data folder is read-only: people can be listed and recognised (`mien recognize --no-store`), but nothing can "
+    "be stored, changed or erased."
+)
+_WAL_READ_ONLY = (
+    "The last changes stand in {name}-wal, which cannot be read in a read-only folder. Make the folder writable, and "
+    "run `mien doctor` once."
+)
+
 _NO_FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {}
 
 _SQLITE_ERRORS = {
@@ -35,7 +44,7 @@ _SQLITE_ERRORS = {
     sqlite3.SQLITE_NOTADB: (StorageDamaged, "{name} is not a database. Restore it from a backup."),
     sqlite3.SQLITE_BUSY: (StorageBusy, "Another process holds {name}; try again."),
     sqlite3.SQLITE_LOCKED: (StorageBusy, "Another process holds {name}; try again."),
-    sqlite3.SQLITE_READONLY: (StorageError, "The data folder cannot be written to."),
+    sqlite3.SQLITE_READONLY: (StorageReadOnly, READ_ONLY),
     sqlite3.SQLITE_CANTOPEN: (StorageError, "{name} cannot be opened in the data folder."),
     sqlite3.SQLITE_IOERR: (StorageError, "{name} could not be read or written; the disk may be full or failing."),
 }
@@ -53,6 +62,8 @@ def storage_errors(name: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise StorageFull("The disk is full.") from error
+        if error.errno == errno.EROFS:
+            raise StorageReadOnly(READ_ONLY) from error
         raise StorageError("The data folder cannot be used: it cannot be created, read or written.") from error
 
 
@@ -78,7 +89,10 @@ class Transaction:
 class Database:
     """A pool of connections to one SQLite file; thread-safe, since each call borrows a connection.
 
-    Every method raises StorageError or a subclass.
+    Every method raises StorageError or a subclass. A file that exists and cannot be written to can be read.
+
+    Attributes:
+        is_read_only: Whether the file, or what SQLite keeps beside it, cannot be written to.
 
     Args:
         path: The file; it and its folder are created where they are missing.
@@ -89,7 +103,10 @@ class Database:
         self.path = path
         self._functions = functions
         self._closed = False
+        self.is_read_only = is_read_only(path)
         self._idle: list[sqlite3.Connection] = []
+        if self.is_read_only:
+            return
         with storage_errors(path.name):
             private_files.make_folder(path.parent)
             with suppress(FileExistsError):  # SQLite gives its other files the permissions of this one
@@ -103,6 +120,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Transaction]:
         """Begin a transaction that excludes all other writers, so that what it reads stays true until it commits."""
+        self.check_writable()
         with storage_errors(self.path.name), self._borrowed() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -121,6 +139,11 @@ class Database:
                 yield Transaction(connection)
             finally:
                 connection.rollback()
+
+    def check_writable(self) -> None:
+        """Raise StorageReadOnly when the file can only be read."""
+        if self.is_read_only:
+            raise StorageReadOnly(READ_ONLY)
 
     def check(self) -> None:
         """Read the whole file; raise StorageDamaged when a page is corrupt. Takes seconds per gigabyte."""
@@ -150,12 +173,42 @@ class Database:
                 self._idle.append(connection)
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        target = read_only_uri(self.path) if self.is_read_only else self.path
+        connection = sqlite3.connect(
+            target, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=self.is_read_only
+        )
         try:
-            connection.executescript(PRAGMAS)
+            if not self.is_read_only:
+                connection.executescript(PRAGMAS)
             for name, function in self._functions.items():
                 connection.create_function(name, 1, function, deterministic=True)
         except sqlite3.Error:
             connection.close()
             raise
         return connection
+
+
+def is_read_only(path: Path) -> bool:
+    """Whether a database exists that cannot be written to: not the file, its folder, or what SQLite keeps in there."""
+    if not os.path.exists(path):
+        return False
+    beside = [log for log in (_wal(path), path.with_name(f"{path.name}-shm")) if os.path.exists(log)]
+    return not all(os.access(each, os.W_OK) for each in (path.parent, path, *beside))
+
+
+def read_only_uri(path: Path) -> str:
+    """Return the URI with which SQLite opens a database for reading where it cannot write a file beside it.
+
+    Without a write-ahead log the file is complete, and read as if nothing ever changed it; SQLite would want to create
+    the log otherwise. Raises StorageError when there is a log, but not its index, which SQLite would have to create.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    if not _wal(path).exists() or not _wal(path).stat().st_size:
+        return f"{uri}&immutable=1"
+    if not path.with_name(f"{path.name}-shm").exists():
+        raise StorageError(_WAL_READ_ONLY.format(name=path.name))
+    return uri
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")

@@ -72,6 +72,9 @@ def prepare(database: Database) -> str:
 
     Raises StorageError for a folder of a newer version of Mien.
     """
+    if database.is_read_only and database.read("SELECT 1 FROM sqlite_master WHERE name = 'gallery_schema'"):
+        ((version, identity),) = database.read("SELECT version, identity FROM gallery_schema")
+        return _checked(version, identity)
     with database.write() as transaction:
         for statement in _TABLES.split(";\n"):
             transaction.execute(statement)
@@ -80,14 +83,18 @@ def prepare(database: Database) -> str:
             found = [(VERSION, uuid.uuid4().hex)]
             transaction.execute("INSERT INTO gallery_schema VALUES (?, ?)", found[0])
     ((version, identity),) = found
-    if version > VERSION:
-        raise StorageError(
-            f"The data folder was written by a newer version of Mien (schema {version}; this one knows {VERSION}). "
-            "Update Mien, or choose another folder."
-        )
-    return str(identity)
+    return _checked(version, identity)
 
 
 def first_row(key: int) -> int:
     """Return the number above which the rows of a collection lie; they end below `first_row(key + 1)`."""
     return key << NUMBER_BITS
+
+
+def _checked(version: int, identity: str) -> str:
+    if version > VERSION:
+        raise StorageError(
+            f"The data folder was written by a newer version of Mien (schema {version}; this one knows {VERSION}). "
+            "Update Mien, or choose another folder."
+        )
+    return identity
