@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ import watchfiles
 
 from mien.backends.embedded import watcher as watching
 from mien.backends.embedded.backend import EmbeddedBackend
-from mien.backends.embedded.events import MAX_ATTEMPTS, Worker
+from mien.backends.embedded.event_queue import MAX_ATTEMPTS
+from mien.backends.embedded.events import Worker
 from mien.domain.errors import StorageError
 from mien.domain.records import UploadStatus
 from tests.support.process import wait_for
@@ -96,7 +98,7 @@ def test_a_look_revives_no_dead_letter(machine: EmbeddedBackend, folder: Path, p
     worker.watcher.look()
     event = machine.queue.claim()
     assert event is not None
-    machine.queue.fail(event.__class__(event.key, event.generation, MAX_ATTEMPTS))
+    machine.queue.fail(replace(event, attempts=MAX_ATTEMPTS))
     worker.watcher.look()
     assert (machine.queue.waiting(), machine.queue.dead()) == (0, 1)
 

@@ -14,7 +14,7 @@ from mien.backends.memory.recognizer import MemoryRecognizer
 from mien.cli import people as mien_people
 from mien.config import Settings, open_embedded
 from mien.domain.faces import Box
-from mien.domain.records import FaceRecord, Person
+from mien.domain.records import FaceRecord, Person, UploadStatus
 from tests.support.fake_engine import FakeFaceEngine
 from tests.support.painter import photo_of
 
@@ -193,3 +193,29 @@ def test_the_data_folder_can_be_named(mien, people, tmp_path: Path):
     assert mien("enroll", people, "--data-dir", other).code == 0
     assert (other / "mien.db").exists()
     assert not (tmp_path / "data").exists()
+
+
+def test_failed_photos_are_told_and_tried_again_when_asked(known, tmp_path):
+    settings = Settings(data_dir=tmp_path / "data")
+    backend = open_embedded(settings)
+    with backend.app:
+        worker = backend.worker(threads=1)
+        while worker.run_once():
+            pass
+        path = backend.app.upload(photo_of("Edith"), "Edith").image_path
+        for _ in range(2):
+            assert backend.queue.claim()
+            backend.queue.expire_leases()
+        assert worker.run_once()
+    reported = known("repair", "--report", "--json").json
+    assert (reported["photos_failed"], reported["photos_without_state"]) == (1, 0)
+    assert "--retry-failed" in known("repair").out
+    (photos,) = [check["detail"] for check in known("doctor", "--json").json["checks"] if check["check"] == "photos"]
+    assert "could not be indexed: 1" in photos
+    assert "Edith" not in known("people").out
+    assert known("repair", "--retry-failed").code == 0
+    assert "Edith" in known("people").out
+    backend = open_embedded(settings)
+    with backend.app:
+        assert backend.app.upload_status(path).status is UploadStatus.INDEXED
+    assert known("repair").out == "Nothing to repair.\n"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, date, datetime
 
 from mien.app.erasure import ErasureService, LeftoverScan
-from mien.app.indexing import IndexingService
+from mien.app.indexing import INDEXING_FAILED, INDEXING_INTERRUPTED, IndexingService
 from mien.app.people import PeopleService
 from mien.app.ports import Bucket, Catalog, Recognizer
 from mien.app.recognition import RecognitionService
@@ -208,13 +208,14 @@ class FaceApp:
         """
         self._indexing.remove_missing(object_keys.parse_image_path(image_path))
 
-    def mark_failed(self, image_path: str) -> Upload:
+    def mark_failed(self, image_path: str, *, interrupted: bool = False) -> Upload:
         """Mark an upload as `failed`; for the event's handler, once all its attempts have failed.
 
-        An upload that another attempt has indexed or rejected stays as it is. Raises ImageNotFound when the photo no
-        longer exists.
+        `interrupted` says that they did not fail, but ended with their process. An upload that another attempt has
+        indexed or rejected stays as it is. Raises ImageNotFound when the photo no longer exists.
         """
-        return self._indexing.mark_failed(object_keys.parse_image_path(image_path))
+        reason = INDEXING_INTERRUPTED if interrupted else INDEXING_FAILED
+        return self._indexing.mark_failed(object_keys.parse_image_path(image_path), reason)
 
     def enroll(self, image: bytes, user_id: str | None = None, name: str | None = None) -> Upload:
         """Upload and index a photo in one call. Returns the upload, `indexed` or `rejected`."""
@@ -478,7 +479,15 @@ class FaceApp:
         """List the erasures that are not finished, oldest first."""
         return self._erasure.pending()
 
-    def reconcile(self, *, repair: bool, force: bool = False, grace: float = GRACE_SECONDS) -> Reconciliation:
+    def reconcile(
+        self,
+        *,
+        repair: bool,
+        force: bool = False,
+        grace: float = GRACE_SECONDS,
+        retry_failed: bool = False,
+        index: Callable[[str], object] | None = None,
+    ) -> Reconciliation:
         """Find what photos, faces, metadata and statuses have that does not match, and repair it if wanted.
 
         What would be removed is counted first. When that is more than 10 things and more than 1 % of the faces,
@@ -489,9 +498,12 @@ class FaceApp:
             force: Whether to repair even if suspiciously much would be removed.
             grace: Seconds to wait before what looks like a leftover is looked at again: another process may be
                 storing it.
+            retry_failed: Whether photos that could not be indexed are tried again.
+            index: Indexes the photo of a path, now or later; `index_upload` when None.
         """
-        index, remove = self.index_upload, self.remove_upload
-        reconciler = Reconciler(self._bucket, self._recognizer, self._catalog, index, remove, grace)
+        stores = self._bucket, self._recognizer, self._catalog
+        index = index or self.index_upload
+        reconciler = Reconciler(*stores, index, self.remove_upload, grace, retry_failed=retry_failed)
         return reconciler.run(repair=repair, force=force)
 
     def resume_erasures(self) -> list[ErasureReport]:

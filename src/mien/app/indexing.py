@@ -36,6 +36,11 @@ INDEXING_FAILED = UploadNotice(
     "indexing_failed",
     "Indexing failed repeatedly because of a server error. The photo is kept; upload it again to retry.",
 )
+INDEXING_INTERRUPTED = UploadNotice(
+    "indexing_interrupted",
+    "The server ended, or did not come back, each time it indexed the photo, perhaps for lack of memory. The photo is "
+    "kept; upload it again to retry.",
+)
 
 _SENTENCES = {
     Reason.EXTREME_POSE: "The face is turned too far away.",
@@ -97,7 +102,7 @@ class IndexingService:
                 return indexed
         raise StorageBusy("The photo's faces were removed while it was indexed; try again.")
 
-    def mark_failed(self, path: str) -> Upload:
+    def mark_failed(self, path: str, reason: UploadNotice) -> Upload:
         """Mark an upload as `failed`, unless its present photo is indexed or rejected. Raises ImageNotFound."""
         upload = self._upload(path)
         if not self._faces.exists(path):
@@ -111,7 +116,7 @@ class IndexingService:
             UploadStatus.FAILED,
             upload.timestamp if upload else self._now(),
             upload.digest if upload else None,  # faces of a photo that was replaced are removed by it later
-            reasons=(INDEXING_FAILED,),
+            reasons=(reason,),
         )
         self._catalog.put(failed)
         return failed

@@ -61,6 +61,7 @@ class Counts:
         faces_without_photo: Faces whose photo shows others now.
         photos_gone: Photos that do not exist, but of which a face or a state is left.
         photos_without_state: Photos that are neither indexed nor rejected, or whose faces are missing.
+        photos_failed: Photos that could not be indexed, after all attempts.
     """
 
     faces: int = 0
@@ -70,6 +71,7 @@ class Counts:
     faces_without_photo: int = 0
     photos_gone: int = 0
     photos_without_state: int = 0
+    photos_failed: int = 0
 
     @property
     def removals(self) -> int:
@@ -130,6 +132,8 @@ class Reconciler:
         remove: Callable[[str], object],
         grace: float,
         photos_after: Callable[[str], Iterator[str]] | None = None,
+        *,
+        retry_failed: bool = True,
     ) -> None:
         """Work on the three ports.
 
@@ -143,13 +147,14 @@ class Reconciler:
                 being indexed at that moment is not taken for a leftover.
             photos_after: Lists the photos whose keys come after one, where the bucket's listing has an order; without
                 it, a run that was cut off among the photos begins there anew.
+            retry_failed: Whether to index photos again that could not be indexed, after all attempts.
         """
         self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
         self._index, self._remove, self._grace = index, remove, grace
         self._faces = PhotoFaces(bucket, recognizer, catalog)
         self._photos: PathSet | None = None
         self._listing: Iterator[str] | None = None
-        self._photos_after = photos_after
+        self._photos_after, self._retry_failed = photos_after, retry_failed
 
     def run(
         self,
@@ -174,7 +179,8 @@ class Reconciler:
             return progress
         if progress.found.is_suspicious and not force:
             return replace(progress, is_stopped=True)
-        if not progress.found.removals and not progress.found.photos_without_state:
+        retried = progress.found.photos_failed if self._retry_failed else 0
+        if not progress.found.removals and not progress.found.photos_without_state and not retried:
             return progress
         return self._pass(replace(progress, is_repairing=True, phase=0, token=None), is_out_of_time)
 
@@ -252,14 +258,17 @@ class Reconciler:
             self._listing = self._bucket.keys(object_keys.UPLOADED)
         keys = list(islice(self._listing, PAGE))
         photos = [key for key in keys if _is_photo(key)]
-        uploads = [upload for upload in self._catalog.get(Upload, photos) if upload.status.final]
+        known = self._catalog.get(Upload, photos)
+        failed = {upload.image_path for upload in known if upload.status is UploadStatus.FAILED}
+        uploads = [upload for upload in known if upload.status.final]
         face_ids = {face_id for upload in uploads for face_id in upload.face_ids}
         missing = face_ids - self._recorded(sorted(face_ids))
         complete = {upload.image_path for upload in uploads if not missing.intersection(upload.face_ids)}
-        unfinished = set(photos) - complete
+        unfinished = set(photos) - complete - failed
         counts.photos_without_state += len(unfinished)
+        counts.photos_failed += len(failed)
         if is_repairing:
-            self._do(self._index, unfinished)
+            self._do(self._index, unfinished | failed if self._retry_failed else unfinished)
         return keys[-1] if keys else None
 
     def _gone(self, paths: Iterable[str]) -> set[str]:

@@ -169,7 +169,7 @@ def _photos(settings: Settings) -> str:
     with backend.app:
         deleted = len(backend.worker(threads=1).missing_photos())
         ignored = list(islice(backend.bucket.ignored(), MAX_IGNORED + 1))
-        problem = backend.worker(threads=1).watcher.find_problem()
+        problems = (backend.worker(threads=1).watcher.find_problem(), backend.failed_photos())
     if deleted:
         raise StorageError(
             f"{output.count(deleted, 'photo')} deleted by hand; run `mien repair` to remove the faces, too."
@@ -177,7 +177,7 @@ def _photos(settings: Settings) -> str:
     found = [f"{os.fsencode(entry.path).decode(errors='backslashreplace')} ({entry.kind})" for entry in ignored]
     more = ["and more"] if len(found) > MAX_IGNORED else []
     ignoring = f"; not photos, and ignored: {', '.join([*found[:MAX_IGNORED], *more])}" if found else ""
-    return f"{settings.data_dir / 'bucket'}{ignoring}{f'; {problem}' if problem else ''}"
+    return f"{settings.data_dir / 'bucket'}{ignoring}{''.join(f'; {each}' for each in problems if each)}"
 
 
 def _erasures(settings: Settings) -> str:

@@ -22,6 +22,7 @@ REPAIRS = {
     "photos_expired": "Photos of nobody expired",
     "people_expired": "People erased whose consent has ended",
     "photos_without_state": "Unfinished photos indexed",
+    "photos_failed": "Photos that could not be indexed (--retry-failed tries them again)",
     "photos_deleted_by_hand": "Photos deleted by hand, their faces removed",
     "faces_without_metadata": "Faces without metadata removed",
     "metadata_without_face": "Metadata without a face removed",
@@ -55,6 +56,9 @@ def repair(
         bool, typer.Option("--yes", "-y", help="Repair even if suspiciously much is to be removed.")
     ] = False,
     report: Annotated[bool, typer.Option("--report", help="Only count what there is to repair.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try photos again whose indexing failed for good.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Complete what a crash interrupted: erasures, and photos that were not indexed.
@@ -65,7 +69,7 @@ def repair(
     """
     settings = context.settings
     repair_all = _repair_stack if settings.backend is Backend.AWS else _repair_folder
-    counts, is_stopped = repair_all(context, force=yes, report=report)
+    counts, is_stopped = repair_all(context, force=yes, report=report, retry_failed=retry_failed)
     context.activity.counts.update(counts)
     if as_json:
         output.print_json({**counts, "stopped": is_stopped})
@@ -86,23 +90,32 @@ def _show_repairs(counts: dict[str, int], *, is_stopped: bool, report: bool) -> 
         output.show("Nothing to repair.")
 
 
-def _repair_folder(context: Context, *, force: bool, report: bool) -> tuple[dict[str, int], bool]:
+def _repair_folder(context: Context, *, force: bool, report: bool, retry_failed: bool) -> tuple[dict[str, int], bool]:
+    """Repair a data folder. Photos are indexed from the queue, which counts even attempts that end this process."""
     backend = open_embedded(context.settings)
     with backend.app as app:
-        if not report:
-            backend.database.check_writable()  # a repair leaves out what it cannot do, and would seem to be done
-        ended = {"erasures": 0} if report else _end(app, context)
-        if not report:
-            backend.bucket.remove_abandoned_drafts()
-        return _counts(ended, app.reconcile(repair=not report, force=force))
+        if report:
+            return _counts({"erasures": 0}, app.reconcile(repair=False))
+        backend.database.check_writable()  # a repair leaves out what it cannot do, and would seem to be done
+        ended = _end(app, context)
+        backend.bucket.remove_abandoned_drafts()
+        if retry_failed:
+            backend.queue.retry_dead()
+        done = app.reconcile(repair=True, force=force, retry_failed=retry_failed, index=backend.queue.add)
+        if not done.is_stopped:
+            worker = backend.worker(threads=1)
+            while worker.run_once():
+                pass
+        return _counts(ended, done)
 
 
-def _repair_stack(context: Context, *, force: bool, report: bool) -> tuple[dict[str, int], bool]:
+def _repair_stack(context: Context, *, force: bool, report: bool, retry_failed: bool) -> tuple[dict[str, int], bool]:
     from mien.backends.aws.stack import GRACE_SECONDS
 
     with open_app(context.settings) as app:
         ended = {"erasures": 0} if report else _end(app, context)
-        return _counts(ended, app.reconcile(repair=not report, force=force, grace=GRACE_SECONDS))
+        done = app.reconcile(repair=not report, force=force, grace=GRACE_SECONDS, retry_failed=retry_failed)
+        return _counts(ended, done)
 
 
 def _counts(ended: dict[str, int], done: Reconciliation) -> tuple[dict[str, int], bool]:

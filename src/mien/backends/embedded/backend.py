@@ -16,7 +16,8 @@ from mien.backends.embedded.audit import SqliteAudit
 from mien.backends.embedded.bucket import FolderBucket
 from mien.backends.embedded.catalog import SqliteCatalog
 from mien.backends.embedded.database import Reserve, open_database, stored_model, truncate_wal
-from mien.backends.embedded.events import EventQueue, Worker
+from mien.backends.embedded.event_queue import EventQueue
+from mien.backends.embedded.events import PRESENCE_FILE, Worker
 from mien.backends.embedded.recognizer import LocalRecognizer
 from mien.domain.errors import CollectionExists, CollectionNotFound, StorageReadOnly
 from mien.domain.object_keys import installation_mark
@@ -33,9 +34,20 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 300.0
 LOST_FACES = "Others deleted the collection of the enrolled faces; `mien repair --yes` enrols all photos again."
+FAILED_PHOTOS = "Photos that could not be indexed: {}. `mien repair --retry-failed` tries them again."
 T = TypeVar("T")
 
-CONTENT = ("mien.db", "mien.db-wal", "mien.db-shm", "bucket", "index", "secret", "reserve", "api-keys.json")
+CONTENT = (
+    "mien.db",
+    "mien.db-wal",
+    "mien.db-shm",
+    "bucket",
+    "index",
+    "secret",
+    "reserve",
+    "api-keys.json",
+    PRESENCE_FILE,
+)
 """What Mien keeps in a data folder; whatever else lies there is not its own."""
 
 
@@ -90,7 +102,12 @@ class EmbeddedBackend:
         self.app_gallery = _Lazy(self._open_app_gallery)
         queue = self.queue
         self.bucket = FolderBucket(
-            data_dir / "bucket", self.database, self.signer, queue.put, queue.drop, queue.drop_folder
+            data_dir / "bucket",
+            self.database,
+            self.signer,
+            lambda key, version: queue.put(key, version=version),
+            queue.drop,
+            queue.drop_folder,
         )
         self.catalog = SqliteCatalog(self.database)
         self.recognizer = LocalRecognizer(
@@ -145,9 +162,15 @@ class EmbeddedBackend:
         return gallery
 
     def _warnings(self) -> list[str]:
-        problems = [worker.watcher.problem for worker in self._workers]
-        lost = self.gallery.is_open and self.has_lost_faces()
-        return [problem for problem in dict.fromkeys([*problems, LOST_FACES if lost else None]) if problem]
+        problems = [problem for worker in self._workers for problem in (worker.watcher.problem, worker.problem)]
+        problems.append(LOST_FACES if self.gallery.is_open and self.has_lost_faces() else None)
+        problems.append(self.failed_photos())
+        return [problem for problem in dict.fromkeys(problems) if problem]
+
+    def failed_photos(self) -> str | None:
+        """A sentence about the photos that could not be indexed and are not tried again unasked; None without any."""
+        count = self.queue.dead()
+        return FAILED_PHOTOS.format(count) if count else None
 
     def has_lost_faces(self) -> bool:
         """Whether the collection has no face though people are enrolled, because it was deleted by the wire API."""

@@ -44,7 +44,7 @@ class FolderBucket:
         folder: Path,
         database: Database,
         signer: Signer,
-        on_created: Callable[[str], None],
+        on_created: Callable[[str, str | None], None],
         on_deleted: Callable[[Sequence[str]], None],
         on_folder_deleted: Callable[[str], None],
     ) -> None:
@@ -54,7 +54,7 @@ class FolderBucket:
             folder: Where the files lie; created where it is missing.
             database: Holds the tables BucketObjects and BucketMark.
             signer: Signs upload forms.
-            on_created: Called with each key after its object was stored.
+            on_created: Called with each key and its version after its object was stored.
             on_deleted: Called with the keys after their objects were deleted.
             on_folder_deleted: Called with the prefix after everything below it was deleted.
         """
@@ -87,7 +87,7 @@ class FolderBucket:
             )
         with storage_errors("bucket"):
             drafts.write(self._folder, key, body)
-        self._on_created(key)
+        self._on_created(key, self.version(key))
 
     def get(self, key: str) -> Image:
         with storage_errors("bucket"):
@@ -132,7 +132,7 @@ class FolderBucket:
         self._on_deleted([key])
         with storage_errors("bucket"):
             if folder_tree.is_photo(self._folder, key):  # stored meanwhile: its event must not be lost
-                self._on_created(key)
+                self._on_created(key, self.version(key))
 
     def delete_folder(self, prefix: str) -> int:
         self._database.check_writable()
@@ -165,6 +165,13 @@ class FolderBucket:
         """
         with suppress(OSError):
             return (self._folder / key).lstat().st_ctime
+        return None
+
+    def version(self, key: str) -> str | None:
+        """Return a text that changes when a photo's file is written anew; None without a file."""
+        with suppress(OSError):
+            status = (self._folder / key).lstat()
+            return f"{status.st_size}-{status.st_mtime_ns}"
         return None
 
     def clock(self) -> float:

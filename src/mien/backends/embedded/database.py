@@ -105,6 +105,11 @@ OLD_READ_ONLY = (
     "once."
 )
 
+EVENT_COLUMNS = {"Holder": "TEXT", "Lost": "INTEGER NOT NULL DEFAULT 0", "Version": "TEXT"}
+"""Columns of Events that data folders of earlier versions lack."""
+
+HOLDER_INDEX = "CREATE INDEX IF NOT EXISTS Events_Holder ON Events (Holder) WHERE Holder IS NOT NULL"
+
 
 @dataclass(frozen=True, slots=True)
 class RecordStatements:
@@ -215,8 +220,17 @@ def open_database(path: Path) -> Database:
     with database.write() as transaction:
         for statement in SCHEMA:
             transaction.execute(statement)
+        _add_event_columns(transaction)
         _reserve_names(transaction)
     return database
+
+
+def _add_event_columns(transaction: Transaction) -> None:
+    existing = {row[1] for row in transaction.read("PRAGMA table_info(Events)")}
+    for name, kind in EVENT_COLUMNS.items():
+        if name not in existing:
+            transaction.execute(f"ALTER TABLE Events ADD COLUMN {name} {kind}")
+    transaction.execute(HOLDER_INDEX)
 
 
 def _reserve_names(transaction: Transaction) -> None:

@@ -1,8 +1,7 @@
-"""Handle events of the bucket, as S3, SQS and Lambda do on AWS: a durable queue in SQLite, and the worker.
+"""Handle events of the bucket, as Lambda does on AWS: the worker, which indexes what the queue holds.
 
-The queue delivers at least once and in any order, with retries. It holds at most one event per key. A claim leases
-the event; when the lease runs out because its holder died, the event can be claimed again. An event that failed too
-often becomes a dead letter.
+A photo that cannot be indexed is `failed`, and its event a dead letter: after six attempts, or at the third claim when
+the first two ended with their process. It is tried again when somebody asks for that.
 """
 
 from __future__ import annotations
@@ -10,7 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,108 +20,28 @@ from mien.app.app import FaceApp
 from mien.app.ports import Catalog
 from mien.backends.embedded.audit import SqliteAudit
 from mien.backends.embedded.bucket import FolderBucket
+from mien.backends.embedded.event_queue import RENEW_SECONDS, ClaimLost, Event, EventQueue, Presence
 from mien.backends.embedded.watcher import RETRY_SECONDS, FolderWatcher
 from mien.domain import object_keys
 from mien.domain.errors import ImageNotFound, InvalidInput
 from mien.domain.faces import iterate_pages
-from mien.domain.records import Expiry, Upload
-from mien.gallery.store.database import Database
+from mien.domain.records import Expiry, Upload, UploadStatus
 from mien.security.audit import WORKER, Action, Activity, expiry_activities
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-LEASE_SECONDS = 60.0
-MAX_ATTEMPTS = 6
-BACKOFF_SECONDS = 1.0
+WORK_SECONDS = 300.0
+"""How long a photo may be under way: a thread that does not come back by then hangs, and its lease is not renewed."""
+
+STOP_SECONDS = 3.0
+"""How long `stop` waits for the threads."""
+
+PRESENCE_FILE = "worker.lock"
 IDLE_SECONDS = 0.2
 EXPIRY_SECONDS = 3600.0
 ERASURES_SECONDS = 30.0
 """How often erasures that failed are looked at again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A claimed event; its `generation` grows when the object is created anew."""
-
-    key: str
-    generation: int
-    attempts: int
-
-    @property
-    def is_last_attempt(self) -> bool:
-        """Whether another failure makes the event a dead letter."""
-        return self.attempts >= MAX_ATTEMPTS
-
-
-class EventQueue:
-    """The object-created events, in the table Events of mien.db. Every method raises StorageError."""
-
-    def __init__(self, database: Database, now: Callable[[], float] = time.time) -> None:
-        """`now` returns seconds since 1970."""
-        self._database, self._now = database, now
-
-    def put(self, key: str, delay: float = 0.0) -> None:
-        """Add an event about a created object, due after `delay` seconds; one for the same key is replaced."""
-        with self._database.write() as transaction:
-            transaction.execute(
-                "INSERT INTO Events (Key, DueAt) VALUES (?, ?) ON CONFLICT (Key) DO UPDATE SET"
-                " DueAt = excluded.DueAt, Generation = Generation + 1, Attempts = 0, Dead = 0",
-                (key, self._now() + delay),
-            )
-
-    def add(self, key: str) -> None:
-        """Add an event, unless there is one for the same key, be it a dead letter."""
-        with self._database.write() as transaction:
-            transaction.execute("INSERT OR IGNORE INTO Events (Key, DueAt) VALUES (?, ?)", (key, self._now()))
-
-    def claim(self) -> Event | None:
-        """Lease the event that has been due longest to the caller; None when none is due."""
-        with self._database.write() as transaction:
-            row = transaction.execute(
-                "UPDATE Events SET DueAt = ?, Attempts = Attempts + 1 WHERE Key ="
-                " (SELECT Key FROM Events WHERE Dead = 0 AND DueAt <= ? ORDER BY DueAt LIMIT 1)"
-                " RETURNING Key, Generation, Attempts",
-                (self._now() + LEASE_SECONDS, self._now()),
-            ).fetchone()
-        return Event(*row) if row else None
-
-    def settle(self, event: Event) -> None:
-        """Remove an event that was handled, unless its object was created anew meanwhile."""
-        with self._database.write() as transaction:
-            transaction.execute("DELETE FROM Events WHERE Key = ? AND Generation = ?", (event.key, event.generation))
-
-    def fail(self, event: Event) -> None:
-        """Make an event due again, after twice as long at each attempt; a dead letter after the last one."""
-        later = self._now() + BACKOFF_SECONDS * 2**event.attempts
-        with self._database.write() as transaction:
-            transaction.execute(
-                "UPDATE Events SET DueAt = ?, Dead = ? WHERE Key = ? AND Generation = ?",
-                (later, event.is_last_attempt, event.key, event.generation),
-            )
-
-    def drop(self, keys: Sequence[str]) -> None:
-        """Remove the events of objects that were deleted."""
-        with self._database.write() as transaction:
-            transaction.executemany("DELETE FROM Events WHERE Key = ?", [(key,) for key in keys])
-
-    def drop_folder(self, prefix: str) -> None:
-        """Remove the events of all objects whose keys start with a prefix."""
-        after = prefix[:-1] + chr(ord(prefix[-1]) + 1)
-        with self._database.write() as transaction:
-            transaction.execute("DELETE FROM Events WHERE Key >= ? AND Key < ?", (prefix, after))
-
-    def waiting(self) -> int:
-        """Count the events that are due or will be."""
-        return self._count(dead=False)
-
-    def dead(self) -> int:
-        """Count the dead letters."""
-        return self._count(dead=True)
-
-    def _count(self, *, dead: bool) -> int:
-        count: int = self._database.read("SELECT count(*) FROM Events WHERE Dead = ?", (dead,))[0][0]
-        return count
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,53 +73,78 @@ class Worker:
         self._audit = audit
         self._app, self._bucket, self._catalog, self._queue = app, bucket, catalog, queue
         self.watcher = FolderWatcher(bucket, catalog, queue, folder, look_seconds)
+        self._presence = Presence(folder.parent / PRESENCE_FILE)
         self._stop = threading.Event()
+        self._held: dict[Event, float] = {}
         tasks: list[Callable[[], None]] = [
             self._keep_up,
             self._watch,
             self._look,
             self._expire,
+            self._renew,
             *[self._work] * threads,
         ]
         self._threads = [threading.Thread(target=task, daemon=True) for task in tasks]
 
+    @property
+    def problem(self) -> str | None:
+        """A sentence about photos that take too long, such as on a network disk that does not answer; or None."""
+        if count := sum(time.monotonic() - since > WORK_SECONDS for since in list(self._held.values())):
+            return f"Photos that have been under way for more than {WORK_SECONDS / 60:.0f} minutes: {count}."
+        return None
+
     def start(self) -> None:
-        """Start the threads."""
+        """Start the threads. What processes that died had claimed is claimed anew at once."""
+        self._guard(partial(self._presence.begin, self._queue.expire_leases))
         for thread in self._threads:
             thread.start()
 
-    def stop(self) -> None:
-        """Stop the threads, once each has finished its event."""
+    def request_stop(self) -> None:
+        """Begin to stop: no further event is claimed."""
         self._stop.set()
+
+    def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """Stop the threads; what is not finished in time is handed back, for the next start to go on."""
+        self.request_stop()
+        until = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, until - time.monotonic()))
+        for event in list(self._held):
+            self._guard(partial(self._queue.release, event))
+        self._presence.end()
 
     def run_once(self) -> bool:
         """Handle one event in the caller's thread; False when none is due."""
         event = self._queue.claim()
         if event is None:
             return False
+        self._held[event] = time.monotonic()
         try:
-            self._index(event.key)
-        except InvalidInput:
-            self._queue.settle(event)
-        except Exception as error:  # whatever it is, the other photos must not wait for this one
-            log.warning("indexing failed", extra={"error": type(error).__name__, "attempt": event.attempts})
-            self._fail(event)
-        else:
-            self._queue.settle(event)
+            self._handle(event)
+        except ClaimLost:
+            log.warning("another worker took over", extra={"attempt": event.attempts})
+        except Exception:
+            self._guard(partial(self._queue.release, event))  # or it would look as if the photo had ended the process
+            raise
+        finally:
+            del self._held[event]
         return True
 
     def reconcile(self) -> Reconciliation:
-        """Remove the faces of photos that were deleted by hand, and queue every photo that has no outcome yet."""
+        """Remove the faces of photos that were deleted by hand, and queue every photo that has no outcome yet.
+
+        Those that failed are dead letters, and stay so. The counts include them.
+        """
         missing = self.missing_photos()
         for path in missing:  # before the others: a file that was renamed has the same face under a new path
             self._index(path)
         count = 0
         for key in self._bucket.keys(object_keys.UPLOADED):
+            if self._stop.is_set():
+                break
             uploads = self._catalog.get(Upload, [key])
             if not uploads or not uploads[0].status.final:
-                self._queue.put(key)
+                self._queue.add(key, self._bucket.version(key))
                 count += 1
         return Reconciliation(count, len(missing))
 
@@ -208,14 +153,37 @@ class Worker:
         self._bucket.check_volume()
         return [upload.image_path for upload in self._uploads() if not self._exists(upload.image_path)]
 
+    def _handle(self, event: Event) -> None:
+        if event.is_given_up:
+            log.warning("indexing ended its process", extra={"attempt": event.attempts})
+            self._fail(event)
+            return
+        try:
+            with self._queue.guard(event):
+                self._index(event.key)
+        except ClaimLost:
+            raise
+        except InvalidInput:
+            self._queue.settle(event)
+        except Exception as error:  # whatever it is, the other photos must not wait for this one
+            log.warning("indexing failed", extra={"error": type(error).__name__, "attempt": event.attempts})
+            self._fail(event)
+        else:
+            self._queue.settle(event)
+
     def _fail(self, event: Event) -> None:
         """The upload's status is stored before the event is put aside, so that a crash in between repeats it."""
-        if event.is_last_attempt:
-            try:
-                self._app.mark_failed(event.key)
-            except ImageNotFound:
-                self._queue.settle(event)
-        self._queue.fail(event)
+        if (event.is_last_attempt or event.is_given_up) and not self._mark_failed(event):
+            self._queue.settle(event)
+        else:
+            self._queue.fail(event)
+
+    def _mark_failed(self, event: Event) -> bool:
+        """Mark the event's upload; False when it has its outcome after all, or no photo."""
+        with self._queue.guard(event), suppress(ImageNotFound):
+            upload = self._app.mark_failed(event.key, interrupted=event.is_given_up)
+            return upload.status is UploadStatus.FAILED
+        return False
 
     def _index(self, key: str) -> None:
         """Index a photo, or remove the faces of one that no longer exists. Raises what `index_upload` raises else."""
@@ -258,6 +226,13 @@ class Worker:
             activity = Activity(WORKER, Action.ERASE)
             activity.note(report)
             self._audit.record(activity)
+
+    def _renew(self) -> None:
+        """Renew the leases of photos on which a living thread works, as long as it may still come back."""
+        while not self._stop.wait(RENEW_SECONDS):
+            for event, since in list(self._held.items()):
+                if time.monotonic() - since < WORK_SECONDS:
+                    self._guard(partial(self._queue.renew, event))
 
     def _work(self) -> None:
         while not self._stop.is_set():

@@ -13,19 +13,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mien.app.ports import Catalog
 from mien.backends.embedded.bucket import FolderBucket
+from mien.backends.embedded.event_queue import EventQueue
 from mien.backends.embedded.folder_tree import Kind
 from mien.domain import object_keys
 from mien.domain.errors import ImageNotFound, InvalidInput, MienError
 from mien.domain.faces import iterate_pages
 from mien.domain.image_types import is_litter
-from mien.domain.records import Erasure, Upload
-
-if TYPE_CHECKING:
-    from mien.backends.embedded.events import EventQueue
+from mien.domain.records import Erasure, Upload, UploadStatus
 
 log = logging.getLogger(__name__)
 
@@ -122,13 +119,16 @@ class FolderWatcher:
         self._count_ignored()
 
     def _look_at(self, key: str, upload: Upload | None) -> None:
+        if upload is not None and upload.status is UploadStatus.FAILED:
+            self._queue.announce(key, self._bucket.version(key))
+            return
         if upload is None or not upload.status.final:
-            self._queue.add(key)
+            self._queue.add(key, self._bucket.version(key))
             return
         since = upload.timestamp.timestamp() + _STORING_SECONDS if self._looked_at is None else self._looked_at
         touched_at = self._bucket.touched_at(key)
         if touched_at is not None and touched_at >= since - _CLOCK_SLACK_SECONDS and not self._is_known(key):
-            self._queue.put(key, SETTLE_SECONDS)
+            self._queue.announce(key, self._bucket.version(key), SETTLE_SECONDS)
 
     def _count_ignored(self) -> None:
         ignored = sum(1 for _ in self._bucket.ignored())
@@ -148,7 +148,7 @@ class FolderWatcher:
             return
         for created in list(self._bucket.keys(f"{key}/" if path.is_dir() else key)):
             if not self._is_known(created):
-                self._queue.put(created, SETTLE_SECONDS)
+                self._queue.announce(created, self._bucket.version(created), SETTLE_SECONDS)
 
     def _on_deleted(self, path: Path) -> None:
         """Queue a deleted photo, or those of a person's folder: indexing finds none and removes their faces."""
@@ -168,6 +168,8 @@ class FolderWatcher:
     def _is_known(self, key: str) -> bool:
         """Whether the application stored this file itself, or these very bytes have an outcome already."""
         upload = next(iter(self._catalog.get(Upload, [key])), None)
+        if upload is not None and upload.status is UploadStatus.FAILED:  # the queue knows which version failed
+            return False
         if upload is None or upload.digest is None:
             return upload is not None
         with suppress(ImageNotFound):

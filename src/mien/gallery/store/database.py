@@ -12,6 +12,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -86,6 +87,19 @@ class Transaction:
         return self.execute(statement, values).fetchall()
 
 
+_check: ContextVar[Callable[[Transaction], None] | None] = ContextVar("check", default=None)
+
+
+@contextmanager
+def guarded(check: Callable[[Transaction], None]) -> Iterator[None]:
+    """Run `check` at the begin of each transaction that this thread writes; what it raises ends the transaction."""
+    token = _check.set(check)
+    try:
+        yield
+    finally:
+        _check.reset(token)
+
+
 class Database:
     """A pool of connections to one SQLite file; thread-safe, since each call borrows a connection.
 
@@ -124,7 +138,10 @@ class Database:
         with storage_errors(self.path.name), self._borrowed() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
-                yield Transaction(connection)
+                transaction = Transaction(connection)
+                if check := _check.get():
+                    check(transaction)
+                yield transaction
                 connection.execute("COMMIT")
             except BaseException:
                 connection.rollback()
