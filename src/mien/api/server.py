@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from fastapi import FastAPI
@@ -23,6 +25,9 @@ from mien.rekognition.settings import is_loopback
 
 UNVERSIONED = "null"
 """S3's name for the only version of an object in a bucket that keeps none."""
+
+CLOSE_SECONDS, POLL_SECONDS = 3.0, 0.05
+"""How long closing may take: a thread that does not come back is left to the end of the process."""
 
 
 class Server:
@@ -75,10 +80,14 @@ class Server:
         await receive()
         self._wire = self._loader.submit(self._open_wire)
         if not self._rekognition_only:
-            self._worker.start()
+            await asyncio.to_thread(self._worker.start)  # not here, where a locked database would keep signals waiting
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await asyncio.to_thread(self._close)
+        closing = threading.Thread(target=self._close, daemon=True)
+        closing.start()
+        until = time.monotonic() + CLOSE_SECONDS
+        while closing.is_alive() and time.monotonic() < until:
+            await asyncio.sleep(POLL_SECONDS)
         await send({"type": "lifespan.shutdown.complete"})
 
     def _open_wire(self) -> ASGIApp:
@@ -102,9 +111,13 @@ class Server:
         except InvalidInput:
             raise ImageNotFound("There is no photo under this key.") from None
 
-    def _close(self) -> None:
+    def stop_working(self) -> None:
+        """Index nothing more, and hand back what is not finished soon."""
         if not self._rekognition_only:
             self._worker.stop()
+
+    def _close(self) -> None:
+        self.stop_working()
         self._loader.shutdown(cancel_futures=True)
         self._backend.close()
 

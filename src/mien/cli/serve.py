@@ -80,8 +80,6 @@ KEEP_ALIVE_SECONDS = 75
 TRUSTED_PROXIES = "127.0.0.1"
 """Of FORWARDED_ALLOW_IPS, uvicorn's variable, by default."""
 
-SHUTDOWN_SECONDS = 10
-
 
 def serve(
     context: Context,
@@ -102,14 +100,15 @@ def serve(
     import uvicorn
 
     from mien.api.server import Server
+    from mien.cli import shutdown
 
     settings = _with_default_keys(context.settings)
     check_writable(settings)  # the audit log and the queue of uploads have to be written
     _require_keys(settings, host, rekognition_only=rekognition_only)
     check_certificate(tls_cert, tls_key)
     _log_to_stderr()
-    with listen(host, port) as listener:
-        server = Server(settings, host, rekognition_only=rekognition_only)
+    with shutdown.ending_on_signals(), listen(host, port) as listener:
+        server = shutdown.interruptible(lambda: Server(settings, host, rekognition_only=rekognition_only))
         scheme, bound_port = "https" if tls_cert else "http", listener.getsockname()[1]
         output.note(f"Mien is running at {scheme}://{_url_host(host)}:{bound_port}/ (stop with Ctrl-C).")
         if settings.api_keys_file is None:
@@ -121,11 +120,11 @@ def serve(
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=keep_alive,
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+            timeout_graceful_shutdown=shutdown.REQUEST_SECONDS,
             ssl_certfile=tls_cert,
             ssl_keyfile=tls_key,
         )
-        _run(uvicorn.Server(config), listener)
+        _run(shutdown.StoppableServer(config, server.stop_working), listener)
 
 
 def _behind_proxies(app: ASGIApp, root_path: str) -> ASGIApp:

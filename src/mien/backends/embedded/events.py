@@ -35,7 +35,7 @@ WORK_SECONDS = 300.0
 """How long a photo may be under way: a thread that does not come back by then hangs, and its lease is not renewed."""
 
 STOP_SECONDS = 3.0
-"""How long `stop` waits for the threads."""
+"""How long the threads may go on after `stop`."""
 
 PRESENCE_FILE = "worker.lock"
 IDLE_SECONDS = 0.2
@@ -74,7 +74,7 @@ class Worker:
         self._app, self._bucket, self._catalog, self._queue = app, bucket, catalog, queue
         self.watcher = FolderWatcher(bucket, catalog, queue, folder, look_seconds)
         self._presence = Presence(folder.parent / PRESENCE_FILE)
-        self._stop = threading.Event()
+        self._stop, self._stop_at = threading.Event(), 0.0
         self._held: dict[Event, float] = {}
         tasks: list[Callable[[], None]] = [
             self._keep_up,
@@ -99,16 +99,12 @@ class Worker:
         for thread in self._threads:
             thread.start()
 
-    def request_stop(self) -> None:
-        """Begin to stop: no further event is claimed."""
+    def stop(self) -> None:
+        """Stop the threads; what is not finished soon after the first call is handed back, for the next start."""
         self._stop.set()
-
-    def stop(self, seconds: float = STOP_SECONDS) -> None:
-        """Stop the threads; what is not finished in time is handed back, for the next start to go on."""
-        self.request_stop()
-        until = time.monotonic() + seconds
+        self._stop_at = self._stop_at or time.monotonic() + STOP_SECONDS
         for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()))
+            thread.join(max(0.0, self._stop_at - time.monotonic()))
         for event in list(self._held):
             self._guard(partial(self._queue.release, event))
         self._presence.end()
