@@ -7,7 +7,9 @@ from urllib.parse import quote
 
 import pytest
 
+from mien.api import context
 from mien.api.context import MAX_CURSOR_LENGTH, Cursors
+from mien.domain.errors import StorageError
 from mien.security.signing import Signer
 from tests.api.conftest import JPEG, Service
 
@@ -164,6 +166,20 @@ def test_indexing_makes_no_object_of_its_own(service: Service, robert: list[byte
 
 def test_health_looks_at_an_image(service: Service) -> None:
     assert service.client.get("/health").json()["status"] == "ok"
+
+
+def test_health_has_warnings_and_fails_when_they_cannot_be_told(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context, "HEALTHY_SECONDS", 0)
+    monkeypatch.setattr(service.app, "warnings", lambda: ["An erasure is stuck."])
+    assert service.client.get("/health").json()["warnings"] == ["An erasure is stuck."]
+
+    def fail() -> list[str]:
+        raise StorageError("The database failed.")
+
+    monkeypatch.setattr(service.app, "warnings", fail)
+    assert service.client.get("/health").status_code == 500
 
 
 def test_metrics_count_outcomes(service: Service, robert: list[bytes]) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +15,12 @@ import boto3
 import httpx
 import pytest
 from botocore.config import Config
+from starlette.testclient import TestClient
 
+from mien.api.server import Server
+from mien.config import Settings, open_embedded
+from mien.domain.records import Consent
+from tests.support.fake_engine import use_fake_engine
 from tests.support.painter import photo_of
 from tests.support.process import MIEN, free_port, serve, wait_for
 
@@ -121,6 +127,24 @@ def test_rekognitions_clients_are_served_at_the_same_address(running: Running) -
         assert len(rekognition.detect_faces(Image={"S3Object": place | version})["FaceDetails"]) == 1
     with pytest.raises(rekognition.exceptions.InvalidS3ObjectException):
         rekognition.detect_faces(Image={"S3Object": place | {"Version": "3HL4kqtJvjVBH40Nrjfkd"}})
+
+
+def test_the_wire_api_alone_keeps_what_the_folder_promises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, robert: list[bytes], venus: list[bytes]
+) -> None:
+    use_fake_engine(monkeypatch)
+    settings = Settings(data_dir=tmp_path / "data")
+    backend = open_embedded(settings)
+    with backend.app as app:
+        path = app.enroll(robert[0], "Robert").image_path
+        for person in ("Venus", "Grace"):
+            app.enroll(venus[0], person)
+        app.request_erasure("Venus")
+        backend.catalog.put(Consent("Grace", datetime(2020, 1, 1, tzinfo=UTC)))
+    (settings.data_dir / "bucket" / path).unlink()
+    with TestClient(Server(settings, rekognition_only=True)), open_embedded(settings).app as app:
+        wait_for(lambda: not app.people().items and not app.pending_erasures())
+        assert app.faces().items == ()
 
 
 def test_foreign_hosts_are_refused(running: Running) -> None:

@@ -159,3 +159,79 @@ def test_nothing_is_watched_behind_a_link(machine: EmbeddedBackend, folder: Path
     assert machine.app.warnings() == [watching.LINKED_FOLDERS]
     os.unlink(folder / "link")
     assert machine.worker(threads=1).watcher.find_problem() is None
+
+
+def test_folders_that_cannot_be_taken_are_counted_in_warnings_and_log(
+    machine: EmbeddedBackend, folder: Path, portraits: Portraits, caplog: pytest.LogCaptureFixture
+) -> None:
+    uploaded = folder.parent
+    (folder / "1.jpg").write_bytes(portraits["Robert"][0])
+    worker = machine.worker(threads=1)
+    look(machine, worker)
+    assert machine.app.warnings() == []
+    for number, name in enumerate((b"robert", b"con", b"Ann.", b"M\xfcller")):
+        (odd := Path(os.fsdecode(os.fsencode(uploaded) + b"/" + name))).mkdir()
+        (odd / "1.jpg").write_bytes(portraits["Venus"][number])
+    Path(os.fsdecode(os.fsencode(folder) + b"/M\xfc.jpg")).write_bytes(b"a file, in a folder that is fine")
+    with caplog.at_level(logging.WARNING):
+        look(machine, worker)
+        worker.watcher.look()  # the folder of a look-alike is known once its photo was rejected
+        worker.watcher.look()
+    assert machine.app.warnings() == [watching.NOT_TAKEN.format(4)]
+    told = [record for record in caplog.records if "cannot be a person's" in record.getMessage()]
+    assert [vars(record)["folders"] for record in told] == [3, 4]
+    assert not any(name in caplog.text.lower() for name in ("robert", "con/", "ann.", "ller"))
+    for each in ("robert", "con", "Ann."):
+        (uploaded / each / "1.jpg").unlink()
+    look(machine, worker)
+    worker.watcher.look()
+    assert machine.app.warnings() == [watching.NOT_TAKEN.format(1)]
+
+
+def test_a_name_that_is_not_unicode_does_not_stop_the_watching(
+    machine: EmbeddedBackend, folder: Path, portraits: Portraits
+) -> None:
+    Path(os.fsdecode(os.fsencode(folder.parent) + b"/M\xfcller")).mkdir()
+    worker = machine.worker(threads=1)
+    worker.start()
+    try:
+        wait_for(lambda: watching.UNREADABLE_NAME in machine.app.warnings())
+        (folder / "1.jpg").write_bytes(portraits["Robert"][0])
+        wait_for(lambda: len(machine.app.faces().items) == 1)
+    finally:
+        worker.stop()
+
+
+def announce(machine: EmbeddedBackend, worker: Worker, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchfiles, "watch", lambda *_, **__: iter([{(watchfiles.Change.deleted, str(path))}]))
+    worker.watcher.watch(threading.Event())
+    while worker.run_once():
+        pass
+
+
+def restart(machine: EmbeddedBackend, worker: Worker, *_: object) -> None:
+    worker.reconcile()
+
+
+@pytest.mark.parametrize("name", ["Robert", "Robert/2026", "The Boss"])
+@pytest.mark.parametrize("notice", [announce, restart])
+def test_a_folder_that_is_moved_away_takes_its_faces_along(
+    machine: EmbeddedBackend,
+    folder: Path,
+    portraits: Portraits,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    notice: Callable[..., None],
+) -> None:
+    """The system announces the folder only, not the files in it; here it is that of an id, or of a person's name."""
+    kept = machine.app.enroll(portraits["Robert"][0], user_id="boss", name="The Boss").image_path
+    made = folder.parent / name
+    made.mkdir(exist_ok=True)
+    worker = machine.worker(threads=1)
+    (made / "1.jpg").write_bytes(portraits["Venus"][1])
+    assert look(machine, worker) == {kept.rpartition("/")[2], "1.jpg"}
+    made.rename(tmp_path / "trash")
+    notice(machine, worker, made, monkeypatch)
+    assert [face.image_path for face in machine.app.faces().items] == [kept]
+    assert [person.user_id for person in machine.app.people().items] == ["boss"]

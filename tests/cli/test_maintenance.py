@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -108,6 +109,29 @@ def test_the_doctor_names_what_lies_among_the_photos_and_is_none(known, tmp_path
     assert answer.code == 0, answer.out
     (photos,) = [check["detail"] for check in answer.json["checks"] if check["check"] == "photos"]
     assert "uploaded/Ada/link.jpg (link)" in photos
+
+
+def test_the_doctor_names_folders_that_cannot_be_taken(known, tmp_path):
+    uploaded = tmp_path / "data" / "bucket" / "uploaded"
+    for name in ("ada", "con", os.fsdecode(b"M\xfcller")):
+        (uploaded / name).mkdir()
+        (uploaded / name / "1.jpg").write_bytes(photo_of("Edith"))
+    known("repair")
+    answer = known("doctor", "--json")
+    (photos,) = [check["detail"] for check in answer.json["checks"] if check["check"] == "photos"]
+    assert r"folders that cannot be a person's: uploaded/M\xfcller, uploaded/ada, uploaded/con" in photos
+
+
+def test_the_doctor_names_erasures_that_are_not_finished_by_their_ids(known, tmp_path):
+    with open_embedded(Settings(data_dir=tmp_path / "data")).app as app:
+        erasure = app.request_erasure("Ada")
+    answer = known("doctor", "--json")
+    assert answer.code == 4
+    (failed,) = [check for check in answer.json["checks"] if not check["works"]]
+    assert (failed["check"], "Ada" in failed["detail"]) == ("erasures", False)
+    assert erasure.erasure_id in failed["detail"]
+    assert known("repair").out == "Interrupted erasures completed: 1\n"
+    assert known("doctor").code == 0
 
 
 def test_the_doctor_names_a_damaged_database(known, tmp_path):

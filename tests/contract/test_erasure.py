@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -29,6 +30,18 @@ def test_a_receipt_is_kept_without_a_name(ports: Ports, robert: list[bytes]) -> 
     assert ROBERT not in repr(receipt)
     with pytest.raises(ErasureNotFound):
         ports.app.erasure("none")
+
+
+def test_an_erasure_that_is_stuck_is_told_by_its_id(ports: Ports, robert: list[bytes]) -> None:
+    ports.app.enroll(robert[0], ROBERT)
+    intent = leave_intent(ports, ROBERT)
+    assert ports.app.warnings() == []  # it may be going on
+    ports.catalog.put(replace(intent, timestamp=intent.timestamp - timedelta(hours=1)))
+    (warning,) = ports.app.warnings()
+    assert str(intent.erasure_id) in warning
+    assert ROBERT not in warning
+    ports.app.resume_erasures()
+    assert ports.app.warnings() == []
 
 
 def test_a_request_has_an_id_before_it_is_done(ports: Ports, robert: list[bytes]) -> None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.support.process import wait_for
+from tests.web.conftest import Server
+from tests.web.people import call
+
 pytestmark = pytest.mark.web
 
 
@@ -25,3 +29,16 @@ def test_without_a_measured_curve_the_threshold_is_a_similarity(page: Page) -> N
     expect(page.get_by_text("are not known for this recogniser")).to_be_visible()
     page.locator("#sure").press("End")
     assert page.evaluate("localStorage.getItem('mien-threshold')") == "100"
+
+
+def test_what_needs_attention_is_said_though_mien_works(page: Page, server: Server) -> None:
+    odd = server.folder / "bucket" / "uploaded" / "con"
+    odd.mkdir()
+    (odd / "1.jpg").write_bytes(b"")
+    server.stop()
+    server.start()
+    wait_for(lambda: bool(call(server, "/health")["warnings"]))
+    page.goto("/#/settings")
+    expect(page.locator(".problem")).to_contain_text("cannot be a person's")
+    expect(page.locator(".problem")).to_contain_text(": 1.")
+    expect(page.get_by_text("All is well.")).not_to_be_visible()

@@ -88,6 +88,7 @@ def _context(
 ) -> ApiContext:
     # Two threads more than cores: while some wait for a disk, a lock or the event loop, the cores stay busy.
     inference = BoundedExecutor((settings.threads or os.cpu_count() or 1) + 2, settings.max_waiting)
+    storage = BoundedExecutor(STORAGE_THREADS, settings.max_waiting)
     keys = KeyFile(settings.api_keys_file) if settings.api_keys_file else None
     return ApiContext(
         app=app,
@@ -95,9 +96,9 @@ def _context(
         signer=signer or Signer((settings.secret or secrets.token_hex()).encode()),
         guard=Guard(keys, settings.rate_per_minute),
         inference=inference,
-        storage=BoundedExecutor(STORAGE_THREADS, settings.max_waiting),
+        storage=storage,
         metrics=Metrics({"inferences_waiting": lambda: inference.pending, **gauges}),
-        health=Health(app, inference),
+        health=Health(app, inference, storage),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -114,15 +114,21 @@ class Health:
     Anybody may ask for the health, so a check must not cost an inference each time.
     """
 
-    def __init__(self, app: FaceApp, inference: BoundedExecutor) -> None:
-        self._app, self._inference = app, inference
+    def __init__(self, app: FaceApp, inference: BoundedExecutor, storage: BoundedExecutor) -> None:
+        self._app, self._inference, self._storage = app, inference, storage
         self._healthy_until = 0.0
+        self._warnings: Sequence[str] = ()
 
-    async def check(self) -> None:
-        """Detect faces in a test image, unless that worked a moment ago; raise whatever it raises."""
+    async def check(self) -> list[str]:
+        """Detect faces in a test image, unless that worked a moment ago; raise whatever it raises.
+
+        Returns what does not work as it should though the service works, a sentence each.
+        """
         if time.monotonic() > self._healthy_until:
             await self._inference.run(self._app.detect, FACELESS_PNG)
+            self._warnings = await self._storage.run(self._app.warnings)
             self._healthy_until = time.monotonic() + HEALTHY_SECONDS
+        return list(self._warnings)
 
 
 @dataclass(frozen=True)

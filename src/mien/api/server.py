@@ -45,7 +45,8 @@ class Server:
         Args:
             settings: The application's settings.
             host: The address that the server listens on.
-            rekognition_only: Serve the wire API and nothing else; uploads are then not indexed either.
+            rekognition_only: Serve the wire API and nothing else. What the folder promises is kept all the same: photos
+                that come or go by hand, what expires, erasures to finish.
 
         Raises:
             SetupError: The settings do not fit together, or name another backend.
@@ -79,8 +80,7 @@ class Server:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         self._wire = self._loader.submit(self._open_wire)
-        if not self._rekognition_only:
-            await asyncio.to_thread(self._worker.start)  # not here, where a locked database would keep signals waiting
+        await asyncio.to_thread(self._worker.start)  # not here, where a locked database would keep signals waiting
         await send({"type": "lifespan.startup.complete"})
         await receive()
         closing = threading.Thread(target=self._close, daemon=True)
@@ -113,8 +113,7 @@ class Server:
 
     def stop_working(self) -> None:
         """Index nothing more, and hand back what is not finished soon."""
-        if not self._rekognition_only:
-            self._worker.stop()
+        self._worker.stop()
 
     def _close(self) -> None:
         self.stop_working()

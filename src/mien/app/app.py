@@ -120,8 +120,8 @@ class FaceApp:
         self._close()
 
     def warnings(self) -> Sequence[str]:
-        """Say what does not work as it should though Mien works, a sentence each, such as a limit of the system."""
-        return self._warnings()
+        """Say what does not work as it should though Mien works, a sentence each, such as an erasure that is stuck."""
+        return [*self._warnings(), *self._erasure.warnings()]
 
     # Uploads
 

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import TypeVar
@@ -42,6 +42,8 @@ STEP = 500
 """Photos, faces or recognitions that are removed at once."""
 ROUNDS = 3
 """How often an erasure looks again for what was stored meanwhile."""
+STUCK_SECONDS = 300.0
+"""How long after its request an erasure that is not finished is told as a warning."""
 RETRY_SECONDS, MAX_RETRY_SECONDS = 30.0, 3600.0
 
 
@@ -138,6 +140,12 @@ class ErasureService:
     def pending(self) -> list[Erasure]:
         """List the erasures that are not finished, oldest first."""
         return sorted(self._all(Erasure), key=lambda intent: intent.timestamp)
+
+    def warnings(self) -> list[str]:
+        """Name the erasures that should be finished by now, by their ids."""
+        longest = self._now() - timedelta(seconds=STUCK_SECONDS)
+        stuck = [intent for intent in self.pending() if intent.timestamp < longest]
+        return [f"{describe_pending(stuck)} They are tried again; `mien repair` does it at once."] if stuck else []
 
     def status(self, erasure_id: str) -> Erasure | ErasureReceipt:
         """Return an erasure that is not finished, or the receipt of one that is. Raises ErasureNotFound."""
@@ -318,6 +326,14 @@ class ErasureService:
         while page.next_token is not None:
             page = find(token=page.next_token)
             yield page.items
+
+
+def describe_pending(intents: Sequence[Erasure]) -> str:
+    """Count and name erasures that are not finished, oldest first, by their ids."""
+    ids = ", ".join(intent.erasure_id or "one of an earlier version" for intent in intents)
+    return (
+        f"Erasures that are not finished: {len(intents)}, the oldest of {intents[0].timestamp:%Y-%m-%d %H:%M} ({ids})."
+    )
 
 
 def _sum(report: ErasureReport, merged: Sequence[ErasureReport]) -> ErasureReport:

@@ -32,6 +32,7 @@ from mien.domain.records import (
 )
 
 MAX_ATTEMPTS = 3
+LOOKS_LIKE_ANOTHER_NAME = "looks_like_another_name"
 INDEXING_FAILED = UploadNotice(
     "indexing_failed",
     "Indexing failed repeatedly because of a server error. The photo is kept; upload it again to retry.",
@@ -196,7 +197,7 @@ class IndexingService:
         try:
             user_id = self._owner(path, upload)
         except UserExists as error:
-            reason = UploadNotice("looks_like_another_name", f"The photo's folder cannot be taken: {error}")
+            reason = UploadNotice(LOOKS_LIKE_ANOTHER_NAME, f"The photo's folder cannot be taken: {error}")
             return Upload(path, None, UploadStatus.REJECTED, timestamp, digest, reasons=(reason,))
         return self._index(path, user_id, image, timestamp, digest)
 

@@ -11,20 +11,22 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 
 import typer
 
+from mien.app.erasure import describe_pending
 from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode
 from mien.config import Backend, Settings, open_app, open_embedded, open_engine
 from mien.domain.errors import MienError, SetupError, StorageDamaged, StorageError
+from mien.domain.faces import iterate_pages
 from mien.domain.image_types import FACELESS_PNG
+from mien.domain.records import Upload
 
 LIBRARIES = ("openvino", "llvmlite", "numpy", "opencv-python-headless", "pillow", "simplejpeg", "fastapi")
-MAX_IGNORED = 20
+MAX_LISTED = 20
 REMINDER_DAYS = 30
 MIN_FREE_BYTES = 256 * 1024 * 1024
 
@@ -165,19 +167,32 @@ def _is_intact(file: Path) -> bool:
 
 def _photos(settings: Settings) -> str:
     """Check that the photo folder belongs to the database, and that no photo was deleted by hand; name what is none."""
+    from mien.backends.embedded.watcher import folders_not_taken
+
     backend = open_embedded(settings)
     with backend.app:
         deleted = len(backend.worker(threads=1).missing_photos())
-        ignored = list(islice(backend.bucket.ignored(), MAX_IGNORED + 1))
+        ignored = list(backend.bucket.ignored())
+        uploads = iterate_pages(lambda token: backend.catalog.find(Upload, limit=1000, token=token))
+        not_taken = folders_not_taken(ignored, uploads)
         problems = (backend.worker(threads=1).watcher.find_problem(), backend.failed_photos())
     if deleted:
         raise StorageError(
             f"{output.count(deleted, 'photo')} deleted by hand; run `mien repair` to remove the faces, too."
         )
-    found = [f"{os.fsencode(entry.path).decode(errors='backslashreplace')} ({entry.kind})" for entry in ignored]
-    more = ["and more"] if len(found) > MAX_IGNORED else []
-    ignoring = f"; not photos, and ignored: {', '.join([*found[:MAX_IGNORED], *more])}" if found else ""
-    return f"{settings.data_dir / 'bucket'}{ignoring}{''.join(f'; {each}' for each in problems if each)}"
+    ignoring = _list("not photos, and ignored", [f"{_printable(entry.path)} ({entry.kind})" for entry in ignored])
+    refusing = _list("folders that cannot be a person's", list(map(_printable, not_taken)))
+    return f"{settings.data_dir / 'bucket'}{ignoring}{refusing}{''.join(f'; {each}' for each in problems if each)}"
+
+
+def _list(what: str, found: list[str]) -> str:
+    more = [f"and {len(found) - MAX_LISTED:,} more"] if len(found) > MAX_LISTED else []
+    return f"; {what}: {', '.join([*found[:MAX_LISTED], *more])}" if found else ""
+
+
+def _printable(path: str) -> str:
+    """Write the bytes of a path that are not Unicode as escape sequences."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def _erasures(settings: Settings) -> str:
@@ -185,10 +200,7 @@ def _erasures(settings: Settings) -> str:
     with open_app(settings) as app:
         pending = app.pending_erasures()
     if pending:
-        raise StorageError(
-            f"{output.count(len(pending), 'erasure')} not finished, the oldest requested at "
-            f"{pending[0].timestamp:%Y-%m-%d %H:%M}. A running server tries again; `mien forget NAME` does it now."
-        )
+        raise StorageError(f"{describe_pending(pending)} A running server tries again; `mien repair` does it now.")
     return "all finished"
 
 

@@ -29,10 +29,10 @@ routes = APIRouter(tags=["service"])
 async def health(context: Context) -> schemas.Health:
     """Check the service by detecting faces in a test image; fails when the recogniser does.
 
-    `warnings` says what does not work as it should though Mien works, such as a limit of the system that is reached.
+    `warnings` says what does not work as it should though Mien works: a limit of the system that is reached, folders
+    among the photos that cannot be a person's (their number), erasures that are stuck (their ids).
     """
-    await context.health.check()
-    return schemas.Health(status="ok", version=version("mien"), warnings=list(context.app.warnings()))
+    return schemas.Health(status="ok", version=version("mien"), warnings=await context.health.check())
 
 
 @routes.get(

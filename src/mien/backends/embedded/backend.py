@@ -162,7 +162,7 @@ class EmbeddedBackend:
         return gallery
 
     def _warnings(self) -> list[str]:
-        problems = [problem for worker in self._workers for problem in (worker.watcher.problem, worker.problem)]
+        problems = [problem for worker in self._workers for problem in (*worker.watcher.warnings, worker.problem)]
         problems.append(LOST_FACES if self.gallery.is_open and self.has_lost_faces() else None)
         problems.append(self.failed_photos())
         return [problem for problem in dict.fromkeys(problems) if problem]

@@ -31,6 +31,7 @@ class Kind(StrEnum):
     SPECIAL = "pipe, socket or device"
     FOLDER = "folder named like a photo"
     NAME = "name that cannot be used"
+    FOLDER_NAME = "folder with a name that is not Unicode"
     UNREADABLE = "folder that cannot be read"
 
 
@@ -65,7 +66,10 @@ def walk(root: Path, start: str) -> Iterator[Entry]:
                 if is_litter(entry.name):
                     continue
                 if entry.is_dir(follow_symlinks=False) and not _is_named_like_photo(path):
-                    pending.append(path)
+                    if _is_unicode(entry.name):
+                        pending.append(path)
+                    else:
+                        yield Entry(path, Kind.FOLDER_NAME)
                 else:
                     yield Entry(path, _kind(path, entry))
 
@@ -170,6 +174,10 @@ def _kind(path: str, entry: os.DirEntry[str]) -> Kind:
     if not entry.is_file(follow_symlinks=False):
         return Kind.SPECIAL
     return Kind.PHOTO if is_key(path) else Kind.NAME
+
+
+def _is_unicode(name: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _is_named_like_photo(path: str) -> bool:

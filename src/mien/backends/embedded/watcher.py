@@ -9,17 +9,18 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
-from pathlib import Path
+from itertools import chain, islice
+from pathlib import Path, PurePosixPath
 
+from mien.app.indexing import LOOKS_LIKE_ANOTHER_NAME
 from mien.app.ports import Catalog
 from mien.backends.embedded.bucket import FolderBucket
 from mien.backends.embedded.event_queue import EventQueue
-from mien.backends.embedded.folder_tree import Kind
+from mien.backends.embedded.folder_tree import Entry, Kind, is_key
 from mien.domain import object_keys
-from mien.domain.errors import ImageNotFound, InvalidInput, MienError
+from mien.domain.errors import ImageNotFound, MienError
 from mien.domain.faces import iterate_pages
 from mien.domain.image_types import is_litter
 from mien.domain.records import Erasure, Upload, UploadStatus
@@ -47,6 +48,15 @@ LINKED_FOLDERS = (
     "A link to a folder lies among the photos. So that nothing is watched behind it, the photo folder is looked at "
     "every few seconds instead; `mien doctor` names the link."
 )
+UNREADABLE_NAME = (
+    "A name among the photos is not Unicode. Changes beside it cannot be announced, so the photo folder is looked at "
+    "every few seconds instead; `mien doctor` names it."
+)
+NOT_TAKEN = (
+    "Folders among the photos that cannot be a person's, because the name cannot be one or looks like another "
+    "person's: {}. `mien doctor` names them."
+)
+_ANY_PHOTO = "photo.jpg"
 
 
 class FolderWatcher:
@@ -66,8 +76,14 @@ class FolderWatcher:
         self._folder = folder.resolve()  # announcements name resolved paths
         self._seconds = seconds
         self._looked_at: float | None = None
-        self._ignored = 0
+        self._ignored = self._not_taken = 0
         self.problem: str | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """Say what is in the way of watching, and how many folders were not taken when all files were looked at."""
+        problems = [self.problem] if self.problem else []
+        return [*problems, NOT_TAKEN.format(self._not_taken)] if self._not_taken else problems
 
     @property
     def pause(self) -> float:
@@ -86,12 +102,17 @@ class FolderWatcher:
                 self._folder / object_keys.UPLOADED, stop_event=stop, raise_interrupt=False, yield_on_timeout=True
             ):
                 self.problem = None
-                for change, path in sorted(changes, key=lambda each: each[0] is not Change.deleted):
-                    handle = self._on_deleted if change is Change.deleted else self._on_created
-                    with suppress(MienError):  # the next look finds it again
-                        handle(Path(path))
+                deleted = [Path(path) for change, path in changes if change is Change.deleted]
+                if deleted:
+                    with suppress(MienError):  # the next look finds them again
+                        self._on_deleted(deleted)
+                for created in (Path(path) for change, path in changes if change is not Change.deleted):
+                    with suppress(MienError):
+                        self._on_created(created)
         except OSError:
             self._report(LIMIT_REACHED)
+        except RuntimeError:  # what watchfiles raises where it cannot decode a path
+            self._report(UNREADABLE_NAME)
 
     def find_problem(self) -> str | None:
         """Ask the system for announcements for a moment, and return a sentence about what is in their way."""
@@ -105,10 +126,13 @@ class FolderWatcher:
         self._bucket.check_volume()
         self._bucket.remove_abandoned_drafts()
         looked_at = self._bucket.clock()
+        lookalikes = []
         for upload in self._uploads():  # before the others: a file that was renamed has the same face elsewhere
             with suppress(MienError):
                 if not self._exists(upload.image_path) and not self._is_being_forgotten(upload):
                     self._queue.add(upload.image_path)
+                elif _looks_like_another(upload):
+                    lookalikes.append(upload)
         keys = self._bucket.keys(object_keys.UPLOADED)
         while batch := list(islice(keys, BATCH)):
             uploads = {upload.image_path: upload for upload in self._catalog.get(Upload, batch)}
@@ -116,7 +140,7 @@ class FolderWatcher:
                 with suppress(MienError):
                     self._look_at(key, uploads.get(key))
         self._looked_at = looked_at
-        self._count_ignored()
+        self._count_ignored(lookalikes)
 
     def _look_at(self, key: str, upload: Upload | None) -> None:
         if upload is not None and upload.status is UploadStatus.FAILED:
@@ -130,11 +154,14 @@ class FolderWatcher:
         if touched_at is not None and touched_at >= since - _CLOCK_SLACK_SECONDS and not self._is_known(key):
             self._queue.announce(key, self._bucket.version(key), SETTLE_SECONDS)
 
-    def _count_ignored(self) -> None:
-        ignored = sum(1 for _ in self._bucket.ignored())
-        if ignored and ignored != self._ignored:
-            log.warning("links and other entries among the photos are ignored", extra={"entries": ignored})
-        self._ignored = ignored
+    def _count_ignored(self, lookalikes: Sequence[Upload]) -> None:
+        entries = list(self._bucket.ignored())
+        folders = len(folders_not_taken(entries, lookalikes))
+        if entries and len(entries) != self._ignored:
+            log.warning("links and other entries among the photos are ignored", extra={"entries": len(entries)})
+        if folders and folders != self._not_taken:
+            log.warning("folders among the photos cannot be a person's", extra={"folders": folders})
+        self._ignored, self._not_taken = len(entries), folders
 
     def _report(self, problem: str) -> None:
         if self.problem != problem:
@@ -150,15 +177,13 @@ class FolderWatcher:
             if not self._is_known(created):
                 self._queue.announce(created, self._bucket.version(created), SETTLE_SECONDS)
 
-    def _on_deleted(self, path: Path) -> None:
-        """Queue a deleted photo, or those of a person's folder: indexing finds none and removes their faces."""
+    def _on_deleted(self, paths: Sequence[Path]) -> None:
+        """Queue deleted photos, and those of deleted folders: indexing finds none and removes their faces."""
         self._bucket.check_volume()
-        key = path.relative_to(self._folder).as_posix()
-        uploads: Iterable[Upload] = self._catalog.get(Upload, [key])
-        if not uploads and key.count("/") == 1:
-            with suppress(InvalidInput):
-                uploads = self._uploads(object_keys.user_id_of(f"{key}/{path.name}"))
-        for upload in uploads:
+        keys = {path.relative_to(self._folder).as_posix() for path in paths}
+        photos = self._catalog.get(Upload, sorted(keys))
+        folders = {key for key in keys if not is_litter(key.rpartition("/")[2])} - {each.image_path for each in photos}
+        for upload in chain(photos, self._uploads_in(folders)):
             if not self._is_being_forgotten(upload) and not self._exists(upload.image_path):
                 self._queue.put(upload.image_path)
 
@@ -179,5 +204,35 @@ class FolderWatcher:
     def _exists(self, key: str) -> bool:
         return key in self._bucket.keys(key)
 
-    def _uploads(self, user_id: str | None = None) -> Iterator[Upload]:
-        return iterate_pages(lambda token: self._catalog.find(Upload, user_id=user_id, limit=BATCH, token=token))
+    def _uploads_in(self, folders: Collection[str]) -> Iterator[Upload]:
+        """List the uploads of all photos below some folders, whoever they are of."""
+        uploads = self._uploads() if folders else iter(())
+        return (each for each in uploads if any(str(up) in folders for up in PurePosixPath(each.image_path).parents))
+
+    def _uploads(self) -> Iterator[Upload]:
+        return iterate_pages(lambda token: self._catalog.find(Upload, limit=BATCH, token=token))
+
+
+def folders_not_taken(entries: Iterable[Entry], uploads: Iterable[Upload]) -> list[str]:
+    """Name the folders whose photos no person can have: the name cannot be an id, or looks like another person's.
+
+    Args:
+        entries: What lies among the photos and is none, as the bucket's `ignored` lists it.
+        uploads: All uploads.
+    """
+    folders = {_persons_folder(entry.path) for entry in entries if _tells_of_folder(entry)}
+    odd = {folder for folder in folders if not is_key(f"{folder}/{_ANY_PHOTO}")}
+    return sorted(odd | {_persons_folder(each.image_path) for each in uploads if _looks_like_another(each)})
+
+
+def _tells_of_folder(entry: Entry) -> bool:
+    """Whether the entry is, or lies in, a folder whose name may be why it is no photo."""
+    return entry.kind is Kind.FOLDER_NAME or (entry.kind is Kind.NAME and entry.path.count("/") > 1)
+
+
+def _persons_folder(path: str) -> str:
+    return "/".join(path.split("/")[:2])
+
+
+def _looks_like_another(upload: Upload) -> bool:
+    return any(reason.code == LOOKS_LIKE_ANOTHER_NAME for reason in upload.reasons)

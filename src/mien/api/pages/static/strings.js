@@ -142,6 +142,7 @@ export const text = {
     keySaved: "The key works and is used from now on.",
     health: "Health",
     healthy: "All is well.",
+    works: "Mien works, but something needs your attention.",
     unhealthy: "Something is wrong.",
   },
 };

@@ -115,8 +115,9 @@ const svgText = (x, y, words, anchor = "middle") => svgNode("text", { x, y, "tex
 async function showHealth(panel) {
   const title = h("h2", {}, t.health);
   try {
-    const health = await api.health();
-    panel.replaceChildren(title, h("p", {}, t.healthy), fieldTable(health));
+    const { warnings, ...health } = await api.health();
+    const sentences = warnings.map((warning) => h("p", { class: "problem" }, warning));
+    panel.replaceChildren(title, h("p", {}, warnings.length ? t.works : t.healthy), ...sentences, fieldTable(health));
   } catch (error) {
     const retry = () => showHealth(panel);
     panel.replaceChildren(title, h("p", { class: "problem" }, t.unhealthy), ...errorWithRetry(error, retry));
