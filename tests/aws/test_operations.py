@@ -23,6 +23,7 @@ from mien.domain.faces import Box
 from mien.domain.records import FaceRecord, Upload, UploadStatus
 from mien.lambdas import upload_queue
 from mien.security.api_keys import KeyFile, Scope
+from mien.security.audit import LogLines
 from tests.aws import local
 from tests.support.fake_engine import FakeFaceEngine
 
@@ -66,6 +67,7 @@ def test_a_table_that_throttles_loses_nothing(
     throttled = FaceApp(aws.bucket, aws.recognizer, _on(dynamodb))
     dynamodb.meta.events.register("before-call.dynamodb.PutItem", _throttle)
     monkeypatch.setattr(upload_queue, "_app", lambda: throttled)
+    monkeypatch.setattr(upload_queue, "_audit", LogLines)
     counted: list[str] = []
     monkeypatch.setattr(upload_queue, "count", lambda name, number=1: counted.append(name))
     message = {
@@ -116,13 +118,20 @@ def test_the_doctor_finds_what_is_missing(aws: Backend, monkeypatch: pytest.Monk
     monkeypatch.setattr(clients, "dynamodb", lambda: boto3.client("dynamodb", **local.CREDENTIALS))
     wire = boto3.client("rekognition", endpoint_url=aws.url, **local.CREDENTIALS)
     monkeypatch.setattr(clients, "rekognition", lambda _: wire)
-    settings = replace(Settings.from_environment({}), bucket=local.BUCKET)
+    secrets = boto3.client("secretsmanager", **local.CREDENTIALS)
+    secrets.create_secret(Name="keys", SecretString='{"keys": {}, "signing": "a signing key of 16"}')
+    monkeypatch.setattr(clients, "secrets", lambda: secrets)
+    settings = replace(Settings.from_environment({}), bucket=local.BUCKET, keys_secret="keys")
     before = _faces(aws)
     advice = {finding.subject: finding.advice for finding in doctor.examine(settings)}
     wrong = {subject for subject, text in advice.items() if text}
     assert wrong == {f"public access to {local.BUCKET}"}  # nobody blocked it on this bucket
     assert _faces(aws) == before
     assert aws.catalog.find(FaceRecord).items == ()
+    keyless = [finding.advice for finding in doctor.examine(replace(settings, keys_secret=None))]
+    assert any("MIEN_KEYS_SECRET is not set" in advice for advice in keyless)
+    secrets.put_secret_value(SecretId="keys", SecretString='{"keys": {}}')
+    assert any("no signing key" in finding.advice for finding in doctor.examine(settings))
     elsewhere = {f.subject: f.advice for f in doctor.examine(replace(settings, faces_table="Nothing"))}
     assert "does not exist" in elsewhere["dynamodb:Query on Nothing"]
     aws.rekognition.fail(400, "AccessDeniedException")
@@ -133,13 +142,13 @@ def test_the_doctor_finds_what_is_missing(aws: Backend, monkeypatch: pytest.Monk
 def test_keys_live_in_a_secret(aws: Backend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     secrets = boto3.client("secretsmanager", **local.CREDENTIALS)
     monkeypatch.setattr(clients, "secrets", lambda: secrets)
-    secrets.create_secret(Name="keys", SecretString='{"keys": {}, "signing": "abc"}')
+    secrets.create_secret(Name="keys", SecretString='{"keys": {}, "signing": "a signing key of 16"}')
     with secret_keys.edit_keys("keys") as file:
         text = file.create("phone", [Scope.RECOGNIZE])
     copy = secret_keys.SecretKeys("keys", tmp_path / "copy.json")
     copy.refresh()
     assert KeyFile(copy.copy).check(text).name == "phone"
-    assert copy.signing == "abc"
+    assert copy.signing == "a signing key of 16"
     assert text not in secrets.get_secret_value(SecretId="keys")["SecretString"]
 
 

@@ -11,8 +11,11 @@ import boto3
 import pytest
 
 from mien.app.app import FaceApp
+from mien.app.erasure import keyed_hash
 from mien.app.reconciliation import MAX_UNASKED, Counts, Reconciler, Reconciliation
+from mien.backends.aws.catalog import DynamoCatalog, tables
 from mien.backends.aws.recognizer import RekognitionRecognizer
+from mien.backends.aws.stack import RemoteApp
 from mien.domain.errors import ImageNotFound, InvalidInput
 from mien.domain.object_keys import installation_mark
 from mien.domain.records import FaceRecord, Upload, UploadStatus
@@ -22,6 +25,7 @@ from tests.support.fake_engine import FakeFaceEngine
 from tests.support.painter import photo_of
 
 JPEG = "image/jpeg"
+KEY = b"the key of the stack"
 
 
 class Stack:
@@ -31,7 +35,7 @@ class Stack:
         self.bucket, self.catalog = opened.enter_context(local.storage())
         self.rekognition, self.url = opened.enter_context(local.switchable(folder, FakeFaceEngine()))
         self.recognizer = local.recognizer(self.url)
-        self.app = FaceApp(self.bucket, self.recognizer, self.catalog)
+        self.app = FaceApp(self.bucket, self.recognizer, self.catalog, pseudonym=keyed_hash(KEY))
         self.reconciler = self.fresh_reconciler()
 
     def fresh_reconciler(self) -> Reconciler:
@@ -56,6 +60,14 @@ class Stack:
 
     def records(self) -> dict[str, str]:
         return {record.face_id: record.image_path for record in self.catalog.find(FaceRecord, limit=1000).items}
+
+    def daily(self) -> Reconciliation:
+        """What the schedule starts while it is not told to repair."""
+        remote = RemoteApp(self.bucket, self.recognizer, self.catalog, pseudonym=keyed_hash(KEY))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("mien.backends.aws.stack.GRACE_SECONDS", 0)
+            reconciler = remote.reconciler(self.app.index_upload, self.app.remove_upload, self.photos_after)
+            return reconciler.run(repair=False)
 
     def repair(self) -> Counts:
         return self.fresh_reconciler().run(repair=True).found
@@ -174,6 +186,75 @@ def test_metadata_whose_photo_and_state_are_gone_is_removed(aws: Stack, robert: 
     aws.catalog.delete(Upload, [gone.image_path])
     assert aws.repair().photos_gone == 1
     assert aws.faces() == aws.records().keys() == set(kept.face_ids)
+
+
+def test_faces_that_an_erasure_left_are_removed_though_nothing_is_repaired(
+    aws: Stack, robert: list[bytes], venus: list[bytes]
+) -> None:
+    """Their function died between IndexFaces and the metadata: neither a user nor a record leads to them."""
+    aws.enroll("uploaded/Bo/1.jpg", robert[0])
+    left = aws.recognizer.index(robert[1], "Bo", 1, 80).faces[0].face_id
+    other = aws.recognizer.index(venus[0], "Venus", 1, 80).faces[0].face_id
+    assert aws.app.forget("Bo").remaining_stores == ()
+    assert aws.recognizer.leftovers("Bo") == ("collection",)
+    assert aws.app.reconcile(repair=False, grace=0).found == Counts(
+        faces=2, faces_without_metadata=1, faces_of_erased=1
+    )
+    assert aws.faces() == {left, other}  # an operator who asks for a report gets a report
+    assert aws.daily().found == Counts(faces=2, faces_without_metadata=1, faces_of_erased=1)
+    assert aws.faces() == {other}
+    assert aws.recognizer.leftovers("Bo") == ()
+
+
+def test_a_person_who_came_back_after_an_erasure_keeps_what_is_being_indexed(aws: Stack, robert: list[bytes]) -> None:
+    aws.enroll("uploaded/Bo/1.jpg", robert[0])
+    aws.app.forget("Bo")
+    aws.enroll("uploaded/Bo/2.jpg", robert[1])
+    indexed = aws.recognizer.index(robert[2], "Bo", 1, 80).faces[0].face_id
+    assert aws.daily().found == Counts(faces=2, faces_without_metadata=1)
+    assert indexed in aws.faces()
+
+
+@pytest.mark.parametrize("folder", ["uploaded/", "uploaded/_/"])
+def test_photos_of_nobody_from_an_earlier_version_expire(aws: Stack, robert: list[bytes], folder: str) -> None:
+    old, new = (aws.enroll(f"{folder}{n}.jpg", robert[n]) for n in range(2))
+    aws.enroll("uploaded/Bo/1.jpg", robert[2])
+    dynamodb = boto3.client("dynamodb", **local.CREDENTIALS)
+    dynamodb.update_item(
+        TableName="MienRecords",
+        Key={"RecordId": {"S": f"Upload/{old.image_path}"}},
+        UpdateExpression="REMOVE #o",
+        ExpressionAttributeNames={"#o": "Owner"},
+    )
+
+    def listed() -> set[str]:
+        return {upload.image_path for upload in aws.catalog.find(Upload, of_nobody=True).items}
+
+    assert listed() == {new.image_path}
+    assert aws.app.reconcile(repair=False, grace=0).found.uploads_unlisted == 1
+    assert listed() == {new.image_path}
+    assert aws.daily().found.uploads_unlisted == 1
+    assert listed() == {old.image_path, new.image_path}
+    assert aws.catalog.get(Upload, [old.image_path]) == [old]
+    assert aws.daily().found.uploads_unlisted == 0
+
+
+def test_an_upload_that_was_deleted_meanwhile_is_not_brought_back(aws: Stack, robert: list[bytes]) -> None:
+    gone = aws.enroll("uploaded/_/1.jpg", robert[0])
+    dynamodb = boto3.client("dynamodb", **local.CREDENTIALS)
+    key = {"RecordId": {"S": f"Upload/{gone.image_path}"}}
+    item = {**dynamodb.get_item(TableName="MienRecords", Key=key)["Item"]}
+    del item["Owner"]
+    dynamodb.put_item(TableName="MienRecords", Item=item)
+
+    def delete_first(**_: object) -> None:
+        dynamodb.meta.events.unregister("before-call.dynamodb.PutItem", delete_first)
+        dynamodb.delete_item(TableName="MienRecords", Key=key)
+
+    catalog = DynamoCatalog(dynamodb, tables("FaceMetadata", "RecognitionResults", "MienRecords"))
+    dynamodb.meta.events.register("before-call.dynamodb.PutItem", delete_first)
+    assert catalog.list_uploads_of_nobody([gone.image_path], write=True) == 1
+    assert catalog.get(Upload, [gone.image_path]) == []
 
 
 def test_a_run_that_is_cut_off_after_every_step_finds_and_repairs_the_same(

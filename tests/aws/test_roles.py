@@ -80,6 +80,7 @@ ROLES: dict[str, dict[str, set[str]]] = {
     },
     "ReconcileRole": {
         **ERASE,
+        **READ_KEYS,
         **READ_AND_ERASE_RECORDS,
         "dynamodb:PutItem": {FACES, RECORDS},
         "sqs:SendMessage": {QUEUE},

@@ -28,6 +28,7 @@ from tests.support.fake_engine import FakeFaceEngine
 
 CODE = Path(mien.__file__).parents[1]
 BUCKET = "photos"
+SIGNING = "s" * 32
 
 
 class World:
@@ -41,6 +42,8 @@ class World:
         boto3.client("rekognition", endpoint_url=rekognition_url, **local.CREDENTIALS).create_collection(
             CollectionId=COLLECTION
         )
+        self.secrets = self.client("secretsmanager")
+        self.secrets.create_secret(Name="keys", SecretString=json.dumps({"keys": {}, "signing": SIGNING}))
 
     def client(self, service: str) -> Any:
         return boto3.client(service, endpoint_url=self.aws, **local.CREDENTIALS)
@@ -48,8 +51,8 @@ class World:
     def keep_keys(self, folder: Path) -> str:
         file = folder / "keys.json"
         key = KeyFile(file).create("tests", Scope)
-        content = {"keys": json.loads(file.read_text()), "signing": "s" * 32}
-        self.client("secretsmanager").create_secret(Name="keys", SecretString=json.dumps(content))
+        content = {"keys": json.loads(file.read_text()), "signing": SIGNING}
+        self.secrets.put_secret_value(SecretId="keys", SecretString=json.dumps(content))
         return key
 
     def function(self, name: str, seconds: float = 29, **more: str) -> AbstractContextManager[runtime.RuntimeApi]:
@@ -432,6 +435,96 @@ def test_an_erasure_that_takes_longer_than_a_request_is_finished_by_the_queues_f
     assert world.items("FaceMetadata") == world.rekognition.faces() == []
     assert "Bo" not in str(world.items("MienRecords"))
     assert "Bo" not in wanted["body"] + upload.output + people.output
+
+
+def test_a_form_that_is_older_than_an_erasure_brings_nobody_back(
+    world: World, robert: list[bytes], venus: list[bytes], tmp_path: Path
+) -> None:
+    key = world.keep_keys(tmp_path)
+    ask = {"body": b'{"content_type": "image/jpeg", "user_id": "Bo"}', "headers": {"Content-Type": "application/json"}}
+    with world.function("upload") as upload:
+        before, late, new = ({}, {}, {})  # type: dict[str, Any], dict[str, Any], dict[str, Any]
+        for form in (before, late):
+            form |= json.loads(upload.invoke(request("POST", "/uploads", "/uploads", key, **ask))["body"])
+        _post(world, before, robert[0])
+        _follow(upload, message(before["image_path"]))
+        assert len(world.rekognition.faces()) == 1
+        with world.function("people") as people:
+            assert people.invoke(request("DELETE", "/users/{user_id+}", "/users/Bo", key))["statusCode"] == 200
+        new |= json.loads(upload.invoke(request("POST", "/uploads", "/uploads", key, **ask))["body"])
+        _post(world, late, robert[1])
+        _follow(upload, message(late["image_path"]))
+        assert world.s3.list_objects_v2(Bucket=BUCKET).get("Contents", []) == []
+        assert world.items("FaceMetadata") == world.rekognition.faces() == []
+        _post(world, new, robert[2])
+        _follow(upload, message(new["image_path"]))
+        assert [item["ImagePath"]["S"] for item in world.items("FaceMetadata")] == [new["image_path"]]
+    assert "its form is older than the erasure of its person" in upload.output
+    assert "Bo" not in upload.output
+
+
+def _post(world: World, form: dict[str, Any], photo: bytes) -> None:
+    sent = httpx.post(f"{world.aws}/{BUCKET}", data=form["fields"], files={"file": photo})
+    assert sent.status_code == 204, sent.text
+
+
+def test_a_person_has_one_pseudonym_in_all_functions(world: World, robert: list[bytes], tmp_path: Path) -> None:
+    key, queue = world.keep_keys(tmp_path), world.client("sqs").create_queue(QueueName="uploads")["QueueUrl"]
+    path, forget = "uploaded/Bo/1.jpg", request("DELETE", "/users/{user_id+}", "/users/Bo", key)
+    world.s3.put_object(Bucket=BUCKET, Key=path, Body=robert[0])
+    with world.function("upload") as upload:
+        _follow(upload, message(path))
+    with world.function("people") as people:
+        assert people.invoke(forget)["statusCode"] == 200
+    world.s3.put_object(Bucket=BUCKET, Key=path, Body=robert[0])
+    with world.function("upload") as again:
+        _follow(again, message(path))
+        world.dynamodb.put_item(TableName="MienRecords", Item=_intent("Bo"))
+    with world.function("reconcile", 900, MIEN_UPLOAD_QUEUE_URL=queue) as reconcile:
+        reconcile.invoke({})
+    named = [line["audit"]["persons"] for function in (upload, people, again, reconcile) for line in _audit(function)]
+    assert len(named) >= 4
+    assert {len(persons) for persons in named} == {1}
+    assert len({persons[0] for persons in named}) == 1
+    receipts = [item for item in world.items("MienRecords") if item["Kind"]["S"] == "ErasureReceipt"]
+    assert len(receipts) == 2
+    assert len({item["Owner"]["S"] for item in receipts}) == 1
+    assert "Bo" not in str(receipts)
+
+
+def _intent(user_id: str) -> dict[str, Any]:
+    values = {
+        "RecordId": f"Erasure/{user_id}",
+        "Kind": "Erasure",
+        "UserId": user_id,
+        "Timestamp": "2099-01-01T00:00:00.000000Z",
+    }
+    return {name: {"S": value} for name, value in values.items()}
+
+
+def _audit(function: runtime.RuntimeApi) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in function.output.splitlines() if '"audit"' in line]
+    return [line for line in lines if "audit" in line]
+
+
+def test_nobody_is_erased_or_enrolled_without_the_key_of_the_pseudonyms(
+    world: World, robert: list[bytes], tmp_path: Path
+) -> None:
+    key, path = world.keep_keys(tmp_path), "uploaded/Bo/1.jpg"
+    queue = world.client("sqs").create_queue(QueueName="uploads")["QueueUrl"]
+    world.s3.put_object(Bucket=BUCKET, Key=path, Body=robert[0])
+    with world.function("upload") as upload, world.function("people", MIEN_UPLOAD_QUEUE_URL=queue) as people:
+        _follow(upload, message(path))
+        faces = world.rekognition.faces()
+        world.secrets.delete_secret(SecretId="keys", ForceDeleteWithoutRecovery=True)
+        assert people.invoke(request("DELETE", "/users/{user_id+}", "/users/Bo", key))["statusCode"] == 500
+    with world.function("upload") as upload:
+        other = {"Records": [message("uploaded/Bo/2.jpg")]}
+        assert upload.invoke(other) == {"batchItemFailures": [{"itemIdentifier": "m-1"}]}
+    with world.function("reconcile", 900) as reconcile, pytest.raises(RuntimeError, match="SetupError"):
+        reconcile.invoke({})
+    assert world.rekognition.faces() == faces
+    assert [item["Kind"]["S"] for item in world.items("MienRecords") if item["Kind"]["S"] == "Erasure"] == []
 
 
 def test_no_trace_leaves_the_functions(world: World, robert: list[bytes], tmp_path: Path) -> None:

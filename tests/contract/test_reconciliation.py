@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mien.app.reconciliation import Counts, PathSet, Reconciliation
-from mien.domain.errors import InvalidInput
-from mien.domain.records import FaceRecord, Upload
+from mien.domain.errors import InvalidInput, UserExists
+from mien.domain.records import FaceRecord, NameClaim, Upload
 from tests.contract.backends import Ports
 
 NOTHING = Counts()
@@ -97,3 +97,24 @@ def test_a_set_of_paths_knows_its_own() -> None:
     paths = PathSet(f"uploaded/a/{number}.jpg" for number in range(10_000))
     assert all(f"uploaded/a/{number}.jpg" in paths for number in range(10_000))
     assert not any(f"uploaded/b/{number}.jpg" in paths for number in range(10_000))
+
+
+def test_people_of_earlier_versions_get_their_claims_and_keep_those_of_others(
+    ports: Ports, robert: list[bytes], venus: list[bytes]
+) -> None:
+    for user_id, photo in (("robert", robert[0]), ("ROBERT 2", robert[1]), ("Venus", venus[0])):
+        ports.app.enroll(photo, user_id)
+    ports.app.rename("Venus", "Venus Williams")
+    claims = ports.catalog.find(NameClaim).items
+    of_venus = [claim.key for claim in claims if claim.user_id == "Venus"]
+    of_robert = [claim.key for claim in claims if claim.user_id == "robert"]
+    assert (len(of_venus), len(of_robert)) == (2, 1)
+    ports.catalog.delete(NameClaim, [of_venus[0], *of_robert])
+    assert found(ports) == Counts(people_without_claim=2)
+    assert len(ports.catalog.find(NameClaim).items) == 2
+    assert found(ports, repair=True) == Counts(people_without_claim=2)
+    stored = ports.catalog.find(NameClaim).items
+    assert {claim.key: claim.user_id for claim in stored} == {claim.key: claim.user_id for claim in claims}
+    assert found(ports) == NOTHING
+    with pytest.raises(UserExists):
+        ports.app.upload(venus[1], name="ROBERT")

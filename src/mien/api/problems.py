@@ -80,7 +80,7 @@ def refusal(request: Request, error: errors.MienError) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     if status >= 500:
         log.error("request failed", extra={"error": type(error).__name__})
-    return _problem(request, status, str(error), error.code.replace("_", "-"), **headers)
+    return _problem(request, status, str(error), error.code, **headers)
 
 
 def problem_responses(*statuses: int, media_type: str | None = None) -> dict[int | str, dict[str, Any]]:
@@ -103,15 +103,20 @@ def problem_responses(*statuses: int, media_type: str | None = None) -> dict[int
     return responses
 
 
-def _problem(request: Request, status: int, detail: str, kind: str | None = None, **headers: str) -> Response:
+def document(status: int, detail: str, kind: str | None = None, request_id: str = "") -> dict[str, str | int]:
+    """Return the body of a problem document; `kind` is the code of an error, by default made from the status."""
     title = HTTPStatus(status).phrase
-    body = {
-        "type": f"urn:mien:{kind or title.lower().replace(' ', '-')}",
+    return {
+        "type": f"urn:mien:{(kind or title.lower()).replace('_', '-').replace(' ', '-')}",
         "title": title,
         "status": status,
         "detail": detail,
-        "request_id": request.scope.get("request_id", ""),
+        "request_id": request_id,
     }
+
+
+def _problem(request: Request, status: int, detail: str, kind: str | None = None, **headers: str) -> Response:
+    body = document(status, detail, kind, request.scope.get("request_id", ""))
     return JSONResponse(body, status, headers, MEDIA_TYPE)
 
 

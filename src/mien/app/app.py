@@ -100,12 +100,13 @@ class FaceApp:
         self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
         self._people = people = PeopleService(bucket, catalog, now)
         self._uploads = UploadService(bucket, catalog, people, now)
-        self._indexing = IndexingService(bucket, recognizer, catalog, people, self.policy, now)
-        self._recognition = RecognitionService(recognizer, catalog, people, self.policy, now)
-        self._rejections = RejectionService(recognizer, catalog, people, now)
         self._erasure = ErasureService(
             bucket, recognizer, catalog, people, leftovers, now, pseudonym=pseudonym, make_room=make_room
         )
+        check_form = self._erasure.check_not_erased_since
+        self._indexing = IndexingService(bucket, recognizer, catalog, people, self.policy, now, check_form)
+        self._recognition = RecognitionService(recognizer, catalog, people, self.policy, now)
+        self._rejections = RejectionService(recognizer, catalog, people, now)
         self._retention = RetentionService(catalog, people, self._indexing, self._erasure, self.policy, now)
         self._inspect, self._warnings, self._close = inspect, warnings, close
 
@@ -501,9 +502,16 @@ class FaceApp:
             retry_failed: Whether photos that could not be indexed are tried again.
             index: Indexes the photo of a path, now or later; `index_upload` when None.
         """
-        stores = self._bucket, self._recognizer, self._catalog
-        index = index or self.index_upload
-        reconciler = Reconciler(*stores, index, self.remove_upload, grace, retry_failed=retry_failed)
+        stores, is_erased = (self._bucket, self._recognizer, self._catalog), self._erasure.is_erased
+        reconciler = Reconciler(
+            *stores,
+            index or self.index_upload,
+            self.remove_upload,
+            grace,
+            retry_failed=retry_failed,
+            is_erased=is_erased,
+            finish_overdue=repair,
+        )
         return reconciler.run(repair=repair, force=force)
 
     def resume_erasures(self) -> list[ErasureReport]:

@@ -94,6 +94,7 @@ class ErasureService:
 
         Raises UserNotFound when no store knows the person.
         """
+        self._pseudonym(user_id)  # without its key, nothing may be erased: no receipt could be found again
         user_ids = self._people.with_merged(user_id)
         stored = self._catalog.get(Erasure, [user_id])
         if not stored and not any(map(self._stores_with, user_ids)):
@@ -158,13 +159,21 @@ class ErasureService:
 
     def check_not_erased_since(self, user_id: str, moment: datetime) -> None:
         """Raise AccessDenied when the person was forgotten at or after a moment, or is being forgotten."""
-        receipts = self._catalog.find(ErasureReceipt, user_id=self._pseudonym(user_id), limit=1).items
-        if any(receipt.timestamp >= moment for receipt in receipts) or self._catalog.get(Erasure, [user_id]):
+        is_pending = self._catalog.get(Erasure, [user_id])  # first: the receipt is there before the intent goes
+        if is_pending or any(receipt.timestamp >= moment for receipt in self._receipts(user_id)):
             raise AccessDenied("The form was made before the person was forgotten.")
+
+    def is_erased(self, user_id: str) -> bool:
+        """Whether the person was forgotten and is nobody since."""
+        return bool(self._receipts(user_id)) and not self._catalog.get(Person, [user_id])
 
     def remaining_stores(self, user_id: str) -> tuple[str, ...]:
         """Name the stores that still hold something of the person; an empty tuple proves the erasure."""
         return (*self._stores_with(user_id), *self._leftovers(user_id))
+
+    def _receipts(self, user_id: str) -> tuple[ErasureReceipt, ...]:
+        """The latest receipt of a person's erasures, if there is one."""
+        return self._catalog.find(ErasureReceipt, user_id=self._pseudonym(user_id), limit=1).items
 
     def _resume(self, intent: Erasure) -> ErasureReport:
         with self._only_once(intent.user_id):
@@ -185,6 +194,7 @@ class ErasureService:
 
     def _finish(self, intent: Erasure, kept: Mapping[str, datetime], counts: Counter[str]) -> ErasureReport:
         """Remove everything but the `kept` photos, given with the times at which they were stored; add to `counts`."""
+        pseudonym = self._pseudonym(intent.user_id)
         remaining: list[str] = []
         for _ in range(ROUNDS):
             self._remove(intent.user_id, kept, counts)
@@ -199,7 +209,7 @@ class ErasureService:
             erasure_id=intent.erasure_id or uuid.uuid4().hex,
         )
         with suppress(StorageFull):  # the person is gone, whether there is room for a receipt or not
-            self._catalog.put(report.receipt(self._pseudonym(intent.user_id)))
+            self._catalog.put(report.receipt(pseudonym))
         if not remaining:
             self._catalog.delete(Erasure, [intent.user_id])
         return report

@@ -8,15 +8,17 @@ the meantime wins.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from mien.app.people import PeopleService
 from mien.app.photo_faces import PhotoFaces
-from mien.app.ports import Bucket, Catalog, Recognizer
-from mien.domain.errors import ImageError, ImageNotFound, StorageBusy, StorageError, UserExists
+from mien.app.ports import SIGNED_AT, Bucket, Catalog, Recognizer
+from mien.domain import object_keys
+from mien.domain.errors import AccessDenied, ImageError, ImageNotFound, StorageBusy, StorageError, UserExists
 from mien.domain.faces import Reason
 from mien.domain.policy import MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER, Policy, SeveralFaces
 from mien.domain.records import (
@@ -30,6 +32,8 @@ from mien.domain.records import (
     UploadNotice,
     UploadStatus,
 )
+
+log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3
 LOOKS_LIKE_ANOTHER_NAME = "looks_like_another_name"
@@ -65,7 +69,10 @@ class IndexingService:
         people: PeopleService,
         policy: Policy,
         now: Callable[[], datetime],
+        check_form: Callable[[str, datetime], None],
     ) -> None:
+        """Compose the service; `check_form` is `ErasureService.check_not_erased_since`."""
+        self._check_form = check_form
         self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
         self._people, self._policy, self._now = people, policy, now
         self._faces = PhotoFaces(bucket, recognizer, catalog)
@@ -74,10 +81,12 @@ class IndexingService:
         """Index a photo of the bucket and return its upload, which then is `indexed` or `rejected`.
 
         A photo that is indexed already is left alone. Raises ImageNotFound when the photo is missing, also when it
-        disappears meanwhile; its faces and records are then removed, too. Raises StorageBusy when its faces disappear
+        disappears meanwhile; its faces and records are then removed, too. A photo that came by a form which is older
+        than the person's erasure is deleted, and counts as missing. Raises StorageBusy when its faces disappear
         again and again.
         """
         image = self._photo(path)
+        self._refuse_late(path, image)
         upload = self._upload(path)
         digest = hashlib.sha256(image.body).hexdigest()
         if (
@@ -100,6 +109,7 @@ class IndexingService:
             if is_replaced:
                 self._release(path, keep=indexed.face_ids)
             if self._faces.are_enrolled(indexed.face_ids):
+                self._refuse_late(path, image)  # the person may have been forgotten meanwhile
                 return indexed
         raise StorageBusy("The photo's faces were removed while it was indexed; try again.")
 
@@ -171,6 +181,17 @@ class IndexingService:
         except ImageNotFound:
             self._remove_traces(path)
             raise
+
+    def _refuse_late(self, path: str, image: Image) -> None:
+        signed_at, user_id = image.metadata.get(SIGNED_AT), object_keys.user_id_of(path)
+        if signed_at is None or user_id is None:
+            return
+        try:
+            self._check_form(user_id, _moment(signed_at))
+        except AccessDenied as error:
+            self.remove_photo(path)
+            log.warning("a photo was deleted: its form is older than the erasure of its person")
+            raise ImageNotFound("The photo came by a form that is older than the person's erasure.") from error
 
     def _owner(self, path: str, upload: Upload | None) -> str | None:
         """Whose photo it is: what was found out first stays true when the person gets another name."""
@@ -290,6 +311,14 @@ class IndexingService:
         if any(record.user_id in family and not record.negative for record in records):
             return None
         return min(others)
+
+
+def _moment(text: str) -> datetime:
+    """Read a time; what is none, because somebody stored it by hand, is long ago."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def _is_overwritten(upload: Upload, digest: str) -> bool:

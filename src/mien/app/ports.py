@@ -21,6 +21,9 @@ from mien.domain.thresholds import Threshold
 
 R = TypeVar("R", bound=Record)
 
+SIGNED_AT = "signed-at"
+"""The metadata of a photo that came by a form: when the form was signed, ISO 8601 with its zone."""
+
 
 class Bucket(Protocol):
     """Stores image files by key, which is the image path: `uploaded/<folder of the user>/<upload>.<ext>`.
@@ -72,6 +75,8 @@ class Bucket(Protocol):
 
     def presign(self, key: str, content_type: str, max_bytes: int, expires_in: int) -> UploadForm:
         """Sign a form with which anybody may create exactly this object.
+
+        Where the object comes past the application, it gets the metadata SIGNED_AT, which no client can change.
 
         Args:
             key: The image path.
@@ -221,6 +226,14 @@ class Catalog(Protocol):
             token: The `next_token` of the page before; None starts at the newest.
 
         Raises InvalidInput for a token of another listing.
+        """
+
+    def list_uploads_of_nobody(self, image_paths: Sequence[str], *, write: bool) -> int:
+        """Count the uploads that `find` with `of_nobody` misses, because an earlier version stored them.
+
+        Args:
+            image_paths: The paths of uploads without a user.
+            write: Whether to have `find` list them from now on.
         """
 
     def delete(self, kind: type[R], keys: Sequence[str]) -> int:

@@ -22,11 +22,12 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
 
+from mien.app.people import claims
 from mien.app.photo_faces import PhotoFaces
 from mien.app.ports import Bucket, Catalog, Recognizer
 from mien.domain import object_keys
 from mien.domain.errors import InvalidInput, MienError
-from mien.domain.records import FaceRecord, Upload, UploadStatus
+from mien.domain.records import FaceRecord, NameClaim, Person, Upload, UploadStatus
 
 GRACE_SECONDS = 5.0
 PAGE = 1000
@@ -44,6 +45,7 @@ class Phase(StrEnum):
     RECORDS = "records"
     UPLOADS = "uploads"
     PHOTOS = "photos"
+    PEOPLE = "people"
 
 
 PHASES = tuple(Phase)
@@ -62,6 +64,9 @@ class Counts:
         photos_gone: Photos that do not exist, but of which a face or a state is left.
         photos_without_state: Photos that are neither indexed nor rejected, or whose faces are missing.
         photos_failed: Photos that could not be indexed, after all attempts.
+        people_without_claim: People whose id or name nothing reserves, as an earlier version left them.
+        faces_of_erased: Faces with the mark, but without metadata, of people who were forgotten.
+        uploads_unlisted: Uploads of nobody that retention does not see, as an earlier version left them.
     """
 
     faces: int = 0
@@ -72,11 +77,19 @@ class Counts:
     photos_gone: int = 0
     photos_without_state: int = 0
     photos_failed: int = 0
+    people_without_claim: int = 0
+    faces_of_erased: int = 0
+    uploads_unlisted: int = 0
 
     @property
     def removals(self) -> int:
         """How many things a repair would remove."""
         return self.faces_without_metadata + self.metadata_without_face + self.faces_without_photo + self.photos_gone
+
+    @property
+    def needs_repair(self) -> bool:
+        """Whether a repair would change anything."""
+        return bool(self.removals or self.photos_without_state or self.people_without_claim)
 
     @property
     def is_suspicious(self) -> bool:
@@ -134,6 +147,8 @@ class Reconciler:
         photos_after: Callable[[str], Iterator[str]] | None = None,
         *,
         retry_failed: bool = True,
+        is_erased: Callable[[str], bool] = lambda _: False,
+        finish_overdue: bool = False,
     ) -> None:
         """Work on the three ports.
 
@@ -148,6 +163,9 @@ class Reconciler:
             photos_after: Lists the photos whose keys come after one, where the bucket's listing has an order; without
                 it, a run that was cut off among the photos begins there anew.
             retry_failed: Whether to index photos again that could not be indexed, after all attempts.
+            is_erased: Tells whether a person was forgotten.
+            finish_overdue: Whether to do, even if nothing is repaired, what was promised long ago: to remove the faces
+                of people who were forgotten, and to let uploads of nobody expire that an earlier version stored.
         """
         self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
         self._index, self._remove, self._grace = index, remove, grace
@@ -155,6 +173,7 @@ class Reconciler:
         self._photos: PathSet | None = None
         self._listing: Iterator[str] | None = None
         self._photos_after, self._retry_failed = photos_after, retry_failed
+        self._is_erased, self._finish_overdue = is_erased, finish_overdue
 
     def run(
         self,
@@ -167,7 +186,7 @@ class Reconciler:
         """Count all leftovers and, if wanted, repair them.
 
         Args:
-            repair: Whether to repair what was counted; without it nothing is changed.
+            repair: Whether to repair what was counted; without it nothing is changed but what is overdue.
             force: Repair also when there is suspiciously much to remove.
             progress: What the run before returned, to go on there; None begins.
             is_out_of_time: Tells, after each step of some seconds, whether to end.
@@ -180,7 +199,7 @@ class Reconciler:
         if progress.found.is_suspicious and not force:
             return replace(progress, is_stopped=True)
         retried = progress.found.photos_failed if self._retry_failed else 0
-        if not progress.found.removals and not progress.found.photos_without_state and not retried:
+        if not progress.found.needs_repair and not retried:
             return progress
         return self._pass(replace(progress, is_repairing=True, phase=0, token=None), is_out_of_time)
 
@@ -192,6 +211,7 @@ class Reconciler:
             Phase.RECORDS: self._look_at_records,
             Phase.UPLOADS: self._look_at_uploads,
             Phase.PHOTOS: self._look_at_photos,
+            Phase.PEOPLE: self._look_at_people,
         }
         while not progress.is_done:
             token = steps[PHASES[progress.phase]](progress.token, counts, progress.is_repairing)
@@ -201,24 +221,28 @@ class Reconciler:
         return progress
 
     def _look_at_faces(self, token: str | None, counts: Counts, is_repairing: bool) -> str | None:
-        candidates: list[str] = []
+        candidates: dict[str, str | None] = {}
         for _ in range(FACE_PAGES):
             page = self._recognizer.list_faces(token)
             known = self._recorded([face.face_id for face in page.items])
             strangers = [face for face in page.items if face.face_id not in known]
-            marked = [face.face_id for face in strangers if face.is_marked]
+            marked = {face.face_id: face.user_id for face in strangers if face.is_marked}
             counts.faces += len(known) + len(marked)
             counts.foreign_faces += len(strangers) - len(marked)
-            candidates += marked
+            candidates |= marked
             token = page.next_token
             if token is None:
                 break
         if candidates:
             time.sleep(self._grace)
-            leftovers = sorted(set(candidates) - self._recorded(candidates))
-            counts.faces_without_metadata += len(leftovers)
-            if is_repairing:
-                self._recognizer.delete(leftovers)
+            leftovers = candidates.keys() - self._recorded(list(candidates))
+            user_ids = {user_id for face_id in leftovers if (user_id := candidates[face_id]) is not None}
+            erased = {user_id for user_id in user_ids if self._is_erased(user_id)}
+            overdue = {face_id for face_id in leftovers if candidates[face_id] in erased}
+            counts.faces_of_erased += len(overdue)
+            counts.faces_without_metadata += len(leftovers - overdue)
+            if is_repairing or self._finish_overdue:
+                self._recognizer.delete(sorted(leftovers if is_repairing else overdue))
         return token
 
     def _look_at_records(self, token: str | None, counts: Counts, is_repairing: bool) -> str | None:
@@ -245,6 +269,8 @@ class Reconciler:
 
     def _look_at_uploads(self, token: str | None, counts: Counts, is_repairing: bool) -> str | None:
         page = self._catalog.find(Upload, limit=RECORDS_PAGE, token=token)
+        visitors = [upload.image_path for upload in page.items if upload.user_id is None]
+        counts.uploads_unlisted += self._catalog.list_uploads_of_nobody(visitors, write=self._finish_overdue)
         gone = self._gone(upload.image_path for upload in page.items)
         counts.photos_gone += len(gone)
         if is_repairing:
@@ -270,6 +296,17 @@ class Reconciler:
         if is_repairing:
             self._do(self._index, unfinished | failed if self._retry_failed else unfinished)
         return keys[-1] if keys else None
+
+    def _look_at_people(self, token: str | None, counts: Counts, is_repairing: bool) -> str | None:
+        page = self._catalog.find(Person, limit=RECORDS_PAGE, token=token)
+        wanted = {claim.key: claim for person in page.items for claim in claims(person)}
+        stored = {claim.key for claim in self._catalog.get(NameClaim, list(wanted))}
+        missing = [claim for key, claim in wanted.items() if key not in stored]
+        counts.people_without_claim += len({claim.user_id for claim in missing})
+        if is_repairing:
+            for claim in missing:
+                self._catalog.put(fresh=[claim])  # not in place of one that somebody got meanwhile
+        return page.next_token
 
     def _gone(self, paths: Iterable[str]) -> set[str]:
         """Return the paths of photos that do not exist."""

@@ -27,6 +27,9 @@ REPAIRS = {
     "faces_without_metadata": "Faces without metadata removed",
     "metadata_without_face": "Metadata without a face removed",
     "faces_without_photo": "Faces that their photo does not show any more, removed",
+    "people_without_claim": "People whose id or name nothing reserved, reserved now",
+    "faces_of_erased": "Faces that an erasure had left, removed",
+    "uploads_unlisted": "Photos of nobody that would never have expired, will now",
     "foreign_faces": "Faces of others in the same collection, left alone",
 }
 

@@ -293,10 +293,14 @@ class FaceHit:
 
 @dataclass(frozen=True, slots=True)
 class ListedFace:
-    """A face of the collection. `is_marked` tells that this installation indexed it; old faces have no mark."""
+    """A face of the collection. `is_marked` tells that this installation indexed it; old faces have no mark.
+
+    `user_id` is the person for whom a marked face was indexed, where `Recognizer.face_ids` may miss it.
+    """
 
     face_id: str
     is_marked: bool
+    user_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,8 @@ from starlette.types import Scope as AsgiScope
 from mien.api import problems
 from mien.api.api import create_api
 from mien.api.security import Guard
-from mien.app.app import FaceApp
 from mien.backends.aws.secret_keys import SecretKeys
-from mien.backends.aws.stack import ports
+from mien.backends.aws.stack import open_inside
 from mien.config import Settings
 from mien.domain.errors import MienError, SetupError
 from mien.lambdas import upload_queue
@@ -123,11 +122,20 @@ def answer(function: str, event: dict[str, Any], context: Any) -> dict[str, Any]
         context: Lambda's context object.
     """
     if (event["httpMethod"], event["resource"]) not in ROUTES[function]:
-        return {"statusCode": 404, "headers": {"Content-Type": "text/plain"}, "body": "There is no such route.\n"}
-    response = _gateway().answer(event, context)
+        return _problem(HTTPStatus.NOT_FOUND, "There is no such route.", "not_found")
+    try:
+        response = _gateway().answer(event, context)
+    except MienError as error:  # the secret cannot be read: no request has begun
+        logger.error("request refused", error=type(error).__name__)
+        response = _problem(problems.status_of(error), str(error), error.code)
     if response["statusCode"] == HTTPStatus.SERVICE_UNAVAILABLE:
         count("Throttled")
     return response
+
+
+def _problem(status: int, detail: str, code: str) -> dict[str, Any]:
+    body = problems.document(status, detail, code)
+    return {"statusCode": status, "headers": {"Content-Type": problems.MEDIA_TYPE}, "body": json.dumps(body)}
 
 
 class Gateway:
@@ -139,9 +147,8 @@ class Gateway:
         self._keys = SecretKeys(settings.keys_secret, Path(gettempdir()) / "mien-api-keys.json")
         self._keys.refresh()
         guarded = replace(settings, api_keys_file=self._keys.copy, secret=self._keys.signing)
-        # Not open_app: its `enroll` waits until the stack has indexed the photo, and this code is the stack.
         audit = LogLines(Signer(self._keys.signing.encode()), MODEL)
-        api = create_api(FaceApp(*ports(guarded), guarded.policy), guarded, audit=audit)
+        api = create_api(open_inside(guarded), guarded, audit=audit)
         guard = Guard(KeyFile(self._keys.copy), guarded.rate_per_minute)
         self._mangum = Mangum(StageMiddleware(api, guard), lifespan="off", text_mime_types=TEXT_TYPES)
 

@@ -21,6 +21,7 @@ from mien.domain.object_keys import UPLOADED
 from mien.domain.records import UploadStatus
 from mien.lambdas.telemetry import MODEL, count, logger, metrics
 from mien.security.audit import WORKER, Action, Activity, LogLines
+from mien.security.signing import Signer
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
@@ -58,9 +59,8 @@ def reconcile(event: dict[str, Any], context: Any) -> None:
             call's time does not suffice.
         context: Lambda's context object.
     """
-    from mien.app.reconciliation import Reconciler, Reconciliation
-    from mien.backends.aws import clients
-    from mien.backends.aws.stack import GRACE_SECONDS, ports
+    from mien.app.reconciliation import Reconciliation
+    from mien.backends.aws import clients, stack
 
     settings = Settings.from_environment()
 
@@ -71,11 +71,9 @@ def reconcile(event: dict[str, Any], context: Any) -> None:
     if begun is None:
         _erase_what_is_over(lambda: context.get_remaining_time_in_millis() < RECONCILE_MILLISECONDS)
     force = event.get("force") is True
-    bucket, recognizer, catalog = ports(settings)
+    bucket, *_ = stack.ports(settings)
     index, remove = partial(announce, removed=False), partial(announce, removed=True)
-    reconciler = Reconciler(
-        bucket, recognizer, catalog, index, remove, GRACE_SECONDS, lambda after: bucket.keys(UPLOADED, after)
-    )
+    reconciler = stack.open_app(settings).reconciler(index, remove, lambda after: bucket.keys(UPLOADED, after))
     reached = reconciler.run(
         repair=force or event.get("mode") == "repair",
         force=force,
@@ -93,6 +91,7 @@ def reconcile(event: dict[str, Any], context: Any) -> None:
 
 
 def _erase_what_is_over(stop: Callable[[], bool]) -> None:
+    _audit()
     app = _app()
     erasures = app.resume_erasures()
     count("ErasuresResumed", len(erasures))
@@ -156,6 +155,14 @@ def _app() -> FaceApp:
 
 
 @cache
+def _audit() -> LogLines:
+    """Open the audit log. Raises SetupError without the stack's key, so that nobody gets another pseudonym."""
+    from mien.backends.aws.secret_keys import signing_key
+
+    return LogLines(Signer(signing_key(Settings.from_environment().keys_secret)), MODEL)
+
+
+@cache
 def _sqs() -> Any:
     from mien.backends.aws import clients
 
@@ -165,6 +172,7 @@ def _sqs() -> Any:
 def _handle(message: dict[str, Any]) -> bool:
     is_last = int(message["attributes"]["ApproximateReceiveCount"]) >= MAX_RECEIVES
     try:
+        _audit()  # before anything is done that could not be recorded
         if message["body"] == ERASURES:
             _finish_erasures()
             return True
@@ -213,10 +221,10 @@ def _remove(image_path: str) -> None:
 
 
 def _record(action: Action, answer: object) -> None:
-    """Write an entry of the audit log. It names nobody: the request that began the work has an entry that does."""
+    """Write an entry of the audit log."""
     activity = Activity(WORKER, action)
     activity.note(answer)
-    LogLines(model=MODEL).record(activity)
+    _audit().record(activity)
 
 
 def _attempt(image_path: str, *, is_last: bool) -> Upload:

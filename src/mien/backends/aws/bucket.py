@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 
 from botocore.exceptions import ClientError
 
+from mien.app.ports import SIGNED_AT
 from mien.backends.aws.clients import batches, code, domain_errors
 from mien.domain.errors import ImageNotFound, StorageError
 from mien.domain.records import Image, UploadForm
@@ -89,16 +90,18 @@ class S3Bucket:
             return next(self._versions(prefix), None) is not None
 
     def presign(self, key: str, content_type: str, max_bytes: int, expires_in: int) -> UploadForm:
+        now = datetime.now(UTC)
+        fields = {"Content-Type": content_type, f"x-amz-meta-{SIGNED_AT}": now.isoformat()}
+        exactly = [{name: value} for name, value in fields.items()]
         with domain_errors():
             form = self._s3.generate_presigned_post(
                 self._name,
                 key,
-                Fields={"Content-Type": content_type},
-                Conditions=[{"Content-Type": content_type}, ["content-length-range", 1, max_bytes]],
+                Fields=fields,
+                Conditions=[*exactly, ["content-length-range", 1, max_bytes]],
                 ExpiresIn=expires_in,
             )
-        expires_at = datetime.now(UTC) + timedelta(seconds=expires_in)
-        return UploadForm(form["url"], form["fields"], key, expires_at)
+        return UploadForm(form["url"], form["fields"], key, now + timedelta(seconds=expires_in))
 
     def _delete_versions(self, prefix: str, keys: set[str]) -> int:
         is_wanted = keys.__contains__ if prefix.endswith("/") else prefix.__eq__

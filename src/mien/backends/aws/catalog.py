@@ -27,7 +27,7 @@ from botocore.exceptions import ClientError
 
 from mien.app.ports import R
 from mien.backends import serialization
-from mien.backends.aws.clients import BACKOFF, batches, domain_errors
+from mien.backends.aws.clients import BACKOFF, batches, code, domain_errors
 from mien.domain.errors import InvalidInput, Overloaded
 from mien.domain.faces import Page
 from mien.domain.records import (
@@ -168,6 +168,17 @@ class DynamoCatalog:
         token = _token(entries[keys[limit - 1]], table) if len(keys) > limit else None
         return Page(tuple(self.get(kind, keys[:limit])), token)
 
+    def list_uploads_of_nobody(self, image_paths: Sequence[str], *, write: bool) -> int:
+        table = self._tables[Upload]
+        with domain_errors():
+            keys = [table.item_key(path) for path in image_paths]
+            items = [item for portion in batches(keys, GET_BATCH) for item in self._read(table, portion)]
+            unlisted = [item for item in items if OWNER not in item]
+            if write:
+                for item in unlisted:
+                    self._list_upload_of_nobody(table, item)
+        return len(unlisted)
+
     def delete(self, kind: type[R], keys: Sequence[str]) -> int:
         table = self._tables[kind]
         if kind is Recognition:
@@ -181,6 +192,19 @@ class DynamoCatalog:
         if is_fresh:
             write |= {"ConditionExpression": "attribute_not_exists(#k)", "ExpressionAttributeNames": {"#k": table.key}}
         return write
+
+    def _list_upload_of_nobody(self, table: Table, item: Mapping[str, Any]) -> None:
+        try:
+            self._dynamodb.put_item(
+                TableName=table.name,
+                Item=_to_dynamo({**item, OWNER: NOBODY}),
+                ConditionExpression="attribute_exists(#k) AND attribute_not_exists(#o) AND #t = :t",
+                ExpressionAttributeNames={"#k": table.key, "#o": OWNER, "#t": "Timestamp"},
+                ExpressionAttributeValues=_to_dynamo({":t": item["Timestamp"]}),
+            )
+        except ClientError as error:
+            if code(error) != "ConditionalCheckFailedException":  # deleted or written anew meanwhile: all is well
+                raise
 
     def _delete(self, table: Table, key: str) -> bool:
         response = self._dynamodb.delete_item(

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mien.backends.aws import clients
+from mien.backends.aws import clients, secret_keys
 from mien.backends.aws.clients import code
+from mien.domain.errors import MienError
 
 if TYPE_CHECKING:
     from mien.config import Settings
@@ -58,6 +59,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         (settings.records_table, "RecordId"),
     ):
         yield from _check_each(_table_calls(clients.dynamodb(), table, key))
+    yield _signing_key(settings.keys_secret)
     yield _public_access(clients.s3(), settings.bucket)
 
 
@@ -131,6 +133,14 @@ def _table_calls(dynamodb: Any, table: str, key: str) -> dict[str, Callable[[], 
         f"dynamodb:PutItem on {table}": lambda: dynamodb.put_item(TableName=table, Item=item, **impossible),
         f"dynamodb:DeleteItem on {table}": lambda: dynamodb.delete_item(TableName=table, Key=item),
     }
+
+
+def _signing_key(secret: str | None) -> Check:
+    try:
+        secret_keys.signing_key(secret)
+    except MienError as error:
+        return Check("secretsmanager:GetSecretValue, without which nobody can be erased", str(error))
+    return Check("secretsmanager:GetSecretValue on the secret of the API keys")
 
 
 def _public_access(s3: Any, bucket: str) -> Check:

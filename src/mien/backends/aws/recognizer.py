@@ -167,10 +167,7 @@ class RekognitionRecognizer:
         more = {} if token is None else {"NextToken": token}
         with domain_errors():
             response = self._rekognition.list_faces(CollectionId=self._collection, MaxResults=LIST_PAGE, **more)
-        faces = (
-            ListedFace(face["FaceId"], face.get("ExternalImageId", "").startswith(self._mark))
-            for face in response["Faces"]
-        )
+        faces = (self._listed(face["FaceId"], face.get("ExternalImageId", "")) for face in response["Faces"])
         return Page(tuple(faces), response.get("NextToken"))
 
     def existing(self, face_ids: Sequence[str]) -> frozenset[str]:
@@ -182,6 +179,22 @@ class RekognitionRecognizer:
                 )
                 found.update(face["FaceId"] for page in pages for face in page["Faces"])
         return frozenset(found)
+
+    def leftovers(self, user_id: str) -> tuple[str, ...]:
+        """Name the collection when it has a face that was indexed here for a person, by reading it whole."""
+        token = None
+        while True:
+            page = self.list_faces(token)
+            if any(face.user_id == user_id for face in page.items):
+                return ("collection",)
+            token = page.next_token
+            if token is None:
+                return ()
+
+    def _listed(self, face_id: str, external_id: str) -> ListedFace:
+        is_marked = external_id.startswith(self._mark)
+        user_id = object_keys.from_recognizer_id(external_id.removeprefix(self._mark)) if is_marked else None
+        return ListedFace(face_id, is_marked, user_id)
 
     def _associated(self, user_id: str) -> Iterator[str]:
         pages = self._rekognition.get_paginator("list_faces").paginate(

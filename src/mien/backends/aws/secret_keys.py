@@ -12,16 +12,18 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mien.backends.aws import clients
+from mien.domain.errors import SetupError
 from mien.security.api_keys import KeyFile
 
 REFRESH_SECONDS = 60.0
+MIN_SIGNING_KEY = 16  # characters
 
 
 class SecretKeys:
     """A local copy of the API keys in a secret, for `KeyFile`.
 
-    The secret is a JSON object: `keys` is the content of a key file, `signing` the key that signs page cursors. It is
-    fetched again every minute, so that a revoked key is refused after a minute at most.
+    The secret is a JSON object: `keys` is the content of a key file, `signing` the key that signs page cursors and
+    makes pseudonyms. It is fetched again every minute, so that a revoked key is refused after a minute at most.
 
     Attributes:
         copy: The local key file.
@@ -39,7 +41,7 @@ class SecretKeys:
         """Fetch the secret when the copy is older than a minute.
 
         Raises:
-            SetupError: The secret does not exist, or the credentials may not read it.
+            SetupError: The secret does not exist, is not of this form, or the credentials may not read it.
             StorageError: AWS cannot be reached. The old copy must not be used then.
         """
         if time.monotonic() - self._fetched_at < REFRESH_SECONDS:
@@ -69,6 +71,24 @@ def edit_keys(secret: str) -> Iterator[KeyFile]:
         clients.secrets().put_secret_value(SecretId=secret, SecretString=json.dumps(edited))
 
 
+def signing_key(secret: str | None) -> bytes:
+    """Return the key that signs, and makes pseudonyms, in all functions and on the command line.
+
+    Raises SetupError when there is no secret, or none that can be read, and StorageError when AWS cannot be reached.
+    """
+    if not secret:
+        raise SetupError("MIEN_KEYS_SECRET is not set. Its key makes the pseudonyms in receipts and in the audit log.")
+    return str(_content(secret)["signing"]).encode()
+
+
 def _content(secret: str) -> Any:
     with clients.domain_errors():
-        return json.loads(clients.secret(secret))
+        text = clients.secret(secret)
+    try:
+        content = json.loads(text)
+        is_whole = isinstance(content["keys"], dict) and len(content["signing"]) >= MIN_SIGNING_KEY
+    except (ValueError, TypeError, KeyError):
+        is_whole = False
+    if not is_whole:
+        raise SetupError("The secret that MIEN_KEYS_SECRET names has no keys, or no signing key; deploy the stack.")
+    return content

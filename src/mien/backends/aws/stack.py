@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
 
 from mien.app.app import FaceApp
-from mien.backends.aws import clients
+from mien.app.erasure import keyed_hash
+from mien.app.reconciliation import Reconciler
+from mien.backends.aws import clients, secret_keys
 from mien.backends.aws.bucket import S3Bucket
 from mien.backends.aws.catalog import DynamoCatalog, tables
 from mien.backends.aws.recognizer import RekognitionRecognizer
@@ -17,14 +21,21 @@ from mien.domain.records import Upload, UploadStatus
 if TYPE_CHECKING:
     from mien.config import Settings
 
+A = TypeVar("A", bound=FaceApp)
+
 INDEXING_TIMEOUT_SECONDS = 600.0
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 90.0  # longer than the upload function may run
 
 
-def open_app(settings: Settings) -> FaceApp:
+def open_app(settings: Settings) -> RemoteApp:
     """Return the application on the stack that the settings name; this does not call AWS yet."""
-    return RemoteApp(*ports(settings), settings.policy)
+    return _compose(RemoteApp, settings)
+
+
+def open_inside(settings: Settings) -> FaceApp:
+    """Return the application for the stack's own functions, which do not wait for the stack to index a photo."""
+    return _compose(FaceApp, settings)
 
 
 def ports(settings: Settings) -> tuple[S3Bucket, RekognitionRecognizer, DynamoCatalog]:
@@ -41,8 +52,49 @@ def ports(settings: Settings) -> tuple[S3Bucket, RekognitionRecognizer, DynamoCa
     )
 
 
+def _compose(kind: type[A], settings: Settings) -> A:
+    bucket, recognizer, catalog = ports(settings)
+    return kind(
+        bucket,
+        recognizer,
+        catalog,
+        settings.policy,
+        leftovers=recognizer.leftovers,
+        pseudonym=_pseudonym(settings.keys_secret),
+    )
+
+
+def _pseudonym(secret: str | None) -> Callable[[str], str]:
+    """Return what makes pseudonyms with the stack's key, which is fetched at the first one."""
+
+    @cache
+    def hash_by_key() -> Callable[[str], str]:
+        return keyed_hash(secret_keys.signing_key(secret))
+
+    return lambda user_id: hash_by_key()(user_id)
+
+
 class RemoteApp(FaceApp):
     """The application on a deployed stack, whose upload function does the indexing."""
+
+    def reconciler(
+        self,
+        index: Callable[[str], object],
+        remove: Callable[[str], object],
+        photos_after: Callable[[str], Iterator[str]],
+    ) -> Reconciler:
+        """Return a reconciler for the stack's function, which works step by step; the arguments are `Reconciler`'s."""
+        return Reconciler(
+            self._bucket,
+            self._recognizer,
+            self._catalog,
+            index,
+            remove,
+            GRACE_SECONDS,
+            photos_after,
+            is_erased=self._erasure.is_erased,
+            finish_overdue=True,
+        )
 
     def enroll(self, image: bytes, user_id: str | None = None, name: str | None = None) -> Upload:
         """Upload a photo and wait until the stack has indexed it.
