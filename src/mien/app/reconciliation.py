@@ -87,6 +87,11 @@ class Counts:
         return self.faces_without_metadata + self.metadata_without_face + self.faces_without_photo + self.photos_gone
 
     @property
+    def overdue(self) -> int:
+        """How many things were promised and not done, which a run that finishes such things does in any case."""
+        return self.faces_of_erased + self.uploads_unlisted
+
+    @property
     def needs_repair(self) -> bool:
         """Whether a repair would change anything."""
         return bool(self.removals or self.photos_without_state or self.people_without_claim)

@@ -110,6 +110,8 @@ def _report(reconciliation: Reconciliation) -> None:
         count("".join(map(str.capitalize, name.split("_"))), number)
     count("RepairsStopped", reconciliation.is_stopped)
     logger.info("reconciled", repaired=reconciliation.is_repairing, stopped=reconciliation.is_stopped, **found)
+    if reconciliation.found.overdue:
+        logger.warning("what an erasure or the retention had missed is done", items=reconciliation.found.overdue)
     if reconciliation.found.foreign_faces:
         logger.warning("the collection has faces that are not this stack's", faces=reconciliation.found.foreign_faces)
 
