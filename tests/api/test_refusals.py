@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from mien.api import problems
-from mien.api.telemetry import JsonLines
+from mien.api.logs import JsonLines
 from mien.config import Settings
 from mien.domain import errors
 from mien.domain.policy import Policy

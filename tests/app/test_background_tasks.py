@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from mien.api.telemetry import JsonLines
+from mien.api.logs import JsonLines
 from mien.backends.embedded import events
 from mien.config import Settings, open_embedded
 from mien.domain.errors import StorageBusy

@@ -10,8 +10,10 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
+from mien.api.telemetry import HUNG_UP
 from mien.domain import errors
 
 log = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ def install(api: FastAPI) -> None:
     api.add_exception_handler(errors.MienError, _mien_error)
     api.add_exception_handler(HTTPException, _http_error)
     api.add_exception_handler(RequestValidationError, _invalid_request)
+    api.add_exception_handler(ClientDisconnect, _hung_up)
     api.add_exception_handler(Exception, _unexpected)
 
 
@@ -132,6 +135,10 @@ async def _invalid_request(request: Request, error: Any) -> Response:
     first = error.errors()[0]
     field = " ".join(str(part) for part in first["loc"] if part != "body")
     return _problem(request, 422, f"{field}: {first['msg']}.", "invalid-request")
+
+
+async def _hung_up(_request: Request, _error: Any) -> Response:
+    return Response(status_code=HUNG_UP)
 
 
 async def _unexpected(request: Request, error: Any) -> Response:

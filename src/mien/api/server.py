@@ -8,6 +8,7 @@ queue leases each event to one of them, and SQLite locks writers out of each oth
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 import time
@@ -17,7 +18,9 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mien.api.api import create_api
+from mien.api.logs import log_loop_errors
 from mien.api.security import LOOPBACK
+from mien.api.telemetry import MalformedRequests, TelemetryMiddleware
 from mien.backends.embedded.backend import EmbeddedBackend
 from mien.config import Settings, open_embedded
 from mien.domain.errors import ImageNotFound, InvalidInput
@@ -58,13 +61,20 @@ class Server:
         # One thread more than cores: each also waits for the disk, and an engine with a single caller is slower.
         self._worker = self._backend.worker((settings.threads or os.cpu_count() or 1) + 1, settings.look_seconds)
         self._api = _api(self._backend, settings, host)
+        metrics = self._api.state.context.metrics
+        self._requests = TelemetryMiddleware(self._answer, metrics)
+        self._malformed = MalformedRequests(metrics)
         self._loader = ThreadPoolExecutor(1, "mien-load")
         self._wire: Future[ASGIApp] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-        elif self._is_wire(scope) and self._wire is not None:
+        else:
+            await self._requests(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._is_wire(scope) and self._wire is not None:
             wire = await asyncio.wrap_future(self._wire)
             await wire(scope, receive, send)
         else:
@@ -79,10 +89,13 @@ class Server:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
+        log_loop_errors(asyncio.get_running_loop())
+        logging.getLogger("uvicorn.error").addFilter(self._malformed)
         self._wire = self._loader.submit(self._open_wire)
         await asyncio.to_thread(self._worker.start)  # not here, where a locked database would keep signals waiting
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        logging.getLogger("uvicorn.error").removeFilter(self._malformed)
         closing = threading.Thread(target=self._close, daemon=True)
         closing.start()
         until = time.monotonic() + CLOSE_SECONDS

@@ -7,11 +7,10 @@ import logging
 import os
 import socket
 import ssl
-import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -23,6 +22,8 @@ from mien.domain.errors import InvalidInput, SetupError
 if TYPE_CHECKING:
     import uvicorn
     from starlette.types import ASGIApp
+
+log = logging.getLogger(__name__)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -99,6 +100,7 @@ def serve(
     """Serve the REST API, the web page and the Rekognition wire API at one address."""
     import uvicorn
 
+    from mien.api.logs import json_on_stderr
     from mien.api.server import Server
     from mien.cli import shutdown
 
@@ -106,13 +108,12 @@ def serve(
     check_writable(settings)  # the audit log and the queue of uploads have to be written
     _require_keys(settings, host, rekognition_only=rekognition_only)
     check_certificate(tls_cert, tls_key)
-    _log_to_stderr()
-    with shutdown.ending_on_signals(), listen(host, port) as listener:
+    with shutdown.ending_on_signals(), json_on_stderr() as stderr, listen(host, port) as listener:
         server = shutdown.interruptible(lambda: Server(settings, host, rekognition_only=rekognition_only))
         scheme, bound_port = "https" if tls_cert else "http", listener.getsockname()[1]
-        output.note(f"Mien is running at {scheme}://{_url_host(host)}:{bound_port}/ (stop with Ctrl-C).")
+        _tell(stderr, f"Mien is running at {scheme}://{_url_host(host)}:{bound_port}/ (stop with Ctrl-C).")
         if settings.api_keys_file is None:
-            output.note("There are no API keys, so only this machine can connect; `mien keys create NAME` makes one.")
+            _tell(stderr, "There are no API keys, so only this machine can connect; `mien keys create NAME` makes one.")
         config = uvicorn.Config(
             _behind_proxies(server, settings.root_path),
             log_config=None,
@@ -163,14 +164,12 @@ def _require_keys(settings: Settings, host: str, *, rekognition_only: bool) -> N
         raise SetupError(f"Other machines can connect to {host}, so the server needs keys: {advice}.")
 
 
-def _log_to_stderr() -> None:
-    from mien.api.telemetry import JsonLines
-
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for library in ("uvicorn", "watchfiles"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+def _tell(stream: TextIO, sentence: str) -> None:
+    """Show a sentence on a terminal, or write it to the log."""
+    if stream.isatty():
+        stream.write(f"{output.printable(sentence)}\n")
+    else:
+        log.info(sentence)
 
 
 def _url_host(host: str) -> str:

@@ -22,6 +22,7 @@ from starlette.types import Scope as AsgiScope
 from mien.api import problems
 from mien.api.api import create_api
 from mien.api.security import Guard
+from mien.api.telemetry import ROUTE, TelemetryMiddleware
 from mien.backends.aws.secret_keys import SecretKeys
 from mien.backends.aws.stack import open_inside
 from mien.config import Settings
@@ -150,7 +151,8 @@ class Gateway:
         audit = LogLines(Signer(self._keys.signing.encode()), MODEL)
         api = create_api(open_inside(guarded), guarded, audit=audit)
         guard = Guard(KeyFile(self._keys.copy), guarded.rate_per_minute)
-        self._mangum = Mangum(StageMiddleware(api, guard), lifespan="off", text_mime_types=TEXT_TYPES)
+        watched = TelemetryMiddleware(StageMiddleware(api, guard), api.state.context.metrics)
+        self._mangum = Mangum(watched, lifespan="off", text_mime_types=TEXT_TYPES)
 
     def answer(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         self._keys.refresh()
@@ -170,6 +172,7 @@ class StageMiddleware:
             if event["resource"] in GUARDED_RESOURCES:
                 self._guard.check(Request(scope), Scope.RECOGNIZE)
         except MienError as error:
+            scope["state"][ROUTE] = event["resource"]
             await problems.refusal(Request(scope), error)(scope, receive, send)
             return
         stage = event["requestContext"]["path"].removesuffix(event["path"])

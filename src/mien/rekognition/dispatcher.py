@@ -19,13 +19,14 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from threading import Lock
 from typing import Any, NoReturn
 from uuid import uuid4
 
 from mien.domain.errors import MienError
-from mien.rekognition.access import authorize, identify
+from mien.rekognition.access import Caller, authorize, identify
 from mien.rekognition.audit import note, recorded
 from mien.rekognition.errors import INTERNAL_ERROR, RATE_EXCEEDED, WireError, from_domain
 from mien.rekognition.operations import OPERATIONS
@@ -114,18 +115,27 @@ NOT_POST = (
 )
 NO_TARGET = b"<UnknownOperationException/>\n"
 BURST_SECONDS = 1.0
+MAX_CAUSE_LENGTH = 200
+"""In the log: a call may violate as many constraints as it has parameters."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class WireResponse:
-    """An HTTP response: status, body, and the values of its Content-Type and x-amzn-requestid headers."""
+    """An HTTP response.
+
+    Attributes:
+        status, body: The answer.
+        content_type, request_id: The values of its Content-Type and x-amzn-requestid headers.
+        access_key_id: Who called, if that was verified; for the log.
+    """
 
     status: int
     body: bytes
     content_type: str = JSON_TYPE
     request_id: str = ""
+    access_key_id: str | None = None
 
 
 class RequestRates:
@@ -173,18 +183,24 @@ class Dispatcher:
             return WireResponse(403, NOT_POST, "application/xml", request_id)
         if "x-amz-target" not in request.headers or not _is_json(request.headers.get("content-type", "")):
             return WireResponse(404, NO_TARGET, "application/xml", request_id)
+        callers: list[Caller] = []
         try:
-            answer = self._run(request, is_local, request_id)
+            answer = self._run(request, is_local, request_id, callers.append)
         except WireError as error:
-            return _error_response(error, request_id)
-        return WireResponse(200, _encode(answer), request_id=request_id)
+            response = _error_response(error, request_id)
+        else:
+            response = WireResponse(200, _encode(answer), request_id=request_id)
+        return replace(response, access_key_id=callers[0].key_id) if callers else response
 
-    def _run(self, request: RawRequest, is_local: bool, request_id: str) -> Answer:
+    def _run(
+        self, request: RawRequest, is_local: bool, request_id: str, on_identified: Callable[[Caller], None]
+    ) -> Answer:
         operation = request.headers["x-amz-target"].removeprefix(TARGET_PREFIX)
         params: dict[str, Any] = {}
         try:
             members = _decode(request, operation)
             caller = identify(request, self._settings, is_local=is_local)
+            on_identified(caller)
             self._rates.take(operation)
             with recorded(self._audit, caller, operation) as activity:
                 params = self._parse(operation, members)
@@ -212,6 +228,17 @@ class Dispatcher:
         return params
 
 
+def operation_name(target: str) -> str:
+    """Return the name of an operation of Rekognition from the header X-Amz-Target, or `other`."""
+    name = target.removeprefix(TARGET_PREFIX)
+    return name if name in _operation_names() else "other"
+
+
+@cache
+def _operation_names() -> frozenset[str]:
+    return frozenset(service_model().operation_names)
+
+
 def throttled() -> WireResponse:
     """Return the response to a request that the server has no capacity for."""
     return _error_response(
@@ -220,7 +247,8 @@ def throttled() -> WireResponse:
 
 
 def _error_response(error: WireError, request_id: str) -> WireResponse:
-    log.warning("%s %s: %s", request_id, error.code, error.cause or "as its code says")
+    cause = (error.cause or "as its code says")[:MAX_CAUSE_LENGTH]
+    log.warning("%s %s: %s", request_id, error.code, cause, extra={"error": error.code})
     return WireResponse(error.status, _encode(error.body(request_id)), request_id=request_id)
 
 

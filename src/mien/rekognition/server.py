@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from mien.rekognition.dispatcher import Dispatcher, WireResponse, throttled
+from mien.rekognition.dispatcher import Dispatcher, WireResponse, operation_name, throttled
 from mien.rekognition.images import ReadObject, no_local_bucket
 from mien.rekognition.service import EventualConsistency, Service
 from mien.rekognition.settings import WireSettings, is_loopback
@@ -55,6 +55,7 @@ def create_app(
         settings: Access keys, rates and limits; the default verifies signatures and knows no key.
         read_object: Reads objects of buckets that this server holds itself; all others are read from S3.
     """
+    operation_name("")  # loads the model of the service, which would make the first request wait
     service = Service(engine, gallery, read_object, settings.account, EventualConsistency(settings.delay))
     workers = settings.workers or (os.cpu_count() or 1) + 1
     pool = ThreadPoolExecutor(workers, thread_name_prefix="rekognition")
@@ -69,7 +70,10 @@ def create_app(
 
 
 class WireApp:
-    """The ASGI application of one route: reads a request, and has it answered in the pool."""
+    """The ASGI application of one route: reads a request, and has it answered in the pool.
+
+    For the log, it puts `route`, `operation` and, once it is verified, `access_key_id` into the request's state.
+    """
 
     def __init__(self, dispatcher: Dispatcher, pool: ThreadPoolExecutor, max_waiting: int) -> None:
         """Answer with `dispatcher` in `pool`; more than `max_waiting` requests at once are throttled."""
@@ -79,6 +83,7 @@ class WireApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; nothing is sent to a client that has gone."""
         request = Request(scope, receive)
+        request.state.route, request.state.operation = "/", operation_name(request.headers.get("x-amz-target", ""))
         self._waiting += 1
         try:
             response = await self._respond(request)
@@ -101,9 +106,9 @@ class WireApp:
             return Response("The body is too large.", 413, headers={"connection": "close"})
         loop = asyncio.get_running_loop()
         raw, is_local = _raw_request(request, body), _is_local(request)
-        return _response(
-            await loop.run_in_executor(self._pool, lambda: self._dispatcher.dispatch(raw, is_local=is_local))
-        )
+        answer = await loop.run_in_executor(self._pool, lambda: self._dispatcher.dispatch(raw, is_local=is_local))
+        request.state.access_key_id = answer.access_key_id
+        return _response(answer)
 
 
 async def _read_body(request: Request, max_bytes: int) -> bytes | None:
