@@ -109,6 +109,16 @@ def test_an_erasure_leaves_its_entry_and_not_the_name(
     assert not any(private in stored for private in (b"Robert", b"Smith", b"uploaded/", b".jpg"))
 
 
+def test_a_person_is_found_by_name(audited: Service, audit: SqliteAudit, robert: list[bytes]) -> None:
+    audited.client.post("/upload", params={"user_id": "r1", "name": "Robert Smith"}, content=robert[0], headers=JPEG)
+    for text in ("Robert Smith", "r1"):
+        found = audited.client.get("/audit", params={"person": text, "action": "upload"}).json()["entries"]
+        assert [entry["persons"] for entry in found] == [[pseudonym(SIGNER, "r1")]]
+    assert pseudonym(SIGNER, "r1") in entries(audit)[-1].persons
+    assert audited.client.get("/audit", params={"person": "Nobody"}).json()["entries"] == []
+    assert audited.client.get("/audit", params={"person": "r1", "user_id": "r1"}).status_code == 422
+
+
 @pytest.mark.parametrize(
     ("path", "outcome"),
     [("/users/Nobody", "user_not_found"), ("/faces/none", "face_not_found"), ("/faces?limit=0", "invalid_input")],

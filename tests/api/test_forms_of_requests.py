@@ -24,6 +24,15 @@ def in_base64(photo: bytes) -> str:
     return base64.b64encode(photo).decode()
 
 
+def test_a_head_stores_no_recognition(service: Service) -> None:
+    path = f"/recognize?image_path={service.enroll(photo_of('Ada'), 'Ada')['image_path']}"
+    assert service.client.head(path).status_code == 200
+    assert service.client.get(f"{path}&store=false").status_code == 200
+    assert service.client.get("/recognitions").json()["recognitions"] == []
+    service.client.get(path)
+    assert len(service.client.get("/recognitions").json()["recognitions"]) == 1
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -108,6 +108,21 @@ def test_a_person_is_found_by_id_before_and_after_the_erasure(known: Any, tmp_pa
     assert b"Ada" not in stored
 
 
+def test_a_person_is_found_by_name_with_all_ids(mien: Any, people: Path) -> None:
+    mien("enroll", people)
+    ids = {person["name"]: person["user_id"] for person in mien("people", "--json").json["people"]}
+    by_name = entries(mien, "--person", "Ada")
+    assert [entry["action"] for entry in by_name] == ["enroll"]
+    assert by_name == entries(mien, "--person", ids["Ada"])[: len(by_name)]
+    mien("rename", "Grace", "Grace Hopper")
+    mien("merge", "Grace Hopper", "Ada")
+    listing = mien("audit", "--person", "Ada")
+    assert all(user_id in listing.err for user_id in ids.values())
+    actions = {entry["action"] for entry in entries(mien, "--person", "Ada")}
+    assert actions == {"enroll", "change_person", "merge", "audit"}
+    assert entries(mien, "--person", "Nobody") == []
+
+
 def test_times_and_actors_filter_the_listing(known: Any) -> None:
     assert entries(known, "--until", "2020-01-01") == []
     assert entries(known, "--actor", "key 00000000") == []

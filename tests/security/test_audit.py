@@ -280,9 +280,9 @@ def test_entries_are_found_by_time_action_actor_and_person(database: Database) -
     assert found(until=START + timedelta(hours=2)) == [2, 1]
     assert found(action="upload") == [3, 1]
     assert found(actor="key 00000001") == [2]
-    assert found(user_id="Ada") == [2, 1]
-    assert found(user_id=" Ada ", action="erase") == [2]
-    assert found(user_id="Nobody") == []
+    assert found(user_ids=("Ada",)) == [2, 1]
+    assert found(user_ids=("Nobody", " Ada "), action="erase") == [2]
+    assert found(user_ids=("Nobody",)) == []
 
 
 def test_pages_hold_each_entry_once_while_others_are_added(audit: SqliteAudit) -> None:

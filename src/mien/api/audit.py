@@ -130,6 +130,7 @@ class _Entry:
             return
         activity.actor = caller
         activity.concern(request.path_params.get("user_id") or request.query_params.get("user_id") or None)
+        activity.user_ids.update(getattr(request.state, "user_ids", ()))  # whom a route found out from a name
         context: ApiContext = request.app.state.context
         context.audit.record(activity)
         self._is_written = True

@@ -15,6 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mien.config import parse_root_path
 from mien.domain.errors import InvalidInput
 
+IS_HEAD = "mien.is_head"
+"""In the scope of a request that is a HEAD, which is then answered as GET: it must change nothing."""
+
 
 class HeadMiddleware:
     """Answers HEAD as GET is answered, without the body."""
@@ -33,7 +36,7 @@ class HeadMiddleware:
             elif not message.get("more_body", False):
                 await send({"type": "http.response.body", "body": b""})
 
-        scope["method"] = "GET"
+        scope["method"], scope[IS_HEAD] = "GET", True
         try:
             await self._app(scope, receive, send_head)
         finally:

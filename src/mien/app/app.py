@@ -272,11 +272,13 @@ class FaceApp:
         self._check_size(image)
         return self._recognition.recognize(image, None, threshold, store=store)
 
-    def recognize_stored(self, image_path: str, threshold: str | float | None = None) -> Recognition:
-        """Recognise every face of a photo in the bucket and store the recognition. Raises ImageNotFound."""
+    def recognize_stored(
+        self, image_path: str, threshold: str | float | None = None, *, store: bool = True
+    ) -> Recognition:
+        """Recognise every face of a photo in the bucket; otherwise like `recognize`. Raises ImageNotFound."""
         image = self.image(image_path).body
         self._check_size(image)
-        return self._recognition.recognize(image, image_path, threshold, store=True)
+        return self._recognition.recognize(image, image_path, threshold, store=store)
 
     def recognition(self, recognition_id: str) -> Recognition:
         """Return a stored recognition. Raises RecognitionNotFound."""
@@ -411,6 +413,10 @@ class FaceApp:
     def people_by_id(self, user_ids: Collection[str]) -> dict[str, Person]:
         """Return whom each user id leads to, through merges; ids of nobody are left out."""
         return self._people.by_id(user_ids)
+
+    def ids_of(self, text: str) -> tuple[str, ...]:
+        """Return every id that a text may stand for: itself, and all ids of the person of that id or exact name."""
+        return self._people.ids_of(unicodedata.normalize("NFC", text).strip())
 
     def find_person(self, text: str) -> Person:
         """Return the person of an id or, failing that, of exactly this name. Raises UserNotFound."""

@@ -13,6 +13,7 @@ person, also when they are uploaded for the alias.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -70,6 +71,12 @@ class PeopleService:
             if not targets:
                 break
         return {user_id: _final(found, user_id) for user_id in user_ids if user_id in found}
+
+    def ids_of(self, text: str) -> tuple[str, ...]:
+        """Return every id that a text may stand for: itself, and all ids of the person of that id or exact name."""
+        with suppress(UserNotFound):
+            return tuple(dict.fromkeys((text, *self._with_merged(self.find(text)))))
+        return (text,)
 
     def family(self, user_id: str) -> tuple[str, ...]:
         """Return every id of the person whom an id leads to, theirs first; the id alone when it is nobody's."""

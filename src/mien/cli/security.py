@@ -106,7 +106,9 @@ def audit(
     actor: Annotated[
         str | None, typer.Option(help='Only entries of this caller, such as "key 1a2b3c4d" or "command line".')
     ] = None,
-    person: Annotated[str | None, typer.Option(help="Only entries that concern this person, by id.")] = None,
+    person: Annotated[
+        str | None, typer.Option(help="Only entries that concern this person, by id or exact name.")
+    ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Check that no entry is missing or was changed.")] = False,
     export: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the entries to this file, one JSON object per line.")
@@ -118,10 +120,13 @@ def audit(
 
     With --verify: exit code 0 when the log is whole, 1 when it is not.
     """
-    context.activity.concern(person)
-    wanted = AuditFilter(_utc(since), _utc(until), action, actor, person)
     backend = open_embedded(_embedded(context.settings))
-    with backend.app:
+    with backend.app as app:
+        user_ids = () if person is None else app.ids_of(person)
+        context.activity.user_ids.update(user_ids)
+        if len(user_ids) > 1:
+            output.note(f"{person} may be any of these ids: {', '.join(user_ids)}.")
+        wanted = AuditFilter(_utc(since), _utc(until), action, actor, user_ids)
         if verify:
             context.activity.counts["breaks"] = _verify(backend.audit, as_json=as_json)
         elif export:

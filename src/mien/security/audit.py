@@ -163,14 +163,14 @@ class AuditFilter:
         until: Entries before this time; aware.
         action: Entries of this action.
         actor: Entries of this caller.
-        user_id: Entries that concern this person.
+        user_ids: Entries that concern the person of one of these ids; empty accepts any.
     """
 
     since: datetime | None = None
     until: datetime | None = None
     action: str | None = None
     actor: str | None = None
-    user_id: str | None = None
+    user_ids: tuple[str, ...] = ()
 
 
 class Audit(Protocol):

@@ -11,6 +11,7 @@ from pydantic import AfterValidator
 from mien.api import schemas
 from mien.api.audit import AuditedRoute
 from mien.api.context import ApiContext, Context, Cursor, needs
+from mien.api.forwarding import IS_HEAD
 from mien.api.photo_input import photo_request_body, read_photo, read_photos
 from mien.api.problems import problem_responses
 from mien.domain import records
@@ -61,10 +62,16 @@ async def recognize(
 
 @routes.get("/recognize", responses=problem_responses(400, 404, 413, 415, 422))
 async def recognize_stored(
-    image_path: Annotated[str, Query(examples=[schemas.PATH])], context: Context, threshold: Threshold = None
+    request: Request,
+    image_path: Annotated[str, Query(examples=[schemas.PATH])],
+    context: Context,
+    threshold: Threshold = None,
+    store: bool = True,
 ) -> schemas.Recognition:
-    """Recognise every face in an uploaded photo. The recognition is stored."""
-    return _counted(await context.inference.run(context.app.recognize_stored, image_path, threshold), context)
+    """Recognise every face in an uploaded photo. The recognition is stored, unless `store=false` or with HEAD."""
+    store = store and not request.scope.get(IS_HEAD)
+    recognize = context.app.recognize_stored
+    return _counted(await context.inference.run(recognize, image_path, threshold, store=store), context)
 
 
 @routes.get("/recognitions", responses=problem_responses(422))

@@ -211,18 +211,19 @@ class SqliteAudit:
 
 def _conditions(wanted: AuditFilter, signer: Signer) -> tuple[str, list[str]]:
     """Return the condition of a filter in SQL, and its values."""
-    conditions: dict[str, str] = {}
+    conditions: dict[str, Sequence[str]] = {}
     if wanted.since is not None:
-        conditions["json_extract(Item, '$.time') >= ?"] = _text(wanted.since)
+        conditions["json_extract(Item, '$.time') >= ?"] = [_text(wanted.since)]
     if wanted.until is not None:
-        conditions["json_extract(Item, '$.time') < ?"] = _text(wanted.until)
+        conditions["json_extract(Item, '$.time') < ?"] = [_text(wanted.until)]
     if wanted.action is not None:
-        conditions["json_extract(Item, '$.action') = ?"] = wanted.action
+        conditions["json_extract(Item, '$.action') = ?"] = [wanted.action]
     if wanted.actor is not None:
-        conditions["json_extract(Item, '$.actor') = ?"] = wanted.actor
-    if wanted.user_id is not None:
-        conditions["instr(Item, ?) > 0"] = f'"{pseudonym(signer, wanted.user_id)}"'
-    return " AND ".join(["TRUE", *conditions]), list(conditions.values())
+        conditions["json_extract(Item, '$.actor') = ?"] = [wanted.actor]
+    if wanted.user_ids:
+        of_one = " OR ".join(["instr(Item, ?) > 0"] * len(wanted.user_ids))
+        conditions[f"({of_one})"] = [f'"{pseudonym(signer, user_id)}"' for user_id in wanted.user_ids]
+    return " AND ".join(["TRUE", *conditions]), [value for values in conditions.values() for value in values]
 
 
 def _entry(sequence: int, item: str) -> AuditEntry:
