@@ -71,7 +71,8 @@ MEANINGS = {
     "mirrored": "`yes` averages each embedding with that of the mirrored face, which is more stable and slower "
     "([accuracy](accuracy.md)); faces enrolled with one setting cannot be searched with the other",
     "api_keys_file": "the file with the hashes of the API keys",
-    "keys_secret": "the secret in Secrets Manager, by name or ARN, with the API keys and the signing key",
+    "keys_secret": "the secret in Secrets Manager, by name or ARN, with the API keys and the signing key, which also "
+    "makes the pseudonyms of people",
     "secret": "signs page cursors and upload forms, so that they stay valid after a restart and on several servers; "
     "at least 16 bytes",
     "rate_per_minute": "requests per API key and minute",

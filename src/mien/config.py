@@ -206,7 +206,23 @@ UNAVAILABLE = {
         "keys_secret",
         "rekognition_keys_secret",
     ),
-    Backend.AWS: ("models_dir", "max_pixels", "mirrored", "look_seconds", "root_path", "audit_days"),
+    Backend.AWS: (
+        "models_dir",
+        "threads",
+        "max_pixels",
+        "mirrored",
+        "look_seconds",
+        "root_path",
+        "audit_days",
+        "secret",
+        "api_keys_file",
+        "access_keys_file",
+        "sigv4",
+        "rekognition_region",
+        "rekognition_account",
+        "rekognition_limits",
+        "rekognition_delay",
+    ),
 }
 """The settings that a backend does not have."""
 

@@ -267,8 +267,13 @@ def test_the_api_answers_through_the_gateway_and_asks_for_a_key(
         answer = function.invoke(request("GET", "/recognize", "/recognize", key, query={"image_path": path}))
         (face,) = json.loads(answer["body"])["faces"]
         assert (answer["statusCode"], face["status"], face["user_id"]) == (200, "matched", "Bo")
+        head = function.invoke(request("HEAD", "/recognize", "/recognize", key, query={"image_path": path}))
+        assert (head["statusCode"], head["body"]) == (200, "")
     assert '"FacesMatched":[1.0]' in function.output
     with world.function("people") as function:
+        head = function.invoke(request("HEAD", "/images/{image_path+}", f"/images/{path}", key))
+        assert (head["statusCode"], head["body"], head["headers"]["content-type"]) == (200, "", "image/jpeg")
+        assert function.invoke(request("HEAD", "/users", "/users"))["statusCode"] == 401
         page = function.invoke(request("GET", "/", "/"))
         assert (page["statusCode"], page["headers"]["content-type"]) == (200, "text/html; charset=utf-8")
         photo = function.invoke(request("GET", "/images/{image_path+}", f"/images/{path}", key))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from cfnlint import lint_file  # type: ignore[import-untyped]
 
+from mien.api import problems
+from mien.app.reconciliation import Counts
 from mien.lambdas import upload_queue
 from tests.aws import stack
 
@@ -123,6 +126,29 @@ def test_the_reconciliation_waits_for_its_hour_and_only_reports_until_it_is_swit
     (schedule,) = stack.resources("AWS::Scheduler::Schedule").values()
     assert schedule["ScheduleExpression"].startswith("cron(")  # a rate would start at deployment
     assert json.loads(stack.resolve(schedule["Target"]["Input"])) == {"mode": "report"}
+
+
+def test_the_gateways_own_refusals_are_problem_documents() -> None:
+    (api,) = stack.resources("AWS::ApiGateway::RestApi").values()
+    answers = api["Body"]["x-amazon-apigateway-gateway-responses"]
+    assert {"REQUEST_TOO_LARGE", "MISSING_AUTHENTICATION_TOKEN", "THROTTLED"} <= answers.keys()
+    for answer in answers.values():
+        headers = answer["responseParameters"]
+        assert headers["gatewayresponse.header.Content-Type"] == f"'{problems.MEDIA_TYPE}'"
+        body = json.loads(answer["responseTemplates"]["application/json"])
+        of_the_api = problems.document(int(answer["statusCode"]), body["detail"])
+        assert body.keys() == of_the_api.keys()
+        assert body["status"] == of_the_api["status"]
+        assert body["type"].startswith("urn:mien:")
+    assert "POST /uploads" in answers["REQUEST_TOO_LARGE"]["responseTemplates"]["application/json"]
+
+
+def test_vectors_that_nothing_leads_to_raise_an_alarm_and_are_on_the_dashboard() -> None:
+    alarm = stack.resources("AWS::CloudWatch::Alarm")["FacesWithoutMetadataAlarm"]
+    assert (alarm["Namespace"], alarm["MetricName"], alarm["Threshold"]) == ("Mien", "FacesWithoutMetadata", 1)
+    (dashboard,) = stack.resources("AWS::CloudWatch::Dashboard").values()
+    for name in (field.name for field in fields(Counts) if field.name != "faces"):
+        assert f'"{upload_queue.metric(name)}"' in dashboard["DashboardBody"]["Fn::Sub"]
 
 
 def test_a_reconciliation_that_stopped_raises_an_alarm() -> None:

@@ -38,7 +38,7 @@ TEXT_TYPES = [*DEFAULT_TEXT_MIME_TYPES, problems.MEDIA_TYPE]
 SERVER_ERRORS = 500  # the statuses from here on
 GUARDED_RESOURCES = frozenset({"/health", "/calibration", "/openapi.json"})
 
-ROUTES: dict[str, frozenset[tuple[str, str]]] = {
+_METHODS: dict[str, frozenset[tuple[str, str]]] = {
     "upload": frozenset(
         {
             ("POST", "/upload"),
@@ -83,7 +83,12 @@ ROUTES: dict[str, frozenset[tuple[str, str]]] = {
         }
     ),
 }
-"""The method and resource of each route of each function, as in the template."""
+
+ROUTES = {
+    name: methods | {("HEAD", resource) for method, resource in methods if method == "GET"}
+    for name, methods in _METHODS.items()
+}
+"""The method and resource of each route of each function, as in the template: where GET is answered, HEAD is, too."""
 
 _STATUS_METRICS = {"matched": "FacesMatched", "ambiguous": "FacesAmbiguous", "unknown": "FacesUnknown"}
 
@@ -93,7 +98,7 @@ _STATUS_METRICS = {"matched": "FacesMatched", "ambiguous": "FacesAmbiguous", "un
 def recognize(event: dict[str, Any], context: Any) -> Any:
     """Handle a request of the function `recognize`: the routes that analyse a photo and store no faces."""
     response = answer("recognize", event, context)
-    if event["resource"] == "/recognize" and response["statusCode"] == HTTPStatus.OK:
+    if event["resource"] == "/recognize" and response["statusCode"] == HTTPStatus.OK and response["body"]:
         for face in json.loads(response["body"])["faces"]:
             count(_STATUS_METRICS[face["status"]])
     return response

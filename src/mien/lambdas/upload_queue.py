@@ -107,13 +107,18 @@ def _erase_what_is_over(stop: Callable[[], bool]) -> None:
 def _report(reconciliation: Reconciliation) -> None:
     found = asdict(reconciliation.found)
     for name, number in found.items():
-        count("".join(map(str.capitalize, name.split("_"))), number)
+        count(metric(name), number)
     count("RepairsStopped", reconciliation.is_stopped)
     logger.info("reconciled", repaired=reconciliation.is_repairing, stopped=reconciliation.is_stopped, **found)
     if reconciliation.found.overdue:
         logger.warning("what an erasure or the retention had missed is done", items=reconciliation.found.overdue)
     if reconciliation.found.foreign_faces:
         logger.warning("the collection has faces that are not this stack's", faces=reconciliation.found.foreign_faces)
+
+
+def metric(name: str) -> str:
+    """Return the metric of one of the reconciliation's counts."""
+    return "".join(map(str.capitalize, name.split("_")))
 
 
 def follow_all(messages: Sequence[dict[str, Any]]) -> dict[str, Any]:
