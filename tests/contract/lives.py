@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from copy import copy
 from pathlib import Path
 from typing import Any, Protocol
 
 from mien.app.app import FaceApp
 from mien.app.ports import Bucket, Catalog, Recognizer
+from mien.backends.aws.recognizer import RekognitionRecognizer
 from mien.backends.embedded.backend import EmbeddedBackend
 from mien.backends.memory.bucket import MemoryBucket
 from mien.backends.memory.catalog import MemoryCatalog
 from mien.backends.memory.recognizer import MemoryRecognizer
 from mien.domain.errors import ImageNotFound
 from mien.domain.policy import Policy
+from tests.aws import local
 from tests.support.fake_engine import FakeFaceEngine
 
 CHANGING = {
@@ -124,7 +127,61 @@ class EmbeddedWorld:
         self._folder.cleanup()
 
 
-WORLDS: dict[str, Callable[[], World]] = {"memory": MemoryWorld, "embedded": EmbeddedWorld}
+class SeenWhole:
+    """A recognizer of which the test sees all faces of a person; the application sees those that are associated."""
+
+    def __init__(self, recognizer: RekognitionRecognizer) -> None:
+        vars(self)["_recognizer"] = recognizer
+
+    def face_ids(self, user_id: str) -> frozenset[str]:
+        return frozenset(face.face_id for face in self.list_faces().items if face.user_id == user_id)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(vars(self)["_recognizer"], name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(vars(self)["_recognizer"], name, value)
+
+
+class AwsWorld:
+    """Bucket and tables in moto, the collection behind our wire API; the queue's events wait in a list."""
+
+    def __init__(self) -> None:
+        self._opened = ExitStack()
+        folder = self._opened.enter_context(tempfile.TemporaryDirectory())
+        self._storage = self._opened.enter_context(local.storage())
+        url = self._opened.enter_context(local.wire_api(Path(folder), FakeFaceEngine()))
+        self._recognizer = local.recognizer(url)
+        self._gone: list[str] = []
+        self.restart()
+
+    def write(self, path: str, body: bytes) -> None:
+        self.bucket.put(path, body, "image/jpeg", {})
+
+    def remove(self, path: str) -> None:
+        self.bucket.delete([path])
+        self._gone.append(path)
+
+    def restart(self) -> None:
+        bucket, catalog = self._storage
+        self.bucket, recognizer, self.catalog = copy(bucket), copy(self._recognizer), copy(catalog)
+        self.recognizer: Any = SeenWhole(recognizer)
+        self.app = FaceApp(self.bucket, recognizer, self.catalog, leftovers=recognizer.leftovers)
+
+    def settle(self) -> None:
+        self.app.resume_erasures()
+        while self._gone:
+            self.app.remove_upload(self._gone.pop(0))
+        for path in self.bucket.keys("uploaded/"):  # at least once, in any order: why not all of them
+            with suppress(ImageNotFound):
+                self.app.index_upload(path)
+        self.app.reconcile(repair=True, force=True, grace=0)
+
+    def close(self) -> None:
+        self._opened.close()
+
+
+WORLDS: dict[str, Callable[[], World]] = {"memory": MemoryWorld, "embedded": EmbeddedWorld, "aws": AwsWorld}
 
 
 @contextmanager
