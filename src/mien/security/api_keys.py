@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import count
 from pathlib import Path
-from threading import Lock
 
 from mien.domain.errors import InvalidInput, NotAuthenticated, SetupError
+from mien.security.secret_files import WatchedFile, check_permissions, locked, write
 
 _KEY = re.compile(r"mien_([0-9a-f]{8})_([A-Za-z0-9_\-]{43})")
 
@@ -44,34 +45,31 @@ class ApiKey:
 class KeyFile:
     """The keys of one file, which is read again when it changes, so that a revoked key is refused at once.
 
-    A missing file has no keys. Every method raises SetupError for a file that cannot be read.
+    A missing file has no keys. Every method raises SetupError for a file that cannot be read. Processes that create
+    and revoke keys at the same time wait for each other.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stamp: tuple[int, int] | None = None
-        self._keys: dict[str, ApiKey] = {}
-        self._lock = Lock()
+        self._keys = WatchedFile[dict[str, ApiKey]](path, _parse, {})
 
     def list(self) -> list[ApiKey]:
         """Return all keys, oldest first."""
-        with self._lock:
-            self._refresh()
-            return list(self._keys.values())
+        return list(self._keys().values())
 
     def create(self, name: str, scopes: Iterable[Scope]) -> str:
         """Create a key and return it; its secret cannot be shown again."""
-        key_id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
-        key = ApiKey(key_id, name, frozenset(scopes), _digest(secret))
-        self._write([*self.list(), key])
+        secret = secrets.token_urlsafe(32)
+        with self._edited() as keys:
+            key_id = next(drawn for _ in count() if (drawn := secrets.token_hex(4)) not in keys)
+            keys[key_id] = ApiKey(key_id, name, frozenset(scopes), _digest(secret))
         return f"mien_{key_id}_{secret}"
 
     def revoke(self, key_id: str) -> None:
         """Remove a key. Raises InvalidInput for an unknown id."""
-        keys = self.list()
-        if key_id not in {key.key_id for key in keys}:
-            raise InvalidInput(f"There is no key {key_id}.")
-        self._write([key for key in keys if key.key_id != key_id])
+        with self._edited() as keys:
+            if keys.pop(key_id, None) is None:
+                raise InvalidInput(f"There is no key {key_id}.")
 
     def check(self, text: str) -> ApiKey:
         """Return the key that a caller sent. Raises NotAuthenticated, after the same time whatever is wrong with it."""
@@ -82,23 +80,19 @@ class KeyFile:
             raise NotAuthenticated("The API key is not known.")
         return key
 
-    def _refresh(self) -> None:
+    @contextmanager
+    def _edited(self) -> Iterator[dict[str, ApiKey]]:
+        """Yield the present keys for editing, and write them at the end."""
         try:
-            status = self._path.stat()
-        except FileNotFoundError:
-            self._keys, self._stamp = {}, None
-            return
-        stamp = (status.st_mtime_ns, status.st_ino)
-        if stamp != self._stamp:
-            self._keys, self._stamp = _parse(self._path), stamp
-
-    def _write(self, keys: Iterable[ApiKey]) -> None:
-        entries = {k.key_id: {"name": k.name, "scopes": sorted(k.scopes), "sha256": k.digest} for k in keys}
-        self._path.parent.mkdir(0o700, parents=True, exist_ok=True)
-        draft = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(entries, file, indent=2)
-        draft.replace(self._path)
+            with locked(self._path):
+                keys = _parse(self._path) if self._path.exists() else {}
+                yield keys
+                entries = {
+                    k.key_id: {"name": k.name, "scopes": sorted(k.scopes), "sha256": k.digest} for k in keys.values()
+                }
+                write(self._path, json.dumps(entries, indent=2).encode())
+        except OSError as error:
+            raise SetupError(f"The file of API keys cannot be written: {error.strerror}.") from error
 
 
 def key_id_of(key: str) -> str:
@@ -108,6 +102,7 @@ def key_id_of(key: str) -> str:
 
 def _parse(path: Path) -> dict[str, ApiKey]:
     try:
+        check_permissions(path)
         entries = json.loads(path.read_text(encoding="utf-8"))
         return {
             key_id: ApiKey(key_id, entry["name"], frozenset(map(Scope, entry["scopes"])), entry["sha256"])

@@ -14,7 +14,7 @@ import json
 import time
 from typing import Any
 
-from mien.domain.errors import AccessDenied, InvalidInput
+from mien.domain.errors import AccessDenied, InvalidInput, SetupError
 
 UPLOAD_FORM = "upload form"
 """A purpose; its claims are `key`, `type` (the MIME type), `bytes` (the largest body) and `at` (seconds since 1970)."""
@@ -25,6 +25,7 @@ UPLOAD_FORM_ISSUER = "upload form's issuer"
 UPLOAD_FORM_PATH = "/bucket"
 """Where the REST API accepts such forms."""
 
+MIN_SECRET_BYTES = 16
 _MAC_BYTES = 16
 
 
@@ -32,6 +33,9 @@ class Signer:
     """Signs and verifies tokens with one secret of at least 16 bytes."""
 
     def __init__(self, secret: bytes) -> None:
+        """Sign with a secret. Raises SetupError for one that is so short that it could be guessed."""
+        if len(secret) < MIN_SECRET_BYTES:
+            raise SetupError(f"A secret to sign with has at least {MIN_SECRET_BYTES} bytes.")
         self._secret = secret
 
     def sign(self, purpose: str, claims: dict[str, Any], expires_in: int | None = None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 
 from mien.backends.aws import clients
 from mien.domain.errors import SetupError
+from mien.security import secret_files
 from mien.security.api_keys import KeyFile
 
 REFRESH_SECONDS = 60.0
@@ -50,9 +50,7 @@ class SecretKeys:
         self.signing = content["signing"]
         if content["keys"] != self._keys:
             self._keys = content["keys"]
-            draft = self.copy.with_suffix(f".{os.getpid()}")  # processes may share the folder
-            draft.write_text(json.dumps(self._keys))
-            draft.replace(self.copy)
+            secret_files.write(self.copy, json.dumps(self._keys).encode())
         self._fetched_at = time.monotonic()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import threading
 from collections.abc import Callable
@@ -19,12 +18,13 @@ from mien.backends.embedded.database import Reserve, open_database, stored_model
 from mien.backends.embedded.event_queue import EventQueue
 from mien.backends.embedded.events import PRESENCE_FILE, Worker
 from mien.backends.embedded.recognizer import LocalRecognizer
-from mien.domain.errors import CollectionExists, CollectionNotFound, StorageReadOnly
+from mien.domain.errors import CollectionExists, CollectionNotFound, SetupError, StorageReadOnly
 from mien.domain.object_keys import installation_mark
 from mien.domain.policy import Policy
 from mien.domain.records import FaceRecord
 from mien.gallery.store import private_files
 from mien.gallery.store.database import storage_errors
+from mien.security import secret_files
 from mien.security.signing import Signer
 
 if TYPE_CHECKING:
@@ -33,20 +33,14 @@ if TYPE_CHECKING:
     from mien.gallery import Gallery
 
 LOOK_SECONDS = 300.0
+SECRET_BYTES = 32
 LOST_FACES = "Others deleted the collection of the enrolled faces; `mien repair --yes` enrols all photos again."
 FAILED_PHOTOS = "Photos that could not be indexed: {}. `mien repair --retry-failed` tries them again."
 T = TypeVar("T")
 
 CONTENT = (
-    "mien.db",
-    "mien.db-wal",
-    "mien.db-shm",
-    "bucket",
-    "index",
-    "secret",
-    "reserve",
-    "api-keys.json",
-    PRESENCE_FILE,
+    *("mien.db", "mien.db-wal", "mien.db-shm", "bucket", "index", "secret", "reserve"),
+    *("api-keys.json", "api-keys.json.lock", PRESENCE_FILE),
 )
 """What Mien keeps in a data folder; whatever else lies there is not its own."""
 
@@ -213,10 +207,16 @@ class _Lazy(Generic[T]):
 
 
 def _secret(path: Path) -> bytes:
-    """Read the folder's own secret; made at the first use, readable by its owner only."""
+    """Read the folder's own secret; made at the first use. Raises SetupError when it is not whole."""
     with storage_errors(path.name):
-        if path.exists():
-            return path.read_bytes()
-        with suppress(FileExistsError), os.fdopen(private_files.create_file(path), "wb") as file:
-            file.write(secrets.token_bytes(32))
-        return path.read_bytes()
+        if not path.exists():
+            secret_files.create(path, secrets.token_bytes(SECRET_BYTES))
+        secret_files.check_permissions(path)
+        secret = path.read_bytes()
+    if len(secret) < SECRET_BYTES:
+        raise SetupError(
+            f"{path} has {len(secret)} bytes of {SECRET_BYTES}, so anybody could forge what it signs. Restore it from "
+            "a backup; or delete it, and Mien makes another one: cursors and upload forms in use end, and the audit "
+            "log has other pseudonyms from then on."
+        )
+    return secret
