@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from mien.domain import thresholds
 from mien.domain.errors import InvalidInput, SetupError, StorageReadOnly
 from mien.domain.policy import Policy, SeveralFaces
-from mien.rekognition.settings import ACCOUNT, SigV4, WireSettings, is_loopback, parse_rates
+from mien.rekognition.settings import ACCOUNT, SigV4, WireSettings, parse_rates
 from mien.security.audit import LogLines
+from mien.security.origins import is_loopback
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
@@ -121,19 +122,19 @@ class Settings:
     def wire_settings(self, host: str) -> WireSettings:
         """Return the settings of the wire API on a server that listens on `host`.
 
-        Without MIEN_SIGV4, a server on loopback without a file of access keys accepts any signature; every other
+        Without MIEN_SIGV4, a server on loopback without API keys and access keys accepts any signature; every other
         one verifies. Raises SetupError when other machines could reach a server that verifies nothing, or for a
         file of access keys that cannot be read.
         """
-        from mien.rekognition.access_keys import load_keys
+        from mien.rekognition.access_keys import AccessKeyFile
 
-        is_keyless_loopback = is_loopback(host) and self.access_keys_file is None
-        sigv4 = self.sigv4 or (SigV4.ACCEPT_ANY if is_keyless_loopback else SigV4.VERIFY)
+        is_keyless = self.access_keys_file is None and self.api_keys_file is None
+        sigv4 = self.sigv4 or (SigV4.ACCEPT_ANY if is_keyless and is_loopback(host) else SigV4.VERIFY)
         if sigv4 is SigV4.ACCEPT_ANY and not is_loopback(host):
             raise SetupError("MIEN_SIGV4=accept-any is for loopback addresses only, such as 127.0.0.1.")
         return WireSettings(
             sigv4=sigv4,
-            keys=load_keys(self.access_keys_file) if self.access_keys_file else {},
+            keys=AccessKeyFile(self.access_keys_file) if self.access_keys_file else {},
             region=self.rekognition_region,
             account=self.rekognition_account,
             rates=self.rekognition_limits,

@@ -15,6 +15,12 @@ from mien.rekognition.settings import SigV4, WireSettings
 from mien.rekognition.sigv4 import RawRequest, SignatureClaim, read_claim, verify
 
 IMAGE_PARAMETERS = ("Image", "SourceImage", "TargetImage")
+UNKNOWN_KEY = "The security token included in the request is invalid."
+HOW_TO_GET_A_KEY = "This server knows no access keys; whoever runs it lists them in MIEN_ACCESS_KEYS_FILE."
+NOT_LOCAL = (
+    "Without access keys (MIEN_ACCESS_KEYS_FILE) this server answers programs on its own machine only: no proxy, no "
+    "web page, no other host name."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,7 @@ def find_key(keys: Mapping[str, AccessKey], claim: SignatureClaim, now: datetime
     """
     key = keys.get(claim.access_key_id)
     if key is None or not _tokens_equal(key.session_token, claim.session_token):
-        raise WireError("UnrecognizedClientException", "The security token included in the request is invalid.")
+        raise WireError("UnrecognizedClientException", UNKNOWN_KEY if keys else f"{UNKNOWN_KEY} {HOW_TO_GET_A_KEY}")
     if key.expires is not None and now >= key.expires:
         raise WireError("ExpiredTokenException", "The security token included in the request is expired")
     return key
@@ -51,23 +57,29 @@ def identify(request: RawRequest, settings: WireSettings, *, is_local: bool) -> 
     Args:
         request: The request as received.
         settings: The mode of verification, the known access keys and the accepted region.
-        is_local: Whether the request comes from this machine, and not from a web page.
+        is_local: Whether it comes from a program on this machine.
 
     Raises WireError for a missing, incomplete or wrong signature and for an unknown key, with AWS's code for each.
     """
-    claim = read_claim(request)
-    if settings.sigv4 is SigV4.ACCEPT_ANY:
-        if not is_local:
-            raise WireError(
-                "UnrecognizedClientException",
-                "The security token included in the request is invalid.",
-                cause="accept-any serves this machine only, and no web page.",
-            )
-        return Caller(AccessKey(identity="developer", secret=""), None, claim.region)
-    now = datetime.now(UTC)
-    key = find_key(settings.keys, claim, now)
-    verify(request, claim, key.secret, region=settings.region, now=now)
-    return Caller(key, claim.access_key_id, claim.region)
+    caller, claim, now = find_caller(request, settings, is_local=is_local)
+    if settings.sigv4 is SigV4.VERIFY:
+        verify(request, claim, caller.key.secret, region=settings.region, now=now)
+    return caller
+
+
+def find_caller(
+    request: RawRequest, settings: WireSettings, *, is_local: bool
+) -> tuple[Caller, SignatureClaim, datetime]:
+    """Return the caller whom a request claims to come from, the claim, and the time; its body is not looked at.
+
+    Raises WireError for a missing or incomplete signature and for an unknown key.
+    """
+    claim, now = read_claim(request), datetime.now(UTC)
+    if settings.sigv4 is SigV4.VERIFY:
+        return Caller(find_key(settings.keys, claim, now), claim.access_key_id, claim.region), claim, now
+    if not is_local:
+        raise WireError("UnrecognizedClientException", f"{UNKNOWN_KEY} {NOT_LOCAL}", cause=NOT_LOCAL)
+    return Caller(AccessKey(identity="developer", secret=""), None, claim.region), claim, now
 
 
 def authorize(caller: Caller, operation: str, params: Mapping[str, Any], account: str) -> None:

@@ -12,7 +12,8 @@ each key should reach no more buckets than it needs.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -20,6 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from mien.domain.errors import SetupError
+from mien.security.secret_files import WatchedFile, check_permissions
+
+log = logging.getLogger(__name__)
 
 ENTRY_FIELDS = {"secret", "identity", "collections", "operations", "buckets", "session_token", "expires"}
 ANY = ("*",)
@@ -60,13 +64,47 @@ class AccessKey:
         return _matches(bucket, self.buckets)
 
 
+class AccessKeyFile(Mapping[str, AccessKey]):
+    """The access keys of a file by their ids. The file is read again when it changes, so that a removed key is refused.
+
+    While the file is missing or cannot be read, as when it is half written, it has no keys, and the log says so.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the file. Raises SetupError as `load_keys` does."""
+        load_keys(path)
+        self._keys = WatchedFile[dict[str, AccessKey]](path, load_keys, {})
+        self._problem = ""
+
+    def __getitem__(self, key_id: str) -> AccessKey:
+        return self._read()[key_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def _read(self) -> Mapping[str, AccessKey]:
+        try:
+            keys = self._keys()
+        except SetupError as error:
+            if self._problem != str(error):  # once, not for each request
+                self._problem = str(error)
+                log.warning("the access keys file cannot be read, so no access key is valid until it can")
+            return {}
+        self._problem = ""
+        return keys
+
+
 def load_keys(path: Path) -> dict[str, AccessKey]:
     """Read the access keys file into access keys by their ids.
 
-    Raises SetupError for a file that cannot be read or an entry with an unknown, missing or ill-typed field; its
-    message names the entry, never a secret.
+    Raises SetupError for a file that cannot be read or that everybody may change, and for an entry with an unknown,
+    missing or ill-typed field; its message names the entry, never a secret.
     """
     try:
+        check_permissions(path)
         entries = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise SetupError(f"The access keys file {path} cannot be read as JSON.") from error

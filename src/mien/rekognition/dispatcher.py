@@ -22,11 +22,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from threading import Lock
-from typing import Any, NoReturn
+from typing import Any
 from uuid import uuid4
 
-from mien.domain.errors import MienError
-from mien.rekognition.access import Caller, authorize, identify
+from mien.domain.errors import InvalidInput, MienError
+from mien.rekognition.access import Caller, authorize, find_caller, identify
 from mien.rekognition.audit import note, recorded
 from mien.rekognition.errors import INTERNAL_ERROR, RATE_EXCEEDED, WireError, from_domain
 from mien.rekognition.operations import OPERATIONS
@@ -37,6 +37,7 @@ from mien.rekognition.settings import WireSettings
 from mien.rekognition.sigv4 import RawRequest
 from mien.rekognition.validation import validate
 from mien.security.audit import Audit
+from mien.security.json_input import parse_object
 from mien.security.rate_limit import TokenBucket
 
 MAX_CLIENT_TOKENS = 10_000
@@ -115,6 +116,9 @@ NOT_POST = (
 )
 NO_TARGET = b"<UnknownOperationException/>\n"
 BURST_SECONDS = 1.0
+MAX_MEMBERS = 20_000
+"""More than the largest call has: 4,096 face ids."""
+
 MAX_CAUSE_LENGTH = 200
 """In the log: a call may violate as many constraints as it has parameters."""
 
@@ -176,13 +180,11 @@ class Dispatcher:
 
         Args:
             request: The request as received.
-            is_local: Whether it comes from this machine, and not from a web page.
+            is_local: Whether it comes from a program on this machine.
         """
         request_id = str(uuid4())
-        if request.method != "POST":
-            return WireResponse(403, NOT_POST, "application/xml", request_id)
-        if "x-amz-target" not in request.headers or not _is_json(request.headers.get("content-type", "")):
-            return WireResponse(404, NO_TARGET, "application/xml", request_id)
+        if not _is_call(request):
+            return _no_call(request, request_id)
         callers: list[Caller] = []
         try:
             answer = self._run(request, is_local, request_id, callers.append)
@@ -191,6 +193,22 @@ class Dispatcher:
         else:
             response = WireResponse(200, _encode(answer), request_id=request_id)
         return replace(response, access_key_id=callers[0].key_id) if callers else response
+
+    def refuse_signer(self, request: RawRequest, *, is_local: bool) -> WireResponse | None:
+        """Return the refusal of a request whose body need not be read, because its caller is not known; or None.
+
+        Args:
+            request: The request, without its body.
+            is_local: As for `dispatch`.
+        """
+        request_id = str(uuid4())
+        if not _is_call(request):
+            return _no_call(request, request_id)
+        try:
+            find_caller(request, self._settings, is_local=is_local)
+        except WireError as error:
+            return _error_response(error, request_id)
+        return None
 
     def _run(
         self, request: RawRequest, is_local: bool, request_id: str, on_identified: Callable[[Caller], None]
@@ -239,6 +257,17 @@ def _operation_names() -> frozenset[str]:
     return frozenset(service_model().operation_names)
 
 
+def _is_call(request: RawRequest) -> bool:
+    is_json = _is_json(request.headers.get("content-type", ""))
+    return request.method == "POST" and "x-amz-target" in request.headers and is_json
+
+
+def _no_call(request: RawRequest, request_id: str) -> WireResponse:
+    if request.method != "POST":
+        return WireResponse(403, NOT_POST, "application/xml", request_id)
+    return WireResponse(404, NO_TARGET, "application/xml", request_id)
+
+
 def throttled() -> WireResponse:
     """Return the response to a request that the server has no capacity for."""
     return _error_response(
@@ -274,16 +303,9 @@ def _decode(request: RawRequest, operation: str) -> dict[str, Any]:
 
 def _decode_object(body: bytes) -> dict[str, Any]:
     try:
-        members = json.loads(body, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        raise WireError("SerializationException", "", cause="The body is not JSON.") from None
-    if not isinstance(members, dict):
-        raise WireError("SerializationException", "", cause="The body is not a JSON object.")
-    return members
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)
+        return parse_object(body, MAX_MEMBERS)
+    except InvalidInput as error:
+        raise WireError("SerializationException", "", cause=str(error)) from None
 
 
 def _log_failure(error: Exception, request_id: str) -> None:

@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -19,12 +20,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from mien.domain.errors import Overloaded
 from mien.rekognition.dispatcher import Dispatcher, WireResponse, operation_name, throttled
 from mien.rekognition.images import ReadObject, no_local_bucket
 from mien.rekognition.service import EventualConsistency, Service
-from mien.rekognition.settings import WireSettings, is_loopback
+from mien.rekognition.settings import WireSettings
 from mien.rekognition.sigv4 import RawRequest
 from mien.security.audit import LogLines
+from mien.security.origins import TRUST, is_local_program
+from mien.security.rate_limit import ByteBudget, Claim
 
 if TYPE_CHECKING:
     from mien.engine import FaceEngine
@@ -32,6 +36,12 @@ if TYPE_CHECKING:
     from mien.security.audit import Audit
 
 MAX_BODY_BYTES = 15 * 1024 * 1024
+MAX_BODIES_BYTES = 256 * 1024 * 1024
+"""Of all requests in progress together, so that many clients cannot fill the memory."""
+
+SMALL_BODY_BYTES = 64 * 1024
+"""A larger body is read only from a caller who may have signed it; so that the order of checks is AWS's for others."""
+
 MAX_DISCARDED_BYTES = 128 * 1024 * 1024
 """A body that is too large is still read up to this size, so that the client gets to read the response."""
 
@@ -76,68 +86,89 @@ class WireApp:
     """
 
     def __init__(self, dispatcher: Dispatcher, pool: ThreadPoolExecutor, max_waiting: int) -> None:
-        """Answer with `dispatcher` in `pool`; more than `max_waiting` requests at once are throttled."""
+        """Answer with `dispatcher` in `pool`; more than `max_waiting` complete requests at once are throttled."""
         self._dispatcher, self._pool, self._max_waiting = dispatcher, pool, max_waiting
-        self._waiting = 0
+        self._waiting, self._budget = 0, ByteBudget(MAX_BODIES_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; nothing is sent to a client that has gone."""
         request = Request(scope, receive)
         request.state.route, request.state.operation = "/", operation_name(request.headers.get("x-amz-target", ""))
-        self._waiting += 1
+        budget = Claim(self._budget)
         try:
-            response = await self._respond(request)
+            response = await self._respond(request, budget)
         except ClientDisconnect:
             return
         finally:
-            self._waiting -= 1
+            budget.end()
         await response(scope, receive, send)
 
-    async def _respond(self, request: Request) -> Response:
-        is_overloaded = self._waiting > self._max_waiting
+    async def _respond(self, request: Request, budget: Claim) -> Response:
+        raw, is_local = _raw_request(request), _is_local(request)
+        if _is_large(request) and (refused := self._dispatcher.refuse_signer(raw, is_local=is_local)):
+            return _response(refused)
         try:
             async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
-                body = await _read_body(request, 0 if is_overloaded else MAX_BODY_BYTES)
+                body = await _read_body(request, budget)
         except TimeoutError:
             return Response("The body did not come in time.", 408, headers={"connection": "close"})
-        if is_overloaded:
+        except Overloaded:
             return _response(throttled())
         if body is None:
             return Response("The body is too large.", 413, headers={"connection": "close"})
-        loop = asyncio.get_running_loop()
-        raw, is_local = _raw_request(request, body), _is_local(request)
-        answer = await loop.run_in_executor(self._pool, lambda: self._dispatcher.dispatch(raw, is_local=is_local))
+        if self._waiting >= self._max_waiting:  # counted from here on: a body that never ends holds up nobody
+            return _response(throttled())
+        answer = await self._answer(replace(raw, body=body), is_local=is_local)
         request.state.access_key_id = answer.access_key_id
+        if answer.access_key_id is not None:
+            request.scope.get(TRUST, lambda: None)()
         return _response(answer)
 
+    async def _answer(self, raw: RawRequest, *, is_local: bool) -> WireResponse:
+        loop = asyncio.get_running_loop()
+        self._waiting += 1
+        try:
+            answer = await loop.run_in_executor(self._pool, lambda: self._dispatcher.dispatch(raw, is_local=is_local))
+        finally:
+            self._waiting -= 1
+        return answer
 
-async def _read_body(request: Request, max_bytes: int) -> bytes | None:
-    """Return the body, or None when it has more than `max_bytes`."""
+
+def _is_large(request: Request) -> bool:
+    length = request.headers.get("content-length", "")
+    return not length.isdecimal() or SMALL_BODY_BYTES < int(length[:20]) <= MAX_BODY_BYTES
+
+
+async def _read_body(request: Request, budget: Claim) -> bytes | None:
+    """Return the body, or None when it has more than `MAX_BODY_BYTES`. Raises Overloaded when the budget is used up."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size <= max_bytes:
+        if size <= MAX_BODY_BYTES:
+            budget.take(len(chunk))
             chunks.append(chunk)
         elif size <= MAX_DISCARDED_BYTES:
             chunks.clear()
+            budget.end()
         else:
             return None
-    return b"".join(chunks) if size <= max_bytes else None
+    return b"".join(chunks) if size <= MAX_BODY_BYTES else None
 
 
-def _raw_request(request: Request, body: bytes) -> RawRequest:
+def _raw_request(request: Request) -> RawRequest:
+    """Return the request without its body."""
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         headers[name] = f"{headers[name]},{value}" if name in headers else value
     path = request.scope.get("raw_path") or request.scope["path"].encode()
     query: bytes = request.scope["query_string"]
-    return RawRequest(request.method, path.decode("latin-1"), query.decode("latin-1"), headers, body)
+    return RawRequest(request.method, path.decode("latin-1"), query.decode("latin-1"), headers, b"")
 
 
 def _is_local(request: Request) -> bool:
-    """Return whether the request comes from this machine and not from a web page, whose browser sends its Origin."""
-    return request.client is not None and is_loopback(request.client.host) and "origin" not in request.headers
+    peer = request.client.host if request.client else ""
+    return is_local_program(peer, request.scope.get("http_version", ""), request.headers)
 
 
 def _response(wire: WireResponse) -> Response:

@@ -8,7 +8,6 @@ https://docs.aws.amazon.com/general/latest/gr/rekognition.html.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -59,7 +58,7 @@ class WireSettings:
     """The settings of the wire API; the defaults verify signatures, and know no access key.
 
     Attributes:
-        sigv4: ACCEPT_ANY accepts any well-formed signature, from this machine only.
+        sigv4: ACCEPT_ANY accepts any well-formed signature, from programs on this machine only.
         keys: The known access keys by their ids.
         region: The only region whose signatures are accepted; None accepts any. ARNs name the caller's region.
         account: The account number in ARNs, 12 digits.
@@ -97,13 +96,3 @@ def parse_rates(text: str) -> dict[str, float]:
             "The rate limits must be off, us-east-1, other-region, or a list such as IndexFaces=5,SearchFaces=2."
         )
     return rates
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach a host, given as an IP address or a name."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -155,8 +155,8 @@ def _claim_from_query(query: Mapping[str, str]) -> SignatureClaim:
         if not query.get(name)
     ]
     expires = query.get("X-Amz-Expires", "")
-    if not (expires.isascii() and expires.isdigit() and len(expires) <= 6):
-        problems.append("X-Amz-Expires must be a number of seconds.")
+    if not (expires.isascii() and expires.isdigit() and len(expires) <= 6 and int(expires) > 0):
+        problems.append("X-Amz-Expires must be a number of seconds above 0.")
     if problems or query["X-Amz-Algorithm"] != ALGORITHM:
         raise WireError(
             "IncompleteSignatureException", " ".join([*problems, "Re-examine the query-string parameters."])
@@ -206,7 +206,8 @@ def _verify_time(claim: SignatureClaim, now: datetime) -> None:
             "IncompleteSignatureException",
             f"Date must be in ISO-8601 'basic format'. Got '{claim.timestamp}'.",
         ) from None
-    lifetime, minutes = claim.valid_for or MAX_CLOCK_SKEW, int(MAX_CLOCK_SKEW.total_seconds() // 60)
+    lifetime = MAX_CLOCK_SKEW if claim.valid_for is None else claim.valid_for
+    minutes = int(MAX_CLOCK_SKEW.total_seconds() // 60)
     stamp, current = claim.timestamp, now.strftime(TIME_FORMAT)
     earliest, latest = now - lifetime, now + MAX_CLOCK_SKEW
     if signed_at < earliest:

@@ -1,6 +1,7 @@
-"""Limit rates by token buckets: how many calls somebody may make per second, and how many of them at once.
+"""Limit how many calls somebody may make per second, and how many bytes all requests may hold at once.
 
-The bucket holds tokens; each call takes one; tokens come back evenly at the rate, up to the bucket's capacity.
+Rates are limited by token buckets: the bucket holds tokens; each call takes one; tokens come back evenly at the rate,
+up to the bucket's capacity.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from threading import Lock
+
+from mien.domain.errors import Overloaded
 
 
 class TokenBucket:
@@ -38,3 +41,29 @@ class TokenBucket:
             else:
                 self._refused += 1
             return self._refused
+
+
+class ByteBudget:
+    """Counts the bytes of the bodies that are in memory; for one event loop."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.left = max_bytes
+
+
+class Claim:
+    """The share of one request in a budget; `end` gives it back."""
+
+    def __init__(self, budget: ByteBudget) -> None:
+        self._budget, self._taken = budget, 0
+
+    def take(self, count: int) -> None:
+        """Take `count` bytes more. Raises Overloaded when the budget has none left."""
+        if count > self._budget.left:
+            raise Overloaded("Too many large requests are in progress already.")
+        self._budget.left -= count
+        self._taken += count
+
+    def end(self) -> None:
+        """Give back all that was taken; doing it again changes nothing."""
+        self._budget.left += self._taken
+        self._taken = 0

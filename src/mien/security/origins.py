@@ -1,0 +1,98 @@
+"""Tell where a request comes from: a program on this machine, a proxy, a page of this server or of another site.
+
+What a server without keys answers depends on it. Browsers tell it by Fetch metadata (W3C, "Fetch Metadata Request
+Headers", `Sec-Fetch-Site`), older ones by `Origin` and `Referer`; a page cannot forge these.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Collection, Mapping
+from urllib.parse import urlsplit
+
+TRUST = "mien.trust_connection"
+"""In an ASGI scope of `mien serve`: to be called once the caller has shown a valid key."""
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+"""The names under which a program or a browser calls a server on its own machine."""
+
+_HOST = re.compile(r"(\[(?P<address>[0-9A-Fa-f:.]{2,45})\]|(?P<name>[A-Za-z0-9._-]{1,255}))(:[0-9]{1,5})?")
+
+_PROXY_HEADERS = frozenset(
+    {"forwarded", "via", "cdn-loop", "client-ip", "true-client-ip", "fastly-client-ip", "x-real-ip", "x-client-ip"}
+    | {"x-cluster-client-ip", "x-appengine-user-ip", "x-amz-cf-id", "x-request-start", "x-scheme", "x-varnish"}
+    | {"proxy-authorization", "proxy-connection"}
+)
+_PROXY_PREFIXES = (
+    *("x-forwarded", "x-original-", "x-envoy-", "x-arr-", "x-azure-", "x-cloud-trace", "x-proxy", "x-vercel-", "x-nf-"),
+    *("cf-", "fly-", "ngrok-", "tailscale-"),
+)
+"""What reverse proxies, tunnels and content networks add to the requests that they pass on."""
+
+_BROWSER_HEADERS, _BROWSER_PREFIX = frozenset({"origin", "referer"}), "sec-"
+_OWN_SITE = ("same-origin", "none")  # none: the user's own doing, such as an address that was typed
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach a host, given as an IP address or a name."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def host_name(host: str) -> str | None:
+    """Return the name or address in a Host header, in small letters; None for what cannot be one."""
+    match = _HOST.fullmatch(host)
+    return (match["address"] or match["name"]).lower() if match else None
+
+
+def is_local_program(peer: str, http_version: str, headers: Mapping[str, str]) -> bool:
+    """Return whether a request comes from a program on this machine, as far as that can be told.
+
+    Whatever smells of a proxy, whose clients may be anywhere, or of a browser does not: one of their headers, another
+    host name, or HTTP/1.0, which proxies speak by default and AWS's clients do not.
+
+    Args:
+        peer: The address that the connection comes from.
+        http_version: Such as 1.1.
+        headers: Values by lower-case name.
+    """
+    is_direct = is_loopback(peer) and host_name(headers.get("host", "")) in LOOPBACK_NAMES and http_version != "1.0"
+    is_passed_on = any(name in _PROXY_HEADERS or name.startswith(_PROXY_PREFIXES) for name in headers)
+    is_from_browser = any(name in _BROWSER_HEADERS or name.startswith(_BROWSER_PREFIX) for name in headers)
+    return is_direct and not is_passed_on and not is_from_browser
+
+
+def is_foreign_origin(headers: Mapping[str, str], allowed: Collection[str]) -> bool:
+    """Return whether a request names an origin that is neither the server's own nor one of `allowed`."""
+    origin = headers.get("origin")
+    return origin is not None and origin not in allowed and not _is_at(origin, headers.get("host", ""))
+
+
+def is_from_other_site(headers: Mapping[str, str], allowed: Collection[str]) -> bool:
+    """Return whether a page of another origin, none of `allowed`, makes the request or links to it."""
+    if is_foreign_origin(headers, allowed):
+        return True
+    if headers.get("origin") in allowed:
+        return False
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in _OWN_SITE
+    referer = headers.get("referer")
+    return referer is not None and not _is_at(referer, headers.get("host", ""))
+
+
+def is_own_page(headers: Mapping[str, str]) -> bool:
+    """Return whether a page of this server makes the request, or no browser at all."""
+    return headers.get("sec-fetch-site", "same-origin") == "same-origin"
+
+
+def _is_at(url: str, host: str) -> bool:
+    try:
+        return urlsplit(url).netloc == host
+    except ValueError:
+        return False

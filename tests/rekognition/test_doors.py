@@ -1,0 +1,177 @@
+"""Who may call the wire API: nobody from elsewhere while it accepts any signature, and no removed key afterwards."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from mien.config import Settings
+from mien.domain.errors import SetupError
+from mien.rekognition import server as wire
+from mien.rekognition.access_keys import AccessKey, AccessKeyFile
+from mien.rekognition.settings import SigV4, WireSettings
+from tests.support.process import wait_for
+
+from .raw import JSON_TYPE, PresignedBody, error, post, signed_headers
+
+TARGET = "RekognitionService.ListCollections"
+KEYS = {"AKID": AccessKey("someone", "s3cret")}
+
+
+@pytest.fixture(scope="module")
+def strict(serve):
+    return serve(WireSettings(keys=KEYS))
+
+
+def test_with_api_keys_signatures_are_verified(tmp_path: Path) -> None:
+    with_keys = Settings(api_keys_file=tmp_path / "keys.json")
+    assert with_keys.wire_settings("127.0.0.1").sigv4 is SigV4.VERIFY
+    assert Settings().wire_settings("127.0.0.1").sigv4 is SigV4.ACCEPT_ANY
+    opened = Settings(api_keys_file=tmp_path / "keys.json", sigv4=SigV4.ACCEPT_ANY)
+    assert opened.wire_settings("127.0.0.1").sigv4 is SigV4.ACCEPT_ANY
+    with pytest.raises(SetupError):
+        opened.wire_settings("0.0.0.0")
+
+
+def test_a_server_without_access_keys_says_what_is_missing(serve) -> None:
+    answer = post(serve(WireSettings()).url, b"{}")
+    assert error(answer) == "UnrecognizedClientException"
+    assert "MIEN_ACCESS_KEYS_FILE" in answer.json()["message"]
+
+
+def test_a_server_with_access_keys_tells_strangers_nothing(strict) -> None:
+    answer = post(strict.url, b"{}", key="OTHER")
+    assert answer.json()["message"] == "The security token included in the request is invalid."
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"X-Forwarded-For": "127.0.0.1"},
+        {"Forwarded": "for=127.0.0.1"},
+        {"Via": "1.1 proxy"},
+        {"X-Real-IP": "127.0.0.1"},
+        {"CF-Ray": "1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Referer": "http://127.0.0.1/"},
+        {"Origin": "http://127.0.0.1"},
+        {"Host": "mien.example"},
+        {"Host": "127.0.0.1.example"},
+    ],
+)
+def test_accept_any_refuses_what_comes_from_elsewhere(server, told: dict[str, str]) -> None:
+    headers = signed_headers(f"{server.url}/", b"{}", TARGET)
+    answer = httpx.post(server.url, content=b"{}", headers=headers | told)
+    assert error(answer) == "UnrecognizedClientException"
+    assert "MIEN_ACCESS_KEYS_FILE" in answer.json()["message"]
+    assert httpx.post(server.url, content=b"{}", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("seconds", ["0", "00", "-1", "", "1.5", "١"])
+@pytest.mark.parametrize("ahead", [0, 5])
+def test_a_presigned_url_has_to_be_valid_for_some_time(strict, seconds: str, ahead: int, monkeypatch) -> None:
+    request = AWSRequest("POST", f"{strict.url}/", headers={"X-Amz-Target": TARGET, "Content-Type": JSON_TYPE})
+    at = datetime.now(UTC) + timedelta(minutes=ahead)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: at)
+    PresignedBody(b"{}", Credentials("AKID", "s3cret"), "rekognition", "eu-west-1", seconds).add_auth(request)
+    answer = httpx.post(request.url, content=b"{}", headers=dict(request.headers.items()))
+    assert error(answer) == "IncompleteSignatureException"
+
+
+@pytest.fixture
+def half_sent() -> Iterator[Callable[..., socket.socket]]:
+    with ExitStack() as stack:
+
+        def send(port: int, length: int, **headers: str) -> socket.socket:
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            lines = [f"{name}: {value}" for name, value in headers.items()]
+            head = ["POST / HTTP/1.1", f"Host: 127.0.0.1:{port}", f"Content-Length: {length}", *lines]
+            connection.sendall("\r\n".join([*head, "", "{"]).encode())
+            return connection
+
+        yield send
+
+
+def test_stalled_requests_lock_nobody_out(serve, half_sent) -> None:
+    server = serve(WireSettings(keys=KEYS, max_waiting=4))
+    for _ in range(12):
+        half_sent(server.port, 100)
+    time.sleep(0.2)
+    assert post(server.url, b"{}", key="AKID", secret="s3cret").status_code == 200
+
+
+@pytest.mark.parametrize("key", ["OTHER", None])
+def test_a_large_body_of_a_stranger_is_not_read(strict, half_sent, key: str | None) -> None:
+    headers = {"X-Amz-Target": TARGET, "Content-Type": JSON_TYPE}
+    if key is not None:
+        headers = signed_headers(f"{strict.url}/", b"{}", TARGET, key=key)
+    connection = half_sent(strict.port, 10_000_000, **{n: v for n, v in headers.items() if n != "Content-Length"})
+    assert b"400 Bad Request" in connection.recv(1000)
+
+
+def test_bodies_together_have_a_limit(serve, half_sent, monkeypatch) -> None:
+    monkeypatch.setattr(wire, "MAX_BODIES_BYTES", 1_000_000)
+    server = serve(WireSettings(keys=KEYS))
+    body = b'{"a": "' + b"x" * 900_000
+    headers = signed_headers(f"{server.url}/", body, TARGET, key="AKID", secret="s3cret")
+    first = half_sent(server.port, 950_000, **{n: v for n, v in headers.items() if n != "Content-Length"})
+    first.sendall(body)
+    answers = []
+
+    def is_throttled() -> bool:
+        answers.append(post(server.url, body, key="AKID", secret="s3cret"))
+        return error(answers[-1]) == "ThrottlingException"
+
+    wait_for(is_throttled)
+    first.close()
+    wait_for(lambda: error(post(server.url, body, key="AKID", secret="s3cret")) == "SerializationException")
+
+
+def test_a_flood_of_members_is_refused_unparsed(strict) -> None:
+    body = b'{"a": [' + b"[]," * 1_000_000 + b"1]}"
+    assert error(post(strict.url, body, key="AKID", secret="s3cret")) == "SerializationException"
+
+
+def test_the_most_face_ids_of_a_call_are_taken(strict) -> None:
+    ids = [f"{number:08x}-0000-4000-8000-000000000000" for number in range(4096)]
+    body = json.dumps({"CollectionId": "none", "FaceIds": ids}).encode()
+    answer = post(strict.url, body, "DeleteFaces", key="AKID", secret="s3cret")
+    assert error(answer) == "ResourceNotFoundException"
+
+
+def test_access_keys_are_read_again(serve, tmp_path: Path, caplog) -> None:
+    path = tmp_path / "access-keys.json"
+
+    def write(*keys: str) -> None:
+        path.write_text(json.dumps({key: {"secret": "s", "identity": key} for key in keys}))
+
+    def status(key: str) -> int:
+        return post(server.url, b"{}", key=key, secret="s").status_code
+
+    write("ONE", "TWO")
+    server = serve(WireSettings(keys=AccessKeyFile(path)))
+    assert (status("ONE"), status("TWO"), status("SIX")) == (200, 200, 400)
+    write("ONE", "SIX")
+    assert (status("ONE"), status("TWO"), status("SIX")) == (200, 400, 200)
+    whole = path.read_text()
+    with caplog.at_level(logging.WARNING):
+        path.write_text(whole[:-4])
+        assert [status("ONE") for _ in range(3)] == [400, 400, 400]
+    assert caplog.text.count("access keys file cannot be read") == 1
+    assert "SIX" not in caplog.text
+    path.write_text(whole)
+    assert status("ONE") == 200
+    path.unlink()
+    assert status("ONE") == 400
