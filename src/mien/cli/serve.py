@@ -9,6 +9,7 @@ import socket
 import ssl
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -81,6 +82,9 @@ KEEP_ALIVE_SECONDS = 75
 TRUSTED_PROXIES = "127.0.0.1"
 """Of FORWARDED_ALLOW_IPS, uvicorn's variable, by default."""
 
+BACKLOG = 256
+"""Connections that the system keeps until they are accepted, and how many are accepted at a time."""
+
 
 def serve(
     context: Context,
@@ -100,6 +104,8 @@ def serve(
     """Serve the REST API, the web page and the Rekognition wire API at one address."""
     import uvicorn
 
+    from mien.api.connections import BoundedProtocol, bounded
+    from mien.api.forwarding import trusted_peers
     from mien.api.logs import json_on_stderr
     from mien.api.server import Server
     from mien.cli import shutdown
@@ -108,14 +114,25 @@ def serve(
     check_writable(settings)  # the audit log and the queue of uploads have to be written
     _require_keys(settings, host, rekognition_only=rekognition_only)
     check_certificate(tls_cert, tls_key)
-    with shutdown.ending_on_signals(), json_on_stderr() as stderr, listen(host, port) as listener:
+    proxies = trusted_peers(_trusted_proxies())
+    with (
+        shutdown.ending_on_signals(),
+        json_on_stderr() as stderr,
+        bounded(listen(host, port), proxies) as listener,
+    ):
         server = shutdown.interruptible(lambda: Server(settings, host, rekognition_only=rekognition_only))
         scheme, bound_port = "https" if tls_cert else "http", listener.getsockname()[1]
         _tell(stderr, f"Mien is running at {scheme}://{_url_host(host)}:{bound_port}/ (stop with Ctrl-C).")
         if settings.api_keys_file is None:
             _tell(stderr, "There are no API keys, so only this machine can connect; `mien keys create NAME` makes one.")
+        for warning in server.warnings():
+            _tell(stderr, warning)
         config = uvicorn.Config(
             _behind_proxies(server, settings.root_path),
+            http=partial(BoundedProtocol, listener.connections),  # type: ignore[arg-type]
+            ws="none",
+            loop="asyncio",
+            backlog=BACKLOG,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -134,9 +151,13 @@ def _behind_proxies(app: ASGIApp, root_path: str) -> ASGIApp:
 
     from mien.api.forwarding import PrefixMiddleware, trusted_peers
 
-    trusted = os.environ.get("FORWARDED_ALLOW_IPS", TRUSTED_PROXIES)
+    trusted = _trusted_proxies()
     told: Any = ProxyHeadersMiddleware(app, trusted)  # type: ignore[arg-type]
     return PrefixMiddleware(told, root_path, trusted_peers(trusted))
+
+
+def _trusted_proxies() -> str:
+    return os.environ.get("FORWARDED_ALLOW_IPS", TRUSTED_PROXIES)
 
 
 def _run(server: uvicorn.Server, listener: socket.socket) -> None:
@@ -156,7 +177,7 @@ def _with_default_keys(settings: Settings) -> Settings:
 
 def _require_keys(settings: Settings, host: str, *, rekognition_only: bool) -> None:
     """Raise SetupError when other machines could reach a server that asks for no keys."""
-    from mien.rekognition.settings import is_loopback
+    from mien.security.origins import is_loopback
 
     keys_file = settings.access_keys_file if rekognition_only else settings.api_keys_file
     if not is_loopback(host) and keys_file is None:

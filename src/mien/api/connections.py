@@ -1,0 +1,298 @@
+"""Bound what clients of `mien serve` can take by connections: how many, how idle, how slow.
+
+uvicorn has no deadline but that of idle connections, and no limit that spares those who have a key. Here every phase of
+a connection has its deadline; and when there are too many, the one that has been waiting longest is closed, of those
+first over which nobody has shown a key. A flood of strangers so ends connections of strangers.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import resource
+import socket
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+import h11
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from mien.api.security import TRUST
+
+HEADER_SECONDS = 10.0
+BODY_SECONDS = 75.0
+"""More than the application gives a body, so that the client is told."""
+
+LINGER_SECONDS = 30.0
+"""How long a body is still taken and thrown away after the answer, so that the client gets to read the answer."""
+
+DOWNLOAD_SECONDS = 300.0
+MAX_CONNECTIONS, MAX_PER_CLIENT = 10_000, 512
+RESERVED_FILES, MAX_FILES = 512, 65_536
+"""Open files beside the connections: databases, photos, connections that are being closed."""
+
+_LOG_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
+
+
+class Phase(Enum):
+    """What a connection waits for."""
+
+    REQUEST = "the first byte of a request"
+    HEADERS = "the end of the headers"
+    BODY = "the end of the body"
+    ANSWER = "the application"
+    LEFTOVER = "the end of a body that was answered before"
+
+
+class Connection(socket.socket):
+    """A connection that was accepted; known to its `Connections` until it is closed."""
+
+    client = ""
+    is_trusted = False
+    on_close: Callable[[], object] | None = None
+    abort: Callable[[], object] | None = None
+
+    def close(self) -> None:
+        if self.on_close is not None:
+            self.on_close()
+            self.on_close = None
+        super().close()
+
+    def end(self) -> None:
+        """Close the connection, also while its TLS handshake is going on."""
+        if self.abort is not None:
+            self.abort()
+        else:
+            self.shutdown(socket.SHUT_RDWR)
+
+
+class Connections:
+    """The open connections of one server, and which of them are waiting for their clients, in the order of waiting."""
+
+    def __init__(self, max_connections: int, max_per_client: int, is_proxy: Callable[[str], bool]) -> None:
+        """Make an empty set of connections.
+
+        Args:
+            max_connections: How many there may be.
+            max_per_client: How many of one address may be waiting without a key.
+            is_proxy: Whether an address is a proxy's, behind which there are many clients.
+        """
+        self._max, self._max_per_client, self._is_proxy = max_connections, max_per_client, is_proxy
+        self._open: dict[int, Connection] = {}
+        self._waiting: dict[bool, OrderedDict[Connection, None]] = {False: OrderedDict(), True: OrderedDict()}
+        self._of_client: dict[str, OrderedDict[Connection, None]] = {}
+        self._closed, self._logged_at = 0, -_LOG_SECONDS
+
+    def add(self, connection: Connection, address: str) -> bool:
+        """Add a new connection; returns whether there is room, having ended others."""
+        connection.client = "" if self._is_proxy(address) else _client(address)
+        strangers = self._of_client.get(connection.client, ())
+        if connection.client and len(strangers) >= self._max_per_client:
+            self._end(next(iter(strangers)))
+        if len(self._open) >= self._max:
+            longest = next((one for group in self._waiting.values() for one in group), None)
+            if longest is None:
+                return False
+            self._end(longest)
+        number = connection.fileno()
+        self._open[number] = connection
+        connection.on_close = lambda: self._forget(number)
+        self.wait(connection)
+        return True
+
+    def at(self, number: int) -> Connection | None:
+        """Return the connection with a file descriptor."""
+        return self._open.get(number)
+
+    def wait(self, connection: Connection) -> None:
+        """Note that a connection waits for its client from now on."""
+        if connection.on_close is None:
+            return
+        self.work(connection)
+        self._waiting[connection.is_trusted][connection] = None
+        if not connection.is_trusted:
+            self._of_client.setdefault(connection.client, OrderedDict())[connection] = None
+
+    def work(self, connection: Connection) -> None:
+        """Note that a connection has a whole request, which is being answered."""
+        for group in self._waiting.values():
+            group.pop(connection, None)
+        of_client = self._of_client.get(connection.client, OrderedDict())
+        of_client.pop(connection, None)
+        if not of_client:
+            self._of_client.pop(connection.client, None)
+
+    def trust(self, connection: Connection) -> None:
+        """Note that the client of a connection has shown a valid key."""
+        if not connection.is_trusted:
+            is_waiting = connection in self._waiting[False]
+            self.work(connection)
+            connection.is_trusted = True
+            if is_waiting:
+                self.wait(connection)
+
+    def _forget(self, number: int) -> None:
+        if connection := self._open.pop(number, None):
+            self.work(connection)
+
+    def _end(self, connection: Connection) -> None:
+        self._forget(connection.fileno())
+        connection.on_close = None
+        connection.end()
+        self._closed += 1
+        if time.monotonic() - self._logged_at >= _LOG_SECONDS:
+            log.warning("too many connections; closed those that waited longest", extra={"closed": self._closed})
+            self._closed, self._logged_at = 0, time.monotonic()
+
+
+class Listener(socket.socket):
+    """A listening socket whose connections are counted from the start, before any TLS handshake."""
+
+    connections: Connections
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        accepted, address = super().accept()
+        connection = Connection(accepted.family, accepted.type, accepted.proto, accepted.detach())
+        if not self.connections.add(connection, str(address[0])):
+            connection.close()
+            raise ConnectionAbortedError  # which asyncio passes over
+        return connection, address
+
+
+def bounded(listener: socket.socket, is_proxy: Callable[[str], bool]) -> Listener:
+    """Return a listening socket in place of another one, with as many connections as this process may have files."""
+    taken = Listener(listener.family, listener.type, listener.proto, listener.detach())
+    files = _raise_file_limit()
+    most = min(MAX_CONNECTIONS, max(files - RESERVED_FILES, files // 2))
+    taken.connections = Connections(most, MAX_PER_CLIENT, is_proxy)
+    return taken
+
+
+class BoundedProtocol(H11Protocol):
+    """HTTP/1.1 as uvicorn speaks it, with a deadline for each phase of a connection."""
+
+    def __init__(self, connections: Connections, **uvicorns: Any) -> None:
+        """Speak on one connection of `connections`; `uvicorns` are the arguments that uvicorn gives to a protocol."""
+        super().__init__(**uvicorns)
+        self.app = self._with_connection(self.app)
+        self._connections = connections
+        self._phase, self._deadline = Phase.REQUEST, self.loop.call_later(self.timeout_keep_alive, self._expire)
+        self._connection: Connection | None = None
+        self._answered_at = self.loop.time()
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._connection = self._connections.at(transport.get_extra_info("socket").fileno())
+        if self._connection is not None:
+            self._connection.abort = transport.abort
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._enter(self._present_phase())
+
+    def on_response_complete(self) -> None:
+        self._answered_at = self.loop.time()
+        super().on_response_complete()
+        self._unset_keepalive_if_required()  # `_deadline` takes its place
+        self._enter(self._present_phase(), anew=True)
+
+    def _present_phase(self) -> Phase:
+        is_sending = self.conn.their_state is h11.SEND_BODY
+        if self.cycle is not None and not self.cycle.response_complete:
+            return Phase.BODY if is_sending else Phase.ANSWER
+        if is_sending:
+            return Phase.LEFTOVER
+        return Phase.HEADERS if self.conn.trailing_data[0] else Phase.REQUEST
+
+    def _enter(self, phase: Phase, *, anew: bool = False) -> None:
+        if phase is self._phase and not anew:
+            return
+        self._phase = phase
+        self._deadline.cancel()
+        self._deadline = self.loop.call_later(self._seconds(phase), self._expire)
+        if self._connection is None:
+            return
+        if phase is Phase.ANSWER:
+            self._connections.work(self._connection)
+        elif anew:
+            self._connections.wait(self._connection)
+
+    def _seconds(self, phase: Phase) -> float:
+        limits = {Phase.HEADERS: HEADER_SECONDS, Phase.BODY: BODY_SECONDS, Phase.LEFTOVER: LINGER_SECONDS}
+        return limits.get(phase, DOWNLOAD_SECONDS if phase is Phase.ANSWER else self.timeout_keep_alive)
+
+    def _expire(self) -> None:
+        is_taking = self.transport.get_write_buffer_size() > 0
+        if self._phase is Phase.ANSWER and not is_taking:  # the application's own time is not limited here
+            self._enter(Phase.ANSWER, anew=True)
+        elif is_taking and self.loop.time() - self._answered_at < DOWNLOAD_SECONDS:
+            self._deadline = self.loop.call_later(self._seconds(self._phase), self._expire)
+        else:
+            self.transport.abort()
+
+    def _with_connection(self, app: Any) -> ASGIApp:
+        async def with_connection(scope: Scope, receive: Receive, send: Send) -> None:
+            scope[TRUST] = self._trust
+            await app(scope, receive, _closing(send) if self.conn.they_are_waiting_for_100_continue else send)
+
+        return with_connection
+
+    def _trust(self) -> None:
+        if self._connection is not None:
+            self._connections.trust(self._connection)
+
+
+def _closing(send: Send) -> Send:
+    """Announce the end of the connection in an answer that comes before the body was asked for (RFC 9110, 10.1.1)."""
+
+    async def closing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+        await send(message)
+
+    return closing
+
+
+class OncePerMinute(logging.Filter):
+    """Passes each message of a logger once a minute; for those that strangers can cause at will."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._passed: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now, message = time.monotonic(), str(record.msg)
+        if now - self._passed.get(message, -_LOG_SECONDS) < _LOG_SECONDS:
+            return False
+        self._passed[message] = now
+        return True
+
+
+def _client(address: str) -> str:
+    """Return what stands for one client: an IPv4 address, or the network of 64 bits that one IPv6 client is given."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return address
+    return str(parsed.ipv4_mapped or ipaddress.ip_network((int(parsed), 64), strict=False))
+
+
+def _raise_file_limit() -> int:
+    """Raise the limit of open files as far as it goes, and return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(soft, wanted)

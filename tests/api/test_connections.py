@@ -1,0 +1,315 @@
+"""What clients can take by connections: deadlines for every phase, a limit that spares whoever has shown a key."""
+
+from __future__ import annotations
+
+import logging
+import re
+import resource
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from mien.api import connections
+from mien.api.connections import BoundedProtocol, Connections, Listener, OncePerMinute, bounded
+from mien.api.security import TRUST
+from tests.cli.test_listening import write_certificate
+from tests.support.process import wait_for
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers /early before the body is read, anything else after it; a key is an X-Api-Key of any kind."""
+    request = Request(scope, receive)
+    if "x-api-key" in request.headers:
+        scope[TRUST]()
+    if scope["path"] != "/early":
+        await request.body()
+    status, size = (401 if scope["path"] == "/early" else 200), int(request.query_params.get("bytes", 2))
+    await Response(b"x" * size, status)(scope, receive, send)
+
+
+class Server:
+    def __init__(self, port: int, listener: Listener) -> None:
+        self.port, self.listener = port, listener
+
+    @property
+    def count(self) -> int:
+        return len(self.listener.connections._open)
+
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def serve(stack: ExitStack) -> Serve:
+    def serve(most: int = 100, per_client: int = 100, keep_alive: float = 60, **more: object) -> Server:
+        listener = Listener(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.bind(("127.0.0.1", 0))
+        listener.connections = Connections(most, per_client, lambda _: False)
+        protocol = partial(BoundedProtocol, listener.connections)
+        config = uvicorn.Config(
+            app, http=protocol, ws="none", lifespan="off", log_level="warning", timeout_keep_alive=keep_alive, **more
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        wait_for(lambda: server.started)
+
+        def stop() -> None:
+            server.should_exit = server.force_exit = True
+            thread.join(30)
+            listener.close()
+
+        stack.callback(stop)
+        return Server(listener.getsockname()[1], listener)
+
+    return serve
+
+
+@pytest.fixture
+def connect(stack: ExitStack) -> Callable[..., socket.socket]:
+    def connect(server: Server, sent: bytes = b"") -> socket.socket:
+        connection = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+        connection.sendall(sent)
+        return connection
+
+    return connect
+
+
+GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+KEYED = b"GET / HTTP/1.1\r\nHost: h\r\nX-Api-Key: k\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nx"
+EARLY = b"POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nx"
+
+
+def status(connection: socket.socket) -> int:
+    """Read one whole answer and return its status."""
+    connection.settimeout(30)
+    received = b""
+    while not (found := re.fullmatch(rb"HTTP/1.1 (\d+).*?content-length: (\d+).*?\r\n\r\n(.*)", received, re.S)) or (
+        len(found[3]) < int(found[2])
+    ):
+        more = connection.recv(65_536)
+        assert more, "the connection ended"
+        received += more
+    return int(found[1])
+
+
+def is_closed(connection: socket.socket) -> bool:
+    connection.settimeout(30)
+    try:
+        while connection.recv(65_536):
+            pass
+    except ConnectionError:
+        pass
+    return True
+
+
+def is_open(connection: socket.socket) -> bool:
+    connection.settimeout(0.05)
+    try:
+        return connection.recv(1, socket.MSG_PEEK) != b""
+    except TimeoutError:
+        return True
+    except ConnectionError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("deadline", "sent"),
+    [
+        ("HEADER_SECONDS", b"GET"),
+        ("HEADER_SECONDS", GET[:-2]),
+        ("HEADER_SECONDS", GET + b"G"),
+        ("BODY_SECONDS", POST),
+        ("BODY_SECONDS", GET + POST),
+        ("LINGER_SECONDS", EARLY),
+    ],
+)
+def test_what_is_not_sent_in_time_ends_the_connection(
+    serve: Serve, connect: Callable[..., socket.socket], monkeypatch: pytest.MonkeyPatch, deadline: str, sent: bytes
+) -> None:
+    monkeypatch.setattr(connections, deadline, 0.2)
+    server = serve()
+    assert is_closed(connect(server, sent))
+    wait_for(lambda: server.count == 0)
+
+
+@pytest.mark.parametrize("sent", [b"", GET, EARLY + b"x" * 99, b"\r\n"])
+def test_an_idle_connection_ends(serve: Serve, connect: Callable[..., socket.socket], sent: bytes) -> None:
+    server = serve(keep_alive=0.2)
+    assert is_closed(connect(server, sent))
+
+
+@pytest.mark.parametrize(("deadline", "start"), [("HEADER_SECONDS", GET[:-2]), ("LINGER_SECONDS", EARLY)])
+def test_a_byte_now_and_then_does_not_move_a_deadline(
+    serve: Serve, connect: Callable[..., socket.socket], monkeypatch: pytest.MonkeyPatch, deadline: str, start: bytes
+) -> None:
+    monkeypatch.setattr(connections, deadline, 0.3)
+    connection = connect(serve(), start)
+
+    def drip() -> bool:
+        try:
+            connection.sendall(b"x")
+        except ConnectionError:
+            return True
+        return False
+
+    wait_for(drip)
+
+
+def test_whoever_does_not_read_is_given_up(
+    serve: Serve, connect: Callable[..., socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "DOWNLOAD_SECONDS", 0.3)
+    server = serve(keep_alive=0.2)
+    connect(server, b"GET /?bytes=50000000 HTTP/1.1\r\nHost: h\r\n\r\n")
+    wait_for(lambda: server.count == 1)
+    wait_for(lambda: server.count == 0)
+
+
+def test_a_body_that_was_answered_early_may_end_and_the_connection_goes_on(
+    serve: Serve, connect: Callable[..., socket.socket]
+) -> None:
+    connection = connect(serve(), EARLY)
+    assert status(connection) == 401
+    connection.sendall(b"x" * 99 + GET)
+    assert status(connection) == 200
+
+
+def test_the_body_is_not_asked_for_when_the_answer_is_known(
+    serve: Serve, connect: Callable[..., socket.socket]
+) -> None:
+    expecting = b"POST %s HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n"
+    server = serve()
+    refused = connect(server, expecting % b"/early")
+    answer = b""
+    while more := refused.recv(1000):
+        answer += more
+    assert answer.startswith(b"HTTP/1.1 401")
+    assert b"connection: close" in answer.lower()
+    taken = connect(server, expecting % b"/")
+    assert taken.recv(1000).startswith(b"HTTP/1.1 100")
+    taken.sendall(b"x")
+    assert taken.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /", POST, GET, EARLY])
+def test_when_full_the_stranger_who_waits_longest_goes(
+    serve: Serve, connect: Callable[..., socket.socket], sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = serve(most=5)
+    with caplog.at_level(logging.WARNING):
+        keyed = connect(server, KEYED)
+        assert status(keyed) == 200
+        strangers = [connect(server, sent) for _ in range(4)]
+        wait_for(lambda: server.count == 5)
+        for number in range(4):
+            newest = connect(server, GET)
+            assert status(newest) == 200
+            assert is_closed(strangers[number])
+            assert is_open(newest)
+        assert is_open(keyed)
+        keyed.sendall(KEYED)
+        assert status(keyed) == 200
+    assert caplog.text.count("too many connections") == 1
+
+
+def test_a_keyed_client_is_spared_also_while_it_sends_its_body(
+    serve: Serve, connect: Callable[..., socket.socket]
+) -> None:
+    server = serve(most=3)
+    keyed = connect(server, b"POST / HTTP/1.1\r\nHost: h\r\nX-Api-Key: k\r\nContent-Length: 2\r\n\r\nx")
+    wait_for(lambda: any(one.is_trusted for one in server.listener.connections._open.values()))
+    for _ in range(10):
+        connect(server)
+    keyed.sendall(b"x")
+    assert status(keyed) == 200
+
+
+def test_of_keyed_clients_the_one_that_waits_longest_goes(serve: Serve, connect: Callable[..., socket.socket]) -> None:
+    server = serve(most=2)
+    first, second = (connect(server, KEYED) for _ in range(2))
+    assert [status(one) for one in (first, second)] == [200, 200]
+    first.sendall(KEYED)
+    assert status(first) == 200
+    third = connect(server, KEYED)
+    assert status(third) == 200
+    assert is_closed(second)
+    assert is_open(first)
+
+
+def test_one_client_has_its_own_limit_and_a_proxy_has_none(stack: ExitStack) -> None:
+    held = Connections(100, 2, lambda address: address == "10.0.0.1")
+
+    def arrive(address: str) -> connections.Connection:
+        one, other = socket.socketpair()
+        stack.enter_context(other)
+        connection = stack.enter_context(connections.Connection(one.family, one.type, one.proto, one.detach()))
+        assert held.add(connection, address)
+        return connection
+
+    stranger = [arrive("192.0.2.7") for _ in range(3)]
+    network = [arrive(f"2001:db8::{number}") for number in range(3)]
+    other, mapped = arrive("2001:db8:0:1::1"), [arrive(f"::ffff:192.0.2.{number}") for number in range(3)]
+    proxy = [arrive("10.0.0.1") for _ in range(10)]
+    assert not any(one.fileno() in held._open for one in (stranger[0], network[0]))
+    assert all(one.fileno() in held._open for one in (*stranger[1:], *network[1:], other, *mapped, *proxy))
+    for one in (*stranger, *network, other, *mapped, *proxy):
+        one.close()
+    assert (held._open, held._of_client, list(held._waiting[False])) == ({}, {}, [])
+
+
+def test_a_handshake_that_stalls_is_a_connection_too(
+    serve: Serve, connect: Callable[..., socket.socket], tmp_path: Path
+) -> None:
+    cert, key = write_certificate(tmp_path, "one")
+    server = serve(most=3, ssl_certfile=cert, ssl_keyfile=key)
+    stalled = [connect(server, b"\x16\x03\x01") for _ in range(3)]
+    wait_for(lambda: server.count == 3)
+    context = ssl.create_default_context(cafile=str(cert))
+    for _ in range(3):
+        assert httpx.get(f"https://localhost:{server.port}/", verify=context).status_code == 200
+    assert is_closed(stalled[0])
+    assert server.count <= 3
+
+
+def test_a_server_takes_as_many_files_as_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = [(1024, 20_000)]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, wanted: limits.append(wanted))
+    with bounded(socket.socket(), lambda _: False) as listener:
+        assert (limits[-1], listener.connections._max) == ((20_000, 20_000), 10_000)
+    limits.append((256, 600))
+    with bounded(socket.socket(), lambda _: False) as listener:
+        assert (limits[-1], listener.connections._max) == ((600, 600), 300)
+
+
+def test_what_strangers_can_cause_is_logged_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    once = OncePerMinute()
+
+    def passes(message: str) -> bool:
+        return once.filter(logging.LogRecord("uvicorn.error", logging.WARNING, "", 0, message, (), None))
+
+    assert [passes("bad"), passes("bad"), passes("worse")] == [True, False, True]
+    now += 61
+    assert passes("bad")
