@@ -20,7 +20,7 @@ from mien.app.rejections import RejectionService
 from mien.app.retention import RetentionService
 from mien.app.uploads import UploadService
 from mien.domain import image_types, object_keys
-from mien.domain.errors import FaceNotFound, ImageTooLarge, InvalidInput, RecognitionNotFound
+from mien.domain.errors import FaceNotFound, ImageTooLarge, InvalidInput, RecognitionNotFound, UserExists
 from mien.domain.faces import Detection, Issue, Page
 from mien.domain.policy import Policy
 from mien.domain.records import (
@@ -133,6 +133,7 @@ class FaceApp:
         name: str | None = None,
         *,
         consent_until: date | None = None,
+        discreet: bool = False,
     ) -> Upload:
         """Store a photo; an event then has it indexed.
 
@@ -144,6 +145,8 @@ class FaceApp:
                 name of a new person; of one who is enrolled it is used only when they have no name but their id.
             consent_until: The last day (in UTC) on which the person's consent holds; None leaves it as it is.
                 InvalidInput for a day in the past, and without a user.
+            discreet: Whether the caller must not learn who is enrolled. Then there is no UserExists: a name that looks
+                like a person's is taken for it, and under an id that does the photo is stored, to be rejected later.
 
         Returns the upload with its `image_path`. Its status is `pending`, or `indexed` when the same photo of the
         same person was indexed before. Raises UserExists when the id or name differs from another person's only in
@@ -152,7 +155,8 @@ class FaceApp:
         self._check_size(image)
         image_types.sniff(image)  # before the person is stored
         if consent_until is None:
-            return self._named(self._uploads.store(image, self._admit(user_id, name)))
+            admitted = self._admit(user_id, name, discreet=discreet)
+            return self._named(self._uploads.store(image, admitted, is_known=not discreet))
         if user_id is None and name is None:
             raise InvalidInput("Only a person's photo has a consent.")
         self._retention.check_last_day(consent_until)
@@ -161,16 +165,19 @@ class FaceApp:
         self._retention.set_consent(admitted, consent_until)
         return self._named(upload)
 
-    def presign_upload(self, content_type: str, user_id: str | None = None, name: str | None = None) -> UploadForm:
+    def presign_upload(
+        self, content_type: str, user_id: str | None = None, name: str | None = None, *, discreet: bool = False
+    ) -> UploadForm:
         """Sign a form for a direct upload to the bucket, valid for 15 minutes.
 
         Args:
             content_type: The photo's MIME type, such as image/jpeg. InvalidInput for one that is not an image's.
             user_id: The person whom the photo shows; None for nobody in particular.
-            name: As for `upload`.
+            name, discreet: As for `upload`.
         """
         image_types.extension(content_type)  # before the person is stored
-        return self._uploads.presign(content_type, self._admit(user_id, name), self.policy.max_image_bytes)
+        admitted = self._admit(user_id, name, discreet=discreet)
+        return self._uploads.presign(content_type, admitted, self.policy.max_image_bytes)
 
     def receive(self, image_path: str, image: bytes, signed_at: datetime) -> None:
         """Store a photo under the path of a form; an event then has it indexed.
@@ -532,12 +539,17 @@ class FaceApp:
         family = self._people.family(object_keys.parse_user_id(user_id))
         return tuple(dict.fromkeys(store for each in family for store in self._erasure.remaining_stores(each)))
 
-    def _admit(self, user_id: str | None, name: str | None) -> str | None:
+    def _admit(self, user_id: str | None, name: str | None, *, discreet: bool = False) -> str | None:
         user_id = None if user_id is None else object_keys.parse_new_user_id(user_id)
         name = None if name is None else object_keys.parse_name(name)
         for each in self._people.possible_ids(user_id, name):
             self._erasure.finish_pending(each)
-        return self._people.admit(user_id, name)
+        try:
+            return self._people.admit(user_id, name)
+        except UserExists:
+            if not discreet:
+                raise
+            return user_id or self._people.holder_of(name or "")
 
     def _root(self, user_id: str) -> str:
         return self._people.family(object_keys.parse_user_id(user_id))[0]

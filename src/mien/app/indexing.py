@@ -58,6 +58,14 @@ _SENTENCES = {
 }
 
 
+ABOUT_PHOTO = frozenset(
+    {"no_face", "several_faces", INDEXING_FAILED.code}
+    | {reason.value.lower() for reason in Reason}
+    | {ImageError.code, *(error.code for error in ImageError.__subclasses__())}
+)
+"""The codes of the notices that tell something of the photo alone, and nothing of who is enrolled."""
+
+
 class IndexingService:
     """Indexes photos, marks those as failed that cannot be indexed, and removes photos with their faces."""
 

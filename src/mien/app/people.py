@@ -142,6 +142,13 @@ class PeopleService:
             return self.by_id([person.user_id])[person.user_id].user_id
         raise Overloaded("Others are changing this person at the same time; try again.")
 
+    def holder_of(self, text: str) -> str:
+        """Return the id of the person whose id or name looks like the text. Raises UserNotFound."""
+        holder = self._holder(text)
+        if holder is None:
+            raise UserNotFound("Nobody is enrolled under this name.")
+        return holder.user_id
+
     # Changing
 
     def register(self, user_id: str, timestamp: datetime) -> None:

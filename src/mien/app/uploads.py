@@ -21,10 +21,11 @@ class UploadService:
     def __init__(self, bucket: Bucket, catalog: Catalog, people: PeopleService, now: Callable[[], datetime]) -> None:
         self._bucket, self._catalog, self._people, self._now = bucket, catalog, people, now
 
-    def store(self, image: bytes, user_id: str | None) -> Upload:
+    def store(self, image: bytes, user_id: str | None, *, is_known: bool = True) -> Upload:
         """Store a photo as `pending`, under a path made from its content.
 
-        A photo that is in the bucket and indexed already is not stored again; its upload is returned. Raises
+        Where it is not known yet whether the person may have the id, indexing finds out, as for a copied file. A photo
+        that is in the bucket and indexed already is not stored again; its upload is returned. Raises
         EmptyImage or UnsupportedImage.
         """
         _, extension = image_types.sniff(image)
@@ -33,7 +34,8 @@ class UploadService:
         if stored and stored[0].status is UploadStatus.INDEXED and path in self._bucket.keys(path):
             return stored[0]
         digest = stored[0].digest if stored else None  # names the faces of the photo that was here before
-        upload = Upload(path, user_id, UploadStatus.PENDING, self._now(), digest)
+        owner = user_id if is_known else None
+        upload = Upload(path, owner, UploadStatus.PENDING, self._now(), digest)
         self._catalog.put(upload)
         self.store_at(path, image)
         return upload

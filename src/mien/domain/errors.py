@@ -9,6 +9,7 @@ MienError
 │   └── ImageTooSmall           too few pixels to hold a face
 ├── NoFace                  a face is needed and the photo shows none
 ├── InvalidInput            an impossible name, threshold, token …
+│   └── BodyTooSlow             a request's body did not arrive in time
 ├── NotFound
 │   ├── CollectionNotFound
 │   ├── FaceNotFound
@@ -85,6 +86,10 @@ class NoFace(MienError):
 
 class InvalidInput(MienError):
     """An impossible value: a malformed name, a threshold out of range, a page token of another listing."""
+
+
+class BodyTooSlow(InvalidInput):
+    """The body of a request did not arrive in time."""
 
 
 class NotFound(MienError):

@@ -6,8 +6,10 @@ for, without an API key.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -16,8 +18,9 @@ from mien.api.audit import AuditedRoute
 from mien.api.context import Context, external_path, needs
 from mien.api.photo_input import photo_request_body, read_file, read_form, read_photo
 from mien.api.problems import problem_responses
-from mien.domain import image_types, records
-from mien.domain.errors import AccessDenied, ImageNotFound, ImageTooLarge, InvalidInput
+from mien.app.indexing import ABOUT_PHOTO
+from mien.domain import image_types, object_keys, records
+from mien.domain.errors import AccessDenied, ImageNotFound, InvalidInput
 from mien.security.api_keys import Scope
 from mien.security.audit import UPLOAD_FORM_HOLDER
 from mien.security.signing import UPLOAD_FORM, UPLOAD_FORM_ISSUER, UPLOAD_FORM_PATH
@@ -61,16 +64,22 @@ async def upload(
     last_day = _last_day(sent.get("consent_until") if consent_until is None else consent_until)
     if last_day is not None:  # it may bring the erasure of a person forward
         context.guard.check(request, Scope.MANAGE)
-    stored = await context.storage.run(context.app.upload, image, *person, consent_until=last_day)
+    discreet = _is_discreet(request)
+    stored = await context.storage.run(context.app.upload, image, *person, consent_until=last_day, discreet=discreet)
     response.headers["Location"] = external_path(request, f"/uploads/{stored.image_path}")
-    return _upload(stored)
+    if not discreet:
+        return _upload(stored)
+    unsettled = replace(stored, status=records.UploadStatus.PENDING, face_ids=(), timestamp=datetime.now(UTC))
+    return _upload(_without_who(replace(unsettled, reasons=(), warnings=()))).model_copy(update={"name": person[1]})
 
 
 @routes.post("/uploads", status_code=201, dependencies=[may_upload], responses=problem_responses(400, 409, 413, 422))
 async def presign(request: Request, form_request: schemas.FormRequest, context: Context) -> schemas.Form:
     """Get a signed form that uploads one photo directly to the bucket."""
     person = form_request.user_id, form_request.name
-    form = await context.storage.run(context.app.presign_upload, form_request.content_type, *person)
+    form = await context.storage.run(
+        context.app.presign_upload, form_request.content_type, *person, discreet=_is_discreet(request)
+    )
     response = schemas.Form.model_validate(form)
     if form.url.startswith("/"):
         response.url = str(request.base_url).rstrip("/") + form.url
@@ -80,13 +89,15 @@ async def presign(request: Request, form_request: schemas.FormRequest, context: 
 
 
 @routes.get("/uploads/{image_path:path}", dependencies=[may_upload], responses=problem_responses(404, 422))
-async def upload_state(image_path: str, context: Context) -> schemas.Upload:
+async def upload_state(image_path: str, request: Request, context: Context) -> schemas.Upload:
     """Get the state of an upload.
 
     It is `pending` at first; then `indexed` with its faces, `rejected` with the reasons, or `failed` because of a
-    server error; upload the photo again to retry.
+    server error; upload the photo again to retry. To a key with the scope `upload` alone, it tells nothing of who is
+    enrolled.
     """
-    return _upload(await context.storage.run(context.app.upload_status, image_path))
+    state = await context.storage.run(context.app.upload_status, image_path)
+    return _upload(_without_who(state) if _is_discreet(request) else state)
 
 
 @routes.get(
@@ -101,9 +112,8 @@ async def image(image_path: str, context: Context) -> Response:
     if not stored.content_type.startswith("image/"):
         raise ImageNotFound("There is no photo under this path.")
     headers = {
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "default-src 'none'; sandbox",
-        "Cache-Control": "private, max-age=3600",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+        "Cache-Control": "private, no-store",
     }
     return Response(stored.body, headers=headers, media_type=stored.content_type)
 
@@ -118,20 +128,51 @@ async def move(image_path: str, to: schemas.Move, context: Context) -> schemas.U
 
 @form_routes.post(UPLOAD_FORM_PATH, status_code=204)
 async def receive(request: Request, context: Context) -> None:
-    form = await read_form(request)
-    signed = context.signer.verify(UPLOAD_FORM, str(form.get("policy", "")))
-    request.state.caller = UPLOAD_FORM_HOLDER
+    signed: dict[str, Any] = {}
+
+    def check(fields: Mapping[str, str]) -> int:
+        signed.update(_signed(fields, context))
+        request.state.caller = UPLOAD_FORM_HOLDER
+        return int(signed["bytes"])
+
+    form = await read_form(request, before_file=check)
     photo = await read_file(form, "file")
-    if form.get("key") != signed["key"] or image_types.sniff(photo)[0] != signed["type"]:
+    if image_types.sniff(photo)[0] != signed["type"]:
         raise AccessDenied("The form was signed for another path or content type.")
-    if len(photo) > signed["bytes"]:
-        raise ImageTooLarge(f"The photo has more than {signed['bytes']} bytes.")
-    issuer = context.signer.verify(UPLOAD_FORM_ISSUER, str(form.get("issuer", "")))
-    if issuer["key"] != signed["key"]:
-        raise AccessDenied("The form was signed for another path or content type.")
-    context.guard.check_key_id(issuer["key_id"])
+    context.guard.check_key_id(signed["key_id"])  # it may have been revoked while the photo was sent
     signed_at = datetime.fromtimestamp(signed.get("at", 0), UTC)
     await context.storage.run(context.app.receive, signed["key"], photo, signed_at)
+
+
+def _signed(fields: Mapping[str, str], context: Context) -> dict[str, Any]:
+    """Return what a form was signed for, by which API key. Raises InvalidInput and AccessDenied."""
+    signed = context.signer.verify(UPLOAD_FORM, fields.get("policy", ""))
+    issuer = context.signer.verify(UPLOAD_FORM_ISSUER, fields.get("issuer", ""))
+    if not fields.get("key") == signed["key"] == issuer["key"]:
+        raise AccessDenied("The form was signed for another path or content type.")
+    context.guard.check_key_id(issuer["key_id"])
+    return signed | {"key_id": issuer["key_id"]}
+
+
+def _is_discreet(request: Request) -> bool:
+    """Return whether the caller must not learn who is enrolled, having the scope `upload` alone."""
+    scopes: frozenset[Scope] = request.state.scopes
+    return scopes == {Scope.UPLOAD}
+
+
+def _without_who(upload: records.Upload) -> records.Upload:
+    """Leave out what tells of people; a photo that was rejected for that alone waits for somebody who may manage it."""
+    reasons = tuple(notice for notice in upload.reasons if notice.code in ABOUT_PHOTO)
+    warnings = tuple(notice for notice in upload.warnings if notice.code in ABOUT_PHOTO)
+    is_rejected_for_who = upload.status is records.UploadStatus.REJECTED and not reasons
+    return replace(
+        upload,
+        status=records.UploadStatus.PENDING if is_rejected_for_who else upload.status,
+        user_id=object_keys.user_id_of(upload.image_path),
+        name=None,
+        reasons=reasons,
+        warnings=warnings,
+    )
 
 
 def _last_day(text: str | None) -> date | None:
