@@ -8,7 +8,6 @@ import resource
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -22,8 +21,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mien.api import connections
-from mien.api.connections import BoundedProtocol, Connections, Listener, OncePerMinute, bounded
-from mien.api.security import TRUST
+from mien.api.connections import BoundedProtocol, Connections, Listener, bounded
+from mien.security.origins import TRUST
 from tests.cli.test_listening import write_certificate
 from tests.support.process import wait_for
 
@@ -300,16 +299,3 @@ def test_a_server_takes_as_many_files_as_it_may(monkeypatch: pytest.MonkeyPatch)
     limits.append((256, 600))
     with bounded(socket.socket(), lambda _: False) as listener:
         assert (limits[-1], listener.connections._max) == ((600, 600), 300)
-
-
-def test_what_strangers_can_cause_is_logged_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    once = OncePerMinute()
-
-    def passes(message: str) -> bool:
-        return once.filter(logging.LogRecord("uvicorn.error", logging.WARNING, "", 0, message, (), None))
-
-    assert [passes("bad"), passes("bad"), passes("worse")] == [True, False, True]
-    now += 61
-    assert passes("bad")

@@ -196,7 +196,7 @@ def behind(service: Service, root_path: str = "", trusted: str = "testclient") -
 
 @pytest.mark.parametrize("prefix", ["/mien", "/mien/", "/a/b.c", "/~ada"])
 def test_a_trusted_proxy_names_the_prefix(open_service: Callable[..., Service], prefix: str) -> None:
-    service = open_service(signer=Signer(b"secret"), forms=True)
+    service = open_service(signer=Signer(b"0123456789abcdef"), forms=True)
     client, bare = behind(service), prefix.rstrip("/")
     headers = {"X-Forwarded-Prefix": prefix}
     assert f'<base href="{bare}/">' in client.get("/", headers=headers).text
@@ -255,7 +255,7 @@ def test_a_stranger_names_no_prefix(service: Service) -> None:
 def test_the_root_path_holds_whether_the_proxy_removes_it_or_not(
     open_service: Callable[..., Service], sent: str
 ) -> None:
-    service = open_service(signer=Signer(b"secret"), forms=True)
+    service = open_service(signer=Signer(b"0123456789abcdef"), forms=True)
     client = behind(service, "/mien")
     assert '<base href="/mien/">' in client.get(f"{sent}/").text
     answer = client.post(f"{sent}/upload?user_id=Ada", content=photo_of("Ada"), headers=JPEG)
@@ -282,7 +282,7 @@ def test_a_setting_that_is_no_path_is_refused(text: str) -> None:
 
 
 def test_upload_forms_name_the_address_behind_the_prefix(open_service: Callable[..., Service]) -> None:
-    service = open_service(signer=Signer(b"secret"), forms=True)
+    service = open_service(signer=Signer(b"0123456789abcdef"), forms=True)
 
     class LocalForms:
         """The memory backend's bucket makes forms of its own; a folder's are relative."""
@@ -290,8 +290,8 @@ def test_upload_forms_name_the_address_behind_the_prefix(open_service: Callable[
         def __init__(self, original: Callable[..., Any]) -> None:
             self.original = original
 
-        def __call__(self, *arguments: Any) -> Any:
-            form = self.original(*arguments)
+        def __call__(self, *arguments: Any, **more: Any) -> Any:
+            form = self.original(*arguments, **more)
             return type(form)("/bucket", form.fields, form.image_path, form.expires_at)
 
     service.app.presign_upload = LocalForms(service.app.presign_upload)  # type: ignore[method-assign]

@@ -14,11 +14,13 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from mien.api import problems, schemas
 from mien.api.context import ApiContext, BoundedExecutor, Health
 from mien.api.forwarding import HeadMiddleware
+from mien.api.request_bodies import BodyMiddleware
 from mien.api.routes import history, people, recognition, service, uploads
 from mien.api.routes import history as audit_log
 from mien.api.security import Guard, HostOriginMiddleware
@@ -68,15 +70,26 @@ def create_api(
     if forms:
         api.include_router(uploads.form_routes)
     if (service.PAGES / "static").is_dir():
-        api.mount("/static", StaticFiles(directory=service.PAGES / "static"))
+        api.mount("/static", _Assets(directory=service.PAGES / "static"))
     problems.install(api)
     max_bytes = app.policy.max_image_bytes + FORM_OVERHEAD_BYTES
     api.add_middleware(HeadMiddleware)
-    api.add_middleware(HostOriginMiddleware, hosts=hosts, origins=settings.cors_origins, max_body_bytes=max_bytes)
+    api.add_middleware(BodyMiddleware, max_body_bytes=max_bytes)
+    origins, keyless = settings.cors_origins, settings.api_keys_file is None
+    api.add_middleware(HostOriginMiddleware, hosts=hosts, origins=origins, keyless=keyless)
     if settings.cors_origins:
         api.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     api.add_middleware(TelemetryMiddleware, metrics=context.metrics)
     return api
+
+
+class _Assets(StaticFiles):
+    """The page's own files, which browsers may keep as long as they ask whether they are current."""
+
+    def file_response(self, *arguments: Any, **more: Any) -> Response:
+        response = super().file_response(*arguments, **more)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 def _context(

@@ -16,6 +16,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from mien.api.context import ApiContext, record_work
 from mien.domain.errors import InvalidInput, Overloaded, StorageError
@@ -77,6 +78,7 @@ class AuditedRoute(APIRoute):
             entry = _Entry(request, action)
             token = record_work.set(entry.do)
             try:
+                await self._check_early(request)
                 response = await handle(request)
             except Exception as error:
                 entry.fail(error)
@@ -90,6 +92,14 @@ class AuditedRoute(APIRoute):
             return response
 
         return handle_and_record
+
+    async def _check_early(self, request: Request) -> None:
+        """Check key, scope and rate before the body is read, which FastAPI does in the other order for JSON."""
+        for guard in self.dependencies:
+            if guard.dependency is not None:
+                await guard.dependency(request, request.app.state.context)
+        if self.body_field is not None:
+            await request.body()  # here, because FastAPI would call every error in it a malformed body
 
 
 class _Entry:
@@ -114,7 +124,7 @@ class _Entry:
         return result
 
     def fail(self, error: Exception) -> None:
-        if isinstance(error, (RequestValidationError, HTTPException)):
+        if isinstance(error, (RequestValidationError, HTTPException, ClientDisconnect)):
             self._activity.outcome = InvalidInput.code
         else:
             self._activity.fail(error)

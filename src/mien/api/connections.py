@@ -21,7 +21,7 @@ import h11
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from mien.api.security import TRUST
+from mien.security.origins import TRUST
 
 HEADER_SECONDS = 10.0
 BODY_SECONDS = 75.0
@@ -261,21 +261,6 @@ def _closing(send: Send) -> Send:
         await send(message)
 
     return closing
-
-
-class OncePerMinute(logging.Filter):
-    """Passes each message of a logger once a minute; for those that strangers can cause at will."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._passed: dict[str, float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        now, message = time.monotonic(), str(record.msg)
-        if now - self._passed.get(message, -_LOG_SECONDS) < _LOG_SECONDS:
-            return False
-        self._passed[message] = now
-        return True
 
 
 def _client(address: str) -> str:

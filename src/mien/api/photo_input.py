@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import json
-from collections.abc import Awaitable, Mapping
-from typing import Any, TypeVar
+import string
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from mien.domain.errors import EmptyImage, InvalidInput, UnsupportedImage
+from mien.domain.errors import EmptyImage, ImageTooLarge, InvalidInput, UnsupportedImage
+from mien.security.json_input import parse_object
 
-T = TypeVar("T")
-
-BODY_SECONDS = 60
 JSON = "application/json"
 MAX_FILES = 2
 MAX_FIELDS = 16
+MAX_FIELD_BYTES = 16 * 1024
+MAX_MEMBERS = 32
 
 
 def photo_request_body(*fields: str, **texts: str) -> dict[str, Any]:
@@ -47,7 +50,7 @@ async def read_photo(request: Request, *texts: str) -> tuple[bytes, dict[str, st
 
     Raises:
         UnsupportedImage: The content type is none of a form, JSON and an image.
-        InvalidInput: There is no photo in the field `image`, or the body did not arrive in time.
+        InvalidInput: There is no photo in the field `image`.
         EmptyImage: The photo has no bytes.
     """
     if _is_form(request):
@@ -64,7 +67,7 @@ async def read_photo(request: Request, *texts: str) -> tuple[bytes, dict[str, st
             "Send the photo as the form field `image`, as the body with a content type such as image/jpeg, "
             "or in base64 as the field `image` of a JSON object."
         )
-    image = await _in_time(request.body())
+    image = await request.body()
     if not image:
         raise EmptyImage("The photo has no bytes.")
     return image, {}
@@ -75,7 +78,7 @@ async def read_photos(request: Request, *fields: str) -> list[bytes]:
 
     Raises:
         UnsupportedImage: The request has another content type.
-        InvalidInput: There is no photo in a field, or the body did not arrive in time.
+        InvalidInput: There is no photo in a field.
         EmptyImage: A photo has no bytes.
     """
     if content_type_of(request.headers) == JSON:
@@ -85,17 +88,55 @@ async def read_photos(request: Request, *fields: str) -> list[bytes]:
     return [await read_file(form, field) for field in fields]
 
 
-async def read_form(request: Request) -> FormData:
+async def read_form(request: Request, before_file: Callable[[Mapping[str, str]], int] | None = None) -> FormData:
     """Return a multipart form of at most two files.
+
+    Args:
+        request: The request.
+        before_file: Is given the fields before the first file, before anything of the file is kept, and returns how
+            many bytes the files may have; what it raises refuses the form.
 
     Raises:
         UnsupportedImage: The request has another content type.
-        InvalidInput: The body did not arrive in time.
+        InvalidInput: The form is malformed, or has no file though `before_file` is given.
+        ImageTooLarge: The files have more bytes.
     """
     if not _is_form(request):
         raise UnsupportedImage("Send the photos as multipart/form-data, or in base64 as JSON.")
-    form: FormData = await _in_time(request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS))
-    return form
+    try:
+        return await _FormParser(request, before_file).parse()
+    except MultiPartException as error:
+        raise HTTPException(400, error.message.removesuffix(".")) from None
+
+
+class _FormParser(MultiPartParser):
+    """Keeps files in memory, which their size allows, so that no photo passes through a temporary file."""
+
+    spool_max_size = sys.maxsize
+
+    def __init__(self, request: Request, before_file: Callable[[Mapping[str, str]], int] | None) -> None:
+        stream, limits = request.stream(), {"max_files": MAX_FILES, "max_fields": MAX_FIELDS}
+        super().__init__(request.headers, stream, **limits, max_part_size=MAX_FIELD_BYTES)
+        self._before_file, self._left = before_file, sys.maxsize
+
+    def on_headers_finished(self) -> None:
+        super().on_headers_finished()
+        if self._current_part.file is not None and self._before_file is not None:
+            self._left = self._before_file({name: value for name, value in self.items if isinstance(value, str)})
+            self._before_file = None
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._current_part.file is not None:
+            self._left -= end - start
+            if self._left < 0:
+                raise ImageTooLarge("The photo has more bytes than the form was signed for.")
+        super().on_part_data(data, start, end)
+
+    async def parse(self) -> FormData:
+        form = await super().parse()
+        if self._before_file is not None:
+            raise InvalidInput("The form has no file.")
+        return form
 
 
 async def read_file(form: FormData, name: str) -> bytes:
@@ -120,14 +161,7 @@ def content_type_of(headers: Mapping[str, str]) -> str:
 
 
 async def _read_json(request: Request) -> dict[str, Any]:
-    body = await _in_time(request.body())
-    try:
-        sent = await asyncio.to_thread(json.loads, body)
-    except (ValueError, RecursionError):
-        raise InvalidInput("The body is not JSON.") from None
-    if not isinstance(sent, dict):
-        raise InvalidInput("The body is not a JSON object.")
-    return sent
+    return await asyncio.to_thread(parse_object, await request.body(), MAX_MEMBERS)
 
 
 async def _read_base64(sent: dict[str, Any], field: str) -> bytes:
@@ -147,16 +181,8 @@ def _decode_base64(text: str) -> bytes:
     """Decode base64, with or without line breaks and the beginning of a data URL."""
     if text.startswith("data:"):
         text = text.partition(",")[2]
-    return base64.b64decode("".join(text.split()), validate=True)
+    return base64.b64decode(text.encode("ascii").translate(None, string.whitespace.encode()), validate=True)
 
 
 def _is_form(request: Request) -> bool:
     return content_type_of(request.headers) == "multipart/form-data"
-
-
-async def _in_time(reading: Awaitable[T]) -> T:
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return await reading
-    except TimeoutError:
-        raise InvalidInput("The request's body did not arrive in time.") from None

@@ -24,6 +24,7 @@ STATUS: dict[type[errors.MienError], int] = {
     errors.ImageTooLarge: 413,
     errors.ImageError: 422,
     errors.NoFace: 422,
+    errors.BodyTooSlow: 408,
     errors.InvalidInput: 422,
     errors.NotFound: 404,
     errors.AlreadyExists: 409,
@@ -51,7 +52,8 @@ _ROUTE_STATUSES = {
 }
 _COMMON_STATUSES = {
     401: "No API key, or an unknown one",
-    403: "The API key lacks a scope",
+    403: "The API key lacks a scope, or a page of another site made the request",
+    408: "The request's body did not arrive in time",
     429: "Too many requests; see Retry-After",
     500: "The data folder or a store failed",
     503: "Too busy; see Retry-After",

@@ -1,33 +1,41 @@
-"""Decide who may call the API: API keys with scopes and rates, known host names and origins, bounded bodies.
+"""Decide who may call the API: API keys with scopes and rates, known host names and origins.
 
 Without a key file every request is allowed, which is why `mien serve` then listens on loopback only. There a browser
-on the same machine is the danger: a page of another origin can post to loopback, and by DNS rebinding even
-read from it. `HostOriginMiddleware` therefore accepts known host names and origins only.
+on the same machine is the danger: a page of another site can post to loopback, tell from what loads whether somebody is
+enrolled, and by DNS rebinding even read. `HostOriginMiddleware` therefore accepts known host names only and, without
+keys, no request of another site's page; and it tells browsers to show and keep nothing elsewhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from mien.api import problems
-from mien.api.photo_input import JSON, content_type_of
-from mien.domain.errors import AccessDenied, ImageTooLarge, MienError, NotAuthenticated, RateLimited
+from mien.domain.errors import AccessDenied, MienError, NotAuthenticated, RateLimited
 from mien.security.api_keys import ApiKey, KeyFile, Scope
 from mien.security.audit import KEYLESS
+from mien.security.origins import TRUST, host_name, is_foreign_origin, is_from_other_site, is_own_page
 from mien.security.rate_limit import TokenBucket
 
 BURST_SECONDS = 5
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-PHOTO_ROUTES = ("/recognize", "/detect", "/compare", "/upload")
-"""Routes that take photos in base64, which is a third longer."""
+PAGES = ("/", "/docs")
+"""What any site may link to; it tells nothing of anybody."""
 
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""What every answer says that does not say it itself."""
 
 
 class Guard:
@@ -45,22 +53,30 @@ class Guard:
         self._buckets: dict[str, TokenBucket] = {}
 
     def check(self, request: Request, scope: Scope) -> None:
-        """Check that the caller may make this request, and set `request.state.caller` for the audit log.
+        """Check that the caller may make this request; what was checked before is not checked again.
+
+        Sets `request.state.caller` for the audit log, and `request.state.scopes`.
 
         Raises:
             NotAuthenticated: There is no key, or an unknown one.
             AccessDenied: The key lacks the scope.
             RateLimited: The key has made too many requests.
         """
-        if self._keys is None:
-            request.state.caller = KEYLESS
+        if scope in getattr(request.state, "granted", ()):
             return
-        key = self._key(self._keys, request)
-        request.state.caller = f"key {key.key_id}"
+        if self._keys is None:
+            request.state.caller, request.state.scopes = KEYLESS, frozenset(Scope)
+        else:
+            self._check_key(self._key(self._keys, request), request, scope)
+        request.state.granted = {scope, *getattr(request.state, "granted", ())}
+        request.scope.get(TRUST, lambda: None)()
+
+    def _check_key(self, key: ApiKey, request: Request, scope: Scope) -> None:
+        request.state.caller, request.state.scopes = f"key {key.key_id}", key.scopes
         if scope not in key.scopes:
             raise AccessDenied(f"This API key lacks the scope {scope}.")
         bucket = self._buckets.setdefault(key.key_id, TokenBucket(self._rate, BURST_SECONDS))
-        if bucket.take() > 0:
+        if not hasattr(request.state, "granted") and bucket.take() > 0:
             raise RateLimited("Too many requests with this API key.")
 
     def key_id(self, request: Request) -> str | None:
@@ -88,64 +104,62 @@ def _key_of(request: Request) -> str | None:
 
 
 class HostOriginMiddleware:
-    """Refuses requests for other host names, changes from pages of other origins, and bodies that are too large."""
+    """Refuses requests for other host names and those of other sites' pages, and guards every answer in browsers."""
 
-    def __init__(
-        self, app: ASGIApp, hosts: Collection[str] | None, origins: Collection[str], max_body_bytes: int
-    ) -> None:
+    def __init__(self, app: ASGIApp, hosts: Collection[str] | None, origins: Collection[str], *, keyless: bool) -> None:
         """Wrap an application.
 
         Args:
             app: The application to protect.
             hosts: The host names under which the server may be called; None accepts any.
-            origins: Further origins whose pages may change something, beside the server's own.
-            max_body_bytes: The largest body with one photo; a comparison, which has two, may be twice as large.
+            origins: Further origins whose pages may call the server, beside its own.
+            keyless: Whether requests need no API key, so that those of any page on this machine would be answered.
         """
-        self._app, self._hosts, self._origins, self._max_bytes = app, hosts, origins, max_body_bytes
+        self._app, self._hosts, self._origins, self._keyless = app, hosts, origins, keyless
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request = Request(scope)
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
         try:
             self._check(request)
         except MienError as error:
-            await problems.refusal(request, error)(scope, receive, send)
+            await problems.refusal(request, error)(scope, receive, send_guarded)
             return
-        await self._app(scope, self._limited(scope, receive), send)
+        await self._app(scope, receive, send_guarded)
 
     def _check(self, request: Request) -> None:
-        host = request.headers.get("host", "")
-        if self._hosts is not None and urlsplit(f"//{host}").hostname not in self._hosts:
+        headers = request.headers
+        host = headers.get("host", "")
+        name = host_name(host)
+        if (host and name is None) or (self._hosts is not None and name not in self._hosts):
             raise AccessDenied("The server does not answer under this host name.")
-        origin = request.headers.get("origin")
-        is_foreign = origin is not None and urlsplit(origin).netloc != host and origin not in self._origins
-        if is_foreign and request.method not in _SAFE_METHODS:
+        if request.method not in _SAFE_METHODS and is_foreign_origin(headers, self._origins):
             raise AccessDenied("Pages of this origin may not call the server.")
-        length = request.headers.get("content-length", "0")
-        if length.isdigit() and int(length) > self._max_bytes_of(request.scope):
-            raise _too_large(self._max_bytes_of(request.scope))
+        if self._keyless and not self._is_link_to_page(request):
+            self._check_site(request)
 
-    def _max_bytes_of(self, scope: AsgiScope) -> int:
-        path = scope["path"]
-        max_bytes = self._max_bytes * (2 if path.endswith("/compare") else 1)
-        is_base64 = path.endswith(PHOTO_ROUTES) and content_type_of(Headers(scope=scope)) == JSON
-        return max_bytes * 4 // 3 if is_base64 else max_bytes
+    def _check_site(self, request: Request) -> None:
+        if is_from_other_site(request.headers, self._origins):
+            raise AccessDenied("Without API keys, the server answers pages of its own only.")
+        is_writing_get = request.method in _SAFE_METHODS and _path(request) == "/recognize"
+        if is_writing_get and not is_own_page(request.headers) and request.headers.get("origin") not in self._origins:
+            raise AccessDenied("This would store a recognition, so a link or an address cannot ask for it.")
 
-    def _limited(self, scope: AsgiScope, receive: Receive) -> Receive:
-        max_bytes, received = self._max_bytes_of(scope), 0
-
-        async def limited() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > max_bytes:
-                raise _too_large(max_bytes)
-            return message
-
-        return limited
+    def _is_link_to_page(self, request: Request) -> bool:
+        is_document = request.headers.get("sec-fetch-dest", "document") == "document"
+        is_link = request.method in _SAFE_METHODS and "origin" not in request.headers
+        return is_link and is_document and _path(request) in PAGES
 
 
-def _too_large(max_bytes: int) -> ImageTooLarge:
-    return ImageTooLarge(f"The request has more than {max_bytes:,} bytes.")
+def _path(request: Request) -> str:
+    return str(request.scope["path"]).removeprefix(request.scope.get("root_path", ""))

@@ -19,12 +19,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mien.api.api import create_api
 from mien.api.logs import log_loop_errors
-from mien.api.security import LOOPBACK
 from mien.api.telemetry import MalformedRequests, TelemetryMiddleware
 from mien.backends.embedded.backend import EmbeddedBackend
 from mien.config import Settings, open_embedded
-from mien.domain.errors import ImageNotFound, InvalidInput
-from mien.rekognition.settings import is_loopback
+from mien.domain.errors import ImageNotFound, InvalidInput, SetupError
+from mien.rekognition.settings import SigV4
+from mien.security.origins import LOOPBACK_NAMES, is_loopback
 
 UNVERSIONED = "null"
 """S3's name for the only version of an object in a bucket that keeps none."""
@@ -54,6 +54,11 @@ class Server:
         Raises:
             SetupError: The settings do not fit together, or name another backend.
         """
+        if settings.api_keys_file is None and {"*", "null"} & set(settings.cors_origins):
+            raise SetupError(
+                "Without API keys, MIEN_CORS_ORIGINS must name its origins: any web page could read who is enrolled. "
+                "Name them, or run `mien keys create NAME`."
+            )
         self._wire_settings = settings.wire_settings(host)
         self._bucket_name = settings.bucket
         self._rekognition_only = rekognition_only
@@ -66,6 +71,17 @@ class Server:
         self._malformed = MalformedRequests(metrics)
         self._loader = ThreadPoolExecutor(1, "mien-load")
         self._wire: Future[ASGIApp] | None = None
+
+    def warnings(self) -> list[str]:
+        """Say in sentences what an operator may not expect of the wire API's access."""
+        if self._wire_settings.sigv4 is SigV4.ACCEPT_ANY:
+            return [
+                "The Rekognition wire API is open: any program on this machine may call it, whatever it signs with "
+                "(MIEN_SIGV4=accept-any)."
+            ]
+        if not self._wire_settings.keys:
+            return ["The Rekognition wire API answers nobody: MIEN_ACCESS_KEYS_FILE has to name its access keys."]
+        return []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -136,7 +152,7 @@ class Server:
 
 def _api(backend: EmbeddedBackend, settings: Settings, host: str) -> FastAPI:
     gauges = {"events_waiting": backend.queue.waiting, "events_dead": backend.queue.dead}
-    hosts = LOOPBACK if is_loopback(host) and settings.api_keys_file is None else None
+    hosts = LOOPBACK_NAMES if is_loopback(host) and settings.api_keys_file is None else None
     return create_api(
         backend.app, settings, audit=backend.audit, signer=backend.signer, forms=True, hosts=hosts, gauges=gauges
     )
