@@ -6,13 +6,13 @@ same length, so that their order as text is their order in time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
 from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from mien.domain.records import Person, Record
 
@@ -32,7 +32,7 @@ def from_item(kind: type[R], item: Mapping[str, Any]) -> R:
     """Return the record of an item that `to_item` made; other attributes are ignored."""
     if kind is Person and "Name" not in item:  # stored when people had no names
         item = {**item, "Name": item["UserId"]}
-    decoded: R = _decode(kind, item)
+    decoded: R = _decoder(cast("Hashable", kind))(item)
     return decoded
 
 
@@ -70,18 +70,18 @@ def _encode(value: Any) -> Any:
     return str(value) if isinstance(value, StrEnum) else value
 
 
-def _decode(kind: Any, value: Any) -> Any:
-    if isinstance(kind, UnionType):
-        return None if value is None else _decode(get_args(kind)[0], value)
-    if get_origin(kind) is tuple:
-        return tuple(_decode(get_args(kind)[0], part) for part in value or ())
-    if isinstance(kind, type) and is_dataclass(kind):
-        return kind(**{name: _decode(hint, value.get(attribute(name))) for name, hint in _hints(kind)})
-    if kind is datetime:
-        return datetime.fromisoformat(value)
-    return kind(value)
-
-
 @cache
-def _hints(kind: type) -> tuple[tuple[str, Any], ...]:
-    return tuple(get_type_hints(kind).items())
+def _decoder(kind: Hashable) -> Callable[[Any], Any]:
+    """Return the function that reads values of a type; made once, for hints are slow to ask."""
+    if isinstance(kind, UnionType):
+        decode = _decoder(get_args(kind)[0])
+        return lambda value: None if value is None else decode(value)
+    if get_origin(kind) is tuple:
+        decode = _decoder(get_args(kind)[0])
+        return lambda value: tuple(map(decode, value or ()))
+    if isinstance(kind, type) and is_dataclass(kind):
+        make: Callable[..., Any] = kind
+        parts = [(name, attribute(name), _decoder(hint)) for name, hint in get_type_hints(kind).items()]
+        return lambda value: make(**{name: decode(value.get(key)) for name, key, decode in parts})
+    read: Any = datetime.fromisoformat if kind is datetime else kind
+    return cast("Callable[[Any], Any]", read)

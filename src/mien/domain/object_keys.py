@@ -139,7 +139,8 @@ def _segment(user_id: str | None) -> str:
 def _is_safe(segment: str) -> bool:
     return (
         bool(segment)
-        and not any(c == "\\" or unicodedata.category(c) in {"Cc", "Cs"} for c in segment)
+        and "\\" not in segment
+        and (segment.isprintable() or not any(unicodedata.category(c) in {"Cc", "Cs"} for c in segment))
         and not segment.startswith(".")
         and not segment.endswith((".", " "))
         and not _DEVICES.fullmatch(segment)
