@@ -17,6 +17,7 @@ from mien.domain.records import (
     Consent,
     Erasure,
     FaceRecord,
+    NameClaim,
     Person,
     Recognition,
     RecognitionStatus,
@@ -208,3 +209,16 @@ def _all(catalog: Catalog, kind: type[R], limit: int, user_id: str | None = None
 
 def _ids(catalog: Catalog, **by: object) -> list[str]:
     return [face.face_id for face in catalog.find(FaceRecord, **by).items]  # type: ignore[arg-type]
+
+
+def test_what_goes_goes_with_what_is_stored_or_not_at_all(ports: Ports) -> None:
+    catalog = ports.catalog
+    ann, claim = Person("ann", "Ann", NOON), NameClaim("k", "ann", NOON)
+    catalog.put(ann, claim)
+    assert not catalog.put(Person("bea", "Bea", NOON), fresh=[claim], gone=[ann])
+    assert [person.user_id for person in catalog.find(Person).items] == ["ann"]
+    assert catalog.put(Person("bea", "Bea", NOON), gone=[ann, claim, NameClaim("missing", "ann", NOON)])
+    assert [person.user_id for person in catalog.find(Person).items] == ["bea"]
+    assert catalog.get(NameClaim, ["k"]) == []
+    assert catalog.put(gone=catalog.find(Person).items)
+    assert catalog.find(Person).items == ()

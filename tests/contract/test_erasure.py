@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mien.domain.errors import AccessDenied, ErasureNotFound, StorageError, UserNotFound
-from mien.domain.records import Erasure, ErasureReceipt, Recognition
+from mien.domain.records import Erasure, ErasureReceipt, NameClaim, Person, Recognition
 from tests.contract.backends import Ports
 
 ROBERT, VENUS = "Robert", "Venus"
@@ -196,3 +196,19 @@ def test_an_erasure_goes_step_by_step(ports: Ports, robert: list[bytes], monkeyp
     report = ports.app.forget(ROBERT)
     assert (report.faces, report.images, report.uploads, report.recognitions) == (5, 5, 5, 5)
     assert report.remaining_stores == ports.app.verify_erased(ROBERT) == ()
+
+
+def test_a_photo_that_is_younger_than_the_request_begins_a_person_anew(ports: Ports, robert: list[bytes]) -> None:
+    ports.app.enroll(robert[0], ROBERT)
+    ports.app.enroll(robert[1], "Bob")
+    ports.app.rename(ROBERT, "Rob")
+    ports.app.merge("Bob", ROBERT)
+    leave_intent(ports, ROBERT)
+    time.sleep(1.1)  # S3 tells times in whole seconds
+    ports.bucket.put("uploaded/Robert/new.jpg", robert[2], "image/jpeg", {})
+    ports.app.resume_erasures()
+    ports.app.index_upload("uploaded/Robert/new.jpg")
+    assert [(person.user_id, person.name, person.merged) for person in ports.catalog.find(Person).items] == [
+        (ROBERT, ROBERT, ())
+    ]
+    assert [claim.user_id for claim in ports.catalog.find(NameClaim).items] == [ROBERT]

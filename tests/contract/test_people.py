@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 
 from mien.domain.errors import InvalidInput, UserExists, UserNotFound
-from mien.domain.records import FaceRecord, Person, Recognition, RecognitionStatus, UploadStatus
+from mien.domain.records import (
+    Consent,
+    FaceRecord,
+    NameClaim,
+    Person,
+    Recognition,
+    RecognitionStatus,
+    UploadStatus,
+)
 from tests.contract.backends import Ports
 
 
@@ -241,3 +250,27 @@ def test_a_rejection_holds_for_the_merged_person(ports: Ports, robert: list[byte
     ports.app.merge("bob", "rob")
     assert who(ports, robert[2]) == (None, None)
     assert [face.user_id for face in ports.app.rejections("rob").items] == ["rob"]
+
+
+def test_undoing_a_merge_takes_along_a_person_who_has_no_photo(ports: Ports, robert: list[bytes]) -> None:
+    enroll(ports, robert[0], user_id="bob")
+    enroll(ports, robert[1], user_id="rob", name="Robert")
+    ports.app.merge("bob", "rob")
+    (face,) = (face for face in ports.catalog.find(FaceRecord).items if face.user_id == "rob")
+    ports.app.set_consent("rob", datetime.now(UTC).date())
+    ports.app.delete_face(face.face_id)
+    assert [person.user_id for person in ports.app.people().items] == ["rob"]  # whom the photos of bob still show
+    assert ports.app.unmerge("bob").user_id == "bob"
+    assert [person.user_id for person in ports.app.people().items] == ["bob"]
+    assert ports.catalog.find(Consent).items == ()
+    assert {claim.user_id for claim in ports.catalog.find(NameClaim).items} == {"bob"}
+
+
+def test_with_the_last_photo_of_an_alias_the_consent_of_its_person_goes(ports: Ports, robert: list[bytes]) -> None:
+    enroll(ports, robert[0], user_id="bob")
+    enroll(ports, robert[1], user_id="rob")
+    ports.app.merge("bob", "rob")
+    ports.app.set_consent("rob", datetime.now(UTC).date())
+    for face in sorted(ports.catalog.find(FaceRecord).items, key=lambda face: face.user_id or "", reverse=True):
+        ports.app.delete_face(face.face_id)
+    assert ports.catalog.find(Person).items == ports.catalog.find(Consent).items == ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mien.domain.errors import FaceNotFound, NoFace, UserNotFound
-from mien.domain.records import RecognitionStatus
+from mien.domain.records import FaceRecord, RecognitionStatus
 from tests.contract.backends import Ports
 
 UNKNOWN = RecognitionStatus.UNKNOWN
@@ -63,3 +63,11 @@ def test_unknown_people_and_photos_without_faces(mistaken: Ports, venus: list[by
         mistaken.app.reject(venus[1], "Zoe")
     with pytest.raises(NoFace):
         mistaken.app.reject(landscape, "Bob")
+
+
+def test_rejections_go_with_the_last_photo_of_their_person(mistaken: Ports, venus: list[bytes]) -> None:
+    mistaken.app.reject(venus[1], "Bob")
+    (face,) = mistaken.app.faces().items
+    mistaken.app.delete_face(face.face_id)
+    assert mistaken.catalog.find(FaceRecord).items == ()
+    assert mistaken.recognizer.list_faces().items == ()

@@ -446,7 +446,7 @@ class FaceApp:
 
     def unmerge(self, user_id: str) -> Person:
         """Undo the merge of an id, and return its person. Raises UserNotFound, and InvalidInput without a merge."""
-        return self._people.unmerge(object_keys.parse_user_id(user_id))
+        return self._people.unmerge(object_keys.parse_user_id(user_id), self._indexing.remove_belongings)
 
     def set_consent(self, user_id: str, last_day: date | None) -> None:
         """Store the last day (in UTC) on which a person's consent holds; `expire` erases them after it.

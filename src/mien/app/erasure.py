@@ -197,7 +197,7 @@ class ErasureService:
         pseudonym = self._pseudonym(intent.user_id)
         remaining: list[str] = []
         for _ in range(ROUNDS):
-            self._remove(intent.user_id, kept, counts)
+            self._remove(intent, kept, counts)
             remaining = [] if kept else self._stores_with(intent.user_id)
             if not remaining:
                 break
@@ -226,7 +226,7 @@ class ErasureService:
                 self._running.discard(user_id)
 
     def _newer_photos(self, intent: Erasure) -> dict[str, datetime]:
-        paths = self._bucket.keys(object_keys.folder(intent.user_id))
+        paths = (path for folder in self._named_folders(intent.user_id) for path in self._bucket.keys(folder))
         photos = ((path, self._bucket.stored_at(path)) for path in paths)
         return {path: stored_at for path, stored_at in photos if stored_at and stored_at > intent.timestamp}
 
@@ -242,14 +242,17 @@ class ErasureService:
         }
         return [store for store, does_hold in holds.items() if does_hold]
 
-    def _remove(self, user_id: str, kept: Mapping[str, datetime], counts: Counter[str]) -> None:
+    def _remove(self, intent: Erasure, kept: Mapping[str, datetime], counts: Counter[str]) -> None:
+        user_id = intent.user_id
         self._remove_photos(user_id, kept, counts)
         self._remove_faces(user_id, kept, counts)
-        if not kept:
+        until = min(kept.values(), default=None)
+        if until is not None:
+            self._people.begin_anew(user_id, intent.timestamp, until)
+        else:
             self._recognizer.forget(user_id)
             self._people.remove(user_id)
             self._catalog.delete(Consent, [user_id])
-        until = min(kept.values(), default=None)
         for page in self._pages(Recognition, user_id=user_id):
             older = [recognition for recognition in page if until is None or recognition.timestamp < until]
             self._remove_photos_without_user(older, user_id, counts)

@@ -19,7 +19,7 @@ from mien.app.photo_faces import PhotoFaces
 from mien.app.ports import SIGNED_AT, Bucket, Catalog, Recognizer
 from mien.domain import object_keys
 from mien.domain.errors import AccessDenied, ImageError, ImageNotFound, StorageBusy, StorageError, UserExists
-from mien.domain.faces import Reason
+from mien.domain.faces import Reason, iterate_pages
 from mien.domain.policy import MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER, Policy, SeveralFaces
 from mien.domain.records import (
     Consent,
@@ -27,7 +27,6 @@ from mien.domain.records import (
     Image,
     IndexedFace,
     IndexResult,
-    Person,
     Upload,
     UploadNotice,
     UploadStatus,
@@ -166,6 +165,15 @@ class IndexingService:
         self._recognizer.delete([face.face_id])
         self._catalog.delete(FaceRecord, [face.face_id])
 
+    def remove_belongings(self, user_id: str) -> None:
+        """Remove what else is stored of a person without photos: their user, rejections and consent."""
+        pages = iterate_pages(lambda token: self._catalog.find(FaceRecord, user_id=user_id, limit=1000, token=token))
+        rejected = [record.face_id for record in pages if record.negative]
+        self._recognizer.delete(rejected)
+        self._catalog.delete(FaceRecord, rejected)
+        self._recognizer.forget(user_id)
+        self._catalog.delete(Consent, [user_id])
+
     def _remove_traces(self, path: str) -> None:
         """Remove what is left of a photo that does not exist; one that is stored meanwhile stays."""
         self._bucket.delete_remains(path)
@@ -173,9 +181,10 @@ class IndexingService:
         user_id = self._owner_if_known(path, self._upload(path))
         if user_id is not None and self._people.is_without_photos(user_id, but=path):
             self._recognizer.forget(user_id)
-            self._people.remove_if_unmerged(user_id, but=path)
-            if not self._catalog.get(Person, [user_id]):
-                self._catalog.delete(Consent, [user_id])
+            vanishing = self._people.vanishing(user_id, but=path)
+            for each in vanishing:
+                self.remove_belongings(each)
+            self._people.remove(*vanishing)
         self._catalog.delete(Upload, [path])
 
     def _release(self, path: str, keep: Sequence[str] = ()) -> None:

@@ -171,13 +171,13 @@ class PeopleService:
         if name == person.name:
             return person
         self._refuse_taken(name, person)
-        renamed, old = replace(person, name=name), object_keys.claim_key(person.name)
-        keys = {object_keys.claim_key(person.user_id), old}
+        renamed = replace(person, name=name)
+        keys = {claim.key for claim in claims(person)}
         fresh = [claim for claim in claims(renamed) if claim.key not in keys]
-        if not self._catalog.put(renamed, fresh=fresh):
+        wanted = {claim.key for claim in claims(renamed)}
+        gone = [claim for claim in claims(person) if claim.key not in wanted and self._reserves(claim)]
+        if not self._catalog.put(renamed, fresh=fresh, gone=gone):
             raise UserExists(_TAKEN)
-        if old not in {claim.key for claim in claims(renamed)}:
-            self._catalog.delete(NameClaim, [old])
         return renamed
 
     def merge(self, user_id: str, into: str) -> Person:
@@ -197,42 +197,68 @@ class PeopleService:
         self._catalog.put(target, replace(source, merged_into=target.user_id))
         return target
 
-    def unmerge(self, user_id: str) -> Person:
+    def unmerge(self, user_id: str, remove_belongings: Callable[[str], None]) -> Person:
         """Undo a merge, in one write; return the person who is one of their own again.
 
-        Raises UserNotFound, and InvalidInput when the id is no alias.
+        The person whom the id led to goes with it when they have no photo of their own; before that,
+        `remove_belongings` is called with their id. Raises UserNotFound, and InvalidInput when the id is no alias.
         """
         source = self._own(user_id)
         if source.merged_into is None:
             raise InvalidInput("This person is not merged with another.")
+        vanishing = self.vanishing(source.merged_into, apart_from=self.with_merged(user_id))
+        for each in vanishing:
+            remove_belongings(each)
         separate = replace(source, merged_into=None)
-        self._catalog.put(separate, *self._without_alias(source))
+        if not (vanishing and self.remove(*vanishing)):
+            self._catalog.put(separate, *self._without_alias(source))
         return separate
 
-    def remove(self, user_id: str) -> bool:
-        """Remove a person's record, with what reserves their id and name; tell whether there was one."""
-        stored = self._catalog.get(Person, [user_id])
-        for person in stored:
-            others = self._without_alias(person)
-            others += [replace(each, merged_into=None) for each in self._catalog.get(Person, person.merged)]
-            if others:
-                self._catalog.put(*others)
-            # First what is reserved: somebody new may take the name at once, and must not lose it again.
-            self._catalog.delete(NameClaim, [claim.key for claim in claims(person) if self._reserves(claim)])
-            self._catalog.delete(Person, [user_id])
-        return bool(stored)
+    def remove(self, *user_ids: str) -> bool:
+        """Remove people's records, with what reserves their ids and names, in one write; tell whether there were any.
 
-    def remove_if_unmerged(self, user_id: str, but: str | None = None) -> None:
-        """Remove a person of whom no photo is left, unless another id with photos is merged into them.
-
-        With the last photo of an alias, the person whom it led to goes too when they have none of their own.
+        Others who were merged with them are not any more.
         """
-        for person in self._catalog.get(Person, [user_id]):
-            if person.merged:
-                return
+        people = self._catalog.get(Person, user_ids)
+        if not people:
+            return False
+        above = {person.merged_into for person in people if person.merged_into} - set(user_ids)
+        below = {each for person in people for each in person.merged} - set(user_ids)
+        others = [
+            replace(each, merged=tuple(alias for alias in each.merged if alias not in user_ids))
+            for each in self._catalog.get(Person, sorted(above))
+        ]
+        others += [replace(each, merged_into=None) for each in self._catalog.get(Person, sorted(below))]
+        reserved = [claim for person in people for claim in claims(person) if self._reserves(claim)]
+        self._catalog.put(*others, gone=[*people, *reserved])
+        return True
+
+    def begin_anew(self, user_id: str, before: datetime, timestamp: datetime) -> None:
+        """Put a new person, without name and aliases, in the place of one from before a moment."""
+        if any(person.timestamp <= before for person in self._catalog.get(Person, [user_id])):
             self.remove(user_id)
-            if person.merged_into and self.is_without_photos(person.merged_into, but):
-                self.remove_if_unmerged(person.merged_into, but)
+        self.register(user_id, timestamp)
+
+    def vanishing(self, user_id: str, but: str | None = None, apart_from: Collection[str] = ()) -> tuple[str, ...]:
+        """Return the ids of people who go because no photo of theirs is left.
+
+        That is the id with those merged into it and, if those have no photo either, whom it leads to; nobody while
+        one of them has photos.
+
+        Args:
+            user_id: The id whose last photo went.
+            but: A photo that does not count.
+            apart_from: Ids that do not count.
+        """
+        gone: tuple[str, ...] = ()
+        above: str | None = user_id
+        while above is not None:
+            family = tuple(each for each in self.with_merged(above) if each not in apart_from)
+            if not all(self.is_without_photos(each, but) for each in family):
+                break
+            gone = family
+            above = next((person.merged_into for person in self._catalog.get(Person, [above])), None)
+        return gone
 
     def is_without_photos(self, user_id: str, but: str | None = None) -> bool:
         """Tell whether no photo of an id is left, but for one, neither in its folder nor in one with their name."""

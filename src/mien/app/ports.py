@@ -185,12 +185,13 @@ class Catalog(Protocol):
     FaceRecord items lie in `FaceMetadata`, Recognition items in `RecognitionResults`. Reads see earlier writes.
     """
 
-    def put(self, *records: Record, fresh: Sequence[Record] = ()) -> bool:
-        """Store records, all of them or none, and tell whether they are stored.
+    def put(self, *records: Record, fresh: Sequence[Record] = (), gone: Sequence[Record] = ()) -> bool:
+        """Store and remove records, all of them or none, and tell whether that is done.
 
         Args:
             records: Each takes the place of one of the same kind and key.
-            fresh: Records whose keys must be free; when one is not, nothing is stored.
+            fresh: Records whose keys must be free; when one is not, nothing is changed.
+            gone: Records that are removed for good; missing ones are no error.
         """
 
     def get(self, kind: type[R], keys: Sequence[str]) -> list[R]:

@@ -103,15 +103,15 @@ class DynamoCatalog:
         """
         self._dynamodb, self._tables, self._result_days = client, tables, result_days
 
-    def put(self, *records: Record, fresh: Sequence[Record] = ()) -> bool:
+    def put(self, *records: Record, fresh: Sequence[Record] = (), gone: Sequence[Record] = ()) -> bool:
         writes = [self._put(record, item) for record in records for item in _items(self._tables[type(record)], record)]
         writes += [self._put(record, _main_item(self._tables[type(record)], record), is_fresh=True) for record in fresh]
         with domain_errors():
-            if len(writes) == 1 and not fresh:
+            if len(writes) == 1 and not fresh and not gone:
                 self._dynamodb.put_item(**writes[0])
                 return True
             try:
-                self._transact({"Put": write} for write in writes)
+                self._transact([*({"Put": write} for write in writes), *map(self._removal, gone)])
             except ClientError as error:
                 if _is_taken(error):
                     return False
@@ -217,6 +217,11 @@ class DynamoCatalog:
         with domain_errors():
             self._transact({"Delete": {"TableName": table.name, "Key": _to_dynamo({table.key: key})}} for key in keys)
         return 1
+
+    def _removal(self, record: Record) -> dict[str, Any]:
+        table = self._tables[type(record)]
+        key = table.item_key(serialization.key(record))
+        return {"Delete": {"TableName": table.name, "Key": _to_dynamo({table.key: key})}}
 
     def _transact(self, writes: Iterable[dict[str, Any]]) -> None:
         """Write up to 100 items at once or not at all. Of more, the last batch has the recognition itself."""

@@ -22,13 +22,17 @@ class SqliteCatalog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, *records: Record, fresh: Sequence[Record] = ()) -> bool:
+    def put(self, *records: Record, fresh: Sequence[Record] = (), gone: Sequence[Record] = ()) -> bool:
         with self._database.write() as transaction:
             for record in fresh:
                 if transaction.read(STATEMENTS[type(record)].get, (json.dumps([serialization.key(record)]),)):
                     return False
             for record in (*records, *fresh):
                 _put(transaction, record)
+            for record in gone:
+                _delete(transaction, type(record), [serialization.key(record)])
+        if gone:
+            truncate_wal(self._database)
         return True
 
     def get(self, kind: type[R], keys: Sequence[str]) -> list[R]:
@@ -79,11 +83,8 @@ class SqliteCatalog:
     def delete(self, kind: type[R], keys: Sequence[str]) -> int:
         if not keys:
             return 0
-        rows = [(key,) for key in keys]
         with self._database.write() as transaction:
-            count = transaction.executemany(STATEMENTS[kind].delete, rows).rowcount
-            if kind is Recognition:
-                transaction.executemany("DELETE FROM RecognitionUsers WHERE RecognitionId = ?", rows)
+            count = _delete(transaction, kind, keys)
         truncate_wal(self._database)
         return count
 
@@ -98,6 +99,13 @@ def _put(transaction: Transaction, record: Record) -> None:
             "INSERT OR IGNORE INTO RecognitionUsers VALUES (?, ?)",
             [(user_id, record.recognition_id) for user_id in sorted(record.user_ids)],
         )
+
+
+def _delete(transaction: Transaction, kind: type[R], keys: Sequence[str]) -> int:
+    rows = [(key,) for key in keys]
+    if kind is Recognition:
+        transaction.executemany("DELETE FROM RecognitionUsers WHERE RecognitionId = ?", rows)
+    return transaction.executemany(STATEMENTS[kind].delete, rows).rowcount
 
 
 def _records(kind: type[R], rows: list[tuple[Any, ...]]) -> list[R]:

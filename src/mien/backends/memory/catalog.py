@@ -22,12 +22,14 @@ class MemoryCatalog:
         self._tables: dict[type, dict[str, Any]] = defaultdict(dict)
         self._lock = Lock()
 
-    def put(self, *records: Record, fresh: Sequence[Record] = ()) -> bool:
+    def put(self, *records: Record, fresh: Sequence[Record] = (), gone: Sequence[Record] = ()) -> bool:
         with self._lock:
             if any(serialization.key(record) in self._tables[type(record)] for record in fresh):
                 return False
             for record in (*records, *fresh):
                 self._tables[type(record)][serialization.key(record)] = record
+            for record in gone:
+                self._tables[type(record)].pop(serialization.key(record), None)
             return True
 
     def get(self, kind: type[R], keys: Sequence[str]) -> list[R]:
