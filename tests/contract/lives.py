@@ -18,12 +18,13 @@ from mien.backends.memory.catalog import MemoryCatalog
 from mien.backends.memory.recognizer import MemoryRecognizer
 from mien.domain.errors import ImageNotFound
 from mien.domain.policy import Policy
+from mien.security.audit import Action, Activity
 from tests.aws import local
 from tests.support.fake_engine import FakeFaceEngine
 
 CHANGING = {
     "bucket": ("put", "delete", "delete_folder", "delete_remains"),
-    "recognizer": ("index", "associate", "delete", "forget"),
+    "recognizer": ("index", "index_face", "associate", "delete", "forget"),
     "catalog": ("put", "delete"),
 }
 
@@ -34,6 +35,9 @@ class PowerCut(BaseException):
 
 class World(Protocol):
     """A backend with what people do to its photos past the application."""
+
+    CLOCK_SECONDS: float
+    """How exactly the bucket tells when a photo was stored."""
 
     app: FaceApp
     bucket: Bucket
@@ -52,12 +56,17 @@ class World(Protocol):
     def settle(self) -> None:
         """Let everything happen that happens by itself."""
 
+    def note(self, user_id: str | None) -> None:
+        """Leave an entry about a person in the audit log, where the backend keeps one beside its records."""
+
     def close(self) -> None:
         """Close whatever was opened."""
 
 
 class MemoryWorld:
     """The stores survive in memory; events of what is done by hand wait in a list."""
+
+    CLOCK_SECONDS = 0.0
 
     def __init__(self) -> None:
         self._waiting: list[tuple[str, str]] = []
@@ -81,26 +90,33 @@ class MemoryWorld:
     def settle(self) -> None:
         self.app.resume_erasures()
         while self._waiting:
-            handler, path = self._waiting.pop(0)
+            handler, path = self._waiting[0]
             with suppress(ImageNotFound):
                 getattr(self.app, handler)(path)
+            self._waiting.pop(0)  # a handler that was cut off gets the event again
         self.app.reconcile(repair=True, force=True, grace=0)
+
+    def note(self, user_id: str | None) -> None: ...
 
     def close(self) -> None: ...
 
 
 class EmbeddedWorld:
-    """A data folder; its files are changed by hand as a file manager would, and nobody watches."""
+    """A data folder; its files are changed by hand as a file manager would, and only what is written is announced."""
+
+    CLOCK_SECONDS = 0.01
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._opened: list[EmbeddedBackend] = []
+        self._written: list[str] = []
         self.restart()
 
     def write(self, path: str, body: bytes) -> None:
         file = Path(self._folder.name, "bucket", path)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(body)
+        self._written.append(path)
 
     def remove(self, path: str) -> None:
         Path(self._folder.name, "bucket", path).unlink()
@@ -111,15 +127,24 @@ class EmbeddedWorld:
         self._opened.append(self._backend)
         self.app, self.bucket = self._backend.app, self._backend.bucket
         self.recognizer, self.catalog = self._backend.recognizer, self._backend.catalog
+        with self._backend.database.write() as transaction:  # the leases of a process that died run out
+            transaction.execute("UPDATE Events SET DueAt = 0")
 
     def settle(self) -> None:
         self.bucket.remove_abandoned_drafts()
         self.app.resume_erasures()
         worker = self._backend.worker(threads=1)
         worker.reconcile()
+        while self._written:
+            self._backend.queue.put(self._written.pop(0))
         while worker.run_once():
             pass
         self.app.reconcile(repair=True, force=True, grace=0)
+
+    def note(self, user_id: str | None) -> None:
+        activity = Activity("lives", Action.ENROLL)
+        activity.concern(user_id)
+        self._backend.audit.record(activity)
 
     def close(self) -> None:
         for backend in self._opened:
@@ -146,6 +171,8 @@ class SeenWhole:
 class AwsWorld:
     """Bucket and tables in moto, the collection behind our wire API; the queue's events wait in a list."""
 
+    CLOCK_SECONDS = 1.0
+
     def __init__(self) -> None:
         self._opened = ExitStack()
         folder = self._opened.enter_context(tempfile.TemporaryDirectory())
@@ -171,11 +198,14 @@ class AwsWorld:
     def settle(self) -> None:
         self.app.resume_erasures()
         while self._gone:
-            self.app.remove_upload(self._gone.pop(0))
+            self.app.remove_upload(self._gone[0])
+            self._gone.pop(0)  # a handler that was cut off gets the event again
         for path in self.bucket.keys("uploaded/"):  # at least once, in any order: why not all of them
             with suppress(ImageNotFound):
                 self.app.index_upload(path)
         self.app.reconcile(repair=True, force=True, grace=0)
+
+    def note(self, user_id: str | None) -> None: ...
 
     def close(self) -> None:
         self._opened.close()
