@@ -222,3 +222,16 @@ def test_what_goes_goes_with_what_is_stored_or_not_at_all(ports: Ports) -> None:
     assert catalog.get(NameClaim, ["k"]) == []
     assert catalog.put(gone=catalog.find(Person).items)
     assert catalog.find(Person).items == ()
+
+
+def test_counts_the_faces_of_many_at_once_and_knows_the_newest(ports: Ports) -> None:
+    for number, user_id in enumerate(["Ada", "Bob", "Ada", None, "Ada"]):
+        at = NOON + timedelta(seconds=number)
+        ports.catalog.put(FaceRecord(f"face-{number}", user_id, f"uploaded/x/{number}.jpg", at, BOX, 99.0))
+    ports.catalog.put(FaceRecord("face-9", "Ada", "rejected/Ada", NOON + timedelta(hours=1), BOX, 99.0, negative=True))
+    found = ports.catalog.summarize_faces(["Ada", "Bob", "Eve"])
+    assert {user_id: (one.count, one.newest.face_id) for user_id, one in found.items()} == {
+        "Ada": (3, "face-4"),
+        "Bob": (1, "face-1"),
+    }
+    assert ports.catalog.summarize_faces([]) == {}

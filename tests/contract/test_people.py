@@ -274,3 +274,16 @@ def test_with_the_last_photo_of_an_alias_the_consent_of_its_person_goes(ports: P
     for face in sorted(ports.catalog.find(FaceRecord).items, key=lambda face: face.user_id or "", reverse=True):
         ports.app.delete_face(face.face_id)
     assert ports.catalog.find(Person).items == ports.catalog.find(Consent).items == ()
+
+
+def test_the_faces_of_all_ids_of_a_person_are_counted_and_shown_under_the_name(
+    ports: Ports, robert: list[bytes], venus: list[bytes]
+) -> None:
+    for user_id, photo in (("Bob", robert[0]), ("Rob", robert[1]), ("Robert", robert[2]), ("Venus", venus[0])):
+        ports.app.enroll(photo, user_id)
+    ports.app.merge("Rob", "Bob")
+    ports.app.merge("Bob", "Robert")
+    ports.app.rename("Robert", "Robert D.")
+    found = ports.app.face_summaries(ports.app.people().items)
+    assert {user_id: one.count for user_id, one in found.items()} == {"Robert": 3, "Venus": 1}
+    assert {one.newest for one in found.values()} <= set(ports.app.faces().items)

@@ -30,6 +30,7 @@ from mien.domain.records import (
     ErasureReport,
     Expiry,
     FaceRecord,
+    FaceSummary,
     Image,
     Person,
     Recognition,
@@ -424,6 +425,10 @@ class FaceApp:
     def ids_of(self, text: str) -> tuple[str, ...]:
         """Return every id that a text may stand for: itself, and all ids of the person of that id or exact name."""
         return self._people.ids_of(unicodedata.normalize("NFC", text).strip())
+
+    def face_summaries(self, people: Collection[Person]) -> dict[str, FaceSummary]:
+        """Return how many faces each of the people has, and the newest, by user id; people without one are left out."""
+        return self._people.face_summaries(people)
 
     def find_person(self, text: str) -> Person:
         """Return the person of an id or, failing that, of exactly this name. Raises UserNotFound."""

@@ -21,7 +21,16 @@ from typing import TypeVar
 from mien.app.ports import Bucket, Catalog
 from mien.domain import object_keys
 from mien.domain.errors import InvalidInput, Overloaded, UserExists, UserNotFound
-from mien.domain.records import Candidate, FaceRecord, NameClaim, Person, Recognition, RecognizedFace, Upload
+from mien.domain.records import (
+    Candidate,
+    FaceRecord,
+    FaceSummary,
+    NameClaim,
+    Person,
+    Recognition,
+    RecognizedFace,
+    Upload,
+)
 
 ATTEMPTS = 5
 ANNOUNCED = timedelta(hours=1)
@@ -274,6 +283,28 @@ class PeopleService:
         """Put the present id and name of each value's person into it, all of them read at once."""
         people = self.by_id([value.user_id for value in values if value.user_id is not None])
         return [_named(value, people) for value in values]
+
+    def face_summaries(self, people: Collection[Person]) -> dict[str, FaceSummary]:
+        """Return how many faces each person has under all of their ids, and the newest, by the person's id."""
+        roots = self._roots(people)
+        by_id, found = {person.user_id: person for person in people}, dict[str, FaceSummary]()
+        for user_id, summary in self._catalog.summarize_faces(list(roots)).items():
+            root = roots[user_id]
+            newest = replace(summary.newest, user_id=root, name=by_id[root].name)
+            if before := found.get(root):
+                newest = max(before.newest, newest, key=lambda face: (face.timestamp, face.face_id))
+            found[root] = FaceSummary(summary.count + (before.count if before else 0), newest)
+        return found
+
+    def _roots(self, people: Collection[Person]) -> dict[str, str]:
+        """Return by each id of the people whose it is, reading the merged ones of all of them at once."""
+        roots = {person.user_id: person.user_id for person in people}
+        merged = {alias: person.user_id for person in people for alias in person.merged}
+        while merged := {alias: root for alias, root in merged.items() if alias not in roots}:
+            roots |= merged
+            stored = self._catalog.get(Person, list(merged))
+            merged = {alias: roots[person.user_id] for person in stored for alias in person.merged}
+        return roots
 
     def named_recognitions(
         self, recognitions: Sequence[Recognition], people: Mapping[str, Person] | None = None

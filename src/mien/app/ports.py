@@ -16,7 +16,17 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from mien.domain.faces import Box, Detection, Page
-from mien.domain.records import Comparison, FaceHit, Image, IndexResult, ListedFace, Probe, Record, UploadForm
+from mien.domain.records import (
+    Comparison,
+    FaceHit,
+    FaceSummary,
+    Image,
+    IndexResult,
+    ListedFace,
+    Probe,
+    Record,
+    UploadForm,
+)
 from mien.domain.thresholds import Threshold
 
 R = TypeVar("R", bound=Record)
@@ -236,6 +246,9 @@ class Catalog(Protocol):
             image_paths: The paths of uploads without a user.
             write: Whether to have `find` list them from now on.
         """
+
+    def summarize_faces(self, user_ids: Collection[str]) -> dict[str, FaceSummary]:
+        """Return how many faces each user has, and the newest; users without a face are left out."""
 
     def delete(self, kind: type[R], keys: Sequence[str]) -> int:
         """Remove records for good and return how many existed; missing ones are no error."""

@@ -43,7 +43,9 @@ def people(
         listing = iterate_pages(lambda token: app.people(token=token, consent_before=before))
         enrolled = list(islice(listing, limit))
         context.activity.counts["listed"] = len(enrolled)
-        faces = {person.user_id: sum(1 for _ in _faces(app, person.user_id)) for person in enrolled}
+        summaries = app.face_summaries(enrolled)
+        faces = dict.fromkeys((person.user_id for person in enrolled), 0)
+        faces |= {user_id: summary.count for user_id, summary in summaries.items()}
         consents = app.consents(list(faces))
     if as_json:
         people = [

@@ -85,6 +85,14 @@ class FaceRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class FaceSummary:
+    """How many faces of somebody are enrolled, and the newest of them; rejected ones do not count."""
+
+    count: int
+    newest: FaceRecord
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """Somebody who is enrolled; `timestamp` is when their first photo was uploaded.
 

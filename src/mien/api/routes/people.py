@@ -23,7 +23,7 @@ from mien.security.api_keys import Scope
 
 log = logging.getLogger(__name__)
 
-MAX_COUNTED_FACES = 1000
+MAX_SHOWN_FACES = 1000
 ERASURE_SECONDS = 10.0
 """How long a request waits for an erasure."""
 
@@ -210,27 +210,25 @@ def _log_failure(work: asyncio.Future[records.ErasureReport]) -> None:
 
 
 def _summaries(app: FaceApp, people: Sequence[records.Person]) -> list[schemas.Person]:
-    consents = app.consents([person.user_id for person in people])
-    return [_summary(app, person, consents.get(person.user_id)) for person in people]
+    consents, faces = app.consents([person.user_id for person in people]), app.face_summaries(people)
+    return [_summary(person, faces.get(person.user_id), consents.get(person.user_id)) for person in people]
 
 
-def _summary(app: FaceApp, person: records.Person, consent_until: date | None) -> schemas.Person:
-    faces = app.faces(user_id=person.user_id, limit=MAX_COUNTED_FACES).items
-    newest = schemas.Face.model_validate(faces[0]) if faces else None
+def _summary(person: records.Person, faces: records.FaceSummary | None, consent_until: date | None) -> schemas.Person:
     return schemas.Person(
         user_id=person.user_id,
         name=person.name,
         merged=list(person.merged),
         timestamp=person.timestamp,
-        face_count=len(faces),
-        best_face=newest,
+        face_count=faces.count if faces else 0,
+        best_face=schemas.Face.model_validate(faces.newest) if faces else None,
         consent_until=consent_until,
     )
 
 
 def _detail(app: FaceApp, user_id: str) -> schemas.PersonDetail:
     person = app.person(user_id)
-    faces = app.faces(user_id=person.user_id, limit=MAX_COUNTED_FACES).items
+    faces = app.faces(user_id=person.user_id, limit=MAX_SHOWN_FACES).items
     latest = app.recognitions(user_id=person.user_id, limit=1).items
     return schemas.PersonDetail(
         user_id=person.user_id,

@@ -104,7 +104,7 @@ class Faces(Schema):
 
 
 class Person(Schema):
-    """An enrolled person. `face_count` stops at 1000; `best_face` is the newest.
+    """An enrolled person. `best_face` is the newest.
 
     `name` is the `user_id` until the person is named. `merged` are the user ids that were merged into this one.
     `consent_until` is the last day (in UTC) on which the person's consent holds; null for a consent without end.

@@ -20,6 +20,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
@@ -29,12 +30,13 @@ from mien.app.ports import R
 from mien.backends import serialization
 from mien.backends.aws.clients import BACKOFF, batches, code, domain_errors
 from mien.domain.errors import InvalidInput, Overloaded
-from mien.domain.faces import Page
+from mien.domain.faces import Page, iterate_pages
 from mien.domain.records import (
     Consent,
     Erasure,
     ErasureReceipt,
     FaceRecord,
+    FaceSummary,
     NameClaim,
     Person,
     Recognition,
@@ -44,6 +46,7 @@ from mien.domain.records import (
 
 GET_BATCH = 100
 WRITE_BATCH = 100
+FACES_PAGE = 1000
 MAX_KEY_BYTES = 2048
 OWNER = "Owner"  # of an upload or a receipt. Not UserId: their table's index ByUser would hold people and erasures too
 EARLIEST, LATEST = "0", "9999"  # before and after every timestamp
@@ -167,6 +170,17 @@ class DynamoCatalog:
         keys = list(entries)
         token = _token(entries[keys[limit - 1]], table) if len(keys) > limit else None
         return Page(tuple(self.get(kind, keys[:limit])), token)
+
+    def summarize_faces(self, user_ids: Collection[str]) -> dict[str, FaceSummary]:
+        found: dict[str, FaceSummary] = {}
+        for user_id in dict.fromkeys(user_ids):
+            pages = iterate_pages(partial(self._faces_page, user_id))
+            if faces := [face for face in pages if not face.negative]:
+                found[user_id] = FaceSummary(len(faces), faces[0])
+        return found
+
+    def _faces_page(self, user_id: str, token: str | None) -> Page[FaceRecord]:
+        return self.find(FaceRecord, user_id=user_id, limit=FACES_PAGE, token=token)
 
     def list_uploads_of_nobody(self, image_paths: Sequence[str], *, write: bool) -> int:
         table = self._tables[Upload]

@@ -9,10 +9,10 @@ from typing import Any
 
 from mien.app.ports import R
 from mien.backends import serialization
-from mien.backends.embedded.database import STATEMENTS, truncate_wal
+from mien.backends.embedded.database import FACE_SUMMARIES, STATEMENTS, truncate_wal
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import Page
-from mien.domain.records import Recognition, Record
+from mien.domain.records import FaceRecord, FaceSummary, Recognition, Record
 from mien.gallery.store.database import Database, Transaction
 
 
@@ -79,6 +79,13 @@ class SqliteCatalog:
 
     def list_uploads_of_nobody(self, image_paths: Sequence[str], *, write: bool) -> int:
         return 0  # `find` goes by the uploads themselves
+
+    def summarize_faces(self, user_ids: Collection[str]) -> dict[str, FaceSummary]:
+        rows = self._database.read(FACE_SUMMARIES, (json.dumps(list(user_ids)),))
+        return {
+            user_id: FaceSummary(count, serialization.from_item(FaceRecord, json.loads(newest)))
+            for user_id, count, newest, _ in rows
+        }
 
     def delete(self, kind: type[R], keys: Sequence[str]) -> int:
         if not keys:

@@ -205,6 +205,12 @@ STATEMENTS: dict[type[Any], RecordStatements] = {
     ),
 }
 
+FACE_SUMMARIES = (
+    "SELECT UserId, count(*), Item, max(Timestamp || FaceId) FROM json_each(?) JOIN FaceMetadata ON UserId = value"
+    " WHERE json_extract(Item, '$.Negative') IS NOT 1 GROUP BY UserId"
+)
+"""Takes a JSON array of user ids; the item is that of the row with the maximum, as SQLite promises."""
+
 
 def open_database(path: Path) -> Database:
     """Open mien.db and create the application's tables that are missing. Raises StorageError.

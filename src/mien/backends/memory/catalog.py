@@ -12,7 +12,7 @@ from mien.app.ports import R
 from mien.backends import serialization
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import Page
-from mien.domain.records import Recognition, Record
+from mien.domain.records import FaceRecord, FaceSummary, Recognition, Record
 
 
 class MemoryCatalog:
@@ -65,6 +65,14 @@ class MemoryCatalog:
         rest = [record for record in records if last is None or _position(record) < last]
         items = tuple(rest[:limit])
         return Page(items, "|".join(_position(items[-1])) if len(rest) > limit else None)
+
+    def summarize_faces(self, user_ids: Collection[str]) -> dict[str, FaceSummary]:
+        found: dict[str, FaceSummary] = {}
+        for face in sorted(self._table(FaceRecord).values(), key=_position):
+            if face.user_id is not None and face.user_id in user_ids and not face.negative:
+                counted = found[face.user_id].count if face.user_id in found else 0
+                found[face.user_id] = FaceSummary(counted + 1, face)
+        return found
 
     def list_uploads_of_nobody(self, image_paths: Sequence[str], *, write: bool) -> int:
         return 0  # `find` looks at the uploads themselves
