@@ -32,15 +32,20 @@ def free_port() -> int:
 
 
 def serve(
-    folder: Path, port: int, settings: Mapping[str, str] = {}, mien: Sequence[str] = MIEN_ON_FAKE_ENGINE
+    folder: Path,
+    port: int,
+    settings: Mapping[str, str] = {},
+    mien: Sequence[str] = MIEN_ON_FAKE_ENGINE,
+    log: Path = Path(os.devnull),
 ) -> subprocess.Popen[bytes]:
-    """Start `mien serve` on a data folder, and wait until it answers. The caller ends it."""
-    server = subprocess.Popen(
-        [*mien, "serve", "--port", str(port)],
-        env=os.environ | {"MIEN_DATA_DIR": str(folder)} | settings,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    """Start `mien serve` on a data folder, and wait until it answers. Its log goes to a file. The caller ends it."""
+    with log.open("wb") as lines:
+        server = subprocess.Popen(
+            [*mien, "serve", "--port", str(port)],
+            env=os.environ | {"MIEN_DATA_DIR": str(folder)} | settings,
+            stdout=subprocess.DEVNULL,
+            stderr=lines,
+        )
     wait_for(lambda: _answers(port))
     return server
 

@@ -243,7 +243,8 @@ class BoundedProtocol(H11Protocol):
     def _with_connection(self, app: Any) -> ASGIApp:
         async def with_connection(scope: Scope, receive: Receive, send: Send) -> None:
             scope[TRUST] = self._trust
-            await app(scope, receive, _closing(send) if self.conn.they_are_waiting_for_100_continue else send)
+            is_last = self.conn.they_are_waiting_for_100_continue or _has_two_lengths(scope)
+            await app(scope, receive, _closing(send) if is_last else send)
 
         return with_connection
 
@@ -252,8 +253,13 @@ class BoundedProtocol(H11Protocol):
             self._connections.trust(self._connection)
 
 
+def _has_two_lengths(scope: Scope) -> bool:
+    """Return whether a request says twice how long it is, so that a proxy may see another end (RFC 9112, 6.1)."""
+    return {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}
+
+
 def _closing(send: Send) -> Send:
-    """Announce the end of the connection in an answer that comes before the body was asked for (RFC 9110, 10.1.1)."""
+    """Announce the end of the connection in an answer, as where that comes before the body (RFC 9110, 10.1.1)."""
 
     async def closing(message: Message) -> None:
         if message["type"] == "http.response.start":
