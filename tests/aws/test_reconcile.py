@@ -18,7 +18,7 @@ from mien.backends.aws.recognizer import RekognitionRecognizer
 from mien.backends.aws.stack import RemoteApp
 from mien.domain.errors import ImageNotFound, InvalidInput
 from mien.domain.object_keys import installation_mark
-from mien.domain.records import FaceRecord, Upload, UploadStatus
+from mien.domain.records import FaceRecord, NameClaim, Upload, UploadStatus
 from tests.aws import local
 from tests.aws.rekognition import COLLECTION
 from tests.support.fake_engine import FakeFaceEngine
@@ -267,6 +267,8 @@ def test_a_run_that_is_cut_off_after_every_step_finds_and_repairs_the_same(
     orphan = aws.recognizer.index(venus[0], "Venus", 1, 80).faces[0].face_id
     aws.bucket.delete([gone.image_path])
     aws.recognizer.delete(lost.face_ids)
+    claims = aws.catalog.find(NameClaim).items
+    aws.catalog.delete(NameClaim, [claim.key for claim in claims])
     progress, runs = None, 0
     while progress is None or not (progress.is_done and progress.is_repairing):
         reconciler = aws.fresh_reconciler()
@@ -274,7 +276,10 @@ def test_a_run_that_is_cut_off_after_every_step_finds_and_repairs_the_same(
         progress = Reconciliation.from_json(progress.to_json())
         runs += 1
     assert runs > 10
-    assert progress.found == Counts(faces=3, faces_without_metadata=1, metadata_without_face=1, photos_gone=1)
+    assert progress.found == Counts(
+        faces=3, faces_without_metadata=1, metadata_without_face=1, photos_gone=1, people_without_claim=1
+    )
+    assert aws.catalog.find(NameClaim).items == claims
     assert orphan not in aws.faces()
     assert aws.repair() == Counts(faces=2)
 

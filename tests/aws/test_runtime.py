@@ -370,6 +370,7 @@ def test_the_reconciliation_reports_and_repairs_by_the_queue_however_often_it_is
         assert _messages(world, queue) == functions.payloads == []
     assert '"PhotosGone":[1.0]' in function.output
     assert '"PhotosWithoutState":[1.0]' in function.output
+    assert '"VectorsLeft":[0.0]' in function.output
     with world.function("reconcile", 29, **settings) as function:  # less than a step may take
         function.invoke({"mode": "repair"})
         for calls in range(1, 20):

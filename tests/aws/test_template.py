@@ -144,8 +144,8 @@ def test_the_gateways_own_refusals_are_problem_documents() -> None:
 
 
 def test_vectors_that_nothing_leads_to_raise_an_alarm_and_are_on_the_dashboard() -> None:
-    alarm = stack.resources("AWS::CloudWatch::Alarm")["FacesWithoutMetadataAlarm"]
-    assert (alarm["Namespace"], alarm["MetricName"], alarm["Threshold"]) == ("Mien", "FacesWithoutMetadata", 1)
+    alarm = stack.resources("AWS::CloudWatch::Alarm")["VectorsLeftAlarm"]
+    assert (alarm["Namespace"], alarm["MetricName"], alarm["Threshold"]) == ("Mien", "VectorsLeft", 1)
     (dashboard,) = stack.resources("AWS::CloudWatch::Dashboard").values()
     for name in (field.name for field in fields(Counts) if field.name != "faces"):
         assert f'"{upload_queue.metric(name)}"' in dashboard["DashboardBody"]["Fn::Sub"]

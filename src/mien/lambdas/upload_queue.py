@@ -108,6 +108,7 @@ def _report(reconciliation: Reconciliation) -> None:
     found = asdict(reconciliation.found)
     for name, number in found.items():
         count(metric(name), number)
+    count("VectorsLeft", 0 if reconciliation.is_repairing else reconciliation.found.faces_without_metadata)
     count("RepairsStopped", reconciliation.is_stopped)
     logger.info("reconciled", repaired=reconciliation.is_repairing, stopped=reconciliation.is_stopped, **found)
     if reconciliation.found.overdue:
