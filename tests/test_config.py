@@ -6,7 +6,7 @@ import pytest
 
 from mien.config import Backend, Settings, open_engine
 from mien.domain.errors import ImageTooLarge, SetupError
-from mien.engine import open_photo
+from mien.engine.decode import open_photo
 from tests.support.fake_engine import use_fake_engine
 from tests.support.painter import photo_of
 

@@ -338,9 +338,11 @@ def open_engine(settings: Settings | None = None) -> FaceEngine:
 
     settings = settings or Settings.from_environment()
     usual = Limits()
+    pixels = settings.max_pixels or usual.max_pixels
     limits = Limits(
         max_bytes=max(usual.max_bytes, settings.policy.max_image_bytes),
-        max_pixels=settings.max_pixels or usual.max_pixels,
+        max_pixels=pixels,
+        max_memory=max(usual.max_memory, 4 * pixels),
     )
     return FaceEngine(
         threads=settings.threads,

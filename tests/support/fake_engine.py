@@ -23,7 +23,7 @@ from mien.domain.errors import ImageError
 from mien.domain.faces import Box, Detection, Landmarks, Point, Pose
 from mien.domain.policy import MAX_FACES_PER_PHOTO
 from mien.engine import Face, Limits
-from mien.engine.decode import open_photo
+from mien.engine.decode import admitted_photo
 from mien.engine.embed import CROP_SIDE, TEMPLATE
 from mien.engine.quality import measure_quality
 from tests.support.markers import CELLS, LOOK_ALIKES, dictionary, person_and_photo
@@ -67,8 +67,8 @@ class FakeFaceEngine:
 
     def read(self, image: bytes, max_faces: int = MAX_FACES_PER_PHOTO) -> list[Face]:
         """Find and describe the painted faces, the largest first. Raises ImageError's leaves."""
-        photo = open_photo(image, self._limits)
-        pixels = np.ascontiguousarray(photo.pixels(LONG_SIDE))
+        with admitted_photo(image, self._limits) as photo:
+            pixels = np.ascontiguousarray(photo.pixels(LONG_SIDE))
         corners, markers, _ = cv2.aruco.ArucoDetector(dictionary()).detectMarkers(pixels)
         if markers is None:
             return []

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from mien.annotate.labels import Label, Rect, can_write, font, place_tags
 from mien.domain.faces import Box
-from mien.engine.decode import open_photo
+from mien.engine.decode import admitted_photo
 
 XY = tuple[float, float]
 
@@ -44,8 +44,8 @@ def open_upright(image: bytes, long_side: int | None = None) -> Image.Image:
     Raises:
         ImageError: EmptyImage, UnsupportedImage, DamagedImage, ImageTooLarge or ImageTooSmall.
     """
-    photo = open_photo(image)
-    return Image.fromarray(photo.pixels(long_side or max(photo.width, photo.height)))
+    with admitted_photo(image) as photo:
+        return Image.fromarray(photo.pixels(long_side or max(photo.width, photo.height)))
 
 
 def annotate(photo: Image.Image, labels: Sequence[Label], letter_scale: float = 1.0) -> Image.Image:

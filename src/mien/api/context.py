@@ -20,6 +20,7 @@ from mien.api.telemetry import Metrics
 from mien.app.app import FaceApp
 from mien.domain.errors import InvalidInput, Overloaded
 from mien.domain.image_types import FACELESS_PNG
+from mien.domain.waiting import wait_as_request
 from mien.security.api_keys import Scope
 from mien.security.audit import Audit
 from mien.security.signing import Signer
@@ -87,7 +88,7 @@ class BoundedExecutor:
             threads: How many calls run at once.
             max_waiting: How many more may wait for a thread.
         """
-        self._pool = ThreadPoolExecutor(threads, "mien-api")
+        self._pool = ThreadPoolExecutor(threads, "mien-api", wait_as_request)
         self._max_pending = threads + max_waiting
         self.pending = 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -85,7 +86,8 @@ def refusal(request: Request, error: errors.MienError) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     if status >= 500:
         log.error("request failed", extra={"error": type(error).__name__})
-    return _problem(request, status, str(error), error.code, **headers)
+    limit = {"limit": error.limit} if isinstance(error, errors.ImageTooLarge) else {}
+    return _problem(request, status, str(error), error.code, limit, **headers)
 
 
 def problem_responses(*statuses: int, media_type: str | None = None) -> dict[int | str, dict[str, Any]]:
@@ -120,8 +122,15 @@ def document(status: int, detail: str, kind: str | None = None, request_id: str 
     }
 
 
-def _problem(request: Request, status: int, detail: str, kind: str | None = None, **headers: str) -> Response:
-    body = document(status, detail, kind, request.scope.get("request_id", ""))
+def _problem(
+    request: Request,
+    status: int,
+    detail: str,
+    kind: str | None = None,
+    more: Mapping[str, str] = MappingProxyType({}),
+    **headers: str,
+) -> Response:
+    body = document(status, detail, kind, request.scope.get("request_id", "")) | more
     return JSONResponse(body, status, headers, MEDIA_TYPE)
 
 

@@ -60,7 +60,8 @@ def exit_code(error: BaseException) -> ExitCode:
 def error_json(error: BaseException) -> dict[str, str]:
     """Describe an error for programs."""
     code = error.code if isinstance(error, errors.MienError) else "keyboard_interrupt"
-    return {"code": code, "message": str(error)}
+    limit = {"limit": error.limit} if isinstance(error, errors.ImageTooLarge) else {}
+    return {"code": code, "message": str(error), **limit}
 
 
 def fail(error: BaseException) -> NoReturn:

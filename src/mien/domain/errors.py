@@ -5,7 +5,7 @@ MienError
 │   ├── EmptyImage              no bytes
 │   ├── UnsupportedImage        not a format that can be read
 │   ├── DamagedImage            damaged or cut short
-│   ├── ImageTooLarge           more bytes or pixels than allowed
+│   ├── ImageTooLarge           more bytes, pixels, memory or work than allowed
 │   └── ImageTooSmall           too few pixels to hold a face
 ├── NoFace                  a face is needed and the photo shows none
 ├── InvalidInput            an impossible name, threshold, token …
@@ -73,7 +73,14 @@ class DamagedImage(ImageError):
 
 
 class ImageTooLarge(ImageError):
-    """The photo has more bytes or pixels than allowed."""
+    """The photo takes more than allowed: bytes, pixels, memory, scans, seconds …
+
+    `limit` is the exceeded limit's name.
+    """
+
+    def __init__(self, message: str, limit: str = "bytes") -> None:
+        super().__init__(message)
+        self.limit = limit
 
 
 class ImageTooSmall(ImageError):

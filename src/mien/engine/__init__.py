@@ -1,7 +1,32 @@
-"""Face recognition on photos: detect faces and embed them. Knows nothing of storage or HTTP."""
+"""Face recognition on photos: detect faces and embed them. Knows nothing of storage or HTTP.
 
-from mien.engine.decode import Limits, open_photo
-from mien.engine.engine import Face, FaceEngine
-from mien.engine.quality import filter_faces, rejection_reasons
+What is named here is loaded at first use: a process that only decodes photos needs no networks.
+"""
 
-__all__ = ["Face", "FaceEngine", "Limits", "filter_faces", "open_photo", "rejection_reasons"]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mien.engine.decode import measure
+    from mien.engine.engine import Face, FaceEngine
+    from mien.engine.limits import Limits
+    from mien.engine.quality import filter_faces, rejection_reasons
+
+__all__ = ["Face", "FaceEngine", "Limits", "filter_faces", "measure", "rejection_reasons"]
+
+_MODULES = {
+    "Face": "engine",
+    "FaceEngine": "engine",
+    "Limits": "limits",
+    "filter_faces": "quality",
+    "measure": "decode",
+    "rejection_reasons": "quality",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,38 +1,43 @@
 """Decode image files to upright RGB pixels. The content decides the format, never a file name.
 
-Limits are checked on the header, before memory is allocated. A JPEG is decoded at a reduced scale when fewer pixels
-are asked for, so that a large photo need not be decoded in full to detect its faces. Alpha is ignored, and so are all
-frames of an animation but the first.
+Limits are checked on the file's structure, before memory is allocated. A JPEG is decoded at a reduced scale when fewer
+pixels are asked for, so that a large photo need not be decoded in full to detect its faces. A JPEG or PNG whose
+decoding is short is decoded in the caller's thread, everything else in a process that can be ended. Alpha is ignored,
+and so are all frames of an animation but the first.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from io import BytesIO
-from math import isqrt
-from typing import Any
+from math import ceil, sqrt
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, JpegImagePlugin, UnidentifiedImageError
+import simplejpeg  # type: ignore[import-untyped]
+from PIL import AvifImagePlugin, Image, JpegImagePlugin, UnidentifiedImageError
 
 from mien.domain import image_types
 from mien.domain.errors import DamagedImage, EmptyImage, ImageTooLarge, ImageTooSmall, UnsupportedImage
 from mien.engine import jpeg
 from mien.engine.context import Pixels
+from mien.engine.decode_pool import Decoded, DecodingPool
+from mien.engine.inspection import MAX_EIGHTHS, TOO_FEW_PIXELS, UNREADABLE_HEADER, Inspection, inspect
+from mien.engine.limits import BUDGET, WORKING_PIXELS, Limits
 
 PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "ICO", "AVIF")
+_PLUGINS = ("Avif", "Bmp", "Gif", "Ico", "Jpeg", "Mpo", "Png", "Tiff", "WebP")
 EXIF_ORIENTATION = 0x0112
 JPEG_START = b"\xff\xd8"
-UNREADABLE_HEADER = "The photo is damaged: its header cannot be read."
 TOO_MANY_PIXELS = "The photo has more pixels than are accepted."
 
-MAX_EIGHTHS = 8
-MIN_EIGHTHS = 4
-"""A JPEG is decoded at a whole number of eighths of its sides, and may be so large that half of them can be decoded."""
+REPEATED_SECONDS = 0.4
+"""Up to which estimate a JPEG in a process of its own is decoded anew at a larger scale, as any other is."""
 
 _PILLOW_ERRORS = (
     OSError,
@@ -47,47 +52,58 @@ _PILLOW_ERRORS = (
 )
 """What Pillow's decoders raise on damaged files."""
 
+STRIP_PIXELS = 1_000_000
+"""Pixels that are converted at once, so that no copy of the whole photo arises on the way to RGB."""
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Which images are accepted.
+POOL = DecodingPool()
 
-    Attributes:
-        max_bytes: size of the file.
-        max_pixels: width times height at the scale at which the file is decoded; the default keeps a decoded photo
-            under 270 MB. Most JPEGs can be decoded at half their sides, so they may be four times as large.
-        min_side: pixels of the shorter side.
-    """
 
-    max_bytes: int = 32 * 1024 * 1024
-    max_pixels: int = 89_000_000
-    min_side: int = 16
+class _Source(Protocol):
+    """Decodes one file."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels as stored."""
+
+    @property
+    def orientation(self) -> int:
+        """The value of EXIF tag 0x0112."""
+
+    def decode(self, long_side: int) -> Pixels:
+        """Return RGB (height, width, 3) as stored; its longer side has at least `long_side` pixels, if there are."""
 
 
 class Photo:
-    """An image file whose header was read, and whose pixels are decoded on demand. Made by `open_photo`.
+    """An image file that was inspected, and whose pixels are decoded on demand. Made by `open_photo`.
 
     Attributes:
-        width: pixels of the upright image (EXIF orientation applied) at full size, after `rotation`.
-        height: likewise.
+        cost: what decoding it is estimated to cost.
         rotation: degrees clockwise by which the upright image was rotated: 0, 90, 180 or 270.
     """
 
-    def __init__(self, content: bytes, header: Image.Image, max_eighths: int = MAX_EIGHTHS) -> None:
-        self._content, self._header, self._max_eighths = content, header, max_eighths
-        self._orientation = _orientation(header)
-        self.width, self.height = header.size
-        if self._orientation in (5, 6, 7, 8):
-            self.width, self.height = self.height, self.width
+    def __init__(self, source: _Source, inspection: Inspection) -> None:
+        self.cost, self.rotation = inspection.cost, 0
+        self._source, self._max_eighths = source, inspection.max_eighths
         self._decoded: Pixels | None = None
-        self.rotation = 0
+        self._is_largest = False
+
+    @property
+    def width(self) -> int:
+        """Pixels of the upright image (EXIF orientation applied) at full size, after `rotation`."""
+        return self._source.size[self._is_on_its_side()]
+
+    @property
+    def height(self) -> int:
+        """Likewise."""
+        return self._source.size[not self._is_on_its_side()]
+
+    def _is_on_its_side(self) -> bool:
+        return (self._source.orientation in (5, 6, 7, 8)) != (self.rotation in (90, 270))
 
     def rotated(self, degrees: int) -> Photo:
         """Return a copy of an unrotated photo, rotated clockwise by 90, 180 or 270 degrees."""
         photo = copy(self)
         photo.rotation = degrees
-        if degrees != 180:
-            photo.width, photo.height = self.height, self.width
         photo._decoded = None if self._decoded is None else _rotate(self._decoded, degrees)
         return photo
 
@@ -99,27 +115,86 @@ class Photo:
 
         Returns:
             RGB (height, width, 3), uint8, upright and rotated; its longer side has at least `long_side` pixels, or as
-            many as the file offers. The largest decoding so far is kept and returned again.
+            many as the file offers or as are kept of a huge one. The largest decoding so far is kept and returned
+            again.
 
         Raises:
             DamagedImage: picture data is missing or invalid.
-            ImageTooLarge: the decoder finds more pixels than the header said.
+            ImageTooLarge: the decoder finds more than the header said, or takes too much.
         """
-        needed = min(long_side, max(self.width, self.height) * self._max_eighths // MAX_EIGHTHS)
-        if self._decoded is None or max(self._decoded.shape) < needed:
-            self._decoded = _rotate(apply_exif_orientation(self._decode(needed), self._orientation), self.rotation)
+        needed = min(long_side, max(self._source.size) * self._max_eighths // MAX_EIGHTHS)
+        if self._decoded is None or (max(self._decoded.shape) < needed and not self._is_largest):
+            pixels = self._source.decode(needed)
+            self._is_largest = max(pixels.shape) < needed
+            self._decoded = _rotate(apply_exif_orientation(pixels, self._source.orientation), self.rotation)
         return self._decoded
 
-    def _decode(self, long_side: int) -> Pixels:
+
+class _LocalSource:
+    """Decodes a file in the caller's thread."""
+
+    def __init__(self, content: bytes, header: Image.Image, max_eighths: int) -> None:
+        self._content, self._header, self._max_eighths = content, header, max_eighths
+        self.orientation = _orientation(header)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self._header.size
+
+    def decode(self, long_side: int) -> Pixels:
         if not _is_scalable(self._header):
             return _decode_with_pillow(self._header, self._content)
-        width, height = self._header.size
+        width, height = self.size
         scale = min(long_side / max(width, height), self._max_eighths / MAX_EIGHTHS)
         return jpeg.decode_jpeg(self._content, int(width * scale), int(height * scale))
 
 
+class _IsolatedSource:
+    """Has a file decoded by a process of the pool, which also tells its size and orientation.
+
+    A JPEG whose decoding is short enough to do it repeatedly is decoded at the scale that is asked for, as any other
+    is; all else at once at the largest scale that is kept.
+    """
+
+    def __init__(self, content: bytes, limits: Limits, inspection: Inspection) -> None:
+        self._content, self._limits = content, limits
+        self._has_scales = content.startswith(JPEG_START) and inspection.cost.seconds <= REPEATED_SECONDS
+        self._decoded: Decoded | None = None
+        self._pixels: Pixels | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self._known().size
+
+    @property
+    def orientation(self) -> int:
+        return self._known().orientation
+
+    def decode(self, long_side: int) -> Pixels:
+        pixels, self._pixels = self._pixels, None
+        if pixels is None or max(pixels.shape) < long_side:
+            decoded, pixels = POOL.decode(self._content, long_side if self._has_scales else 0, self._limits)
+        return pixels
+
+    def _known(self) -> Decoded:
+        if self._decoded is None:
+            self._decoded, self._pixels = POOL.decode(self._content, int(self._has_scales), self._limits)
+        return self._decoded
+
+
+@contextmanager
+def admitted_photo(content: bytes, limits: Limits = Limits()) -> Iterator[Photo]:
+    """Open a photo, and count it in the budget of this process until the block ends.
+
+    Args: and Raises: as `open_photo`; and Overloaded when other heavy photos are worked on for too long.
+    """
+    photo = open_photo(content, limits)
+    with BUDGET.admit(photo.cost):
+        yield photo
+
+
 def open_photo(content: bytes, limits: Limits = Limits()) -> Photo:
-    """Read an image's header and check it against the limits.
+    """Inspect an image file and check it against the limits.
 
     Args:
         content: a JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF, BMP or ICO file.
@@ -127,32 +202,64 @@ def open_photo(content: bytes, limits: Limits = Limits()) -> Photo:
 
     Raises:
         EmptyImage: no bytes.
-        ImageTooLarge: too many bytes or pixels.
+        ImageTooLarge: too many bytes, pixels, scans …; `limit` names of what.
         ImageTooSmall: a side is shorter than accepted.
         UnsupportedImage: not one of these formats.
         DamagedImage: one of these formats, but the header cannot be read.
     """
+    inspection = measure(content, limits)
+    if not inspection.is_isolated:
+        repaired, header = _read_header(content)
+        if header.size == (inspection.width, inspection.height) and _is_seen_alike(repaired, header):
+            return Photo(_LocalSource(repaired, header, inspection.max_eighths), inspection)
+        inspection = Inspection.unknown(limits)
+    return Photo(_IsolatedSource(content, limits, inspection), inspection)
+
+
+def measure(content: bytes, limits: Limits = Limits()) -> Inspection:
+    """Inspect an image file without opening it. Raises as `open_photo`."""
     if not content:
         raise EmptyImage("The photo has no bytes.")
     if len(content) > limits.max_bytes:
         raise ImageTooLarge(f"The photo has {len(content):,} bytes; at most {limits.max_bytes:,} are accepted.")
+    return inspect(content, limits)
+
+
+def decode_isolated(content: bytes, long_side: int, limits: Limits) -> tuple[Decoded, Pixels]:
+    """Decode a file in this process, which is one of the pool.
+
+    Args:
+        content: the file.
+        long_side: pixels of the longer side that are needed; 0 for as many as are kept.
+        limits: as for `open_photo`.
+
+    Returns:
+        What the file says, and its pixels, RGB (height, width, 3), as stored.
+
+    Raises:
+        ImageError: as `open_photo` and `Photo.pixels`.
+    """
+    inspection = measure(content, limits)
     content, header = _read_header(content)
-    width, height = header.size
-    max_eighths = _max_eighths(content, header, limits.max_pixels)
-    if min(width, height) < limits.min_side:
-        raise ImageTooSmall(f"The photo has {width} x {height} pixels; each side needs at least {limits.min_side}.")
-    return Photo(content, header, max_eighths)
+    source = _LocalSource(content, header, inspection.max_eighths)
+    most = max(source.size) * inspection.max_eighths // MAX_EIGHTHS
+    if source.size[0] * source.size[1] * inspection.max_eighths**2 > limits.max_pixels * MAX_EIGHTHS**2:
+        raise ImageTooLarge(TOO_MANY_PIXELS, "pixels")
+    if min(source.size) < limits.min_side:
+        raise ImageTooSmall(TOO_FEW_PIXELS.format(*source.size, limits.min_side))
+    pixels = source.decode(min(long_side or most, most))
+    return Decoded(source.size, source.orientation), pixels
 
 
-def _max_eighths(content: bytes, header: Image.Image, max_pixels: int) -> int:
-    """Return the largest scale at which an image may be decoded. Raises ImageTooLarge."""
-    width, height = header.size
-    if width * height <= max_pixels:
-        return MAX_EIGHTHS
-    eighths = isqrt(max_pixels * MAX_EIGHTHS**2 // (width * height))
-    if eighths < MIN_EIGHTHS or not _is_scalable(header) or not jpeg.is_decoded_by_rows(content):
-        raise ImageTooLarge(f"The photo has {width} x {height} pixels; at most {max_pixels:,} are accepted.")
-    return eighths
+def _is_seen_alike(content: bytes, header: Image.Image) -> bool:
+    """Whether the decoder of JPEGs will see the size that was inspected; what it cannot read at all it refuses."""
+    if not _is_scalable(header):
+        return True
+    try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(content, strict=False)
+    except ValueError:
+        return True
+    return (width, height) == header.size
 
 
 def _is_scalable(header: Image.Image) -> bool:
@@ -179,7 +286,7 @@ def _open(content: bytes) -> Image.Image:
             return JpegImagePlugin.jpeg_factory(BytesIO(content))  # without Pillow's own limit of pixels
         return Image.open(BytesIO(content), formats=_pillow_formats(heif=content[4:8] == b"ftyp"))
     except Image.DecompressionBombError as error:
-        raise ImageTooLarge(TOO_MANY_PIXELS) from error
+        raise ImageTooLarge(TOO_MANY_PIXELS, "pixels") from error
     except UnidentifiedImageError as error:
         if _is_known_format(content):
             raise DamagedImage(UNREADABLE_HEADER) from error
@@ -200,13 +307,23 @@ def _is_known_format(content: bytes) -> bool:
 
 @cache
 def _pillow_formats(*, heif: bool) -> tuple[str, ...]:
-    Image.init()
+    Image.preinit()
+    for name in _PLUGINS:
+        import_module(f"PIL.{name}ImagePlugin")
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     if not heif:
         return PILLOW_FORMATS
     import pillow_heif
 
+    pillow_heif.options.DECODE_THREADS = 1
     pillow_heif.register_heif_opener()
     return (*PILLOW_FORMATS, "HEIF")
+
+
+def load_decoders() -> None:
+    """Load the decoders of all formats, so that no file is opened later."""
+    for heif in (False, True):
+        _pillow_formats(heif=heif)
 
 
 def _orientation(header: Image.Image) -> int:
@@ -228,7 +345,7 @@ def _decode_with_pillow(image: Image.Image, content: bytes) -> Pixels:
             image = _rebuilt_jpeg(content)
         return _to_rgb(image)
     except Image.DecompressionBombError as error:
-        raise ImageTooLarge(TOO_MANY_PIXELS) from error
+        raise ImageTooLarge(TOO_MANY_PIXELS, "pixels") from error
     except _PILLOW_ERRORS as error:
         raise DamagedImage("The photo is damaged or cut short.") from error
 
@@ -243,20 +360,41 @@ def _rebuilt_jpeg(content: bytes) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Pixels:
-    if image.mode.startswith(("I", "F")):
-        return _grey_to_rgb(np.asarray(image))
-    return np.asarray(image.convert("RGB"))
+    """Convert a decoded image by strips, and reduce it by a whole factor when it has more than WORKING_PIXELS."""
+    width, height = image.size
+    factor = max(1, ceil(sqrt(width * height / WORKING_PIXELS)))
+    convert = _grey_to_rgb(image) if image.mode.startswith(("I", "F")) else _strip_to_rgb
+    pixels = np.empty((-(-height // factor), -(-width // factor), 3), np.uint8)
+    rows = max(1, STRIP_PIXELS // (width * factor))
+    for top in range(0, len(pixels), rows):
+        strip = image.crop((0, top * factor, width, min((top + rows) * factor, height)))
+        rgb = convert(strip)
+        pixels[top : top + rows] = rgb if factor == 1 else np.asarray(Image.fromarray(rgb).reduce(factor))
+    return pixels
 
 
-def _grey_to_rgb(values: NDArray[Any]) -> Pixels:
-    """Scale 16-bit, 32-bit and floating-point grey to 8 bits; values above 255 mean that white is 65535."""
-    white = 65535 if values.max(initial=0) > 255 else 255
-    grey = (np.clip(values / white, 0, 1) * 255).astype(np.uint8)
-    return np.repeat(grey[:, :, None], 3, axis=2)
+def _strip_to_rgb(strip: Image.Image) -> Pixels:
+    return np.asarray(strip.convert("RGB"))
+
+
+def _grey_to_rgb(image: Image.Image) -> Callable[[Image.Image], Pixels]:
+    """Return what scales 16-bit, 32-bit and floating-point grey to 8 bits; values above 255 mean white is 65535."""
+    low_high: Any = image.getextrema()
+    white = 65535 if low_high[1] > 255 else 255
+
+    def convert(strip: Image.Image) -> Pixels:
+        grey = (np.clip(np.asarray(strip) / white, 0, 1) * 255).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+
+    return convert
 
 
 def _rotate(pixels: Pixels, degrees: int) -> Pixels:
-    return np.ascontiguousarray(np.rot90(pixels, -degrees // 90))
+    if not degrees:
+        return np.ascontiguousarray(pixels)
+    import cv2  # several times quicker; a process that only decodes never needs it
+
+    return cv2.rotate(pixels, (degrees // 90 - 1))  # type: ignore[return-value]
 
 
 def apply_exif_orientation(pixels: Pixels, orientation: int) -> Pixels:

@@ -72,6 +72,9 @@ class RawDetections:
         return RawDetections(self.boxes * np.float32(factor), self.points * np.float32(factor), self.scores)
 
 
+NO_FACES = RawDetections(np.empty((0, 4), np.float32), np.empty((0, 5, 2), np.float32), np.empty(0, np.float32))
+
+
 def find_faces(network: Network, photo: Photo) -> tuple[Photo, RawDetections]:
     """Detect the faces in a photo at several scales, and rotate the photo if that makes them upright.
 
@@ -87,14 +90,20 @@ def find_faces(network: Network, photo: Photo) -> tuple[Photo, RawDetections]:
         ImageError: the photo cannot be decoded.
     """
     faces = _detect_at_scales(network, photo)
-    best = _best_score(faces)
-    if best < CONFIDENT_SCORE:
-        for rotated in [photo.rotated(degrees) for degrees in ROTATIONS]:
-            candidates = _detect_at(network, rotated, FIRST_SIDE)
-            if _best_score(candidates) > max(best + MIN_SCORE_GAIN, MIN_SCORE):
-                photo, faces, best = rotated, candidates, _best_score(candidates)
+    if _best_score(faces) < CONFIDENT_SCORE:
+        photo, faces = _rotate_if_better(network, photo, faces)
     area = faces.boxes[:, 2] * faces.boxes[:, 3]
     return photo, faces[np.argsort(-area, kind="stable")[:MAX_FACES_PER_PHOTO]]
+
+
+def _rotate_if_better(network: Network, photo: Photo, faces: RawDetections) -> tuple[Photo, RawDetections]:
+    """Try the rotations one after another, so that there is never more than one rotated copy of a large photo."""
+    best, chosen = _best_score(faces), 0
+    for degrees in ROTATIONS:
+        candidates = _detect_at(network, photo.rotated(degrees), FIRST_SIDE)
+        if _best_score(candidates) > max(best + MIN_SCORE_GAIN, MIN_SCORE):
+            faces, best, chosen = candidates, _best_score(candidates), degrees
+    return photo.rotated(chosen) if chosen else photo, faces
 
 
 def _best_score(faces: RawDetections) -> float:
@@ -126,6 +135,8 @@ def _detect_resized(network: Network, pixels: Pixels, side: int) -> RawDetection
     scale = side / max(pixels.shape[:2])
     if scale >= 1:
         return detect_once(network, pixels, MIN_SCORE)
+    if min(pixels.shape[:2]) * scale < 1:  # a strip, of which a pass would see less than a row
+        return NO_FACES
     small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     return detect_once(network, small, MIN_SCORE).scaled(1 / scale)  # type: ignore[arg-type]
 

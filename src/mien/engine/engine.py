@@ -22,7 +22,8 @@ from mien.domain.faces import Box, Detection, Landmarks, Point
 from mien.domain.policy import MAX_FACES_PER_PHOTO
 from mien.engine import model_files
 from mien.engine.context import EngineContext, Floats, Pixels
-from mien.engine.decode import Limits, Photo, open_photo
+from mien.engine.decode import Photo, admitted_photo
+from mien.engine.limits import Limits
 from mien.engine.detect import RawDetections, find_faces
 from mien.engine.embed import CROP_SIDE, align_face, embed, face_size
 from mien.engine.model_factory import ModelFactory
@@ -111,9 +112,10 @@ class FaceEngine:
 
         Raises:
             ImageError: EmptyImage, UnsupportedImage, DamagedImage, ImageTooLarge or ImageTooSmall.
+            Overloaded: other photos keep the engine busy for longer than this thread waits.
         """
-        with self._context.track_call():
-            return [face.detection for face in self._align([self._detect(image)])[0]]
+        with self._context.track_call(), admitted_photo(image, self._limits) as photo:
+            return [face.detection for face in self._align([self._detect(photo)])[0]]
 
     def read(self, image: bytes, max_faces: int = MAX_FACES_PER_PHOTO) -> list[Face]:
         """Detect and embed the faces in a photo.
@@ -127,9 +129,10 @@ class FaceEngine:
 
         Raises:
             ImageError: EmptyImage, UnsupportedImage, DamagedImage, ImageTooLarge or ImageTooSmall.
+            Overloaded: other photos keep the engine busy for longer than this thread waits.
         """
-        with self._context.track_call():
-            return self._embed([self._detect(image)], max_faces)[0]
+        with self._context.track_call(), admitted_photo(image, self._limits) as photo:
+            return self._embed([self._detect(photo)], max_faces)[0]
 
     def read_many(self, images: Iterable[bytes]) -> Iterator[list[Face] | ImageError]:
         """Detect and embed the faces in many photos, on all cores.
@@ -160,12 +163,13 @@ class FaceEngine:
 
     def _detect_or_error(self, image: bytes) -> _DetectedPhoto | ImageError:
         try:
-            return self._detect(image)
+            with admitted_photo(image, self._limits) as photo:
+                return self._detect(photo)
         except ImageError as error:
             return error
 
-    def _detect(self, image: bytes) -> _DetectedPhoto:
-        photo, candidates = find_faces(self._detector, open_photo(image, self._limits))
+    def _detect(self, photo: Photo) -> _DetectedPhoto:
+        photo, candidates = find_faces(self._detector, photo)
         if not len(candidates):
             return _DetectedPhoto(photo, None, ())
         pixels, scale = _pixels_for_alignment(photo, candidates)

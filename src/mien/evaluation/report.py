@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.domain.errors import ImageError, SetupError
-from mien.engine.decode import open_photo
+from mien.engine.decode import admitted_photo
 from mien.evaluation.evaluate import Evaluation, EvaluationData, plural
 from mien.evaluation.verification import Impostors, Scores, hardest_impostors, rate_name
 
@@ -238,7 +238,8 @@ def _thumbnail(photo: bytes) -> str:
     """A data URL of the photo; plain grey for a damaged one, whose damage may be why it is listed."""
     out = io.BytesIO()
     try:
-        small = Image.fromarray(open_photo(photo).pixels(THUMBNAIL_SIDE))
+        with admitted_photo(photo) as opened:
+            small = Image.fromarray(opened.pixels(THUMBNAIL_SIDE))
     except ImageError:
         small = Image.new("RGB", (THUMBNAIL_SIDE, THUMBNAIL_SIDE), "grey")
     small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from mien.domain import image_types
 from mien.domain.errors import ImageError, ImageTooLarge, ImageTooSmall, UnsupportedImage
-from mien.engine import Limits, open_photo
+from mien.engine import Limits, measure
 from mien.rekognition.errors import UNREADABLE_OBJECT, WireError, invalid
 
 CONTENT_TYPES = ("image/jpeg", "image/png")
@@ -29,7 +29,7 @@ S3_CLIENT_ERRORS = {
 """Log messages by the name of botocore's error class."""
 
 
-SIZE_ONLY = Limits(max_pixels=sys.maxsize)
+SIZE_ONLY = Limits(max_pixels=sys.maxsize, max_memory=sys.maxsize)
 """How many pixels are accepted is the engine's decision, before it decodes any."""
 
 
@@ -63,10 +63,10 @@ def read_image(image: dict[str, Any], read_object: ReadObject) -> bytes:
     content_type, _ = image_types.sniff(content)
     if content_type not in CONTENT_TYPES:
         raise UnsupportedImage("The image is neither JPEG nor PNG.")
-    photo = open_photo(content, SIZE_ONLY)
-    if min(photo.width, photo.height) < MIN_SIDE:
+    found = measure(content, SIZE_ONLY)
+    if 0 < min(found.width, found.height) < MIN_SIDE:
         raise ImageTooSmall(
-            f"The image has {photo.width} x {photo.height} pixels; each side needs at least {MIN_SIDE}."
+            f"The image has {found.width} x {found.height} pixels; each side needs at least {MIN_SIDE}."
         )
     return content
 

@@ -43,6 +43,7 @@ class Problem(Schema):
     status: int
     detail: str
     request_id: str
+    limit: str | None = None
 
 
 class BoundingBox(Schema):

@@ -1,0 +1,259 @@
+"""Have photos decoded by processes that can be ended: what takes too long, takes too much or crashes harms no other.
+
+The processes start when they are needed, inherit nothing but their sockets, and end when they are idle for a while or
+when this process ends. Pixels come back in memory that both share.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import mmap
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from mien.domain import errors
+from mien.domain.errors import DamagedImage, ImageError, ImageTooLarge
+from mien.engine.context import Pixels
+from mien.engine.limits import Limits
+
+LENGTH = struct.Struct(">I")
+MAX_MESSAGE = 64 * 1024
+
+MAX_WALL_SECONDS = 20.0
+"""After which a process is ended that gets too little of a processor to reach its own limit."""
+
+IDLE_SECONDS = 30.0
+_KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONHOME")
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+_CRASHED = "The photo is damaged: its decoder crashed."
+_TOO_MUCH_MEMORY = "Decoding the photo takes too much memory."
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a decoder tells beside the pixels: width and height in pixels as stored, and the EXIF orientation."""
+
+    size: tuple[int, int]
+    orientation: int
+
+
+class DecodingPool:
+    """Decodes photos in processes of its own; thread-safe. As many run as threads ask at once."""
+
+    def __init__(self) -> None:
+        self._idle: list[_Process] = []
+        self._lock = threading.Lock()
+        self._is_sweeping = False
+
+    def decode(self, content: bytes, long_side: int, limits: Limits) -> tuple[Decoded, Pixels]:
+        """Decode a file.
+
+        Args:
+            content: an image file.
+            long_side: pixels of the longer side that are needed; 0 for as many as are kept.
+            limits: which images are accepted, and what decoding may take.
+
+        Returns:
+            What the file says, and its pixels, RGB (height, width, 3), as stored.
+
+        Raises:
+            ImageError: what `open_photo` and `Photo.pixels` raise; ImageTooLarge with the limit "seconds" or "memory"
+                when the decoder exceeded it, DamagedImage when it crashed.
+        """
+        with _memory_file() as descriptor:
+            process = self._take()
+            try:
+                answer = process.ask(content, long_side, limits, descriptor)
+            except (EOFError, OSError, ValueError, TypeError):
+                raise process.why_ended() from None
+            except BaseException:
+                process.end()
+                raise
+            self._put_back(process)
+            return _result(answer, descriptor, limits)
+
+    def _take(self) -> _Process:
+        while True:
+            with self._lock:
+                process = self._idle.pop() if self._idle else None
+            if process is None:
+                return _Process()
+            if process.is_alive():
+                return process
+            process.end()
+
+    def _put_back(self, process: _Process) -> None:
+        process.idle_since = time.monotonic()
+        with self._lock:
+            self._idle.append(process)
+            if self._is_sweeping:
+                return
+            self._is_sweeping = True
+        threading.Thread(target=self._sweep, name="mien-decoders", daemon=True).start()
+
+    def _sweep(self) -> None:
+        """End idle processes, until there are none."""
+        while True:
+            time.sleep(IDLE_SECONDS / 2)
+            latest = time.monotonic() - IDLE_SECONDS
+            with self._lock:
+                ended = [process for process in self._idle if process.idle_since < latest]
+                self._idle = [process for process in self._idle if process.idle_since >= latest]
+                self._is_sweeping = bool(self._idle)
+                is_done = not self._idle
+            for process in ended:
+                process.end()
+            if is_done:
+                return
+
+
+class _Process:
+    """A process that decodes one photo at a time."""
+
+    def __init__(self) -> None:
+        self._channel, theirs = socket.socketpair()
+        self._lifeline, their_lifeline = socket.socketpair()
+        inherited = (theirs.fileno(), their_lifeline.fileno())
+        with theirs, their_lifeline:
+            self._process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
+                [sys.executable, "-P", "-m", "mien.engine.decode_worker", *map(str, inherited)],
+                pass_fds=inherited,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=_environment(),
+                cwd="/",
+                start_new_session=True,
+            )
+        self._channel.settimeout(MAX_WALL_SECONDS)
+        self.idle_since = 0.0
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(self, content: bytes, long_side: int, limits: Limits, descriptor: int) -> dict[str, Any]:
+        """Send a file and wait for the answer. Raises EOFError or OSError when the process ends or hangs."""
+        request = {"bytes": len(content), "long_side": long_side, "limits": asdict(limits)}
+        socket.send_fds(self._channel, [b"\0"], [descriptor])
+        send_message(self._channel, request)
+        self._channel.sendall(content)
+        return receive_message(self._channel)
+
+    def why_ended(self) -> ImageError:
+        """End the process, and return the error that its photo caused."""
+        try:
+            status = self._process.wait(0.2)
+        except subprocess.TimeoutExpired:
+            status = -signal.SIGPROF  # it hangs
+        self.end()
+        if status in (-signal.SIGPROF, -signal.SIGXCPU):
+            return ImageTooLarge("Decoding the photo takes too long.", "seconds")
+        if status == -signal.SIGKILL:
+            return ImageTooLarge(_TOO_MUCH_MEMORY, "memory")
+        return DamagedImage(_CRASHED)
+
+    def end(self) -> None:
+        self._channel.close()
+        self._lifeline.close()
+        self._process.kill()
+        self._process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """Pass on where the interpreter and its packages are, but no setting and no secret."""
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    return kept | _ONE_THREAD | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))}
+
+
+def receive_exactly(channel: socket.socket, size: int) -> bytearray:
+    """Receive `size` bytes. Raises EOFError when the other side has gone."""
+    content = bytearray(size)
+    view = memoryview(content)
+    while view:
+        count = channel.recv_into(view)
+        if not count:
+            raise EOFError
+        view = view[count:]
+    return content
+
+
+def send_message(channel: socket.socket, message: dict[str, Any]) -> None:
+    """Send a JSON object behind its length."""
+    body = json.dumps(message).encode()
+    channel.sendall(LENGTH.pack(len(body)) + body)
+
+
+def receive_message(channel: socket.socket) -> dict[str, Any]:
+    """Receive a JSON object. Raises EOFError, and ValueError for what is none."""
+    (size,) = LENGTH.unpack(receive_exactly(channel, LENGTH.size))
+    if size > MAX_MESSAGE:
+        raise ValueError(size)
+    message = json.loads(receive_exactly(channel, size))
+    if not isinstance(message, dict):
+        raise TypeError(message)
+    return message
+
+
+@contextmanager
+def _memory_file() -> Iterator[int]:
+    """Open a file without a name for the pixels."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("mien-pixels", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _result(answer: dict[str, Any], descriptor: int, limits: Limits) -> tuple[Decoded, Pixels]:
+    """Read an answer. It is believed only as far as its numbers are possible: the decoder may be another's by now."""
+    if "error" in answer:
+        raise _error(answer)
+    try:
+        _fix_size(descriptor)
+        width, height = map(int, answer["size"])
+        shape = tuple(map(int, answer["shape"]))
+        orientation = int(answer["orientation"])
+        is_possible = len(shape) == 3 and shape[2] == 3 and min(shape) > 0 and min(width, height) > 0
+        if not is_possible or prod(shape) != os.fstat(descriptor).st_size or prod(shape) > limits.max_memory:
+            raise ValueError(shape)
+        memory = mmap.mmap(descriptor, prod(shape))
+    except (KeyError, TypeError, ValueError, OSError):
+        raise DamagedImage(_CRASHED) from None
+    return Decoded((width, height), orientation), np.frombuffer(memory, np.uint8).reshape(shape)
+
+
+def _fix_size(descriptor: int) -> None:
+    """Keep the other process from cutting the memory off while it is read."""
+    if hasattr(fcntl, "F_ADD_SEALS"):
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+
+
+def _error(answer: dict[str, Any]) -> ImageError:
+    if answer["error"] == "memory":
+        return ImageTooLarge(_TOO_MUCH_MEMORY, "memory")
+    kinds: dict[str, type[ImageError]] = {
+        kind.code: kind for kind in (errors.DamagedImage, errors.ImageTooSmall, errors.UnsupportedImage)
+    }
+    message = str(answer.get("message", _CRASHED))
+    if answer["error"] == ImageTooLarge.code:
+        return ImageTooLarge(message, str(answer.get("limit", "memory")))
+    return kinds.get(str(answer["error"]), DamagedImage)(message)

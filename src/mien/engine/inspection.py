@@ -1,0 +1,430 @@
+"""Estimate from a file's structure, without an imaging library, what decoding the photo costs, and refuse bombs.
+
+Only headers and tables are read, in steps whose number is limited. What a file hides all the same, because its format
+allows more than is read here, meets the limits of the process that decodes it (`decode_pool`).
+
+Sources: ITU-T T.81; PNG, W3C third edition; WebP container specification; GIF89a; TIFF 6.0; ISO/IEC 14496-12 and
+23008-12 (HEIF); Microsoft's documentation of bitmaps and icons.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import isqrt
+
+from mien.domain.errors import DamagedImage, ImageTooLarge, ImageTooSmall, UnsupportedImage
+from mien.engine import tiff
+from mien.engine.limits import WORKING_PIXELS, Cost, Limits, refuse_above
+
+MAX_EIGHTHS = 8
+MIN_EIGHTHS = 4
+"""A JPEG is decoded at a whole number of eighths of its sides, and may be so large that half of them can be decoded."""
+
+MAX_SCANS = 100
+MAX_CHUNKS = 10_000
+MAX_METADATA = 16 * 1024 * 1024
+MAX_ITEMS = 4_096
+MAX_ICONS = 64
+MAX_BOXES = 64
+MAX_SEGMENTS = 2_000
+MAX_EXIF_TAGS = 256
+MAX_EXIF_BYTES = 64 * 1024
+"""A photo has at most tens of scans, segments, tags and icons, hundreds of tiles, and a few thousand chunks."""
+
+MAX_RUN_LENGTH_BYTES = 4 * 1024 * 1024
+"""Of a run-length encoded bitmap, which is decoded byte by byte."""
+
+UNREADABLE_HEADER = "The photo is damaged: its header cannot be read."
+TOO_FEW_PIXELS = "The photo has {} x {} pixels; each side needs at least {}."
+RGB_BYTES = 3
+_EXIF = b"Exif\0\0"
+_SOF = tuple(code for code in range(0xC0, 0xD0) if code not in (0xC4, 0xC8, 0xCC))
+_PROGRESSIVE, _ARITHMETIC, _SCALABLE = (0xC2, 0xCA), (0xC9, 0xCA), (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)
+_MARKER = re.compile(rb"\xff+([\xc0-\xcf\xd9-\xdf\xe0-\xef\xfe])")
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What is known of a photo before anything is decoded.
+
+    Attributes:
+        width: pixels as stored, without EXIF orientation; 0 when only the decoder can tell.
+        height: likewise.
+        cost: an estimate from above.
+        is_isolated: whether it is decoded in a process of its own.
+        max_eighths: the largest scale at which a JPEG may be decoded; 8 for all other formats.
+    """
+
+    width: int
+    height: int
+    cost: Cost
+    is_isolated: bool
+    max_eighths: int = MAX_EIGHTHS
+
+    @classmethod
+    def unknown(cls, limits: Limits) -> Inspection:
+        """Return what is true of any file: the decoder's process has to keep within the limits."""
+        return cls(0, 0, Cost(limits.max_memory, limits.max_seconds), is_isolated=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoder:
+    """What a decoder takes, measured on one core of an AMD EPYC Zen 4: bytes and nanoseconds per pixel, and per byte."""
+
+    name: str
+    pixel_bytes: int
+    pixel_ns: float
+    byte_ns: float
+
+
+_WEBP = _Decoder("WebP", 17, 15, 40)
+_AVIF = _Decoder("AVIF", 15, 15, 60)
+_HEIC = _Decoder("HEIC", 15, 40, 60)
+_TIFF = _Decoder("TIFF", 8, 12, 20)
+_GIF = _Decoder("GIF", 5, 20, 20)
+_BMP = _Decoder("BMP", 8, 8, 2)
+_ICO = _Decoder("ICO", 12, 30, 20)
+
+
+def inspect(content: bytes, limits: Limits) -> Inspection:
+    """Estimate the cost of a photo from its structure.
+
+    Args:
+        content: a file that is not empty.
+        limits: which images are accepted.
+
+    Raises:
+        ImageTooLarge: a limit is exceeded; `limit` names it.
+        ImageTooSmall: a side is shorter than accepted.
+        UnsupportedImage: the file does not begin as a known format.
+        DamagedImage: the structure cannot be read.
+    """
+    try:
+        inspection = _reader(content)(content, limits)
+    except (struct.error, IndexError) as error:
+        raise DamagedImage(UNREADABLE_HEADER) from error
+    sides = (inspection.width, inspection.height)
+    if 0 < min(sides) < limits.min_side:
+        raise ImageTooSmall(TOO_FEW_PIXELS.format(*sides, limits.min_side))
+    return inspection
+
+
+def _reader(content: bytes) -> Callable[[bytes, Limits], Inspection]:
+    for start, reader in _READERS:
+        if start.match(content):
+            return reader
+    raise UnsupportedImage(
+        "The file is not an image of a known format (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF, BMP, ICO)."
+    )
+
+
+def _too_many_pixels(width: int, height: int, most: int) -> ImageTooLarge:
+    return ImageTooLarge(f"The photo has {width} x {height} pixels; at most {most:,} are accepted.", "pixels")
+
+
+def _isolated(decoder: _Decoder, width: int, height: int, content: bytes, limits: Limits) -> Inspection:
+    """Judge a photo that is decoded at full size in a process of its own."""
+    if not width * height:
+        return Inspection.unknown(limits)
+    most = max_pixels(decoder, limits)
+    if width * height > most:
+        raise _too_many_pixels(width, height, most)
+    memory = width * height * decoder.pixel_bytes
+    seconds = (width * height * decoder.pixel_ns + len(content) * decoder.byte_ns) / 1e9
+    return Inspection(width, height, Cost(memory, seconds), is_isolated=True)
+
+
+def max_pixels(decoder: _Decoder, limits: Limits) -> int:
+    """Return how many pixels a format may have that cannot be decoded at a reduced scale."""
+    return min(limits.max_pixels, limits.max_memory // decoder.pixel_bytes)
+
+
+# JPEG
+
+
+@dataclass(slots=True)
+class _JpegHeader:
+    """The header up to the first scan. `samples` is per pixel: 1.5 when colours have half the sides, for example.
+
+    An odd header is legal but rare, and may make readers of metadata work hard.
+    """
+
+    code: int = 0
+    width: int = 0
+    height: int = 0
+    components: int = 0
+    samples: float = 0.0
+    segments: int = 0
+    exif_segments: int = 0
+    odd: bool = False
+    components_in_scan: int = 0
+
+
+def _jpeg(content: bytes, limits: Limits) -> Inspection:
+    header = _jpeg_header(content)
+    refuse_above("segments", header.segments, MAX_SEGMENTS, "segments before its picture data")
+    scans = max(content.count(b"\xff\xda"), 1)
+    if scans > MAX_SCANS:
+        refuse_above("scans", scans, MAX_SCANS, "scans")
+    pixels = header.width * header.height
+    is_whole = header.code not in (0xC0, 0xC1, 0xC9) or header.components_in_scan != header.components
+    eighths = _jpeg_eighths(header, limits, is_whole=is_whole)
+    memory = _jpeg_memory(header, eighths, is_whole=is_whole)
+    refuse_above("memory", memory, limits.max_memory, "bytes to decode")
+    samples = pixels * max(header.samples, 1.0)
+    slowness = 6 if header.code in _ARITHMETIC else 1
+    seconds = (samples * (2.2 + (1.5 * scans if is_whole else 0)) + len(content) * (30 if is_whole else 10) * slowness) / 1e9
+    refuse_above("scans", seconds, 2 * limits.max_seconds, "seconds of work in its scans")
+    cost = Cost(memory, seconds)
+    return Inspection(header.width, header.height, cost, header.odd or not cost.is_ordinary, eighths)
+
+
+def _jpeg_header(content: bytes) -> _JpegHeader:
+    header = _JpegHeader()
+    for code, start, end in jpeg_segments(content):
+        header.segments += 1
+        segment = content[start + 4 : end]
+        if code in _SOF and len(segment) >= 9 and not header.code:
+            _, header.height, header.width, header.components = struct.unpack_from(">BHHB", segment)
+            header.code, header.samples = code, _samples_per_pixel(segment[6:])
+            header.odd = header.odd or code not in _SCALABLE or segment[0] != 8
+        elif code in _SOF:
+            header.odd = True
+        elif code in (0xE1, 0xE2):
+            header.exif_segments += segment.startswith(_EXIF)
+            header.odd = header.odd or header.exif_segments > 1 or _has_many_tags(segment)
+        elif code == 0xDA:
+            header.components_in_scan = segment[0] if segment else 0
+    return header
+
+
+def jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield (marker, start, end) of a JPEG's segments up to the first scan, whose data is not looked at."""
+    found = _MARKER.search(content, 2)
+    for _ in range(MAX_SEGMENTS + 1):
+        if not found or found[1] == b"\xd9" or found.end() + 2 > len(content):
+            return
+        code, start = found[1][0], found.end() - 2
+        end = start + 2 + struct.unpack_from(">H", content, start + 2)[0]
+        yield code, start, end
+        if code == 0xDA:
+            return
+        found = _MARKER.search(content, max(end, start + 2))
+
+
+def _samples_per_pixel(components: bytes) -> float:
+    factors = [(byte >> 4, byte & 15) for byte in components[1::3]]
+    largest = max((across for across, _ in factors), default=1) * max((down for _, down in factors), default=1)
+    return sum(across * down for across, down in factors) / max(largest, 1)
+
+
+def _has_many_tags(segment: bytes) -> bool:
+    """Whether a segment with EXIF or multi-picture tags has more of them than is usual."""
+    at = next((len(start) for start in (_EXIF, b"MPF\0") if segment.startswith(start)), None)
+    if at is None:
+        return False
+    order = "<" if segment[at : at + 2] == b"II" else ">"
+    try:
+        (first,) = struct.unpack_from(order + "I", segment, at + 4)
+        return bool(struct.unpack_from(order + "H", segment, at + first)[0] > MAX_EXIF_TAGS)
+    except struct.error:
+        return False
+
+
+def _jpeg_eighths(header: _JpegHeader, limits: Limits, *, is_whole: bool) -> int:
+    """Return the largest scale at which a JPEG may be decoded. Raises ImageTooLarge."""
+    pixels = header.width * header.height
+    is_scalable = header.code in _SCALABLE and header.components in (1, 3)
+    if pixels > limits.max_pixels:
+        eighths = isqrt(limits.max_pixels * MAX_EIGHTHS**2 // pixels)
+        if eighths < MIN_EIGHTHS or is_whole or not is_scalable:
+            raise _too_many_pixels(header.width, header.height, limits.max_pixels)
+    if not is_scalable or pixels <= min(limits.max_pixels, WORKING_PIXELS):
+        return MAX_EIGHTHS
+    return max(1, isqrt(min(limits.max_pixels, WORKING_PIXELS) * MAX_EIGHTHS**2 // pixels))
+
+
+def _jpeg_memory(header: _JpegHeader, eighths: int, *, is_whole: bool) -> int:
+    """Bytes of the coefficients (two each) of what cannot be decoded by rows, and of the decoded photo."""
+    pixels = header.width * header.height
+    output = pixels * eighths**2 // MAX_EIGHTHS**2 * (RGB_BYTES if header.components in (1, 3) else 4 + RGB_BYTES)
+    return output + (round(2 * header.samples * pixels) if is_whole else 0)
+
+
+# PNG
+
+
+def _png(content: bytes, limits: Limits) -> Inspection:
+    if content[12:16] != b"IHDR":
+        raise DamagedImage(UNREADABLE_HEADER)
+    width, height, depth, colour = struct.unpack_from(">IIBB", content, 16)
+    pixels = width * height
+    if pixels > limits.max_pixels:
+        raise _too_many_pixels(width, height, limits.max_pixels)
+    chunks, metadata, is_odd = _png_chunks(content)
+    refuse_above("chunks", chunks, MAX_CHUNKS, "chunks")
+    refuse_above("metadata", metadata, MAX_METADATA, "bytes beside its picture")
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 4)
+    raw = height * (width * depth * channels // 8 + 1)
+    stored = pixels * (1 if depth <= 8 and channels == 1 else 4)
+    memory = stored + min(pixels, WORKING_PIXELS) * RGB_BYTES
+    refuse_above("memory", memory, limits.max_memory, "bytes to decode")
+    seconds = (raw * 10 + pixels * 5) / 1e9
+    cost = Cost(memory, seconds)
+    return Inspection(width, height, cost, is_isolated=is_odd or not cost.is_ordinary)
+
+
+def _png_chunks(content: bytes) -> tuple[int, int, bool]:
+    """Return how many chunks there are, the bytes of those without pixels, and whether tags may make much work."""
+    at, chunks, metadata, is_odd = 8, 0, 0, False
+    while at + 8 <= len(content) and chunks <= MAX_CHUNKS:
+        size, kind = struct.unpack_from(">I4s", content, at)
+        start = content[at + 8 : at + 8 + min(size, MAX_EXIF_BYTES)]
+        if kind == b"eXIf":
+            is_odd = is_odd or size > MAX_EXIF_BYTES or _has_many_tags(_EXIF + start)
+        elif kind in (b"tEXt", b"zTXt", b"iTXt"):
+            is_odd = is_odd or start.startswith(b"Raw profile")
+        at, chunks = at + 12 + size, chunks + 1
+        metadata += 0 if kind in (b"IDAT", b"fdAT") else min(size, len(content))
+        if kind == b"IEND":
+            break
+    return chunks, metadata, is_odd
+
+
+# WebP
+
+
+def _webp(content: bytes, limits: Limits) -> Inspection:
+    width = height = chunks = 0
+    at = 12
+    while at + 8 <= len(content) and chunks <= MAX_CHUNKS:
+        kind, size = struct.unpack_from("<4sI", content, at)
+        across, down = _webp_size(kind, content[at + 8 : at + 18])
+        width, height = max(width, across), max(height, down)
+        at, chunks = at + 8 + size + size % 2, chunks + 1
+    refuse_above("chunks", chunks, MAX_CHUNKS, "chunks")
+    return _isolated(_WEBP, width, height, content, limits)
+
+
+def _webp_size(kind: bytes, head: bytes) -> tuple[int, int]:
+    if kind == b"VP8X" and len(head) >= 10:
+        return 1 + int.from_bytes(head[4:7], "little"), 1 + int.from_bytes(head[7:10], "little")
+    if kind == b"VP8 " and len(head) >= 10:
+        return struct.unpack_from("<H", head, 6)[0] & 0x3FFF, struct.unpack_from("<H", head, 8)[0] & 0x3FFF
+    if kind == b"VP8L" and len(head) >= 5:
+        bits = int.from_bytes(head[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return 0, 0
+
+
+# GIF
+
+
+def _gif(content: bytes, limits: Limits) -> Inspection:
+    width, height, flags = struct.unpack_from("<HHB", content, 6)
+    at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    start, blocks = at, 0
+    while content[at : at + 1] == b"!":
+        at += 2
+        while (size := content[at]) and blocks <= MAX_CHUNKS:
+            at, blocks = at + 1 + size, blocks + 1
+        at, blocks = at + 1, blocks + 1
+        refuse_above("chunks", blocks, MAX_CHUNKS, "blocks before its picture")
+    refuse_above("metadata", at - start, MAX_METADATA, "bytes before its picture")
+    if content[at : at + 1] == b",":
+        left, top, across, down = struct.unpack_from("<HHHH", content, at + 1)
+        width, height = max(width, left + across), max(height, top + down)
+    return _isolated(_GIF, width, height, content, limits)
+
+
+# BMP and ICO
+
+
+def _bmp(content: bytes, limits: Limits) -> Inspection:
+    width, height, compression = _bitmap_header(content, 14)
+    if compression in (1, 2):
+        refuse_above("bytes", len(content), MAX_RUN_LENGTH_BYTES, "run-length encoded bytes")
+    return _isolated(_BMP, width, height, content, limits)
+
+
+def _bitmap_header(content: bytes, at: int) -> tuple[int, int, int]:
+    """Return width, height and compression of a bitmap's header, OS/2's or Windows's."""
+    (size,) = struct.unpack_from("<I", content, at)
+    if size == 12:
+        width, height = struct.unpack_from("<HH", content, at + 4)
+        return width, height, 0
+    width, height, _, _, compression = struct.unpack_from("<iiHHI", content, at + 4)
+    return abs(width), abs(height), compression
+
+
+def _ico(content: bytes, limits: Limits) -> Inspection:
+    (count,) = struct.unpack_from("<H", content, 4)
+    refuse_above("frames", count, MAX_ICONS, "pictures")
+    largest = max((_icon_size(content, 6 + 16 * number) for number in range(count)), default=(0, 0))
+    return _isolated(_ICO, *largest, content, limits)
+
+
+def _icon_size(content: bytes, entry: int) -> tuple[int, int]:
+    """Return the size that a picture itself names; its entry cannot tell more than 256 pixels."""
+    (at,) = struct.unpack_from("<I", content, entry + 12)
+    if content[at : at + 8] == b"\x89PNG\r\n\x1a\n":
+        width, height = struct.unpack_from(">II", content, at + 16)
+        return width, height
+    width, height, _ = _bitmap_header(content, at)
+    return width, height // 2  # the transparent parts are below the picture
+
+
+# TIFF and HEIF
+
+
+def _tiff(content: bytes, limits: Limits) -> Inspection:
+    header = tiff.read_header(content)
+    refuse_above("tags", header.tags, tiff.MAX_TAGS, "tags")
+    refuse_above("metadata", header.tag_bytes, MAX_METADATA, "bytes of tags")
+    refuse_above("chunks", header.strips, tiff.MAX_STRIPS, "strips and tiles")
+    strips = max(2 * len(content), MAX_METADATA)  # they may share their bytes, but not to read them over and over
+    refuse_above("bytes", header.strip_bytes, strips, "bytes of strips and tiles")
+    tile = header.tile_pixels * header.pixel_bytes
+    refuse_above("memory", tile, limits.max_memory // 2, "bytes in a tile")
+    return _isolated(_TIFF, header.width, header.height, content, limits)
+
+
+def _heif(content: bytes, limits: Limits) -> Inspection:
+    """Judge by the largest picture that a file describes."""
+    tables = _tables(content)
+    refuse_above("frames", tables.count(b"infe"), MAX_ITEMS, "pictures and tiles")
+    refuse_above("frames", tables.count(b"ispe"), MAX_ITEMS, "sizes of pictures")
+    places = (found.end() + 4 for found in re.finditer(b"ispe", tables))
+    sizes = [struct.unpack_from(">II", tables, at) for at in places if at + 8 <= len(tables)]
+    width, height = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
+    return _isolated(_AVIF if content[8:11] == b"avi" else _HEIC, width, height, content, limits)
+
+
+def _tables(content: bytes) -> bytes:
+    """Return the boxes that describe the pictures, without their data."""
+    at, tables = 0, []
+    for _ in range(MAX_BOXES):
+        if at + 8 > len(content):
+            break
+        size, kind = struct.unpack_from(">I4s", content, at)
+        if size < 8:
+            break
+        if kind in (b"meta", b"moov"):
+            tables.append(content[at : at + size])
+        at += size
+    return b"".join(tables)
+
+
+_READERS: tuple[tuple[re.Pattern[bytes], Callable[[bytes, Limits], Inspection]], ...] = (
+    (re.compile(rb"\xff\xd8"), _jpeg),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), _png),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), _webp),
+    (re.compile(rb"GIF8[79]a"), _gif),
+    (re.compile(rb"BM"), _bmp),
+    (re.compile(rb"\0\0\x01\0"), _ico),
+    (re.compile(rb"II(\*\0|\0\*|\+\0)|MM(\0\*|\*\0|\0\+)"), _tiff),
+    (re.compile(rb"....ftyp", re.DOTALL), _heif),
+)
