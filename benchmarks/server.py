@@ -28,7 +28,7 @@ from typing import Any
 
 from mien.engine import FaceEngine
 
-PORT = 18455
+PORT = int(os.environ.get("PORT", "18455"))
 JPEG = {"Content-Type": "image/jpeg"}
 
 
@@ -43,7 +43,7 @@ def main() -> None:
     photos = [path.read_bytes() for path in sorted(given.photos.rglob("*.jpg"))[:400]]
     engine = FaceEngine()
     before = _engine(engine, photos, given)
-    with _server() as server:
+    with serving() as server:
         _fill(photos, given.enrolled)
         served = _served(photos, given, server.pid)
         burst = _burst(photos, given.burst, server.pid) if given.burst else ""
@@ -185,7 +185,8 @@ def _resident(pid: int) -> float:
 
 
 @contextmanager
-def _server() -> Iterator[subprocess.Popen[bytes]]:
+def serving() -> Iterator[subprocess.Popen[bytes]]:
+    """Run `mien serve` on an empty data folder until the block ends."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "mien", "serve", "--port", str(PORT)]
         environment = os.environ | {"MIEN_DATA_DIR": folder}

@@ -12,7 +12,7 @@ import pytest
 
 from mien.backends.embedded import event_queue
 from mien.backends.embedded.backend import EmbeddedBackend
-from mien.domain.errors import StorageFull
+from mien.domain.errors import Overloaded, StorageFull
 from mien.domain.records import Upload, UploadStatus
 
 Portraits = dict[str, list[bytes]]
@@ -196,3 +196,20 @@ def test_a_state_that_cannot_be_stored_is_stored_later(
     drain(machine)
     assert machine.app.upload_status(upload.image_path).status is UploadStatus.FAILED
     assert machine.queue.dead() == 1
+
+
+def test_a_photo_that_finds_no_capacity_is_not_blamed(
+    machine: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise Overloaded("Other large photos are being worked on; try again.")
+
+    upload = machine.app.upload(portraits["Robert"][0], "Robert")
+    with monkeypatch.context() as patch:
+        patch.setattr(event_queue, "BACKOFF_SECONDS", 0.0)
+        patch.setattr(machine.recognizer, "index", refuse)
+        worker = machine.worker(threads=1)
+        assert all(worker.run_once() for _ in range(2 * event_queue.MAX_ATTEMPTS))
+    assert machine.app.upload_status(upload.image_path).status is UploadStatus.PENDING
+    drain(machine)
+    assert machine.app.upload_status(upload.image_path).status is UploadStatus.INDEXED

@@ -8,52 +8,28 @@ and so are all frames of an animation but the first.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
-from functools import cache
-from importlib import import_module
-from io import BytesIO
-from math import ceil, sqrt
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import simplejpeg  # type: ignore[import-untyped]
-from PIL import AvifImagePlugin, Image, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image
 
-from mien.domain import image_types
-from mien.domain.errors import DamagedImage, EmptyImage, ImageTooLarge, ImageTooSmall, UnsupportedImage
-from mien.engine import jpeg
+from mien.domain.errors import EmptyImage, ImageTooLarge, ImageTooSmall
+from mien.engine import jpeg, pillow_decoder
 from mien.engine.context import Pixels
 from mien.engine.decode_pool import Decoded, DecodingPool
-from mien.engine.inspection import MAX_EIGHTHS, TOO_FEW_PIXELS, UNREADABLE_HEADER, Inspection, inspect
-from mien.engine.limits import BUDGET, WORKING_PIXELS, Limits
+from mien.engine.inspection import MAX_EIGHTHS, TOO_FEW_PIXELS, Inspection, inspect
+from mien.engine.limits import BUDGET, Limits
+from mien.engine.pillow_decoder import JPEG_START, TOO_MANY_PIXELS, is_scalable, orientation, read_header
 
-PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "ICO", "AVIF")
-_PLUGINS = ("Avif", "Bmp", "Gif", "Ico", "Jpeg", "Mpo", "Png", "Tiff", "WebP")
-EXIF_ORIENTATION = 0x0112
-JPEG_START = b"\xff\xd8"
-TOO_MANY_PIXELS = "The photo has more pixels than are accepted."
+OVERVIEW_SIDE = 2560
+"""Pixels of the longer side of a copy of a heavy photo, which suffices for every detection pass."""
 
 REPEATED_SECONDS = 0.4
 """Up to which estimate a JPEG in a process of its own is decoded anew at a larger scale, as any other is."""
-
-_PILLOW_ERRORS = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    LookupError,
-    TypeError,
-    ArithmeticError,
-    RuntimeError,
-    struct.error,
-)
-"""What Pillow's decoders raise on damaged files."""
-
-STRIP_PIXELS = 1_000_000
-"""Pixels that are converted at once, so that no copy of the whole photo arises on the way to RGB."""
 
 POOL = DecodingPool()
 
@@ -85,6 +61,8 @@ class Photo:
         self.cost, self.rotation = inspection.cost, 0
         self._source, self._max_eighths = source, inspection.max_eighths
         self._decoded: Pixels | None = None
+        self._overview: Pixels | None = None
+        self._rotated_from: Pixels | None = None
         self._is_largest = False
 
     @property
@@ -104,7 +82,6 @@ class Photo:
         """Return a copy of an unrotated photo, rotated clockwise by 90, 180 or 270 degrees."""
         photo = copy(self)
         photo.rotation = degrees
-        photo._decoded = None if self._decoded is None else _rotate(self._decoded, degrees)
         return photo
 
     def pixels(self, long_side: int) -> Pixels:
@@ -116,17 +93,31 @@ class Photo:
         Returns:
             RGB (height, width, 3), uint8, upright and rotated; its longer side has at least `long_side` pixels, or as
             many as the file offers or as are kept of a huge one. The largest decoding so far is kept and returned
-            again.
+            again; a heavy photo is also kept at OVERVIEW_SIDE.
 
         Raises:
             DamagedImage: picture data is missing or invalid.
             ImageTooLarge: the decoder finds more than the header said, or takes too much.
         """
+        upright = self._upright(long_side)
+        if not self.rotation:
+            return upright
+        if self._rotated_from is not upright:
+            self._rotated_from, self._rotated = upright, _rotate(upright, self.rotation)
+        return self._rotated
+
+    def _upright(self, long_side: int) -> Pixels:
+        if self._overview is not None and long_side <= OVERVIEW_SIDE:
+            return self._overview
         needed = min(long_side, max(self._source.size) * self._max_eighths // MAX_EIGHTHS)
         if self._decoded is None or (max(self._decoded.shape) < needed and not self._is_largest):
             pixels = self._source.decode(needed)
             self._is_largest = max(pixels.shape) < needed
-            self._decoded = _rotate(apply_exif_orientation(pixels, self._source.orientation), self.rotation)
+            self._decoded = np.ascontiguousarray(apply_exiforientation(pixels, self._source.orientation))
+        if not self.cost.is_ordinary and max(self._decoded.shape) > OVERVIEW_SIDE:
+            self._overview = _reduce(self._decoded, OVERVIEW_SIDE)
+            if long_side <= OVERVIEW_SIDE:
+                return self._overview
         return self._decoded
 
 
@@ -135,15 +126,15 @@ class _LocalSource:
 
     def __init__(self, content: bytes, header: Image.Image, max_eighths: int) -> None:
         self._content, self._header, self._max_eighths = content, header, max_eighths
-        self.orientation = _orientation(header)
+        self.orientation = orientation(header)
 
     @property
     def size(self) -> tuple[int, int]:
         return self._header.size
 
     def decode(self, long_side: int) -> Pixels:
-        if not _is_scalable(self._header):
-            return _decode_with_pillow(self._header, self._content)
+        if not is_scalable(self._header):
+            return pillow_decoder.decode(self._header, self._content)
         width, height = self.size
         scale = min(long_side / max(width, height), self._max_eighths / MAX_EIGHTHS)
         return jpeg.decode_jpeg(self._content, int(width * scale), int(height * scale))
@@ -173,7 +164,7 @@ class _IsolatedSource:
     def decode(self, long_side: int) -> Pixels:
         pixels, self._pixels = self._pixels, None
         if pixels is None or max(pixels.shape) < long_side:
-            decoded, pixels = POOL.decode(self._content, long_side if self._has_scales else 0, self._limits)
+            _, pixels = POOL.decode(self._content, long_side if self._has_scales else 0, self._limits)
         return pixels
 
     def _known(self) -> Decoded:
@@ -183,7 +174,7 @@ class _IsolatedSource:
 
 
 @contextmanager
-def admitted_photo(content: bytes, limits: Limits = Limits()) -> Iterator[Photo]:
+def admitted_photo(content: bytes, limits: Limits = Limits()) -> Iterator[Photo]:  # noqa: B008 (frozen)
     """Open a photo, and count it in the budget of this process until the block ends.
 
     Args: and Raises: as `open_photo`; and Overloaded when other heavy photos are worked on for too long.
@@ -193,7 +184,7 @@ def admitted_photo(content: bytes, limits: Limits = Limits()) -> Iterator[Photo]
         yield photo
 
 
-def open_photo(content: bytes, limits: Limits = Limits()) -> Photo:
+def open_photo(content: bytes, limits: Limits = Limits()) -> Photo:  # noqa: B008 (frozen)
     """Inspect an image file and check it against the limits.
 
     Args:
@@ -209,14 +200,14 @@ def open_photo(content: bytes, limits: Limits = Limits()) -> Photo:
     """
     inspection = measure(content, limits)
     if not inspection.is_isolated:
-        repaired, header = _read_header(content)
+        repaired, header = read_header(content)
         if header.size == (inspection.width, inspection.height) and _is_seen_alike(repaired, header):
             return Photo(_LocalSource(repaired, header, inspection.max_eighths), inspection)
         inspection = Inspection.unknown(limits)
     return Photo(_IsolatedSource(content, limits, inspection), inspection)
 
 
-def measure(content: bytes, limits: Limits = Limits()) -> Inspection:
+def measure(content: bytes, limits: Limits = Limits()) -> Inspection:  # noqa: B008 (frozen)
     """Inspect an image file without opening it. Raises as `open_photo`."""
     if not content:
         raise EmptyImage("The photo has no bytes.")
@@ -240,7 +231,7 @@ def decode_isolated(content: bytes, long_side: int, limits: Limits) -> tuple[Dec
         ImageError: as `open_photo` and `Photo.pixels`.
     """
     inspection = measure(content, limits)
-    content, header = _read_header(content)
+    content, header = read_header(content)
     source = _LocalSource(content, header, inspection.max_eighths)
     most = max(source.size) * inspection.max_eighths // MAX_EIGHTHS
     if source.size[0] * source.size[1] * inspection.max_eighths**2 > limits.max_pixels * MAX_EIGHTHS**2:
@@ -253,7 +244,7 @@ def decode_isolated(content: bytes, long_side: int, limits: Limits) -> tuple[Dec
 
 def _is_seen_alike(content: bytes, header: Image.Image) -> bool:
     """Whether the decoder of JPEGs will see the size that was inspected; what it cannot read at all it refuses."""
-    if not _is_scalable(header):
+    if not is_scalable(header):
         return True
     try:
         height, width, *_ = simplejpeg.decode_jpeg_header(content, strict=False)
@@ -262,142 +253,22 @@ def _is_seen_alike(content: bytes, header: Image.Image) -> bool:
     return (width, height) == header.size
 
 
-def _is_scalable(header: Image.Image) -> bool:
-    return header.format in ("JPEG", "MPO") and header.mode in ("RGB", "L")
-
-
-def _read_header(content: bytes) -> tuple[bytes, Image.Image]:
-    """Open an image; a JPEG with a header that Pillow does not take is rebuilt first."""
-    try:
-        return content, _open(content)
-    except DamagedImage:
-        if not content.startswith(JPEG_START):
-            raise
-        try:
-            content = jpeg.rebuild(content).content
-        except ValueError as error:
-            raise DamagedImage(UNREADABLE_HEADER) from error
-        return content, _open(content)
-
-
-def _open(content: bytes) -> Image.Image:
-    try:
-        if content.startswith(JPEG_START):
-            return JpegImagePlugin.jpeg_factory(BytesIO(content))  # without Pillow's own limit of pixels
-        return Image.open(BytesIO(content), formats=_pillow_formats(heif=content[4:8] == b"ftyp"))
-    except Image.DecompressionBombError as error:
-        raise ImageTooLarge(TOO_MANY_PIXELS, "pixels") from error
-    except UnidentifiedImageError as error:
-        if _is_known_format(content):
-            raise DamagedImage(UNREADABLE_HEADER) from error
-        raise UnsupportedImage(
-            "The file is not an image of a known format (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF, BMP, ICO)."
-        ) from error
-    except _PILLOW_ERRORS as error:
-        raise DamagedImage(UNREADABLE_HEADER) from error
-
-
-def _is_known_format(content: bytes) -> bool:
-    try:
-        image_types.sniff(content)
-    except UnsupportedImage:
-        return False
-    return True
-
-
-@cache
-def _pillow_formats(*, heif: bool) -> tuple[str, ...]:
-    Image.preinit()
-    for name in _PLUGINS:
-        import_module(f"PIL.{name}ImagePlugin")
-    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
-    if not heif:
-        return PILLOW_FORMATS
-    import pillow_heif
-
-    pillow_heif.options.DECODE_THREADS = 1
-    pillow_heif.register_heif_opener()
-    return (*PILLOW_FORMATS, "HEIF")
-
-
-def load_decoders() -> None:
-    """Load the decoders of all formats, so that no file is opened later."""
-    for heif in (False, True):
-        _pillow_formats(heif=heif)
-
-
-def _orientation(header: Image.Image) -> int:
-    if header.format == "TIFF":
-        return 1  # Pillow applies a TIFF's orientation by itself
-    try:
-        return int(header.getexif().get(EXIF_ORIENTATION, 1))
-    except _PILLOW_ERRORS:
-        return 1
-
-
-def _decode_with_pillow(image: Image.Image, content: bytes) -> Pixels:
-    try:
-        try:
-            image.load()
-        except _PILLOW_ERRORS:
-            if image.format not in ("JPEG", "MPO"):
-                raise
-            image = _rebuilt_jpeg(content)
-        return _to_rgb(image)
-    except Image.DecompressionBombError as error:
-        raise ImageTooLarge(TOO_MANY_PIXELS, "pixels") from error
-    except _PILLOW_ERRORS as error:
-        raise DamagedImage("The photo is damaged or cut short.") from error
-
-
-def _rebuilt_jpeg(content: bytes) -> Image.Image:
-    """Load a JPEG of four components that lacks its end. Raises what Pillow raises."""
-    image = _open(jpeg.rebuild(content).content)
-    image.load()
-    if jpeg.missing_share(np.asarray(image)) > jpeg.MAX_MISSING:
-        raise OSError("too much of the picture is missing")
-    return image
-
-
-def _to_rgb(image: Image.Image) -> Pixels:
-    """Convert a decoded image by strips, and reduce it by a whole factor when it has more than WORKING_PIXELS."""
-    width, height = image.size
-    factor = max(1, ceil(sqrt(width * height / WORKING_PIXELS)))
-    convert = _grey_to_rgb(image) if image.mode.startswith(("I", "F")) else _strip_to_rgb
-    pixels = np.empty((-(-height // factor), -(-width // factor), 3), np.uint8)
-    rows = max(1, STRIP_PIXELS // (width * factor))
-    for top in range(0, len(pixels), rows):
-        strip = image.crop((0, top * factor, width, min((top + rows) * factor, height)))
-        rgb = convert(strip)
-        pixels[top : top + rows] = rgb if factor == 1 else np.asarray(Image.fromarray(rgb).reduce(factor))
-    return pixels
-
-
-def _strip_to_rgb(strip: Image.Image) -> Pixels:
-    return np.asarray(strip.convert("RGB"))
-
-
-def _grey_to_rgb(image: Image.Image) -> Callable[[Image.Image], Pixels]:
-    """Return what scales 16-bit, 32-bit and floating-point grey to 8 bits; values above 255 mean white is 65535."""
-    low_high: Any = image.getextrema()
-    white = 65535 if low_high[1] > 255 else 255
-
-    def convert(strip: Image.Image) -> Pixels:
-        grey = (np.clip(np.asarray(strip) / white, 0, 1) * 255).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-
-    return convert
-
-
 def _rotate(pixels: Pixels, degrees: int) -> Pixels:
-    if not degrees:
-        return np.ascontiguousarray(pixels)
-    import cv2  # several times quicker; a process that only decodes never needs it
+    """Rotate clockwise by 90, 180 or 270 degrees."""
+    import cv2  # not at the top: a process that only decodes needs no OpenCV
 
-    return cv2.rotate(pixels, (degrees // 90 - 1))  # type: ignore[return-value]
+    return cv2.rotate(pixels, degrees // 90 - 1)  # type: ignore[return-value]
 
 
-def apply_exif_orientation(pixels: Pixels, orientation: int) -> Pixels:
+def _reduce(pixels: Pixels, long_side: int) -> Pixels:
+    import cv2
+
+    scale = long_side / max(pixels.shape)
+    height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def apply_exiforientation(pixels: Pixels, orientation: int) -> Pixels:
     """Rotate and mirror an image as its EXIF orientation (1 to 8) asks for; any other value changes nothing.
 
     Args:

@@ -21,7 +21,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -228,17 +227,18 @@ def _result(answer: dict[str, Any], descriptor: int, limits: Limits) -> tuple[De
     if "error" in answer:
         raise _error(answer)
     try:
-        _fix_size(descriptor)
         width, height = map(int, answer["size"])
-        shape = tuple(map(int, answer["shape"]))
-        orientation = int(answer["orientation"])
-        is_possible = len(shape) == 3 and shape[2] == 3 and min(shape) > 0 and min(width, height) > 0
-        if not is_possible or prod(shape) != os.fstat(descriptor).st_size or prod(shape) > limits.max_memory:
-            raise ValueError(shape)
-        memory = mmap.mmap(descriptor, prod(shape))
-    except (KeyError, TypeError, ValueError, OSError):
+        rows, columns, channels = map(int, answer["shape"])
+        decoded = Decoded((width, height), int(answer["orientation"]))
+    except (KeyError, TypeError, ValueError):
         raise DamagedImage(_CRASHED) from None
-    return Decoded((width, height), orientation), np.frombuffer(memory, np.uint8).reshape(shape)
+    _fix_size(descriptor)
+    size = rows * columns * channels
+    is_possible = channels == 3 and min(rows, columns, width, height) > 0 and size <= limits.max_memory
+    if not is_possible or size != os.fstat(descriptor).st_size:
+        raise DamagedImage(_CRASHED)
+    memory = mmap.mmap(descriptor, size)
+    return decoded, np.frombuffer(memory, np.uint8).reshape(rows, columns, channels)
 
 
 def _fix_size(descriptor: int) -> None:

@@ -1,8 +1,9 @@
 """Decode photos in a process of its own: `python -m mien.engine.decode_worker`, started by `decode_pool`.
 
-The arguments are the numbers of two sockets. On the first, a request is a JSON object, the file's bytes behind it, and with it comes a memory file for the pixels;
-an answer is a JSON object. The process ends with the sockets, which close with the process that started it. It may
-open no file, start no process, and take no more memory and processor time than the request says. The second only tells that the other side has gone.
+The arguments are the numbers of two sockets. On the first, a request is a JSON object with the file's bytes behind it,
+and with it comes a memory file for the pixels; an answer is a JSON object. The second one only tells that the other
+side has gone: then this process ends. It opens no file, starts no process, and takes no more memory and processor time
+than a request says.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from typing import Any
 import numpy as np
 
 from mien.domain.errors import ImageError, ImageTooLarge
-from mien.engine.decode import decode_isolated, load_decoders
+from mien.engine.decode import decode_isolated
 from mien.engine.decode_pool import receive_exactly, receive_message, send_message
 from mien.engine.limits import Limits
+from mien.engine.pillow_decoder import load_decoders
 
 SPARE_BYTES = 48 * 1024 * 1024
 """Address space beyond what a decoder may take: the file itself, strips on their way to RGB, rounding of allocators."""
@@ -52,7 +54,7 @@ def _end_with_parent(lifeline: socket.socket) -> None:
 
 
 def _give_up_rights() -> None:
-    """Open no more than the memory file of one request, write nothing large, and be the first that a full memory ends."""
+    """Open no more than the memory file of one request, and be the first that a full memory ends."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     number = _next_descriptor() + 1
@@ -105,7 +107,7 @@ def _answer(channel: socket.socket, own_memory: int | None) -> None:
 
 def _decode(content: bytes, long_side: int, limits: Limits, descriptor: int) -> dict[str, Any]:
     decoded, pixels = decode_isolated(content, long_side, limits)
-    left = memoryview(np.ascontiguousarray(pixels)).cast("B")
+    left = memoryview(np.ascontiguousarray(pixels).data).cast("B")
     while left:
         left = left[os.write(descriptor, left) :]
     return {"size": decoded.size, "orientation": decoded.orientation, "shape": pixels.shape}

@@ -23,9 +23,9 @@ from mien.domain.policy import MAX_FACES_PER_PHOTO
 from mien.engine import model_files
 from mien.engine.context import EngineContext, Floats, Pixels
 from mien.engine.decode import Photo, admitted_photo
-from mien.engine.limits import Limits
 from mien.engine.detect import RawDetections, find_faces
 from mien.engine.embed import CROP_SIDE, align_face, embed, face_size
+from mien.engine.limits import Limits
 from mien.engine.model_factory import ModelFactory
 from mien.engine.onnx_passes import STRIDES
 from mien.engine.quality import estimate_pose, measure_quality

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import isqrt
 
 from mien.domain.errors import DamagedImage, ImageTooLarge, ImageTooSmall, UnsupportedImage
-from mien.engine import tiff
+from mien.engine import jpeg, tiff
 from mien.engine.limits import WORKING_PIXELS, Cost, Limits, refuse_above
 
 MAX_EIGHTHS = 8
@@ -29,21 +29,17 @@ MAX_METADATA = 16 * 1024 * 1024
 MAX_ITEMS = 4_096
 MAX_ICONS = 64
 MAX_BOXES = 64
-MAX_SEGMENTS = 2_000
-MAX_EXIF_TAGS = 256
+MAX_TEXTS = 32
 MAX_EXIF_BYTES = 64 * 1024
-"""A photo has at most tens of scans, segments, tags and icons, hundreds of tiles, and a few thousand chunks."""
+"""A photo has at most tens of scans and icons, hundreds of tiles, and a few thousand chunks."""
 
 MAX_RUN_LENGTH_BYTES = 4 * 1024 * 1024
 """Of a run-length encoded bitmap, which is decoded byte by byte."""
 
+UNKNOWN_FORMAT = "The file is not an image of a known format (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF, BMP, ICO)."
 UNREADABLE_HEADER = "The photo is damaged: its header cannot be read."
 TOO_FEW_PIXELS = "The photo has {} x {} pixels; each side needs at least {}."
 RGB_BYTES = 3
-_EXIF = b"Exif\0\0"
-_SOF = tuple(code for code in range(0xC0, 0xD0) if code not in (0xC4, 0xC8, 0xCC))
-_PROGRESSIVE, _ARITHMETIC, _SCALABLE = (0xC2, 0xCA), (0xC9, 0xCA), (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)
-_MARKER = re.compile(rb"\xff+([\xc0-\xcf\xd9-\xdf\xe0-\xef\xfe])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +68,7 @@ class Inspection:
 
 @dataclass(frozen=True, slots=True)
 class _Decoder:
-    """What a decoder takes, measured on one core of an AMD EPYC Zen 4: bytes and nanoseconds per pixel, and per byte."""
+    """What a decoder takes, measured on a core of an AMD EPYC Zen 4: bytes and nanoseconds per pixel, and per byte."""
 
     name: str
     pixel_bytes: int
@@ -116,9 +112,7 @@ def _reader(content: bytes) -> Callable[[bytes, Limits], Inspection]:
     for start, reader in _READERS:
         if start.match(content):
             return reader
-    raise UnsupportedImage(
-        "The file is not an image of a known format (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF, BMP, ICO)."
-    )
+    raise UnsupportedImage(UNKNOWN_FORMAT)
 
 
 def _too_many_pixels(width: int, height: int, most: int) -> ImageTooLarge:
@@ -145,99 +139,31 @@ def max_pixels(decoder: _Decoder, limits: Limits) -> int:
 # JPEG
 
 
-@dataclass(slots=True)
-class _JpegHeader:
-    """The header up to the first scan. `samples` is per pixel: 1.5 when colours have half the sides, for example.
-
-    An odd header is legal but rare, and may make readers of metadata work hard.
-    """
-
-    code: int = 0
-    width: int = 0
-    height: int = 0
-    components: int = 0
-    samples: float = 0.0
-    segments: int = 0
-    exif_segments: int = 0
-    odd: bool = False
-    components_in_scan: int = 0
-
-
 def _jpeg(content: bytes, limits: Limits) -> Inspection:
-    header = _jpeg_header(content)
-    refuse_above("segments", header.segments, MAX_SEGMENTS, "segments before its picture data")
+    header = jpeg.read_header(content)
+    refuse_above("segments", header.segments, jpeg.MAX_SEGMENTS, "segments before its picture data")
     scans = max(content.count(b"\xff\xda"), 1)
     if scans > MAX_SCANS:
         refuse_above("scans", scans, MAX_SCANS, "scans")
     pixels = header.width * header.height
-    is_whole = header.code not in (0xC0, 0xC1, 0xC9) or header.components_in_scan != header.components
+    is_whole = not header.is_decoded_by_rows
     eighths = _jpeg_eighths(header, limits, is_whole=is_whole)
     memory = _jpeg_memory(header, eighths, is_whole=is_whole)
     refuse_above("memory", memory, limits.max_memory, "bytes to decode")
     samples = pixels * max(header.samples, 1.0)
-    slowness = 6 if header.code in _ARITHMETIC else 1
-    seconds = (samples * (2.2 + (1.5 * scans if is_whole else 0)) + len(content) * (30 if is_whole else 10) * slowness) / 1e9
+    slowness = 6 if header.is_arithmetic else 1
+    seconds = (
+        samples * (2.2 + (1.5 * scans if is_whole else 0)) + len(content) * (30 if is_whole else 10) * slowness
+    ) / 1e9
     refuse_above("scans", seconds, 2 * limits.max_seconds, "seconds of work in its scans")
     cost = Cost(memory, seconds)
     return Inspection(header.width, header.height, cost, header.odd or not cost.is_ordinary, eighths)
 
 
-def _jpeg_header(content: bytes) -> _JpegHeader:
-    header = _JpegHeader()
-    for code, start, end in jpeg_segments(content):
-        header.segments += 1
-        segment = content[start + 4 : end]
-        if code in _SOF and len(segment) >= 9 and not header.code:
-            _, header.height, header.width, header.components = struct.unpack_from(">BHHB", segment)
-            header.code, header.samples = code, _samples_per_pixel(segment[6:])
-            header.odd = header.odd or code not in _SCALABLE or segment[0] != 8
-        elif code in _SOF:
-            header.odd = True
-        elif code in (0xE1, 0xE2):
-            header.exif_segments += segment.startswith(_EXIF)
-            header.odd = header.odd or header.exif_segments > 1 or _has_many_tags(segment)
-        elif code == 0xDA:
-            header.components_in_scan = segment[0] if segment else 0
-    return header
-
-
-def jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield (marker, start, end) of a JPEG's segments up to the first scan, whose data is not looked at."""
-    found = _MARKER.search(content, 2)
-    for _ in range(MAX_SEGMENTS + 1):
-        if not found or found[1] == b"\xd9" or found.end() + 2 > len(content):
-            return
-        code, start = found[1][0], found.end() - 2
-        end = start + 2 + struct.unpack_from(">H", content, start + 2)[0]
-        yield code, start, end
-        if code == 0xDA:
-            return
-        found = _MARKER.search(content, max(end, start + 2))
-
-
-def _samples_per_pixel(components: bytes) -> float:
-    factors = [(byte >> 4, byte & 15) for byte in components[1::3]]
-    largest = max((across for across, _ in factors), default=1) * max((down for _, down in factors), default=1)
-    return sum(across * down for across, down in factors) / max(largest, 1)
-
-
-def _has_many_tags(segment: bytes) -> bool:
-    """Whether a segment with EXIF or multi-picture tags has more of them than is usual."""
-    at = next((len(start) for start in (_EXIF, b"MPF\0") if segment.startswith(start)), None)
-    if at is None:
-        return False
-    order = "<" if segment[at : at + 2] == b"II" else ">"
-    try:
-        (first,) = struct.unpack_from(order + "I", segment, at + 4)
-        return bool(struct.unpack_from(order + "H", segment, at + first)[0] > MAX_EXIF_TAGS)
-    except struct.error:
-        return False
-
-
-def _jpeg_eighths(header: _JpegHeader, limits: Limits, *, is_whole: bool) -> int:
+def _jpeg_eighths(header: jpeg.Header, limits: Limits, *, is_whole: bool) -> int:
     """Return the largest scale at which a JPEG may be decoded. Raises ImageTooLarge."""
     pixels = header.width * header.height
-    is_scalable = header.code in _SCALABLE and header.components in (1, 3)
+    is_scalable = header.is_scalable
     if pixels > limits.max_pixels:
         eighths = isqrt(limits.max_pixels * MAX_EIGHTHS**2 // pixels)
         if eighths < MIN_EIGHTHS or is_whole or not is_scalable:
@@ -247,7 +173,7 @@ def _jpeg_eighths(header: _JpegHeader, limits: Limits, *, is_whole: bool) -> int
     return max(1, isqrt(min(limits.max_pixels, WORKING_PIXELS) * MAX_EIGHTHS**2 // pixels))
 
 
-def _jpeg_memory(header: _JpegHeader, eighths: int, *, is_whole: bool) -> int:
+def _jpeg_memory(header: jpeg.Header, eighths: int, *, is_whole: bool) -> int:
     """Bytes of the coefficients (two each) of what cannot be decoded by rows, and of the decoded photo."""
     pixels = header.width * header.height
     output = pixels * eighths**2 // MAX_EIGHTHS**2 * (RGB_BYTES if header.components in (1, 3) else 4 + RGB_BYTES)
@@ -279,14 +205,15 @@ def _png(content: bytes, limits: Limits) -> Inspection:
 
 def _png_chunks(content: bytes) -> tuple[int, int, bool]:
     """Return how many chunks there are, the bytes of those without pixels, and whether tags may make much work."""
-    at, chunks, metadata, is_odd = 8, 0, 0, False
+    at, chunks, metadata, texts, is_odd = 8, 0, 0, 0, False
     while at + 8 <= len(content) and chunks <= MAX_CHUNKS:
         size, kind = struct.unpack_from(">I4s", content, at)
         start = content[at + 8 : at + 8 + min(size, MAX_EXIF_BYTES)]
         if kind == b"eXIf":
-            is_odd = is_odd or size > MAX_EXIF_BYTES or _has_many_tags(_EXIF + start)
-        elif kind in (b"tEXt", b"zTXt", b"iTXt"):
-            is_odd = is_odd or start.startswith(b"Raw profile")
+            is_odd = is_odd or size > MAX_EXIF_BYTES or jpeg.has_many_tags(jpeg.EXIF + start)
+        elif kind in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
+            texts += 1
+            is_odd = is_odd or texts > MAX_TEXTS or start.startswith(b"Raw profile")
         at, chunks = at + 12 + size, chunks + 1
         metadata += 0 if kind in (b"IDAT", b"fdAT") else min(size, len(content))
         if kind == b"IEND":

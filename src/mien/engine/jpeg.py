@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -33,11 +34,47 @@ _PREFIX_STEPS = 8
 
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _JFIF, _ADOBE = b"JFIF\0", b"Adobe"
-_SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1, 0xC9), (0xC2, 0xCA)
+_SEQUENTIAL, _PROGRESSIVE, _ARITHMETIC = (0xC0, 0xC1, 0xC9), (0xC2, 0xCA), (0xC9, 0xCA)
 _FRAMES = tuple(code for code in range(0xC0, 0xD0) if code not in (0xC4, 0xC8, 0xCC))
 _MARKER = re.compile(rb"\xff+([\xc0-\xcf\xd9-\xdf\xe0-\xef\xfe])")
 _AFTER_DATA = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 _GREY = 128
+EXIF = b"Exif\0\0"
+MAX_EXIF_TAGS = 256
+"""A photo has at most a hundred."""
+
+
+@dataclass(slots=True)
+class Header:
+    """The header up to the first scan. `samples` is per pixel: 1.5 when colours have half the sides, for example.
+
+    An odd header is legal but rare, and may make readers of metadata work hard.
+    """
+
+    code: int = 0
+    width: int = 0
+    height: int = 0
+    components: int = 0
+    samples: float = 0.0
+    segments: int = 0
+    exif_segments: int = 0
+    odd: bool = False
+    components_in_scan: int = 0
+
+    @property
+    def is_scalable(self) -> bool:
+        """Whether it can be decoded at a reduced scale."""
+        return self.code in (*_SEQUENTIAL, *_PROGRESSIVE) and self.components in (1, 3)
+
+    @property
+    def is_arithmetic(self) -> bool:
+        """Whether its data is in the arithmetic code, which is several times slower."""
+        return self.code in _ARITHMETIC
+
+    @property
+    def is_decoded_by_rows(self) -> bool:
+        """Whether a decoder needs no memory for the whole picture at full size: all components in one scan."""
+        return self.code in _SEQUENTIAL and self.components_in_scan == self.components
 
 
 class _Verdict(Enum):
@@ -112,17 +149,57 @@ def decode_jpeg(content: bytes, min_width: int = 1, min_height: int = 1) -> Pixe
         raise DamagedImage("The photo is damaged or cut short.") from error
 
 
-def is_decoded_by_rows(content: bytes) -> bool:
-    """Whether a decoder needs no memory for the whole picture at full size: sequential, all components in one scan."""
-    components = b""
-    for code, start, end in _segments(content):
-        if code in _FRAMES:
-            if code not in _SEQUENTIAL:
-                return False
-            components = content[start + 9 : end][:1]
+def read_header(content: bytes) -> Header:
+    """Read the segments up to the first scan, whose data is not looked at."""
+    header = Header()
+    for code, start, end in _header_segments(content):
+        header.segments += 1
+        segment = content[start + 4 : end]
+        if code in _FRAMES and len(segment) >= 9 and not header.code:
+            _, header.height, header.width, header.components = struct.unpack_from(">BHHB", segment)
+            header.code, header.samples = code, _samples_per_pixel(segment[6:])
+            header.odd = header.odd or not header.is_scalable or segment[0] != 8
+        elif code in _FRAMES:
+            header.odd = True
+        elif code in (0xE1, 0xE2):
+            header.exif_segments += segment.startswith(EXIF)
+            header.odd = header.odd or header.exif_segments > 1 or has_many_tags(segment)
         elif code == 0xDA:
-            return content[start + 4 : end][:1] == components
-    return False
+            header.components_in_scan = segment[0] if segment else 0
+    return header
+
+
+def _header_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield (marker, start, end) of the segments up to the first scan's header."""
+    found = _MARKER.search(content, len(_SOI))
+    for _ in range(MAX_SEGMENTS + 1):
+        if not found or found[1] == b"\xd9" or found.end() + 2 > len(content):
+            return
+        code, start = found[1][0], found.end() - 2
+        end = start + 2 + struct.unpack_from(">H", content, start + 2)[0]
+        yield code, start, end
+        if code == 0xDA:
+            return
+        found = _MARKER.search(content, max(end, start + 2))
+
+
+def _samples_per_pixel(components: bytes) -> float:
+    factors = [(byte >> 4, byte & 15) for byte in components[1::3]]
+    largest = max((across for across, _ in factors), default=1) * max((down for _, down in factors), default=1)
+    return sum(across * down for across, down in factors) / max(largest, 1)
+
+
+def has_many_tags(segment: bytes) -> bool:
+    """Tell whether a segment with EXIF or multi-picture tags has more of them than is usual."""
+    at = next((len(start) for start in (EXIF, b"MPF\0") if segment.startswith(start)), None)
+    if at is None:
+        return False
+    order = "<" if segment[at : at + 2] == b"II" else ">"
+    try:
+        (first,) = struct.unpack_from(order + "I", segment, at + 4)
+        return bool(struct.unpack_from(order + "H", segment, at + first)[0] > MAX_EXIF_TAGS)
+    except struct.error:
+        return False
 
 
 def rebuild(content: bytes) -> _Rebuilt:

@@ -168,6 +168,15 @@ class EventQueue:
             )
             self._free(event, transaction)
 
+    def postpone(self, event: Event) -> None:
+        """Hand an event back that found no capacity. That does not count as an attempt, and others go first."""
+        with self._database.write() as transaction:
+            transaction.execute(
+                "UPDATE Events SET Attempts = Attempts - 1 WHERE Key = ? AND Holder = ? AND Generation = ?",
+                (event.key, event.holder, event.generation),
+            )
+            self._free(event, transaction, BACKOFF_SECONDS)
+
     def release(self, event: Event) -> None:
         """Hand an event back that was not finished, for the next one who claims it."""
         with self._database.write() as transaction:
@@ -204,10 +213,10 @@ class EventQueue:
         """Count the dead letters."""
         return self._count(dead=True)
 
-    def _free(self, event: Event, transaction: Transaction) -> None:
+    def _free(self, event: Event, transaction: Transaction, delay: float = 0.0) -> None:
         transaction.execute(
             "UPDATE Events SET DueAt = ?, Holder = NULL WHERE Key = ? AND Holder = ?",
-            (self._now(), event.key, event.holder),
+            (self._now() + delay, event.key, event.holder),
         )
 
     def _check(self, event: Event, transaction: Transaction) -> None:

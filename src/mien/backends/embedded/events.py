@@ -23,9 +23,10 @@ from mien.backends.embedded.bucket import FolderBucket
 from mien.backends.embedded.event_queue import RENEW_SECONDS, ClaimLost, Event, EventQueue, Presence
 from mien.backends.embedded.watcher import RETRY_SECONDS, FolderWatcher
 from mien.domain import object_keys
-from mien.domain.errors import ImageNotFound, InvalidInput
+from mien.domain.errors import ImageNotFound, InvalidInput, Overloaded
 from mien.domain.faces import iterate_pages
 from mien.domain.records import Expiry, Upload, UploadStatus
+from mien.domain.waiting import REQUEST_SECONDS, waiting_seconds
 from mien.security.audit import WORKER, Action, Activity, expiry_activities
 
 T = TypeVar("T")
@@ -82,7 +83,8 @@ class Worker:
             self._look,
             self._expire,
             self._renew,
-            *[self._work] * threads,
+            partial(self._work, REQUEST_SECONDS),
+            *[partial(self._work, 0.0)] * (threads - 1),
         ]
         self._threads = [threading.Thread(target=task, daemon=True) for task in tasks]
 
@@ -161,6 +163,8 @@ class Worker:
             raise
         except InvalidInput:
             self._queue.settle(event)
+        except Overloaded:
+            self._queue.postpone(event)
         except Exception as error:  # whatever it is, the other photos must not wait for this one
             log.warning("indexing failed", extra={"error": type(error).__name__, "attempt": event.attempts})
             self._fail(event)
@@ -230,7 +234,9 @@ class Worker:
                 if time.monotonic() - since < WORK_SECONDS:
                     self._guard(partial(self._queue.renew, event))
 
-    def _work(self) -> None:
+    def _work(self, patience: float) -> None:
+        """Handle events. Only one thread waits for its turn with a heavy photo; the others go on to ordinary ones."""
+        waiting_seconds.set(patience)
         while not self._stop.is_set():
             if not self._guard(self.run_once):
                 self._stop.wait(IDLE_SECONDS)

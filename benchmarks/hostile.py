@@ -1,0 +1,164 @@
+"""Measure what hostile photos cost a running server, and what an honest client notices of many of them.
+
+    python -m benchmarks.hostile [--photo PHOTO] [--seconds 20] [--only TEXT]
+
+Each bomb of `tests.hostile.bombs` is sent to `POST /detect` alone: seconds by the clock, processor seconds, and memory
+of server and decoders above the resting server. Then four clients send four each at once, again and again, while
+another one sends PHOTO, an ordinary JPEG.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import io
+import itertools
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from statistics import median, quantiles
+from typing import TypeVar
+
+from PIL import Image
+
+from benchmarks.server import PORT, serving
+from tests.hostile.bombs import BOMBS, MEGABYTE
+
+FILE_BYTES = 15 * MEGABYTE - 4096
+T = TypeVar("T")
+CLIENTS, AT_ONCE = 4, 4
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--photo", type=Path, help="an ordinary JPEG; a plain one by default")
+    options.add_argument("--seconds", type=float, default=20.0)
+    options.add_argument("--only", default="", help="bombs whose name contains this")
+    given = options.parse_args()
+    photo = given.photo.read_bytes() if given.photo else _plain_photo()
+    bombs = {name: make(FILE_BYTES) for name, make in BOMBS.items() if given.only in name}
+    with serving() as server:
+        send(photo)
+        rows = [_alone(server.pid, name, bomb) for name, bomb in bombs.items()]
+        print(_table(rows))
+        quiet = _latencies(photo, given.seconds / 4)
+        print(f"ordinary photo, alone   {_summary(quiet)}")
+        _crowd(server.pid, photo, list(bombs.values()), given.seconds)
+
+
+def _plain_photo() -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (640, 480), "grey").save(stream, "JPEG")
+    return stream.getvalue()
+
+
+def send(photo: bytes) -> tuple[int, str]:
+    """Return the status of `POST /detect`, and the limit or the error that it names."""
+    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=120)
+    connection.request("POST", "/detect", photo, {"Content-Type": "application/octet-stream"})
+    answer = connection.getresponse()
+    body = json.loads(answer.read())
+    connection.close()
+    return answer.status, body.get("limit") or body.get("type", "").removeprefix("urn:mien:")
+
+
+def _alone(pid: int, name: str, bomb: bytes) -> tuple[str, int, float, float, float, str]:
+    processor = _processor(pid)
+    (taken, outcome), memory = _watch(pid, lambda: _timed(bomb))
+    return name, len(bomb), taken, _processor(pid) - processor, memory, " ".join(map(str, outcome)).strip()
+
+
+def _timed(photo: bytes) -> tuple[float, tuple[int, str]]:
+    begun = time.perf_counter()
+    outcome = send(photo)
+    return time.perf_counter() - begun, outcome
+
+
+def _watch(pid: int, work: Callable[[], T]) -> tuple[T, float]:
+    """Return the result of `work`, and by how many MB memory grew meanwhile at most."""
+    resting, peak, done = _memory(pid), 0.0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.03):
+            peak = max(peak, _memory(pid))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        result = work()
+    finally:
+        done.set()
+        thread.join()
+    return result, max(0.0, peak - resting)
+
+
+def _crowd(pid: int, photo: bytes, bombs: list[bytes], seconds: float) -> None:
+    until, statuses = time.monotonic() + seconds, []
+    numbers = itertools.count()
+
+    def attack(_: int) -> None:
+        while time.monotonic() < until:
+            statuses.append(send(bombs[next(numbers) % len(bombs)])[0])
+
+    with ThreadPoolExecutor(CLIENTS * AT_ONCE) as attackers:
+        for number in range(CLIENTS * AT_ONCE):
+            attackers.submit(attack, number)
+        latencies, memory = _watch(pid, lambda: _latencies(photo, seconds))
+    counts = {status: statuses.count(status) for status in sorted(set(statuses))}
+    print(f"ordinary photo, attacked {_summary(latencies)}; memory at most {memory + _memory(pid):.0f} MB")
+    print(f"answers to the attack    {counts}")
+
+
+def _latencies(photo: bytes, seconds: float) -> list[float]:
+    until, spent = time.monotonic() + seconds, []
+    while time.monotonic() < until:
+        taken, (status, _) = _timed(photo)
+        assert status == 200, status
+        spent.append(taken)
+    return spent
+
+
+def _summary(latencies: list[float]) -> str:
+    p99 = quantiles(latencies, n=100)[98]
+    return f"{median(latencies) * 1000:.0f} ms median, {p99 * 1000:.0f} ms p99, {len(latencies)} requests"
+
+
+def _table(rows: list[tuple[str, int, float, float, float, str]]) -> str:
+    lines = ["| file | kB | seconds | processor seconds | MB | answer |", "|---|---:|---:|---:|---:|---|"]
+    row = "| {} | {:.1f} | {:.2f} | {:.2f} | {:.0f} | {} |"
+    return "\n".join(lines + [row.format(name, size / 1000, *rest) for name, size, *rest in rows])
+
+
+def _family(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task").glob("*/children")
+    return [pid, *(int(child) for file in children for child in file.read_text(encoding="ascii").split())]
+
+
+def _memory(pid: int) -> float:
+    """Return the MB of a process and its children; a page that several share counts once."""
+    total = 0
+    for one in _family(pid):
+        with suppress(OSError):
+            lines = Path(f"/proc/{one}/smaps_rollup").read_text(encoding="ascii").splitlines()
+            total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total / 1000
+
+
+def _processor(pid: int) -> float:
+    """Return the processor seconds of a process and of its children, also of those that ended."""
+    total = 0
+    for one in _family(pid):
+        with suppress(OSError):
+            values = Path(f"/proc/{one}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            total += sum(map(int, values[11:15] if one == pid else values[11:13]))
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+if __name__ == "__main__":
+    main()

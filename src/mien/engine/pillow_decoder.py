@@ -1,0 +1,170 @@
+"""Open all formats with Pillow, and decode those that Pillow decodes: by strips to RGB, reduced when they are huge."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from io import BytesIO
+from math import ceil, sqrt
+from typing import Any
+
+import numpy as np
+from PIL import AvifImagePlugin, Image, JpegImagePlugin, UnidentifiedImageError
+
+from mien.domain import image_types
+from mien.domain.errors import DamagedImage, ImageTooLarge, UnsupportedImage
+from mien.engine import jpeg
+from mien.engine.context import Pixels
+from mien.engine.inspection import UNKNOWN_FORMAT, UNREADABLE_HEADER
+from mien.engine.limits import WORKING_PIXELS
+
+JPEG_START = b"\xff\xd8"
+TOO_MANY_PIXELS = "The photo has more pixels than are accepted."
+PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "ICO", "AVIF")
+_PLUGINS = ("Avif", "Bmp", "Gif", "Ico", "Jpeg", "Mpo", "Png", "Tiff", "WebP")
+EXIF_ORIENTATION = 0x0112
+_PILLOW_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    RuntimeError,
+    struct.error,
+)
+"""What Pillow's decoders raise on damaged files."""
+
+STRIP_PIXELS = 1_000_000
+"""Pixels that are converted at once, so that no copy of the whole photo arises on the way to RGB."""
+
+
+def is_scalable(header: Image.Image) -> bool:
+    """Tell whether libjpeg decodes this file, at any of its scales; all others are decoded by Pillow."""
+    return header.format in ("JPEG", "MPO") and header.mode in ("RGB", "L")
+
+
+def read_header(content: bytes) -> tuple[bytes, Image.Image]:
+    """Open an image; a JPEG with a header that Pillow does not take is rebuilt first. Raises ImageError."""
+    try:
+        return content, _open(content)
+    except DamagedImage:
+        if not content.startswith(JPEG_START):
+            raise
+        try:
+            content = jpeg.rebuild(content).content
+        except ValueError as error:
+            raise DamagedImage(UNREADABLE_HEADER) from error
+        return content, _open(content)
+
+
+def _open(content: bytes) -> Image.Image:
+    try:
+        if content.startswith(JPEG_START):
+            return JpegImagePlugin.jpeg_factory(BytesIO(content))  # without Pillow's own limit of pixels
+        return Image.open(BytesIO(content), formats=_pillow_formats(heif=content[4:8] == b"ftyp"))
+    except Image.DecompressionBombError as error:
+        raise ImageTooLarge(TOO_MANY_PIXELS, "pixels") from error
+    except UnidentifiedImageError as error:
+        if _is_known_format(content):
+            raise DamagedImage(UNREADABLE_HEADER) from error
+        raise UnsupportedImage(UNKNOWN_FORMAT) from error
+    except _PILLOW_ERRORS as error:
+        raise DamagedImage(UNREADABLE_HEADER) from error
+
+
+def _is_known_format(content: bytes) -> bool:
+    try:
+        image_types.sniff(content)
+    except UnsupportedImage:
+        return False
+    return True
+
+
+@cache
+def _pillow_formats(*, heif: bool) -> tuple[str, ...]:
+    Image.preinit()
+    for name in _PLUGINS:
+        import_module(f"PIL.{name}ImagePlugin")
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    if not heif:
+        return PILLOW_FORMATS
+    import pillow_heif
+
+    pillow_heif.options.DECODE_THREADS = 1
+    pillow_heif.register_heif_opener()
+    return (*PILLOW_FORMATS, "HEIF")
+
+
+def load_decoders() -> None:
+    """Load the decoders of all formats, so that no file is opened later."""
+    for heif in (False, True):
+        _pillow_formats(heif=heif)
+
+
+def orientation(header: Image.Image) -> int:
+    """Return the EXIF orientation, 1 to 8, that is still to be applied; 1 when there is none."""
+    if header.format == "TIFF":
+        return 1  # Pillow applies a TIFF's orientation by itself
+    try:
+        return int(header.getexif().get(EXIF_ORIENTATION, 1))
+    except _PILLOW_ERRORS:
+        return 1
+
+
+def decode(image: Image.Image, content: bytes) -> Pixels:
+    """Decode an opened image to RGB (height, width, 3), uint8. Raises DamagedImage and ImageTooLarge."""
+    try:
+        try:
+            image.load()
+        except _PILLOW_ERRORS:
+            if image.format not in ("JPEG", "MPO"):
+                raise
+            image = _rebuilt_jpeg(content)
+        return _to_rgb(image)
+    except Image.DecompressionBombError as error:
+        raise ImageTooLarge(TOO_MANY_PIXELS, "pixels") from error
+    except _PILLOW_ERRORS as error:
+        raise DamagedImage("The photo is damaged or cut short.") from error
+
+
+def _rebuilt_jpeg(content: bytes) -> Image.Image:
+    """Load a JPEG of four components that lacks its end. Raises what Pillow raises."""
+    image = _open(jpeg.rebuild(content).content)
+    image.load()
+    if jpeg.missing_share(np.asarray(image)) > jpeg.MAX_MISSING:
+        raise OSError("too much of the picture is missing")
+    return image
+
+
+def _to_rgb(image: Image.Image) -> Pixels:
+    """Convert a decoded image by strips, and reduce it by a whole factor when it has more than WORKING_PIXELS."""
+    width, height = image.size
+    factor = max(1, ceil(sqrt(width * height / WORKING_PIXELS)))
+    convert = _grey_to_rgb(image) if image.mode.startswith(("I", "F")) else _strip_to_rgb
+    pixels = np.empty((-(-height // factor), -(-width // factor), 3), np.uint8)
+    rows = max(1, STRIP_PIXELS // (width * factor))
+    for top in range(0, len(pixels), rows):
+        strip = image.crop((0, top * factor, width, min((top + rows) * factor, height)))
+        rgb = convert(strip)
+        pixels[top : top + rows] = rgb if factor == 1 else np.asarray(Image.fromarray(rgb).reduce(factor))
+    return pixels
+
+
+def _strip_to_rgb(strip: Image.Image) -> Pixels:
+    return np.asarray(strip.convert("RGB"))
+
+
+def _grey_to_rgb(image: Image.Image) -> Callable[[Image.Image], Pixels]:
+    """Return what scales 16-bit, 32-bit and floating-point grey to 8 bits; values above 255 mean white is 65535."""
+    low_high: Any = image.getextrema()
+    white = 65535 if low_high[1] > 255 else 255
+
+    def convert(strip: Image.Image) -> Pixels:
+        grey = (np.clip(np.asarray(strip) / white, 0, 1) * 255).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+
+    return convert

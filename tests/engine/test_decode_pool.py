@@ -1,0 +1,157 @@
+"""Photos are decoded by processes that can be ended, and that can do little else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.domain.errors import DamagedImage, ImageTooLarge, UnsupportedImage
+from mien.engine import decode_pool
+from mien.engine.decode_pool import DecodingPool
+from mien.engine.limits import Limits
+
+LIMITS = Limits()
+PATIENCE = 30.0
+
+
+@pytest.fixture
+def pool() -> Iterator[DecodingPool]:
+    pool = DecodingPool()
+    yield pool
+    for process in pool._idle:
+        process.end()
+
+
+@pytest.fixture
+def webp(encode, scene) -> bytes:
+    return encode(scene, "WEBP", lossless=True)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def pid_of(pool: DecodingPool) -> int:
+    (process,) = pool._idle
+    return process._process.pid
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_the_pixels_are_those_of_the_file_and_one_process_decodes_many(pool, webp, scene):
+    for _ in range(3):
+        decoded, pixels = pool.decode(webp, 0, LIMITS)
+        assert np.array_equal(pixels, np.asarray(scene))
+        assert (decoded.size, decoded.orientation) == (scene.size, 1)
+    assert len(pool._idle) == 1
+
+
+def test_a_decoder_that_crashes_is_a_damaged_photo_and_the_next_photo_is_decoded(pool, webp):
+    pool.decode(webp, 0, LIMITS)
+    pid, raised = pid_of(pool), []
+
+    def decode() -> None:
+        try:
+            pool.decode(webp, 0, LIMITS)
+        except DamagedImage as error:
+            raised.append(error)
+
+    os.kill(pid, signal.SIGSTOP)
+    thread = threading.Thread(target=decode)
+    thread.start()
+    until(lambda: not pool._idle)
+    os.kill(pid, signal.SIGSEGV)
+    os.kill(pid, signal.SIGCONT)
+    thread.join(PATIENCE)
+    assert [str(error) for error in raised] == ["The photo is damaged: its decoder crashed."]
+    assert pool.decode(webp, 0, LIMITS)[1].size
+    assert pid_of(pool) != pid
+
+
+def test_what_takes_too_long_is_ended_and_the_limit_is_named(pool, encode, scene):
+    large = encode(scene.resize((3000, 2000)), "WEBP", method=0)
+    with pytest.raises(ImageTooLarge) as refused:
+        pool.decode(large, 0, Limits(max_seconds=0.005))
+    assert refused.value.limit == "seconds"
+    assert pool.decode(large, 0, LIMITS)[1].shape == (2000, 3000, 3)
+
+
+def test_errors_of_the_photo_come_through(pool, webp):
+    with pytest.raises(DamagedImage):
+        pool.decode(webp[:60], 0, LIMITS)
+    with pytest.raises(UnsupportedImage):
+        pool.decode(b"a letter", 0, LIMITS)
+    with pytest.raises(ImageTooLarge) as refused:
+        pool.decode(webp, 0, Limits(max_pixels=100))
+    assert refused.value.limit == "pixels"
+    assert len(pool._idle) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_decoder_may_do_little_and_knows_no_secret(pool, webp, monkeypatch):
+    monkeypatch.setenv("MIEN_SECRET", "a secret of sixteen and more")
+    pool.decode(webp, 0, LIMITS)
+    process = Path(f"/proc/{pid_of(pool)}")
+    limits = {line[:26].strip(): line[26:].split()[0] for line in (process / "limits").read_text().splitlines()}
+    assert limits["Max core file size"] == "0"
+    assert int(limits["Max open files"]) <= 5
+    assert int(limits["Max address space"]) < 2**31
+    assert b"secret" not in (process / "environ").read_bytes().lower()
+    opened = sorted(os.readlink(link).partition(":")[0] for link in (process / "fd").iterdir())
+    assert opened == ["/dev/null"] * 3 + ["socket"] * 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_decoder_ends_with_the_process_that_started_it():
+    program = (
+        "import io, os, signal\nfrom PIL import Image\nfrom mien.engine import decode\n"
+        "out = io.BytesIO()\nImage.new('RGB', (64, 64)).save(out, 'WEBP')\n"
+        "decode.open_photo(out.getvalue()).pixels(64)\n"
+        "print(decode.POOL._idle[0]._process.pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=False)
+    pid = int(done.stdout)
+    until(lambda: not is_running(pid))
+
+
+def test_an_idle_decoder_is_ended(pool, webp, monkeypatch):
+    monkeypatch.setattr(decode_pool, "IDLE_SECONDS", 0.05)
+    pool.decode(webp, 0, LIMITS)
+    until(lambda: not pool._idle)
+    assert pool.decode(webp, 0, LIMITS)[1].size
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"shape": [64, 96, 4]},
+        {"shape": [640, 960, 3]},
+        {"shape": [-64, -96, 3]},
+        {"shape": "no"},
+        {"size": [0, 96]},
+        {"orientation": None},
+    ],
+)
+def test_an_answer_that_is_not_possible_is_not_believed(claim):
+    answer = {"size": [96, 64], "shape": [64, 96, 3], "orientation": 1} | claim
+    with decode_pool._memory_file() as descriptor:
+        os.ftruncate(descriptor, 64 * 96 * 3)
+        with pytest.raises(DamagedImage):
+            decode_pool._result(answer, descriptor, LIMITS)

@@ -1,0 +1,111 @@
+"""Photos that cost far more than their bytes are refused by their structure, or ended by limits of their process."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+
+import pytest
+
+from mien.domain.errors import DamagedImage, ImageError, ImageTooLarge
+from mien.engine import Limits, measure
+from mien.engine.decode import open_photo
+from mien.engine.limits import WORKING_PIXELS
+from tests.hostile import bombs
+from tests.hostile.bombs import BOMBS, MEGABYTE
+
+REFUSED = {
+    "segments": lambda: bombs.jpeg_of_segments(MEGABYTE),
+    "scans": lambda: bombs.jpeg_scans(640, 640, 100_000),
+    "scans, of a huge picture": lambda: bombs.jpeg_with_size(12_000, 9_000, bombs.jpeg_scans(16, 16, 3_000)),
+    "memory, progressive": lambda: bombs.jpeg_with_size(9_400, 9_400, bombs.jpeg_scans(16, 16, 0, subsampling=0)),
+    "memory, four colours": lambda: bombs.jpeg_with_size(
+        9_000, 9_000, bombs.encoded(bombs.plain(16, 16, "CMYK"), "JPEG")
+    ),
+    "pixels, JPEG": lambda: bombs.jpeg_with_size(20_000, 20_000, bombs.encoded(bombs.plain(16, 16), "JPEG")),
+    "pixels, PNG": lambda: bombs.png(9_500, 9_500, 1, 0),
+    "chunks, PNG": lambda: bombs.png_chunks(MEGABYTE),
+    "pixels, WebP": lambda: bombs.NAMED_WEBP,
+    "chunks, WebP": lambda: bombs.webp_frames(MEGABYTE),
+    "pixels, GIF": lambda: bombs.gif_screen(65_000, 65_000),
+    "chunks, GIF": lambda: bombs.gif_comments(4 * MEGABYTE),
+    "pixels, BMP": lambda: bombs.bmp_claim(30_000, 30_000),
+    "pixels, BMP of OS/2": lambda: bombs.bmp_claim(9_000, 9_000, os2=True),
+    "bytes, BMP": lambda: bombs.bmp_runs(600, 600, 8 * MEGABYTE),
+    "frames, ICO": lambda: bombs.ico([bombs.encoded(bombs.plain(32, 32), "PNG")] * 100),
+    "pixels, ICO": lambda: bombs.ico([bombs.png(9_000, 9_000, 1, 0)]),
+    "memory, TIFF": lambda: bombs.tiff_tile(65_520),
+    "bytes, TIFF": lambda: bombs.tiff_shared_strips(1_000, MEGABYTE),
+    "metadata, TIFF": lambda: bombs.tiff_tags(400, MEGABYTE),
+    "tags, TIFF": lambda: bombs.tiff_tags(20_000, MEGABYTE),
+    "pixels, BigTIFF": lambda: bombs.tiff({256: bombs.long(60_000), 257: bombs.long(60_000)}, big=True),
+    "frames, AVIF": lambda: bombs.heif_items(bombs.avif_plain(64), MEGABYTE),
+    "pixels, AVIF": lambda: bombs.with_lying_size(bombs.avif_plain(64), 16_000, 16_000),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_bomb_is_refused_by_its_structure_and_the_limit_is_named(name):
+    with pytest.raises(ImageTooLarge, match=r"^The photo has .*accepted\.$") as refused:
+        measure(REFUSED[name]())
+    assert name.startswith(refused.value.limit)
+
+
+CHEAP = [
+    "JPEG, size made up",
+    "JPEG, tags that share their value",
+    "JPEG, strip",
+    "PNG, compressed texts",
+    "PNG, colour profiles",
+    "PNG, tags that share their value",
+    "PNG, strip",
+    "AVIF, size made up",
+    "TIFF, large tiles",
+    "TIFF, JPEG of many scans",
+    "BMP, escapes",
+]
+
+
+@pytest.mark.parametrize(
+    "name", [*CHEAP, *(pytest.param(name, marks=pytest.mark.slow) for name in BOMBS if name not in CHEAP)]
+)
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_every_bomb_is_refused_or_decoded_to_few_pixels(name):
+    with suppress(ImageError):
+        photo = open_photo(BOMBS[name](15 * MEGABYTE))
+        height, width, channels = photo.pixels(sys.maxsize).shape
+        assert (height * width <= WORKING_PIXELS, channels) == (True, 3)
+
+
+@pytest.mark.parametrize("name", ["JPEG, strip", "PNG, strip"])
+def test_a_strip_is_a_photo_without_faces(real_engine, name):
+    assert real_engine.detect(BOMBS[name](MEGABYTE)) == []
+
+
+def test_a_photo_in_which_decoders_of_metadata_would_drown_is_decoded_elsewhere():
+    harmless = bombs.encoded(bombs.plain(64, 64), "JPEG")
+    assert not measure(harmless).is_isolated
+    assert measure(bombs.jpeg_exif(4_000, 10_000)).is_isolated
+    assert measure(bombs.png_exif(4_000, 60_000)).is_isolated
+
+
+@pytest.mark.parametrize("form", ["WEBP", "GIF", "BMP", "TIFF", "ICO", "AVIF"])
+def test_formats_with_large_decoders_are_decoded_in_a_process_of_their_own(form):
+    assert measure(bombs.encoded(bombs.plain(64, 64), form)).is_isolated
+
+
+def test_the_wire_and_the_header_must_agree_on_the_size():
+    """Two frames, of which readers of headers see one and the decoder the other."""
+    content = bombs.encoded(bombs.plain(64, 64), "JPEG")
+    frame = content.index(b"\xff\xc0")
+    end = frame + 2 + int.from_bytes(content[frame + 2 : frame + 4], "big")
+    other = bombs.jpeg_with_size(8_000, 8_000, content)[frame:end]
+    with pytest.raises(DamagedImage):
+        open_photo(content[:frame] + other + content[frame:]).pixels(64)
+
+
+def test_limits_follow_the_operator(tmp_path):
+    content = bombs.encoded(bombs.plain(64, 64), "WEBP")
+    with pytest.raises(ImageTooLarge, match="64 x 64"):
+        measure(content, Limits(max_memory=64 * 64))
