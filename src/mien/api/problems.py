@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
-from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -47,7 +46,7 @@ _ROUTE_STATUSES = {
     400: "The photo is empty, or the request is malformed",
     404: "Not found",
     409: "A quota is full, or another person has this name or one that looks the same",
-    413: "The photo is too large",
+    413: "The photo is too large, or decoding it takes too much; `limit` names what it has too much of",
     415: "Not an image of a supported format",
     422: "The photo or a parameter cannot be used",
 }
@@ -127,10 +126,10 @@ def _problem(
     status: int,
     detail: str,
     kind: str | None = None,
-    more: Mapping[str, str] = MappingProxyType({}),
+    more: Mapping[str, str] | None = None,
     **headers: str,
 ) -> Response:
-    body = document(status, detail, kind, request.scope.get("request_id", "")) | more
+    body = document(status, detail, kind, request.scope.get("request_id", "")) | dict(more or {})
     return JSONResponse(body, status, headers, MEDIA_TYPE)
 
 
