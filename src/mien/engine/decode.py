@@ -113,7 +113,7 @@ class Photo:
         if self._decoded is None or (max(self._decoded.shape) < needed and not self._is_largest):
             pixels = self._source.decode(needed)
             self._is_largest = max(pixels.shape) < needed
-            self._decoded = np.ascontiguousarray(apply_exiforientation(pixels, self._source.orientation))
+            self._decoded = np.ascontiguousarray(apply_exif_orientation(pixels, self._source.orientation))
         if not self.cost.is_ordinary and max(self._decoded.shape) > OVERVIEW_SIDE:
             self._overview = _reduce(self._decoded, OVERVIEW_SIDE)
             if long_side <= OVERVIEW_SIDE:
@@ -268,7 +268,7 @@ def _reduce(pixels: Pixels, long_side: int) -> Pixels:
     return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
-def apply_exiforientation(pixels: Pixels, orientation: int) -> Pixels:
+def apply_exif_orientation(pixels: Pixels, orientation: int) -> Pixels:
     """Rotate and mirror an image as its EXIF orientation (1 to 8) asks for; any other value changes nothing.
 
     Args:
