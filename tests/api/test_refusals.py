@@ -20,6 +20,7 @@ from mien.domain.policy import Policy
 from mien.security.api_keys import KeyFile, Scope
 from mien.security.signing import Signer
 from tests.api.conftest import JPEG, Service
+from tests.hostile.bombs import NAMED_WEBP
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,12 @@ def test_a_body_without_a_length_is_cut_off(open_service: Callable[..., Service]
 
     answer = service.client.post("/recognize", content=endless(), headers=JPEG)
     assert answer.status_code == 413
+
+
+def test_a_photo_over_a_limit_is_told_which(service: Service) -> None:
+    answer = service.client.post("/recognize", content=NAMED_WEBP, headers={"Content-Type": "image/webp"})
+    _is_problem(answer.headers, answer.json(), 413)
+    assert answer.json()["limit"] == "pixels"
 
 
 def test_truncated_photos_say_so(service: Service, damaged: bytes) -> None:
@@ -241,5 +248,6 @@ def test_tokens_expire_and_keep_to_their_purpose() -> None:
 
 def _is_problem(headers: object, body: dict[str, object], status: int) -> None:
     assert headers["content-type"] == "application/problem+json"  # type: ignore[index]
-    assert set(body) == {"type", "title", "status", "detail", "request_id"}
+    names = {"type", "title", "status", "detail", "request_id"} | ({"limit"} if status == 413 else set())
+    assert set(body) == names
     assert body["status"] == status
