@@ -17,6 +17,7 @@ from mien.api.logs import JsonLines
 from mien.config import Settings
 from mien.domain import errors
 from mien.domain.policy import Policy
+from mien.domain.waiting import MAX_WAITING
 from mien.security.api_keys import KeyFile, Scope
 from mien.security.signing import Signer
 from tests.api.conftest import JPEG, Service
@@ -215,8 +216,9 @@ def test_cors_is_closed_unless_opened(open_service: Callable[..., Service]) -> N
 
 
 def test_a_full_queue_says_come_back(open_service: Callable[..., Service], monkeypatch: pytest.MonkeyPatch) -> None:
-    service = open_service(settings=Settings(threads=1, max_waiting=0))  # three may be inside
-    inside, leave = threading.Barrier(4), threading.Event()
+    service = open_service(settings=Settings(threads=1, max_waiting=0))
+    most = 3 + MAX_WAITING  # for ordinary photos, and for those that wait for their turn
+    inside, leave = threading.Barrier(most + 1), threading.Event()
 
     def slow(_: bytes) -> list[object]:
         inside.wait(10)
@@ -224,8 +226,8 @@ def test_a_full_queue_says_come_back(open_service: Callable[..., Service], monke
         return []
 
     monkeypatch.setattr(service.app, "detect", slow)
-    with service.client, ThreadPoolExecutor(3) as callers:
-        for _ in range(3):
+    with service.client, ThreadPoolExecutor(most) as callers:
+        for _ in range(most):
             callers.submit(service.client.post, "/detect", content=b"x", headers=JPEG)
         inside.wait(10)
         answer = service.client.post("/detect", content=b"x", headers=JPEG)
