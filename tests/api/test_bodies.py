@@ -205,6 +205,15 @@ def test_fields_and_files_of_a_form_have_limits(service: Service) -> None:
     assert ask(service, "/upload", piecewise(*many), content_type=MULTIPART) == 400
 
 
+@pytest.mark.parametrize(
+    "charset", ["undefined", "idna", "utf-7", "punycode", "zip", "rot13", "none", "utf-16", "\xe9"]
+)
+def test_a_form_in_a_strange_encoding_is_no_failure(service: Service, charset: str) -> None:
+    sent = form({"user_id": "Ada \xff"}, b"\xff\xd8\xff")
+    content_type = f"{MULTIPART}; charset={charset}"
+    assert ask(service, "/detect", piecewise(*sent), content_type=content_type) in {400, 415, 422}
+
+
 def test_photos_in_forms_touch_no_disk(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda *_, **__: pytest.fail("a file was made"))
     photo = photo_of("Ada") + bytes(3_000_000)

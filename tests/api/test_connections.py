@@ -299,3 +299,43 @@ def test_a_server_takes_as_many_files_as_it_may(monkeypatch: pytest.MonkeyPatch)
     limits.append((256, 600))
     with bounded(socket.socket(), lambda _: False) as listener:
         assert (limits[-1], listener.connections._max) == ((600, 600), 300)
+
+
+def chunked(path: str, chunk: bytes, count: int) -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n".encode()
+    return head + b"%x\r\n%s\r\n" % (len(chunk), chunk) * count
+
+
+@pytest.mark.parametrize("path", ["/", "/early"])
+def test_a_body_in_tiny_pieces_ends_the_connection(
+    serve: Serve, connect: Callable[..., socket.socket], path: str
+) -> None:
+    server = serve()
+    connection = connect(server, chunked(path, b"x", 500))
+
+    def more() -> bool:
+        try:
+            connection.sendall(b"1\r\nx\r\n" * 500)
+        except ConnectionError:
+            return True
+        return False
+
+    wait_for(more)
+    wait_for(lambda: server.count == 0)
+
+
+@pytest.mark.parametrize(("chunk", "count"), [(b"x", 200), (b"\r\n" + b"x" * 1000, 1000), (b"x" * 10_000, 100)])
+def test_a_body_in_usual_pieces_is_taken(
+    serve: Serve, connect: Callable[..., socket.socket], chunk: bytes, count: int
+) -> None:
+    connection = connect(serve(), chunked("/", chunk, count) + b"0\r\n\r\n")
+    assert status(connection) == 200
+
+
+def test_when_full_whoever_does_not_read_goes_too(serve: Serve, connect: Callable[..., socket.socket]) -> None:
+    server = serve(most=2)
+    for _ in range(2):
+        connect(server, b"GET /?bytes=50000000 HTTP/1.1\r\nHost: h\r\n\r\n" * 2)
+    wait_for(lambda: len(server.listener.connections._waiting[False]) == 2)
+    newest = connect(server, GET)
+    assert status(newest) == 200

@@ -11,7 +11,19 @@ HOST = {"host": "127.0.0.1:8000"}
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "[::1]:8000"])
 def test_a_program_on_this_machine_is_local(host: str) -> None:
-    assert is_local_program("127.0.0.1", "1.1", {"host": host, "user-agent": "Boto3", "x-amz-date": "…"})
+    told = (
+        "user-agent",
+        "x-amz-date",
+        "x-amzn-trace-id",
+        "amz-sdk-request",
+        "accept",
+        "traceparent",
+        "x-datadog-trace-id",
+    )
+    assert is_local_program("127.0.0.1", "1.1", {"host": host} | dict.fromkeys(told, "…"))
+    assert is_local_program(
+        "127.0.0.1", "1.1", {"host": host, "sec-fetch-mode": "cors", "accept-language": "*"}
+    )  # Node
 
 
 @pytest.mark.parametrize(
@@ -20,7 +32,9 @@ def test_a_program_on_this_machine_is_local(host: str) -> None:
         *("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-anything", "forwarded", "via"),
         *("x-real-ip", "cf-connecting-ip", "cf-ray", "true-client-ip", "cdn-loop", "fly-client-ip", "x-envoy-id"),
         *("ngrok-auth", "tailscale-user-login", "x-original-url", "x-arr-log-id", "x-client-ip", "proxy-connection"),
-        *("origin", "referer", "sec-fetch-site", "sec-fetch-mode", "sec-ch-ua"),
+        *("x-host", "x-sucuri-clientip", "x-anything", "remote-addr", "cloudfront-viewer-country", "ssl-client-verify"),
+        *("x-forwarded_for", "x-amz-cf-id", "fastly-client-ip", "proxy-authorization"),
+        *("origin", "referer", "sec-fetch-site", "sec-fetch-dest", "sec-ch-ua", "cookie", "dnt", "sec-gpc"),
     ],
 )
 def test_whatever_smells_of_a_proxy_or_a_page_is_not_local(header: str) -> None:

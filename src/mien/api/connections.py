@@ -32,6 +32,9 @@ LINGER_SECONDS = 30.0
 
 DOWNLOAD_SECONDS = 300.0
 MAX_CONNECTIONS, MAX_PER_CLIENT = 10_000, 512
+MAX_CHUNK_MARKS, BYTES_PER_MARK = 1000, 128
+"""Ends of lines in a chunked body, of which a chunk has two: this many at once, and further ones at this distance."""
+
 RESERVED_FILES, MAX_FILES = 512, 65_536
 """Open files beside the connections: databases, photos, connections that are being closed."""
 
@@ -184,7 +187,7 @@ class BoundedProtocol(H11Protocol):
         self._connections = connections
         self._phase, self._deadline = Phase.REQUEST, self.loop.call_later(self.timeout_keep_alive, self._expire)
         self._connection: Connection | None = None
-        self._answered_at = self.loop.time()
+        self._answered_at, self._chunk_marks = self.loop.time(), 0.0
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -197,14 +200,34 @@ class BoundedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._phase in {Phase.BODY, Phase.LEFTOVER} and self._is_chopped(data):
+            self.transport.abort()
+            return
         super().data_received(data)
         self._enter(self._present_phase())
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._connection is not None:
+            self._connections.wait(self._connection)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._connection is not None and self._phase is Phase.ANSWER:
+            self._connections.work(self._connection)
 
     def on_response_complete(self) -> None:
         self._answered_at = self.loop.time()
         super().on_response_complete()
         self._unset_keepalive_if_required()  # `_deadline` takes its place
         self._enter(self._present_phase(), anew=True)
+
+    def _is_chopped(self, data: bytes) -> bool:
+        """Whether a body comes in so many tiny chunks that reading it would hold up everybody: 20 microseconds each."""
+        if (b"transfer-encoding", b"chunked") not in self.headers:
+            return False
+        self._chunk_marks += data.count(b"\r\n") - len(data) / BYTES_PER_MARK
+        return self._chunk_marks > MAX_CHUNK_MARKS
 
     def _present_phase(self) -> Phase:
         is_sending = self.conn.their_state is h11.SEND_BODY
@@ -217,12 +240,12 @@ class BoundedProtocol(H11Protocol):
     def _enter(self, phase: Phase, *, anew: bool = False) -> None:
         if phase is self._phase and not anew:
             return
-        self._phase = phase
+        self._phase, self._chunk_marks = phase, 0.0
         self._deadline.cancel()
         self._deadline = self.loop.call_later(self._seconds(phase), self._expire)
         if self._connection is None:
             return
-        if phase is Phase.ANSWER:
+        if phase is Phase.ANSWER and not self.flow.write_paused:
             self._connections.work(self._connection)
         elif anew:
             self._connections.wait(self._connection)

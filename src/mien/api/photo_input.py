@@ -107,6 +107,8 @@ async def read_form(request: Request, before_file: Callable[[Mapping[str, str]],
         return await _FormParser(request, before_file).parse()
     except MultiPartException as error:
         raise HTTPException(400, error.message.removesuffix(".")) from None
+    except UnicodeError:  # of an encoding such as `undefined`
+        raise HTTPException(400, "The form is not in the encoding that it names") from None
 
 
 class _FormParser(MultiPartParser):

@@ -20,17 +20,20 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _HOST = re.compile(r"(\[(?P<address>[0-9A-Fa-f:.]{2,45})\]|(?P<name>[A-Za-z0-9._-]{1,255}))(:[0-9]{1,5})?")
 
 _PROXY_HEADERS = frozenset(
-    {"forwarded", "via", "cdn-loop", "client-ip", "true-client-ip", "fastly-client-ip", "x-real-ip", "x-client-ip"}
-    | {"x-cluster-client-ip", "x-appengine-user-ip", "x-amz-cf-id", "x-request-start", "x-scheme", "x-varnish"}
-    | {"proxy-authorization", "proxy-connection"}
+    {"forwarded", "via", "cdn-loop", "client-ip", "true-client-ip", "remote-addr", "remote-user", "early-data"}
+    | {"surrogate-capability", "wl-proxy-client-ip", "ali-cdn-real-ip", "incap-client-ip"}
 )
 _PROXY_PREFIXES = (
-    *("x-forwarded", "x-original-", "x-envoy-", "x-arr-", "x-azure-", "x-cloud-trace", "x-proxy", "x-vercel-", "x-nf-"),
-    *("cf-", "fly-", "ngrok-", "tailscale-"),
+    *("x-", "cf-", "fly-", "ngrok-", "tailscale-", "fastly-", "akamai-", "cloudfront-", "proxy-", "ssl-client-"),
 )
-"""What reverse proxies, tunnels and content networks add to the requests that they pass on."""
+_CLIENT_PREFIXES = ("x-amz-", "x-amzn-", "x-request-id", "x-b3-", "x-datadog-")
+"""What reverse proxies, tunnels and content networks add to the requests that they pass on; and of the names that begin
+like theirs those that AWS's clients, and what traces calls, send themselves."""
 
-_BROWSER_HEADERS, _BROWSER_PREFIX = frozenset({"origin", "referer"}), "sec-"
+_BROWSER_HEADERS = frozenset({"origin", "referer", "cookie", "dnt", "upgrade-insecure-requests", "save-data"})
+_BROWSER_PREFIX, _NODE_HEADER = "sec-", "sec-fetch-mode"
+"""What browsers send. One of these `fetch` of Node sends as well; a browser never sends it alone."""
+
 _OWN_SITE = ("same-origin", "none")  # none: the user's own doing, such as an address that was typed
 
 
@@ -62,9 +65,7 @@ def is_local_program(peer: str, http_version: str, headers: Mapping[str, str]) -
         headers: Values by lower-case name.
     """
     is_direct = is_loopback(peer) and host_name(headers.get("host", "")) in LOOPBACK_NAMES and http_version != "1.0"
-    is_passed_on = any(name in _PROXY_HEADERS or name.startswith(_PROXY_PREFIXES) for name in headers)
-    is_from_browser = any(name in _BROWSER_HEADERS or name.startswith(_BROWSER_PREFIX) for name in headers)
-    return is_direct and not is_passed_on and not is_from_browser
+    return is_direct and not any(_is_proxys(name) or _is_browsers(name) for name in headers)
 
 
 def is_foreign_origin(headers: Mapping[str, str], allowed: Collection[str]) -> bool:
@@ -89,6 +90,15 @@ def is_from_other_site(headers: Mapping[str, str], allowed: Collection[str]) -> 
 def is_own_page(headers: Mapping[str, str]) -> bool:
     """Return whether a page of this server makes the request, or no browser at all."""
     return headers.get("sec-fetch-site", "same-origin") == "same-origin"
+
+
+def _is_proxys(name: str) -> bool:
+    is_named_like = name.startswith(_PROXY_PREFIXES) and not name.startswith(_CLIENT_PREFIXES)
+    return name in _PROXY_HEADERS or is_named_like or name == "x-amz-cf-id"  # of CloudFront
+
+
+def _is_browsers(name: str) -> bool:
+    return name in _BROWSER_HEADERS or (name.startswith(_BROWSER_PREFIX) and name != _NODE_HEADER)
 
 
 def _is_at(url: str, host: str) -> bool:
