@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -235,3 +236,16 @@ def test_counts_the_faces_of_many_at_once_and_knows_the_newest(ports: Ports) -> 
         "Bob": (1, "face-1"),
     }
     assert ports.catalog.summarize_faces([]) == {}
+
+
+def test_what_somebody_else_changed_meanwhile_is_not_replaced(ports: Ports) -> None:
+    catalog, now = ports.catalog, datetime.now(UTC)
+    first = Person("1", "Ann", now, pending=True)
+    catalog.put(first)
+    second = replace(first, name="Anne", merged=("2",))
+    assert catalog.put(second, unchanged=[first])
+    for stale in (first, replace(second, merged=()), replace(second, pending=False), Person("none", "none", now)):
+        assert not catalog.put(replace(stale, name="Lost"), fresh=[Person("3", "3", now)], unchanged=[stale])
+    assert catalog.get(Person, ["1", "3", "none"]) == [second]
+    assert catalog.put(replace(second, name="Anna"), fresh=[Person("3", "3", now)], unchanged=[second])
+    assert [person.name for person in catalog.get(Person, ["1", "3"])] == ["Anna", "3"]

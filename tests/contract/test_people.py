@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import pytest
 
-from mien.domain.errors import InvalidInput, UserExists, UserNotFound
+from mien.domain.errors import InvalidInput, RecognitionNotFound, UserExists, UserNotFound
 from mien.domain.records import (
     Consent,
     FaceRecord,
@@ -15,6 +16,7 @@ from mien.domain.records import (
     Person,
     Recognition,
     RecognitionStatus,
+    Record,
     UploadStatus,
 )
 from tests.contract.backends import Ports
@@ -287,3 +289,79 @@ def test_the_faces_of_all_ids_of_a_person_are_counted_and_shown_under_the_name(
     found = ports.app.face_summaries(ports.app.people().items)
     assert {user_id: one.count for user_id, one in found.items()} == {"Robert": 3, "Venus": 1}
     assert {one.newest for one in found.values()} <= set(ports.app.faces().items)
+
+
+def between_read_and_write(ports: Ports, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Let somebody else act after a person was read, and before what is made of it is written."""
+    put = ports.catalog.put
+    waiting = [act]
+
+    def put_later(*records: Record, **conditions: Sequence[Record]) -> bool:
+        if waiting and any(isinstance(record, Person) for record in records):
+            waiting.pop()()
+        return put(*records, **conditions)
+
+    monkeypatch.setattr(ports.catalog, "put", put_later)
+
+
+def test_a_rename_while_the_first_photo_is_indexed_keeps_the_name(
+    ports: Ports, robert: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = ports.app.upload(robert[0], name="Ann")
+    assert upload.user_id
+    between_read_and_write(ports, monkeypatch, lambda: ports.app.rename(str(upload.user_id), "Anne"))
+    ports.app.index_upload(upload.image_path)
+    assert [(person.user_id, person.name) for person in ports.app.people().items] == [(upload.user_id, "Anne")]
+    assert ports.app.find_person("Anne").user_id == upload.user_id
+    assert enroll(ports, robert[1], name="Ann") != upload.user_id
+
+
+def test_the_first_photo_that_is_indexed_during_a_rename_stays_known(
+    ports: Ports, robert: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = ports.app.upload(robert[0], name="Ann")
+    between_read_and_write(ports, monkeypatch, lambda: ports.app.index_upload(upload.image_path))
+    ports.app.rename(str(upload.user_id), "Anne")
+    assert [(person.user_id, person.name) for person in ports.app.people().items] == [(upload.user_id, "Anne")]
+
+
+def test_a_rename_during_a_merge_and_its_undoing_is_kept(
+    ports: Ports, robert: list[bytes], venus: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bea = enroll(ports, robert[0], name="Ann"), enroll(ports, venus[0], name="Bea")
+    between_read_and_write(ports, monkeypatch, lambda: ports.app.rename(bea, "Beatrice"))
+    assert ports.app.merge(ann, bea).name == "Beatrice"
+    between_read_and_write(ports, monkeypatch, lambda: ports.app.rename(bea, "Bice"))
+    ports.app.unmerge(ann)
+    assert sorted(person.name for person in ports.app.people().items) == ["Ann", "Bice"]
+
+
+def test_a_photo_that_moves_takes_its_answers_along(ports: Ports, robert: list[bytes], venus: list[bytes]) -> None:
+    wrong = ports.app.enroll(robert[0], name="Wrong")
+    ports.app.enroll(venus[0], str(wrong.user_id))
+    seen = {photo: ports.app.recognize(photo).recognition_id for photo in (robert[1], venus[1])}
+    moved = ports.app.move(wrong.image_path, name="Right")
+    (face,) = ports.app.recognition(seen[robert[1]]).faces
+    assert (face.user_id, face.name) == (moved.user_id, "Right")
+    assert (face.candidates[0].face_id, face.candidates[0].image_path) == (moved.face_ids[0], moved.image_path)
+    (other,) = ports.app.recognition(seen[venus[1]]).faces
+    assert other.user_id == wrong.user_id
+    by_person = {
+        user_id: [each.recognition_id for each in ports.app.recognitions(user_id=user_id).items]
+        for user_id in (str(wrong.user_id), str(moved.user_id))
+    }
+    assert by_person == {wrong.user_id: [seen[venus[1]]], moved.user_id: [seen[robert[1]]]}
+    for user_id, photo in ((moved.user_id, robert[1]), (wrong.user_id, venus[1])):
+        assert ports.app.forget(str(user_id)).recognitions == 1
+        assert ports.app.verify_erased(str(user_id)) == ()
+        with pytest.raises(RecognitionNotFound):
+            ports.app.recognition(seen[photo])
+
+
+def test_answers_stay_where_a_copy_of_the_photo_stays(ports: Ports, robert: list[bytes]) -> None:
+    first = ports.app.enroll(robert[0], "Robert")
+    ports.bucket.put("uploaded/Robert/copy.jpg", robert[0], "image/jpeg", {})
+    ports.app.index_upload("uploaded/Robert/copy.jpg")
+    seen = ports.app.recognize(robert[1])
+    ports.app.move(first.image_path, "Other")
+    assert ports.app.recognition(seen.recognition_id).faces[0].user_id == "Robert"

@@ -247,6 +247,7 @@ class FaceApp:
         if upload.image_path != path and upload.status is UploadStatus.INDEXED:
             if is_new and former is not None:
                 self._retention.copy_consent(former, admitted)
+            self._relabel(path, upload)
             self._indexing.remove_photo(path)
         return upload
 
@@ -555,6 +556,11 @@ class FaceApp:
             if not discreet:
                 raise
             return user_id or self._people.holder_of(name or "")
+
+    def _relabel(self, path: str, moved: Upload) -> None:
+        for former in self._catalog.get(Upload, [path]):
+            if former.user_id is not None and self._indexing.is_only_photo_of_its_faces(former):
+                self._recognition.relabel(former, moved, self._people.family(former.user_id))
 
     def _root(self, user_id: str) -> str:
         return self._people.family(object_keys.parse_user_id(user_id))[0]

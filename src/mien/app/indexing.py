@@ -147,6 +147,11 @@ class IndexingService:
         self._bucket.delete([path])
         self._remove_traces(path)
 
+    def is_only_photo_of_its_faces(self, upload: Upload) -> bool:
+        """Whether no copy of a photo shows the faces that it shows."""
+        faces = self._catalog.get(FaceRecord, upload.face_ids)
+        return all(len(self._faces.showing(face)) <= 1 for face in faces)
+
     def remove_missing(self, path: str) -> None:
         """Remove what is left of a photo that no longer exists; one that exists is left alone."""
         if not self._faces.exists(path):

@@ -44,6 +44,7 @@ _LOOKALIKE = (
     "not show. Write it as it is enrolled, or choose another."
 )
 _TAKEN = "Another person has this name already. Use their id, merge the two, or choose another name."
+_CHANGING = "Others are changing this person at the same time; try again."
 _IS_AN_ID = "Another person has this as their id. Use the id, or choose another name."
 
 
@@ -149,7 +150,7 @@ class PeopleService:
             elif user_id and name and name != person.name and (person.pending or person.name == person.user_id):
                 self.rename(person.user_id, name)
             return self.by_id([person.user_id])[person.user_id].user_id
-        raise Overloaded("Others are changing this person at the same time; try again.")
+        raise Overloaded(_CHANGING)
 
     def holder_of(self, text: str) -> str:
         """Return the id of the person whose id or name looks like the text. Raises UserNotFound."""
@@ -162,49 +163,57 @@ class PeopleService:
 
     def register(self, user_id: str, timestamp: datetime) -> None:
         """Make a person of whom a face is enrolled now known to `get` and to listings."""
-        stored = self._catalog.get(Person, [user_id])
-        if stored and not stored[0].pending:
-            return
-        if stored:
-            self._catalog.put(replace(stored[0], pending=False, timestamp=timestamp))
-            return
-        person = Person(user_id, user_id, timestamp)
-        if not self._catalog.put(person, fresh=claims(person)):
-            self._catalog.put(person)
+        for _ in range(ATTEMPTS):
+            stored = self._catalog.get(Person, [user_id])
+            if stored and not stored[0].pending:
+                return
+            if stored:
+                known = replace(stored[0], pending=False, timestamp=timestamp)
+                is_stored = self._catalog.put(known, unchanged=stored)
+            else:
+                new = Person(user_id, user_id, timestamp)
+                # Of two look-alikes from before claims, only one has them.
+                is_stored = self._catalog.put(fresh=[new, *claims(new)]) or self._catalog.put(fresh=[new])
+            if is_stored:
+                return
+        raise Overloaded(_CHANGING)
 
     def rename(self, user_id: str, name: str) -> Person:
         """Give a person another name, in one write. Raises UserNotFound and UserExists."""
-        person = self.by_id([user_id]).get(user_id)
-        if person is None:
-            raise UserNotFound("Nobody is enrolled under this user id.")
-        if name == person.name:
-            return person
-        self._refuse_taken(name, person)
-        renamed = replace(person, name=name)
-        keys = {claim.key for claim in claims(person)}
-        fresh = [claim for claim in claims(renamed) if claim.key not in keys]
-        wanted = {claim.key for claim in claims(renamed)}
-        gone = [claim for claim in claims(person) if claim.key not in wanted and self._reserves(claim)]
-        if not self._catalog.put(renamed, fresh=fresh, gone=gone):
-            raise UserExists(_TAKEN)
-        return renamed
+        for _ in range(ATTEMPTS):
+            person = self.by_id([user_id]).get(user_id)
+            if person is None:
+                raise UserNotFound("Nobody is enrolled under this user id.")
+            if name == person.name:
+                return person
+            self._refuse_taken(name, person)
+            renamed = replace(person, name=name)
+            held, wanted = ({claim.key for claim in claims(each)} for each in (person, renamed))
+            fresh = [claim for claim in claims(renamed) if claim.key not in held]
+            gone = [claim for claim in claims(person) if claim.key not in wanted and self._reserves(claim)]
+            if self._catalog.put(renamed, fresh=fresh, gone=gone, unchanged=[person]):
+                return renamed
+        raise Overloaded(_CHANGING)
 
     def merge(self, user_id: str, into: str) -> Person:
         """Make an id an alias of another person, in one write; return that person.
 
         Raises UserNotFound, and InvalidInput when the id is an alias already or both are the same person.
         """
-        source = self._own(user_id)
-        if source.merged_into:
-            raise InvalidInput("This person is merged with another already; undo that first.")
-        target = self.by_id([into]).get(into)
-        if target is None:
-            raise UserNotFound("Nobody is enrolled under the user id to merge into.")
-        if target.user_id == source.user_id:
-            raise InvalidInput("A person cannot be merged with themselves.")
-        target = replace(target, merged=(*target.merged, user_id), pending=target.pending and source.pending)
-        self._catalog.put(target, replace(source, merged_into=target.user_id))
-        return target
+        for _ in range(ATTEMPTS):
+            source = self._own(user_id)
+            if source.merged_into:
+                raise InvalidInput("This person is merged with another already; undo that first.")
+            target = self.by_id([into]).get(into)
+            if target is None:
+                raise UserNotFound("Nobody is enrolled under the user id to merge into.")
+            if target.user_id == source.user_id:
+                raise InvalidInput("A person cannot be merged with themselves.")
+            both = replace(target, merged=(*target.merged, user_id), pending=target.pending and source.pending)
+            alias = replace(source, merged_into=target.user_id)
+            if self._catalog.put(both, alias, unchanged=[target, source]):
+                return both
+        raise Overloaded(_CHANGING)
 
     def unmerge(self, user_id: str, remove_belongings: Callable[[str], None]) -> Person:
         """Undo a merge, in one write; return the person who is one of their own again.
@@ -212,16 +221,20 @@ class PeopleService:
         The person whom the id led to goes with it when they have no photo of their own; before that,
         `remove_belongings` is called with their id. Raises UserNotFound, and InvalidInput when the id is no alias.
         """
-        source = self._own(user_id)
-        if source.merged_into is None:
-            raise InvalidInput("This person is not merged with another.")
-        vanishing = self.vanishing(source.merged_into, apart_from=self.with_merged(user_id))
-        for each in vanishing:
-            remove_belongings(each)
-        separate = replace(source, merged_into=None)
-        if not (vanishing and self.remove(*vanishing)):
-            self._catalog.put(separate, *self._without_alias(source))
-        return separate
+        for _ in range(ATTEMPTS):
+            source = self._own(user_id)
+            if source.merged_into is None:
+                raise InvalidInput("This person is not merged with another.")
+            vanishing = self.vanishing(source.merged_into, apart_from=self.with_merged(user_id))
+            for each in vanishing:
+                remove_belongings(each)
+            separate = replace(source, merged_into=None)
+            if vanishing and self.remove(*vanishing):
+                return separate
+            targets = self._catalog.get(Person, [source.merged_into])
+            if self._catalog.put(separate, *_without_alias(targets, source), unchanged=[source, *targets]):
+                return separate
+        raise Overloaded(_CHANGING)
 
     def remove(self, *user_ids: str) -> bool:
         """Remove people's records, with what reserves their ids and names, in one write; tell whether there were any.
@@ -371,17 +384,15 @@ class PeopleService:
         """Whether the claim is stored for this person: of two look-alikes from before claims, one of them has it."""
         return any(stored.user_id == claim.user_id for stored in self._catalog.get(NameClaim, [claim.key]))
 
-    def _without_alias(self, source: Person) -> list[Person]:
-        if source.merged_into is None:
-            return []
-        targets = self._catalog.get(Person, [source.merged_into])
-        return [replace(t, merged=tuple(each for each in t.merged if each != source.user_id)) for t in targets]
-
 
 def claims(person: Person) -> list[NameClaim]:
     """Return what reserves a person's id and name."""
     keys = dict.fromkeys((object_keys.claim_key(person.user_id), object_keys.claim_key(person.name)))
     return [NameClaim(key, person.user_id, person.timestamp) for key in keys]
+
+
+def _without_alias(targets: Iterable[Person], source: Person) -> list[Person]:
+    return [replace(t, merged=tuple(each for each in t.merged if each != source.user_id)) for t in targets]
 
 
 def canonical(records: Iterable[FaceRecord], people: Mapping[str, Person]) -> dict[str, FaceRecord]:

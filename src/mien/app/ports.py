@@ -195,13 +195,21 @@ class Catalog(Protocol):
     FaceRecord items lie in `FaceMetadata`, Recognition items in `RecognitionResults`. Reads see earlier writes.
     """
 
-    def put(self, *records: Record, fresh: Sequence[Record] = (), gone: Sequence[Record] = ()) -> bool:
+    def put(
+        self,
+        *records: Record,
+        fresh: Sequence[Record] = (),
+        gone: Sequence[Record] = (),
+        unchanged: Sequence[Record] = (),
+    ) -> bool:
         """Store and remove records, all of them or none, and tell whether that is done.
 
         Args:
             records: Each takes the place of one of the same kind and key.
             fresh: Records whose keys must be free; when one is not, nothing is changed.
             gone: Records that are removed for good; missing ones are no error.
+            unchanged: What some of `records` replace, as it was read; when one is not stored so any more, because
+                somebody else has written meanwhile, nothing is changed.
         """
 
     def get(self, kind: type[R], keys: Sequence[str]) -> list[R]:

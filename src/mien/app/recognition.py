@@ -9,7 +9,7 @@ most 100 faces, and the Lambda functions should not carry SciPy for it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from math import inf
@@ -17,8 +17,18 @@ from math import inf
 from mien.app.people import PeopleService, canonical
 from mien.app.ports import Catalog, Recognizer
 from mien.domain import thresholds
-from mien.domain.policy import Policy
-from mien.domain.records import Candidate, FaceRecord, Person, Probe, Recognition, RecognitionStatus, RecognizedFace
+from mien.domain.faces import iterate_pages
+from mien.domain.policy import MAX_FACES_PER_USER, Policy
+from mien.domain.records import (
+    Candidate,
+    FaceRecord,
+    Person,
+    Probe,
+    Recognition,
+    RecognitionStatus,
+    RecognizedFace,
+    Upload,
+)
 
 
 def assign(scores: Sequence[Mapping[str, float]]) -> list[str | None]:
@@ -93,6 +103,7 @@ def _update_potentials(
                 row_potential[matched] += reached - distance[j]
 
 
+PAGE = 1000
 HITS_PER_FACE = 20  # enough that several photos of one person do not hide the runner-up
 
 
@@ -145,6 +156,31 @@ class RecognitionService:
             self._catalog.put(stored)
             self._withdraw_if_forgotten(stored)
         return self._people.named_recognitions([recognition], people)[0]
+
+    def relabel(self, former: Upload, moved: Upload, user_ids: Collection[str]) -> None:
+        """Let stored recognitions that named somebody for one photo's face name its new person.
+
+        Args:
+            former: The photo as it was enrolled for the person to whom it did not belong.
+            moved: The same photo as it is enrolled now.
+            user_ids: All ids of the former person.
+        """
+        if not former.face_ids or not moved.face_ids:
+            return
+        enrolled = self._catalog.find(FaceRecord, user_id=user_ids, limit=MAX_FACES_PER_USER).items
+        is_only_face = all(face.negative or face.face_id in former.face_ids for face in enrolled)
+
+        def is_of_photo(candidate: Candidate) -> bool:
+            return candidate.face_id in former.face_ids or (is_only_face and candidate.user_id in user_ids)
+
+        pages = iterate_pages(lambda token: self._catalog.find(Recognition, user_id=user_ids, limit=PAGE, token=token))
+        for recognition in pages:
+            faces = tuple(_relabelled(face, is_of_photo, moved) for face in recognition.faces)
+            if faces != recognition.faces:
+                named_now = replace(recognition, faces=faces)
+                self._catalog.delete(Recognition, [recognition.recognition_id])  # with the ids by which it is found
+                self._catalog.put(named_now)
+                self._withdraw_if_forgotten(named_now)
 
     def _withdraw_if_forgotten(self, recognition: Recognition) -> None:
         """Delete a recognition that names somebody who was forgotten while it was made.
@@ -235,6 +271,20 @@ def _as_enrolled(face: RecognizedFace, records: Mapping[str, FaceRecord]) -> Rec
         return face
     candidates = (replace(each, user_id=enrolled_as.get(each.user_id, each.user_id)) for each in face.candidates)
     return replace(face, user_id=enrolled_as.get(face.user_id, face.user_id), candidates=tuple(candidates))
+
+
+def _relabelled(face: RecognizedFace, is_of_photo: Callable[[Candidate], bool], moved: Upload) -> RecognizedFace:
+    """The face with the person of a moved photo in place of whom it was like because of that photo."""
+    wrong = {candidate.user_id for candidate in face.candidates if is_of_photo(candidate)}
+    if not wrong:
+        return face
+    candidates = tuple(
+        replace(each, user_id=moved.user_id, face_id=moved.face_ids[0], image_path=moved.image_path)
+        if is_of_photo(each)
+        else each
+        for each in face.candidates
+    )
+    return replace(face, user_id=moved.user_id if face.user_id in wrong else face.user_id, candidates=candidates)
 
 
 def _scores(candidates: Sequence[Candidate], threshold: float) -> dict[str, float]:

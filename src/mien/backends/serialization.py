@@ -47,6 +47,11 @@ def key(record: Record) -> str:
     return value
 
 
+def attributes(kind: type[Any]) -> list[str]:
+    """Return the attributes that an item of a kind of record may have."""
+    return [attribute(part.name) for part in fields(kind) if part.metadata.get("stored", True)]
+
+
 @cache
 def attribute(field_name: str) -> str:
     """Return the attribute of a field: `image_path` is `ImagePath`."""

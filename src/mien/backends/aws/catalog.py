@@ -106,11 +106,19 @@ class DynamoCatalog:
         """
         self._dynamodb, self._tables, self._result_days = client, tables, result_days
 
-    def put(self, *records: Record, fresh: Sequence[Record] = (), gone: Sequence[Record] = ()) -> bool:
+    def put(
+        self,
+        *records: Record,
+        fresh: Sequence[Record] = (),
+        gone: Sequence[Record] = (),
+        unchanged: Sequence[Record] = (),
+    ) -> bool:
         writes = [self._put(record, item) for record in records for item in _items(self._tables[type(record)], record)]
+        for record in unchanged:
+            _require(writes, _main_item(self._tables[type(record)], record), record)
         writes += [self._put(record, _main_item(self._tables[type(record)], record), is_fresh=True) for record in fresh]
         with domain_errors():
-            if len(writes) == 1 and not fresh and not gone:
+            if len(writes) == 1 and not fresh and not gone and not unchanged:
                 self._dynamodb.put_item(**writes[0])
                 return True
             try:
@@ -313,6 +321,24 @@ def _is_taken(error: ClientError) -> bool:
     """Tell whether a transaction was cancelled because an item that had to be new exists."""
     reasons = error.response.get("CancellationReasons", ())
     return any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons)
+
+
+def _require(writes: Sequence[dict[str, Any]], item: Mapping[str, Any], record: Record) -> None:
+    """Make the write that replaces an item depend on the item being stored as it is given."""
+    key = next(name for name in ("RecordId", "FaceId", "RecognitionId") if name in item)
+    (write,) = (write for write in writes if write["Item"].get(key) == _to_dynamo({key: item[key]})[key])
+    names, values, conditions = {}, {}, []
+    for number, name in enumerate(dict.fromkeys((*item, *serialization.attributes(type(record))))):
+        names[f"#a{number}"] = name
+        is_missing, is_equal = f"attribute_not_exists(#a{number})", f"#a{number} = :a{number}"
+        if name not in item:
+            conditions.append(is_missing)
+            continue
+        values[f":a{number}"] = item[name]
+        may_lack = isinstance(record, Person) and name == "Name" and record.name == record.user_id  # as once stored
+        conditions.append(f"({is_equal} OR {is_missing})" if may_lack else is_equal)
+    write["ConditionExpression"] = " AND ".join(conditions)
+    write["ExpressionAttributeNames"], write["ExpressionAttributeValues"] = names, _to_dynamo(values)
 
 
 def _items(table: Table, record: Record) -> list[dict[str, Any]]:

@@ -22,8 +22,18 @@ class SqliteCatalog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, *records: Record, fresh: Sequence[Record] = (), gone: Sequence[Record] = ()) -> bool:
+    def put(
+        self,
+        *records: Record,
+        fresh: Sequence[Record] = (),
+        gone: Sequence[Record] = (),
+        unchanged: Sequence[Record] = (),
+    ) -> bool:
         with self._database.write() as transaction:
+            for record in unchanged:
+                rows = transaction.read(STATEMENTS[type(record)].get, (json.dumps([serialization.key(record)]),))
+                if _records(type(record), rows) != [record]:
+                    return False
             for record in fresh:
                 if transaction.read(STATEMENTS[type(record)].get, (json.dumps([serialization.key(record)]),)):
                     return False

@@ -22,9 +22,17 @@ class MemoryCatalog:
         self._tables: dict[type, dict[str, Any]] = defaultdict(dict)
         self._lock = Lock()
 
-    def put(self, *records: Record, fresh: Sequence[Record] = (), gone: Sequence[Record] = ()) -> bool:
+    def put(
+        self,
+        *records: Record,
+        fresh: Sequence[Record] = (),
+        gone: Sequence[Record] = (),
+        unchanged: Sequence[Record] = (),
+    ) -> bool:
         with self._lock:
             if any(serialization.key(record) in self._tables[type(record)] for record in fresh):
+                return False
+            if any(self._tables[type(record)].get(serialization.key(record)) != record for record in unchanged):
                 return False
             for record in (*records, *fresh):
                 self._tables[type(record)][serialization.key(record)] = record
