@@ -13,6 +13,7 @@ import stat
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from mien.backends.embedded import folder_tree
@@ -59,10 +60,11 @@ def remove_abandoned(root: Path, prefix: str | None = None) -> int:
     """Remove the drafts that nobody writes any more, with `prefix` only those for that folder; return how many."""
     count = 0
     for path in _drafts(root, prefix):
-        mode = path.lstat().st_mode if os.path.lexists(path) else stat.S_IFDIR
-        if not stat.S_ISDIR(mode) and not (stat.S_ISREG(mode) and _is_written(path)):
-            path.unlink(missing_ok=True)
-            count += 1
+        with suppress(FileNotFoundError):  # its writer has just moved it, or somebody else removes it, too
+            mode = path.lstat().st_mode
+            if not stat.S_ISDIR(mode) and not (stat.S_ISREG(mode) and _is_written(path)):
+                path.unlink()
+                count += 1
     return count
 
 
@@ -72,8 +74,11 @@ def holds(root: Path, prefix: str) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Make the names in a folder survive a power failure; one that was removed meanwhile holds none."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return
     try:
         os.fsync(descriptor)
     finally:
@@ -121,8 +126,11 @@ def _move(root: Path, draft: Path, target: Path) -> bool:
     """Move a draft to its place; False when it was removed. Raises NotADirectoryError for a place behind a link."""
     while True:
         private_files.make_folder(target.parent)
-        if not folder_tree.is_folder(root, target.parent.relative_to(root).as_posix()):
-            raise NotADirectoryError(f"A folder of the photo's path is a link: {target.parent.name}")
+        folder = target.parent.relative_to(root)
+        if not folder_tree.is_folder(root, folder.as_posix()):
+            if any(_is_in_the_way(root / part) for part in (folder, *folder.parents)):
+                raise NotADirectoryError("A folder of the photo's path is a link, or a file.")
+            continue  # the folder was removed as empty in between
         try:
             draft.replace(target)
         except FileNotFoundError:
@@ -130,3 +138,11 @@ def _move(root: Path, draft: Path, target: Path) -> bool:
                 return False
             continue  # the folder was removed as empty in between
         return True
+
+
+def _is_in_the_way(place: Path) -> bool:
+    """Whether something is there that is no folder."""
+    try:
+        return not stat.S_ISDIR(place.lstat().st_mode)
+    except FileNotFoundError:
+        return False

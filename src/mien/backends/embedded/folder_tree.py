@@ -90,8 +90,9 @@ def is_filled(root: Path, path: str) -> bool:
     """Whether there is anything in a folder, or something that is no folder in its place."""
     if not is_folder(root, path):
         return os.path.lexists(root / path.rstrip("/"))
-    with os.scandir(root / path) as entries:
+    with suppress(FileNotFoundError), os.scandir(root / path) as entries:
         return any(True for _ in entries)
+    return False
 
 
 def is_photo(root: Path, path: str) -> bool:
@@ -140,9 +141,7 @@ def clear(root: Path, path: str) -> int:
     """Remove a folder with whatever is in it, and return how many photos it held; a link in its place is removed."""
     place = root / path.strip("/")
     if not is_folder(root, path):
-        if is_folder(root, str(PurePosixPath(path).parent)):
-            with suppress(FileNotFoundError):
-                place.unlink()
+        unlink(root, path.strip("/"))
         return 0
     photos = 0
     for parent, folders, files in os.walk(place, topdown=False):  # does not follow links
