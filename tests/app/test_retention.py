@@ -1,25 +1,18 @@
-"""Expiry in a data folder: by the server's worker, beside an unmounted disk, and killed at any moment."""
+"""Expiry in a data folder: by the server's worker, beside an unmounted disk."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
-
-import numpy as np
-import pytest
 
 from mien.app.app import FaceApp
 from mien.backends.embedded.backend import EmbeddedBackend
 from mien.domain.policy import Policy
 from mien.domain.records import Consent, Erasure, FaceRecord, Recognition, Upload
 from tests.support.fake_engine import FakeFaceEngine
-from tests.support.process import PATIENCE_SECONDS, wait_for
+from tests.support.process import wait_for
 
-ROOT = Path(__file__).parents[2]
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 POLICY = Policy(result_days=1, visitor_days=1)
 
@@ -95,30 +88,3 @@ def test_a_folder_from_before_takes_consents(start: Callable[[], EmbeddedBackend
     opened.app.enroll(portraits["Robert"][0], "Robert")
     opened.app.set_consent("Robert", date(2099, 1, 1))
     assert start().app.consents(["Robert"]) == {"Robert": date(2099, 1, 1)}
-
-
-@pytest.mark.slow
-def test_an_expiry_that_is_killed_again_and_again_ends(
-    tmp_path: Path, engine: FakeFaceEngine, portraits: Portraits, rng: np.random.Generator
-) -> None:
-    folder, kills = tmp_path / "data", 0
-    for _ in range(5):
-        machine = EmbeddedBackend(folder, "people", Policy(), lambda: engine)
-        with machine.app:
-            fill(machine, portraits)
-        while True:
-            command = [sys.executable, "-m", "tests.app.killed_expiry", str(folder)]
-            with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-                assert process.stdout is not None
-                process.stdout.readline()
-                time.sleep(rng.uniform(0, 0.3))
-                if rng.random() < 0.8 and process.poll() is None:
-                    process.kill()
-                    kills += 1
-                else:
-                    assert process.wait(PATIENCE_SECONDS) == 0
-                    break
-        machine = EmbeddedBackend(folder, "people", Policy(), lambda: engine)
-        with machine.app:
-            check_that_all_is_over(machine)
-    assert kills
