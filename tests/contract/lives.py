@@ -127,8 +127,10 @@ class EmbeddedWorld:
         self._opened.append(self._backend)
         self.app, self.bucket = self._backend.app, self._backend.bucket
         self.recognizer, self.catalog = self._backend.recognizer, self._backend.catalog
-        with self._backend.database.write() as transaction:  # the leases of a process that died run out
-            transaction.execute("UPDATE Events SET DueAt = 0")
+        with (
+            self._backend.database.write() as transaction
+        ):  # leases run out; that the power was cut is no photo's fault
+            transaction.execute("UPDATE Events SET DueAt = 0, Holder = NULL, Lost = 0")
 
     def settle(self) -> None:
         self.bucket.remove_abandoned_drafts()
