@@ -6,9 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,54 +16,14 @@ from botocore.config import Config
 
 from mien.backends.embedded import byte_search
 from mien.cli import main
+from tests.app.served import JPEG, Served
 from tests.support.painter import photo_of
-from tests.support.process import MIEN_ON_FAKE_ENGINE, free_port, serve, wait_for
+from tests.support.process import free_port, serve
 
 pytestmark = pytest.mark.skipif(not Path("/proc/locks").exists(), reason="only Linux lists locks in /proc/locks")
 
-JPEG = {"Content-Type": "image/jpeg"}
 SETTLED = ("serve", "demo", "evaluate")
 """Commands that have nothing to do with the data folder of a running server."""
-
-
-@dataclass
-class Served:
-    process: subprocess.Popen[bytes]
-    client: httpx.Client
-    folder: Path
-
-    def assert_sound(self) -> None:
-        """Assert that the server holds locks on mien.db, and has no deleted file open."""
-        inode = (self.folder / "mien.db").stat().st_ino
-        lines = Path("/proc/locks").read_text().splitlines()
-        locks = [line.split() for line in lines if "->" not in line]  # an arrow is before one that waits
-        assert any(int(lock[4]) == self.process.pid and lock[5].endswith(f":{inode}") for lock in locks)
-        for descriptor in Path(f"/proc/{self.process.pid}/fd").iterdir():
-            with suppress(FileNotFoundError):
-                assert "mien.db" not in (name := os.readlink(descriptor)) or "deleted" not in name
-
-    def enroll(self, name: str, photo: bytes) -> str:
-        answer = self.client.post("/upload", params={"user_id": name}, content=photo, headers=JPEG)
-        assert answer.status_code == 202
-        status = answer.headers["location"]
-        wait_for(lambda: self.client.get(status).json()["status"] == "indexed")
-        return str(answer.json()["image_path"])
-
-    def mien(self, *words: str) -> subprocess.CompletedProcess[bytes]:
-        settings = os.environ | {"MIEN_DATA_DIR": str(self.folder)}
-        return subprocess.run([*MIEN_ON_FAKE_ENGINE, *words], env=settings, capture_output=True, timeout=120)
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    port = free_port()
-    process = serve(tmp_path / "data", port)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-            yield Served(process, client, tmp_path / "data")
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_every_route_keeps_the_locks(served: Served, robert: list[bytes]) -> None:
