@@ -212,3 +212,25 @@ def test_a_photo_that_is_younger_than_the_request_begins_a_person_anew(ports: Po
         (ROBERT, ROBERT, ())
     ]
     assert [claim.user_id for claim in ports.catalog.find(NameClaim).items] == [ROBERT]
+
+
+def test_the_path_of_a_photo_in_an_answer_that_names_nobody_goes_too(ports: Ports, robert: list[bytes]) -> None:
+    path = ports.app.upload(robert[0], ROBERT).image_path
+    for _ in range(2):  # before the photo is indexed
+        assert ports.app.recognize_stored(path).faces[0].candidates == ()
+    ports.app.index_upload(path)
+    assert ports.app.forget(ROBERT).recognitions == 2
+    assert ports.catalog.find(Recognition).items == ()
+    assert ports.app.verify_erased(ROBERT) == ()
+
+
+def test_an_answer_about_a_photo_goes_with_a_person_whose_name_is_its_folder(ports: Ports, robert: list[bytes]) -> None:
+    ports.app.enroll(robert[0], ROBERT)
+    ports.app.rename(ROBERT, "Rob")
+    ports.bucket.put("uploaded/Rob/1.jpg", b"no photo", "image/jpeg", {})
+    ports.bucket.put("uploaded/Rob/2.jpg", robert[1], "image/jpeg", {})
+    ports.app.index_upload("uploaded/Rob/2.jpg")
+    ports.app.recognize_stored("uploaded/Rob/2.jpg")
+    ports.app.forget(ROBERT)
+    for text in (ROBERT, "Rob"):
+        assert ports.app.verify_erased(text) == ()

@@ -20,7 +20,7 @@ from mien.app.rejections import RejectionService
 from mien.app.retention import RetentionService
 from mien.app.uploads import UploadService
 from mien.domain import image_types, object_keys
-from mien.domain.errors import FaceNotFound, ImageTooLarge, InvalidInput, RecognitionNotFound, UserExists
+from mien.domain.errors import FaceNotFound, ImageNotFound, ImageTooLarge, InvalidInput, RecognitionNotFound, UserExists
 from mien.domain.faces import Detection, Issue, Page
 from mien.domain.policy import Policy
 from mien.domain.records import (
@@ -287,7 +287,11 @@ class FaceApp:
         """Recognise every face of a photo in the bucket; otherwise like `recognize`. Raises ImageNotFound."""
         image = self.image(image_path).body
         self._check_size(image)
-        return self._recognition.recognize(image, image_path, threshold, store=store)
+        recognition = self._recognition.recognize(image, image_path, threshold, store=store)
+        if image_path not in self._bucket.keys(image_path):  # its person may have been forgotten meanwhile
+            self._catalog.delete(Recognition, [recognition.recognition_id])
+            raise ImageNotFound("The photo was deleted while its faces were recognised.")
+        return recognition
 
     def recognition(self, recognition_id: str) -> Recognition:
         """Return a stored recognition. Raises RecognitionNotFound."""
@@ -306,7 +310,7 @@ class FaceApp:
         """List the stored recognitions, newest first.
 
         Args:
-            user_id: Only recognitions that name this person as match or as candidate.
+            user_id: Only recognitions that name this person as match or as candidate, or are of a photo of theirs.
             since: Only recognitions from this time on.
             limit: How many at most.
             token: Where to continue.

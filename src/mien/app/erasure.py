@@ -267,12 +267,20 @@ class ErasureService:
                 counts["images"] += len(theirs)  # before: on a full disk, they are gone although it fails
                 self._bucket.delete(theirs)
                 counts["uploads"] += self._catalog.delete(Upload, theirs)
+                self._remove_recognitions_of(theirs, counts)
             if not kept and not is_shared:
                 counts["images"] += self._bucket.delete_folder(folder)
         for page in self._pages(Upload, user_id=user_id):
             paths = [upload.image_path for upload in page if upload.image_path not in kept]
             counts["images"] += self._bucket.delete(paths)
             counts["uploads"] += self._catalog.delete(Upload, paths)
+            self._remove_recognitions_of(paths, counts)
+
+    def _remove_recognitions_of(self, paths: Sequence[str], counts: Counter[str]) -> None:
+        """Remove the recognitions of photos in a folder that is named otherwise, or stored by an earlier version."""
+        for path in paths:
+            for page in self._pages(Recognition, image_path=path):
+                counts["recognitions"] += self._catalog.delete(Recognition, [each.recognition_id for each in page])
 
     def _remove_faces(self, user_id: str, kept: Mapping[str, datetime], counts: Counter[str]) -> None:
         records = [face for page in self._pages(FaceRecord, user_id=user_id) for face in page]

@@ -8,11 +8,14 @@ boxes are fractions of the upright photo.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
+from mien.domain import object_keys
+from mien.domain.errors import InvalidInput
 from mien.domain.faces import Box, Detection, Reason
 
 
@@ -196,8 +199,12 @@ class Recognition:
 
     @property
     def user_ids(self) -> frozenset[str]:
-        """Everybody named, as match or as candidate: forgetting one of them deletes this recognition."""
-        return frozenset(c.user_id for face in self.faces for c in face.candidates if c.user_id is not None)
+        """Everybody named, as match, as candidate or by the photo's folder: forgetting one deletes this recognition."""
+        named = {c.user_id for face in self.faces for c in face.candidates}
+        if self.image_path is not None:
+            with suppress(InvalidInput):
+                named.add(object_keys.user_id_of(self.image_path))
+        return frozenset(user_id for user_id in named if user_id is not None)
 
 
 @dataclass(frozen=True, slots=True)
