@@ -68,7 +68,7 @@ ROLES: dict[str, dict[str, set[str]]] = {
         "dynamodb:BatchGetItem": ALL,
         "dynamodb:PutItem": {RESULTS},
         "dynamodb:DeleteItem": {RESULTS},
-        "dynamodb:Query": {f"{FACES}/index/*"},
+        "dynamodb:Query": {f"{FACES}/index/*", f"{RECORDS}/index/*"},
     },
     "PeopleRole": {
         **ERASE,
