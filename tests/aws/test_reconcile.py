@@ -70,7 +70,7 @@ class Stack:
             return reconciler.run(repair=False)
 
     def repair(self) -> Counts:
-        return self.fresh_reconciler().run(repair=True).found
+        return self.fresh_reconciler().run(repair=True, force=True).found
 
 
 @pytest.fixture
@@ -272,7 +272,7 @@ def test_a_run_that_is_cut_off_after_every_step_finds_and_repairs_the_same(
     progress, runs = None, 0
     while progress is None or not (progress.is_done and progress.is_repairing):
         reconciler = aws.fresh_reconciler()
-        progress = reconciler.run(repair=True, progress=progress, is_out_of_time=lambda: True)
+        progress = reconciler.run(repair=True, force=True, progress=progress, is_out_of_time=lambda: True)
         progress = Reconciliation.from_json(progress.to_json())
         runs += 1
     assert runs > 10

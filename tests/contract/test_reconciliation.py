@@ -13,7 +13,7 @@ NOTHING = Counts()
 
 
 def found(ports: Ports, **options: bool) -> Counts:
-    counts = ports.app.reconcile(**{"repair": False, **options}, grace=0).found
+    counts = ports.app.reconcile(**{"repair": False, **options}, force=True, grace=0).found
     counts.faces = 0
     return counts
 
@@ -80,10 +80,12 @@ def test_too_much_to_remove_waits_for_a_yes(ports: Ports, robert: list[bytes]) -
 
 
 def test_a_limit_of_ten_things_or_one_percent() -> None:
-    assert not Counts(faces=5, photos_gone=10).is_suspicious
-    assert Counts(faces=5, photos_gone=11).is_suspicious
-    assert not Counts(faces=2000, faces_without_metadata=20).is_suspicious
-    assert Counts(faces=2000, faces_without_metadata=20, metadata_without_face=1).is_suspicious
+    assert not Counts(faces=5, photos_gone=1).is_suspicious
+    assert Counts(faces=5, photos_gone=2).is_suspicious
+    assert not Counts(faces=500, faces_without_metadata=5).is_suspicious
+    assert Counts(faces=500, faces_without_metadata=5, metadata_without_face=1).is_suspicious
+    assert not Counts(faces=1_000_000, faces_without_metadata=10).is_suspicious
+    assert Counts(faces=1_000_000, faces_without_metadata=10, metadata_without_face=1).is_suspicious
 
 
 def test_progress_is_kept_as_text() -> None:

@@ -514,8 +514,8 @@ class FaceApp:
     ) -> Reconciliation:
         """Find what photos, faces, metadata and statuses have that does not match, and repair it if wanted.
 
-        What would be removed is counted first. When that is more than 10 things and more than 1 % of the faces,
-        nothing is changed unless forced. Faces that others keep in the collection are counted, never removed.
+        What would be removed is counted first. When that is more than 10 things, or more than 1 % of the faces
+        and than a single thing, nothing is changed unless forced. Faces that others keep in the collection are counted, never removed.
 
         Args:
             repair: Whether to repair what is found; without it nothing is changed.

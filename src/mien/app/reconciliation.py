@@ -98,8 +98,11 @@ class Counts:
 
     @property
     def is_suspicious(self) -> bool:
-        """Whether more would be removed than a run may without being asked: more than 10, and more than 1 %."""
-        return self.removals > max(MAX_UNASKED, MAX_UNASKED_SHARE * self.faces)
+        """Whether more would be removed than a run may without being asked: more than 10 things, or than 1 % of faces.
+
+        A single thing is never too much, although it is more than 1 % of less than 100 faces.
+        """
+        return self.removals > min(MAX_UNASKED, max(1, MAX_UNASKED_SHARE * self.faces))
 
 
 @dataclass(frozen=True, slots=True)
