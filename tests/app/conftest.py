@@ -23,15 +23,15 @@ def start(tmp_path: Path, engine: FakeFaceEngine) -> Iterator[Callable[[], Embed
     with ExitStack() as opened:
 
         def start() -> EmbeddedBackend:
-            machine = EmbeddedBackend(tmp_path / "data", "people", Policy(), lambda: engine)
-            opened.enter_context(machine.app)
-            return machine
+            backend = EmbeddedBackend(tmp_path / "data", "people", Policy(), lambda: engine)
+            opened.enter_context(backend.app)
+            return backend
 
         yield start
 
 
 @pytest.fixture
-def machine(start: Callable[[], EmbeddedBackend]) -> EmbeddedBackend:
+def backend(start: Callable[[], EmbeddedBackend]) -> EmbeddedBackend:
     return start()
 
 

@@ -22,17 +22,17 @@ def bucket(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def filled(machine: EmbeddedBackend, portraits: Portraits) -> EmbeddedBackend:
+def filled(backend: EmbeddedBackend, portraits: Portraits) -> EmbeddedBackend:
     """Two photos of Robert, one of Venus."""
     for photo in portraits["Robert"][:2]:
-        machine.app.enroll(photo, "Robert")
-    machine.app.enroll(portraits["Venus"][0], "Venus")
-    return machine
+        backend.app.enroll(photo, "Robert")
+    backend.app.enroll(portraits["Venus"][0], "Venus")
+    return backend
 
 
 @contextmanager
-def working(machine: EmbeddedBackend) -> Iterator[None]:
-    worker = machine.worker(threads=1)
+def working(backend: EmbeddedBackend) -> Iterator[None]:
+    worker = backend.worker(threads=1)
     worker.start()
     try:
         yield
@@ -40,9 +40,9 @@ def working(machine: EmbeddedBackend) -> Iterator[None]:
         worker.stop()
 
 
-def paths(machine: EmbeddedBackend) -> set[str]:
-    uploads = {upload.image_path for upload in machine.catalog.find(Upload).items}
-    assert uploads == {face.image_path for face in machine.app.faces().items}
+def paths(backend: EmbeddedBackend) -> set[str]:
+    uploads = {upload.image_path for upload in backend.catalog.find(Upload).items}
+    assert uploads == {face.image_path for face in backend.app.faces().items}
     return uploads
 
 

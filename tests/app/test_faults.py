@@ -22,66 +22,66 @@ from tests.support.process import free_port, serve, wait_for
 Portraits = dict[str, list[bytes]]
 
 
-def drain(machine: EmbeddedBackend) -> None:
-    worker = machine.worker(threads=1)
+def drain(backend: EmbeddedBackend) -> None:
+    worker = backend.worker(threads=1)
     while worker.run_once():
         pass
 
 
-def outcomes(machine: EmbeddedBackend) -> list[UploadStatus]:
-    return [upload.status for upload in machine.catalog.find(Upload, limit=1000).items]
+def outcomes(backend: EmbeddedBackend) -> list[UploadStatus]:
+    return [upload.status for upload in backend.catalog.find(Upload, limit=1000).items]
 
 
-def test_the_same_photo_by_many_at_once_is_one_face(machine: EmbeddedBackend, portraits: Portraits) -> None:
+def test_the_same_photo_by_many_at_once_is_one_face(backend: EmbeddedBackend, portraits: Portraits) -> None:
     photo = portraits["Robert"][0]
     with ThreadPoolExecutor(8) as pool:
-        states = list(pool.map(lambda _: machine.app.enroll(photo, "Robert"), range(8)))
+        states = list(pool.map(lambda _: backend.app.enroll(photo, "Robert"), range(8)))
     assert {state.face_ids for state in states} == {states[0].face_ids}
-    assert len(machine.app.faces().items) == len(machine.recognizer.face_ids("Robert")) == 1
+    assert len(backend.app.faces().items) == len(backend.recognizer.face_ids("Robert")) == 1
 
 
-def test_photos_of_one_person_at_once_all_count(machine: EmbeddedBackend, portraits: Portraits) -> None:
+def test_photos_of_one_person_at_once_all_count(backend: EmbeddedBackend, portraits: Portraits) -> None:
     with ThreadPoolExecutor(5) as pool:
-        list(pool.map(lambda photo: machine.app.enroll(photo, "Robert"), portraits["Robert"]))
-    assert len(machine.app.faces(user_id="Robert").items) == 5
-    members = machine.gallery().faces.list("people", user_id="Robert").items
+        list(pool.map(lambda photo: backend.app.enroll(photo, "Robert"), portraits["Robert"]))
+    assert len(backend.app.faces(user_id="Robert").items) == 5
+    members = backend.gallery().faces.list("people", user_id="Robert").items
     assert len(members) == 5
 
 
 @pytest.mark.parametrize("moment", ["index", "associate"])
 def test_forgetting_during_indexing_wins(
-    machine: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch, moment: str
+    backend: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    upload = machine.app.upload(portraits["Robert"][0], "Robert")
-    plain = getattr(machine.recognizer, moment)
+    upload = backend.app.upload(portraits["Robert"][0], "Robert")
+    plain = getattr(backend.recognizer, moment)
 
     def interrupted(*arguments: object) -> object:
         done = plain(*arguments)
-        machine.app.forget("Robert")
+        backend.app.forget("Robert")
         return done
 
-    monkeypatch.setattr(machine.recognizer, moment, interrupted)
+    monkeypatch.setattr(backend.recognizer, moment, interrupted)
     with pytest.raises(ImageNotFound):
-        machine.app.index_upload(upload.image_path)
-    assert machine.app.verify_erased("Robert") == ()
+        backend.app.index_upload(upload.image_path)
+    assert backend.app.verify_erased("Robert") == ()
 
 
 @pytest.mark.parametrize("step", ["bucket.delete", "recognizer.delete", "recognizer.forget", "catalog.delete"])
 def test_an_erasure_that_is_cut_off_finishes_at_the_next_start(
     start: Callable[[], EmbeddedBackend], portraits: Portraits, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    machine = start()
-    machine.app.enroll(portraits["Robert"][0], "Robert")
-    machine.app.recognize(portraits["Robert"][1])
+    backend = start()
+    backend.app.enroll(portraits["Robert"][0], "Robert")
+    backend.app.recognize(portraits["Robert"][1])
     port, method = step.split(".")
 
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(getattr(machine, port), method, die)
+        patch.setattr(getattr(backend, port), method, die)
         with pytest.raises(KeyboardInterrupt):
-            machine.app.forget("Robert")
+            backend.app.forget("Robert")
     again = start()
     (receipt,) = again.app.resume_erasures()
     assert receipt.remaining_stores == again.app.verify_erased("Robert") == ()
@@ -91,19 +91,19 @@ def test_an_erasure_that_is_cut_off_finishes_at_the_next_start(
 def test_erased_vectors_and_names_are_in_no_file(
     start: Callable[[], EmbeddedBackend], portraits: Portraits, engine: FakeFaceEngine, tmp_path: Path
 ) -> None:
-    machine = start()
+    backend = start()
     name, photos = "Róbert the Unmistakable", portraits["Robert"]
-    machine.app.enroll(portraits["Venus"][0], "Venus")
+    backend.app.enroll(portraits["Venus"][0], "Venus")
     for photo in photos[:3]:
-        machine.app.enroll(photo, name)
-    machine.app.recognize(photos[3])
+        backend.app.enroll(photo, name)
+    backend.app.recognize(photos[3])
     needles = [engine.read(photo)[0].embedding.tobytes()[:64] for photo in photos[:3]]
     needles += [name.encode(), *(photo[-256:] for photo in photos[:3])]
     assert all(_in_files(tmp_path / "data", needle) for needle in needles)
-    machine.app.forget(name)
-    machine.app.recognize(portraits["Venus"][1])
+    backend.app.forget(name)
+    backend.app.recognize(portraits["Venus"][1])
     assert [needle for needle in needles if _in_files(tmp_path / "data", needle)] == []
-    assert machine.app.verify_erased(name) == ()
+    assert backend.app.verify_erased(name) == ()
 
 
 def _in_files(folder: Path, needle: bytes) -> bool:
@@ -113,7 +113,7 @@ def _in_files(folder: Path, needle: bytes) -> bool:
 
 
 def test_a_full_disk_refuses_the_upload_whole(
-    machine: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    backend: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -121,21 +121,21 @@ def test_a_full_disk_refuses_the_upload_whole(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(StorageFull):
-            machine.app.upload(portraits["Robert"][0], "Robert")
-    assert list(machine.bucket.keys("uploaded/")) == []
+            backend.app.upload(portraits["Robert"][0], "Robert")
+    assert list(backend.bucket.keys("uploaded/")) == []
     files = [path.name for path in (tmp_path / "data" / "bucket").rglob("*") if path.is_file()]
     assert files == [".mark"]
-    assert machine.app.enroll(portraits["Robert"][0], "Robert").status is UploadStatus.INDEXED
+    assert backend.app.enroll(portraits["Robert"][0], "Robert").status is UploadStatus.INDEXED
 
 
 @pytest.mark.parametrize("method", ["put", "delete"])
 def test_a_full_disk_does_not_keep_anybody_from_being_forgotten(
-    machine: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, method: str
+    backend: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, method: str
 ) -> None:
     reserve = tmp_path / "data" / "reserve"
-    machine.app.enroll(portraits["Robert"][0], "Robert")
-    machine.app.recognize(portraits["Robert"][1])
-    plain = getattr(machine.catalog, method)
+    backend.app.enroll(portraits["Robert"][0], "Robert")
+    backend.app.recognize(portraits["Robert"][1])
+    plain = getattr(backend.catalog, method)
     assert reserve.stat().st_size == reserve.stat().st_blocks * 512 > 0
 
     def full(*arguments: object) -> object:
@@ -143,29 +143,29 @@ def test_a_full_disk_does_not_keep_anybody_from_being_forgotten(
             raise StorageFull("The disk is full.")
         return plain(*arguments)
 
-    monkeypatch.setattr(machine.catalog, method, full)
-    receipt = machine.app.forget("Robert")
+    monkeypatch.setattr(backend.catalog, method, full)
+    receipt = backend.app.forget("Robert")
     assert (receipt.faces, receipt.images, receipt.recognitions) == (1, 1, 1)
-    assert machine.app.verify_erased("Robert") == ()
+    assert backend.app.verify_erased("Robert") == ()
     EmbeddedBackend(tmp_path / "data", "people", Policy(), FakeFaceEngine).app.close()
     assert reserve.exists()
 
 
-def test_a_full_database_refuses_and_recovers(machine: EmbeddedBackend, portraits: Portraits) -> None:
+def test_a_full_database_refuses_and_recovers(backend: EmbeddedBackend, portraits: Portraits) -> None:
     photo = portraits["Robert"][0]
-    machine.app.enroll(photo, "Robert")
-    pages = machine.database.read("PRAGMA page_count")[0][0]
-    machine.database.read(f"PRAGMA max_page_count = {pages}")
+    backend.app.enroll(photo, "Robert")
+    pages = backend.database.read("PRAGMA page_count")[0][0]
+    backend.database.read(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StorageFull):
-        list(map(machine.app.recognize, [photo] * 1000))
-    machine.database.read("PRAGMA max_page_count = 1000000")
-    assert machine.app.recognize(photo).faces[0].user_id == "Robert"
+        list(map(backend.app.recognize, [photo] * 1000))
+    backend.database.read("PRAGMA max_page_count = 1000000")
+    assert backend.app.recognize(photo).faces[0].user_id == "Robert"
 
 
 def test_a_damaged_database_says_so(start: Callable[[], EmbeddedBackend], portraits: Portraits, tmp_path: Path) -> None:
-    machine = start()
-    machine.app.enroll(portraits["Robert"][0], "Robert")
-    machine.close()
+    backend = start()
+    backend.app.enroll(portraits["Robert"][0], "Robert")
+    backend.close()
     database = tmp_path / "data" / "mien.db"
     database.write_bytes(b"no database at all" + database.read_bytes()[18:])
     with pytest.raises(StorageDamaged, match="backup"):
@@ -179,36 +179,36 @@ def test_a_folder_that_cannot_be_says_so(tmp_path: Path, engine: FakeFaceEngine)
 
 
 def test_a_folder_that_cannot_be_written_says_so(
-    machine: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
+    backend: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read_only(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(Path, "replace", read_only)
     with pytest.raises(StorageError):
-        machine.app.upload(portraits["Robert"][0], "Robert")
+        backend.app.upload(portraits["Robert"][0], "Robert")
 
 
 def test_failures_are_tried_again_and_then_put_aside(
-    machine: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
+    backend: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upload = machine.app.upload(portraits["Robert"][0], "Robert")
-    worker = machine.worker(threads=1)
+    upload = backend.app.upload(portraits["Robert"][0], "Robert")
+    worker = backend.worker(threads=1)
     with monkeypatch.context() as patch:
-        patch.setattr(machine.recognizer, "index", lambda *_: 1 / 0)
+        patch.setattr(backend.recognizer, "index", lambda *_: 1 / 0)
         assert worker.run_once()
-    assert machine.queue.waiting() == 1
-    machine.queue.put(upload.image_path)  # its time has come
+    assert backend.queue.waiting() == 1
+    backend.queue.put(upload.image_path)  # its time has come
     assert worker.run_once()
-    assert machine.app.upload_status(upload.image_path).status is UploadStatus.INDEXED
-    assert machine.queue.waiting() == machine.queue.dead() == 0
+    assert backend.app.upload_status(upload.image_path).status is UploadStatus.INDEXED
+    assert backend.queue.waiting() == backend.queue.dead() == 0
 
 
 def test_two_servers_on_one_folder_index_everything_once(
     start: Callable[[], EmbeddedBackend], portraits: Portraits
 ) -> None:
     machines = [start(), start()]
-    workers = [machine.worker(threads=2) for machine in machines]
+    workers = [backend.worker(threads=2) for backend in machines]
     for worker in workers:
         worker.start()
     try:
@@ -219,30 +219,30 @@ def test_two_servers_on_one_folder_index_everything_once(
     finally:
         for worker in workers:
             worker.stop()
-    for machine in machines:
-        assert outcomes(machine) == [UploadStatus.INDEXED] * 20
-        assert len(machine.app.faces().items) == 20
-        assert sum(len(machine.recognizer.face_ids(name)) for name in portraits) == 20
-        assert machine.app.recognize(portraits["Salma"][0]).faces[0].user_id == "Salma"
+    for backend in machines:
+        assert outcomes(backend) == [UploadStatus.INDEXED] * 20
+        assert len(backend.app.faces().items) == 20
+        assert sum(len(backend.recognizer.face_ids(name)) for name in portraits) == 20
+        assert backend.app.recognize(portraits["Salma"][0]).faces[0].user_id == "Salma"
 
 
-def test_a_photo_copied_by_hand_is_an_upload(machine: EmbeddedBackend, portraits: Portraits, tmp_path: Path) -> None:
+def test_a_photo_copied_by_hand_is_an_upload(backend: EmbeddedBackend, portraits: Portraits, tmp_path: Path) -> None:
     uploaded = tmp_path / "data" / "bucket" / "uploaded"
     before, after = (uploaded / name for name in ("Robert De Niro", "Venus"))
     before.mkdir()
     (before / "my.photo_1.jpg").write_bytes(portraits["Robert"][0])
-    worker = machine.worker(threads=1)
+    worker = backend.worker(threads=1)
     worker.start()
     try:
-        wait_for(lambda: len(machine.app.people().items) == 1)
+        wait_for(lambda: len(backend.app.people().items) == 1)
         after.mkdir()
         (after / ".hidden.jpg").write_bytes(portraits["Salma"][0])
         (after / "x.jpg").write_bytes(portraits["Venus"][0])
-        wait_for(lambda: len(machine.app.people().items) == 2)
+        wait_for(lambda: len(backend.app.people().items) == 2)
     finally:
         worker.stop()
-    assert {person.user_id for person in machine.app.people().items} == {"Robert De Niro", "Venus"}
-    assert len(machine.app.faces().items) == 2
+    assert {person.user_id for person in backend.app.people().items} == {"Robert De Niro", "Venus"}
+    assert len(backend.app.faces().items) == 2
 
 
 @pytest.mark.slow
@@ -264,9 +264,9 @@ def test_nothing_is_lost_or_done_twice_after_kill_9(
             assert answer.status_code == 202
         os.kill(server.pid, signal.SIGKILL)
         server.wait()
-    machine = start()
-    machine.worker(threads=1).reconcile()
-    wait_for(lambda: drain(machine) is None and machine.queue.waiting() == 0)
-    assert outcomes(machine) == [UploadStatus.INDEXED] * 20
-    assert len(machine.app.faces().items) == 20
-    assert sum(len(machine.recognizer.face_ids(name)) for name in portraits) == 20
+    backend = start()
+    backend.worker(threads=1).reconcile()
+    wait_for(lambda: drain(backend) is None and backend.queue.waiting() == 0)
+    assert outcomes(backend) == [UploadStatus.INDEXED] * 20
+    assert len(backend.app.faces().items) == 20
+    assert sum(len(backend.recognizer.face_ids(name)) for name in portraits) == 20

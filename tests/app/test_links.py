@@ -48,10 +48,10 @@ STRANGE: dict[str, Make] = {
 
 
 @pytest.fixture
-def uploaded(tmp_path: Path, machine: EmbeddedBackend, portraits: Portraits) -> Path:
-    machine.app.enroll(portraits["Robert"][0], "Robert")
-    machine.app.enroll(portraits["Venus"][0], "Venus")
-    worker = machine.worker(threads=1)
+def uploaded(tmp_path: Path, backend: EmbeddedBackend, portraits: Portraits) -> Path:
+    backend.app.enroll(portraits["Robert"][0], "Robert")
+    backend.app.enroll(portraits["Venus"][0], "Venus")
+    worker = backend.worker(threads=1)
     while worker.run_once():
         pass
     elsewhere = tmp_path / "elsewhere"
@@ -62,101 +62,101 @@ def uploaded(tmp_path: Path, machine: EmbeddedBackend, portraits: Portraits) -> 
 
 @pytest.mark.parametrize("kind", STRANGE)
 def test_what_is_no_photo_is_never_taken_for_one_and_goes_with_its_person(
-    machine: EmbeddedBackend, uploaded: Path, tmp_path: Path, portraits: Portraits, kind: str
+    backend: EmbeddedBackend, uploaded: Path, tmp_path: Path, portraits: Portraits, kind: str
 ) -> None:
     place = uploaded / "Robert" / "strange.jpg"
     STRANGE[kind](place, tmp_path / "elsewhere")
-    keys = set(machine.bucket.keys("uploaded/"))
+    keys = set(backend.bucket.keys("uploaded/"))
     assert len(keys) == 2
     assert not any("strange" in key for key in keys)
-    assert [entry.path for entry in machine.bucket.ignored()] == ["uploaded/Robert/strange.jpg"]
-    for call in (machine.app.image, machine.app.index_upload, machine.app.recognize_stored):
+    assert [entry.path for entry in backend.bucket.ignored()] == ["uploaded/Robert/strange.jpg"]
+    for call in (backend.app.image, backend.app.index_upload, backend.app.recognize_stored):
         with pytest.raises(ImageNotFound):
             call("uploaded/Robert/strange.jpg")
-    worker = machine.worker(threads=1)
+    worker = backend.worker(threads=1)
     worker.reconcile()
     assert not worker.run_once()
     assert os.path.lexists(place)
-    receipt = machine.app.forget("Robert")
+    receipt = backend.app.forget("Robert")
     files = 2 if kind == "a folder" else 1
     assert (receipt.faces, receipt.images, receipt.remaining_stores) == (1, files, ())
     assert not os.path.lexists(uploaded / "Robert")
-    assert machine.app.verify_erased("Robert") == ()
+    assert backend.app.verify_erased("Robert") == ()
     assert (tmp_path / "elsewhere" / "b.jpg").read_bytes() == portraits["Salma"][0]
-    assert [person.user_id for person in machine.app.people().items] == ["Venus"]
-    assert len(set(machine.bucket.keys("uploaded/"))) == 1
+    assert [person.user_id for person in backend.app.people().items] == ["Venus"]
+    assert len(set(backend.bucket.keys("uploaded/"))) == 1
 
 
 @pytest.mark.parametrize("kind", ["a link to a folder", "a dangling link", "a loop"])
 def test_a_person_whose_folder_is_no_folder_is_erased_and_nothing_is_written_behind_it(
-    machine: EmbeddedBackend, uploaded: Path, tmp_path: Path, portraits: Portraits, kind: str
+    backend: EmbeddedBackend, uploaded: Path, tmp_path: Path, portraits: Portraits, kind: str
 ) -> None:
     STRANGE[kind](uploaded / "Salma", tmp_path / "elsewhere")
-    assert list(machine.bucket.keys("uploaded/Salma/")) == []
+    assert list(backend.bucket.keys("uploaded/Salma/")) == []
     with pytest.raises(StorageError):
-        machine.app.upload(portraits["Salma"][1], "Salma")
+        backend.app.upload(portraits["Salma"][1], "Salma")
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["b.jpg"]
-    assert machine.app.forget("Salma").remaining_stores == ()
+    assert backend.app.forget("Salma").remaining_stores == ()
     assert not os.path.lexists(uploaded / "Salma")
     assert (tmp_path / "elsewhere" / "b.jpg").exists()
-    assert machine.app.enroll(portraits["Salma"][1], "Salma").status is UploadStatus.INDEXED
+    assert backend.app.enroll(portraits["Salma"][1], "Salma").status is UploadStatus.INDEXED
 
 
 def test_a_photo_that_is_replaced_by_a_link_is_a_deleted_photo(
-    machine: EmbeddedBackend, uploaded: Path, tmp_path: Path
+    backend: EmbeddedBackend, uploaded: Path, tmp_path: Path
 ) -> None:
     (photo,) = (uploaded / "Robert").iterdir()
     photo.unlink()
     photo.symlink_to(tmp_path / "elsewhere" / "b.jpg")
-    machine.worker(threads=1).reconcile()
-    assert [person.user_id for person in machine.app.people().items] == ["Venus"]
+    backend.worker(threads=1).reconcile()
+    assert [person.user_id for person in backend.app.people().items] == ["Venus"]
     assert photo.is_symlink()
-    assert machine.app.forget("Robert").remaining_stores == ()
+    assert backend.app.forget("Robert").remaining_stores == ()
     assert not os.path.lexists(photo)
 
 
 def test_a_stuck_erasure_of_the_past_is_completed(
-    machine: EmbeddedBackend, uploaded: Path, tmp_path: Path, portraits: Portraits
+    backend: EmbeddedBackend, uploaded: Path, tmp_path: Path, portraits: Portraits
 ) -> None:
     (uploaded / "Robert" / "link.jpg").symlink_to(tmp_path / "elsewhere" / "none.jpg")
-    machine.catalog.put(Erasure("Robert", machine.app.person("Robert").timestamp))
-    assert [receipt.remaining_stores for receipt in machine.app.resume_erasures()] == [()]
-    assert machine.app.resume_erasures() == []
+    backend.catalog.put(Erasure("Robert", backend.app.person("Robert").timestamp))
+    assert [receipt.remaining_stores for receipt in backend.app.resume_erasures()] == [()]
+    assert backend.app.resume_erasures() == []
 
 
 def test_half_stored_photos_of_a_killed_process_are_swept_and_those_of_a_living_one_are_kept(
-    machine: EmbeddedBackend, uploaded: Path, tmp_path: Path
+    backend: EmbeddedBackend, uploaded: Path, tmp_path: Path
 ) -> None:
     incoming = tmp_path / "data" / "bucket" / ".incoming"
     (incoming / "b1946ac92492d2347c6235b4d2611184").write_bytes(b"half a photo")
     (incoming / "link").symlink_to(tmp_path / "elsewhere" / "b.jpg")
     with (incoming / "alive").open("wb") as draft:
         fcntl.flock(draft, fcntl.LOCK_EX)
-        assert machine.bucket.remove_abandoned_drafts() == 2
+        assert backend.bucket.remove_abandoned_drafts() == 2
         assert [path.name for path in incoming.iterdir()] == ["alive"]
-    assert machine.bucket.remove_abandoned_drafts() == 1
+    assert backend.bucket.remove_abandoned_drafts() == 1
     assert (tmp_path / "elsewhere" / "b.jpg").exists()
 
 
 def test_a_half_stored_photo_is_erased_with_its_person(
-    machine: EmbeddedBackend, uploaded: Path, tmp_path: Path, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
+    backend: EmbeddedBackend, uploaded: Path, tmp_path: Path, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", lambda *_, **__: None)
         patch.setattr(os, "fsync", lambda _: 1 / 0)
         for name in ("Robert", "Venus"):
             with pytest.raises(ZeroDivisionError):  # dies with the draft half written
-                machine.app.upload(portraits[name][1], name)
+                backend.app.upload(portraits[name][1], name)
     incoming = tmp_path / "data" / "bucket" / ".incoming"
     assert len(list(incoming.iterdir())) == 2
     assert not any("Robert" in path.name for path in incoming.iterdir())
-    machine.app.forget("Robert")
+    backend.app.forget("Robert")
     assert len(list(incoming.iterdir())) == 1
-    assert machine.app.verify_erased("Robert") == ()
+    assert backend.app.verify_erased("Robert") == ()
 
 
 def test_a_draft_that_is_swept_by_mistake_is_written_again(
-    machine: EmbeddedBackend, uploaded: Path, tmp_path: Path, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
+    backend: EmbeddedBackend, uploaded: Path, tmp_path: Path, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     incoming, plain, removed = tmp_path / "data" / "bucket" / ".incoming", os.fsync, []
 
@@ -167,24 +167,24 @@ def test_a_draft_that_is_swept_by_mistake_is_written_again(
             removed.append(draft)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    assert machine.app.enroll(portraits["Robert"][1], "Robert").status is UploadStatus.INDEXED
+    assert backend.app.enroll(portraits["Robert"][1], "Robert").status is UploadStatus.INDEXED
     assert len(removed) == 1
 
 
-def test_a_row_without_a_file_is_erased(machine: EmbeddedBackend, uploaded: Path, portraits: Portraits) -> None:
-    with machine.database.write() as transaction:
+def test_a_row_without_a_file_is_erased(backend: EmbeddedBackend, uploaded: Path, portraits: Portraits) -> None:
+    with backend.database.write() as transaction:
         transaction.execute("INSERT INTO BucketObjects VALUES ('uploaded/Salma/1.jpg', 'image/jpeg', '{}')")
-    assert "bucket" in machine.app.verify_erased("Salma")
-    assert machine.app.forget("Salma").remaining_stores == ()
-    assert machine.database.read("SELECT count(*) FROM BucketObjects WHERE Key LIKE '%Salma%'") == [(0,)]
-    assert machine.database.read("SELECT count(*) FROM BucketObjects") == [(2,)]
+    assert "bucket" in backend.app.verify_erased("Salma")
+    assert backend.app.forget("Salma").remaining_stores == ()
+    assert backend.database.read("SELECT count(*) FROM BucketObjects WHERE Key LIKE '%Salma%'") == [(0,)]
+    assert backend.database.read("SELECT count(*) FROM BucketObjects") == [(2,)]
 
 
-def test_names_that_cannot_be_keys_are_told(machine: EmbeddedBackend, uploaded: Path) -> None:
+def test_names_that_cannot_be_keys_are_told(backend: EmbeddedBackend, uploaded: Path) -> None:
     names = [b"M\xfcller.jpg", b"photo.", b"con.jpg", b".hidden.jpg"]
     for name in names:
         Path(os.fsdecode(os.path.join(os.fsencode(uploaded / "Robert"), name))).write_bytes(b"x")
-    assert len(set(machine.bucket.keys("uploaded/Robert/"))) == 1
-    assert len(list(machine.bucket.ignored())) == 3
-    machine.app.forget("Robert")
+    assert len(set(backend.bucket.keys("uploaded/Robert/"))) == 1
+    assert len(list(backend.bucket.ignored())) == 3
+    backend.app.forget("Robert")
     assert not (uploaded / "Robert").exists()

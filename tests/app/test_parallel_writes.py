@@ -81,8 +81,8 @@ class Rest:
 
 
 @pytest.fixture
-def rest(machine: EmbeddedBackend) -> Rest:
-    return Rest(machine)
+def rest(backend: EmbeddedBackend) -> Rest:
+    return Rest(backend)
 
 
 @pytest.fixture
@@ -122,8 +122,8 @@ def test_no_two_writes_at_once_end_in_an_error_of_the_server(rest: Rest, pool: T
     assert [each for each in answered if each[-1] >= 500] == []
 
 
-def test_photos_come_and_go_at_once(machine: EmbeddedBackend, rng: np.random.Generator) -> None:
-    bucket = machine.bucket
+def test_photos_come_and_go_at_once(backend: EmbeddedBackend, rng: np.random.Generator) -> None:
+    bucket = backend.bucket
     steps: list[Callable[[], object]] = [
         lambda: bucket.put(KEYS[0], b"\xff\xd8\xff", "image/jpeg", {}),
         lambda: bucket.delete(KEYS),
@@ -143,9 +143,9 @@ def test_photos_come_and_go_at_once(machine: EmbeddedBackend, rng: np.random.Gen
 
 @pytest.mark.parametrize("name", ["unlink", "is_folder"])
 def test_a_folder_that_goes_in_between_is_no_error(
-    machine: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+    backend: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
-    machine.bucket.put(KEYS[0], b"\xff\xd8\xff", "image/jpeg", {})
+    backend.bucket.put(KEYS[0], b"\xff\xd8\xff", "image/jpeg", {})
     folder, plain = tmp_path / "data" / "bucket" / "uploaded" / "ann", getattr(folder_tree, name)
 
     def and_then_it_goes(*arguments: object) -> object:
@@ -154,12 +154,12 @@ def test_a_folder_that_goes_in_between_is_no_error(
         return answer
 
     monkeypatch.setattr(folder_tree, name, and_then_it_goes)
-    assert machine.bucket.delete(KEYS) in {0, 1}
-    assert not machine.bucket.holds("uploaded/ann/")
+    assert backend.bucket.delete(KEYS) in {0, 1}
+    assert not backend.bucket.holds("uploaded/ann/")
 
 
 def test_a_photo_finds_its_place_though_its_folder_is_removed_as_empty(
-    machine: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    backend: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder, plain, removed = tmp_path / "data" / "bucket" / "uploaded" / "ann", private_files.make_folder, []
 
@@ -169,11 +169,11 @@ def test_a_photo_finds_its_place_though_its_folder_is_removed_as_empty(
             removed.append(folder.rmdir())
 
     monkeypatch.setattr(private_files, "make_folder", and_then_it_goes)
-    machine.bucket.put(KEYS[0], b"\xff\xd8\xff", "image/jpeg", {})
-    assert list(machine.bucket.keys("uploaded/")) == [KEYS[0]]
+    backend.bucket.put(KEYS[0], b"\xff\xd8\xff", "image/jpeg", {})
+    assert list(backend.bucket.keys("uploaded/")) == [KEYS[0]]
 
 
-def test_a_file_in_the_place_of_a_folder_is_told(machine: EmbeddedBackend, tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_a_folder_is_told(backend: EmbeddedBackend, tmp_path: Path) -> None:
     (tmp_path / "data" / "bucket" / "uploaded" / "ann").write_bytes(b"")
     with pytest.raises(StorageError):
-        machine.bucket.put(KEYS[0], b"\xff\xd8\xff", "image/jpeg", {})
+        backend.bucket.put(KEYS[0], b"\xff\xd8\xff", "image/jpeg", {})

@@ -31,47 +31,47 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, machine: EmbeddedBackend) -> Path:
+def folder(tmp_path: Path, backend: EmbeddedBackend) -> Path:
     folder = tmp_path / "data" / "bucket" / "uploaded" / "Robert"
     folder.mkdir()
     return folder
 
 
-def look(machine: EmbeddedBackend, worker: Worker) -> set[str]:
+def look(backend: EmbeddedBackend, worker: Worker) -> set[str]:
     worker.watcher.look()
     while worker.run_once():
         pass
-    return {face.image_path.rpartition("/")[2] for face in machine.app.faces().items}
+    return {face.image_path.rpartition("/")[2] for face in backend.app.faces().items}
 
 
 def test_a_look_finds_what_is_new_replaced_renamed_and_deleted(
-    machine: EmbeddedBackend, folder: Path, portraits: Portraits
+    backend: EmbeddedBackend, folder: Path, portraits: Portraits
 ) -> None:
-    worker = machine.worker(threads=1)
+    worker = backend.worker(threads=1)
     (folder / "1.jpg").write_bytes(portraits["Robert"][0])
     (folder / "2.jpg").write_bytes(portraits["Robert"][1])
-    assert look(machine, worker) == {"1.jpg", "2.jpg"}
-    before = machine.app.upload_status("uploaded/Robert/1.jpg")
+    assert look(backend, worker) == {"1.jpg", "2.jpg"}
+    before = backend.app.upload_status("uploaded/Robert/1.jpg")
     (folder / "1.jpg").write_bytes(portraits["Robert"][2])
-    assert look(machine, worker) == {"1.jpg", "2.jpg"}
-    after = machine.app.upload_status("uploaded/Robert/1.jpg")
+    assert look(backend, worker) == {"1.jpg", "2.jpg"}
+    after = backend.app.upload_status("uploaded/Robert/1.jpg")
     assert after.digest != before.digest
-    assert len(machine.app.faces().items) == 2
+    assert len(backend.app.faces().items) == 2
     (folder / "2.jpg").rename(folder / "3.jpg")
-    assert look(machine, worker) == {"1.jpg", "3.jpg"}
+    assert look(backend, worker) == {"1.jpg", "3.jpg"}
     (folder / "1.jpg").unlink()
     (folder / "3.jpg").unlink()
-    assert look(machine, worker) == set()
-    assert machine.app.people().items == ()
+    assert look(backend, worker) == set()
+    assert backend.app.people().items == ()
 
 
 def test_a_photo_that_was_replaced_while_nobody_looked_is_found_at_the_next_start(
     start: Callable[[], EmbeddedBackend], folder: Path, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "1.jpg").write_bytes(portraits["Robert"][0])
-    machine = start()
-    look(machine, machine.worker(threads=1))
-    before = machine.app.upload_status("uploaded/Robert/1.jpg")
+    backend = start()
+    look(backend, backend.worker(threads=1))
+    before = backend.app.upload_status("uploaded/Robert/1.jpg")
     (folder / "1.jpg").write_bytes(portraits["Robert"][2])
     monkeypatch.setattr(watching, "_STORING_SECONDS", 0.0)
     again = start()
@@ -80,48 +80,48 @@ def test_a_photo_that_was_replaced_while_nobody_looked_is_found_at_the_next_star
 
 
 def test_a_look_reads_no_photo_that_did_not_change(
-    machine: EmbeddedBackend, folder: Path, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
+    backend: EmbeddedBackend, folder: Path, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worker = machine.worker(threads=1)
+    worker = backend.worker(threads=1)
     (folder / "1.jpg").write_bytes(portraits["Robert"][0])
-    look(machine, worker)
+    look(backend, worker)
     monkeypatch.setattr(watching, "_CLOCK_SLACK_SECONDS", -0.01)
     worker.watcher.look()
-    monkeypatch.setattr(machine.bucket, "get", lambda _: pytest.fail("a photo was read"))
+    monkeypatch.setattr(backend.bucket, "get", lambda _: pytest.fail("a photo was read"))
     worker.watcher.look()
-    assert machine.queue.waiting() == 0
+    assert backend.queue.waiting() == 0
 
 
-def test_a_look_revives_no_dead_letter(machine: EmbeddedBackend, folder: Path, portraits: Portraits) -> None:
+def test_a_look_revives_no_dead_letter(backend: EmbeddedBackend, folder: Path, portraits: Portraits) -> None:
     (folder / "1.jpg").write_bytes(portraits["Robert"][0])
-    worker = machine.worker(threads=1)
+    worker = backend.worker(threads=1)
     worker.watcher.look()
-    event = machine.queue.claim()
+    event = backend.queue.claim()
     assert event is not None
-    machine.queue.fail(replace(event, attempts=MAX_ATTEMPTS))
+    backend.queue.fail(replace(event, attempts=MAX_ATTEMPTS))
     worker.watcher.look()
-    assert (machine.queue.waiting(), machine.queue.dead()) == (0, 1)
+    assert (backend.queue.waiting(), backend.queue.dead()) == (0, 1)
 
 
 def test_a_look_at_a_folder_that_is_not_mounted_takes_nothing_along(
-    machine: EmbeddedBackend, folder: Path, portraits: Portraits, tmp_path: Path
+    backend: EmbeddedBackend, folder: Path, portraits: Portraits, tmp_path: Path
 ) -> None:
     (folder / "1.jpg").write_bytes(portraits["Robert"][0])
-    worker = machine.worker(threads=1)
-    look(machine, worker)
+    worker = backend.worker(threads=1)
+    look(backend, worker)
     (tmp_path / "data" / "bucket").rename(tmp_path / "elsewhere")
     (tmp_path / "data" / "bucket" / ".incoming").mkdir(parents=True)
     with pytest.raises(StorageError, match="mounted"):
         worker.watcher.look()
-    for handler in (machine.app.remove_upload, machine.app.index_upload):
+    for handler in (backend.app.remove_upload, backend.app.index_upload):
         with pytest.raises(StorageError, match="mounted"):
             handler("uploaded/Robert/1.jpg")
-    assert len(machine.app.faces().items) == 1
+    assert len(backend.app.faces().items) == 1
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EMFILE])
 def test_without_announcements_the_folder_is_polled_and_it_is_said_once(
-    machine: EmbeddedBackend,
+    backend: EmbeddedBackend,
     folder: Path,
     portraits: Portraits,
     monkeypatch: pytest.MonkeyPatch,
@@ -133,90 +133,90 @@ def test_without_announcements_the_folder_is_polled_and_it_is_said_once(
 
     monkeypatch.setattr(watchfiles, "watch", refuse)
     monkeypatch.setattr("mien.backends.embedded.events.RETRY_SECONDS", 0.05)
-    worker = machine.worker(threads=1)
+    worker = backend.worker(threads=1)
     with caplog.at_level(logging.WARNING):
         worker.start()
         try:
-            wait_for(lambda: machine.app.warnings() != [])
+            wait_for(lambda: backend.app.warnings() != [])
             (folder / "1.jpg").write_bytes(portraits["Robert"][0])
-            wait_for(lambda: len(machine.app.faces().items) == 1)
-            assert machine.app.upload_status("uploaded/Robert/1.jpg").status is UploadStatus.INDEXED
+            wait_for(lambda: len(backend.app.faces().items) == 1)
+            assert backend.app.upload_status("uploaded/Robert/1.jpg").status is UploadStatus.INDEXED
             (folder / "1.jpg").unlink()
-            wait_for(lambda: machine.app.faces().items == ())
+            wait_for(lambda: backend.app.faces().items == ())
         finally:
             worker.stop()
-    assert machine.app.warnings() == [watching.LIMIT_REACHED]
+    assert backend.app.warnings() == [watching.LIMIT_REACHED]
     assert "fs.inotify.max_user_watches" in watching.LIMIT_REACHED
     assert [record.getMessage() for record in caplog.records].count(watching.LIMIT_REACHED) == 1
     assert "Robert" not in caplog.text
 
 
-def test_nothing_is_watched_behind_a_link(machine: EmbeddedBackend, folder: Path, tmp_path: Path) -> None:
+def test_nothing_is_watched_behind_a_link(backend: EmbeddedBackend, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (folder / "link").symlink_to(tmp_path / "elsewhere")
-    worker = machine.worker(threads=1)
+    worker = backend.worker(threads=1)
     worker.watcher.watch(threading.Event())
-    assert machine.app.warnings() == [watching.LINKED_FOLDERS]
+    assert backend.app.warnings() == [watching.LINKED_FOLDERS]
     os.unlink(folder / "link")
-    assert machine.worker(threads=1).watcher.find_problem() is None
+    assert backend.worker(threads=1).watcher.find_problem() is None
 
 
 def test_folders_that_cannot_be_taken_are_counted_in_warnings_and_log(
-    machine: EmbeddedBackend, folder: Path, portraits: Portraits, caplog: pytest.LogCaptureFixture
+    backend: EmbeddedBackend, folder: Path, portraits: Portraits, caplog: pytest.LogCaptureFixture
 ) -> None:
     uploaded = folder.parent
     (folder / "1.jpg").write_bytes(portraits["Robert"][0])
-    worker = machine.worker(threads=1)
-    look(machine, worker)
-    assert machine.app.warnings() == []
+    worker = backend.worker(threads=1)
+    look(backend, worker)
+    assert backend.app.warnings() == []
     for number, name in enumerate((b"robert", b"con", b"Ann.", b"M\xfcller")):
         (odd := Path(os.fsdecode(os.fsencode(uploaded) + b"/" + name))).mkdir()
         (odd / "1.jpg").write_bytes(portraits["Venus"][number])
     Path(os.fsdecode(os.fsencode(folder) + b"/M\xfc.jpg")).write_bytes(b"a file, in a folder that is fine")
     with caplog.at_level(logging.WARNING):
-        look(machine, worker)
+        look(backend, worker)
         worker.watcher.look()  # the folder of a look-alike is known once its photo was rejected
         worker.watcher.look()
-    assert machine.app.warnings() == [watching.NOT_TAKEN.format(4)]
+    assert backend.app.warnings() == [watching.NOT_TAKEN.format(4)]
     told = [record for record in caplog.records if "cannot be a person's" in record.getMessage()]
     assert [vars(record)["folders"] for record in told] == [3, 4]
     assert not any(name in caplog.text.lower() for name in ("robert", "con/", "ann.", "ller"))
     for each in ("robert", "con", "Ann."):
         (uploaded / each / "1.jpg").unlink()
-    look(machine, worker)
+    look(backend, worker)
     worker.watcher.look()
-    assert machine.app.warnings() == [watching.NOT_TAKEN.format(1)]
+    assert backend.app.warnings() == [watching.NOT_TAKEN.format(1)]
 
 
 def test_a_name_that_is_not_unicode_does_not_stop_the_watching(
-    machine: EmbeddedBackend, folder: Path, portraits: Portraits
+    backend: EmbeddedBackend, folder: Path, portraits: Portraits
 ) -> None:
     Path(os.fsdecode(os.fsencode(folder.parent) + b"/M\xfcller")).mkdir()
-    worker = machine.worker(threads=1)
+    worker = backend.worker(threads=1)
     worker.start()
     try:
-        wait_for(lambda: watching.UNREADABLE_NAME in machine.app.warnings())
+        wait_for(lambda: watching.UNREADABLE_NAME in backend.app.warnings())
         (folder / "1.jpg").write_bytes(portraits["Robert"][0])
-        wait_for(lambda: len(machine.app.faces().items) == 1)
+        wait_for(lambda: len(backend.app.faces().items) == 1)
     finally:
         worker.stop()
 
 
-def announce(machine: EmbeddedBackend, worker: Worker, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def announce(backend: EmbeddedBackend, worker: Worker, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchfiles, "watch", lambda *_, **__: iter([{(watchfiles.Change.deleted, str(path))}]))
     worker.watcher.watch(threading.Event())
     while worker.run_once():
         pass
 
 
-def restart(machine: EmbeddedBackend, worker: Worker, *_: object) -> None:
+def restart(backend: EmbeddedBackend, worker: Worker, *_: object) -> None:
     worker.reconcile()
 
 
 @pytest.mark.parametrize("name", ["Robert", "Robert/2026", "The Boss"])
 @pytest.mark.parametrize("notice", [announce, restart])
 def test_a_folder_that_is_moved_away_takes_its_faces_along(
-    machine: EmbeddedBackend,
+    backend: EmbeddedBackend,
     folder: Path,
     portraits: Portraits,
     tmp_path: Path,
@@ -225,13 +225,13 @@ def test_a_folder_that_is_moved_away_takes_its_faces_along(
     notice: Callable[..., None],
 ) -> None:
     """The system announces the folder only, not the files in it; here it is that of an id, or of a person's name."""
-    kept = machine.app.enroll(portraits["Robert"][0], user_id="boss", name="The Boss").image_path
+    kept = backend.app.enroll(portraits["Robert"][0], user_id="boss", name="The Boss").image_path
     made = folder.parent / name
     made.mkdir(exist_ok=True)
-    worker = machine.worker(threads=1)
+    worker = backend.worker(threads=1)
     (made / "1.jpg").write_bytes(portraits["Venus"][1])
-    assert look(machine, worker) == {kept.rpartition("/")[2], "1.jpg"}
+    assert look(backend, worker) == {kept.rpartition("/")[2], "1.jpg"}
     made.rename(tmp_path / "trash")
-    notice(machine, worker, made, monkeypatch)
-    assert [face.image_path for face in machine.app.faces().items] == [kept]
-    assert [person.user_id for person in machine.app.people().items] == ["boss"]
+    notice(backend, worker, made, monkeypatch)
+    assert [face.image_path for face in backend.app.faces().items] == [kept]
+    assert [person.user_id for person in backend.app.people().items] == ["boss"]

@@ -66,8 +66,8 @@ def test_a_table_that_throttles_loses_nothing(
     dynamodb = boto3.client("dynamodb", **local.CREDENTIALS)
     throttled = FaceApp(aws.bucket, aws.recognizer, _on(dynamodb))
     dynamodb.meta.events.register("before-call.dynamodb.PutItem", _throttle)
-    monkeypatch.setattr(upload_queue, "_app", lambda: throttled)
-    monkeypatch.setattr(upload_queue, "_audit", LogLines)
+    monkeypatch.setattr(upload_queue, "application", lambda: throttled)
+    monkeypatch.setattr(upload_queue, "audit_log", LogLines)
     counted: list[str] = []
     monkeypatch.setattr(upload_queue, "count", lambda name, number=1: counted.append(name))
     message = {

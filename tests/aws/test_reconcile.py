@@ -79,7 +79,7 @@ def aws(tmp_path: Path) -> Iterator[Stack]:
         yield Stack(opened, tmp_path)
 
 
-def test_leftovers_of_every_kind_are_put_right(aws: Stack, robert: list[bytes], venus: list[bytes]) -> None:
+def test_inconsistencies_of_every_kind_are_put_right(aws: Stack, robert: list[bytes], venus: list[bytes]) -> None:
     fine, lost, gone = (aws.enroll(f"uploaded/Bo/{n}.jpg", robert[n]) for n in range(3))
     aws.bucket.put("uploaded/Bo/new.jpg", robert[3], JPEG, {})
     orphan = aws.recognizer.index(venus[0], "Venus", 1, 80).faces[0].face_id
@@ -196,14 +196,14 @@ def test_faces_that_an_erasure_left_are_removed_though_nothing_is_repaired(
     left = aws.recognizer.index(robert[1], "Bo", 1, 80).faces[0].face_id
     other = aws.recognizer.index(venus[0], "Venus", 1, 80).faces[0].face_id
     assert aws.app.forget("Bo").remaining_stores == ()
-    assert aws.recognizer.leftovers("Bo") == ("collection",)
+    assert aws.recognizer.find_remains("Bo") == ("collection",)
     assert aws.app.reconcile(repair=False, grace=0).found == Counts(
         faces=2, faces_without_metadata=1, faces_of_erased=1
     )
     assert aws.faces() == {left, other}  # an operator who asks for a report gets a report
     assert aws.daily().found == Counts(faces=2, faces_without_metadata=1, faces_of_erased=1)
     assert aws.faces() == {other}
-    assert aws.recognizer.leftovers("Bo") == ()
+    assert aws.recognizer.find_remains("Bo") == ()
 
 
 def test_a_person_who_came_back_after_an_erasure_keeps_what_is_being_indexed(aws: Stack, robert: list[bytes]) -> None:

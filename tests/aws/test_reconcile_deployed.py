@@ -16,7 +16,7 @@ from tests.aws.rekognition import COLLECTION
 pytestmark = pytest.mark.aws
 
 
-def test_own_leftovers_are_removed_and_faces_of_others_stay(deployment: Deployment, venus: list[bytes]) -> None:
+def test_own_faces_are_removed_and_those_of_others_stay(deployment: Deployment, venus: list[bytes]) -> None:
     rekognition = boto3.client("rekognition", endpoint_url=deployment.rekognition_url, **local.CREDENTIALS)
     mark = installation_mark(deployment.bucket)
     own, foreign, unmarked = (

@@ -47,15 +47,15 @@ def memory(_: Path, engine: FakeFaceEngine, policy: Policy) -> Iterator[Ports]:
 
 @contextmanager
 def embedded(folder: Path, engine: FakeFaceEngine, policy: Policy) -> Iterator[Ports]:
-    machine = EmbeddedBackend(folder, "people", policy, lambda: engine)
-    worker = machine.worker(threads=1)
+    backend = EmbeddedBackend(folder, "people", policy, lambda: engine)
+    worker = backend.worker(threads=1)
 
     def run_events() -> None:
         while worker.run_once():
             pass
 
-    with machine.app:
-        yield Ports(machine.bucket, machine.recognizer, machine.catalog, machine.app, run_events)
+    with backend.app:
+        yield Ports(backend.bucket, backend.recognizer, backend.catalog, backend.app, run_events)
 
 
 @contextmanager

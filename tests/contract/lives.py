@@ -195,7 +195,7 @@ class AwsWorld:
         bucket, catalog = self._storage
         self.bucket, recognizer, self.catalog = copy(bucket), copy(self._recognizer), copy(catalog)
         self.recognizer: Any = SeenWhole(recognizer)
-        self.app = FaceApp(self.bucket, recognizer, self.catalog, leftovers=recognizer.leftovers)
+        self.app = FaceApp(self.bucket, recognizer, self.catalog, find_remains=recognizer.find_remains)
 
     def settle(self) -> None:
         self.app.resume_erasures()

@@ -28,7 +28,7 @@ def test_nothing_is_found_where_everything_is_right(ports: Ports, robert: list[b
     assert ports.app.reconcile(repair=False, grace=0).found.faces == 6
 
 
-def test_leftovers_are_counted_then_repaired_then_gone(
+def test_inconsistencies_are_counted_then_repaired_then_gone(
     ports: Ports, robert: list[bytes], venus: list[bytes], group: bytes
 ) -> None:
     deleted, unrecorded, faceless, unread = (ports.app.enroll(photo, "Robert") for photo in robert[:4])

@@ -22,13 +22,13 @@ def test_the_shipped_files_are_the_expected_ones(file):
 def test_a_damaged_file_is_named(monkeypatch, tmp_path):
     damaged = tmp_path / model_files.DETECTOR.name
     damaged.write_bytes(b"not a model")
-    monkeypatch.setattr(model_files, "_in_carrier", lambda file: damaged)
+    monkeypatch.setattr(model_files, "in_carrier", lambda file: damaged)
     with pytest.raises(WeightsDamaged, match=model_files.DETECTOR.name):
         model_files.load(model_files.DETECTOR)
 
 
 def test_a_missing_file_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(model_files, "_in_carrier", lambda file: tmp_path / file.name)
+    monkeypatch.setattr(model_files, "in_carrier", lambda file: tmp_path / file.name)
     with pytest.raises(WeightsMissing, match=model_files.EMBEDDER.name):
         model_files.load(model_files.EMBEDDER)
 

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, date, datetime
 
-from mien.app.erasure import ErasureService, LeftoverScan
+from mien.app.erasure import ErasureService, FindRemains
 from mien.app.indexing import INDEXING_FAILED, INDEXING_INTERRUPTED, IndexingService
 from mien.app.people import PeopleService
 from mien.app.ports import Bucket, Catalog, Recognizer
@@ -74,7 +74,7 @@ class FaceApp:
         catalog: Catalog,
         policy: Policy | None = None,
         *,
-        leftovers: LeftoverScan = lambda _: (),
+        find_remains: FindRemains = lambda _: (),
         inspect: Callable[[], Sequence[Issue]] | None = None,
         warnings: Callable[[], Sequence[str]] = lambda: (),
         close: Callable[[], None] = lambda: None,
@@ -89,7 +89,7 @@ class FaceApp:
             recognizer: Detects, indexes and searches faces.
             catalog: Stores the metadata.
             policy: The operator's choices; the defaults of `Policy` when None.
-            leftovers: Names places below the ports that still hold a user id, for `verify_erased`.
+            find_remains: Names places below the ports that still hold a user id, for `verify_erased`.
             warnings: Says what does not work as it should, though Mien works.
             inspect: Finds issues with the enrolled faces; None when the backend has no access to embeddings.
             close: Releases what the backend holds open.
@@ -102,7 +102,7 @@ class FaceApp:
         self._people = people = PeopleService(bucket, catalog, now)
         self._uploads = UploadService(bucket, catalog, people, now)
         self._erasure = ErasureService(
-            bucket, recognizer, catalog, people, leftovers, now, pseudonym=pseudonym, make_room=make_room
+            bucket, recognizer, catalog, people, find_remains, now, pseudonym=pseudonym, make_room=make_room
         )
         check_form = self._erasure.check_not_erased_since
         self._indexing = IndexingService(bucket, recognizer, catalog, people, self.policy, now, check_form)
@@ -514,13 +514,14 @@ class FaceApp:
     ) -> Reconciliation:
         """Find what photos, faces, metadata and statuses have that does not match, and repair it if wanted.
 
-        What would be removed is counted first. When that is more than 10 things, or more than 1 % of the faces
-        and than a single thing, nothing is changed unless forced. Faces that others keep in the collection are counted, never removed.
+        What would be removed is counted first. When that is more than 10 things, or more than 1 % of the faces and
+        than a single thing, nothing is changed unless forced. Faces that others keep in the collection are counted,
+        never removed.
 
         Args:
             repair: Whether to repair what is found; without it nothing is changed.
             force: Whether to repair even if suspiciously much would be removed.
-            grace: Seconds to wait before what looks like a leftover is looked at again: another process may be
+            grace: Seconds to wait before what looks inconsistent is looked at again: another process may be
                 storing it.
             retry_failed: Whether photos that could not be indexed are tried again.
             index: Indexes the photo of a path, now or later; `index_upload` when None.

@@ -35,7 +35,7 @@ from mien.domain.records import Consent, Erasure, ErasureReceipt, ErasureReport,
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-LeftoverScan = Callable[[str], tuple[str, ...]]
+FindRemains = Callable[[str], tuple[str, ...]]
 """Searches below the ports, such as in the free pages of a database file, and names the places that hold a user id."""
 
 STEP = 500
@@ -61,7 +61,7 @@ class ErasureService:
         recognizer: Recognizer,
         catalog: Catalog,
         people: PeopleService,
-        leftovers: LeftoverScan,
+        find_remains: FindRemains,
         now: Callable[[], datetime],
         *,
         pseudonym: Callable[[str], str] | None = None,
@@ -72,14 +72,14 @@ class ErasureService:
         Args:
             bucket, recognizer, catalog: The three ports.
             people: Knows who is merged into whom.
-            leftovers: Names places below the ports that hold a user id, for `remaining_stores`.
+            find_remains: Names places below the ports that hold a user id, for `remaining_stores`.
             now: Returns the time, aware and in UTC.
             pseudonym: Makes a receipt's stand-in for a user id; by default one that is good for this process.
             make_room: Frees some reserved space on a full disk; False when there was none.
         """
         self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
         self._people = people
-        self._leftovers, self._now, self._make_room = leftovers, now, make_room
+        self._find_remains, self._now, self._make_room = find_remains, now, make_room
         self._pseudonym = pseudonym or keyed_hash(secrets.token_bytes(32))
         self._running: set[str] = set()
         self._lock = threading.Lock()
@@ -169,7 +169,7 @@ class ErasureService:
 
     def remaining_stores(self, user_id: str) -> tuple[str, ...]:
         """Name the stores that still hold something of the person; an empty tuple proves the erasure."""
-        return (*self._stores_with(user_id), *self._leftovers(user_id))
+        return (*self._stores_with(user_id), *self._find_remains(user_id))
 
     def _receipts(self, user_id: str) -> tuple[ErasureReceipt, ...]:
         """The latest receipt of a person's erasures, if there is one."""

@@ -142,7 +142,7 @@ class Reconciliation:
 
 
 class Reconciler:
-    """Finds and repairs the leftovers of one installation."""
+    """Finds and repairs the inconsistencies of one installation."""
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ class Reconciler:
             index: Indexes the photo of a path, now or later.
             remove: Removes what is left of the photo of a path, now or later, if the photo does not exist then.
             grace: Seconds between finding a candidate for removal and looking at it again, so that a photo that is
-                being indexed at that moment is not taken for a leftover.
+                being indexed at that moment is not taken for one that a crash left.
             photos_after: Lists the photos whose keys come after one, where the bucket's listing has an order; without
                 it, a run that was cut off among the photos begins there anew.
             retry_failed: Whether to index photos again that could not be indexed, after all attempts.
@@ -191,7 +191,7 @@ class Reconciler:
         progress: Reconciliation | None = None,
         is_out_of_time: Callable[[], bool] = lambda: False,
     ) -> Reconciliation:
-        """Count all leftovers and, if wanted, repair them.
+        """Count all inconsistencies and, if wanted, repair them.
 
         Args:
             repair: Whether to repair what was counted; without it nothing is changed but what is overdue.
@@ -243,14 +243,14 @@ class Reconciler:
                 break
         if candidates:
             time.sleep(self._grace)
-            leftovers = candidates.keys() - self._recorded(list(candidates))
-            user_ids = {user_id for face_id in leftovers if (user_id := candidates[face_id]) is not None}
+            without_record = candidates.keys() - self._recorded(list(candidates))
+            user_ids = {user_id for face_id in without_record if (user_id := candidates[face_id]) is not None}
             erased = {user_id for user_id in user_ids if self._is_erased(user_id)}
-            overdue = {face_id for face_id in leftovers if candidates[face_id] in erased}
+            overdue = {face_id for face_id in without_record if candidates[face_id] in erased}
             counts.faces_of_erased += len(overdue)
-            counts.faces_without_metadata += len(leftovers - overdue)
+            counts.faces_without_metadata += len(without_record - overdue)
             if is_repairing or self._finish_overdue:
-                self._recognizer.delete(sorted(leftovers if is_repairing else overdue))
+                self._recognizer.delete(sorted(without_record if is_repairing else overdue))
         return token
 
     def _look_at_records(self, token: str | None, counts: Counts, is_repairing: bool) -> str | None:

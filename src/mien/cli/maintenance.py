@@ -68,8 +68,8 @@ def repair(
 
     Also removes the faces of photos that were deleted by hand, and what else lacks its photo or its face. Faces that
     others keep in the same collection are counted and left alone. Exit code 1 when there is so much to remove, more
-    than 10 things or more than 1 % of the faces, that nothing was removed: find out why, and repeat with --yes. A single
-    thing is always removed.
+    than 10 things or more than 1 % of the faces, that nothing was removed: find out why, and repeat with --yes. A
+    single thing is always removed.
     """
     settings = context.settings
     repair_all = _repair_stack if settings.backend is Backend.AWS else _repair_folder

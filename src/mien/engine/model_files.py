@@ -102,7 +102,7 @@ def load(file: ModelFile, models_dir: Path | None = None) -> LoadedModel:
         WeightsMissing: the file does not exist or cannot be read; the message names it.
         WeightsDamaged: the shipped file has another SHA-256.
     """
-    path = _in_folder(file, models_dir) if models_dir else _in_carrier(file)
+    path = _in_folder(file, models_dir) if models_dir else in_carrier(file)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -123,7 +123,7 @@ def _in_folder(file: ModelFile, folder: Path) -> Path:
     return matches[0]
 
 
-def _in_carrier(file: ModelFile) -> Path:
+def in_carrier(file: ModelFile) -> Path:
     try:
         return Path(str(distribution(CARRIER).locate_file(f"{CARRIER}/models/{file.name}")))
     except PackageNotFoundError as error:

@@ -51,11 +51,11 @@ def upload(event: dict[str, Any], context: Any) -> Any:
 @logger.inject_lambda_context
 @metrics.log_metrics
 def reconcile(event: dict[str, Any], context: Any) -> None:
-    """Handle an event of the function `reconcile`, daily or by hand: erase what is over, and find leftovers.
+    """Handle an event of the function `reconcile`, daily or by hand: erase what is over, and find inconsistencies.
 
     Args:
-        event: `mode` is `repair` to repair leftovers, too, and anything else to count them; with `force`, they are
-            repaired even if they are suspiciously many. `progress` is what the function passes to itself when one
+        event: `mode` is `repair` to repair inconsistencies, too, and anything else to count them; with `force`, they
+            are repaired even if they are suspiciously many. `progress` is what the function passes to itself when one
             call's time does not suffice.
         context: Lambda's context object.
     """
@@ -91,8 +91,8 @@ def reconcile(event: dict[str, Any], context: Any) -> None:
 
 
 def _erase_what_is_over(stop: Callable[[], bool]) -> None:
-    _audit()
-    app = _app()
+    audit_log()
+    app = application()
     erasures = app.resume_erasures()
     count("ErasuresResumed", len(erasures))
     expired = app.expire(stop)
@@ -158,12 +158,12 @@ def message_body(image_path: str, *, removed: bool = False) -> str:
 
 
 @cache
-def _app() -> FaceApp:
+def application() -> FaceApp:
     return open_app()
 
 
 @cache
-def _audit() -> LogLines:
+def audit_log() -> LogLines:
     """Open the audit log. Raises SetupError without the stack's key, so that nobody gets another pseudonym."""
     from mien.backends.aws.secret_keys import signing_key
 
@@ -180,7 +180,7 @@ def _sqs() -> Any:
 def _handle(message: dict[str, Any]) -> bool:
     is_last = int(message["attributes"]["ApproximateReceiveCount"]) >= MAX_RECEIVES
     try:
-        _audit()  # before anything is done that could not be recorded
+        audit_log()  # before anything is done that could not be recorded
         if message["body"] == ERASURES:
             _finish_erasures()
             return True
@@ -199,9 +199,9 @@ def _handle(message: dict[str, Any]) -> bool:
 
 
 def _finish_erasures() -> None:
-    for report in _app().resume_erasures():
+    for report in application().resume_erasures():
         _record(Action.ERASE, report)
-    if _app().pending_erasures():
+    if application().pending_erasures():
         raise Overloaded("An erasure is not finished; try again.")
 
 
@@ -221,7 +221,7 @@ def _index(image_path: str, *, is_last: bool) -> None:
 
 def _remove(image_path: str) -> None:
     try:
-        _app().remove_upload(image_path)
+        application().remove_upload(image_path)
     except InvalidInput:
         logger.info("an object that no photo can be was deleted")
     else:
@@ -232,15 +232,15 @@ def _record(action: Action, answer: object) -> None:
     """Write an entry of the audit log."""
     activity = Activity(WORKER, action)
     activity.note(answer)
-    _audit().record(activity)
+    audit_log().record(activity)
 
 
 def _attempt(image_path: str, *, is_last: bool) -> Upload:
     try:
-        return _app().index_upload(image_path)
+        return application().index_upload(image_path)
     except (ImageNotFound, InvalidInput):
         raise
     except Exception:
         if is_last:  # SQS now moves the message to the dead letters; the photo's status has to say so
-            count("UploadsFailed", _app().mark_failed(image_path).status is UploadStatus.FAILED)
+            count("UploadsFailed", application().mark_failed(image_path).status is UploadStatus.FAILED)
         raise

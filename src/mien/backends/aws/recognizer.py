@@ -180,7 +180,7 @@ class RekognitionRecognizer:
                 found.update(face["FaceId"] for page in pages for face in page["Faces"])
         return frozenset(found)
 
-    def leftovers(self, user_id: str) -> tuple[str, ...]:
+    def find_remains(self, user_id: str) -> tuple[str, ...]:
         """Name the collection when it has a face that was indexed here for a person, by reading it whole."""
         token = None
         while True:

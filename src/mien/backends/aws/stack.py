@@ -59,7 +59,7 @@ def _compose(kind: type[A], settings: Settings) -> A:
         recognizer,
         catalog,
         settings.policy,
-        leftovers=recognizer.leftovers,
+        find_remains=recognizer.find_remains,
         pseudonym=_pseudonym(settings.keys_secret),
     )
 

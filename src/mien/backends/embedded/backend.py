@@ -112,7 +112,7 @@ class EmbeddedBackend:
             self.recognizer,
             self.catalog,
             policy,
-            leftovers=self._leftovers,
+            find_remains=self._find_remains,
             inspect=self._inspect,
             warnings=self._warnings,
             close=self.close,
@@ -180,12 +180,12 @@ class EmbeddedBackend:
         self.recognizer.list_faces()  # creates the collection where it was deleted
         return maintenance.find_issues(self.app_gallery(), self._collection, self.app.people_by_id)
 
-    def _leftovers(self, user_id: str) -> tuple[str, ...]:
+    def _find_remains(self, user_id: str) -> tuple[str, ...]:
         from mien.backends.embedded import maintenance
 
         truncate_wal(self.database)
         stale = ["index"] if self.gallery().stale_vector_sets() else []
-        return (*maintenance.find_leftovers(self._data_dir, user_id), *stale)
+        return (*maintenance.find_remains(self._data_dir, user_id), *stale)
 
 
 class _Lazy(Generic[T]):

@@ -46,7 +46,7 @@ ERASURES_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reconciliation:
+class FolderChanges:
     """Counts photos without an outcome, which were queued, and deleted photos, whose faces were removed."""
 
     photos_without_state: int
@@ -128,7 +128,7 @@ class Worker:
             del self._held[event]
         return True
 
-    def reconcile(self) -> Reconciliation:
+    def reconcile(self) -> FolderChanges:
         """Remove the faces of photos that were deleted by hand, and queue every photo that has no outcome yet.
 
         Those that failed are dead letters, and stay so. The counts include them.
@@ -144,7 +144,7 @@ class Worker:
             if not uploads or not uploads[0].status.final:
                 self._queue.add(key, self._bucket.version(key))
                 count += 1
-        return Reconciliation(count, len(missing))
+        return FolderChanges(count, len(missing))
 
     def missing_photos(self) -> list[str]:
         """List the paths of uploads whose photo does not exist. StorageError when the folder is not mounted."""

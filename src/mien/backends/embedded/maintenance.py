@@ -68,7 +68,7 @@ def set_calibration(gallery: Gallery, collection: str, own: Calibration | None) 
     gallery.collections.replace_settings(collection, settings | ({_SETTING: asdict(own)} if own else {}))
 
 
-def find_leftovers(data_dir: Path, user_id: str) -> tuple[str, ...]:
+def find_remains(data_dir: Path, user_id: str) -> tuple[str, ...]:
     """Search the bytes of every file of a data folder for a user id, below the level of tables.
 
     The id is searched as it is stored: quoted in an item's JSON, and as the folder of its photos. Photos themselves
