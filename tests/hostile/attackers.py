@@ -16,8 +16,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
+from tests.hostile.bombs import BOMBS, MEGABYTE
 from tests.hostile.generators import any_request, any_signature, any_wire_request
 from tests.hostile.sockets import CASES, SMUGGLED
 from tests.hostile.target import JPEG, JSON, Request, rest
@@ -27,6 +29,9 @@ ADDRESSES = tuple(f"127.0.0.{number}" for number in range(2, 10))
 """From which the attackers come: the server tells clients apart by their address."""
 
 PATIENCE_SECONDS = 30.0
+BOMB_BYTES = 4 * MEGABYTE
+"""Of those bombs that may have any size."""
+
 BUSY = {503, 507}
 """How a server says that it has too much to do: refusals, not failures."""
 
@@ -61,6 +66,7 @@ class Siege:
             lambda: self._send("wire", any_wire_request(next(number))),
             lambda: self._send("signature", any_signature(next(number))),
             lambda: self._raw(random.Random(next(number))),
+            *[lambda: self._bomb(random.Random(next(number)))] * 2,
             lambda: self._send("guess", rest("GET", "/users", key=f"mien_{next(number):08x}_{'a' * 43}")),
             lambda: self._send("huge", rest("POST", "/upload", body=bytes(16_000_000), kind=JPEG)),
             lambda: self._send("json", rest("POST", "/uploads", body=b"[" * 4_000_000, kind=JSON)),
@@ -85,6 +91,11 @@ class Siege:
         damaged = bytearray(rng.choice((*CASES, *SMUGGLED)))
         damaged[rng.randrange(len(damaged) + 1) :][:2] = rng.randbytes(2)
         await self._exchange("raw", bytes(damaged) + b"\r\n\r\n")
+
+    async def _bomb(self, rng: random.Random) -> None:
+        name = rng.choice(tuple(BOMBS))
+        photo = await asyncio.to_thread(_bomb, name)
+        await self._send(f"bomb {name}", rest("POST", "/detect", key=self.keys[-1], body=photo, kind=JPEG))
 
     async def _exchange(self, kind: str, payload: bytes) -> None:
         async with self._connected() as (reader, writer):
@@ -120,6 +131,11 @@ class Siege:
             yield reader, writer
         finally:
             writer.transport.abort()
+
+
+@cache
+def _bomb(name: str) -> bytes:
+    return BOMBS[name](BOMB_BYTES)
 
 
 def _as_bytes(request: Request) -> bytes:
