@@ -29,6 +29,9 @@ from mien.engine.pillow_decoder import load_decoders
 SPARE_BYTES = 48 * 1024 * 1024
 """Address space beyond what a decoder may take: the file itself, strips on their way to RGB, rounding of allocators."""
 
+NICENESS = 5
+"""Ordinary photos, which are decoded by the server itself, go ahead where cores are short."""
+
 STACK_BYTES = 256 * 1024
 
 
@@ -55,6 +58,7 @@ def _end_with_parent(lifeline: socket.socket) -> None:
 
 def _give_up_rights() -> None:
     """Open no more than the memory file of one request, and be the first that a full memory ends."""
+    os.nice(NICENESS)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     number = _next_descriptor() + 1

@@ -29,7 +29,7 @@ from mien.engine.limits import Limits
 from mien.engine.model_factory import ModelFactory
 from mien.engine.onnx_passes import STRIDES
 from mien.engine.quality import estimate_pose, measure_quality
-from mien.engine.refine import STATIC_CANVASES, DetectedFace, RefinedLandmarks, refine
+from mien.engine.refine import STATIC_CANVASES, DetectedFace, RefinedLandmarks, faces_to_refine, refine
 
 PREPROCESSING_VERSION = 2
 """Part of the model version: raised when a change moves embeddings too far to compare."""
@@ -173,9 +173,7 @@ class FaceEngine:
         if not len(candidates):
             return _DetectedPhoto(photo, None, ())
         pixels, scale = _pixels_for_alignment(photo, candidates)
-        candidates = candidates.scaled(scale)
-        faces = zip(candidates.boxes, candidates.points, candidates.scores, strict=True)
-        return _DetectedPhoto(photo, pixels, tuple(DetectedFace(pixels, *face) for face in faces))
+        return _DetectedPhoto(photo, pixels, faces_to_refine(pixels, candidates.scaled(scale)))
 
     def _align(self, photos: Sequence[_DetectedPhoto]) -> list[list[_AlignedFace]]:
         """Refine, align and measure the faces of several photos; each photo's faces, largest first."""
