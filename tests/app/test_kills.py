@@ -41,9 +41,9 @@ Portraits = dict[str, list[bytes]]
 
 @contextmanager
 def opened(folder: Path) -> Iterator[EmbeddedBackend]:
-    machine = EmbeddedBackend(folder, "people", POLICY, FakeFaceEngine)
-    with machine.app:
-        yield machine
+    backend = EmbeddedBackend(folder, "people", POLICY, FakeFaceEngine)
+    with backend.app:
+        yield backend
 
 
 class Victim:
@@ -74,78 +74,78 @@ class Victim:
         return output == b""
 
 
-def start_again(machine: EmbeddedBackend) -> None:
+def start_again(backend: EmbeddedBackend) -> None:
     """Do what a server does at its start."""
-    machine.bucket.remove_abandoned_drafts()
-    machine.app.resume_erasures()
-    worker = machine.worker(threads=1)
+    backend.bucket.remove_abandoned_drafts()
+    backend.app.resume_erasures()
+    worker = backend.worker(threads=1)
     worker.reconcile()
     while worker.run_once():
         pass
 
 
-def check_that_everything_fits(machine: EmbeddedBackend) -> None:
-    uploads = machine.catalog.find(Upload, limit=1000).items
-    assert {upload.image_path for upload in uploads} == set(machine.bucket.keys("uploaded/"))
+def check_that_everything_fits(backend: EmbeddedBackend) -> None:
+    uploads = backend.catalog.find(Upload, limit=1000).items
+    assert {upload.image_path for upload in uploads} == set(backend.bucket.keys("uploaded/"))
     assert {upload.status for upload in uploads} <= {UploadStatus.INDEXED}
     shown = {face_id: upload.user_id for upload in uploads for face_id in upload.face_ids}
-    assert {face.face_id: face.user_id for face in machine.catalog.find(FaceRecord, limit=1000).items} == shown
-    assert {face.face_id for face in machine.recognizer.list_faces().items} == shown.keys()
-    people = {person.user_id: person for person in machine.catalog.find(Person).items}
+    assert {face.face_id: face.user_id for face in backend.catalog.find(FaceRecord, limit=1000).items} == shown
+    assert {face.face_id for face in backend.recognizer.list_faces().items} == shown.keys()
+    people = {person.user_id: person for person in backend.catalog.find(Person).items}
     assert people.keys() == {user_id for user_id in shown.values() if user_id is not None}
-    assert {claim.key for claim in machine.catalog.find(NameClaim).items} == {
+    assert {claim.key for claim in backend.catalog.find(NameClaim).items} == {
         claim.key for person in people.values() for claim in claims(person)
     }
     for user_id, person in people.items():
         assert set(person.merged) == {each.user_id for each in people.values() if each.merged_into == user_id}
-        assert machine.recognizer.face_ids(user_id) == {face_id for face_id, owner in shown.items() if owner == user_id}
-    assert machine.catalog.find(Erasure).items == ()
-    assert machine.database.read("PRAGMA integrity_check") == [("ok",)]
+        assert backend.recognizer.face_ids(user_id) == {face_id for face_id, owner in shown.items() if owner == user_id}
+    assert backend.catalog.find(Erasure).items == ()
+    assert backend.database.read("PRAGMA integrity_check") == [("ok",)]
 
 
-def fill(machine: EmbeddedBackend, portraits: Portraits) -> None:
+def fill(backend: EmbeddedBackend, portraits: Portraits) -> None:
     """People, visitors, and answers that name them; some of it is over, some is not."""
-    past = FaceApp(machine.bucket, machine.recognizer, machine.catalog, now=lambda: LONG_AGO)
+    past = FaceApp(backend.bucket, backend.recognizer, backend.catalog, now=lambda: LONG_AGO)
     for name in ("Robert", "Venus", "Salma"):
         for photo in portraits[name][:3]:
             past.enroll(photo, name)
-        machine.app.recognize(portraits[name][3])
+        backend.app.recognize(portraits[name][3])
         past.recognize(portraits[name][4])
     for photo in portraits["Sheryl"]:
         past.index_upload(past.upload(photo).image_path)
 
 
-def damage(machine: EmbeddedBackend, folder: Path) -> None:
+def damage(backend: EmbeddedBackend, folder: Path) -> None:
     """Leave what a repair has to do: photos without faces, and faces, records and states without a photo."""
-    paths = sorted(machine.bucket.keys("uploaded/"))
+    paths = sorted(backend.bucket.keys("uploaded/"))
     for path in paths[::4]:
         (folder / "bucket" / path).unlink()
-    uploads = machine.catalog.get(Upload, paths)
-    machine.catalog.delete(FaceRecord, [face_id for upload in uploads[1::4] for face_id in upload.face_ids])
-    machine.recognizer.delete([face_id for upload in uploads[2::4] for face_id in upload.face_ids])
-    machine.catalog.delete(Upload, [upload.image_path for upload in uploads[3::4]])
+    uploads = backend.catalog.get(Upload, paths)
+    backend.catalog.delete(FaceRecord, [face_id for upload in uploads[1::4] for face_id in upload.face_ids])
+    backend.recognizer.delete([face_id for upload in uploads[2::4] for face_id in upload.face_ids])
+    backend.catalog.delete(Upload, [upload.image_path for upload in uploads[3::4]])
 
 
-def check_that_robert_is_erased(machine: EmbeddedBackend) -> None:
+def check_that_robert_is_erased(backend: EmbeddedBackend) -> None:
     with suppress(UserNotFound):
-        machine.app.forget("Robert")  # killed before the request was stored
-    assert machine.app.verify_erased("Robert") == ()
-    assert {person.user_id for person in machine.app.people().items} == {"Venus", "Salma"}
-    assert len(machine.catalog.find(Recognition).items) == 4
+        backend.app.forget("Robert")  # killed before the request was stored
+    assert backend.app.verify_erased("Robert") == ()
+    assert {person.user_id for person in backend.app.people().items} == {"Venus", "Salma"}
+    assert len(backend.catalog.find(Recognition).items) == 4
 
 
-def check_that_what_is_over_is_gone(machine: EmbeddedBackend) -> None:
-    machine.app.expire()
-    assert {person.user_id for person in machine.app.people().items} == {"Venus", "Salma"}
-    assert machine.catalog.find(Consent).items == ()
-    assert machine.catalog.find(Upload, of_nobody=True).items == ()
-    named = [recognition.user_ids for recognition in machine.catalog.find(Recognition).items]
+def check_that_what_is_over_is_gone(backend: EmbeddedBackend) -> None:
+    backend.app.expire()
+    assert {person.user_id for person in backend.app.people().items} == {"Venus", "Salma"}
+    assert backend.catalog.find(Consent).items == ()
+    assert backend.catalog.find(Upload, of_nobody=True).items == ()
+    named = [recognition.user_ids for recognition in backend.catalog.find(Recognition).items]
     assert sorted(map(sorted, named)) == [["Salma"], ["Venus"]]
-    assert machine.app.verify_erased("Robert") == ()
+    assert backend.app.verify_erased("Robert") == ()
 
 
-def check_that_all_photos_are_theirs(machine: EmbeddedBackend) -> None:
-    people = machine.catalog.find(Person).items
+def check_that_all_photos_are_theirs(backend: EmbeddedBackend) -> None:
+    people = backend.catalog.find(Person).items
     assert {person.user_id: person.name for person in people}.items() <= {
         ("Robert", "Robert"),
         ("Salma", "Salma"),
@@ -154,13 +154,13 @@ def check_that_all_photos_are_theirs(machine: EmbeddedBackend) -> None:
         ("Venus", "Serena"),
     }
     assert len(people) == 3
-    assert {len(machine.catalog.find(FaceRecord, user_id=person.user_id).items) for person in people} == {3}
-    assert len(machine.catalog.find(Recognition).items) == 6
+    assert {len(backend.catalog.find(FaceRecord, user_id=person.user_id).items) for person in people} == {3}
+    assert len(backend.catalog.find(Recognition).items) == 6
 
 
-def check_that_nothing_is_left_to_repair(machine: EmbeddedBackend) -> None:
-    machine.app.reconcile(repair=True, force=True, grace=0)
-    found = machine.app.reconcile(repair=False, grace=0).found
+def check_that_nothing_is_left_to_repair(backend: EmbeddedBackend) -> None:
+    backend.app.reconcile(repair=True, force=True, grace=0)
+    found = backend.app.reconcile(repair=False, grace=0).found
     assert (found.removals, found.photos_without_state, found.people_without_claim) == (0, 0, 0)
 
 
@@ -183,19 +183,19 @@ def test_whatever_is_killed_at_any_moment_is_whole_after_the_next_start(
     seconds, killed_midway = 1.0, 0
     for number in range(KILLS + 1):
         folder = tmp_path / str(number)
-        with opened(folder) as machine:
-            fill(machine, portraits)
+        with opened(folder) as backend:
+            fill(backend, portraits)
             if work == "expire":
-                machine.catalog.put(Consent.until("Robert", LONG_AGO.date()))
+                backend.catalog.put(Consent.until("Robert", LONG_AGO.date()))
             if work == "repair":
-                damage(machine, folder)
+                damage(backend, folder)
         victim = Victim(folder, work)
         if number == 0:  # the first may live, to tell how long the others have
             seconds = victim.run()
         else:
             killed_midway += victim.kill_after(moments.uniform(0, 0.8 * seconds))
-        with opened(folder) as machine:
-            start_again(machine)
-            CHECKS[work](machine)
-            check_that_everything_fits(machine)
+        with opened(folder) as backend:
+            start_again(backend)
+            CHECKS[work](backend)
+            check_that_everything_fits(backend)
     assert killed_midway or KILLS < 5  # some kills may come too late
