@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -131,8 +133,34 @@ def test_the_end_of_a_consent_is_set_and_taken_back(page: Page, server: Server, 
     page.reload()
     expect(page.get_by_label("Consent until")).to_have_value("2099-06-30")
     page.get_by_label("Consent until").fill("2000-01-01")
+    page.get_by_label("Consent until").blur()
     expect(page.locator(".toast.error")).to_contain_text("A consent ends today or later")
     expect(page.get_by_label("Consent until")).to_have_value("2099-06-30")
     page.get_by_label("Consent until").fill("")
     expect(page.locator(".toast").last).to_contain_text("has no end")
     assert call(server, f"/users/{user_id}")["consent_until"] is None
+
+
+def test_a_date_is_typed_without_being_sent_half_way(page: Page, server: Server, ada: list[Path]) -> None:
+    user_id = enrol(server, "Ada", ada[0])
+    sent: list[str] = []
+    page.on("request", lambda request: request.method == "PATCH" and sent.append(request.post_data or ""))
+    page.goto(f"/#/person/{user_id}")
+    page.get_by_label("Consent until").focus()
+    page.keyboard.type("06302099")
+    page.keyboard.press("Tab")
+    expect(page.locator(".toast")).to_contain_text("Ada will be forgotten after 2099-06-30")
+    expect(page.locator(".toast.error")).to_have_count(0)
+    assert sent == ['{"consent_until":"2099-06-30"}']
+
+
+def test_whose_consent_ends_soon_is_listed(page: Page, server: Server, ada: list[Path], grace: list[Path]) -> None:
+    soon, late = enrol(server, "Ada", ada[0]), enrol(server, "Grace", grace[0])
+    in_a_week = (datetime.now(UTC).date() + timedelta(days=7)).isoformat()
+    for user_id, day in ((soon, in_a_week), (late, "2099-06-30")):
+        httpx.patch(f"{server.url}/users/{user_id}", json={"consent_until": day}).raise_for_status()
+    page.goto("/#/people")
+    reminders = page.locator("section", has=page.get_by_role("heading", name="Ask for consent again"))
+    expect(reminders.locator("li")).to_have_text([f"Ada is forgotten after {in_a_week}"])
+    reminders.get_by_role("link").click()
+    expect(page.get_by_label("Consent until")).to_have_value(in_a_week)

@@ -80,6 +80,8 @@ export const text = {
     renameHint: "Enter the name of another person to merge the two.",
     merged: (from, to) => `${from} is now part of ${to}.`,
     consent: "Consent until",
+    reminders: "Ask for consent again",
+    consentEnds: (day) => `is forgotten after ${day}`,
     consentSet: (name, day) => `${name} will be forgotten after ${day}, unless the consent is renewed.`,
     consentOpen: (name) => `The consent of ${name} has no end.`,
     forget: "Forget this person",

@@ -9,18 +9,20 @@ import { text } from "../strings.js";
 import { uploadPhotos } from "../uploader.js";
 
 const t = text.people;
+const REMINDER_DAYS = 30;
 
 export function render() {
   const grid = h("ul", { class: "grid" });
   const status = h("div", {}, spinner());
   const filter = h("input", { type: "search", placeholder: t.filter, "aria-label": t.filter });
   const noMatch = h("p", { class: "note", role: "status" });
-  const people = { grid, status, filter };
+  const reminders = h("section", { class: "panel", hidden: true });
+  const people = { grid, status, filter, reminders };
   const form = addForm(() => load(people));
   filter.addEventListener("input", () => applyFilter(people, noMatch));
   const head = h("div", { class: "head" }, h("h1", {}, t.title), filter, toggleButton(form));
   load(people);
-  return h("div", {}, head, form, noMatch, grid, status);
+  return h("div", {}, head, form, reminders, noMatch, grid, status);
 }
 
 function toggleButton(form) {
@@ -44,16 +46,31 @@ function applyFilter({ grid, filter }, noMatch) {
 const containsIgnoringCase = (name, part) => name.toLocaleLowerCase().includes(part.toLocaleLowerCase());
 
 async function load(people) {
-  const { grid, status, filter } = people;
+  const { grid, status, filter, reminders } = people;
   try {
-    const tiles = [];
-    for await (const user of allPages(api.users, "users")) tiles.push(personTile(user));
+    const users = [];
+    for await (const user of allPages(api.users, "users")) users.push(user);
+    const tiles = users.map(personTile);
     grid.replaceChildren(...tiles);
+    showReminders(reminders, users);
     filter.hidden = !tiles.length;
     status.replaceChildren(tiles.length ? "" : emptyState(t.none, t.noneText));
   } catch (error) {
     status.replaceChildren(...errorWithRetry(error, () => load(people)));
   }
+}
+
+/** List whom to ask for consent again: those whose consent ends within thirty days, the next one first. */
+function showReminders(panel, users) {
+  const soon = new Date(Date.now() + REMINDER_DAYS * 24 * 3600 * 1000).toISOString().slice(0, 10);
+  const ending = users.filter((user) => user.consent_until && user.consent_until <= soon);
+  ending.sort((a, b) => a.consent_until.localeCompare(b.consent_until));
+  const items = ending.map((user) => {
+    const link = h("a", { href: personLink(user.user_id), dir: "auto" }, user.name);
+    return h("li", {}, link, ` ${t.consentEnds(user.consent_until)}`);
+  });
+  panel.hidden = !items.length;
+  panel.replaceChildren(h("h2", {}, t.reminders), h("ul", {}, ...items));
 }
 
 function personTile(user) {

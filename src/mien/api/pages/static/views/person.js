@@ -45,18 +45,29 @@ function personHead(scene, user) {
 }
 
 function consentField(scene, user) {
-  const input = h("input", { type: "date", id: "consent", value: user.consent_until ?? "" });
-  input.addEventListener("change", async () => {
+  let stored = user.consent_until ?? "";
+  const input = h("input", { type: "date", id: "consent", value: stored, min: todayInUtc() });
+  const save = async () => {
+    if (input.value === stored) return;
+    stored = input.value;
     try {
-      const { consent_until: day } = await api.setConsent(user.user_id, input.value);
+      const { consent_until: day } = await api.setConsent(user.user_id, stored);
       toast(day ? t.consentSet(user.name, day) : t.consentOpen(user.name));
     } catch (error) {
       toast(error.message, "error");
       load(scene);
     }
+  };
+  // While a date is typed, it is many other dates in between, and those of the past are not meant.
+  input.addEventListener("change", () => input.validity.valid && save());
+  input.addEventListener("blur", () => {
+    if (input.validity.badInput) input.value = stored;
+    else save();
   });
   return h("span", { class: "filter" }, h("label", { for: "consent" }, t.consent), input);
 }
+
+const todayInUtc = () => new Date().toISOString().slice(0, 10);
 
 function photoAdder(scene, user) {
   const uploads = h("ul", { class: "progress" });
