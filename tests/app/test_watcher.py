@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import watchfiles
 
+from mien.api.logs import JsonLines
 from mien.backends.embedded import watcher as watching
 from mien.backends.embedded.backend import EmbeddedBackend
 from mien.backends.embedded.event_queue import MAX_ATTEMPTS
@@ -179,7 +181,7 @@ def test_folders_that_cannot_be_taken_are_counted_in_warnings_and_log(
         worker.watcher.look()
     assert backend.app.warnings() == [watching.NOT_TAKEN.format(4)]
     told = [record for record in caplog.records if "cannot be a person's" in record.getMessage()]
-    assert [vars(record)["folders"] for record in told] == [3, 4]
+    assert [json.loads(JsonLines().format(record))["folders"] for record in told] == [3, 4]
     assert not any(name in caplog.text.lower() for name in ("robert", "con/", "ann.", "ller"))
     for each in ("robert", "con", "Ann."):
         (uploaded / each / "1.jpg").unlink()

@@ -50,7 +50,7 @@ class JsonLines(logging.Formatter):
     FIELDS = (
         *("method", "route", "operation", "status", "ms", "bytes_in", "bytes_out", "key_id", "access_key_id"),
         *("request_id", "task", "error", "cause", "attempt", "place", "suppressed", "lines"),
-        *("recognitions", "photos", "people", "failed", "entries", "closed"),  # counts
+        *("recognitions", "photos", "people", "failed", "entries", "folders", "closed"),  # counts
     )
 
     def format(self, record: logging.LogRecord) -> str:
