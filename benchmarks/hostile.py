@@ -69,8 +69,10 @@ def send(photo: bytes) -> tuple[int, str]:
 
 def _alone(pid: int, name: str, bomb: bytes) -> tuple[str, int, float, float, float, str]:
     processor = _processor(pid)
-    (taken, outcome), memory = _watch(pid, lambda: _timed(bomb))
-    return name, len(bomb), taken, _processor(pid) - processor, memory, " ".join(map(str, outcome)).strip()
+    resting = _memory(pid)
+    (taken, outcome), peak = _watch(pid, lambda: _timed(bomb))
+    above = max(0.0, peak - resting)
+    return name, len(bomb), taken, _processor(pid) - processor, above, " ".join(map(str, outcome)).strip()
 
 
 def _timed(photo: bytes) -> tuple[float, tuple[int, str]]:
@@ -80,8 +82,8 @@ def _timed(photo: bytes) -> tuple[float, tuple[int, str]]:
 
 
 def _watch(pid: int, work: Callable[[], T]) -> tuple[T, float]:
-    """Return the result of `work`, and by how many MB memory grew meanwhile at most."""
-    resting, peak, done = _memory(pid), 0.0, threading.Event()
+    """Return the result of `work`, and the MB that there were meanwhile at most."""
+    peak, done = 0.0, threading.Event()
 
     def watch() -> None:
         nonlocal peak
@@ -95,7 +97,7 @@ def _watch(pid: int, work: Callable[[], T]) -> tuple[T, float]:
     finally:
         done.set()
         thread.join()
-    return result, max(0.0, peak - resting)
+    return result, peak
 
 
 def _crowd(pid: int, photo: bytes, bombs: list[bytes], seconds: float) -> None:
@@ -111,7 +113,7 @@ def _crowd(pid: int, photo: bytes, bombs: list[bytes], seconds: float) -> None:
             attackers.submit(attack, number)
         latencies, memory = _watch(pid, lambda: _latencies(photo, seconds))
     counts = {status: statuses.count(status) for status in sorted(set(statuses))}
-    print(f"ordinary photo, attacked {_summary(latencies)}; memory at most {memory + _memory(pid):.0f} MB")
+    print(f"ordinary photo, attacked {_summary(latencies)}; memory at most {memory:.0f} MB")
     print(f"answers to the attack    {counts}")
 
 

@@ -27,7 +27,7 @@ from mien.api.security import Guard, HostOriginMiddleware
 from mien.api.telemetry import Metrics, TelemetryMiddleware
 from mien.app.app import FaceApp
 from mien.config import Settings
-from mien.domain.waiting import MAX_WAITING
+from mien.domain.waiting import WAITING_THREADS
 from mien.security.api_keys import KeyFile
 from mien.security.audit import Audit, LogLines
 from mien.security.signing import Signer
@@ -102,7 +102,7 @@ def _context(
 ) -> ApiContext:
     # Two threads more than cores: while some wait for a disk, a lock or the event loop, the cores stay busy. Those that
     # wait for their turn with a heavy photo come on top, so that an ordinary one always finds a thread.
-    threads = (settings.threads or os.cpu_count() or 1) + 2 + MAX_WAITING
+    threads = (settings.threads or os.cpu_count() or 1) + 2 + WAITING_THREADS
     inference = BoundedExecutor(threads, settings.max_waiting)
     storage = BoundedExecutor(STORAGE_THREADS, settings.max_waiting)
     keys = KeyFile(settings.api_keys_file) if settings.api_keys_file else None

@@ -1,12 +1,14 @@
 """Limit what a photo may cost, before memory is taken, and share one budget among all threads.
 
-A photo is ordinary when its decoding is short, whatever is in the file: then it is decoded at once. All others are
-heavy: few are worked on at a time, so that an ordinary photo always finds a free core.
+A photo is ordinary when its decoding is short, whatever is in the file: then it is decoded in the caller's thread. All
+others are heavy. Few heavy ones, and not many more of the large ordinary ones, are worked on at a time, so that the
+photos of others always find a core.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,10 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mien.domain.errors import ImageTooLarge, Overloaded
-from mien.domain.waiting import MAX_WAITING, waiting_seconds
+from mien.domain.waiting import MAX_HEAVY, MAX_LARGE, waiting_seconds
 
 WORKING_PIXELS = 36_000_000
 """Pixels to which a larger photo is reduced when it is decoded: 108 MB."""
+
+QUICK_SECONDS = 0.04
+"""Up to which estimate a photo never waits for a core: most portraits, and photos of up to about five megapixels."""
 
 ORDINARY_SECONDS = 0.2
 ORDINARY_BYTES = 128 * 1024 * 1024
@@ -78,70 +83,91 @@ def refuse_above(name: str, found: float, limit: float, what: str) -> None:
         raise ImageTooLarge(f"The photo has {found:,} {what}; at most {limit:,} are accepted.", name)
 
 
+class _Lane:
+    """Counts the photos of one kind: those under way, and those and the waiting ones of impatient callers."""
+
+    def __init__(self, slots: int, patient_slots: int, most: int) -> None:
+        self._slots, self._patient_slots, self._most = slots, patient_slots, most
+        self.running = self.queued = 0
+
+    def join(self) -> None:
+        if waiting_seconds.get() is not None and self.queued >= self._most:
+            raise Overloaded("Too many photos that take long are waiting already.")
+        self.queued += 1
+
+    def has_room(self) -> bool:
+        return self.running < (self._patient_slots if waiting_seconds.get() is None else self._slots)
+
+
 class Budget:
     """Admits photos to be worked on; thread-safe.
 
     Args:
-        cores: for which the numbers are made: half as many heavy photos of impatient callers at once, as many of
-            patient ones.
+        cores: for which the numbers are made: for impatient callers half as many heavy photos at once, and one more
+            of the large ones; for patient callers as many heavy ones, and any number of others.
     """
 
     def __init__(self, cores: int) -> None:
-        self._cores, self._changed = cores, threading.Condition()
-        self._ordinary_memory = self._ordinary = self._heavy = self._queued = 0
+        self._changed = threading.Condition()
+        self._large = _Lane(cores + 1, sys.maxsize, MAX_LARGE)
+        self._heavy = _Lane(max(1, cores // 2), cores, MAX_HEAVY)
+        self._ordinary = self._memory = 0
 
     @contextmanager
     def admit(self, cost: Cost) -> Iterator[None]:
         """Wait until a photo may be worked on, and count it until the block ends.
 
         Raises:
-            Overloaded: too many heavy photos wait already, or it took longer than `waiting_seconds`.
+            Overloaded: too many such photos wait already, or it took longer than `waiting_seconds`.
         """
-        enter, leave = (
-            (self._enter_ordinary, self._leave_ordinary) if cost.is_ordinary else (self._enter_heavy, self._leave_heavy)
-        )
         with self._changed:
-            enter(cost)
+            self._enter(cost)
         try:
             yield
         finally:
             with self._changed:
-                leave(cost)
+                self._leave(cost)
                 self._changed.notify_all()
 
-    def _enter_ordinary(self, cost: Cost) -> None:
-        deadline = _deadline()
-        while self._ordinary and self._ordinary_memory + cost.memory > ORDINARY_MEMORY:
-            self._wait(deadline)
-        self._ordinary += 1
-        self._ordinary_memory += cost.memory
-
-    def _leave_ordinary(self, cost: Cost) -> None:
-        self._ordinary -= 1
-        self._ordinary_memory -= cost.memory
-
-    def _enter_heavy(self, _cost: Cost) -> None:
-        patience, deadline = waiting_seconds.get(), _deadline()
-        slots = self._cores if patience is None else max(1, self._cores // 2)
-        if patience is not None and self._queued >= MAX_WAITING:
-            raise Overloaded("Too many large photos are waiting already.")
-        self._queued += 1
+    def _enter(self, cost: Cost) -> None:
+        lane = self._lane(cost)
+        if lane:
+            lane.join()
         try:
-            while self._heavy >= slots:
-                self._wait(deadline)
-        except Overloaded:
-            self._queued -= 1
+            self._wait_for_room(cost, lane)
+        except BaseException:
+            if lane:
+                lane.queued -= 1
             raise
-        self._heavy += 1
+        if lane:
+            lane.running += 1
+        if cost.is_ordinary:
+            self._ordinary += 1
+            self._memory += cost.memory
 
-    def _leave_heavy(self, _cost: Cost) -> None:
-        self._queued -= 1
-        self._heavy -= 1
+    def _leave(self, cost: Cost) -> None:
+        lane = self._lane(cost)
+        if lane:
+            lane.queued -= 1
+            lane.running -= 1
+        if cost.is_ordinary:
+            self._ordinary -= 1
+            self._memory -= cost.memory
 
-    def _wait(self, deadline: float | None) -> None:
-        left = None if deadline is None else deadline - time.monotonic()
-        if (left is not None and left <= 0) or not self._changed.wait(left):
-            raise Overloaded("Other large photos are being worked on; try again.")
+    def _lane(self, cost: Cost) -> _Lane | None:
+        if not cost.is_ordinary:
+            return self._heavy
+        return self._large if cost.seconds > QUICK_SECONDS else None
+
+    def _wait_for_room(self, cost: Cost, lane: _Lane | None) -> None:
+        deadline = _deadline()
+        while not (self._has_memory(cost) and (lane is None or lane.has_room())):
+            left = None if deadline is None else deadline - time.monotonic()
+            if (left is not None and left <= 0) or not self._changed.wait(left):
+                raise Overloaded("Other large photos are being worked on; try again.")
+
+    def _has_memory(self, cost: Cost) -> bool:
+        return not cost.is_ordinary or not self._ordinary or self._memory + cost.memory <= ORDINARY_MEMORY
 
 
 def _deadline() -> float | None:

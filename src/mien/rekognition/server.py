@@ -21,7 +21,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from mien.domain.errors import Overloaded
-from mien.domain.waiting import MAX_WAITING, wait_as_request
+from mien.domain.waiting import WAITING_THREADS, wait_as_request
 from mien.rekognition.dispatcher import Dispatcher, WireResponse, operation_name, throttled
 from mien.rekognition.images import ReadObject, no_local_bucket
 from mien.rekognition.service import EventualConsistency, Service
@@ -69,7 +69,7 @@ def create_app(
     operation_name("")  # loads the model of the service, which would make the first request wait
     service = Service(engine, gallery, read_object, settings.account, EventualConsistency(settings.delay))
     workers = settings.workers or (os.cpu_count() or 1) + 1
-    pool = ThreadPoolExecutor(workers + MAX_WAITING, "rekognition", wait_as_request)
+    pool = ThreadPoolExecutor(workers + WAITING_THREADS, "rekognition", wait_as_request)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
