@@ -119,7 +119,7 @@ class CommandLine(Worker):
     def enroll(self) -> None:
         name = next(self._numbers) if self._user_id is None else self.journal.names[self._user_id]
         (photo,) = self._mien("enroll", self._file(), "--user", name)["photos"]
-        assert photo["outcome"] in {"enrolled", "already_enrolled"}
+        assert photo["outcome"] in {"enrolled", "already enrolled"}
         self._known(photo["user_id"], name)
         self.journal.photos[photo["user_id"]].add(photo["image_path"])
 
