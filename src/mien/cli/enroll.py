@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,10 +19,10 @@ from mien.cli.photos import Found, PhotoReader, PhotoToEnroll, map_photos, photo
 from mien.cli.retention import expire
 from mien.config import Backend, open_app
 from mien.domain.errors import InvalidInput, MienError, UserNotFound
+from mien.domain.records import Upload, UploadStatus
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
-    from mien.domain.records import Upload
 
 
 class Outcome(StrEnum):
@@ -69,13 +68,12 @@ def enroll(
     with open_app(context.settings) as app:
         expire(context.settings, app)
         read = PhotoReader(app.policy.max_image_bytes)
-        started = datetime.now(UTC)
         try:
-            for photo, upload in map_photos(
+            for photo, enrolment in map_photos(
                 context.settings, photos, lambda photo: _enroll(app, read, photo), "Enrolling"
             ):
-                results.append(_result(photo, upload, started))
-                context.activity.note(upload)
+                results.append(_result(photo, enrolment))
+                context.activity.note(enrolment if isinstance(enrolment, MienError) else enrolment.upload)
         except (MienError, KeyboardInterrupt) as error:
             failure = error
     results.sort(key=lambda result: (result.photo, result.name or ""))
@@ -96,19 +94,33 @@ def _show_cost(photos: int) -> None:
     )
 
 
-def _enroll(app: FaceApp, read: PhotoReader, photo: PhotoToEnroll) -> Upload:
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What became of a photo, and whether it was enrolled before."""
+
+    upload: Upload
+    is_repeated: bool
+
+
+def _enroll(app: FaceApp, read: PhotoReader, photo: PhotoToEnroll) -> Enrolment:
     if photo.person is None:
         raise InvalidInput("The photo is not in a person's folder.")
-    image = read(photo.path)
+    stored = _store(app, read(photo.path), photo.person)
+    upload = replace(app.index_upload(stored.image_path), user_id=stored.user_id, name=stored.name)
+    return Enrolment(upload, is_repeated=stored.status is UploadStatus.INDEXED)
+
+
+def _store(app: FaceApp, image: bytes, person: str) -> Upload:
     with suppress(UserNotFound):  # the folder's name is an id, or the name of somebody enrolled
-        return app.enroll(image, app.find_person(photo.person).user_id)
-    return app.enroll(image, name=photo.person)
+        return app.upload(image, app.find_person(person).user_id)
+    return app.upload(image, name=person)
 
 
-def _result(photo: PhotoToEnroll, upload: Upload | MienError, started: datetime) -> Result:
-    if isinstance(upload, MienError):
-        return Result(photo.path, None, photo.person, Outcome.REJECTED, reasons=(str(upload),))
-    enrolled = Outcome.ENROLLED if upload.timestamp >= started else Outcome.ALREADY_ENROLLED
+def _result(photo: PhotoToEnroll, enrolment: Enrolment | MienError) -> Result:
+    if isinstance(enrolment, MienError):
+        return Result(photo.path, None, photo.person, Outcome.REJECTED, reasons=(str(enrolment),))
+    upload = enrolment.upload
+    enrolled = Outcome.ALREADY_ENROLLED if enrolment.is_repeated else Outcome.ENROLLED
     return Result(
         photo.path,
         upload.user_id,
