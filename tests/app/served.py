@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -41,3 +43,10 @@ class Served:
     def mien(self, *words: str) -> subprocess.CompletedProcess[bytes]:
         settings = os.environ | {"MIEN_DATA_DIR": str(self.folder)}
         return subprocess.run([*MIEN_ON_FAKE_ENGINE, *words], env=settings, capture_output=True, timeout=120)
+
+    def answer(self, *words: str) -> dict[str, Any]:
+        """Run a command that has to succeed, and return its JSON."""
+        done = self.mien(*words, "--json")
+        assert done.returncode == 0, (words[0], done.returncode, done.stderr)
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer

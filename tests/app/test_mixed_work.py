@@ -5,7 +5,6 @@ A few seconds by default; MIEN_TEST_SECONDS=600 works for ten minutes.
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import sqlite3
@@ -118,22 +117,22 @@ class CommandLine(Worker):
 
     def enroll(self) -> None:
         name = next(self._numbers) if self._user_id is None else self.journal.names[self._user_id]
-        (photo,) = self._mien("enroll", self._file(), "--user", name)["photos"]
+        (photo,) = self._served.answer("enroll", self._file(), "--user", name)["photos"]
         assert photo["outcome"] in {"enrolled", "already enrolled"}
         self._known(photo["user_id"], name)
         self.journal.photos[photo["user_id"]].add(photo["image_path"])
 
     def recognize(self) -> None:
-        (photo,) = self._mien("recognize", self._file())["photos"]
+        (photo,) = self._served.answer("recognize", self._file())["photos"]
         self.journal.recognitions[self._person()].add(photo["recognition_id"])
 
     def rename(self) -> None:
         name = next(self._numbers)
-        self._mien("rename", self._person(), name)
+        self._served.answer("rename", self._person(), name)
         self.journal.names[self._person()] = name
 
     def forget(self) -> None:
-        assert self._mien("forget", self._person(), "--yes")["traces"] == []
+        assert self._served.answer("forget", self._person(), "--yes")["traces"] == []
         self.journal.forget(self._person())
         self._user_id = None
 
@@ -141,16 +140,6 @@ class CommandLine(Worker):
         path = self._folder / "photo.jpg"
         path.write_bytes(self._image())
         return str(path)
-
-    def _mien(self, *words: str) -> dict:  # type: ignore[type-arg]
-        return answer_of(self._served, *words)
-
-
-def answer_of(served: Served, *words: str) -> dict:  # type: ignore[type-arg]
-    done = served.mien(*words, "--json")
-    assert done.returncode == 0, (words[0], done.stderr)
-    answer: dict = json.loads(done.stdout)  # type: ignore[type-arg]
-    return answer
 
 
 @pytest.mark.slow
@@ -202,7 +191,7 @@ def run_at_once(tasks: list[Callable[[], None]]) -> list[BaseException]:
 
 def wait_until_all_is_indexed(served: Served) -> None:
     until = time.monotonic() + PATIENCE_SECONDS
-    while answer_of(served, "repair", "--report")["photos_without_state"]:
+    while served.answer("repair", "--report")["photos_without_state"]:
         assert time.monotonic() < until
         time.sleep(0.5)
 
@@ -233,9 +222,9 @@ def pages(served: Served, route: str, items: str, key: str, user_id: str) -> Ite
 def check_with_commands(served: Served, journals: list[Journal], moments: random.Random) -> None:
     with closing(sqlite3.connect(served.folder / "mien.db")) as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    counts = answer_of(served, "repair", "--report")
+    counts = served.answer("repair", "--report")
     assert set(counts.values()) == {0}
-    assert answer_of(served, "audit", "--verify")["whole"]
+    assert served.answer("audit", "--verify")["whole"]
     forgotten = [user_id for journal in journals for user_id in journal.forgotten]
     for user_id in moments.sample(forgotten, min(len(forgotten), MAX_VERIFIED)):
-        assert answer_of(served, "verify-erased", user_id)["erased"]
+        assert served.answer("verify-erased", user_id)["erased"]
