@@ -141,21 +141,26 @@ def test_photos_come_and_go_at_once(backend: EmbeddedBackend, rng: np.random.Gen
         list(pool.map(work, rng.integers(0, len(steps), (8, 60)).tolist()))
 
 
-@pytest.mark.parametrize("name", ["unlink", "is_folder"])
+@pytest.mark.parametrize("step", ["delete", "holds"])
+@pytest.mark.parametrize("looks", [1, 2, 3])
 def test_a_folder_that_goes_in_between_is_no_error(
-    backend: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+    backend: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, step: str, looks: int
 ) -> None:
     backend.bucket.put(KEYS[0], b"\xff\xd8\xff", "image/jpeg", {})
-    folder, plain = tmp_path / "data" / "bucket" / "uploaded" / "ann", getattr(folder_tree, name)
+    folder, plain, looked = tmp_path / "data" / "bucket" / "uploaded" / "ann", folder_tree.is_folder, []
 
-    def and_then_it_goes(*arguments: object) -> object:
-        answer = plain(*arguments)
-        shutil.rmtree(folder, ignore_errors=True)
+    def and_then_it_goes(root: Path, path: str) -> bool:
+        answer = plain(root, path)
+        looked.append(path)
+        if len(looked) == looks:
+            shutil.rmtree(folder, ignore_errors=True)
         return answer
 
-    monkeypatch.setattr(folder_tree, name, and_then_it_goes)
-    assert backend.bucket.delete(KEYS) in {0, 1}
-    assert not backend.bucket.holds("uploaded/ann/")
+    monkeypatch.setattr(folder_tree, "is_folder", and_then_it_goes)
+    if step == "delete":
+        assert backend.bucket.delete(KEYS[:1]) in {0, 1}
+    else:
+        backend.bucket.holds("uploaded/ann/")
 
 
 def test_a_photo_finds_its_place_though_its_folder_is_removed_as_empty(
