@@ -190,3 +190,26 @@ def test_metrics_count_outcomes(service: Service, robert: list[bytes]) -> None:
     assert "mien_match_similarity_count 1.0" in text
     assert 'mien_requests_total{method="POST",route="/recognize",status="200"} 1.0' in text
     assert "Robert" not in text
+
+
+def test_uploads_are_listed_by_status_and_by_person(service: Service, robert: list[bytes], landscape: bytes) -> None:
+    service.enroll(robert[0], "Robert")
+    for user_id in ("Robert", "Nobody"):
+        assert service.enroll(landscape, user_id)["status"] == "rejected"
+    service.client.post("/upload?user_id=Robert", content=robert[1], headers=JPEG)
+
+    def listed(query: str) -> list[tuple[str, str]]:
+        uploads, cursor = [], ""
+        while cursor is not None:
+            page = service.client.get(f"/uploads?limit=2&{query}" + (f"&cursor={cursor}" if cursor else "")).json()
+            uploads += [(upload["user_id"], upload["status"]) for upload in page["uploads"]]
+            cursor = page["next_cursor"]
+        return uploads
+
+    assert listed("status=rejected") == [("Nobody", "rejected"), ("Robert", "rejected")]
+    assert listed("user_id=Robert") == [("Robert", "pending"), ("Robert", "rejected"), ("Robert", "indexed")]
+    assert listed("user_id=Robert&status=indexed") == [("Robert", "indexed")]
+    assert len(listed("")) == 4
+    assert service.client.get("/uploads?status=lost").status_code == 422
+    assert service.client.delete("/users/Nobody").status_code == 200
+    assert listed("status=rejected") == [("Robert", "rejected")]

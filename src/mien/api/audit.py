@@ -27,6 +27,7 @@ ACTIONS: dict[str, Action] = {
     "upload": Action.UPLOAD,
     "presign": Action.UPLOAD,
     "receive": Action.UPLOAD,
+    "uploads": Action.READ,
     "image": Action.READ,
     "move": Action.MOVE,
     "recognize": Action.RECOGNIZE,

@@ -201,6 +201,22 @@ class FaceApp:
         """Return what has become of an upload so far. Raises ImageNotFound when there was none at this path."""
         return self._named(self._uploads.status(object_keys.parse_image_path(image_path)))
 
+    def uploads(
+        self,
+        user_id: str | None = None,
+        status: UploadStatus | None = None,
+        limit: int = 100,
+        token: str | None = None,
+    ) -> Page[Upload]:
+        """List uploads, newest first: all, or a person's, or those of a status.
+
+        With a status, a page may hold fewer than `limit` and not be the last. A photo that came by a form or by hand is
+        listed once it was indexed, rejected or has failed.
+        """
+        page = self._catalog.find(Upload, user_id=self._ids(user_id), limit=limit, token=token)
+        uploads = [upload for upload in page.items if status in {None, upload.status}]
+        return Page(tuple(self._people.named(uploads)), page.next_token)
+
     def index_upload(self, image_path: str) -> Upload:
         """Index a photo of the bucket; the handler of the object-created event. Doing it again changes nothing.
 

@@ -63,6 +63,7 @@ _METHODS: dict[str, frozenset[tuple[str, str]]] = {
             ("GET", "/recognitions/{recognition_id}"),
             ("DELETE", "/recognitions"),
             ("DELETE", "/recognitions/{recognition_id}"),
+            ("GET", "/uploads"),
             ("GET", "/faces"),
             ("GET", "/faces/{face_id}"),
             ("DELETE", "/faces/{face_id}"),

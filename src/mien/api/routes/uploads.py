@@ -15,9 +15,10 @@ from fastapi import APIRouter, Query, Request, Response
 
 from mien.api import schemas
 from mien.api.audit import AuditedRoute
-from mien.api.context import Context, external_path, needs
+from mien.api.context import Context, Cursor, external_path, needs
 from mien.api.photo_input import photo_request_body, read_file, read_form, read_photo
 from mien.api.problems import problem_responses
+from mien.api.routes.recognition import Limit
 from mien.app.indexing import ABOUT_PHOTO
 from mien.domain import image_types, object_keys, records
 from mien.domain.errors import AccessDenied, ImageNotFound, InvalidInput
@@ -86,6 +87,26 @@ async def presign(request: Request, form_request: schemas.FormRequest, context: 
         claims = {"key": form.image_path, "key_id": context.guard.key_id(request)}
         response.fields["issuer"] = context.signer.sign(UPLOAD_FORM_ISSUER, claims)
     return response
+
+
+@routes.get("/uploads", dependencies=[may_manage], responses=problem_responses(422))
+async def uploads(
+    context: Context,
+    user_id: Annotated[str | None, Query(max_length=80, description="Only this person's.")] = None,
+    status: Annotated[records.UploadStatus | None, Query(description="Only those with this status.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> schemas.Uploads:
+    """List the uploads, newest first: all, those of a person, or those of a status, such as the rejected ones.
+
+    With a `status`, a page may hold fewer than `limit`; the last one has no `next_cursor`.
+    """
+    listing = {"list": "uploads", "user_id": user_id, "status": status}
+    token = context.cursors.verify(listing, cursor)
+    page = await context.storage.run(context.app.uploads, user_id, status, limit, token)
+    return schemas.Uploads(
+        uploads=[_upload(each) for each in page.items], next_cursor=context.cursors.sign(listing, page.next_token)
+    )
 
 
 @routes.get("/uploads/{image_path:path}", dependencies=[may_upload], responses=problem_responses(404, 422))

@@ -30,6 +30,7 @@ from mien.api.schemas.enrolment import (
     Receipt,
     Remark,
     Upload,
+    Uploads,
 )
 from mien.api.schemas.recognition import (
     Candidate,
@@ -88,4 +89,5 @@ __all__ = [
     "Remark",
     "Schema",
     "Upload",
+    "Uploads",
 ]

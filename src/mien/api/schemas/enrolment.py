@@ -98,6 +98,11 @@ class Face(Schema):
     confidence: Similarity
 
 
+class Uploads(Schema):
+    uploads: list[Upload]
+    next_cursor: str | None
+
+
 class Faces(Schema):
     faces: list[Face]
     next_cursor: str | None
