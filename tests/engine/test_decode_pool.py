@@ -63,6 +63,14 @@ def test_the_pixels_are_those_of_the_file_and_one_process_decodes_many(pool, web
     assert len(pool._idle) == 1
 
 
+def test_a_process_is_started_beforehand_once(pool, webp):
+    pool.prepare()
+    pid = pid_of(pool)
+    assert pool.decode(webp, 0, LIMITS)[1].size
+    pool.prepare()
+    assert pid_of(pool) == pid
+
+
 def test_a_decoder_that_crashes_is_a_damaged_photo_and_the_next_photo_is_decoded(pool, webp):
     pool.decode(webp, 0, LIMITS)
     pid, raised = pid_of(pool), []

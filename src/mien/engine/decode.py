@@ -54,11 +54,12 @@ class Photo:
 
     Attributes:
         cost: what decoding it is estimated to cost.
+        is_isolated: whether it is decoded by a process of its own, which takes a moment to start.
         rotation: degrees clockwise by which the upright image was rotated: 0, 90, 180 or 270.
     """
 
     def __init__(self, source: _Source, inspection: Inspection) -> None:
-        self.cost, self.rotation = inspection.cost, 0
+        self.cost, self.is_isolated, self.rotation = inspection.cost, isinstance(source, _IsolatedSource), 0
         self._source, self._max_eighths = source, inspection.max_eighths
         self._decoded: Pixels | None = None
         self._overview: Pixels | None = None
@@ -148,6 +149,7 @@ class _IsolatedSource:
     """
 
     def __init__(self, content: bytes, limits: Limits, inspection: Inspection) -> None:
+        POOL.prepare()
         self._content, self._limits = content, limits
         self._has_scales = content.startswith(JPEG_START) and inspection.cost.seconds <= REPEATED_SECONDS
         self._decoded: Decoded | None = None

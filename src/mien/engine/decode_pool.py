@@ -57,7 +57,7 @@ class DecodingPool:
     def __init__(self) -> None:
         self._idle: list[_Process] = []
         self._lock = threading.Lock()
-        self._is_sweeping = False
+        self._has_started = self._is_sweeping = False
 
     def decode(self, content: bytes, long_side: int, limits: Limits) -> tuple[Decoded, Pixels]:
         """Decode a file.
@@ -85,6 +85,13 @@ class DecodingPool:
                 raise
             self._put_back(process)
             return _result(answer, descriptor, limits)
+
+    def prepare(self) -> None:
+        """Begin to start the first process, for a photo that soon needs it. Returns at once."""
+        with self._lock:
+            is_first, self._has_started = not self._has_started, True
+        if is_first:
+            self._put_back(_Process())
 
     def _take(self) -> _Process:
         while True:

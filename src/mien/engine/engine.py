@@ -23,7 +23,7 @@ from mien.domain.policy import MAX_FACES_PER_PHOTO
 from mien.engine import model_files
 from mien.engine.context import EngineContext, Floats, Pixels
 from mien.engine.decode import Photo, admitted_photo
-from mien.engine.detect import RawDetections, find_faces
+from mien.engine.detect import CANVAS_STEP, RawDetections, find_faces
 from mien.engine.embed import CROP_SIDE, align_face, embed, face_size
 from mien.engine.limits import Limits
 from mien.engine.model_factory import ModelFactory
@@ -99,6 +99,7 @@ class FaceEngine:
         self._refiner = factory.detector(detector, STRIDES, STATIC_CANVASES)
         self._embedder = factory.embedder(embedder)
         self._limits, self._mirrored = limits, mirrored
+        self._is_prepared = False
 
     def detect(self, image: bytes) -> list[Detection]:
         """Detect the faces in a photo.
@@ -169,6 +170,9 @@ class FaceEngine:
             return error
 
     def _detect(self, photo: Photo) -> _DetectedPhoto:
+        if photo.is_isolated and not self._is_prepared:
+            self._detector(np.zeros((1, CANVAS_STEP, CANVAS_STEP, 3), np.uint8))  # while its process starts
+        self._is_prepared = True
         photo, candidates = find_faces(self._detector, photo)
         if not len(candidates):
             return _DetectedPhoto(photo, None, ())
