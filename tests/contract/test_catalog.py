@@ -249,3 +249,16 @@ def test_what_somebody_else_changed_meanwhile_is_not_replaced(ports: Ports) -> N
     assert catalog.get(Person, ["1", "3", "none"]) == [second]
     assert catalog.put(replace(second, name="Anna"), fresh=[Person("3", "3", now)], unchanged=[second])
     assert [person.name for person in catalog.get(Person, ["1", "3"])] == ["Anna", "3"]
+
+
+def test_a_recognition_that_names_others_now_is_found_by_them_only(ports: Ports) -> None:
+    catalog, former = ports.catalog, Recognition("r-1", None, NOON, 80.0, (SEEN,))
+    (face,) = former.faces
+    candidates = tuple(replace(candidate, user_id="Zoe") for candidate in face.candidates)
+    now = replace(former, faces=(replace(face, candidates=candidates),))
+    catalog.put(former)
+    assert catalog.put(now, gone=[former])
+    assert catalog.get(Recognition, ["r-1"]) == [now]
+    assert catalog.find(Recognition, user_id="Zoe").items == (now,)
+    for user_id in former.user_ids:
+        assert catalog.find(Recognition, user_id=user_id).items == ()

@@ -207,7 +207,8 @@ class Catalog(Protocol):
         Args:
             records: Each takes the place of one of the same kind and key.
             fresh: Records whose keys must be free; when one is not, nothing is changed.
-            gone: Records that are removed for good; missing ones are no error.
+            gone: Records that are removed for good, unless others with their keys are stored by this call; missing
+                ones are no error.
             unchanged: What some of `records` replace, as it was read; when one is not stored so any more, because
                 somebody else has written meanwhile, nothing is changed.
         """

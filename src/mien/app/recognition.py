@@ -178,8 +178,7 @@ class RecognitionService:
             faces = tuple(_relabelled(face, is_of_photo, moved) for face in recognition.faces)
             if faces != recognition.faces:
                 named_now = replace(recognition, faces=faces)
-                self._catalog.delete(Recognition, [recognition.recognition_id])  # with the ids by which it is found
-                self._catalog.put(named_now)
+                self._catalog.put(named_now, gone=[recognition])  # with the ids by which it is found
                 self._withdraw_if_forgotten(named_now)
 
     def _withdraw_if_forgotten(self, recognition: Recognition) -> None:

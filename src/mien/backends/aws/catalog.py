@@ -122,7 +122,7 @@ class DynamoCatalog:
                 self._dynamodb.put_item(**writes[0])
                 return True
             try:
-                self._transact([*({"Put": write} for write in writes), *map(self._removal, gone)])
+                self._transact([*self._removals(gone, writes), *({"Put": write} for write in writes)])
             except ClientError as error:
                 if _is_taken(error):
                     return False
@@ -240,10 +240,14 @@ class DynamoCatalog:
             self._transact({"Delete": {"TableName": table.name, "Key": _to_dynamo({table.key: key})}} for key in keys)
         return 1
 
-    def _removal(self, record: Record) -> dict[str, Any]:
-        table = self._tables[type(record)]
-        key = table.item_key(serialization.key(record))
-        return {"Delete": {"TableName": table.name, "Key": _to_dynamo({table.key: key})}}
+    def _removals(self, gone: Sequence[Record], writes: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Delete what is gone, with its entries, but for what is written at once."""
+        tables = [(self._tables[type(record)], record) for record in gone]
+        items = ((table, item[table.key]) for table, record in tables for item in _items(table, record))
+        for table, key in items:
+            where = {"TableName": table.name, "Key": _to_dynamo({table.key: key})}
+            if not any(_is_at(write, where) for write in writes):
+                yield {"Delete": where}
 
     def _transact(self, writes: Iterable[dict[str, Any]]) -> None:
         """Write up to 100 items at once or not at all. Of more, the last batch has the recognition itself."""
@@ -315,6 +319,12 @@ def _start(token: str, table: Table) -> dict[str, str]:
         return {table.key: str(key), "Timestamp": serialization.timestamp(datetime.fromisoformat(timestamp))}
     except (ValueError, TypeError) as error:
         raise InvalidInput("The page token belongs to another listing.") from error
+
+
+def _is_at(write: Mapping[str, Any], where: Mapping[str, Any]) -> bool:
+    """Whether a write replaces the item of a table's key."""
+    is_of_table: bool = write["TableName"] == where["TableName"]
+    return is_of_table and where["Key"].items() <= write["Item"].items()
 
 
 def _is_taken(error: ClientError) -> bool:

@@ -37,10 +37,10 @@ class SqliteCatalog:
             for record in fresh:
                 if transaction.read(STATEMENTS[type(record)].get, (json.dumps([serialization.key(record)]),)):
                     return False
-            for record in (*records, *fresh):
-                _put(transaction, record)
             for record in gone:
                 _delete(transaction, type(record), [serialization.key(record)])
+            for record in (*records, *fresh):
+                _put(transaction, record)
         if gone:
             truncate_wal(self._database)
         return True

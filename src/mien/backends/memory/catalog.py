@@ -34,10 +34,10 @@ class MemoryCatalog:
                 return False
             if any(self._tables[type(record)].get(serialization.key(record)) != record for record in unchanged):
                 return False
-            for record in (*records, *fresh):
-                self._tables[type(record)][serialization.key(record)] = record
             for record in gone:
                 self._tables[type(record)].pop(serialization.key(record), None)
+            for record in (*records, *fresh):
+                self._tables[type(record)][serialization.key(record)] = record
             return True
 
     def get(self, kind: type[R], keys: Sequence[str]) -> list[R]:
