@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -63,3 +65,33 @@ def test_the_template_leads_each_route_to_the_function_that_serves_it(name: str)
 def test_the_postman_collection_is_up_to_date() -> None:
     program = "import postman; assert postman.COLLECTION.read_text() == postman.text()"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=stack.TEMPLATE.parent)
+
+
+REFUSED_ON_AWS = """
+import asyncio, json
+from mien.api.telemetry import Metrics, TelemetryMiddleware
+from mien.lambdas import telemetry
+from mien.lambdas.api_gateway import StageMiddleware
+from mien.api.security import Guard
+from mien.security.api_keys import KeyFile
+from pathlib import Path
+
+telemetry.logger.setLevel("INFO")
+stage = StageMiddleware(None, Guard(KeyFile(Path("none.json")), 60))
+event = {"resource": "/health", "path": "/health", "requestContext": {"path": "/dev/health"}}
+scope = {"type": "http", "method": "GET", "path": "/health", "query_string": b"", "headers": [], "aws.event": event}
+
+async def send(message):
+    pass
+
+asyncio.run(TelemetryMiddleware(stage, Metrics({}))(scope, None, send))
+"""
+
+
+def test_a_request_that_is_refused_on_aws_has_the_usual_line() -> None:
+    environment = os.environ | {"POWERTOOLS_SERVICE_NAME": "mien-test"}
+    command = [sys.executable, "-c", REFUSED_ON_AWS]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    (line,) = [json.loads(line) for line in ended.stdout.splitlines() if '"request"' in line]
+    assert (line["method"], line["route"], line["status"]) == ("GET", "/health", 401)
+    assert {"ms", "bytes_in", "bytes_out", "request_id"} <= line.keys()
