@@ -249,7 +249,10 @@ def test_bodies_together_have_a_limit(open_service: Callable[..., Service], monk
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("PATCH", "/users/Ada"), ("POST", "/users/Ada/merge"), ("POST", "/uploads"), ("PATCH", "/images/x")],
+    [
+        *(("PATCH", "/users/Ada"), ("POST", "/users/Ada/merge"), ("POST", "/uploads"), ("PATCH", "/images/x")),
+        *(("PATCH", "/users/recognize"), ("PATCH", "/images/uploaded/Ada/compare"), ("PATCH", "/images/bucket")),
+    ],
 )
 def test_json_without_a_photo_is_small(service: Service, method: str, path: str) -> None:
     body = json.dumps({"name": "x", "more": ["x" * 60_000] * 3}).encode()

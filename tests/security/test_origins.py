@@ -33,7 +33,16 @@ def test_a_program_on_this_machine_is_local(host: str) -> None:
         *("x-real-ip", "cf-connecting-ip", "cf-ray", "true-client-ip", "cdn-loop", "fly-client-ip", "x-envoy-id"),
         *("ngrok-auth", "tailscale-user-login", "x-original-url", "x-arr-log-id", "x-client-ip", "proxy-connection"),
         *("x-host", "x-sucuri-clientip", "x-anything", "remote-addr", "cloudfront-viewer-country", "ssl-client-verify"),
-        *("x-forwarded_for", "x-amz-cf-id", "fastly-client-ip", "proxy-authorization"),
+        *("x-forwarded_for", "x-amz-cf-id", "fastly-client-ip", "proxy-authorization", "forwarded-for", "x-amz-cf-pop"),
+        *(
+            "cluster-client-ip",
+            "do-connecting-ip",
+            "ar-real-ip",
+            "azure-clientip",
+            "cdn-requestid",
+            "ssl_client_verify",
+        ),
+        *("max-forwards", "front-end-https", "envoy-decorator-operation", "remote-groups", "wl-proxy-ssl"),
         *("origin", "referer", "sec-fetch-site", "sec-fetch-dest", "sec-ch-ua", "cookie", "dnt", "sec-gpc"),
     ],
 )

@@ -54,11 +54,11 @@ class BodyMiddleware:
             claim.end()
 
     def _max_bytes_of(self, scope: Scope) -> int:
-        path = scope["path"]
-        if not path.endswith((*PHOTO_ROUTES, UPLOAD_FORM_PATH)):
+        path = scope["path"].removeprefix(scope.get("root_path", ""))  # the whole: a person may be called `compare`
+        if scope["method"] != "POST" or path not in (*PHOTO_ROUTES, UPLOAD_FORM_PATH):
             return min(MAX_JSON_BYTES, self._max_bytes)
-        max_bytes = self._max_bytes * (2 if path.endswith("/compare") else 1)
-        is_base64 = path.endswith(PHOTO_ROUTES) and content_type_of(Headers(scope=scope)) == JSON
+        max_bytes = self._max_bytes * (2 if path == "/compare" else 1)
+        is_base64 = path in PHOTO_ROUTES and content_type_of(Headers(scope=scope)) == JSON
         return max_bytes * 4 // 3 if is_base64 else max_bytes
 
 

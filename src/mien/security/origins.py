@@ -19,14 +19,14 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _HOST = re.compile(r"(\[(?P<address>[0-9A-Fa-f:.]{2,45})\]|(?P<name>[A-Za-z0-9._-]{1,255}))(:[0-9]{1,5})?")
 
-_PROXY_HEADERS = frozenset(
-    {"forwarded", "via", "cdn-loop", "client-ip", "true-client-ip", "remote-addr", "remote-user", "early-data"}
-    | {"surrogate-capability", "wl-proxy-client-ip", "ali-cdn-real-ip", "incap-client-ip"}
-)
+_PROXY_HEADERS = frozenset({"via", "early-data", "surrogate-capability", "front-end-https", "eagleid"})
 _PROXY_PREFIXES = (
-    *("x-", "cf-", "fly-", "ngrok-", "tailscale-", "fastly-", "akamai-", "cloudfront-", "proxy-", "ssl-client-"),
+    *("x-", "cf-", "cdn-", "fly-", "ngrok-", "tailscale-", "fastly-", "akamai-", "azure-", "cloudfront-", "envoy-"),
+    *("proxy-", "wl-proxy-", "remote-", "ssl-client-"),
 )
+_PROXY_WORD, _PROXY_ENDINGS = "forward", ("-ip", "clientip", "remoteip")
 _CLIENT_PREFIXES = ("x-amz-", "x-amzn-", "x-request-id", "x-b3-", "x-datadog-")
+_CLOUDFRONT_PREFIX = "x-amz-cf-"
 """What reverse proxies, tunnels and content networks add to the requests that they pass on; and of the names that begin
 like theirs those that AWS's clients, and what traces calls, send themselves."""
 
@@ -93,8 +93,10 @@ def is_own_page(headers: Mapping[str, str]) -> bool:
 
 
 def _is_proxys(name: str) -> bool:
+    name = name.replace("_", "-")  # as servers behind a gateway read it
     is_named_like = name.startswith(_PROXY_PREFIXES) and not name.startswith(_CLIENT_PREFIXES)
-    return name in _PROXY_HEADERS or is_named_like or name == "x-amz-cf-id"  # of CloudFront
+    tells_of_another = _PROXY_WORD in name or name.endswith(_PROXY_ENDINGS)
+    return name in _PROXY_HEADERS or is_named_like or tells_of_another or name.startswith(_CLOUDFRONT_PREFIX)
 
 
 def _is_browsers(name: str) -> bool:
