@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import boto3
 import httpx
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -27,6 +29,7 @@ from mien.api.server import Server
 from mien.cli.serve import _behind_proxies, check_certificate, listen
 from mien.config import Settings
 from mien.domain.errors import InvalidInput, SetupError
+from mien.security import api_keys
 from tests.rekognition.wire_server import running
 from tests.support.fake_engine import use_fake_engine
 from tests.support.process import MIEN_ON_FAKE_ENGINE
@@ -199,3 +202,35 @@ def test_rekognitions_clients_sign_the_address_behind_the_prefix(tmp_path, monke
         else:
             with pytest.raises(client.exceptions.ClientError, match="InvalidSignature"):
                 client.list_collections()
+
+
+def wire_call(address: str) -> Any:
+    client = boto3.client(
+        "rekognition",
+        endpoint_url=address,
+        region_name="eu-west-1",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+        config=Config(retries={"max_attempts": 0}),
+    )
+    return client.list_collections()["CollectionIds"]
+
+
+def test_an_open_wire_api_says_so_at_the_start(tmp_path):
+    with served(tmp_path) as (address, server):
+        assert server.stderr is not None
+        assert "any program on this machine may call it" in next(line for line in server.stderr if "wire API" in line)
+        assert wire_call(address) == []
+
+
+def test_api_keys_close_the_wire_api_until_there_are_access_keys(tmp_path):
+    api_keys.KeyFile(tmp_path / "api-keys.json").create("door", list(api_keys.Scope))
+    with served(tmp_path) as (address, server):
+        assert server.stderr is not None
+        assert "MIEN_ACCESS_KEYS_FILE" in next(line for line in server.stderr if "wire API" in line)
+        with pytest.raises(ClientError, match="MIEN_ACCESS_KEYS_FILE"):
+            wire_call(address)
+    access_keys = tmp_path / "access-keys.json"
+    access_keys.write_text('{"any": {"secret": "any", "identity": "door"}}')
+    with served(tmp_path, MIEN_ACCESS_KEYS_FILE=str(access_keys)) as (address, _):
+        assert wire_call(address) == []
