@@ -15,6 +15,8 @@ from mien.rekognition.settings import SigV4, WireSettings
 from tests.support.fake_engine import FakeFaceEngine
 
 COLLECTION = "face-collection"
+EMULATORS_HEADER = b"x-ministack-invoke-depth"
+"""What only the emulator adds to a function's calls; our wire API takes it for a proxy's, and answers no proxy."""
 
 
 class Rekognition:
@@ -45,7 +47,8 @@ class Rekognition:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._app(scope, receive, send)
+            headers = [(name, value) for name, value in scope["headers"] if name != EMULATORS_HEADER]
+            await self._app({**scope, "headers": headers}, receive, send)
 
     def _with(self, **settings: Any) -> ASGIApp:
         options = WireSettings(sigv4=SigV4.ACCEPT_ANY, max_waiting=1000, **settings)
