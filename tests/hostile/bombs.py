@@ -55,6 +55,19 @@ def jpeg_of_segments(size: int) -> bytes:
     return content[:2] + b"\xff\xe5\0\2" * (size // 4) + content[2:]
 
 
+def jpeg_fill(size: int, fill: bytes = b"\xff") -> bytes:
+    """Bytes between segments, which are legal, and which a reader of headers takes one by one."""
+    content = encoded(plain(64, 64), "JPEG")
+    return content[:2] + fill * (size // len(fill)) + content[2:]
+
+
+def jpeg_odd_sampling() -> bytes:
+    """A JPEG whose first component has 1 × 4 samples, for which its decoder has no name."""
+    content = encoded(plain(64, 64), "JPEG")
+    place = content.index(b"\xff\xc0") + 11
+    return content[:place] + b"\x14" + content[place + 1 :]
+
+
 def jpeg_exif(tags: int, value_bytes: int) -> bytes:
     """EXIF whose tags all point to the same long value."""
     entries = b"".join(struct.pack("<HHII", 0x9000 + n % 4096, 7, value_bytes, 26) for n in range(tags))

@@ -24,6 +24,10 @@ REFUSED = {
     ),
     "pixels, JPEG": lambda: bombs.jpeg_with_size(20_000, 20_000, bombs.encoded(bombs.plain(16, 16), "JPEG")),
     "pixels, PNG": lambda: bombs.png(9_500, 9_500, 1, 0),
+    "metadata, JPEG of fill bytes": lambda: bombs.jpeg_fill(2 * MEGABYTE),
+    "metadata, JPEG of zeros": lambda: bombs.jpeg_fill(2 * MEGABYTE, b"\xff\xfe\0\2" + bytes(5_000)),
+    "metadata, JPEG of extensions": lambda: bombs.jpeg_fill(2 * MEGABYTE, b"\xff\xc8\xff\xff" + b"\xff" * 65_533),
+    "metadata, JPEG without a picture": lambda: b"\xff\xd8\xff\xfe\0\2\xff\xd9" + bytes(2 * MEGABYTE),
     "chunks, PNG": lambda: bombs.png_chunks(MEGABYTE),
     "pixels, WebP": lambda: bombs.NAMED_WEBP,
     "chunks, WebP": lambda: bombs.webp_frames(MEGABYTE),
@@ -88,6 +92,12 @@ def test_a_photo_in_which_decoders_of_metadata_would_drown_is_decoded_elsewhere(
     assert not measure(harmless).is_isolated
     assert measure(bombs.jpeg_exif(4_000, 10_000)).is_isolated
     assert measure(bombs.png_exif(4_000, 60_000)).is_isolated
+    assert measure(bombs.jpeg_fill(MEGABYTE // 2)).is_isolated
+    assert measure(bombs.jpeg_fill(MEGABYTE, b"\xff\xed\x13\x88" + b"8BIM" * 1_250 + b"\0\0")).is_isolated
+
+
+def test_a_jpeg_is_decoded_whatever_its_sampling_is_called():
+    assert open_photo(bombs.jpeg_odd_sampling()).pixels(64).shape == (64, 64, 3)
 
 
 @pytest.mark.parametrize("form", ["WEBP", "GIF", "BMP", "TIFF", "ICO", "AVIF"])

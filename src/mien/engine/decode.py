@@ -252,6 +252,8 @@ def _is_seen_alike(content: bytes, header: Image.Image) -> bool:
         height, width, *_ = simplejpeg.decode_jpeg_header(content, strict=False)
     except ValueError:
         return True
+    except KeyError:  # it has no name for the sampling or the colours, and so tells no size
+        return False
     return (width, height) == header.size
 
 

@@ -142,6 +142,7 @@ def max_pixels(decoder: _Decoder, limits: Limits) -> int:
 def _jpeg(content: bytes, limits: Limits) -> Inspection:
     header = jpeg.read_header(content)
     refuse_above("segments", header.segments, jpeg.MAX_SEGMENTS, "segments before its picture data")
+    refuse_above("metadata", header.fill, jpeg.MAX_FILL, "bytes between its segments")
     scans = max(content.count(b"\xff\xda"), 1)
     if scans > MAX_SCANS:
         refuse_above("scans", scans, MAX_SCANS, "scans")

@@ -29,12 +29,18 @@ MAX_MISSING = 1 / 3
 MAX_SEGMENTS = 2000
 """A photo has tens of segments; what follows after so many counts as missing."""
 
+MAX_FILL = 1024 * 1024
+"""Bytes before the picture that are in none of its segments; readers of headers look at them one by one."""
+
+USUAL_SEGMENTS, USUAL_FILL = 100, 16 * 1024
+
 _PREFIX_STEPS = 8
 """Decodings that look for the place where picture data becomes invalid; each halves the uncertainty."""
 
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _JFIF, _ADOBE = b"JFIF\0", b"Adobe"
 _SEQUENTIAL, _PROGRESSIVE, _ARITHMETIC = (0xC0, 0xC1, 0xC9), (0xC2, 0xCA), (0xC9, 0xCA)
+_EXTENSION = 0xC8  # which readers of headers do not skip
 _FRAMES = tuple(code for code in range(0xC0, 0xD0) if code not in (0xC4, 0xC8, 0xCC))
 _MARKER = re.compile(rb"\xff+([\xc0-\xcf\xd9-\xdf\xe0-\xef\xfe])")
 _AFTER_DATA = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
@@ -48,7 +54,7 @@ MAX_EXIF_TAGS = 256
 class Header:
     """The header up to the first scan. `samples` is per pixel: 1.5 when colours have half the sides, for example.
 
-    An odd header is legal but rare, and may make readers of metadata work hard.
+    An odd header is legal but rare, and may make readers of metadata work hard. `fill` counts bytes in no segment.
     """
 
     code: int = 0
@@ -57,6 +63,7 @@ class Header:
     components: int = 0
     samples: float = 0.0
     segments: int = 0
+    fill: int = 0
     exif_segments: int = 0
     odd: bool = False
     components_in_scan: int = 0
@@ -151,9 +158,11 @@ def decode_jpeg(content: bytes, min_width: int = 1, min_height: int = 1) -> Pixe
 
 def read_header(content: bytes) -> Header:
     """Read the segments up to the first scan, whose data is not looked at."""
-    header = Header()
+    header, code, end_of_last = Header(), 0, len(_SOI)
     for code, start, end in _header_segments(content):
         header.segments += 1
+        header.fill += max(0, start - end_of_last)
+        end_of_last = start if code == _EXTENSION else max(end, start)
         segment = content[start + 4 : end]
         if code in _FRAMES and len(segment) >= 9 and not header.code:
             _, header.height, header.width, header.components = struct.unpack_from(">BHHB", segment)
@@ -166,6 +175,9 @@ def read_header(content: bytes) -> Header:
             header.odd = header.odd or header.exif_segments > 1 or has_many_tags(segment)
         elif code == 0xDA:
             header.components_in_scan = segment[0] if segment else 0
+    if code != 0xDA:
+        header.fill += max(0, len(content) - end_of_last)
+    header.odd = header.odd or header.segments > USUAL_SEGMENTS or header.fill > USUAL_FILL
     return header
 
 
