@@ -3,6 +3,7 @@ from __future__ import annotations
 import struct
 import zlib
 from contextlib import suppress
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -62,6 +63,54 @@ def test_exif_orientation_is_applied(scene, encode, orientation, form):
     tagged = scene.copy()
     tagged.getexif()[0x0112] = orientation
     assert error(decoded(encode(scene, form, exif=exif)), ImageOps.exif_transpose(tagged)) < 6
+
+
+def heic(image: Image.Image, **options: object) -> bytes:
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    stream = BytesIO()
+    image.save(stream, "HEIF", enc_params={"preset": "ultrafast"}, **options)
+    return stream.getvalue()
+
+
+def drawn(width: int, height: int) -> Image.Image:
+    """Colours that tell every place: red grows to the right, green downwards; blue is above."""
+    down = Image.linear_gradient("L").resize((width, height))
+    across = Image.linear_gradient("L").rotate(90).resize((width, height))
+    return Image.merge("RGB", (across, down, down.point(lambda value: 255 - value)))
+
+
+@pytest.mark.parametrize("tile_size", [0, 64])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA"])
+def test_a_heic_is_decoded_in_tiles_and_in_one_piece_in_every_mode(mode, tile_size):
+    image = drawn(202, 138).convert(mode)
+    assert error(decoded(heic(image, tile_size=tile_size)), image) < 6
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_orientation_of_a_heic_is_applied_once(scene, orientation):
+    tagged = scene.copy()
+    tagged.getexif()[0x0112] = orientation
+    exif = tagged.getexif().tobytes()
+    assert error(decoded(heic(scene, exif=exif)), ImageOps.exif_transpose(tagged)) < 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "height", "factor"), [(5712, 4284, 1), (6048, 8064, 2)])
+def test_a_heic_as_large_as_phones_make_them_gives_the_picture(width, height, factor):
+    image = drawn(width, height)
+    photo = open_photo(heic(image, tile_size=512))
+    pixels = photo.pixels(max(width, height))
+    assert (photo.width, photo.height) == (width, height)
+    assert pixels.shape == (height // factor, width // factor, 3)
+    assert error(pixels, image.reduce(factor)) < 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["AVIF", "WEBP"])
+def test_other_photos_of_24_megapixels_give_the_picture(encode, form):
+    image = drawn(5712, 4284)
+    options = {"AVIF": {"speed": 10}, "WEBP": {"method": 0}}[form]
+    assert error(decoded(encode(image, form, **options)), image) < 6
 
 
 def test_an_impossible_orientation_changes_nothing(scene):

@@ -22,6 +22,8 @@ NAMED_WEBP = base64.b64decode(
     "UklGRlIAAABXRUJQVlA4WAoAAAACAAAA/j8AiBMAQU5JTQYAAAAAAAAAAABBTk1GJgAAAAAAAAAAAA8AAA8AAGQAAABWUDhMDgAAAC8PwAMABxAR/Q9ERP8D"
 )
 """A canvas of 16384 × 5001 around one frame of 16 × 16."""
+ON_ITS_SIDE = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+"""EXIF data that only hold the orientation 6."""
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
@@ -308,11 +310,24 @@ def avif_plain(side: int) -> bytes:
 
 
 @cache
-def heic(side: int) -> bytes:
+def heic(side: int, mode: str = "RGB", **options: object) -> bytes:
     import pillow_heif
 
     pillow_heif.register_heif_opener()
-    return encoded(noise(side) if side < 2000 else plain(side, side), "HEIF", quality=50)
+    picture = noise(side) if side < 2000 else plain(side, side, mode)
+    return encoded(picture, "HEIF", quality=50, enc_params={"preset": "ultrafast"}, **options)
+
+
+@cache
+def heic_deep(side: int) -> bytes:
+    """Ten bits a colour, as cameras and some phones make them."""
+    import pillow_heif
+
+    stream = io.BytesIO()
+    pillow_heif.encode(
+        "RGB;16", (side, side), bytes(6 * side**2), stream, quality=50, enc_params={"preset": "ultrafast"}
+    )
+    return stream.getvalue()
 
 
 def with_lying_size(content: bytes, width: int, height: int) -> bytes:
@@ -360,19 +375,25 @@ BOMBS: dict[str, Generator] = {
     "PNG, noise of 16 bits": lambda _: png_noise(2800, 16),
     "PNG, strip": lambda _: png(200_000, 16, 8, 2),
     "WebP, canvas": lambda _: NAMED_WEBP,
-    "WebP, small canvas": lambda _: webp_canvas(4500, 4500),
+    "WebP, small canvas": lambda _: webp_canvas(5200, 5200),
     "WebP, frames": webp_frames,
     "WebP, lossless": lambda _: webp_noise(2200, lossless=True, quality=0),
     "WebP, noise": lambda _: webp_noise(4000, quality=80),
-    "WebP, plain": lambda _: encoded(plain(4500, 4500), "WEBP", method=0),
+    "WebP, plain": lambda _: encoded(plain(5200, 5200), "WEBP", method=0),
     "AVIF, 8000 x 8000": lambda _: avif_plain(8000),
-    "AVIF, 4700 x 4700": lambda _: avif_plain(4700),
+    "AVIF, 5400 x 5400": lambda _: avif_plain(5400),
+    "AVIF, all colours": lambda _: encoded(plain(5400, 5400), "AVIF", speed=10, quality=10, subsampling="4:4:4"),
     "AVIF, noise": lambda _: encoded(noise(2500), "AVIF", speed=10, quality=90),
-    "AVIF, size made up": lambda _: with_lying_size(avif_plain(4700), 64, 64),
+    "AVIF, size made up": lambda _: with_lying_size(avif_plain(5400), 64, 64),
     "AVIF, items": lambda size: heif_items(avif_plain(512), size),
-    "HEIC, 4800 x 4800": lambda _: heic(4800),
+    "HEIC, 7700 x 7700": lambda _: heic(7700),
+    "HEIC, 7700 x 7700, tiles, on its side": lambda _: heic(7700, tile_size=512, exif=ON_ITS_SIDE),
+    "HEIC, 7700 x 7700, all colours": lambda _: heic(7700, chroma=444),
+    "HEIC, 7700 x 7700, transparent": lambda _: heic(7700, "RGBA"),
+    "HEIC, 7700 x 7700, 10 bits": lambda _: heic_deep(7700),
+    "HEIC, 5700 x 5700, 10 bits": lambda _: heic_deep(5700),
     "HEIC, noise": lambda _: heic(1900),
-    "HEIC, size made up": lambda _: with_lying_size(heic(4800), 64, 64),
+    "HEIC, size made up": lambda _: with_lying_size(heic(7700), 64, 64),
     "GIF, screen": lambda _: gif_screen(65000, 65000),
     "GIF, smaller screen": lambda _: gif_screen(8000, 8000),
     "GIF, comments": gif_comments,

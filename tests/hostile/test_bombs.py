@@ -115,6 +115,26 @@ def test_the_wire_and_the_header_must_agree_on_the_size():
         open_photo(content[:frame] + other + content[frame:]).pixels(64)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(lambda: bombs.with_lying_size(bombs.heic(64), 5712, 4284), id="HEIC, a phone's 24 megapixels"),
+        pytest.param(lambda: bombs.with_lying_size(bombs.heic(64), 6048, 8064), id="HEIC, a phone's 48 megapixels"),
+        pytest.param(lambda: bombs.with_lying_size(bombs.heic(64), 8160, 6120), id="HEIC, a phone's 50 megapixels"),
+        pytest.param(lambda: bombs.with_lying_size(bombs.avif_plain(64), 5712, 4284), id="AVIF"),
+        pytest.param(lambda: bombs.webp_canvas(5712, 4284), id="WebP"),
+    ],
+)
+def test_sizes_that_phones_make_are_accepted(content):
+    assert measure(content()).width in (5712, 6048, 8160)
+
+
+def test_a_format_that_takes_more_memory_says_that_a_jpeg_may_have_more_pixels():
+    sentence = r"16320 x 12240 pixels; export it as JPEG, which may have more: as HEIC at most 59,\d+,\d+ are accepted"
+    with pytest.raises(ImageTooLarge, match=sentence):
+        measure(bombs.with_lying_size(bombs.heic(64), 16_320, 12_240))
+
+
 def test_limits_follow_the_operator(tmp_path):
     content = bombs.encoded(bombs.plain(64, 64), "WEBP")
     with pytest.raises(ImageTooLarge, match="64 x 64"):

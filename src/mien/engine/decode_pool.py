@@ -38,9 +38,11 @@ MAX_WALL_SECONDS = 20.0
 
 IDLE_SECONDS = 30.0
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONHOME")
-_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+_LEAN = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 _CRASHED = "The photo is damaged: its decoder crashed."
-_TOO_MUCH_MEMORY = "Decoding the photo takes too much memory."
+_SMALLER = "export it as JPEG, or smaller."
+_TOO_MUCH_MEMORY = f"Decoding the photo takes too much memory; {_SMALLER}"
+_TOO_LONG = f"Decoding the photo takes too long; {_SMALLER}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ class _Process:
             status = -signal.SIGPROF  # it hangs
         self.end()
         if status in (-signal.SIGPROF, -signal.SIGXCPU):
-            return ImageTooLarge("Decoding the photo takes too long.", "seconds")
+            return ImageTooLarge(_TOO_LONG, "seconds")
         if status == -signal.SIGKILL:
             return ImageTooLarge(_TOO_MUCH_MEMORY, "memory")
         return DamagedImage(_CRASHED)
@@ -183,7 +185,7 @@ class _Process:
 def _environment() -> dict[str, str]:
     """Pass on where the interpreter and its packages are, but no setting and no secret."""
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-    return kept | _ONE_THREAD | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))}
+    return kept | _LEAN | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))}
 
 
 def receive_exactly(channel: socket.socket, size: int) -> bytearray:

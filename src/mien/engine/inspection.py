@@ -39,6 +39,7 @@ MAX_RUN_LENGTH_BYTES = 4 * 1024 * 1024
 UNKNOWN_FORMAT = "The file is not an image of a known format (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF, BMP, ICO)."
 UNREADABLE_HEADER = "The photo is damaged: its header cannot be read."
 TOO_FEW_PIXELS = "The photo has {} x {} pixels; each side needs at least {}."
+JPEG_HELPS = "export it as JPEG, which may have more: as {} "
 RGB_BYTES = 3
 
 
@@ -76,9 +77,9 @@ class _Decoder:
     byte_ns: float
 
 
-_WEBP = _Decoder("WebP", 17, 15, 40)
-_AVIF = _Decoder("AVIF", 15, 15, 60)
-_HEIC = _Decoder("HEIC", 15, 40, 60)
+_WEBP = _Decoder("WebP", 13, 15, 40)
+_AVIF = _Decoder("AVIF", 12, 15, 60)
+_HEIC = _Decoder("HEIC", 6, 40, 60)
 _TIFF = _Decoder("TIFF", 8, 12, 20)
 _GIF = _Decoder("GIF", 5, 20, 20)
 _BMP = _Decoder("BMP", 8, 8, 2)
@@ -115,8 +116,8 @@ def _reader(content: bytes) -> Callable[[bytes, Limits], Inspection]:
     raise UnsupportedImage(UNKNOWN_FORMAT)
 
 
-def _too_many_pixels(width: int, height: int, most: int) -> ImageTooLarge:
-    return ImageTooLarge(f"The photo has {width} x {height} pixels; at most {most:,} are accepted.", "pixels")
+def _too_many_pixels(width: int, height: int, most: int, advice: str = "") -> ImageTooLarge:
+    return ImageTooLarge(f"The photo has {width} x {height} pixels; {advice}at most {most:,} are accepted.", "pixels")
 
 
 def _isolated(decoder: _Decoder, width: int, height: int, content: bytes, limits: Limits) -> Inspection:
@@ -125,7 +126,8 @@ def _isolated(decoder: _Decoder, width: int, height: int, content: bytes, limits
         return Inspection.unknown(limits)
     most = max_pixels(decoder, limits)
     if width * height > most:
-        raise _too_many_pixels(width, height, most)
+        advice = JPEG_HELPS.format(decoder.name) if most < limits.max_pixels else ""
+        raise _too_many_pixels(width, height, most, advice)
     memory = width * height * decoder.pixel_bytes
     seconds = (width * height * decoder.pixel_ns + len(content) * decoder.byte_ns) / 1e9
     return Inspection(width, height, Cost(memory, seconds), is_isolated=True)

@@ -49,7 +49,7 @@ class Limits:
     max_bytes: int = 32 * 1024 * 1024
     max_pixels: int = 89_000_000
     max_memory: int = 340 * 1024 * 1024
-    max_seconds: float = 1.8
+    max_seconds: float = 2.4
     min_side: int = 16
 
 

@@ -118,17 +118,26 @@ def orientation(header: Image.Image) -> int:
 def decode(image: Image.Image, content: bytes) -> Pixels:
     """Decode an opened image to RGB (height, width, 3), uint8. Raises DamagedImage and ImageTooLarge."""
     try:
-        try:
-            image.load()
-        except _PILLOW_ERRORS:
-            if image.format not in ("JPEG", "MPO"):
-                raise
-            image = _rebuilt_jpeg(content)
-        return _to_rgb(image)
+        if image.format == "HEIF":
+            return _heif_to_rgb(image, content)
+        if image.format == "WEBP":
+            return _webp_to_rgb(image)
+        return _to_rgb(_loaded(image, content))
     except Image.DecompressionBombError as error:
         raise ImageTooLarge(TOO_MANY_PIXELS, "pixels") from error
     except _PILLOW_ERRORS as error:
         raise DamagedImage("The photo is damaged or cut short.") from error
+
+
+def _loaded(image: Image.Image, content: bytes) -> Image.Image:
+    """Have Pillow decode; a JPEG that it does not take is rebuilt. Raises what Pillow raises."""
+    try:
+        image.load()
+    except _PILLOW_ERRORS:
+        if image.format not in ("JPEG", "MPO"):
+            raise
+        return _rebuilt_jpeg(content)
+    return image
 
 
 def _rebuilt_jpeg(content: bytes) -> Image.Image:
@@ -140,16 +149,54 @@ def _rebuilt_jpeg(content: bytes) -> Image.Image:
     return image
 
 
-def _to_rgb(image: Image.Image) -> Pixels:
-    """Convert a decoded image by strips, and reduce it by a whole factor when it has more than WORKING_PIXELS."""
+def _heif_to_rgb(image: Image.Image, content: bytes) -> Pixels:
+    """Decode with libheif, and take strips out of its memory: Pillow would copy the whole photo into its own."""
+    import pillow_heif
+
+    heif = pillow_heif.open_heif(content, remove_stride=False)  # owns the memory in which the strips are
+    if heif.mode not in ("RGB", "RGBA"):
+        image.load()
+        return _to_rgb(image)
+    data, (width, height), channels = heif.data, heif.size, len(heif.mode)
+    if (width, height) != image.size:
+        raise ValueError("the picture has another size than its container says")
+    rows = np.ndarray((height, width, channels), np.uint8, data, strides=(heif.stride, channels, 1))
+    return _reduced(width, height, lambda top, bottom: rows[top:bottom, :, :3])
+
+
+def _webp_to_rgb(image: Image.Image) -> Pixels:
+    """Take the picture from Pillow's decoder of WebP, and free that one, whose memory is twice as large, before more.
+
+    Raises:
+        EOFError: the picture is damaged.
+    """
     width, height = image.size
-    factor = max(1, ceil(sqrt(width * height / WORKING_PIXELS)))
+    webp: Any = image
+    picture = np.frombuffer(webp._get_next()[0], np.uint8).reshape(height, width, 4)
+    webp._decoder = None
+    return _reduced(width, height, lambda top, bottom: picture[top:bottom, :, :3])
+
+
+def _to_rgb(image: Image.Image) -> Pixels:
+    """Convert a decoded image by strips."""
     convert = _grey_to_rgb(image) if image.mode.startswith(("I", "F")) else _strip_to_rgb
+    width, height = image.size
+    return _reduced(width, height, lambda top, bottom: convert(image.crop((0, top, width, bottom))))
+
+
+def _reduced(width: int, height: int, strip: Callable[[int, int], Pixels]) -> Pixels:
+    """Put a photo together, reduced by a whole factor when it has more than WORKING_PIXELS.
+
+    Args:
+        width: pixels of the decoded photo.
+        height: likewise.
+        strip: returns RGB (rows, width, 3), uint8, from a first row up to another one.
+    """
+    factor = max(1, ceil(sqrt(width * height / WORKING_PIXELS)))
     pixels = np.empty((-(-height // factor), -(-width // factor), 3), np.uint8)
     rows = max(1, STRIP_PIXELS // (width * factor))
     for top in range(0, len(pixels), rows):
-        strip = image.crop((0, top * factor, width, min((top + rows) * factor, height)))
-        rgb = convert(strip)
+        rgb = strip(top * factor, min((top + rows) * factor, height))
         pixels[top : top + rows] = rgb if factor == 1 else np.asarray(Image.fromarray(rgb).reduce(factor))
     return pixels
 
