@@ -135,6 +135,14 @@ def test_a_format_that_takes_more_memory_says_that_a_jpeg_may_have_more_pixels()
         measure(bombs.with_lying_size(bombs.heic(64), 16_320, 12_240))
 
 
+@pytest.mark.slow
+def test_a_photo_for_which_libheif_finds_no_memory_is_too_large_and_not_damaged():
+    photo = open_photo(bombs.heic(4000, chroma=444), Limits(max_memory=97_000_000))
+    with pytest.raises(ImageTooLarge) as refused:
+        photo.pixels(sys.maxsize)
+    assert refused.value.limit == "memory"
+
+
 def test_limits_follow_the_operator(tmp_path):
     content = bombs.encoded(bombs.plain(64, 64), "WEBP")
     with pytest.raises(ImageTooLarge, match="64 x 64"):

@@ -38,7 +38,14 @@ MAX_WALL_SECONDS = 20.0
 
 IDLE_SECONDS = 30.0
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONHOME")
-_LEAN = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+_LEAN = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(4 * 1024 * 1024),
+}
+"""One thread, and large blocks go back to the system when they are freed, so that the next photo finds room."""
+
 _CRASHED = "The photo is damaged: its decoder crashed."
 _SMALLER = "export it as JPEG, or smaller."
 _TOO_MUCH_MEMORY = f"Decoding the photo takes too much memory; {_SMALLER}"

@@ -26,7 +26,7 @@ from mien.engine.decode_pool import receive_exactly, receive_message, send_messa
 from mien.engine.limits import Limits
 from mien.engine.pillow_decoder import load_decoders
 
-SPARE_BYTES = 24 * 1024 * 1024
+SPARE_BYTES = 32 * 1024 * 1024
 """Address space beyond what a decoder may take: the file itself, strips on their way to RGB, rounding of allocators."""
 
 NICENESS = 5

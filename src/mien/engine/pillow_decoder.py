@@ -157,7 +157,13 @@ def _heif_to_rgb(image: Image.Image, content: bytes) -> Pixels:
     if heif.mode not in ("RGB", "RGBA"):
         image.load()
         return _to_rgb(image)
-    data, (width, height), channels = heif.data, heif.size, len(heif.mode)
+    try:
+        data = heif.data
+    except RuntimeError as error:
+        if "memory" in str(error).lower():
+            raise MemoryError from error
+        raise
+    (width, height), channels = heif.size, len(heif.mode)
     if (width, height) != image.size:
         raise ValueError("the picture has another size than its container says")
     rows = np.ndarray((height, width, channels), np.uint8, data, strides=(heif.stride, channels, 1))
