@@ -32,7 +32,7 @@ from tests.app.victim import POLICY, WORK
 from tests.support.fake_engine import FakeFaceEngine
 from tests.support.process import PATIENCE_SECONDS
 
-KILLS = int(os.environ.get("MIEN_TEST_KILLS", "10")) // len(WORK)
+KILLS = int(os.environ.get("MIEN_TEST_KILLS", "8")) // len(WORK)
 ROOT = Path(__file__).parents[2]
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 

@@ -444,7 +444,9 @@ class Lives(RuleBasedStateMachine):
         recognised = {
             answer.image_path
             for answer in answers
-            if answer.image_path and any(face.user_id in user_ids for face in answer.faces)
+            if answer.image_path
+            and object_keys.user_id_of(answer.image_path) is None
+            and any(face.user_id in user_ids for face in answer.faces)
         }
         digests = {upload.digest for upload in self._all(Upload) if upload.image_path in recognised}
         return [
