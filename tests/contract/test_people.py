@@ -365,3 +365,13 @@ def test_answers_stay_where_a_copy_of_the_photo_stays(ports: Ports, robert: list
     seen = ports.app.recognize(robert[1])
     ports.app.move(first.image_path, "Other")
     assert ports.app.recognition(seen.recognition_id).faces[0].user_id == "Robert"
+
+
+def test_whoever_is_announced_is_listed_with_the_first_photo_of_an_alias(ports: Ports, robert: list[bytes]) -> None:
+    ports.app.presign_upload("image/jpeg", "rob")  # a form that nobody uses
+    path = ports.app.upload(robert[0], "bob").image_path
+    ports.app.merge("bob", "rob")
+    assert ports.app.people().items == ()
+    ports.app.index_upload(path)
+    assert [person.user_id for person in ports.app.people().items] == ["rob"]
+    assert ports.app.person("bob").user_id == "rob"

@@ -162,20 +162,27 @@ class PeopleService:
     # Changing
 
     def register(self, user_id: str, timestamp: datetime) -> None:
-        """Make a person of whom a face is enrolled now known to `get` and to listings."""
+        """Make a person of whom a face is enrolled now known to `get` and to listings, and whom the id leads to."""
+        known: set[str] = set()
+        above: str | None = user_id
+        while above is not None and above not in known:
+            known.add(above)
+            above = self._register(above, timestamp).merged_into
+
+    def _register(self, user_id: str, timestamp: datetime) -> Person:
         for _ in range(ATTEMPTS):
             stored = self._catalog.get(Person, [user_id])
             if stored and not stored[0].pending:
-                return
+                return stored[0]
             if stored:
-                known = replace(stored[0], pending=False, timestamp=timestamp)
-                is_stored = self._catalog.put(known, unchanged=stored)
+                person = replace(stored[0], pending=False, timestamp=timestamp)
+                is_stored = self._catalog.put(person, unchanged=stored)
             else:
-                new = Person(user_id, user_id, timestamp)
+                person = Person(user_id, user_id, timestamp)
                 # Of two look-alikes from before claims, only one has them.
-                is_stored = self._catalog.put(fresh=[new, *claims(new)]) or self._catalog.put(fresh=[new])
+                is_stored = self._catalog.put(fresh=[person, *claims(person)]) or self._catalog.put(fresh=[person])
             if is_stored:
-                return
+                return person
         raise Overloaded(_CHANGING)
 
     def rename(self, user_id: str, name: str) -> Person:
