@@ -49,6 +49,7 @@ def test_one_face_under_two_names_is_reported_once_per_pair_of_people() -> None:
 def test_a_face_unlike_all_others_of_a_name_is_an_outlier_to_delete() -> None:
     found = findings(("Ann", direction(0, 1)), ("Ann", direction(0, 2)), ("Ann", direction(9)))
     assert [(f.trouble, f.face_ids, f.remove) for f in found] == [(IssueKind.OUTLIER, ("f2",), ("f2",))]
+    assert "1 of the faces of Ann reaches a similarity" in found[0].evidence
     assert found[0].similarity is not None
     assert found[0].similarity < 1
 

@@ -104,16 +104,18 @@ def test_a_changed_entry_shows(audit: SqliteAudit, database: Database, sequence:
 def test_a_gap_shows(audit: SqliteAudit, database: Database, first: int, last: int) -> None:
     filled(audit)
     change(database, "DELETE FROM AuditLog WHERE Sequence BETWEEN ? AND ?", first, last)
-    assert f"entries {first} to {last} are missing" in reasons(audit)
+    gap = f"The entries {first} to {last} are missing." if last > first else f"Entry {first} is missing."
+    assert gap in reasons(audit)
 
 
 @pytest.mark.parametrize("kept", [9, 5, 0])
 def test_a_missing_end_shows_also_after_further_entries(audit: SqliteAudit, database: Database, kept: int) -> None:
     filled(audit)
     change(database, "DELETE FROM AuditLog WHERE Sequence > ?", kept)
-    assert f"entries {kept + 1} to 10, at the end, are missing" in reasons(audit)
+    missing = f"The entries {kept + 1} to 10{{}} are missing." if kept < 9 else "Entry 10{} is missing."
+    assert missing.format(", at the end,") in reasons(audit)
     audit.record(activity())
-    assert f"entries {kept + 1} to 10 are missing" in reasons(audit)
+    assert missing.format("") in reasons(audit)
 
 
 @pytest.mark.parametrize("forge_sequence", [False, True])
@@ -320,8 +322,13 @@ def test_the_bytes_of_the_log_hold_neither_names_nor_the_secret(audit: SqliteAud
 @pytest.mark.parametrize(
     ("action", "is_refused"), [(Action.RECOGNIZE, True), (Action.READ, True), (Action.ERASE, False)]
 )
-def test_only_an_erasure_goes_on_when_the_log_cannot_be_written(
-    audit: SqliteAudit, database: Database, monkeypatch: pytest.MonkeyPatch, action: Action, is_refused: bool
+def test_only_an_erasure_goes_on_when_the_log_cannot_be_written_and_says_so_in_one_line(
+    audit: SqliteAudit,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    action: Action,
+    is_refused: bool,
 ) -> None:
     def full(*_: object) -> None:
         raise StorageFull("The disk is full.")
@@ -332,6 +339,8 @@ def test_only_an_erasure_goes_on_when_the_log_cannot_be_written(
             audit.record(activity(1, action))
     else:
         audit.record(activity(1, action))
+        (line,) = caplog.records
+        assert (line.message, line.exc_info) == ("an erasure has no entry in the audit log", None)
 
 
 def test_every_caller_who_waits_for_a_failed_write_learns_of_it(

@@ -121,12 +121,13 @@ def _unlinked_faces(enrolled: _NamedFaces) -> Iterator[Issue]:
 
 def _unlinked(name: str, ids: tuple[str, ...], nearest: float, others: int) -> Issue:
     outlier = len(ids) == 1 and others > 1
+    reach = "reaches" if len(ids) == 1 else "reach"
     return Issue(
         IssueKind.OUTLIER if outlier else IssueKind.TWO_PEOPLE_ONE_NAME,
         (name,),
         ids,
         nearest,
-        f"{len(ids)} of the faces of {name} reach a similarity of at most {nearest:.2f} with the other {others}; "
+        f"{len(ids)} of the faces of {name} {reach} a similarity of at most {nearest:.2f} with the other {others}; "
         f"one pair of different people in a thousand reaches {SAME_PERSON:.0f}.",
         "Look at the photos. Delete the faces that show somebody else, or enrol them under that person's name.",
         ids if outlier else (),

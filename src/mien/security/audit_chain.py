@@ -86,9 +86,15 @@ def breaks(
     if head is None or not head.is_valid(signer):
         yield Break(last, "The mark of the last entry was changed.")
     elif head.sequence > last:
-        yield Break(last + 1, f"The entries {last + 1} to {head.sequence}, at the end, are missing.")
+        yield Break(last + 1, _missing(last + 1, head.sequence, ", at the end,"))
     elif (head.sequence, head.digest) != (last, digest):
         yield Break(last, f"Entry {last} was changed, or was not written by Mien.")
+
+
+def _missing(first: int, last: int, where: str = "") -> str:
+    if first == last:
+        return f"Entry {first}{where} is missing."
+    return f"The entries {first} to {last}{where} are missing."
 
 
 def _breaks_at(sequence: int, item: str, last: int, digest: str) -> Iterator[Break]:
@@ -101,6 +107,6 @@ def _breaks_at(sequence: int, item: str, last: int, digest: str) -> Iterator[Bre
     if own != sequence:
         yield Break(sequence, f"Entry {sequence} was changed: it says that it is entry {own}.")
     if sequence != last + 1:
-        yield Break(last + 1, f"The entries {last + 1} to {sequence - 1} are missing.")
+        yield Break(last + 1, _missing(last + 1, sequence - 1))
     elif previous != digest:
         yield Break(sequence, f"Entry {last} was changed, or entry {sequence} does not follow it.")

@@ -83,10 +83,10 @@ class SqliteAudit:
         """Write an entry; an erasure is not held up by a log that cannot be written, as on a full disk."""
         try:
             self._append(activity.facts(self._signer) | {"model": activity.model or self._model()})
-        except StorageError:
+        except StorageError as error:
             if activity.action is not Action.ERASE:
                 raise
-            log.exception("an erasure has no entry in the audit log")
+            log.error("an erasure has no entry in the audit log", extra={"error": type(error).__name__})  # noqa: TRY400
 
     def find(self, wanted: AuditFilter, limit: int, token: str | None) -> Page[AuditEntry]:
         """List entries, newest first."""
