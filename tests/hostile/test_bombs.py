@@ -96,6 +96,18 @@ def test_a_photo_in_which_decoders_of_metadata_would_drown_is_decoded_elsewhere(
     assert measure(bombs.jpeg_fill(MEGABYTE, b"\xff\xed\x13\x88" + b"8BIM" * 1_250 + b"\0\0")).is_isolated
 
 
+def test_fill_bytes_that_lead_to_no_marker_are_passed_once():
+    """A reader that tries each of them as the beginning of a marker needs hours."""
+    fill = b"\xff" * MEGABYTE + b"\0"
+    with pytest.raises(ImageTooLarge):
+        measure(b"\xff\xd8" + fill)
+    content = bombs.encoded(bombs.plain(64, 64), "JPEG")
+    pixels = open_photo(content[:-2] + fill + content[-2:]).pixels(64)
+    assert pixels.shape == (64, 64, 3)
+    with pytest.raises(DamagedImage):
+        open_photo(content[:-40] + fill).pixels(64)
+
+
 def test_a_jpeg_is_decoded_whatever_its_sampling_is_called():
     assert open_photo(bombs.jpeg_odd_sampling()).pixels(64).shape == (64, 64, 3)
 

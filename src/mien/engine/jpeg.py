@@ -42,8 +42,8 @@ _JFIF, _ADOBE = b"JFIF\0", b"Adobe"
 _SEQUENTIAL, _PROGRESSIVE, _ARITHMETIC = (0xC0, 0xC1, 0xC9), (0xC2, 0xCA), (0xC9, 0xCA)
 _EXTENSION = 0xC8  # which readers of headers do not skip
 _FRAMES = tuple(code for code in range(0xC0, 0xD0) if code not in (0xC4, 0xC8, 0xCC))
-_MARKER = re.compile(rb"\xff+([\xc0-\xcf\xd9-\xdf\xe0-\xef\xfe])")
-_AFTER_DATA = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+_MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xdf\xe0-\xef\xfe])")
+_AFTER_DATA = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")  # without the fill bytes before: `\xff+` takes quadratic time
 _GREY = 128
 EXIF = b"Exif\0\0"
 MAX_EXIF_TAGS = 256
@@ -304,7 +304,8 @@ def _segments(content: bytes) -> list[tuple[int, int, int]]:
         after: re.Match[bytes] | None = None
         if code == 0xDA:
             after = _AFTER_DATA.search(content, header_end)
-            segments.append((code, start, after.start() if after else len(content)))
+            data = content[header_end : after.start() if after else len(content)]
+            segments.append((code, start, header_end + len(data.rstrip(b"\xff"))))
             if after and not _MARKER.match(content, after.start()):
                 break
         else:
