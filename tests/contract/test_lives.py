@@ -254,8 +254,10 @@ class Lives(RuleBasedStateMachine):
             return
         with self._cut(cut):
             self.world.app.set_consent(person, _day(days))
-        if cut is None or self.world.app.consents([root]).get(root) == _day(days):
-            self.model.consents[root] = days
+        stored = {consent.user_id: consent.last_day for consent in self.world.catalog.get(Consent, [root])}
+        if cut is None or stored.get(root) == _day(days):
+            renewed = self.model.with_merged(root) & self.model.consents.keys() | {root}
+            self.model.consents |= dict.fromkeys(renewed, days)
 
     # Endings
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -266,6 +266,26 @@ def test_undoing_a_merge_takes_along_a_person_who_has_no_photo(ports: Ports, rob
     assert [person.user_id for person in ports.app.people().items] == ["bob"]
     assert ports.catalog.find(Consent).items == ()
     assert {claim.user_id for claim in ports.catalog.find(NameClaim).items} == {"bob"}
+
+
+def test_of_a_merged_person_the_earliest_consent_counts_and_a_new_one_holds_for_all(
+    ports: Ports, robert: list[bytes]
+) -> None:
+    enroll(ports, robert[0], user_id="bob")
+    enroll(ports, robert[1], user_id="rob")
+    soon = datetime.now(UTC).date() + timedelta(days=3)
+    ports.app.set_consent("bob", soon)
+    ports.app.merge("bob", "rob")
+    asked = [person.user_id for person in ports.app.people(consent_before=soon + timedelta(days=1)).items]
+    assert (asked, ports.app.consents(["rob"])) == (["rob"], {"rob": soon})
+    ports.app.set_consent("rob", later := soon + timedelta(days=300))
+    assert ports.app.people(consent_before=soon + timedelta(days=1)).items == ()
+    assert {consent.user_id: consent.last_day for consent in ports.catalog.find(Consent).items} == {
+        "bob": later,
+        "rob": later,
+    }
+    ports.app.set_consent("rob", None)
+    assert ports.catalog.find(Consent).items == ()
 
 
 def test_with_the_last_photo_of_an_alias_the_consent_of_its_person_goes(ports: Ports, robert: list[bytes]) -> None:

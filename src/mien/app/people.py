@@ -105,6 +105,11 @@ class PeopleService:
         stored = self._catalog.get(Person, [user_id])
         return self._with_merged(stored[0]) if stored else (user_id,)
 
+    def with_merged_each(self, user_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """Return the same as `with_merged` for several ids; only people with whom others were merged take a query."""
+        stored = {person.user_id: person for person in self._catalog.get(Person, list(dict.fromkeys(user_ids)))}
+        return {each: self._with_merged(stored[each]) if each in stored else (each,) for each in user_ids}
+
     def _with_merged(self, person: Person) -> tuple[str, ...]:
         family, merged = [person.user_id], person.merged
         while merged := tuple(dict.fromkeys(each for each in merged if each not in family)):

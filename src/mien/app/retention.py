@@ -60,12 +60,17 @@ class RetentionService:
         return self._catalog.delete(Recognition, unnamed), page.next_token
 
     def set_consent(self, user_id: str, last_day: date | None) -> None:
-        """Store the last day of a person's consent; None for one without end. InvalidInput for a day in the past."""
+        """Store the last day of a person's consent, in place of those of all ids that were merged into theirs.
+
+        None stands for a consent without end. Raises InvalidInput for a day in the past.
+        """
+        user_ids = self._people.with_merged(user_id)
         if last_day is None:
-            self._catalog.delete(Consent, [user_id])
+            self._catalog.delete(Consent, user_ids)
             return
         self.check_last_day(last_day)
-        self._catalog.put(Consent.until(user_id, last_day))
+        renewed = {consent.user_id for consent in self._catalog.get(Consent, user_ids)} | {user_id}
+        self._catalog.put(*(Consent.until(each, last_day) for each in sorted(renewed)))
 
     def copy_consent(self, user_id: str, to: str) -> None:
         """Give a person the last day of another's consent, if that has one."""
@@ -78,8 +83,15 @@ class RetentionService:
             raise InvalidInput("A consent ends today or later (in UTC). To erase a person now, forget them.")
 
     def last_days(self, user_ids: Collection[str]) -> dict[str, date]:
-        """Return the last days of people's consents, by user id; people whose consent has no end are left out."""
-        return {consent.user_id: consent.last_day for consent in self._catalog.get(Consent, list(user_ids))}
+        """Return the last days of people's consents, by user id; people whose consent has no end are left out.
+
+        Of a person with whom others were merged it is the earliest of all of them.
+        """
+        families = self._people.with_merged_each(user_ids)
+        all_ids = list(dict.fromkeys(each for family in families.values() for each in family))
+        days = {consent.user_id: consent.last_day for consent in self._catalog.get(Consent, all_ids)}
+        found = {user_id: [days[each] for each in family if each in days] for user_id, family in families.items()}
+        return {user_id: min(of_person) for user_id, of_person in found.items() if of_person}
 
     def people_before(self, day: date, limit: int, token: str | None) -> Page[Person]:
         """List the people whose last day of consent comes before a day, the latest of these days first."""
