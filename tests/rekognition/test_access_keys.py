@@ -54,6 +54,9 @@ def test_a_key_that_is_bound_to_collections_may_not_list_the_others():
     "content",
     [
         "no json",
+        pytest.param("[" * 100_000, id="deep"),
+        {"AKID": {"secret": "half \ud800", "identity": "i"}},
+        {"AKID": {"secret": "s", "identity": "i", "session_token": "\udfff"}},
         [],
         {"AKID": {}},
         {"AKID": {"secret": "s"}},

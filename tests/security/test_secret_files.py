@@ -63,9 +63,10 @@ def test_what_cannot_be_read_is_refused_until_it_can(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(SetupError):
             keys.check(key)
-    path.write_bytes(b"")
-    with pytest.raises(SetupError):
-        keys.check(key)
+    for content in (b"", b"[" * 100_000):
+        path.write_bytes(content)
+        with pytest.raises(SetupError):
+            keys.check(key)
     path.write_bytes(whole)
     assert keys.check(key).name == "door"
 

@@ -106,7 +106,7 @@ def load_keys(path: Path) -> dict[str, AccessKey]:
     try:
         check_permissions(path)
         entries = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SetupError(f"The access keys file {path} cannot be read as JSON.") from error
     if not isinstance(entries, dict):
         raise SetupError(f"The access keys file {path} must hold a JSON object: access key id -> entry.")
@@ -121,10 +121,10 @@ def _parse_entry(key_id: str, entry: Any) -> AccessKey:
     if not isinstance(entry, dict) or not entry.keys() <= ENTRY_FIELDS:
         raise SetupError(f"The access key {key_id} must be an object of {', '.join(sorted(ENTRY_FIELDS))}.")
     for name in ("secret", "identity"):
-        if not isinstance(entry.get(name), str) or not entry[name]:
+        if not entry.get(name) or not _is_text(entry[name]):
             raise SetupError(f"The access key {key_id} needs a {name}.")
     token = entry.get("session_token")
-    if token is not None and not isinstance(token, str):
+    if token is not None and not _is_text(token):
         raise SetupError(f"The session_token of the access key {key_id} must be a string.")
     return AccessKey(
         identity=entry["identity"],
@@ -135,6 +135,11 @@ def _parse_entry(key_id: str, entry: Any) -> AccessKey:
         session_token=token,
         expires=_parse_expiry(key_id, entry.get("expires")),
     )
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value is a string that can be encoded, which half of a surrogate pair cannot."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _parse_patterns(key_id: str, entry: Mapping[str, Any], name: str) -> tuple[str, ...]:

@@ -108,7 +108,7 @@ def _parse(path: Path) -> dict[str, ApiKey]:
             key_id: ApiKey(key_id, entry["name"], frozenset(map(Scope, entry["scopes"])), entry["sha256"])
             for key_id, entry in entries.items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SetupError("The file of API keys cannot be read.") from error
 
 
