@@ -1,0 +1,136 @@
+"""Compile kernels to machine code with LLVM, and keep the code in the user's cache folder for other processes.
+
+A kept file begins with its digest, so that a damaged one is compiled anew; its name has the digest of everything that
+decides its content: this package's source, the instruction set and LLVM's version. Without a cache that can be written,
+each process compiles for itself, which takes about half a second.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import llvmlite
+import llvmlite.binding as llvm
+from platformdirs import user_cache_path
+
+from mien.kernels.expressions import Code
+from mien.kernels.instruction_sets import InstructionSet
+from mien.kernels.signatures import Kernel
+
+_DIGEST = hashlib.sha256().digest_size
+
+
+class Library:
+    """Compiled kernels; they live as long as this object. Calls release the interpreter's lock."""
+
+    def __init__(self, machine_code: bytes, isa: InstructionSet, kernels: Sequence[Kernel]) -> None:
+        empty = llvm.parse_assembly("")
+        self._engine = llvm.create_mcjit_compiler(empty, _target_machine(isa))
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
+        self._engine.finalize_object()
+        self._functions = {kernel.name: self._function(kernel) for kernel in kernels}
+
+    def __getitem__(self, name: str) -> Callable[..., int]:
+        """Return a kernel as a function of numbers and addresses, in the order of its parameters, unchecked."""
+        return self._functions[name]
+
+    def _function(self, kernel: Kernel) -> Callable[..., int]:
+        kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * len(kernel.parameters))
+        return kind(self._engine.get_function_address(kernel.name))
+
+
+def load(name: str, kernels: Sequence[Kernel], isa: InstructionSet, *, unroll: bool = False) -> Library:
+    """Load kernels from the cache, or compile them.
+
+    Args:
+        name: of the kernels together, in the cache.
+        kernels: what to compile.
+        isa: the instruction set; this processor must have it.
+        unroll: whether LLVM may repeat what loops do, which takes more registers.
+    """
+    path = _cache_folder() / f"{name}-{isa.name}-{_source_digest()}.o"
+    machine_code = _read(path)
+    if machine_code is None:
+        machine_code = compiled(kernels, isa, unroll=unroll)
+        with suppress(OSError):
+            _write(path, machine_code)
+    return Library(machine_code, isa, kernels)
+
+
+def compiled(kernels: Sequence[Kernel], isa: InstructionSet, *, unroll: bool = False) -> bytes:
+    """Compile kernels to an object file."""
+    machine = _target_machine(isa)
+    module = llvm.parse_assembly(llvm_ir(kernels, isa))
+    module.triple, module.data_layout = machine.triple, str(machine.target_data)
+    tuning = llvm.create_pipeline_tuning_options(speed_level=2)
+    tuning.loop_unrolling = unroll
+    llvm.create_pass_builder(machine, tuning).getModulePassManager().run(module, _passes(machine, tuning))
+    return bytes(machine.emit_object(module))
+
+
+def llvm_ir(kernels: Sequence[Kernel], isa: InstructionSet) -> str:
+    """Write the kernels in LLVM's language."""
+    codes = [Code(isa) for _ in kernels]
+    functions = [kernel.text(code) for kernel, code in zip(kernels, codes, strict=True)]
+    declarations = {line for code in codes for line in code.declarations.values()}
+    # Inlined into the function that calls them all, kernels would take long to compile, and gain nothing.
+    attributes = f'attributes #0 = {{ noinline nounwind "min-legal-vector-width"="{8 * isa.vector_bytes}" }}'
+    return "\n\n".join([*sorted(declarations), *functions, attributes])
+
+
+def _passes(machine: object, tuning: object) -> object:
+    return llvm.create_pass_builder(machine, tuning)
+
+
+@cache
+def _target_machine(isa: InstructionSet) -> object:
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    triple = "aarch64-unknown-linux-gnu" if isa.arm else "x86_64-unknown-linux-gnu"
+    if llvm.get_default_triple().startswith(("aarch64", "arm64") if isa.arm else "x86_64"):
+        triple = llvm.get_default_triple()
+    cpu, features = isa.target
+    return llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, features=features, opt=3, jit=True)
+
+
+@cache
+def _source_digest() -> str:
+    digest = hashlib.sha256(repr((llvmlite.__version__, llvm.llvm_version_info)).encode())
+    for file in sorted(files(__package__).iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".py"):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _cache_folder() -> Path:
+    return user_cache_path("mien") / "kernels"
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    digest, machine_code = content[:_DIGEST], content[_DIGEST:]
+    return machine_code if hashlib.sha256(machine_code).digest() == digest else None
+
+
+def _write(path: Path, machine_code: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    part = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(hashlib.sha256(machine_code).digest() + machine_code)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,323 @@
+"""Convolve feature maps of u8 with weights of s8: the stem, pointwise, depthwise and linear layers of MobileNets.
+
+Products are added in s32. The epilogue of a channel, one or two pairs of scale and bias, turns a sum into a byte: the
+larger of scale * sum + bias, without what is behind the point, between 0 and 255. Two pairs are a PReLU.
+
+Maps lie in memory as (height, width, channels). A row has a stride of its own, as maps may have a border.
+`engine.networks.reference` says in NumPy what each kernel computes, `engine.networks.pack` how weights are laid out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from mien.kernels.expressions import Code, Pointer, Value, Variable
+from mien.kernels.instruction_sets import InstructionSet
+from mien.kernels.signatures import Array, Kernel, Size
+from mien.kernels.types import F32, S8, S32, U8, U16, U32
+
+COLOURS = 3
+SIDE = 3
+"""Height and width of the stem's and the depthwise weights."""
+QUAD = 4
+"""Bytes whose products with four weights are added at once."""
+STEM_QUADS = 3
+"""Quads in which a row of three pixels of the stem's source fits; the last three bytes weigh nothing."""
+MAX_LINEAR_BATCH = 4
+LINEAR_PANEL = 64
+_QUARTERS = 4
+_BLOCK = 16
+
+HEIGHT, WIDTH, SOURCE_ROW, TARGET_ROW = (Size(name) for name in ("height", "width", "source_row", "target_row"))
+INPUTS, OUTPUTS = Size("inputs", multiple_of=QUAD), Size("outputs", multiple_of=_BLOCK)
+CHANNELS = Size("channels", multiple_of=_BLOCK)
+
+Panel = list[list[Variable]]
+"""Accumulators of a tile: for each pixel the vectors of its channels."""
+
+
+def stem(stride: int, panel: int, pairs: int) -> Kernel:
+    """3x3 convolution of RGB pixels at a stride, to `panel` channels; `pairs` are those of the epilogue.
+
+    The source has a border of one pixel, above and left of which it begins; rows are read three bytes further.
+    """
+    reach = (HEIGHT - 1) * stride * SOURCE_ROW + 2 * SOURCE_ROW + (WIDTH - 1) * (stride * COLOURS) + STEM_QUADS * QUAD
+    parameters = (
+        *(HEIGHT, WIDTH, SOURCE_ROW, TARGET_ROW),
+        Array("source", U8, extent=reach),
+        Array("weights", S8, extent=Size.number(SIDE * STEM_QUADS * QUAD * panel)),
+        Array("epilogue", F32, extent=Size.number(2 * pairs * panel)),
+        Array("target", U8, extent=(HEIGHT - 1) * TARGET_ROW + WIDTH * panel, written=True),
+    )
+    return Kernel(f"stem_{stride}_{panel}_{pairs}", parameters, partial(_stem, stride, panel, pairs))
+
+
+def _stem(
+    stride: int,
+    panel: int,
+    pairs: int,
+    code: Code,
+    *,
+    height: Value,
+    width: Value,
+    source_row: Value,
+    target_row: Value,
+    source: Pointer,
+    weights: Pointer,
+    epilogue: Pointer,
+    target: Pointer,
+) -> None:
+    scales = _epilogue(epilogue, pairs, panel, code.isa)
+    for y in code.range(height):
+        for x, pixels in _tiles(code, width):
+            sums = _accumulators(code, len(pixels), panel)
+            for row in code.range(SIDE):
+                for quad in code.range(STEM_QUADS):
+                    matrix = _vectors(weights, (row * STEM_QUADS + quad) * panel, panel, code.isa)
+                    for pixel, of_pixel in zip(pixels, sums, strict=True):
+                        at = (y * stride + row) * source_row + (x + pixel) * (stride * COLOURS) + quad * QUAD
+                        _add_products(of_pixel, _broadcast_quad(source + at, code.isa), matrix)
+            for pixel, of_pixel in zip(pixels, sums, strict=True):
+                _requantize_to(target + (y * target_row + (x + pixel) * panel), of_pixel, scales)
+
+
+def pointwise(panel: int, pairs: int) -> Kernel:
+    """1x1 convolution, `panel` channels at a time; it takes nine tenths of the networks' time.
+
+    The source's pixels follow one another without a border.
+    """
+    parameters = (
+        *(HEIGHT, WIDTH, INPUTS, Size("outputs", multiple_of=panel), TARGET_ROW),
+        Array("source", U8, extent=HEIGHT * WIDTH * INPUTS),
+        Array("weights", S8, extent=INPUTS * OUTPUTS),
+        Array("epilogue", F32, extent=OUTPUTS * (2 * pairs)),
+        Array("target", U8, extent=(HEIGHT - 1) * TARGET_ROW + WIDTH * OUTPUTS, written=True),
+    )
+    return Kernel(f"pointwise_{panel}_{pairs}", parameters, partial(_pointwise, panel, pairs))
+
+
+def _pointwise(
+    panel: int,
+    pairs: int,
+    code: Code,
+    *,
+    height: Value,
+    width: Value,
+    inputs: Value,
+    outputs: Value,
+    target_row: Value,
+    source: Pointer,
+    weights: Pointer,
+    epilogue: Pointer,
+    target: Pointer,
+) -> None:
+    for channel in code.range(0, outputs, panel):
+        scales = _epilogue(epilogue + channel * (2 * pairs), pairs, panel, code.isa)
+        for y in code.range(height):
+            for x, pixels in _tiles(code, width):
+                rows = [source + (y * width + x + pixel) * inputs for pixel in pixels]
+                sums = matrix_product(code, rows, weights + channel * inputs, inputs, panel)
+                for pixel, of_pixel in zip(pixels, sums, strict=True):
+                    _requantize_to(target + (y * target_row + (x + pixel) * outputs + channel), of_pixel, scales)
+
+
+def matrix_product(code: Code, rows: Sequence[Pointer], weights: Pointer, inputs: Value, panel: int) -> Panel:
+    """Multiply rows of `inputs` bytes with weights (inputs / 4, panel, 4)."""
+    sums = _accumulators(code, len(rows), panel)
+    for quad in code.range(inputs // QUAD):
+        matrix = _vectors(weights, quad * panel, panel, code.isa)
+        for row, of_row in zip(rows, sums, strict=True):
+            _add_products(of_row, _broadcast_quad(row + quad * QUAD, code.isa), matrix)
+    return sums
+
+
+def depthwise(stride: int, at_once: int, pairs: int) -> Kernel:
+    """3x3 convolution of each channel, `at_once` channels at a time: 16, 32 or 64.
+
+    The source has a border of one pixel, above and left of which it begins; the target's pixels follow one another.
+    """
+    pixel_reach = (WIDTH - 1) * stride + SIDE
+    parameters = (
+        *(HEIGHT, WIDTH, SOURCE_ROW, Size("channels", multiple_of=at_once)),
+        Array("source", U8, extent=(HEIGHT - 1) * stride * SOURCE_ROW + 2 * SOURCE_ROW + pixel_reach * CHANNELS),
+        Array("weights", S8, extent=CHANNELS * (SIDE * QUAD)),
+        Array("epilogue", F32, extent=CHANNELS * (2 * pairs)),
+        Array("target", U8, extent=HEIGHT * WIDTH * CHANNELS, written=True),
+    )
+    return Kernel(f"depthwise_{stride}_{at_once}_{pairs}", parameters, partial(_depthwise, stride, at_once, pairs))
+
+
+def _depthwise(
+    stride: int,
+    at_once: int,
+    pairs: int,
+    code: Code,
+    *,
+    height: Value,
+    width: Value,
+    source_row: Value,
+    channels: Value,
+    source: Pointer,
+    weights: Pointer,
+    epilogue: Pointer,
+    target: Pointer,
+) -> None:
+    lanes = at_once // _QUARTERS
+    for channel in code.range(0, channels, at_once):
+        matrix = [_quarters(weights + channel * (SIDE * QUAD), row, QUAD * lanes) for row in range(SIDE)]
+        scales = epilogue + channel * (2 * pairs)
+        for y in code.range(height):
+            for x, pixels in _pairs_of_pixels(code, width, stride):
+                first = source + (y * (stride * source_row) + x * stride * channels + channel)
+                rows = [first + source_row * row for row in range(SIDE)]
+                sums = _neighbour_products(code, rows, channels, matrix, len(pixels), lanes)
+                for pixel, of_pixel in zip(pixels, sums, strict=True):
+                    quarters = [_quarters(scales, number, lanes) for number in range(2 * pairs)]
+                    each = zip(of_pixel, zip(*quarters, strict=True), strict=True)
+                    packed = code.isa.pack([requantize(one, of_one) for one, of_one in each])
+                    target.store(packed, (y * width + x + pixel) * channels + channel)
+
+
+def _neighbour_products(
+    code: Code, rows: Sequence[Pointer], channels: Value, matrix: Sequence[list[Value]], pixels: int, lanes: int
+) -> list[list[Value]]:
+    """Sum the products of one pixel, or of two that are neighbours, with their surroundings.
+
+    Four neighbours of a row come into one lane of 32 bits, with three weights and a zero; shifted by a byte, the lane
+    has those of the next pixel.
+    """
+    sums = [[code.constant(S32, 0, lanes)] * _QUARTERS for _ in range(pixels)]
+    for row, weights in zip(rows, matrix, strict=True):
+        near = [row.load(channels * x, QUAD * lanes) for x in range(SIDE - 1 + pixels)]
+        quads = _interleaved([*near, near[-1]][:QUAD])
+        for pixel, of_pixel in enumerate(sums):
+            shifted = [(quad.view(U32) >> 8).view(U8) for quad in quads] if pixel else quads
+            sums[pixel] = [code.isa.dot(*terms) for terms in zip(of_pixel, shifted, weights, strict=True)]
+    return sums
+
+
+def _interleaved(pixels: Sequence[Value]) -> list[Value]:
+    """Take four pixels' channels to four vectors, whose lanes have one channel of all pixels.
+
+    In each 16 bytes the first vector has the first four of sixteen channels, the second the next four, and so on.
+    """
+    one, two, three, four = pixels
+    pairs = [(_zipped(one, two, half), _zipped(three, four, half)) for half in (0, 1)]
+    return [
+        _zipped(left.view(U16), right.view(U16), half).view(U8) for left, right in pairs for half in (0, 1)
+    ]
+
+
+def _zipped(left: Value, right: Value, half: int) -> Value:
+    """Take elements of two vectors in turn, from the lower or upper half of each 16 bytes."""
+    count, per_block = left.lanes, _BLOCK // left.dtype.bytes
+    first = half * per_block // 2
+    numbers = [block + first + n for block in range(0, count, per_block) for n in range(per_block // 2)]
+    return left.shuffle([place for number in numbers for place in (number, count + number)], right)
+
+
+def _quarters(start: Pointer, number: int, elements: int) -> list[Value]:
+    return [start.load((_QUARTERS * number + part) * elements, elements) for part in range(_QUARTERS)]
+
+
+def linear(images: int, outputs: int) -> Kernel:
+    """Multiply the maps of several images with the weights of a fully connected layer, to floats.
+
+    The weights, larger than a cache, are read once for all images. The epilogue is one scale and bias for each output.
+    """
+    parameters = (
+        *(INPUTS, Size("image_stride")),
+        Array("source", U8, extent=Size("image_stride") * (images - 1) + INPUTS),
+        Array("weights", S8, extent=INPUTS * outputs),
+        Array("epilogue", F32, extent=Size.number(2 * outputs)),
+        Array("target", F32, extent=Size.number(images * outputs), written=True),
+    )
+    return Kernel(f"linear_{images}_{outputs}", parameters, partial(_linear, images, outputs))
+
+
+def _linear(
+    images: int,
+    outputs: int,
+    code: Code,
+    *,
+    inputs: Value,
+    image_stride: Value,
+    source: Pointer,
+    weights: Pointer,
+    epilogue: Pointer,
+    target: Pointer,
+) -> None:
+    lanes = code.isa.lanes
+    panel = LINEAR_PANEL if code.isa.vector_bytes > LINEAR_PANEL // 2 else LINEAR_PANEL // 2
+    rows = [source + image_stride * image for image in range(images)]
+    for first in code.range(0, outputs, panel):
+        for image, sums in enumerate(matrix_product(code, rows, weights + first * inputs, inputs, panel)):
+            for vector, one in enumerate(sums):
+                at = first + vector * lanes
+                scale, bias = epilogue.load(at, lanes), epilogue.load(at + outputs, lanes)
+                target.store(code.fma(one.value.to(F32), scale, bias), at + outputs * image)
+
+
+def requantize(sums: Value, epilogue: Sequence[Value]) -> Value:
+    """Compute the larger of scale * sum + bias over the pairs of the epilogue, without what is behind the point."""
+    values = sums.to(F32)
+    first, *others = (
+        sums.code.fma(values, scale, bias) for scale, bias in zip(epilogue[::2], epilogue[1::2], strict=True)
+    )
+    for other in others:
+        first = first.max(other)
+    return first.to(S32)
+
+
+def _requantize_to(target: Pointer, sums: Sequence[Variable], epilogue: Sequence[Sequence[Value]]) -> None:
+    results = [requantize(one.value, of_one) for one, of_one in zip(sums, zip(*epilogue, strict=True), strict=True)]
+    target.store(target.code.isa.narrow(results))
+
+
+def _tiles(code: Code, width: Value) -> Iterator[tuple[Value, range]]:
+    """Go along a row by tiles of pixels, then by single pixels: the loop's body is written twice."""
+    tile = code.isa.tile
+    rest = width - width % tile
+    for x in code.range(0, rest, tile):
+        yield x, range(tile)
+    for x in code.range(rest, width):
+        yield x, range(1)
+
+
+def _pairs_of_pixels(code: Code, width: Value, stride: int) -> Iterator[tuple[Value, range]]:
+    if stride == 1:
+        even = width - width % 2
+        for x in code.range(0, even, 2):
+            yield x, range(2)
+        for x in code.range(even, width):
+            yield x, range(1)
+    else:
+        for x in code.range(width):
+            yield x, range(1)
+
+
+def _accumulators(code: Code, pixels: int, panel: int) -> Panel:
+    lanes = code.isa.lanes
+    zero = code.constant(S32, 0, lanes)
+    return [[code.variable(zero) for _ in range(panel // lanes)] for _ in range(pixels)]
+
+
+def _vectors(weights: Pointer, quad: Value, panel: int, isa: InstructionSet) -> list[Value]:
+    """Load the weights of one quad of inputs for all channels of a panel."""
+    return [weights.load(quad * QUAD + part, isa.vector_bytes) for part in range(0, panel * QUAD, isa.vector_bytes)]
+
+
+def _broadcast_quad(source: Pointer, isa: InstructionSet) -> Value:
+    return source.view(U32).load().splat(isa.lanes).view(U8)
+
+
+def _add_products(sums: Sequence[Variable], quad: Value, matrix: Sequence[Value]) -> None:
+    for one, weights in zip(sums, matrix, strict=True):
+        one.value = quad.code.isa.dot(one.value, quad, weights)
+
+
+def _epilogue(start: Pointer, pairs: int, panel: int, isa: InstructionSet) -> list[list[Value]]:
+    """Load scales and biases in turn: for each number the vectors of a panel."""
+    vectors = range(0, panel, isa.lanes)
+    return [[start.load(number * panel + first, isa.lanes) for first in vectors] for number in range(2 * pairs)]
