@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from mien.domain.policy import MAX_FACES_PER_PHOTO
 from mien.engine.context import Floats, Network, Pixels
 from mien.engine.decode import Photo
-from mien.engine.onnx_passes import STRIDES
+from mien.engine.networks.onnx_passes import STRIDES
 
 MAX_OVERLAP = 0.3
 """Intersection over union from which two boxes are the same face."""

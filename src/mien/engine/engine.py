@@ -27,9 +27,9 @@ from mien.engine.detect import CANVAS_STEP, RawDetections, find_faces
 from mien.engine.embed import CROP_SIDE, align_face, embed, face_size
 from mien.engine.limits import Limits
 from mien.engine.model_factory import ModelFactory
-from mien.engine.onnx_passes import STRIDES
+from mien.engine.networks.onnx_passes import STRIDES
 from mien.engine.quality import estimate_pose, measure_quality
-from mien.engine.refine import STATIC_CANVASES, DetectedFace, RefinedLandmarks, faces_to_refine, refine
+from mien.engine.refine import DetectedFace, RefinedLandmarks, faces_to_refine, refine
 
 PREPROCESSING_VERSION = 2
 """Part of the model version: raised when a change moves embeddings too far to compare."""
@@ -95,8 +95,7 @@ class FaceEngine:
         self.model_version = _model_version(detector, embedder, mirrored)
         factory = ModelFactory(self._context)
         self._detector = factory.detector(detector)
-        self._large_face_refiner = factory.detector(detector, STRIDES[-1:], STATIC_CANVASES)
-        self._refiner = factory.detector(detector, STRIDES, STATIC_CANVASES)
+        self._large_face_refiner = factory.detector(detector, STRIDES[-1:])
         self._embedder = factory.embedder(embedder)
         self._limits, self._mirrored = limits, mirrored
         self._is_prepared = False
@@ -182,7 +181,7 @@ class FaceEngine:
     def _align(self, photos: Sequence[_DetectedPhoto]) -> list[list[_AlignedFace]]:
         """Refine, align and measure the faces of several photos; each photo's faces, largest first."""
         faces = [face for photo in photos for face in photo.faces]
-        refined = iter(refine(self._large_face_refiner, self._refiner, faces))
+        refined = iter(refine(self._large_face_refiner, self._detector, faces))
         aligned = [[_aligned_face(photo.photo, face, next(refined)) for face in photo.faces] for photo in photos]
         return [sorted(faces, key=lambda face: face.detection.box.area, reverse=True) for faces in aligned]
 

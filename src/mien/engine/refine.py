@@ -49,8 +49,6 @@ class RefinementScales:
 
 TWO_SCALES = RefinementScales((232, 288), 24, (False,))
 MANY_SCALES = RefinementScales(tuple(range(120, 321, 20)), 48, (False, True))
-STATIC_CANVASES = tuple((round_up(size + TWO_SCALES.margin),) * 2 for size in TWO_SCALES.sizes)
-"""(height, width) of the canvases of most passes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ Maps lie in memory as (height, width, channels). A row has a stride of its own, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 
 from mien.kernels.expressions import Code, Pointer, Value, Variable
 from mien.kernels.instruction_sets import InstructionSet
@@ -22,6 +22,8 @@ SIDE = 3
 """Height and width of the stem's and the depthwise weights."""
 QUAD = 4
 """Bytes whose products with four weights are added at once."""
+QUADS_AT_ONCE = 2
+"""That a pointwise or linear layer adds at once."""
 STEM_QUADS = 3
 """Quads in which a row of three pixels of the stem's source fits; the last three bytes weigh nothing."""
 MAX_LINEAR_BATCH = 4
@@ -30,7 +32,7 @@ _QUARTERS = 4
 _BLOCK = 16
 
 HEIGHT, WIDTH, SOURCE_ROW, TARGET_ROW = (Size(name) for name in ("height", "width", "source_row", "target_row"))
-INPUTS, OUTPUTS = Size("inputs", multiple_of=QUAD), Size("outputs", multiple_of=_BLOCK)
+INPUTS, OUTPUTS = Size("inputs", multiple_of=QUAD * QUADS_AT_ONCE), Size("outputs", multiple_of=_BLOCK)
 CHANNELS = Size("channels", multiple_of=_BLOCK)
 
 Panel = list[list[Variable]]
@@ -68,16 +70,16 @@ def _stem(
     epilogue: Pointer,
     target: Pointer,
 ) -> None:
-    scales = _epilogue(epilogue, pairs, panel, code.isa)
+    scales = _epilogue(epilogue, pairs, panel, panel, code.isa)
     for y in code.range(height):
-        for x, pixels in _tiles(code, width):
+        for x, pixels in tiles(code, width):
             sums = _accumulators(code, len(pixels), panel)
             for row in code.range(SIDE):
                 for quad in code.range(STEM_QUADS):
-                    matrix = _vectors(weights, (row * STEM_QUADS + quad) * panel, panel, code.isa)
+                    matrix = _vectors(weights + (row * STEM_QUADS + quad) * (panel * QUAD), panel, code.isa)
                     for pixel, of_pixel in zip(pixels, sums, strict=True):
                         at = (y * stride + row) * source_row + (x + pixel) * (stride * COLOURS) + quad * QUAD
-                        _add_products(of_pixel, _broadcast_quad(source + at, code.isa), matrix)
+                        _add_products(of_pixel, [_broadcast_quad(source + at, code.isa)], [matrix])
             for pixel, of_pixel in zip(pixels, sums, strict=True):
                 _requantize_to(target + (y * target_row + (x + pixel) * panel), of_pixel, scales)
 
@@ -112,26 +114,50 @@ def _pointwise(
     epilogue: Pointer,
     target: Pointer,
 ) -> None:
+    columns = min(panel, code.isa.columns)
     for channel in code.range(0, outputs, panel):
-        scales = _epilogue(epilogue + channel * (2 * pairs), pairs, panel, code.isa)
-        for y in code.range(height):
-            for x, pixels in _tiles(code, width):
-                rows = [source + (y * width + x + pixel) * inputs for pixel in pixels]
-                sums = matrix_product(code, rows, weights + channel * inputs, inputs, panel)
-                for pixel, of_pixel in zip(pixels, sums, strict=True):
-                    _requantize_to(target + (y * target_row + (x + pixel) * outputs + channel), of_pixel, scales)
+        for column in code.range(0, panel, columns):
+            scales = _epilogue(epilogue + (channel * (2 * pairs) + column), pairs, panel, columns, code.isa)
+            matrix = weights + (channel * inputs + column * QUAD)
+            for y in code.range(height):
+                for x, pixels in tiles(code, width):
+                    rows = [source + (y * width + x + pixel) * inputs for pixel in pixels]
+                    sums = matrix_product(code, rows, matrix, inputs, panel, columns)
+                    for pixel, of_pixel in zip(pixels, sums, strict=True):
+                        to = y * target_row + (x + pixel) * outputs + channel + column
+                        _requantize_to(target + to, of_pixel, scales)
 
 
-def matrix_product(code: Code, rows: Sequence[Pointer], weights: Pointer, inputs: Value, panel: int) -> Panel:
-    """Multiply rows of `inputs` bytes with weights (inputs / 4, panel, 4)."""
-    sums = _accumulators(code, len(rows), panel)
-    for quad in code.range(inputs // QUAD):
-        matrix = _vectors(weights, quad * panel, panel, code.isa)
+def matrix_product(
+    code: Code,
+    rows: Sequence[Pointer],
+    weights: Pointer,
+    inputs: Value,
+    panel: int,
+    columns: int,
+    quads_at_once: int = QUADS_AT_ONCE,
+) -> Panel:
+    """Multiply rows of `inputs` bytes with the first columns of weights (inputs / 4, panel, 4)."""
+    sums = _accumulators(code, len(rows), columns)
+    for first in code.range(0, inputs // QUAD, quads_at_once):
+        quads = [first + number for number in range(quads_at_once)]
+        matrix = [_vectors(weights + quad * (panel * QUAD), columns, code.isa) for quad in quads]
         for row, of_row in zip(rows, sums, strict=True):
-            _add_products(of_row, _broadcast_quad(row + quad * QUAD, code.isa), matrix)
+            _add_products(of_row, [_broadcast_quad(row + quad * QUAD, code.isa) for quad in quads], matrix)
     return sums
 
 
+def depthwise_widths(isa: InstructionSet) -> list[int]:
+    """Return how many channels the depthwise kernels of an instruction set may compute at once."""
+    return [width for width in (16, 32, 64) if width <= isa.vector_bytes]
+
+
+def channels_at_once(channels: int, isa: InstructionSet) -> int:
+    """Return the most channels at once that divide so many."""
+    return max(width for width in depthwise_widths(isa) if channels % width == 0)
+
+
+@cache
 def depthwise(stride: int, at_once: int, pairs: int) -> Kernel:
     """3x3 convolution of each channel, `at_once` channels at a time: 16, 32 or 64.
 
@@ -193,7 +219,8 @@ def _neighbour_products(
         quads = _interleaved([*near, near[-1]][:QUAD])
         for pixel, of_pixel in enumerate(sums):
             shifted = [(quad.view(U32) >> 8).view(U8) for quad in quads] if pixel else quads
-            sums[pixel] = [code.isa.dot(*terms) for terms in zip(of_pixel, shifted, weights, strict=True)]
+            terms = zip(of_pixel, shifted, weights, strict=True)
+            sums[pixel] = [code.isa.dot(one, [(quad, weight)]) for one, quad, weight in terms]
     return sums
 
 
@@ -249,10 +276,10 @@ def _linear(
     target: Pointer,
 ) -> None:
     lanes = code.isa.lanes
-    panel = LINEAR_PANEL if code.isa.vector_bytes > LINEAR_PANEL // 2 else LINEAR_PANEL // 2
     rows = [source + image_stride * image for image in range(images)]
-    for first in code.range(0, outputs, panel):
-        for image, sums in enumerate(matrix_product(code, rows, weights + first * inputs, inputs, panel)):
+    for first in code.range(0, outputs, code.isa.columns):
+        panel = weights + ((first - first % LINEAR_PANEL) * inputs + (first % LINEAR_PANEL) * QUAD)
+        for image, sums in enumerate(matrix_product(code, rows, panel, inputs, LINEAR_PANEL, code.isa.columns)):
             for vector, one in enumerate(sums):
                 at = first + vector * lanes
                 scale, bias = epilogue.load(at, lanes), epilogue.load(at + outputs, lanes)
@@ -275,7 +302,7 @@ def _requantize_to(target: Pointer, sums: Sequence[Variable], epilogue: Sequence
     target.store(target.code.isa.narrow(results))
 
 
-def _tiles(code: Code, width: Value) -> Iterator[tuple[Value, range]]:
+def tiles(code: Code, width: Value) -> Iterator[tuple[Value, range]]:
     """Go along a row by tiles of pixels, then by single pixels: the loop's body is written twice."""
     tile = code.isa.tile
     rest = width - width % tile
@@ -303,21 +330,22 @@ def _accumulators(code: Code, pixels: int, panel: int) -> Panel:
     return [[code.variable(zero) for _ in range(panel // lanes)] for _ in range(pixels)]
 
 
-def _vectors(weights: Pointer, quad: Value, panel: int, isa: InstructionSet) -> list[Value]:
-    """Load the weights of one quad of inputs for all channels of a panel."""
-    return [weights.load(quad * QUAD + part, isa.vector_bytes) for part in range(0, panel * QUAD, isa.vector_bytes)]
+def _vectors(weights: Pointer, columns: int, isa: InstructionSet) -> list[Value]:
+    """Load the weights of one quad of inputs for so many channels."""
+    return [weights.load(part, isa.vector_bytes) for part in range(0, columns * QUAD, isa.vector_bytes)]
 
 
 def _broadcast_quad(source: Pointer, isa: InstructionSet) -> Value:
     return source.view(U32).load().splat(isa.lanes).view(U8)
 
 
-def _add_products(sums: Sequence[Variable], quad: Value, matrix: Sequence[Value]) -> None:
-    for one, weights in zip(sums, matrix, strict=True):
-        one.value = quad.code.isa.dot(one.value, quad, weights)
+def _add_products(sums: Sequence[Variable], quads: Sequence[Value], matrix: Sequence[Sequence[Value]]) -> None:
+    """Add the products of a pixel's quads and, for each of them, the vectors of weights of all channels."""
+    for one, weights in zip(sums, zip(*matrix, strict=True), strict=True):
+        one.value = quads[0].code.isa.dot(one.value, list(zip(quads, weights, strict=True)))
 
 
-def _epilogue(start: Pointer, pairs: int, panel: int, isa: InstructionSet) -> list[list[Value]]:
-    """Load scales and biases in turn: for each number the vectors of a panel."""
-    vectors = range(0, panel, isa.lanes)
+def _epilogue(start: Pointer, pairs: int, panel: int, columns: int, isa: InstructionSet) -> list[list[Value]]:
+    """Load scales and biases in turn: for each number the vectors of the first columns of a panel."""
+    vectors = range(0, columns, isa.lanes)
     return [[start.load(number * panel + first, isa.lanes) for first in vectors] for number in range(2 * pairs)]

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from mien.kernels.types import BOOL, F32, S32, S64, DType
+from mien.kernels.types import BOOL, F32, S32, S64, U8, DType
 
 if TYPE_CHECKING:
     from mien.kernels.instruction_sets import InstructionSet
@@ -309,6 +309,14 @@ class Code:
         values = ", ".join(f"{argument.type} {argument.name}" for argument in arguments)
         self.declarations[name] = f"declare {like.type} @{name}({', '.join(one.type for one in arguments)})"
         return self.emit(f"call {like.type} @{name}({values})", like.dtype, like.lanes)
+
+    def call(self, name: str, numbers: Sequence[Value], addresses: Sequence[bool]) -> None:
+        """Call a kernel by name with numbers, some of which are addresses of arrays."""
+        arguments = [
+            f"ptr {self.pointer(number, U8).name}" if is_address else f"i64 {number.name}"
+            for number, is_address in zip(numbers, addresses, strict=True)
+        ]
+        self.do(f"call i64 @{name}({', '.join(arguments)})")
 
     def call_intrinsic(self, name: str, returns: str, takes: Sequence[str], arguments: str) -> None:
         self.declarations[name] = f"declare {returns} @{name}({', '.join(takes)})"

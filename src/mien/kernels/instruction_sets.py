@@ -1,26 +1,27 @@
 """Know the instruction sets: which processor has which, and the three operations that each does in its own way.
 
-These are the dot product of four bytes, narrowing with saturation, and the look-up in a table of sixteen bytes. All
-give the same integers everywhere, under one condition: two neighbouring weights of a dot product add up to 128 at most,
-since AVX2 adds the products of two bytes in 16 bits.
+These are the dot product of bytes, narrowing with saturation, and the look-up in a table of sixteen bytes. All give the
+same integers everywhere, on a condition: AVX2 adds the products of a few bytes in 16 bits before it adds in 32, and they
+must fit, so the weights that are added there may reach MAX_WEIGHT_SUM together, and no more.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
+import llvmlite.binding as llvm
+
+from mien.domain.errors import SetupError
 from mien.kernels.expressions import Value
 from mien.kernels.types import S8, S16, S32, U8
 
-MAX_WEIGHT_PAIR = 128
-"""|w0 + w1| of two weights that are multiplied side by side, and |w| of one: 255 * 128 fits into 16 bits."""
+MAX_WEIGHT_SUM = 128
+"""Of the positive weights that are added in 16 bits, and of the negative ones: 255 * 128 fits."""
 
-TABLE = 16
-"""Entries of a look-up table."""
-
-_BLOCK = 16
-"""Bytes of a vector that most instructions keep together."""
+AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class InstructionSet:
         needs: features that a processor must have, by LLVM's names.
         target: LLVM's processor and further features that code is compiled for.
         vector_bytes: width of a vector.
-        tile: pixels whose accumulators a convolution keeps in registers, for 32 channels each.
+        tile: pixels whose accumulators a convolution keeps in registers.
+        columns: channels of each of these pixels.
         arm: whether it is one of ARM's.
     """
 
@@ -41,6 +43,7 @@ class InstructionSet:
     target: tuple[str, str]
     vector_bytes: int
     tile: int
+    columns: int
     arm: bool = False
 
     @property
@@ -48,16 +51,22 @@ class InstructionSet:
         """Numbers of 32 bits in a vector."""
         return self.vector_bytes // 4
 
-    def dot(self, sums: Value, unsigned: Value, signed: Value) -> Value:
-        """Add to each lane of `sums` (S32) the products of its four bytes: u8 by s8."""
+    def dot(self, sums: Value, quads: Sequence[tuple[Value, Value]]) -> Value:
+        """Add the products of four bytes (u8) and four weights (s8) in each lane to `sums` (S32), for each pair given.
+
+        The weights 0 and 1 of all quads are added in 16 bits, and so are the weights 2 and 3: see MAX_WEIGHT_SUM.
+        """
+        if self.name == "avx2":
+            return _dot_in_16_bits(sums, quads)
+        for unsigned, signed in quads:
+            sums = self._dot(sums, unsigned, signed)
+        return sums
+
+    def _dot(self, sums: Value, unsigned: Value, signed: Value) -> Value:
         lanes, code = sums.lanes, sums.code
-        if self.name in ("avx512vnni", "avxvnni"):
+        if not self.arm:
             words = (unsigned.view(S32), signed.view(S32))
             return code.intrinsic(f"llvm.x86.avx512.vpdpbusd.{32 * lanes}", sums, sums, *words)
-        if self.name == "avx2":
-            pairs = code.constant(S16, 0, 2 * lanes)
-            pairs = code.intrinsic(_AVX2_PRODUCTS[lanes], pairs, unsigned, signed)
-            return sums + code.intrinsic(_AVX2_PAIRS[lanes], sums, pairs, code.constant(S16, 1, 2 * lanes))
         if self.name == "neon-i8mm":
             return code.intrinsic(f"llvm.aarch64.neon.usdot.v{lanes}i32.v{4 * lanes}i8", sums, sums, unsigned, signed)
         if self.name == "neon-dotprod":
@@ -94,6 +103,15 @@ _AVX2_PAIRS = {8: "llvm.x86.avx2.pmadd.wd", 4: "llvm.x86.sse2.pmadd.wd"}
 _X86_WORDS = {16: "llvm.x86.avx512.packssdw.512", 8: "llvm.x86.avx2.packssdw", 4: "llvm.x86.sse2.packssdw.128"}
 _X86_BYTES = {16: "llvm.x86.avx512.packuswb.512", 8: "llvm.x86.avx2.packuswb", 4: "llvm.x86.sse2.packuswb.128"}
 _X86_LOOK_UP = {64: "llvm.x86.avx512.pshuf.b.512", 32: "llvm.x86.avx2.pshuf.b", 16: "llvm.x86.ssse3.pshuf.b.128"}
+
+
+def _dot_in_16_bits(sums: Value, quads: Sequence[tuple[Value, Value]]) -> Value:
+    code, lanes = sums.code, sums.lanes
+    like = code.constant(S16, 0, 2 * lanes)
+    first, *others = (code.intrinsic(_AVX2_PRODUCTS[lanes], like, *quad) for quad in quads)
+    for other in others:
+        first = first + other
+    return sums + code.intrinsic(_AVX2_PAIRS[lanes], sums, first, code.constant(S16, 1, 2 * lanes))
 
 
 def _signed_dot(sums: Value, unsigned: Value, signed: Value) -> Value:
@@ -136,13 +154,41 @@ _AVX512 = _X86_64_V3 | {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512cd
 
 INSTRUCTION_SETS = (
     # Without -prefer-256-bit LLVM would split the vectors of 512 bits.
-    InstructionSet("avx512vnni", _AVX512, ("x86-64-v4", "+avx512vnni,-prefer-256-bit"), 64, 7),
-    InstructionSet("avxvnni", _X86_64_V3 | {"avxvnni"}, ("x86-64-v3", "+avxvnni"), 32, 2),
-    InstructionSet("avx2", _X86_64_V3, ("x86-64-v3", ""), 32, 2),
-    InstructionSet("neon-i8mm", frozenset({"neon", "i8mm"}), ("generic", "+neon,+dotprod,+i8mm"), 16, 2, arm=True),
-    InstructionSet("neon-dotprod", frozenset({"neon", "dotprod"}), ("generic", "+neon,+dotprod"), 16, 2, arm=True),
-    InstructionSet("neon", frozenset({"neon"}), ("generic", "+neon"), 16, 2, arm=True),
+    InstructionSet("avx512vnni", _AVX512, ("x86-64-v4", "+avx512vnni,-prefer-256-bit"), 64, 7, 32),
+    InstructionSet("avxvnni", _X86_64_V3 | {"avxvnni"}, ("x86-64-v3", "+avxvnni"), 32, 4, 16),
+    InstructionSet("avx2", _X86_64_V3, ("x86-64-v3", ""), 32, 4, 16),
+    InstructionSet("neon-i8mm", frozenset({"neon", "i8mm"}), ("generic", "+neon,+dotprod,+i8mm"), 16, 4, 16, arm=True),
+    InstructionSet("neon-dotprod", frozenset({"neon", "dotprod"}), ("generic", "+neon,+dotprod"), 16, 4, 16, arm=True),
+    InstructionSet("neon", frozenset({"neon"}), ("generic", "+neon"), 16, 4, 16, arm=True),
 )
 """The best first."""
 
 
+
+
+def available() -> list[InstructionSet]:
+    """Return the instruction sets that this processor has, the best first."""
+    features = {name for name, there in llvm.get_host_cpu_features().items() if there}
+    if llvm.get_default_triple().startswith(("aarch64", "arm64")):
+        features.add("neon")  # each has it, but not every system says so
+    return [one for one in INSTRUCTION_SETS if one.needs <= features]
+
+
+@cache
+def current() -> InstructionSet:
+    """Return the instruction set to use: the best, or the lesser one that MIEN_CPU names.
+
+    Raises:
+        SetupError: this processor has none, or not the one that was named.
+    """
+    there, wanted = available(), os.environ.get("MIEN_CPU", AUTO)
+    names = [one.name for one in there]
+    if not there:
+        raise SetupError(
+            "This processor is not supported: Mien needs AVX2 and FMA (x86-64-v3, from about 2013 on) or ARM's NEON."
+        )
+    if wanted == AUTO:
+        return there[0]
+    if wanted not in names:
+        raise SetupError(f"MIEN_CPU is {wanted}, but this processor has {', '.join(names)} only.")
+    return there[names.index(wanted)]

@@ -21,7 +21,16 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from mien.engine.context import Floats
-from mien.engine.int8.quantize import HALF, Steps, steps, weighed
+from mien.engine.networks.quantize import (
+    ROUNDING_BIAS,
+    Groups,
+    QuantParams,
+    choose_qparams,
+    depthwise_groups,
+    pointwise_groups,
+    quantize_weights,
+    stem_groups,
+)
 from mien.engine.model_files import UnsupportedModel
 
 _WITHOUT_EFFECT = ("Constant", "Dropout", "Flatten")
@@ -34,10 +43,10 @@ class Layer:
     weights: Floats
     stride: int
     scale: Floats
-    shift: Floats
-    middle: Floats
-    """The mean of each channel after normalisation, (n,)"""
-    deviation: Floats
+    bias: Floats
+    mean: Floats
+    """Of each channel after normalisation, (n,)."""
+    std: Floats
     slope: Floats
 
     @property
@@ -47,17 +56,16 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """The network: (pixel - `pixel_zero`) * `pixel_step` enters the first layer.
+    """The network: (pixel - `pixel_zero`) * `pixel_scale` enters the first layer.
 
-    `last` (128, height * width * channels) and `last_shift` (128,) make the vector of the bytes as they lie in memory,
-    channels next to one another.
+    `linear` (128, height * width * channels) and `linear_bias` (128,) take a map as it lies in memory.
     """
 
-    pixel_step: float
+    pixel_scale: float
     pixel_zero: float
     convolutions: tuple[Layer, ...]
-    last: Floats
-    last_shift: Floats
+    linear: Floats
+    linear_bias: Floats
 
 
 def read_layers(content: bytes) -> Layers:
@@ -75,7 +83,7 @@ def read_layers(content: bytes) -> Layers:
         times.constants[0].item(),
         minus.constants[0].item(),
         tuple(_layer(*triple) for triple in triples),
-        *_read_last(*nodes[-len(_END) :]),
+        *_read_linear(*nodes[-len(_END) :]),
     )
 
 
@@ -105,7 +113,7 @@ def _layer(convolution: _Node, normalisation: _Node, prelu: _Node) -> Layer:
     return Layer(weights, stride, *normalisation.normalisation(), beta, np.abs(gamma), slope)
 
 
-def _read_last(before: _Node, linear: _Node, after: _Node) -> Iterator[Floats]:
+def _read_linear(before: _Node, linear: _Node, after: _Node) -> Iterator[Floats]:
     """The last three operations as one."""
     (scale, shift), (scale_after, shift_after) = before.normalisation(), after.normalisation()
     weights, bias = linear.constants
@@ -114,73 +122,94 @@ def _read_last(before: _Node, linear: _Node, after: _Node) -> Iterator[Floats]:
     yield scale_after * (bias + np.einsum("ncp,c->n", planes, shift)) + shift_after
 
 
-# How many deviations to both sides the bytes after each convolution reach. The deeper, the longer are the tails: found
-# by descent on the cosine to fp32, with every sixth face of lfw_dev.
-REACH = (5, 5, 6, 6, 6, 7, 9, 13, 6, 11, 8, 11, 8, 12, 8, 12, 8, 13, 10, 13, 10, 11, 10, 11, 9, 12, 13)
+CLIP_SIGMAS = (5, 5, 6, 6, 6, 7, 9, 13, 6, 11, 8, 11, 8, 12, 8, 12, 8, 13, 10, 13, 10, 11, 10, 11, 9, 12, 13)
+"""How many standard deviations to both sides the bytes after each convolution reach. The deeper, the longer are the
+tails. Found by `python -m benchmarks.sface_ranges`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """A convolution from bytes to bytes: int8 weights (n, k, height, width), and what becomes of a sum of products.
+class QuantizedConv:
+    """A convolution from bytes to bytes.
 
-    The byte is the larger one of two `lines` of the sum, between 0 and 255, without what is behind the point. Lines are
-    (4, n): slope and height at nought of the one, then of the other.
+    Attributes:
+        weights: (n, k, height, width).
+        stride: 1 or 2.
+        epilogue: (4, n), float32: scale and bias of a sum, then those of the other line of the PReLU.
+        zero_point: (n,), the byte that is zero in each channel that comes out, or near it.
     """
 
     weights: NDArray[np.int8]
     stride: int
-    lines: Floats
-    zero: NDArray[np.uint8]
-    """The byte that is nought in each channel that comes out, or near it."""
+    epilogue: Floats
+    zero_point: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class CountedLast:
-    """The linear layer: int8 weights (128, k), and the scale and shift (2, 128) of a sum."""
+class QuantizedLinear:
+    """The linear layer: weights (128, k), and the scale and bias (2, 128) of a sum."""
 
     weights: NDArray[np.int8]
-    lines: Floats
+    epilogue: Floats
 
 
 @dataclass(frozen=True, slots=True)
-class CountedLayers:
-    convolutions: tuple[Counted, ...]
-    last: CountedLast
+class QuantizedSFace:
+    convolutions: tuple[QuantizedConv, ...]
+    linear: QuantizedLinear
 
 
-def count(layers: Layers, reach: Sequence[float] = REACH) -> CountedLayers:
-    """Weights, and what lies between the layers, in whole numbers."""
+PIXEL_ZERO_POINT = np.full(3, 128, np.uint8)
+"""What lies around a face: grey, the pixel value next to zero."""
+
+
+def quantize(layers: Layers, clip_sigmas: Sequence[float] = CLIP_SIGMAS) -> QuantizedSFace:
+    """Quantise weights and activations."""
     convolutions = layers.convolutions
     colours = convolutions[0].weights.shape[1]
-    pixels = Steps(np.full(colours, layers.pixel_step, np.float32), np.full(colours, layers.pixel_zero, np.float32))
+    pixels = QuantParams(
+        np.full(colours, layers.pixel_scale, np.float32), np.full(colours, layers.pixel_zero, np.float32)
+    )
+    # Depthwise layers need a border that is zero exactly.
     before_depthwise = [after.depthwise for after in (*convolutions[1:], convolutions[0])]
-    each = zip(convolutions, reach, before_depthwise, strict=True)
-    between = [pixels, *(_steps(layer, far, whole_zero=whole) for layer, far, whole in each)]
-    counted = tuple(_counted(layer, *pair) for layer, pair in zip(convolutions, pairwise(between), strict=True))
-    return CountedLayers(counted, _last(layers, between[-1]))
+    each = zip(convolutions, clip_sigmas, before_depthwise, strict=True)
+    qparams = [pixels, *(_qparams(layer, sigmas, integral_zero_point=whole) for layer, sigmas, whole in each)]
+    quantized = tuple(_convolution(layer, *pair) for layer, pair in zip(convolutions, pairwise(qparams), strict=True))
+    return QuantizedSFace(quantized, _linear(layers, qparams[-1]))
 
 
-def _steps(layer: Layer, reach: float, *, whole_zero: bool) -> Steps:
-    """Steps for a layer's values after PReLU. With `whole_zero` a byte is nought exactly: the border needs one."""
-    ends = layer.middle + np.array([[-reach], [reach], [0]], np.float32) * layer.deviation
+def _qparams(layer: Layer, sigmas: float, *, integral_zero_point: bool) -> QuantParams:
+    """Choose parameters for a layer's values after PReLU."""
+    ends = layer.mean + np.array([[-sigmas], [sigmas], [0]], np.float32) * layer.std
     ends = np.where(ends < 0, layer.slope * ends, ends)
     low, high = ends.min(axis=0), ends.max(axis=0)
-    turned = layer.slope > 1  # then PReLU is the smaller one of two lines, and its negative the larger one
-    found = steps(np.where(turned, -high, low), np.where(turned, -low, high), whole_zero=whole_zero)
-    return Steps(np.where(turned, -found.step, found.step), found.zero)
+    negated = layer.slope > 1  # then PReLU is the smaller one of two lines, and its negative the larger one
+    low, high = np.where(negated, -high, low), np.where(negated, -low, high)
+    found = choose_qparams(low, high, integral_zero_point=integral_zero_point)
+    return QuantParams(np.where(negated, -found.scale, found.scale), found.zero_point)
 
 
-def _counted(layer: Layer, before: Steps, after: Steps) -> Counted:
-    sums = weighed(layer.weights, before)
+def _convolution(layer: Layer, source: QuantParams, target: QuantParams) -> QuantizedConv:
+    sums = quantize_weights(layer.weights, source, _groups(layer))
     scale = sums.scale * layer.scale
-    line = np.stack([scale, layer.shift - scale * sums.nought]) / after.step
-    lines = np.concatenate([line, layer.slope * line])
-    lines[1::2] += after.zero + HALF
-    return Counted(sums.weights, layer.stride, lines.astype(np.float32), np.rint(after.zero).astype(np.uint8))
+    line = np.stack([scale, layer.bias - scale * sums.zero_sum]) / target.scale
+    epilogue = np.concatenate([line, layer.slope * line])
+    epilogue[1::2] += target.zero_point + ROUNDING_BIAS
+    zero_point = np.rint(target.zero_point).astype(np.uint8)
+    return QuantizedConv(sums.weights, layer.stride, epilogue.astype(np.float32), zero_point)
 
 
-def _last(layers: Layers, before: Steps) -> CountedLast:
-    rows = layers.last.reshape(len(layers.last), -1, len(before.step)).swapaxes(1, 2)
-    sums = weighed(rows[..., None], before)
-    lines = np.stack([sums.scale, layers.last_shift - sums.scale * sums.nought])
-    return CountedLast(sums.weights.swapaxes(1, 2).reshape(layers.last.shape), lines.astype(np.float32))
+def _groups(layer: Layer) -> Groups:
+    if layer.depthwise:
+        return depthwise_groups()
+    return stem_groups() if layer.weights.shape[2] > 1 else pointwise_groups(layer.weights.shape[1])
+
+
+def _linear(layers: Layers, source: QuantParams) -> QuantizedLinear:
+    """Quantise it as a pointwise layer."""
+    outputs, inputs = layers.linear.shape
+    pixels = inputs // len(source.scale)
+    every_pixel = QuantParams(np.tile(source.scale, pixels), np.tile(source.zero_point, pixels))
+    weights = layers.linear.reshape(outputs, inputs, 1, 1)
+    sums = quantize_weights(weights, every_pixel, pointwise_groups(inputs))
+    epilogue = np.stack([sums.scale, layers.linear_bias - sums.scale * sums.zero_sum])
+    return QuantizedLinear(sums.weights.reshape(layers.linear.shape), epilogue.astype(np.float32))

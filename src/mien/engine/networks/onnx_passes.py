@@ -1,4 +1,4 @@
-"""Transform the ONNX graphs of YuNet and SFace: dequantise weights, fuse detection heads, decompose PReLU.
+"""Transform the ONNX graphs of YuNet and SFace: dequantise weights, fuse detection heads.
 
 Each pass takes and returns a serialised ONNX model, and leaves a model without its pattern unchanged.
 """
@@ -23,8 +23,7 @@ TABLE_COLUMNS = 16
 def dequantize_weights(content: bytes) -> bytes:
     """Replace block-quantised weights by their fp32 values; weights only, activations are not quantised.
 
-    OpenVINO does not read block-wise `DequantizeLinear`, so the constant part of the graph (DequantizeLinear, then
-    Reshape) is folded. https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html
+    The constant part of the graph (DequantizeLinear, then Reshape) is folded. https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html
 
     Raises:
         ValueError: the model has no nodes.
@@ -141,41 +140,3 @@ def _remove_unused(graph: onnx.GraphProto) -> None:
 def _replace(field: Any, values: Sequence[Any]) -> None:
     del field[:]
     field.extend(values)
-
-
-def decompose_prelu(content: bytes) -> bytes:
-    """Replace each PReLU with constant slopes by elementwise operations.
-
-    OpenVINO fuses a PReLU into the convolution before it, where it takes a quarter of SFace's time. Elementwise
-    operations are not fused, and compile to one quick loop.
-    """
-    model = onnx.load_from_string(content)
-    graph = model.graph
-    slopes = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    nodes = []
-    for node in graph.node:
-        if node.op_type == "PRelu" and node.input[1] in slopes:
-            nodes += _decomposed(graph, node, slopes[node.input[1]])
-        else:
-            nodes.append(node)
-    _replace(graph.node, nodes)
-    return bytes(model.SerializeToString())
-
-
-def _decomposed(graph: onnx.GraphProto, node: onnx.NodeProto, slope: NDArray[np.float32]) -> list[onnx.NodeProto]:
-    """max(x, slope * x) if no slope exceeds 1, else x + min(x, 0) * (slope - 1)."""
-    source, slope_name = node.input
-    [result] = node.output
-    if slope.max() <= 1:
-        return [
-            helper.make_node("Mul", [source, slope_name], [f"{result}_scaled"]),
-            helper.make_node("Max", [source, f"{result}_scaled"], [result]),
-        ]
-    slope_minus_one, zero = f"{result}_slope_minus_one", f"{result}_zero"
-    constants = {slope_minus_one: slope - 1, zero: np.float32(0)}
-    graph.initializer.extend(numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items())
-    return [
-        helper.make_node("Min", [source, zero], [f"{result}_negative_part"]),
-        helper.make_node("Mul", [f"{result}_negative_part", slope_minus_one], [f"{result}_scaled"]),
-        helper.make_node("Add", [source, f"{result}_scaled"], [result]),
-    ]
