@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from mien.engine import FaceEngine, model_files
-from mien.engine.onnx_passes import dequantize_weights
+from mien.engine.networks.onnx_passes import dequantize_weights
 
 Reader = Callable[[list[bytes]], object]
 ROUNDS = 5

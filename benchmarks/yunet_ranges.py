@@ -23,7 +23,7 @@ from onnx import TensorProto, helper
 
 from mien.engine import FaceEngine, model_factory, model_files
 from mien.engine.context import Floats, Network, Pixels
-from mien.engine.onnx_passes import STRIDES, dequantize_weights, fuse_heads
+from mien.engine.networks.onnx_passes import STRIDES, dequantize_weights, fuse_heads
 from mien.engine.yunet.quantize import Head, Pool, read_layers
 
 EVERY_NTH_PHOTO = 3

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mien.engine.detect import RawDetections, concatenate, detect_on_canvas, suppress_overlaps
-from mien.engine.onnx_passes import STRIDES
+from mien.engine.networks.onnx_passes import STRIDES
 
 
 def candidates(*rows: tuple[float, float, float, float, float]) -> RawDetections:

@@ -10,7 +10,7 @@ from mien.engine import model_factory, model_files
 from mien.engine.context import EngineContext
 from mien.engine.embed import CROP_SIDE
 from mien.engine.model_factory import EMBEDDER_BATCH, ModelFactory
-from mien.engine.onnx_passes import STRIDES
+from mien.engine.networks.onnx_passes import STRIDES
 from mien.engine.openvino_backend import HOT_SHAPE_COUNT, OpenVinoModel
 from mien.engine.sface import SFace
 from mien.engine.yunet import YuNet

@@ -10,7 +10,7 @@ from onnx.reference import ReferenceEvaluator
 
 from mien.domain.errors import WeightsDamaged, WeightsMissing
 from mien.engine import FaceEngine, model_files
-from mien.engine.onnx_passes import dequantize_weights
+from mien.engine.networks.onnx_passes import dequantize_weights
 
 
 @pytest.mark.parametrize("file", [model_files.DETECTOR, model_files.EMBEDDER])

@@ -6,7 +6,7 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 from mien.engine import model_files
-from mien.engine.onnx_passes import STRIDES, dequantize_weights, fuse_heads
+from mien.engine.networks.onnx_passes import STRIDES, dequantize_weights, fuse_heads
 
 SIDE = 64
 

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from mien.engine.onnx_passes import decompose_prelu
+from mien.engine.networks.onnx_passes import decompose_prelu
 
 
 def prelu(slopes: list[float], *, constant: bool = True) -> bytes:

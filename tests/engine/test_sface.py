@@ -14,7 +14,7 @@ from mien.engine import FaceEngine, model_files, sface
 from mien.engine.context import EngineContext, Network
 from mien.engine.int8 import executor
 from mien.engine.int8.quantize import cancelling
-from mien.engine.onnx_passes import dequantize_weights
+from mien.engine.networks.onnx_passes import dequantize_weights
 from mien.engine.sface.program import MAX_BATCH
 from mien.engine.sface.quantize import REACH, Layer, Layers, count, read_layers
 from tests.engine.processor import with_vnni

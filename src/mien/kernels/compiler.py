@@ -13,9 +13,10 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
+from threading import Lock
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -26,6 +27,11 @@ from mien.kernels.instruction_sets import InstructionSet
 from mien.kernels.signatures import Kernel
 
 _DIGEST = hashlib.sha256().digest_size
+
+_LIBRARIES: dict[tuple[str, str], Library] = {}
+_LOADING = Lock()
+# A child that is forked while another thread compiles would wait for LLVM's own lock for ever.
+os.register_at_fork(before=_LOADING.acquire, after_in_parent=_LOADING.release, after_in_child=_LOADING.release)
 
 
 class Library:
@@ -48,31 +54,40 @@ class Library:
 
 
 def load(name: str, kernels: Sequence[Kernel], isa: InstructionSet, *, unroll: bool = False) -> Library:
-    """Load kernels from the cache, or compile them.
+    """Load kernels from the cache, or compile them; once in a process.
 
     Args:
-        name: of the kernels together, in the cache.
-        kernels: what to compile.
+        name: of the kernels together.
+        kernels: the same for each call with this name.
         isa: the instruction set; this processor must have it.
         unroll: whether LLVM may repeat what loops do, which takes more registers.
     """
-    path = _cache_folder() / f"{name}-{isa.name}-{_source_digest()}.o"
+    with _LOADING:
+        if (name, isa.name) not in _LIBRARIES:
+            machine_code = _cached(f"{name}-{isa.name}-{_source_digest()}.o", partial(compiled, kernels, isa, unroll))
+            _LIBRARIES[name, isa.name] = Library(machine_code, isa, kernels)
+        return _LIBRARIES[name, isa.name]
+
+
+def _cached(file: str, make: Callable[[], bytes]) -> bytes:
+    path = user_cache_path("mien") / "kernels" / file
     machine_code = _read(path)
     if machine_code is None:
-        machine_code = compiled(kernels, isa, unroll=unroll)
+        machine_code = make()
         with suppress(OSError):
             _write(path, machine_code)
-    return Library(machine_code, isa, kernels)
+    return machine_code
 
 
-def compiled(kernels: Sequence[Kernel], isa: InstructionSet, *, unroll: bool = False) -> bytes:
+def compiled(kernels: Sequence[Kernel], isa: InstructionSet, unroll: bool = False) -> bytes:
     """Compile kernels to an object file."""
     machine = _target_machine(isa)
     module = llvm.parse_assembly(llvm_ir(kernels, isa))
     module.triple, module.data_layout = machine.triple, str(machine.target_data)
     tuning = llvm.create_pipeline_tuning_options(speed_level=2)
     tuning.loop_unrolling = unroll
-    llvm.create_pass_builder(machine, tuning).getModulePassManager().run(module, _passes(machine, tuning))
+    passes = llvm.create_pass_builder(machine, tuning)
+    passes.getModulePassManager().run(module, passes)
     return bytes(machine.emit_object(module))
 
 
@@ -86,17 +101,17 @@ def llvm_ir(kernels: Sequence[Kernel], isa: InstructionSet) -> str:
     return "\n\n".join([*sorted(declarations), *functions, attributes])
 
 
-def _passes(machine: object, tuning: object) -> object:
-    return llvm.create_pass_builder(machine, tuning)
-
-
-@cache
 def _target_machine(isa: InstructionSet) -> object:
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    triple = "aarch64-unknown-linux-gnu" if isa.arm else "x86_64-unknown-linux-gnu"
-    if llvm.get_default_triple().startswith(("aarch64", "arm64") if isa.arm else "x86_64"):
+    """Return a new one each time: an engine frees its own."""
+    for_this_machine = llvm.get_default_triple().startswith(("aarch64", "arm64") if isa.arm else "x86_64")
+    if for_this_machine:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
         triple = llvm.get_default_triple()
+    else:
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
+        triple = "aarch64-unknown-linux-gnu" if isa.arm else "x86_64-unknown-linux-gnu"
     cpu, features = isa.target
     return llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, features=features, opt=3, jit=True)
 
@@ -108,10 +123,6 @@ def _source_digest() -> str:
         if file.name.endswith(".py"):
             digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def _cache_folder() -> Path:
-    return user_cache_path("mien") / "kernels"
 
 
 def _read(path: Path) -> bytes | None:

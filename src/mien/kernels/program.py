@@ -47,11 +47,11 @@ class Program:
         for row, operation in zip(self._table, self._operations, strict=True):
             numbers = [kernels.number(operation.kernel), *operation.kernel.bind(operation.arguments)]
             row[: len(numbers)] = numbers
-        self._run, self._address = kernels.run, self._table.ctypes.data
+        self._kernels, self._address = kernels, self._table.ctypes.data
 
     def run(self) -> None:
         """Run all operations; the interpreter's lock is free meanwhile."""
-        self._run(len(self._table), self._address)
+        self._kernels.run(len(self._table), self._address)
 
 
 class KernelSet:
