@@ -11,6 +11,7 @@ import pytest
 
 from mien.domain.errors import SetupError
 from mien.engine import FaceEngine
+from mien.kernels.instruction_sets import InstructionSet, available
 from tests.support import painter
 from tests.support import real_photos as real_photos_of_people
 from tests.support.fake_engine import FakeFaceEngine
@@ -21,6 +22,13 @@ from tests.support.real_photos import RealPhotos
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """Random numbers that are the same whenever and wherever this very test runs."""
     return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
+
+
+@pytest.fixture(params=available(), ids=lambda isa: isa.name)
+def isa(request: pytest.FixtureRequest) -> InstructionSet:
+    """Each instruction set that this processor has."""
+    found: InstructionSet = request.param
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
@@ -20,11 +18,9 @@ from mien.gallery.vector_index.kernels import (
     QueryTables,
     ScanRequest,
     SegmentArrays,
-    calls,
 )
-from mien.gallery.vector_index.kernels.scan import LOOKUPS, Lookup, available_lookups
-from mien.gallery.vector_index.kernels.search import RESULT_CAPACITY, SEARCH
-from mien.native.jit import Code, compiled, module_of
+from mien.kernels.instruction_sets import InstructionSet
+from mien.kernels.search import RESULT_CAPACITY
 from tests.gallery.in_memory_source import people
 
 
@@ -34,18 +30,10 @@ def centroids(rng: np.random.Generator) -> np.ndarray:
     return rng.standard_normal((2, GROUPS, ENTRIES)).astype(np.float32) * np.float32(0.1)
 
 
-@pytest.fixture(scope="module", params=available_lookups(), ids=lambda lookup: lookup.feature or "comparing")
-def code(request: pytest.FixtureRequest) -> Code:
-    return compiled(calls.KERNELS, request.param)
-
-
-@pytest.fixture
-def _by(code: Code, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "compiled_kernels", lambda: code)
-
-
-def test_every_processor_has_a_lookup() -> None:
-    assert available_lookups()[-1] == LOOKUPS[-1] == Lookup("", 16, "")
+@pytest.fixture(autouse=True)
+def _by(isa: InstructionSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run each test with every instruction set that this processor has."""
+    monkeypatch.setattr(kernels, "current", lambda: isa)
 
 
 def segment_arrays(rng: np.random.Generator, faces: int, tombstones: np.ndarray | None = None) -> SegmentArrays:
@@ -91,33 +79,11 @@ def search(
     return answers
 
 
-@pytest.mark.parametrize(
-    ("triple", "processor", "feature", "instruction"),
-    [
-        ("aarch64-unknown-linux-gnu", "neoverse-n1", "neon", "tbl"),
-        ("arm64-apple-darwin", "apple-m1", "neon", "tbl"),
-        ("x86_64-unknown-linux-gnu", "sapphirerapids", "avx512bw", "vpshufb"),
-        ("x86_64-unknown-linux-gnu", "haswell", "avx2", "vpshufb"),
-        ("x86_64-unknown-linux-gnu", "nehalem", "ssse3", "pshufb"),
-    ],
-)
-def test_the_search_compiles_for_other_processors(triple: str, processor: str, feature: str, instruction: str) -> None:
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    (lookup,) = [one for one in LOOKUPS if one.feature == feature]
-    module = llvm.parse_assembly(str(module_of([SEARCH], lookup)))
-    module.triple = triple
-    machine = llvm.Target.from_triple(triple).create_target_machine(cpu=processor)
-    assert f"\t{instruction}" in machine.emit_assembly(module)
-
-
-@pytest.mark.usefixtures("_by")
 def test_packed_codes_unpack_to_the_same_codes(rng: np.random.Generator) -> None:
     codes = rng.integers(0, ENTRIES, (333, GROUPS), np.uint8)
     assert (codes_of(replace(segment_arrays(rng, 333), codes=kernels.packed(codes))) == codes).all()
 
 
-@pytest.mark.usefixtures("_by")
 @pytest.mark.parametrize("probes", [1, 2, 7])
 @pytest.mark.parametrize("faces", [1, LANES - 1, LANES, LANES + 1, 129 * LANES + 5])
 def test_a_search_finds_exactly_the_faces_whose_sums_reach_the_least_sum(
@@ -132,7 +98,6 @@ def test_a_search_finds_exactly_the_faces_whose_sums_reach_the_least_sum(
     ]
 
 
-@pytest.mark.usefixtures("_by")
 @pytest.mark.parametrize(
     ("entry", "min_sums", "share"),
     [(0, 0, 1), (MAX_ENTRY, GROUPS * MAX_ENTRY, 1), (MAX_ENTRY, GROUPS * MAX_ENTRY + 1, 0)],
@@ -145,7 +110,6 @@ def test_the_extreme_sums_are_compared_without_overflow(
     assert len(rows) == 300 * share
 
 
-@pytest.mark.usefixtures("_by")
 @pytest.mark.parametrize("probes", [1, 3])
 @pytest.mark.parametrize("some_are_deleted", [False, True])
 def test_a_search_finds_exactly_the_live_faces_that_reach_the_floor(
@@ -172,7 +136,6 @@ def test_results_beyond_the_buffers_capacity_are_found(rng: np.random.Generator,
     assert [sorted(rows) for rows in answers] == [all_rows, [], all_rows]
 
 
-@pytest.mark.usefixtures("_by")
 def test_lookup_tables_hold_the_products_of_probe_and_centroids(centroids: np.ndarray) -> None:
     probes = people(5)
     entries, offsets, scales = kernels.lookup_tables(probes, *centroids)
@@ -184,14 +147,12 @@ def test_lookup_tables_hold_the_products_of_probe_and_centroids(centroids: np.nd
     assert entries.max() == MAX_ENTRY
 
 
-@pytest.mark.usefixtures("_by")
 def test_lookup_tables_of_a_zero_probe_are_zero(centroids: np.ndarray) -> None:
     entries, offsets, _ = kernels.lookup_tables(np.zeros((1, 128), np.float32), *centroids)
     assert not entries.any()
     assert offsets == 0
 
 
-@pytest.mark.usefixtures("_by")
 def test_each_pair_of_coordinates_is_encoded_as_the_nearest_centroid(centroids: np.ndarray) -> None:
     vectors = people(200)
     pairs = vectors.reshape(-1, GROUPS, 1, 2)
@@ -201,8 +162,7 @@ def test_each_pair_of_coordinates_is_encoded_as_the_nearest_centroid(centroids: 
     assert taken == pytest.approx(distances.min(2), abs=1e-7)
 
 
-@pytest.mark.usefixtures("_by")
-def test_a_cosine_is_bit_identical_in_every_call(code: Code) -> None:
+def test_a_cosine_is_bit_identical_in_every_call() -> None:
     vectors, (probe,) = people(100), people(1, seed=1)
     together = kernels.cosines(probe, vectors)
     assert together == pytest.approx(vectors @ probe, abs=1e-6)
@@ -221,19 +181,7 @@ def by_hand(one: np.ndarray, other: np.ndarray) -> np.float32:
     return np.float32(sums[0])
 
 
-def test_kernels_are_compiled_once_for_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls.compiled_kernels.cache_clear()
-    made: list[Code] = []
-    monkeypatch.setattr(calls, "compiled", lambda *terms: made.append(compiled(*terms)) or made[-1])
-    (probe,) = people(1)
-    threads = [threading.Thread(target=kernels.cosines, args=(probe, probe[None])) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(made) == 1
-
-
-def test_kernels_release_the_interpreter_lock() -> None:
+def test_kernels_release_the_interpreter_lock(isa: InstructionSet) -> None:
     """A function of ctypes.CFUNCTYPE releases the lock, one of PYFUNCTYPE keeps it."""
-    assert not any(f._flags_ & ctypes._FUNCFLAG_PYTHONAPI for f in calls.compiled_kernels().functions.values())
+    functions = [kernels.library(isa)[kernel.name] for kernel in kernels.KERNELS]
+    assert not any(function._flags_ & ctypes._FUNCFLAG_PYTHONAPI for function in functions)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
-from mien.engine.model_cache import open_cache
+from mien.kernels.file_cache import open_cache
 
 Pixels = NDArray[np.uint8]
 """RGB image (height, width, 3), or n images of one size (n, height, width, 3); 0 to 255."""

@@ -1,8 +1,7 @@
 """Compile kernels to machine code with LLVM, and keep the code in the user's cache folder for other processes.
 
-A kept file begins with its digest, so that a damaged one is compiled anew; its name has the digest of everything that
-decides its content: this package's source, the instruction set and LLVM's version. Without a cache that can be written,
-each process compiles for itself, which takes about half a second.
+The name of a kept file has the digest of everything that decides its content: this package's source, the instruction
+set and LLVM's version. Without a usable cache each process compiles for itself, which takes about a second.
 """
 
 from __future__ import annotations
@@ -10,12 +9,9 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import cache, partial
 from importlib.resources import files
-from pathlib import Path
 from threading import Lock
 
 import llvmlite
@@ -23,10 +19,9 @@ import llvmlite.binding as llvm
 from platformdirs import user_cache_path
 
 from mien.kernels.expressions import Code
+from mien.kernels.file_cache import open_cache
 from mien.kernels.instruction_sets import InstructionSet
 from mien.kernels.signatures import Kernel
-
-_DIGEST = hashlib.sha256().digest_size
 
 _LIBRARIES: dict[tuple[str, str], Library] = {}
 _LOADING = Lock()
@@ -69,14 +64,9 @@ def load(name: str, kernels: Sequence[Kernel], isa: InstructionSet, *, unroll: b
         return _LIBRARIES[name, isa.name]
 
 
-def _cached(file: str, make: Callable[[], bytes]) -> bytes:
-    path = user_cache_path("mien") / "kernels" / file
-    machine_code = _read(path)
-    if machine_code is None:
-        machine_code = make()
-        with suppress(OSError):
-            _write(path, machine_code)
-    return machine_code
+def _cached(key: str, make: Callable[[], bytes]) -> bytes:
+    cache = open_cache(user_cache_path("mien") / "kernels")
+    return cache.get_or_make(key, make) if cache else make()
 
 
 def compiled(kernels: Sequence[Kernel], isa: InstructionSet, unroll: bool = False) -> bytes:
@@ -123,25 +113,3 @@ def _source_digest() -> str:
         if file.name.endswith(".py"):
             digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    digest, machine_code = content[:_DIGEST], content[_DIGEST:]
-    return machine_code if hashlib.sha256(machine_code).digest() == digest else None
-
-
-def _write(path: Path, machine_code: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha256(machine_code).digest() + machine_code)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise

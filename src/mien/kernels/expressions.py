@@ -136,9 +136,9 @@ class Value:
     def reduce(self, combine: Callable[[Value, Value], Value]) -> Value:
         """Combine all lanes by halves: in the same order on every processor."""
         value = self
-        while value.lanes > 1:
+        while value.lanes > 2:
             value = combine(*value.halves())
-        return value.lane(0) if self.lanes > 1 else value
+        return combine(value.lane(0), value.lane(1))
 
     def _operand(self, other: Number) -> Value:
         if not isinstance(other, Value):

@@ -64,7 +64,7 @@ class Size(Extent):
         """An extent that no size changes."""
         return _extent(value)
 
-    def checked(self, kernel: str, value: Argument, _: Sizes) -> int:
+    def checked(self, kernel: str, value: Argument | None, _: Sizes) -> int:
         if not isinstance(value, int):
             raise TypeError(f"{kernel}: {self.name} is not a whole number")
         if value < 0 or value % self.multiple_of:
@@ -82,6 +82,7 @@ class Array:
         extent: elements that the kernel reads or writes from the array's start on.
         written: whether the kernel writes to it.
         alignment: bytes that must divide its address.
+        optional: whether it may be None, whose address is 0.
     """
 
     name: str
@@ -89,9 +90,12 @@ class Array:
     extent: Extent
     written: bool = False
     alignment: int = 1
+    optional: bool = False
 
-    def checked(self, kernel: str, value: Argument, sizes: Sizes) -> int:
+    def checked(self, kernel: str, value: Argument | None, sizes: Sizes) -> int:
         """Return the array's address."""
+        if value is None and self.optional:
+            return 0
         if not isinstance(value, np.ndarray) or value.dtype != np.dtype(self.dtype.name):
             raise TypeError(f"{kernel}: {self.name} is not an array of {self.dtype.name}")
         if not value.flags.c_contiguous or (self.written and not value.flags.writeable):
@@ -109,21 +113,18 @@ Parameter: TypeAlias = Size | Array
 
 
 @dataclass(frozen=True, slots=True)
-class Kernel:
-    """A function in machine code.
+class Record:
+    """Named parameters that are numbers side by side in memory: arguments of a kernel, or a row of a table.
 
     Attributes:
-        name: unique among the kernels that are compiled together.
-        parameters: in any order; callers name them.
-        build: writes the body, given the code and, by their names, a Value for each size and a Pointer for each array.
-            Returns what the kernel returns, an S64, or None.
+        name: for messages.
+        parameters: in the order in which they lie in memory; callers name them.
     """
 
     name: str
     parameters: tuple[Parameter, ...]
-    build: Callable[..., Value | None]
 
-    def bind(self, arguments: Mapping[str, Argument]) -> list[int]:
+    def bind(self, arguments: Mapping[str, Argument | None]) -> list[int]:
         """Check the arguments; returns numbers and addresses in the order of the parameters.
 
         Raises:
@@ -135,6 +136,27 @@ class Kernel:
             raise TypeError(f"{self.name} takes {expected}; it was given {', '.join(arguments)}")
         sizes = {name: value for name, value in arguments.items() if isinstance(value, int)}
         return [one.checked(self.name, arguments[one.name], sizes) for one in self.parameters]
+
+    def read(self, code: Code, row: Pointer) -> dict[str, Value | Pointer]:
+        """Load the numbers of a row, by name: a Value for each size, a Pointer for each array."""
+        numbers = {one: row[number] for number, one in enumerate(self.parameters)}
+        return {
+            one.name: code.pointer(number, one.dtype) if isinstance(one, Array) else number
+            for one, number in numbers.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel(Record):
+    """A function in machine code.
+
+    Attributes:
+        name: unique among the kernels that are compiled together.
+        build: writes the body, given the code and, by their names, a Value for each size and a Pointer for each array.
+            Returns what the kernel returns, an S64, or None.
+    """
+
+    build: Callable[..., Value | None]
 
     def text(self, code: Code) -> str:
         """Write the function in LLVM's language."""
@@ -148,5 +170,3 @@ class Kernel:
 def _value(code: Code, parameter: Parameter) -> Value | Pointer:
     name = f"%{parameter.name}"
     return Pointer(code, name, parameter.dtype) if isinstance(parameter, Array) else Value(code, name, S64)
-
-

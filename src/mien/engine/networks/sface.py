@@ -13,10 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache, cached_property
 from itertools import accumulate
 from operator import mul
-from pathlib import Path
 from threading import Lock
 from typing import Any, TypeAlias
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +49,6 @@ PAIRS = 2
 MAX_BATCH = MAX_LINEAR_BATCH
 SCRATCH = 32 * 1024
 """Bytes between a depthwise and a pointwise layer at most, unless a row takes more."""
-_DAMAGED = (BadZipFile, EOFError, ValueError)
-"""What NumPy raises on a truncated or changed file; each of its arrays has a checksum."""
 
 STEM, POINTWISE = stem(1, PANEL, PAIRS), pointwise(PANEL, PAIRS)
 LINEAR = {images: linear(images, DIMENSIONS) for images in range(1, MAX_BATCH + 1)}
@@ -227,14 +223,12 @@ class SFace:
     A call uses all cores while no other call of the engine is running.
 
     Args:
-        read: returns the result of `prepare`, or a file with it; a damaged file is deleted and `read` called again.
+        read: returns the result of `prepare`.
         context: cores and running calls.
         isa: the instruction set; None for this processor's.
     """
 
-    def __init__(
-        self, read: Callable[[], bytes | Path], context: EngineContext, isa: InstructionSet | None = None
-    ) -> None:
+    def __init__(self, read: Callable[[], bytes], context: EngineContext, isa: InstructionSet | None = None) -> None:
         self._read, self._context, self._isa = read, context, isa
         self._idle: deque[InferencePlan] = deque()
         self._preparing = Lock()
@@ -254,14 +248,8 @@ class SFace:
 
     @cached_property
     def _arrays(self) -> Arrays:
-        content = self._read()
-        if isinstance(content, bytes):
-            return _opened(io.BytesIO(content))
-        try:
-            return _opened(content)
-        except _DAMAGED:
-            content.unlink(missing_ok=True)
-            return self._arrays
+        with np.load(io.BytesIO(self._read())) as arrays:
+            return dict(arrays)
 
     def _run(self, arrays: Arrays, faces: Pixels) -> Floats:
         try:
@@ -272,10 +260,3 @@ class SFace:
             return plan.run(faces)
         finally:
             self._idle.append(plan)
-
-
-def _opened(file: io.BytesIO | Path) -> Arrays:
-    with np.load(file) as arrays:
-        return dict(arrays)
-
-

@@ -1,29 +1,51 @@
-"""Call the kernels with NumPy arrays; they are compiled once in a process, at the first call."""
+"""Call the search's kernels with NumPy arrays; they are compiled, or loaded, at the first call."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from threading import Lock, local
-from typing import Any
+from threading import local
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.gallery.vector_index.kernels.codec import ENCODE, TABLES
-from mien.gallery.vector_index.kernels.scan import BLOCK_ROWS, ENTRIES, GROUPS, LANES, available_lookups
-from mien.gallery.vector_index.kernels.search import CHUNK_FACES, COSINES, RESULT_CAPACITY, SEARCH
-from mien.native.jit import Code, compiled
+from mien.kernels.compiler import Library, load
+from mien.kernels.instruction_sets import InstructionSet, current
+from mien.kernels.search import (
+    BLOCK_ROWS,
+    CHUNK_FACES,
+    LANES,
+    QUERY,
+    RESULT_CAPACITY,
+    SEARCH,
+    SEGMENT,
+)
+from mien.kernels.signatures import Argument, Kernel
+from mien.kernels.vectors import COSINES, ENCODE, ENTRIES, GROUPS, LOOKUP_TABLES, MAX_ENTRY
 
-Codes = NDArray[np.uint8]
-Int8Vectors = NDArray[np.int8]
-Floats = NDArray[np.float32]
-Rows = NDArray[np.int64]
+__all__ = [
+    "BLOCK_ROWS",
+    "ENTRIES",
+    "GROUPS",
+    "LANES",
+    "MAX_ENTRY",
+    "QueryTables",
+    "ScanRequest",
+    "SegmentArrays",
+    "cosines",
+    "encode",
+    "lookup_tables",
+    "packed",
+]
 
-KERNELS = (SEARCH, TABLES, COSINES, ENCODE)
+Codes: TypeAlias = NDArray[np.uint8]
+Int8Vectors: TypeAlias = NDArray[np.int8]
+Floats: TypeAlias = NDArray[np.float32]
+Rows: TypeAlias = NDArray[np.int64]
 
-_COMPILING = Lock()
+KERNELS = (SEARCH, LOOKUP_TABLES, COSINES, ENCODE)
+
 _EVEN_THEN_ODD = np.arange(LANES).reshape(2, -1).T.ravel()
 """Even bytes hold the first half of a block's faces, odd ones the second: the scan finds them in order."""
 
@@ -36,8 +58,15 @@ def encode(vectors: Floats, centroid_x: Floats, centroid_y: Floats) -> Codes:
     The centroids are given by their coordinates, (64, 16) each.
     """
     codes = np.empty((len(vectors), GROUPS), np.uint8)
-    half_norms = (centroid_x * centroid_x + centroid_y * centroid_y) / np.float32(2)
-    call("encode", np.ascontiguousarray(vectors, np.float32), len(vectors), centroid_x, centroid_y, half_norms, codes)
+    call(
+        ENCODE,
+        count=len(vectors),
+        vectors=np.ascontiguousarray(vectors, np.float32),
+        centroid_x=centroid_x,
+        centroid_y=centroid_y,
+        half_norms=(centroid_x * centroid_x + centroid_y * centroid_y) / np.float32(2),
+        codes=codes,
+    )
     return codes
 
 
@@ -58,7 +87,16 @@ def lookup_tables(probes: Floats, centroid_x: Floats, centroid_y: Floats) -> tup
     """
     count = len(probes)
     entries, offsets, scales = np.empty((count, GROUPS, ENTRIES), np.uint8), *np.empty((2, count), np.float32)
-    call("tables", np.ascontiguousarray(probes, np.float32), count, centroid_x, centroid_y, entries, offsets, scales)
+    call(
+        LOOKUP_TABLES,
+        count=count,
+        probes=np.ascontiguousarray(probes, np.float32),
+        centroid_x=centroid_x,
+        centroid_y=centroid_y,
+        entries=entries,
+        offsets=offsets,
+        scales=scales,
+    )
     return entries, offsets, scales
 
 
@@ -69,22 +107,18 @@ def cosines(probe: Floats, vectors: Floats) -> Floats:
     """
     values = np.empty(len(vectors), np.float32)
     probe, vectors = np.ascontiguousarray(probe, np.float32), np.ascontiguousarray(vectors, np.float32)
-    call("cosines", vectors, len(vectors), probe, values)
+    call(COSINES, count=len(vectors), vectors=vectors, probe=probe, target=values)
     return values
 
 
-def call(name: str, *arguments: NDArray[Any] | int) -> Any:
-    """Run a kernel; arrays go by their addresses, so their dtypes and shapes must be what the kernel expects."""
-    words = [argument.ctypes.data if isinstance(argument, np.ndarray) else argument for argument in arguments]
-    with _COMPILING:
-        code = compiled_kernels()
-    return code.functions[name](*words)
+def call(kernel: Kernel, **arguments: Argument) -> int:
+    """Run a kernel, whose arguments are checked before."""
+    return library(current())[kernel.name](*kernel.bind(arguments))
 
 
-@cache
-def compiled_kernels() -> Code:
-    """Compile the kernels for this processor, with the best look-up instruction that it has."""
-    return compiled(KERNELS, available_lookups()[0])
+def library(isa: InstructionSet) -> Library:
+    """Compile the kernels, or load them."""
+    return load("search", KERNELS, isa, unroll=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +138,20 @@ class SegmentArrays:
 
     @property
     def descriptor(self) -> tuple[int, ...]:
-        """The first seven words of a segment's descriptor (`search.SegmentView`)."""
-        addresses = (array.ctypes.data for array in (self.codes, self.int8_vectors, self.scales, self.rows))
-        tombstones = 0 if self.tombstones is None else self.tombstones.ctypes.data
-        return len(self.rows), len(self.codes), *addresses, tombstones
+        """The first numbers of a segment's row in the search's table."""
+        return tuple(
+            SEGMENT.bind(
+                {
+                    "faces": len(self.rows),
+                    "blocks": len(self.codes),
+                    "codes": self.codes,
+                    "int8_vectors": self.int8_vectors,
+                    "scales": self.scales,
+                    "rows": self.rows,
+                    "tombstones": self.tombstones,
+                }
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +167,17 @@ class QueryTables:
 
     @property
     def descriptor(self) -> tuple[int, ...]:
-        """The last three words of a segment's descriptor."""
-        return tuple(array.ctypes.data for array in (self.entries, self.min_sums, self.floors))
+        """The last numbers of a segment's row in the search's table."""
+        return tuple(
+            QUERY.bind(
+                {
+                    "probes": len(self.min_sums),
+                    "entries": self.entries,
+                    "min_sums": self.min_sums,
+                    "floors": self.floors,
+                }
+            )
+        )
 
 
 class ScanRequest:
@@ -149,11 +202,20 @@ class ScanRequest:
         """
         probes = len(self._probes)
         results = _result_buffer(probes)
-        stopped_early = True
+        stopped_early = 1
         while stopped_early:
             results.counts[:] = 0
             stopped_early = call(
-                "search", self._descriptors, len(self._descriptors), self._taken_blocks, probes, self._probes, *results
+                SEARCH,
+                segments=len(self._descriptors),
+                probes=probes,
+                table=self._descriptors,
+                taken_blocks=self._taken_blocks,
+                vectors=self._probes,
+                positions=results.positions,
+                rows=results.rows,
+                cosines=results.cosines,
+                counts=results.counts,
             )
             yield results.of(probes)
 
@@ -162,17 +224,14 @@ class _ResultBuffer:
     """Memory for the results of one thread, used again in each search: fresh memory would be mapped and zeroed."""
 
     def __init__(self, probes: int) -> None:
-        self._scratch = np.empty((2, CHUNK_FACES), np.int32)
-        self._rows = np.empty((probes, RESULT_CAPACITY), np.int64)
-        self._cosines = np.empty((probes, RESULT_CAPACITY), np.float32)
+        self.positions = np.empty((2, CHUNK_FACES), np.uint32)
+        self.rows = np.empty((probes, RESULT_CAPACITY), np.int64)
+        self.cosines = np.empty((probes, RESULT_CAPACITY), np.float32)
         self.counts = np.zeros(probes, np.int64)
-
-    def __iter__(self) -> Iterator[NDArray[Any]]:
-        return iter((self._scratch, self._rows, self._cosines, self.counts))
 
     def of(self, probes: int) -> list[tuple[Rows, Floats]]:
         counts = enumerate(self.counts[:probes].tolist())
-        return [(self._rows[probe, :count].copy(), self._cosines[probe, :count].copy()) for probe, count in counts]
+        return [(self.rows[probe, :count].copy(), self.cosines[probe, :count].copy()) for probe, count in counts]
 
 
 def _result_buffer(probes: int) -> _ResultBuffer:

@@ -1,6 +1,6 @@
-"""Keep prepared models between runs, in a folder that nobody else can change, and verify each before it is used.
+"""Keep prepared models and machine code between runs, in folders that nobody else can change, and verify each file.
 
-A prepared model decides who is recognised as whom, so a planted one would be as good as a key. Two checks hold: the
+A prepared model decides who is recognised as whom, and machine code is run, so a planted one would be a key. Two checks hold: the
 folder, its parents and the file belong to this user or to root and are writable by nobody else, which keeps other users
 out; and the file begins with the SHA-256 of its key and content, which finds what a disk, a copy or a crash damaged.
 Whoever may write as this user can change the digest too, and the program itself.
@@ -24,7 +24,7 @@ _WRITABLE_BY_GROUP_OR_OTHERS, _WRITABLE_BY_OTHERS = 0o022, 0o002
 log = logging.getLogger(__name__)
 
 
-class ModelCache:
+class FileCache:
     """Files by key in one folder. Open it with `open_cache`."""
 
     def __init__(self, folder: Path) -> None:
@@ -46,7 +46,7 @@ class ModelCache:
         return content
 
 
-def open_cache(folder: Path) -> ModelCache | None:
+def open_cache(folder: Path) -> FileCache | None:
     """Open a cache folder, and create it when missing; None when it cannot be created or trusted.
 
     A folder of this user is made accessible to nobody else. One that others own or could have written to is left
@@ -58,11 +58,11 @@ def open_cache(folder: Path) -> ModelCache | None:
     except OSError:
         return None
     if distrust is not None:
-        log.warning("The cache of prepared models (mien/models) is not used: %s.", distrust)
+        log.warning("The cache mien/%s is not used: %s.", folder.name, distrust)
         return None
     with suppress(OSError):  # root's, or on a read-only disk
         folder.chmod(FOLDER_MODE)
-    return ModelCache(folder)
+    return FileCache(folder)
 
 
 def _reason_to_distrust(folder: Path) -> str | None:
@@ -102,7 +102,7 @@ def _read_verified(path: Path, key: str) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError:
-        log.warning("A prepared model in the cache cannot be read; it is made anew.")
+        log.warning("A file in the cache cannot be read; it is made anew.")
         return None
     with os.fdopen(handle, "rb") as file:
         status = os.fstat(handle)
@@ -110,7 +110,7 @@ def _read_verified(path: Path, key: str) -> bytes | None:
             digest, content = file.read(_DIGEST_BYTES), file.read()
             if digest == _digest(key, content):
                 return content
-    log.warning("A prepared model in the cache is damaged, or not this user's alone; it is made anew.")
+    log.warning("A file in the cache is damaged, or not this user's alone; it is made anew.")
     return None
 
 
