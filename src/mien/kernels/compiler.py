@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from importlib.resources import files
 from threading import Lock
+from typing import Protocol
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -78,7 +79,7 @@ def compiled(kernels: Sequence[Kernel], isa: InstructionSet, unroll: bool = Fals
     tuning.loop_unrolling = unroll
     passes = llvm.create_pass_builder(machine, tuning)
     passes.getModulePassManager().run(module, passes)
-    return bytes(machine.emit_object(module))
+    return machine.emit_object(module)
 
 
 def llvm_ir(kernels: Sequence[Kernel], isa: InstructionSet) -> str:
@@ -91,7 +92,16 @@ def llvm_ir(kernels: Sequence[Kernel], isa: InstructionSet) -> str:
     return "\n\n".join([*sorted(declarations), *functions, attributes])
 
 
-def _target_machine(isa: InstructionSet) -> object:
+class _TargetMachine(Protocol):
+    """What is used of llvmlite's, which has no types."""
+
+    triple: str
+    target_data: object
+
+    def emit_object(self, module: object) -> bytes: ...
+
+
+def _target_machine(isa: InstructionSet) -> _TargetMachine:
     """Return a new one each time: an engine frees its own."""
     for_this_machine = llvm.get_default_triple().startswith(("aarch64", "arm64") if isa.arm else "x86_64")
     if for_this_machine:
@@ -103,7 +113,9 @@ def _target_machine(isa: InstructionSet) -> object:
         llvm.initialize_all_asmprinters()
         triple = "aarch64-unknown-linux-gnu" if isa.arm else "x86_64-unknown-linux-gnu"
     cpu, features = isa.target
-    return llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, features=features, opt=3, jit=True)
+    target = llvm.Target.from_triple(triple)
+    machine: _TargetMachine = target.create_target_machine(cpu=cpu, features=features, opt=3, jit=True)
+    return machine
 
 
 @cache

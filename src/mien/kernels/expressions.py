@@ -280,6 +280,14 @@ class Code:
             yield now
             number.value = now + step
 
+    def set_bits(self, mask: Value) -> Iterator[Value]:
+        """Repeat the body of a `for` statement for the number of each bit that is set in a U64, from the lowest."""
+        left = self.variable(mask)
+        with self._loop(lambda: left.value > 0):
+            now = left.value
+            yield self.trailing_zeros(now).to(S64)
+            left.value = now & (now - 1)
+
     @contextmanager
     def repeat(self, condition: Callable[[], Value]) -> Iterator[None]:
         """Repeat the block while the condition holds, which is evaluated before each round."""

@@ -99,13 +99,10 @@ class _ProbeScan:
         """Store the positions of the faces of a block whose sums, in two halves, reach the least sum."""
         for half, sums in enumerate(halves):
             first = block * LANES + half * LANES // 2
-            found = self._code.variable((sums >= self._min_sums).view(U64))
-            with self._code.repeat(lambda found=found: found.value > 0):
-                bits = found.value
-                face, count = first + self._code.trailing_zeros(bits), self.count.value
+            for bit in self._code.set_bits((sums >= self._min_sums).view(U64)):
+                face, count = first + bit, self.count.value
                 self.positions[count] = face.to(U32)
                 self.count.value = count + (face < self._faces).to(S64)
-                found.value = bits & (bits - 1)
 
 
 def _scan(code: Code, codes: Pointer, first: Value, end: Value, probes: Sequence[_ProbeScan]) -> None:
@@ -128,10 +125,10 @@ def _block_sums(code: Code, block: Pointer, probes: Sequence[_ProbeScan]) -> lis
                 group = (row + further) * 2 + half
                 for at, probe in enumerate(probes):
                     sums[at] = sums[at] + _look_up(probe.table.load(group * ENTRIES, ENTRIES), numbers)
-        for at, both in enumerate(halves):
-            words = sums[at].view(U16)
-            for half, part in zip(both, (words & 255, words >> 8), strict=True):
-                half.value = half.value + part
+        for both, of_probe in zip(halves, sums, strict=True):
+            words = of_probe.view(U16)
+            for sum_of_half, part in zip(both, (words & 255, words >> 8), strict=True):
+                sum_of_half.value = sum_of_half.value + part
     return halves
 
 
