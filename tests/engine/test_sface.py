@@ -1,4 +1,4 @@
-"""SFace in int8 gives what it gives in floating point, except for rounding."""
+"""SFace in int8 gives what its reference gives, to the bit, and what it gives in floating point, but for rounding."""
 
 from __future__ import annotations
 
@@ -10,14 +10,24 @@ import onnx
 import pytest
 
 from mien.domain.errors import WeightsDamaged
-from mien.engine import FaceEngine, model_files, sface
-from mien.engine.context import EngineContext, Network
-from mien.engine.int8 import executor
-from mien.engine.int8.quantize import cancelling
+from mien.engine import FaceEngine, model_files
+from mien.engine.context import EngineContext
+from mien.engine.networks import reference, sface
 from mien.engine.networks.onnx_passes import dequantize_weights
-from mien.engine.sface.program import MAX_BATCH
-from mien.engine.sface.quantize import REACH, Layer, Layers, count, read_layers
-from tests.engine.processor import with_vnni
+from mien.engine.networks.quantize import depthwise_groups, pointwise_groups, round_with_error_compensation, stem_groups
+from mien.engine.networks.sface import MAX_BATCH, InferencePlan, packed
+from mien.engine.networks.sface_layers import (
+    CLIP_SIGMAS,
+    Layer,
+    Layers,
+    QuantizedConv,
+    QuantizedLinear,
+    QuantizedSFace,
+    quantize,
+    read_layers,
+)
+from mien.kernels.instruction_sets import InstructionSet
+from tests.kernels.test_convolutions import weights
 
 SIDE = 8
 COLOURS = 3
@@ -37,8 +47,8 @@ def layer(rng: np.random.Generator, outputs: int, inputs: int, side: int) -> Lay
 @pytest.fixture(scope="module")
 def layers() -> Layers:
     rng = np.random.default_rng(4)
-    convolutions = (layer(rng, 6, COLOURS, 3), layer(rng, 6, 1, 3), layer(rng, 10, 6, 1))
-    last, shift = rng.normal(0, 1, (128, SIDE * SIDE * 10)), rng.normal(0, 1, 128)
+    convolutions = (layer(rng, 8, COLOURS, 3), layer(rng, 8, 1, 3), layer(rng, 16, 8, 1))
+    last, shift = rng.normal(0, 1, (128, SIDE * SIDE * 16)), rng.normal(0, 1, 128)
     return Layers(STEP, 127.5, convolutions, np.float32(last), np.float32(shift))
 
 
@@ -56,22 +66,15 @@ def convolved(values: np.ndarray, kernel: np.ndarray, border: np.ndarray) -> np.
 
 
 def in_floating_point(layers: Layers, image: np.ndarray) -> np.ndarray:
-    values = (image - layers.pixel_zero) * layers.pixel_step
+    values = (image - layers.pixel_zero) * layers.pixel_scale
     for each in layers.convolutions:
-        values = convolved(values, each.weights, np.zeros(values.shape[2])) * each.scale + each.shift
+        values = convolved(values, each.weights, np.zeros(values.shape[2])) * each.scale + each.bias
         values = np.where(values < 0, each.slope * values, values)
-    return layers.last @ values.reshape(-1) + layers.last_shift
+    return layers.linear @ values.reshape(-1) + layers.linear_bias
 
 
-def in_int8(layers: Layers, image: np.ndarray, reach: tuple[float, ...]) -> np.ndarray:
-    values, border = image, np.full(COLOURS, 127.5)
-    whole = count(layers, reach)
-    for each in whole.convolutions:
-        added = convolved(values, each.weights, border)
-        one, other = (slope * added + height for slope, height in each.lines.reshape(2, 2, -1))
-        values, border = np.clip(np.floor(np.maximum(one, other)), 0, 255), each.zero
-    scale, shift = whole.last.lines
-    return whole.last.weights.astype(np.float64) @ values.reshape(-1) * scale + shift
+def in_int8(layers: Layers, image: np.ndarray, sigmas: tuple[float, ...]) -> np.ndarray:
+    return reference.sface(quantize(layers, sigmas), image.astype(np.uint8))
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> float:
@@ -91,16 +94,16 @@ def test_values_beyond_the_calibrated_range_are_cut_off(layers, rng):
 @pytest.mark.parametrize("slope", [0.3, -0.3, 1.1])
 def test_zero_is_a_whole_byte_where_the_border_is_padded_with_it(layers, slope):
     first, *others = layers.convolutions
-    bent = replace(first, slope=np.full(6, slope, np.float32))
-    each, *_ = count(replace(layers, convolutions=(bent, *others)), (4, 4, 4)).convolutions
-    one, height, other, other_height = each.lines.astype(np.float64)
-    where_both_meet = one * (other_height - height) / (one - other) + height
-    np.testing.assert_allclose(where_both_meet, each.zero + 0.5, atol=0.01)
+    bent = replace(first, slope=np.full(8, slope, np.float32))
+    each, *_ = quantize(replace(layers, convolutions=(bent, *others)), (4, 4, 4)).convolutions
+    scale, bias, other_scale, other_bias = each.epilogue.astype(np.float64)
+    where_both_meet = scale * (other_bias - bias) / (scale - other_scale) + bias
+    np.testing.assert_allclose(where_both_meet, each.zero_point + 0.5, atol=0.01)
 
 
 def test_rounding_errors_cancel_out(rng):
     kernels = rng.uniform(-127, 127, (200, 9)).astype(np.float32)
-    whole = cancelling(kernels)
+    whole = round_with_error_compensation(kernels)
     np.testing.assert_array_equal(whole, np.rint(whole))
     assert np.abs(whole - kernels).max() < 1
     plain_errors = np.abs((np.rint(kernels) - kernels).sum(axis=1)).max()
@@ -114,9 +117,9 @@ def model() -> bytes:
 
 def test_the_shipped_model_is_read(model):
     found = read_layers(model)
-    assert len(found.convolutions) == len(REACH)
+    assert len(found.convolutions) == len(CLIP_SIGMAS)
     assert [each.depthwise for each in found.convolutions[1:]] == [True, False] * 13
-    assert found.last.shape == (128, 7 * 7 * 1024)
+    assert found.linear.shape == (128, 7 * 7 * 1024)
 
 
 def test_another_network_is_not_read(model):
@@ -132,13 +135,13 @@ def context() -> EngineContext:
 
 
 @pytest.fixture(scope="module")
-def int8_sface(model, context) -> sface.SFace:
-    prepared = sface.prepare(model)
-    return sface.SFace(lambda: prepared, never, context)
+def prepared(model: bytes) -> bytes:
+    return sface.prepare(model)
 
 
-def never() -> Network:
-    raise AssertionError
+@pytest.fixture
+def int8_sface(prepared: bytes, context: EngineContext, isa: InstructionSet) -> sface.SFace:
+    return sface.SFace(lambda: prepared, context, isa)
 
 
 def blocks_of_colour(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -147,7 +150,15 @@ def blocks_of_colour(rng: np.random.Generator, count: int) -> np.ndarray:
     return small.repeat(14, axis=1).repeat(14, axis=2)
 
 
-@with_vnni
+def test_the_shipped_network_gives_what_the_reference_gives(int8_sface, model, rng):
+    """On something like photos, on noise, and on the largest and least values."""
+    noise = rng.integers(0, 256, (1, 112, 112, COLOURS), np.uint8)
+    ends = np.stack([np.full_like(noise[0], 0), np.full_like(noise[0], 255)])
+    faces = np.concatenate([blocks_of_colour(rng, 1), noise, ends])
+    network = quantize(read_layers(model))
+    np.testing.assert_array_equal(int8_sface(faces), np.stack([reference.sface(network, face) for face in faces]))
+
+
 def test_a_face_gets_the_same_vector_alone_and_among_others(int8_sface, context, rng):
     faces = blocks_of_colour(rng, 2 * MAX_BATCH + 3)
     alone = np.concatenate([int8_sface(face[None]) for face in faces])
@@ -159,30 +170,58 @@ def test_a_face_gets_the_same_vector_alone_and_among_others(int8_sface, context,
     assert all((vectors == alone).all() for vectors in together)
 
 
-@with_vnni
-def test_a_model_of_other_layers_is_computed_otherwise(rng):
-    def read() -> bytes:
-        raise model_files.UnsupportedModel
+def network_of(rng: np.random.Generator, *blocks: tuple[int, int]) -> QuantizedSFace:
+    """A stem, then for each (channels, stride) a block, with random weights and epilogues."""
+    convolutions, channels, side = [convolution(rng, 32, COLOURS, 3, stem_groups())], 32, 112
+    for outputs, stride in blocks:
+        convolutions += [convolution(rng, channels, 1, 3, depthwise_groups(), stride)]
+        convolutions += [convolution(rng, outputs, channels, 1, pointwise_groups(channels))]
+        channels, side = outputs, side // stride
+    inputs = side * side * channels
+    linear = weights(rng, (128, inputs, 1, 1), pointwise_groups(inputs), "random")[:, :, 0, 0]
+    epilogue = rng.normal(0, 1e-6, (2, 128)).astype(np.float32)
+    return QuantizedSFace(tuple(convolutions), QuantizedLinear(linear, epilogue))
 
-    other = sface.SFace(read, lambda: lambda faces: faces[:, 0, 0], EngineContext())
-    faces = blocks_of_colour(rng, 2)
-    np.testing.assert_array_equal(other(faces), faces[:, 0, 0])
+
+def convolution(
+    rng: np.random.Generator, outputs: int, inputs: int, side: int, groups: np.ndarray, stride: int = 1
+) -> QuantizedConv:
+    spread = 20 * 127 * (inputs * side * side) ** 0.5
+    scales = rng.uniform(60, 120, (2, outputs)) / spread * rng.choice([-1, 1], (2, outputs))
+    epilogue = np.stack([scales[0], rng.uniform(40, 200, outputs), scales[1], rng.uniform(40, 200, outputs)])
+    matrix = weights(rng, (outputs, inputs, side, side), groups, "random")
+    return QuantizedConv(matrix, stride, epilogue.astype(np.float32), rng.integers(0, 256, outputs, np.uint8))
 
 
 @pytest.mark.parametrize(
-    ("there", "suits"),
+    "blocks",
     [
-        ({"avx2"}, False),
-        ({"avx512bw", "avx512vl", "avx512vnni", "avx2"}, True),
-        ({"avx512bw", "avx512vl"}, False),
+        pytest.param([(64, 2), (64, 2), (64, 2), (64, 2)], id="down to an odd width"),
+        pytest.param([(64, 2), (96, 2), (192, 2), (64, 1), (256, 2), (64, 1)], id="many widths"),
     ],
 )
-def test_int8_is_for_processors_with_vnni(monkeypatch, there, suits):
-    monkeypatch.setattr(executor, "features", lambda: frozenset(there))
-    assert executor.int8_supported() is suits
+def test_a_network_of_other_sizes_gives_what_the_reference_gives(isa, rng, blocks):
+    network = network_of(rng, *blocks)
+    plan = InferencePlan(packed(network), isa)
+    faces = rng.integers(0, 256, (MAX_BATCH, 112, 112, 3), np.uint8)
+    exact = np.stack([reference.sface(network, face) for face in faces])
+    for count in range(1, MAX_BATCH + 1):
+        np.testing.assert_array_equal(plan.run(faces[:count]), exact[:count])
+    assert len(np.unique(exact)) > 400
 
 
-@with_vnni
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        pytest.param([(48, 1)], id="no whole panel"),
+        pytest.param([(64, 2)] * 5, id="a width that cannot be halved"),
+    ],
+)
+def test_a_network_of_sizes_that_the_kernels_lack_is_refused(rng, blocks):
+    with pytest.raises(model_files.UnsupportedModel):
+        packed(network_of(rng, *blocks))
+
+
 def test_an_unreadable_model_of_ones_own_is_named(tmp_path, hopper):
     for file in (model_files.DETECTOR, model_files.EMBEDDER):
         (tmp_path / file.name).write_bytes(model_files.load(file).content)

@@ -13,23 +13,19 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 from mien.engine import model_files
+from mien.engine.networks import reference, yunet
 from mien.engine.networks.onnx_passes import STRIDES, dequantize_weights, fuse_heads
-from mien.engine.yunet import YuNet
-from mien.engine.yunet import program as module
-from mien.engine.yunet.quantize import (
-    PIXELS,
+from mien.engine.networks.yunet import YuNet
+from mien.engine.networks.yunet_layers import (
     Convolution,
-    CountedConvolution,
-    CountedHead,
-    CountedSum,
     Head,
     Pool,
+    QuantizedLayer,
     Sum,
-    count,
     ranges,
     read_layers,
 )
-from tests.engine.processor import with_vnni
+from mien.kernels.instruction_sets import InstructionSet
 
 SIZES = [(64, 64), (64, 96), (160, 128), (96, 288)]
 
@@ -50,67 +46,27 @@ def in_floats(pixels: np.ndarray, strides: tuple[int, ...]) -> np.ndarray:
     return table
 
 
-def in_numpy(pixels: np.ndarray, strides: tuple[int, ...]) -> np.ndarray:
-    maps, tables = {PIXELS: pixels[:, :, ::-1].astype(np.int64)}, []
-    borders = {PIXELS: np.zeros(3)}
-    for each in count(read_layers(model(strides)), ranges()):
-        if isinstance(each, Pool):
-            parts = [maps[each.source][y::2, x::2] for y in (0, 1) for x in (0, 1)]
-            maps[each.target] = np.maximum.reduce(parts)
-        elif isinstance(each, CountedSum):
-            whole, half = maps[each.layer.source], maps[each.layer.half].repeat(2, axis=0).repeat(2, axis=1)
-            one, other, term = each.lines.astype(np.float64)
-            maps[each.layer.target] = as_bytes(whole * one + half * other + term)
-        elif isinstance(each, CountedHead):
-            upper, lower = each.mixing.astype(np.int64)
-            mixed = maps[each.layer.mixing.source] @ (256 * upper + lower).T * each.scale + each.layer.mixing.added
-            seeing = each.layer.seeing
-            tables.append((convolved(mixed, seeing.weights, np.zeros(16)) + seeing.added).reshape(-1, 16))
-        else:
-            assert isinstance(each, CountedConvolution)
-            layer = each.layer
-            added = convolved(maps[layer.source], each.weights.astype(np.int64), borders.get(layer.source))
-            scale, term = each.line.astype(np.float64)
-            maps[layer.target] = as_bytes((added[::2, ::2] if layer.first else added) * scale + term)
-            borders[layer.target] = each.zero
-    return np.concatenate(tables)
+def layers(strides: tuple[int, ...] = STRIDES) -> list[QuantizedLayer]:
+    return yunet.read(model(strides))
 
 
-def as_bytes(values: np.ndarray) -> np.ndarray:
-    return np.clip(np.floor(values), 0, 255).astype(np.int64)
+@pytest.fixture
+def int8_yunet(isa: InstructionSet) -> YuNet:
+    return YuNet(layers, isa)
 
 
-def convolved(values: np.ndarray, kernel: np.ndarray, border: np.ndarray | None) -> np.ndarray:
-    height, width, _ = values.shape
-    side = kernel.shape[2]
-    edge = side // 2
-    padded = np.zeros((height + 2 * edge, width + 2 * edge, values.shape[2]), values.dtype) + (border if edge else 0)
-    padded[edge : edge + height, edge : edge + width] = values
-    parts = [(padded[y : y + height, x : x + width], kernel[:, :, y, x]) for y in range(side) for x in range(side)]
-    return sum(seen * part[:, 0] if kernel.shape[1] == 1 else seen @ part.T for seen, part in parts)
-
-
-@pytest.fixture(scope="module")
-def int8_yunet() -> YuNet:
-    return YuNet(model)
-
-
-@with_vnni
 @pytest.mark.parametrize("size", SIZES)
-def test_the_table_is_what_numpy_gives(int8_yunet, rng, size):
-    pixels = canvas(rng, *size)
-    [table] = int8_yunet(pixels[None])
-    exact = in_numpy(pixels, STRIDES)
-    assert table.shape == exact.shape
-    # a sum that lies on the edge between two bytes may fall to either side
-    assert np.abs(table - exact).mean() < 0.03 * np.abs(exact).mean()
+def test_the_table_is_what_the_reference_gives(int8_yunet, rng, size):
+    noise = rng.integers(0, 256, (*size, 3), np.uint8)
+    for pixels in (canvas(rng, *size), noise, np.full_like(noise, 0), np.full_like(noise, 255)):
+        [table] = int8_yunet(pixels[None])
+        np.testing.assert_array_equal(table, reference.yunet(layers(), pixels))
 
 
-@with_vnni
 @pytest.mark.parametrize("strides", [STRIDES, (32,)])
 def test_the_table_is_nearly_what_floating_point_gives(rng, strides):
     pixels = canvas(rng, 96, 128)
-    [table] = YuNet(partial(model, strides))(pixels[None])
+    [table] = YuNet(partial(layers, strides))(pixels[None])
     exact = in_floats(pixels, strides)
     assert table.shape == exact.shape
     places = np.abs(table - exact)[:, 2:]
@@ -118,19 +74,17 @@ def test_the_table_is_nearly_what_floating_point_gives(rng, strides):
     assert np.corrcoef(table[:, 0], exact[:, 0])[0, 1] > 0.98
 
 
-@with_vnni
 def test_sizes_alternate_and_threads_do_not_disturb_each_other(int8_yunet, rng, monkeypatch):
     canvases = [canvas(rng, *size)[None] for size in SIZES]
     alone = [int8_yunet(each) for each in canvases]
-    for kept in (module.MAX_KEPT_BYTES, 0):
-        monkeypatch.setattr(module, "MAX_KEPT_BYTES", kept)
+    for kept in (yunet.MAX_KEPT_BYTES, 0):
+        monkeypatch.setattr(yunet, "MAX_KEPT_BYTES", kept)
         with ThreadPoolExecutor(4) as pool:
             together = list(pool.map(int8_yunet, canvases * 8))
         for number, table in enumerate(together):
             np.testing.assert_array_equal(table, alone[number % len(SIZES)])
 
 
-@with_vnni
 def test_threads_that_come_and_go_at_any_moment_find_memory_of_their_size(int8_yunet, rng):
     canvases = [canvas(rng, 32, side)[None] for side in (32, 64, 96)]
     alone = [int8_yunet(each) for each in canvases]
@@ -144,15 +98,14 @@ def test_threads_that_come_and_go_at_any_moment_find_memory_of_their_size(int8_y
     assert all((table == alone[number % 3]).all() for number, table in enumerate(together))
 
 
-@with_vnni
 def test_no_more_memory_is_kept_than_a_few_sizes_need(rng, monkeypatch):
     def kept_bytes(sizes: int) -> int:
-        monkeypatch.setattr(module, "MAX_KEPT", sizes)
-        yunet = YuNet(model)
-        yunet(canvas(rng, 32, 32)[None])
+        monkeypatch.setattr(yunet, "MAX_KEPT", sizes)
+        small = YuNet(layers)
+        small(canvas(rng, 32, 32)[None])
         tracemalloc.start()
         for side in range(64, 32 * 14, 32):
-            yunet(canvas(rng, side, 64)[None])
+            small(canvas(rng, side, 64)[None])
         size, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return size
@@ -161,10 +114,10 @@ def test_no_more_memory_is_kept_than_a_few_sizes_need(rng, monkeypatch):
 
 
 def test_the_shipped_model_is_read():
-    layers = read_layers(model())
-    kinds = [type(layer) for layer in layers]
+    found = read_layers(model())
+    kinds = [type(layer) for layer in found]
     assert (kinds.count(Pool), kinds.count(Sum), kinds.count(Head)) == (4, 2, 3)
-    between = {layer.target for layer in layers if isinstance(layer, Convolution | Sum)}
+    between = {layer.target for layer in found if isinstance(layer, Convolution | Sum)}
     assert between == set(ranges())
 
 

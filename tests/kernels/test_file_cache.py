@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mien.engine.model_cache import ModelCache, open_cache
+from mien.kernels.file_cache import FileCache, open_cache
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def opened(folder: Path) -> ModelCache:
+def opened(folder: Path) -> FileCache:
     cache = open_cache(folder)
     assert cache is not None
     return cache
@@ -32,14 +32,14 @@ def never() -> bytes:
     raise AssertionError
 
 
-def test_what_was_made_once_is_kept_for_other_processes(opened: ModelCache, folder: Path) -> None:
+def test_what_was_made_once_is_kept_for_other_processes(opened: FileCache, folder: Path) -> None:
     assert opened.get_or_make("key", good) == b"content"
     again = open_cache(folder)
     assert again is not None
     assert again.get_or_make("key", never) == b"content"
 
 
-def test_folder_and_files_are_for_their_owner_only(opened: ModelCache, folder: Path) -> None:
+def test_folder_and_files_are_for_their_owner_only(opened: FileCache, folder: Path) -> None:
     opened.get_or_make("key", good)
     assert (folder.stat().st_mode & 0o777, (folder / "key").stat().st_mode & 0o777) == (0o700, 0o600)
 
@@ -58,7 +58,7 @@ def _changed(path: Path) -> None:
 
 
 def _of_another_key(path: Path) -> None:
-    ModelCache(path.parent).get_or_make("other", lambda: b"planted")
+    FileCache(path.parent).get_or_make("other", lambda: b"planted")
     (path.parent / "other").replace(path)
 
 
@@ -86,7 +86,7 @@ def _pipe(path: Path) -> None:
     ],
 )
 def test_a_file_that_cannot_be_trusted_is_made_anew_and_logged(
-    opened: ModelCache, folder: Path, caplog: pytest.LogCaptureFixture, harm: Callable[[Path], None]
+    opened: FileCache, folder: Path, caplog: pytest.LogCaptureFixture, harm: Callable[[Path], None]
 ) -> None:
     opened.get_or_make("key", good)
     harm(folder / "key")
@@ -124,7 +124,7 @@ def test_a_link_to_a_folder_is_not_used(folder: Path, tmp_path: Path, caplog: py
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 def test_what_belongs_to_another_user_is_not_used(
-    opened: ModelCache, folder: Path, caplog: pytest.LogCaptureFixture
+    opened: FileCache, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     opened.get_or_make("key", good)
     os.chown(folder / "key", 12345, -1)
@@ -134,7 +134,7 @@ def test_what_belongs_to_another_user_is_not_used(
     assert "it belongs to another user" in caplog.text
 
 
-def test_a_full_disk_is_done_without_and_nothing_half_written_stays(opened: ModelCache, folder: Path) -> None:
+def test_a_full_disk_is_done_without_and_nothing_half_written_stays(opened: FileCache, folder: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
@@ -150,7 +150,7 @@ def test_a_folder_that_cannot_be_made_is_done_without(tmp_path: Path, caplog: py
     assert caplog.text == ""
 
 
-def test_a_read_only_folder_is_read(opened: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_folder_is_read(opened: FileCache, monkeypatch: pytest.MonkeyPatch) -> None:
     opened.get_or_make("key", good)
 
     def refuse(**_: object) -> None:

@@ -9,6 +9,7 @@ Maps are (height, width, channels). Around a map lies a border of one pixel of i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from mien.engine.context import Floats, Pixels
 from mien.engine.networks.sface_layers import PIXEL_ZERO_POINT, QuantizedSFace
 from mien.engine.networks.yunet_layers import PIXELS, Pool, QuantizedHead, QuantizedLayer, QuantizedSum
 
+Number = TypeVar("Number", np.uint8, np.float32)
 Sums = NDArray[np.float64]
 """Whole numbers, which float64 adds exactly up to 2**53, and several times quicker than NumPy adds integers."""
 
@@ -50,7 +52,7 @@ def convolve(source: Pixels, weights: NDArray[np.int8], border: NDArray[np.uint8
     return sums
 
 
-def pad(source: NDArray[np.generic], border: NDArray[np.generic]) -> NDArray[np.generic]:
+def pad(source: NDArray[Number], border: NDArray[Number]) -> NDArray[Number]:
     """Surround a map with one pixel of `border`, (channels,)."""
     height, width, _ = source.shape
     padded = np.tile(border.astype(source.dtype), (height + 2, width + 2, 1))
@@ -97,17 +99,19 @@ def upsample_add(source: Pixels, half: Pixels, epilogue: Floats) -> Pixels:
     return to_bytes(fma(enlarged.astype(np.float32), half_scale, fma(source.astype(np.float32), scale, bias)))
 
 
-def head(source: Pixels, layer: QuantizedHead) -> Floats:
+def head(
+    source: Pixels, pointwise: NDArray[np.int8], epilogue: Floats, depthwise: Floats, depthwise_bias: Floats
+) -> Floats:
     """Compute the floats (cells, 16) of a head: a pointwise layer with weights of two bytes, and a depthwise one."""
-    high_scale, low_scale, bias = layer.epilogue
+    high_scale, low_scale, bias = epilogue
     zero = np.zeros(source.shape[2], np.uint8)
-    high, low = (convolve(source, part[:, :, None, None], zero).astype(np.float32) for part in layer.pointwise)
+    high, low = (convolve(source, part[:, :, None, None], zero).astype(np.float32) for part in pointwise)
     mixed = pad(fma(high, high_scale, fma(low, low_scale, bias)), np.zeros(len(bias), np.float32))
     height, width = source.shape[:2]
-    values = np.tile(layer.depthwise_bias, (height, width, 1))
+    values = np.tile(depthwise_bias, (height, width, 1))
     for y in range(3):
         for x in range(3):
-            values = fma(mixed[y : y + height, x : x + width].astype(np.float32), layer.depthwise[3 * y + x], values)
+            values = fma(mixed[y : y + height, x : x + width], depthwise[3 * y + x], values)
     return values.reshape(-1, len(bias))
 
 
@@ -121,7 +125,8 @@ def yunet(layers: Sequence[QuantizedLayer], canvas: Pixels) -> Floats:
             source, half = (maps[name] for name in layer.layer.sources)
             maps[layer.layer.target] = upsample_add(source, half, layer.epilogue)
         elif isinstance(layer, QuantizedHead):
-            tables.append(head(maps[layer.layer.sources[0]], layer))
+            source = maps[layer.layer.sources[0]]
+            tables.append(head(source, layer.pointwise, layer.epilogue, layer.depthwise, layer.depthwise_bias))
         else:
             target, source_name = layer.layer.target, layer.layer.source
             border = borders.get(source_name, np.zeros(maps[source_name].shape[2], np.uint8))
