@@ -18,13 +18,13 @@ from unittest.mock import patch
 import numpy as np
 import onnx
 import openvino as ov
+from mien.engine.yunet.quantize import Head, Pool, read_layers
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from mien.engine import FaceEngine, model_factory, model_files
 from mien.engine.context import Floats, Network, Pixels
 from mien.engine.networks.onnx_passes import STRIDES, dequantize_weights, fuse_heads
-from mien.engine.yunet.quantize import Head, Pool, read_layers
 
 EVERY_NTH_PHOTO = 3
 MARGIN = 1.05

@@ -31,7 +31,7 @@ GROUPS = {
     "Who is recognised": "threshold margin candidates several_faces max_image_bytes",
     "How long it is kept": "result_days visitor_days audit_days",
     "The photo folder": "look_seconds",
-    "The engine": "threads models_dir max_pixels mirrored",
+    "The engine": "threads cpu models_dir max_pixels mirrored",
     "The server": "api_keys_file keys_secret secret rate_per_minute max_waiting cors_origins root_path",
     "Rekognition's wire API": (
         "sigv4 access_keys_file rekognition_keys_secret rekognition_region rekognition_account rekognition_limits "
@@ -63,6 +63,7 @@ MEANINGS = {
     "photo",
     "max_image_bytes": "the largest photo, in bytes",
     "threads": "processor cores for the engine, 1 to 1,024",
+    "cpu": "a lesser instruction set than the processor has, to compare speeds; results are the same to the bit",
     "models_dir": "a folder with other builds of the two model files",
     "max_pixels": "the most pixels of a photo, at the scale at which it is decoded, at most 178,000,000; a JPEG can be "
     "decoded at half its sides, and may have four times as many unless it is progressive",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"numpy", "cv2", "openvino", "llvmlite", "onnx", "PIL", "scipy"}
+HEAVY = {"numpy", "cv2", "llvmlite", "onnx", "PIL", "scipy"}
 LAMBDAS = sorted(path.stem for path in (ROOT / "src/mien/lambdas").glob("*.py") if not path.stem.startswith("_"))
 
 

@@ -1,6 +1,6 @@
 """Read the settings from MIEN_* and open the application that they describe.
 
-No other module reads these variables or chooses a backend.
+No other module reads these variables or chooses a backend, but for MIEN_CPU, which the kernels read themselves.
 """
 
 from __future__ import annotations
@@ -39,6 +39,16 @@ MAX_PIXELS = 178_000_000
 """The imaging library refuses larger images by itself."""
 
 
+Processor = StrEnum(
+    "Processor",
+    {
+        name.upper().replace("-", "_"): name
+        for name in ("auto", "avx512vnni", "avxvnni", "avx2", "neon-i8mm", "neon-dotprod", "neon")
+    },
+)
+"""The instruction sets that `kernels.instruction_sets` knows, and the best that this processor has."""
+
+
 class Backend(StrEnum):
     """Where Mien runs: on this machine, or on AWS."""
 
@@ -64,6 +74,7 @@ class Settings:
     data_dir: Path = field(default_factory=_default_data_dir)
     models_dir: Path | None = None
     threads: int | None = None
+    cpu: Processor = Processor.AUTO
     max_pixels: int | None = None
     mirrored: bool = False
     look_seconds: int = 300
@@ -210,6 +221,7 @@ UNAVAILABLE = {
     Backend.AWS: (
         "models_dir",
         "threads",
+        "cpu",
         "max_pixels",
         "mirrored",
         "look_seconds",
@@ -241,6 +253,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "data_dir": _path,
     "models_dir": _path,
     "threads": _whole(1, MAX_THREADS),
+    "cpu": Processor,
     "max_pixels": _whole(1, MAX_PIXELS),
     "look_seconds": _whole(1, MAX_LOOK_SECONDS),
     "mirrored": lambda text: _BOOLEANS[text.strip().lower()],

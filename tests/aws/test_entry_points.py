@@ -15,7 +15,7 @@ import mien
 from mien.lambdas.api_gateway import ROUTES
 from tests.aws import stack
 
-HEAVY = ["numpy", "cv2", "openvino", "llvmlite", "onnx", "scipy", "PIL"]
+HEAVY = ["numpy", "cv2", "llvmlite", "onnx", "scipy", "PIL"]
 SOURCES = Path(mien.__file__).parent
 
 

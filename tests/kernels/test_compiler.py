@@ -60,7 +60,9 @@ def test_a_second_process_compiles_nothing(cache: Path, compilations: list[bytes
     assert [path.name.startswith(f"double-{isa.name}-") for path in cache.iterdir()] == [True]
 
 
-@pytest.mark.parametrize("harm", ["changed", "cut short", "of another instruction set", "read-only folder", "no folder"])
+@pytest.mark.parametrize(
+    "harm", ["changed", "cut short", "of another instruction set", "read-only folder", "no folder"]
+)
 def test_a_cache_that_cannot_be_used_is_done_without(
     cache: Path, compilations: list[bytes], isa: InstructionSet, harm: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,9 +97,7 @@ def test_other_source_is_other_code(cache: Path, isa: InstructionSet, monkeypatc
     assert len(list(cache.iterdir())) == 2
 
 
-def test_kernels_are_compiled_once_for_all_threads(
-    cache: Path, compilations: list[bytes], isa: InstructionSet
-) -> None:
+def test_kernels_are_compiled_once_for_all_threads(cache: Path, compilations: list[bytes], isa: InstructionSet) -> None:
     threads = [threading.Thread(target=doubled, args=(isa,)) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -107,7 +107,10 @@ def test_kernels_are_compiled_once_for_all_threads(
 
 
 def test_processes_that_compile_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
-    script = "from mien.engine.networks import yunet; from mien.kernels.instruction_sets import current as c; yunet.kernel_set(c())"
+    script = (
+        "from mien.engine.networks import yunet; from mien.kernels import instruction_sets as isa;"
+        "yunet.kernel_set(isa.current())"
+    )
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
     both = [subprocess.Popen([sys.executable, "-c", script], env=environment) for _ in range(2)]
     assert [process.wait(60) for process in both] == [0, 0]

@@ -105,7 +105,9 @@ def test_loops_and_conditions(isa: InstructionSet) -> None:
         pytest.param(lambda code: code.constant(F32, 1) & 3, id="operation"),
         pytest.param(lambda code: code.constant(S32, 1) / 3, id="division"),
         pytest.param(lambda code: Pointer(code, "%p", U16).store(code.constant(S32, 1)), id="store"),
-        pytest.param(lambda code: setattr(code.variable(code.constant(S32, 1)), "value", code.constant(S64, 1)), id="variable"),
+        pytest.param(
+            lambda code: setattr(code.variable(code.constant(S32, 1)), "value", code.constant(S64, 1)), id="variable"
+        ),
     ],
 )
 def test_operands_that_do_not_fit_are_refused(isa: InstructionSet, mistake: Callable[[Code], object]) -> None:

@@ -49,7 +49,9 @@ def test_upsampling_with_addition(rng: np.random.Generator, isa: InstructionSet,
 @pytest.mark.parametrize("size", SIZES)
 def test_a_head(rng: np.random.Generator, isa: InstructionSet, size: tuple[int, int], fill: str) -> None:
     height, width = size
-    values = rng.integers(0, 256, (height, width, 64), np.uint8) if fill == "random" else np.full((*size, 64), 255, np.uint8)
+    values = (
+        rng.integers(0, 256, (height, width, 64), np.uint8) if fill == "random" else np.full((*size, 64), 255, np.uint8)
+    )
     parts = rng.integers(-63, 64, (2, CELL, 64), np.int8) if fill == "random" else np.full((2, CELL, 64), 64, np.int8)
     scales, bias = rng.normal(0, 1e-3, (3, CELL)).astype(np.float32), rng.normal(0, 1, CELL).astype(np.float32)
     matrix = rng.normal(0, 1, (9, CELL)).astype(np.float32)
@@ -57,7 +59,10 @@ def test_a_head(rng: np.random.Generator, isa: InstructionSet, size: tuple[int, 
         yunet.kernel_set(isa),
         HEAD_POINTWISE,
         "target",
-        **{"height": height, "width": width, "inputs": 64, "target_row": width * CELL},
+        height=height,
+        width=width,
+        inputs=64,
+        target_row=width * CELL,
         source=values,
         weights=np.stack([pack.pack_pointwise(part, CELL) for part in parts]),
         epilogue=scales,
@@ -67,7 +72,9 @@ def test_a_head(rng: np.random.Generator, isa: InstructionSet, size: tuple[int, 
         yunet.kernel_set(isa),
         HEAD_DEPTHWISE,
         "target",
-        **{"height": height, "width": width, "source_row": (width + 2) * CELL},
+        height=height,
+        width=width,
+        source_row=(width + 2) * CELL,
         source=reference.pad(mixed, np.zeros(CELL, np.float32)),
         weights=matrix,
         bias=bias,

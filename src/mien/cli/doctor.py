@@ -25,7 +25,7 @@ from mien.domain.faces import iterate_pages
 from mien.domain.image_types import FACELESS_PNG
 from mien.domain.records import Upload
 
-LIBRARIES = ("openvino", "llvmlite", "numpy", "opencv-python-headless", "pillow", "simplejpeg", "fastapi")
+LIBRARIES = ("llvmlite", "numpy", "opencv-python-headless", "pillow", "simplejpeg", "fastapi")
 MAX_LISTED = 20
 REMINDER_DAYS = 30
 MIN_FREE_BYTES = 256 * 1024 * 1024

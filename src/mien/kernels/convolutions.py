@@ -231,9 +231,7 @@ def _interleaved(pixels: Sequence[Value]) -> list[Value]:
     """
     one, two, three, four = pixels
     pairs = [(_zipped(one, two, half), _zipped(three, four, half)) for half in (0, 1)]
-    return [
-        _zipped(left.view(U16), right.view(U16), half).view(U8) for left, right in pairs for half in (0, 1)
-    ]
+    return [_zipped(left.view(U16), right.view(U16), half).view(U8) for left, right in pairs for half in (0, 1)]
 
 
 def _zipped(left: Value, right: Value, half: int) -> Value:

@@ -1,9 +1,9 @@
 """Keep prepared models and machine code between runs, in folders that nobody else can change, and verify each file.
 
-A prepared model decides who is recognised as whom, and machine code is run, so a planted one would be a key. Two checks hold: the
-folder, its parents and the file belong to this user or to root and are writable by nobody else, which keeps other users
-out; and the file begins with the SHA-256 of its key and content, which finds what a disk, a copy or a crash damaged.
-Whoever may write as this user can change the digest too, and the program itself.
+A prepared model decides who is recognised as whom, and machine code is run, so a planted one would be a key. Two checks
+hold: the folder, its parents and the file belong to this user or to root and are writable by nobody else, which keeps
+other users out; and the file begins with the SHA-256 of its key and content, which finds what a disk, a copy or a crash
+damaged. Whoever may write as this user can change the digest too, and the program itself.
 """
 
 from __future__ import annotations

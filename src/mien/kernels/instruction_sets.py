@@ -1,7 +1,7 @@
 """Know the instruction sets: which processor has which, and the three operations that each does in its own way.
 
 These are the dot product of bytes, narrowing with saturation, and the look-up in a table of sixteen bytes. All give the
-same integers everywhere, on a condition: AVX2 adds the products of a few bytes in 16 bits before it adds in 32, and they
+same integers everywhere, on a condition: AVX2 adds the products of a few bytes in 16 bits before it adds in 32. They
 must fit, so the weights that are added there may reach MAX_WEIGHT_SUM together, and no more.
 """
 
@@ -162,8 +162,6 @@ INSTRUCTION_SETS = (
     InstructionSet("neon", frozenset({"neon"}), ("generic", "+neon"), 16, 4, 16, arm=True),
 )
 """The best first."""
-
-
 
 
 def available() -> list[InstructionSet]:

@@ -194,5 +194,5 @@ HEAD_DEPTHWISE = Kernel(
     ),
     _head_depthwise,
 )
-"""The second half of a head, 3x3 for each of its 16 floats. The source has a border of one cell, above and left of which
-it begins; its row is counted in floats; weights are (9, 16)."""
+"""The second half of a head, 3x3 for each of its 16 floats. The source has a border of one cell, above and left of
+which it begins; its row is counted in floats; weights are (9, 16)."""

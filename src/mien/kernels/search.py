@@ -1,4 +1,4 @@
-"""Search all segments of an index in one call: scan their PQ4 codes, and re-score the remaining faces from int8 vectors.
+"""Search all segments of an index in one call: scan their PQ4 codes, and re-score what remains from int8 vectors.
 
 The scan sums 64 table look-ups for each face, for 128 faces side by side, as in André et al.: Cache locality is not
 enough, VLDB 2015. Entries have 5 bits, so that eight of them fit into a byte before they are added in 16 bits.
@@ -9,7 +9,7 @@ that make the call at the same time share the work: each takes one chunk of a se
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mien.kernels.expressions import Code, Pointer, Value, Variable
@@ -180,6 +180,19 @@ def _rescore(
         results.add(segment.rows[face], cosine, (cosine >= floor) & segment.is_live(code, face))
 
 
+@dataclass(frozen=True, slots=True)
+class _Results:
+    """Where the results of all probes are."""
+
+    rows: Pointer
+    cosines: Pointer
+    counts: Pointer
+
+    def of(self, probe: Value) -> _ResultBuffer:
+        first = probe * RESULT_CAPACITY
+        return _ResultBuffer(self.rows + first, self.cosines + first, self.counts + probe)
+
+
 def _search(
     code: Code,
     *,
@@ -194,37 +207,48 @@ def _search(
     counts: Pointer,
 ) -> Value:
     full = code.variable(code.constant(BOOL, 0))
-    paired = probes - probes % 2
+    results, paired = _Results(rows, cosines, counts), probes - probes % 2
     for number in code.range(segments):
         segment = _segment(code, table + number * len(ROW.parameters))
-        first, more = code.variable(code.constant(S64, 0)), code.variable(code.constant(BOOL, 0))
-
-        def take_chunk(number: Value = number, segment: _Segment = segment) -> Value:
-            """Take blocks that no other thread has taken, unless a buffer is full."""
-            more.value = code.constant(BOOL, 0)
-            with code.when(full.value.equals(0)):
-                first.value = code.fetch_add(taken_blocks + number, CHUNK_BLOCKS)
-                more.value = first.value < segment.blocks
-            return more.value
-
-        def search_chunk(some: Sequence[Value], segment: _Segment = segment) -> None:
-            scans = [
-                _ProbeScan(code, segment, probe, positions + at * CHUNK_FACES) for at, probe in enumerate(some)
-            ]
-            begin = first.value
-            _scan(code, segment.codes, begin, (begin + CHUNK_BLOCKS).min(segment.blocks), scans)
-            for probe, found in zip(some, scans, strict=True):
-                place = probe * RESULT_CAPACITY
-                results = _ResultBuffer(rows + place, cosines + place, counts + probe)
-                _rescore(code, segment, vectors + probe * DIMENSIONS, segment.floors[probe], found, results)
-                full.value = full.value | results.nearly_full()
-
-        with code.repeat(take_chunk):
+        for first in _chunks(code, segment.blocks, taken_blocks + number, full):
             for probe in code.range(0, paired, 2):
-                search_chunk([probe, probe + 1])
+                _search_chunk(code, segment, first, [probe, probe + 1], vectors, positions, results, full)
             for probe in code.range(paired, probes):
-                search_chunk([probe])
+                _search_chunk(code, segment, first, [probe], vectors, positions, results, full)
     return full.value.to(S64)
+
+
+def _chunks(code: Code, blocks: Value, taken: Pointer, full: Variable) -> Iterator[Value]:
+    """Repeat for the first block of each chunk that no other thread has taken, until a buffer is full."""
+    first = code.variable(blocks)
+
+    def take() -> Value:
+        first.value = blocks
+        with code.when(full.value.equals(0)):
+            first.value = code.fetch_add(taken, CHUNK_BLOCKS)
+        return first.value < blocks
+
+    with code.repeat(take):
+        yield first.value
+
+
+def _search_chunk(
+    code: Code,
+    segment: _Segment,
+    first: Value,
+    probes: Sequence[Value],
+    vectors: Pointer,
+    positions: Pointer,
+    results: _Results,
+    full: Variable,
+) -> None:
+    """Search a chunk for one or two probes."""
+    scans = [_ProbeScan(code, segment, probe, positions + at * CHUNK_FACES) for at, probe in enumerate(probes)]
+    _scan(code, segment.codes, first, (first + CHUNK_BLOCKS).min(segment.blocks), scans)
+    for probe, found in zip(probes, scans, strict=True):
+        buffer = results.of(probe)
+        _rescore(code, segment, vectors + probe * DIMENSIONS, segment.floors[probe], found, buffer)
+        full.value = full.value | buffer.nearly_full()
 
 
 SEARCH = Kernel(

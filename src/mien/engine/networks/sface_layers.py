@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from mien.engine.context import Floats
+from mien.engine.model_files import UnsupportedModel
 from mien.engine.networks.quantize import (
     ROUNDING_BIAS,
     Groups,
@@ -31,7 +32,6 @@ from mien.engine.networks.quantize import (
     quantize_weights,
     stem_groups,
 )
-from mien.engine.model_files import UnsupportedModel
 
 _WITHOUT_EFFECT = ("Constant", "Dropout", "Flatten")
 

@@ -176,9 +176,7 @@ class InferencePlan:
         if target.border:
             yield self._pad(target, each.others["zero"])
 
-    def _head(
-        self, each: PackedLayer, source: FeatureMap, target: FeatureMap, size: Arguments
-    ) -> Iterator[Operation]:
+    def _head(self, each: PackedLayer, source: FeatureMap, target: FeatureMap, size: Arguments) -> Iterator[Operation]:
         """Its two kernels count the floats between them, not bytes."""
         row = target.row // F32.bytes
         yield Operation(

@@ -1,7 +1,7 @@
 """Read YuNet's layers from its ONNX model, in the order of computation, and quantise them.
 
 Its convolutions come in pairs, a pointwise and a depthwise one, with a ReLU after the second. Without batch
-normalisation the model does not tell the range of its activations; `yunet_ranges.json` has the ranges that were measured on
+normalisation the model does not tell the range of its activations; `yunet_ranges.json` has those that were measured on
 photos (`python -m benchmarks.yunet_ranges`).
 
 Source: Wu, Peng, Yu: YuNet: A Tiny Millisecond-level Face Detector, Machine Intelligence Research 2023.
@@ -260,9 +260,7 @@ def _convolution(layer: Convolution, source: QuantParams, target: QuantParams) -
     sums = quantize_weights(weights, source, _groups(layer))
     epilogue = np.stack([sums.scale, layer.bias - sums.scale * sums.zero_sum]) / target.scale
     epilogue[1] += target.zero_point + ROUNDING_BIAS
-    return QuantizedConvolution(
-        layer, sums.weights, epilogue.astype(np.float32), target.zero_point.astype(np.uint8)
-    )
+    return QuantizedConvolution(layer, sums.weights, epilogue.astype(np.float32), target.zero_point.astype(np.uint8))
 
 
 def _groups(layer: Convolution) -> Groups:

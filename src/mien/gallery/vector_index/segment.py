@@ -110,5 +110,5 @@ def scan_segments(
     for other in others:
         if not other.cancel():
             for mine, theirs in zip(found, other.result(), strict=True):
-                mine += theirs
+                mine.extend(theirs)
     return found
