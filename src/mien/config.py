@@ -42,8 +42,13 @@ MAX_PIXELS = 178_000_000
 Processor = StrEnum(
     "Processor",
     {
-        name.upper().replace("-", "_"): name
-        for name in ("auto", "avx512vnni", "avxvnni", "avx2", "neon-i8mm", "neon-dotprod", "neon")
+        "AUTO": "auto",
+        "AVX512_VNNI": "avx512vnni",
+        "AVX_VNNI": "avxvnni",
+        "AVX2": "avx2",
+        "NEON_I8MM": "neon-i8mm",
+        "NEON_DOTPROD": "neon-dotprod",
+        "NEON": "neon",
     },
 )
 """The instruction sets that `kernels.instruction_sets` knows, and the best that this processor has."""

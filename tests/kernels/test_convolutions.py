@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import numpy as np
 import pytest
 
@@ -16,23 +18,26 @@ from mien.engine.networks.quantize import (
 )
 from mien.kernels import convolutions
 from mien.kernels.convolutions import channels_at_once
-from mien.kernels.instruction_sets import MAX_WEIGHT_SUM, InstructionSet
-from mien.kernels.program import KernelSet
+from mien.kernels.instruction_sets import MAX_WEIGHT_SUM, InstructionSet, available
 from mien.kernels.signatures import Argument, Kernel
+from tests.kernels.emulated import run_emulated
 from tests.kernels.guarded import guarded
 
 FILLS = ("random", "high", "low")
 
 
-def run(kernels: KernelSet, kernel: Kernel, target: str, /, **arguments: Argument) -> np.ndarray:
-    """Run a kernel twice, its arrays at either end of their memory; returns what it wrote."""
+def run(isa: InstructionSet, network: ModuleType, kernel: Kernel, target: str, /, **arguments: Argument) -> np.ndarray:
+    """Run a network's kernel twice, its arrays at either end of their memory; returns what it wrote."""
     results = []
     for at_end in (True, False):
         placed = {
             name: guarded(value, at_end=at_end) if isinstance(value, np.ndarray) else value
             for name, value in arguments.items()
         }
-        kernels.call(kernel, **placed)
+        if isa in available():
+            network.kernel_set(isa).call(kernel, **placed)
+        else:
+            run_emulated(isa, kernel, placed, at_end=at_end)
         results.append(np.array(placed[target]))
     np.testing.assert_array_equal(*results)
     return results[0]
@@ -68,7 +73,7 @@ def epilogue(rng: np.random.Generator, sums: np.ndarray, pairs: int) -> np.ndarr
 @pytest.mark.parametrize("size", [(1, 1), (3, 4), (2, 9)])
 @pytest.mark.parametrize(("inputs", "outputs"), [(8, 32), (32, 64), (1024, 32)])
 def test_a_pointwise_layer(
-    rng: np.random.Generator, isa: InstructionSet, size: tuple[int, int], inputs: int, outputs: int, fill: str
+    rng: np.random.Generator, any_isa: InstructionSet, size: tuple[int, int], inputs: int, outputs: int, fill: str
 ) -> None:
     matrix = weights(rng, (outputs, inputs, 1, 1), pointwise_groups(inputs), fill)
     values = source(rng, (*size, inputs), fill)
@@ -76,7 +81,8 @@ def test_a_pointwise_layer(
     for kernels, pairs, panel in [(sface, 2, 32), (yunet, 1, 32), (yunet, 1, 16)]:
         scales = epilogue(rng, sums, pairs)
         written = run(
-            kernels.kernel_set(isa),
+            any_isa,
+            kernels,
             convolutions.pointwise(panel, pairs),
             "target",
             height=size[0],
@@ -92,13 +98,16 @@ def test_a_pointwise_layer(
         np.testing.assert_array_equal(written, reference.requantize(sums, scales))
 
 
-def test_a_pointwise_layer_leaves_the_border_of_its_target_alone(rng: np.random.Generator, isa: InstructionSet) -> None:
+def test_a_pointwise_layer_leaves_the_border_of_its_target_alone(
+    rng: np.random.Generator, any_isa: InstructionSet
+) -> None:
     matrix, values = weights(rng, (32, 8, 1, 1), pointwise_groups(8), "random"), source(rng, (3, 5, 8), "random")
     row = 7 * 32
     target = np.full((3 - 1) * row + 5 * 32, 77, np.uint8)
     scales = np.stack([np.zeros(32), np.full(32, 5.5)] * 2).astype(np.float32)
     written = run(
-        sface.kernel_set(isa),
+        any_isa,
+        sface,
         sface.POINTWISE,
         "target",
         height=3,
@@ -121,17 +130,18 @@ def test_a_pointwise_layer_leaves_the_border_of_its_target_alone(rng: np.random.
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("channels", [16, 96, 128])
 def test_a_depthwise_layer(
-    rng: np.random.Generator, isa: InstructionSet, channels: int, stride: int, size: tuple[int, int], fill: str
+    rng: np.random.Generator, any_isa: InstructionSet, channels: int, stride: int, size: tuple[int, int], fill: str
 ) -> None:
     matrix = weights(rng, (channels, 1, 3, 3), depthwise_groups(), fill)
     values, border = source(rng, (stride * size[0], stride * size[1], channels), fill), source(rng, (channels,), fill)
     sums = reference.convolve(values, matrix, border, stride)
-    scales, at_once = epilogue(rng, sums, 2), channels_at_once(channels, isa)
+    scales, at_once = epilogue(rng, sums, 2), channels_at_once(channels, any_isa)
     padded = reference.pad(values, border)
     row = padded.shape[1] * channels
     end = ((size[0] - 1) * stride + 2) * row + ((size[1] - 1) * stride + 3) * channels
     written = run(
-        sface.kernel_set(isa),
+        any_isa,
+        sface,
         convolutions.depthwise(stride, at_once, 2),
         "target",
         height=size[0],
@@ -151,8 +161,8 @@ def test_a_depthwise_layer(
 @pytest.mark.parametrize(("kernels", "stride", "panel", "pairs"), [(sface, 1, 32, 2), (yunet, 2, 16, 1)])
 def test_the_stem(
     rng: np.random.Generator,
-    isa: InstructionSet,
-    kernels: type[sface],
+    any_isa: InstructionSet,
+    kernels: ModuleType,
     stride: int,
     panel: int,
     pairs: int,
@@ -165,7 +175,8 @@ def test_the_stem(
     scales, padded = epilogue(rng, sums, pairs), reference.pad(values, border)
     end = ((size[0] - 1) * stride + 2) * padded.shape[1] * 3 + (size[1] - 1) * stride * 3 + 12
     written = run(
-        kernels.kernel_set(isa),
+        any_isa,
+        kernels,
         convolutions.stem(stride, panel, pairs),
         "target",
         height=size[0],
@@ -182,14 +193,15 @@ def test_the_stem(
 
 @pytest.mark.parametrize("fill", FILLS)
 @pytest.mark.parametrize("images", [1, 4])
-def test_the_linear_layer(rng: np.random.Generator, isa: InstructionSet, images: int, fill: str) -> None:
+def test_the_linear_layer(rng: np.random.Generator, any_isa: InstructionSet, images: int, fill: str) -> None:
     """With as many inputs as SFace has: the largest sums that occur."""
     inputs, stride = 50176, 50176 + 64
     matrix = weights(rng, (128, inputs, 1, 1), pointwise_groups(inputs), fill)[:, :, 0, 0]
     values = source(rng, ((images - 1) * stride + inputs,), fill)
     scales = rng.normal(0, 1e-5, (2, 128)).astype(np.float32)
     written = run(
-        sface.kernel_set(isa),
+        any_isa,
+        sface,
         convolutions.linear(images, 128),
         "target",
         inputs=inputs,

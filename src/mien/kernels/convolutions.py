@@ -39,6 +39,7 @@ Panel = list[list[Variable]]
 """Accumulators of a tile: for each pixel the vectors of its channels."""
 
 
+@cache
 def stem(stride: int, panel: int, pairs: int) -> Kernel:
     """3x3 convolution of RGB pixels at a stride, to `panel` channels; `pairs` are those of the epilogue.
 
@@ -84,6 +85,7 @@ def _stem(
                 _requantize_to(target + (y * target_row + (x + pixel) * panel), of_pixel, scales)
 
 
+@cache
 def pointwise(panel: int, pairs: int) -> Kernel:
     """1x1 convolution, `panel` channels at a time; it takes nine tenths of the networks' time.
 
@@ -246,6 +248,7 @@ def _quarters(start: Pointer, number: int, elements: int) -> list[Value]:
     return [start.load((_QUARTERS * number + part) * elements, elements) for part in range(_QUARTERS)]
 
 
+@cache
 def linear(images: int, outputs: int) -> Kernel:
     """Multiply the maps of several images with the weights of a fully connected layer, to floats.
 

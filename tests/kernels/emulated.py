@@ -1,0 +1,57 @@
+"""Run kernels for ARM's processors under qemu-user: the packages qemu-user and gcc-aarch64-linux-gnu."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import numpy as np
+
+from mien.kernels.compiler import compiled
+from mien.kernels.instruction_sets import INSTRUCTION_SETS, InstructionSet, available
+from mien.kernels.signatures import Argument, Kernel
+
+GCC, QEMU = "aarch64-linux-gnu-gcc", "qemu-aarch64"
+_DRIVER = Path(__file__).with_name("emulated_driver.c")
+
+
+def emulated_sets() -> list[InstructionSet]:
+    """The instruction sets of ARM that this machine can only emulate; none without the tools."""
+    there = shutil.which(GCC) and shutil.which(QEMU) and not available()[0].arm
+    return [isa for isa in INSTRUCTION_SETS if isa.arm] if there else []
+
+
+def run_emulated(isa: InstructionSet, kernel: Kernel, arguments: dict[str, Argument], *, at_end: bool) -> None:
+    """Run a kernel, with its arrays at the end, or at the beginning, of their memory; arrays are changed in place."""
+    kernel.bind(arguments)
+    values = [arguments[one.name] for one in kernel.parameters]
+    content = [np.int64(len(values)).tobytes()]
+    for value in values:
+        is_array = isinstance(value, np.ndarray)
+        content.append(np.array([is_array, value.nbytes if is_array else value], np.int64).tobytes())
+        content.append(value.tobytes() if is_array else b"")
+    command = [QEMU, "-cpu", "max", _program(isa, kernel), "1" if at_end else "0"]
+    done = subprocess.run(command, input=b"".join(content), stdout=subprocess.PIPE, check=True, timeout=60)
+    changed = memoryview(done.stdout)
+    for value in values:
+        if isinstance(value, np.ndarray):
+            value[...] = np.frombuffer(changed[: value.nbytes], value.dtype).reshape(value.shape)
+            changed = changed[value.nbytes :]
+
+
+@cache
+def _folder() -> Path:
+    return Path(mkdtemp(prefix="mien-emulated-"))
+
+
+@cache
+def _program(isa: InstructionSet, kernel: Kernel) -> Path:
+    machine_code = _folder() / f"{kernel.name}-{isa.name}.o"
+    machine_code.write_bytes(compiled([kernel], isa))
+    program = machine_code.with_suffix("")
+    command = [GCC, "-O1", "-static", f"-DKERNEL={kernel.name}", "-o", program, _DRIVER, machine_code, "-lm"]
+    subprocess.run(command, check=True, timeout=60)
+    return program
