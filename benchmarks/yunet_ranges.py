@@ -1,9 +1,9 @@
-"""Measure the ranges of YuNet's activations on photos, for src/mien/engine/yunet/ranges.json.
+"""Measure the ranges of YuNet's activations on photos, for src/mien/engine/networks/yunet_ranges.json.
 
-    python -m benchmarks.yunet_ranges FOLDER > src/mien/engine/yunet/ranges.json
+    python -m benchmarks.yunet_ranges FOLDER > ranges.json
 
 FOLDER contains `lfw_dev/*/*.jpg` and `photos/groups/*.jpg`. The ranges cover every canvas on which the engine runs
-YuNet for every third of the photos, computed in fp32, plus a margin.
+YuNet for every third of the photos, computed in fp32 by OpenCV, plus a margin.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from unittest.mock import patch
 
+import cv2
 import numpy as np
 import onnx
-import openvino as ov
-from mien.engine.yunet.quantize import Head, Pool, read_layers
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from mien.engine import FaceEngine, model_factory, model_files
+from mien.engine import FaceEngine, model_files
 from mien.engine.context import Floats, Network, Pixels
 from mien.engine.networks.onnx_passes import STRIDES, dequantize_weights, fuse_heads
+from mien.engine.networks.yunet_layers import Head, Pool, read_layers
 
 EVERY_NTH_PHOTO = 3
 MARGIN = 1.05
@@ -43,15 +42,22 @@ class Recorder:
 
 def canvases(folder: Path) -> Iterator[Pixels]:
     seen: list[Pixels] = []
-    with patch.object(model_factory, "int8_supported", lambda: False):
-        engine = FaceEngine(threads=1)
-    for name in ("_detector", "_large_face_refiner", "_refiner"):
+    engine = FaceEngine(threads=1)
+    for name in ("_detector", "_large_face_refiner"):
         setattr(engine, name, Recorder(getattr(engine, name), seen))
     photos = [*sorted((folder / "lfw_dev").glob("*/*.jpg")), *sorted((folder / "photos/groups").glob("*.jpg"))]
     for photo in photos[::EVERY_NTH_PHOTO]:
         engine.detect(photo.read_bytes())
         yield from seen
         seen.clear()
+
+
+def network_with_outputs(content: bytes, names: list[str]) -> cv2.dnn.Net:
+    """Load the model so that the maps of these names are outputs."""
+    model = onnx.load_from_string(content)
+    del model.graph.output[:]
+    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
+    return cv2.dnn.readNetFromONNX(np.frombuffer(model.SerializeToString(), np.uint8))
 
 
 def main() -> None:
@@ -61,18 +67,12 @@ def main() -> None:
     content = model_files.load(model_files.DETECTOR).transformed(
         dequantize_weights, partial(fuse_heads, strides=STRIDES)
     )
-    layers = [layer for layer in read_layers(content) if not isinstance(layer, Pool | Head)]
-    names = [layer.target for layer in layers]
-    model = onnx.load_from_string(content)
-    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
-    core = ov.Core()
-    dynamic = core.read_model(model.SerializeToString())
-    dynamic.reshape([1, 3, -1, -1])
-    network = core.compile_model(dynamic, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    names = [layer.target for layer in read_layers(content) if not isinstance(layer, Pool | Head)]
+    network = network_with_outputs(content, names)
     ends: dict[str, NDArray[np.float32]] = {name: np.zeros((2, 1), np.float32) for name in names}
     for canvas in canvases(folder):
-        _, *maps = network(canvas[None, :, :, ::-1].transpose(0, 3, 1, 2).astype(np.float32)).values()
-        for name, values in zip(names, maps, strict=True):
+        network.setInput(cv2.dnn.blobFromImage(canvas, swapRB=True))
+        for name, values in zip(names, network.forward(names), strict=True):
             low, high = ends[name]
             ends[name] = np.stack([np.minimum(low, values.min((0, 2, 3))), np.maximum(high, values.max((0, 2, 3)))])
     rounded = {name: np.round(MARGIN * both.astype(np.float64), 2).tolist() for name, both in ends.items()}

@@ -67,8 +67,13 @@ def prepare(content: bytes) -> bytes:
     Raises:
         UnsupportedModel: another network, or one of other sizes.
     """
+    return saved(quantize(read_layers(content)))
+
+
+def saved(network: QuantizedSFace) -> bytes:
+    """Pack a quantised network to a .npz file. Raises UnsupportedModel for one of other sizes."""
     file = io.BytesIO()
-    np.savez(file, **packed(quantize(read_layers(content))))  # type: ignore[arg-type]
+    np.savez(file, **packed(network))  # type: ignore[arg-type]
     return file.getvalue()
 
 
