@@ -14,7 +14,7 @@ from mien.engine import FaceEngine, model_files
 from mien.engine.context import EngineContext
 from mien.engine.networks import reference, sface
 from mien.engine.networks.onnx_passes import dequantize_weights
-from mien.engine.networks.quantize import depthwise_groups, pointwise_groups, round_with_error_compensation, stem_groups
+from mien.engine.networks.quantize import round_with_error_compensation
 from mien.engine.networks.sface import MAX_BATCH, InferencePlan, packed
 from mien.engine.networks.sface_layers import (
     CLIP_SIGMAS,
@@ -26,12 +26,13 @@ from mien.engine.networks.sface_layers import (
     quantize,
     read_layers,
 )
-from mien.kernels.instruction_sets import InstructionSet
-from tests.kernels.test_convolutions import weights
+from mien.kernels.instruction_sets import MAX_WEIGHT_SUM, InstructionSet
 
 SIDE = 8
 COLOURS = 3
 STEP = 1 / 128
+MAX_WEIGHT = MAX_WEIGHT_SUM // 4
+"""So that four weights may be added in 16 bits, whatever they are."""
 
 
 def layer(rng: np.random.Generator, outputs: int, inputs: int, side: int) -> Layer:
@@ -172,24 +173,20 @@ def test_a_face_gets_the_same_vector_alone_and_among_others(int8_sface, context,
 
 def network_of(rng: np.random.Generator, *blocks: tuple[int, int]) -> QuantizedSFace:
     """A stem, then for each (channels, stride) a block, with random weights and epilogues."""
-    convolutions, channels, side = [convolution(rng, 32, COLOURS, 3, stem_groups())], 32, 112
+    convolutions, channels, side = [convolution(rng, 32, COLOURS, 3)], 32, 112
     for outputs, stride in blocks:
-        convolutions += [convolution(rng, channels, 1, 3, depthwise_groups(), stride)]
-        convolutions += [convolution(rng, outputs, channels, 1, pointwise_groups(channels))]
+        convolutions += [convolution(rng, channels, 1, 3, stride), convolution(rng, outputs, channels, 1)]
         channels, side = outputs, side // stride
-    inputs = side * side * channels
-    linear = weights(rng, (128, inputs, 1, 1), pointwise_groups(inputs), "random")[:, :, 0, 0]
+    linear = rng.integers(-MAX_WEIGHT, MAX_WEIGHT, (128, side * side * channels), np.int8)
     epilogue = rng.normal(0, 1e-6, (2, 128)).astype(np.float32)
     return QuantizedSFace(tuple(convolutions), QuantizedLinear(linear, epilogue))
 
 
-def convolution(
-    rng: np.random.Generator, outputs: int, inputs: int, side: int, groups: np.ndarray, stride: int = 1
-) -> QuantizedConv:
+def convolution(rng: np.random.Generator, outputs: int, inputs: int, side: int, stride: int = 1) -> QuantizedConv:
     spread = 20 * 127 * (inputs * side * side) ** 0.5
     scales = rng.uniform(60, 120, (2, outputs)) / spread * rng.choice([-1, 1], (2, outputs))
     epilogue = np.stack([scales[0], rng.uniform(40, 200, outputs), scales[1], rng.uniform(40, 200, outputs)])
-    matrix = weights(rng, (outputs, inputs, side, side), groups, "random")
+    matrix = rng.integers(-MAX_WEIGHT, MAX_WEIGHT, (outputs, inputs, side, side), np.int8)
     return QuantizedConv(matrix, stride, epilogue.astype(np.float32), rng.integers(0, 256, outputs, np.uint8))
 
 

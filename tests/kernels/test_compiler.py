@@ -16,8 +16,9 @@ from mien.domain.errors import SetupError
 from mien.engine.networks import sface, yunet
 from mien.gallery.vector_index import kernels as search
 from mien.kernels import compiler, instruction_sets
+from mien.kernels.code import Code
 from mien.kernels.compiler import compiled, llvm_ir, load
-from mien.kernels.expressions import Code, Pointer, Value
+from mien.kernels.expressions import Pointer, Value
 from mien.kernels.instruction_sets import INSTRUCTION_SETS, InstructionSet, available, current
 from mien.kernels.signatures import Array, Kernel, Size
 from mien.kernels.types import S64

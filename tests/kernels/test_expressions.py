@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from mien.kernels.code import Code
 from mien.kernels.compiler import Library, compiled
-from mien.kernels.expressions import Code, Pointer, Value
+from mien.kernels.expressions import Pointer, Value
 from mien.kernels.instruction_sets import InstructionSet
 from mien.kernels.signatures import Array, Kernel, Size
 from mien.kernels.types import BOOL, F32, S8, S16, S32, S64, U8, U16, U32, U64, DType

@@ -19,7 +19,7 @@ import llvmlite
 import llvmlite.binding as llvm
 from platformdirs import user_cache_path
 
-from mien.kernels.expressions import Code
+from mien.kernels.code import Code
 from mien.kernels.file_cache import open_cache
 from mien.kernels.instruction_sets import InstructionSet
 from mien.kernels.signatures import Kernel

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cache, partial
 
-from mien.kernels.expressions import Code, Pointer, Value, Variable
+from mien.kernels.code import Code
+from mien.kernels.expressions import Pointer, Value, Variable
 from mien.kernels.instruction_sets import InstructionSet
 from mien.kernels.signatures import Array, Kernel, Size
 from mien.kernels.types import F32, S8, S32, U8, U16, U32

@@ -5,6 +5,7 @@ Maps lie in memory as in `convolutions`. Sixteen channels are computed at once.
 
 from __future__ import annotations
 
+from mien.kernels.code import Code
 from mien.kernels.convolutions import (
     CHANNELS,
     HEIGHT,
@@ -17,7 +18,7 @@ from mien.kernels.convolutions import (
     matrix_product,
     tiles,
 )
-from mien.kernels.expressions import Code, Pointer, Value
+from mien.kernels.expressions import Pointer, Value
 from mien.kernels.signatures import Array, Kernel, Size
 from mien.kernels.types import F32, S8, S32, U8
 

@@ -11,8 +11,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.kernels.code import Code
 from mien.kernels.compiler import load
-from mien.kernels.expressions import Code, Pointer, Value
+from mien.kernels.expressions import Pointer, Value
 from mien.kernels.instruction_sets import InstructionSet
 from mien.kernels.signatures import Argument, Array, Kernel, Size
 from mien.kernels.types import S64

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mien.kernels.expressions import Code, Pointer, Value, Variable
+from mien.kernels.code import Code
+from mien.kernels.expressions import Pointer, Value, Variable
 from mien.kernels.signatures import Array, Kernel, Record, Size
 from mien.kernels.types import BOOL, F32, S8, S16, S64, U8, U16, U32, U64
 from mien.kernels.vectors import DIMENSIONS, ENTRIES, GROUPS, MAX_ENTRY, PART, inner_product, vector_parts

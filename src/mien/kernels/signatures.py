@@ -15,7 +15,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.kernels.expressions import Code, Pointer, Value
+from mien.kernels.code import Code
+from mien.kernels.expressions import Pointer, Value
 from mien.kernels.types import S64, DType
 
 Sizes: TypeAlias = Mapping[str, int]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mien.kernels.expressions import Code, Pointer, Value
+from mien.kernels.code import Code
+from mien.kernels.expressions import Pointer, Value
 from mien.kernels.signatures import Array, Kernel, Size
 from mien.kernels.types import F32, U8, U16
 
