@@ -70,8 +70,8 @@ def quantize_weights(weights: Floats, source: QuantParams, groups: Groups) -> Qu
 def quantize_per_channel(weights: Floats, groups: Groups) -> tuple[Floats, Floats]:
     """Return whole numbers (n, ...) and a scale for each of the n."""
     rows = weights.reshape(len(weights), -1)
-    # Rounding changes a weight by less than one, so the sum of a group by less than its size.
-    limit = MAX_WEIGHT_SUM - groups.shape[1]
+    # Rounding changes a weight by less than one, so the sum of a group stays below limit + size, and is a whole number.
+    limit = MAX_WEIGHT_SUM + 1 - groups.shape[1]
     scale = np.maximum(largest_sums(rows, groups), _TINY) / limit
     return round_with_error_compensation(rows / scale[:, None]).reshape(weights.shape), scale
 
