@@ -56,7 +56,8 @@ def network_with_outputs(content: bytes, names: list[str]) -> cv2.dnn.Net:
     """Load the model so that the maps of these names are outputs."""
     model = onnx.load_from_string(content)
     del model.graph.output[:]
-    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
+    shape = ["images", "channels", "height", "width"]
+    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in names)
     return cv2.dnn.readNetFromONNX(np.frombuffer(model.SerializeToString(), np.uint8))
 
 
