@@ -1,0 +1,10 @@
+"""The setting and the kernels name the same instruction sets."""
+
+from __future__ import annotations
+
+from mien.config import Processor
+from mien.kernels.instruction_sets import AUTO, INSTRUCTION_SETS
+
+
+def test_every_instruction_set_can_be_named_in_the_settings() -> None:
+    assert [one.value for one in Processor] == [AUTO, *(isa.name for isa in INSTRUCTION_SETS)]
