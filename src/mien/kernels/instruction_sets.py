@@ -31,7 +31,7 @@ class InstructionSet:
     Attributes:
         name: as in MIEN_CPU.
         needs: features that a processor must have, by LLVM's names.
-        target: LLVM's processor and further features that code is compiled for.
+        target: LLVM's processor and further features that code is compiled for, at least.
         vector_bytes: width of a vector.
         tile: pixels whose accumulators a convolution keeps in registers.
         columns: channels of each of these pixels.
