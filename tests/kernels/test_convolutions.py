@@ -14,6 +14,7 @@ from mien.engine.networks.quantize import (
     largest_sums,
     pointwise_groups,
     quantize_per_channel,
+    single_groups,
     stem_groups,
 )
 from mien.kernels import convolutions
@@ -75,15 +76,16 @@ def epilogue(rng: np.random.Generator, sums: np.ndarray, pairs: int) -> np.ndarr
 def test_a_pointwise_layer(
     rng: np.random.Generator, any_isa: InstructionSet, size: tuple[int, int], inputs: int, outputs: int, fill: str
 ) -> None:
-    matrix = weights(rng, (outputs, inputs, 1, 1), pointwise_groups(inputs), fill)
     values = source(rng, (*size, inputs), fill)
-    sums = reference.convolve(values, matrix, np.zeros(inputs, np.uint8))
     for kernels, pairs, panel in [(sface, 2, 32), (yunet, 1, 32), (yunet, 1, 16)]:
+        groups = pointwise_groups(inputs) if kernels is sface else single_groups(inputs)
+        matrix = weights(rng, (outputs, inputs, 1, 1), groups, fill)
+        sums = reference.convolve(values, matrix, np.zeros(inputs, np.uint8))
         scales = epilogue(rng, sums, pairs)
         written = run(
             any_isa,
             kernels,
-            convolutions.pointwise(panel, pairs),
+            convolutions.pointwise(panel, pairs, bounded=kernels is sface),
             "target",
             height=size[0],
             width=size[1],
@@ -127,22 +129,29 @@ def test_a_pointwise_layer_leaves_the_border_of_its_target_alone(
 
 @pytest.mark.parametrize("fill", FILLS)
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 7)])
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("kernels", "stride", "pairs"), [(sface, 1, 2), (sface, 2, 2), (yunet, 1, 1)])
 @pytest.mark.parametrize("channels", [16, 96, 128])
 def test_a_depthwise_layer(
-    rng: np.random.Generator, any_isa: InstructionSet, channels: int, stride: int, size: tuple[int, int], fill: str
+    rng: np.random.Generator,
+    any_isa: InstructionSet,
+    channels: int,
+    kernels: ModuleType,
+    stride: int,
+    pairs: int,
+    size: tuple[int, int],
+    fill: str,
 ) -> None:
-    matrix = weights(rng, (channels, 1, 3, 3), depthwise_groups(), fill)
+    matrix = weights(rng, (channels, 1, 3, 3), depthwise_groups() if kernels is sface else single_groups(9), fill)
     values, border = source(rng, (stride * size[0], stride * size[1], channels), fill), source(rng, (channels,), fill)
     sums = reference.convolve(values, matrix, border, stride)
-    scales, at_once = epilogue(rng, sums, 2), channels_at_once(channels, any_isa)
+    scales, at_once = epilogue(rng, sums, pairs), channels_at_once(channels, any_isa)
     padded = reference.pad(values, border)
     row = padded.shape[1] * channels
     end = ((size[0] - 1) * stride + 2) * row + ((size[1] - 1) * stride + 3) * channels
     written = run(
         any_isa,
-        sface,
-        convolutions.depthwise(stride, at_once, 2),
+        kernels,
+        convolutions.depthwise(stride, at_once, pairs, bounded=kernels is sface),
         "target",
         height=size[0],
         width=size[1],
@@ -169,7 +178,7 @@ def test_the_stem(
     size: tuple[int, int],
     fill: str,
 ) -> None:
-    matrix = weights(rng, (panel, 3, 3, 3), stem_groups(), fill)
+    matrix = weights(rng, (panel, 3, 3, 3), stem_groups() if kernels is sface else single_groups(27), fill)
     values, border = source(rng, (stride * size[0], stride * size[1], 3), fill), source(rng, (3,), fill)
     sums = reference.convolve(values, matrix, border, stride)
     scales, padded = epilogue(rng, sums, pairs), reference.pad(values, border)
@@ -177,7 +186,7 @@ def test_the_stem(
     written = run(
         any_isa,
         kernels,
-        convolutions.stem(stride, panel, pairs),
+        convolutions.stem(stride, panel, pairs, bounded=kernels is sface),
         "target",
         height=size[0],
         width=size[1],

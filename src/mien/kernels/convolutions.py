@@ -4,6 +4,7 @@ Products are added in s32. The epilogue of a channel, one or two pairs of scale 
 larger of scale * sum + bias, without what is behind the point, between 0 and 255. Two pairs are a PReLU.
 
 Maps lie in memory as (height, width, channels). A row has a stride of its own, as maps may have a border.
+Kernels for bounded weights (`instruction_sets.MAX_WEIGHT_SUM`) are quicker with AVX2.
 `engine.networks.reference` says in NumPy what each kernel computes, `engine.networks.pack` how weights are laid out.
 """
 
@@ -30,6 +31,8 @@ STEM_QUADS = 3
 MAX_LINEAR_BATCH = 4
 LINEAR_PANEL = 64
 _QUARTERS = 4
+_BOUND = {True: "", False: "_any"}
+"""Behind the name of a kernel: whether its weights are bounded by MAX_WEIGHT_SUM, or any."""
 _BLOCK = 16
 
 HEIGHT, WIDTH, SOURCE_ROW, TARGET_ROW = (Size(name) for name in ("height", "width", "source_row", "target_row"))
@@ -41,7 +44,7 @@ Panel = list[list[Variable]]
 
 
 @cache
-def stem(stride: int, panel: int, pairs: int) -> Kernel:
+def stem(stride: int, panel: int, pairs: int, *, bounded: bool) -> Kernel:
     """3x3 convolution of RGB pixels at a stride, to `panel` channels; `pairs` are those of the epilogue.
 
     The source has a border of one pixel, above and left of which it begins; rows are read three bytes further.
@@ -54,13 +57,15 @@ def stem(stride: int, panel: int, pairs: int) -> Kernel:
         Array("epilogue", F32, extent=Size.number(2 * pairs * panel)),
         Array("target", U8, extent=(HEIGHT - 1) * TARGET_ROW + WIDTH * panel, written=True),
     )
-    return Kernel(f"stem_{stride}_{panel}_{pairs}", parameters, partial(_stem, stride, panel, pairs))
+    name = f"stem_{stride}_{panel}_{pairs}{_BOUND[bounded]}"
+    return Kernel(name, parameters, partial(_stem, stride, panel, pairs, bounded))
 
 
 def _stem(
     stride: int,
     panel: int,
     pairs: int,
+    bounded: bool,
     code: Code,
     *,
     height: Value,
@@ -81,13 +86,13 @@ def _stem(
                     matrix = _vectors(weights + (row * STEM_QUADS + quad) * (panel * QUAD), panel, code.isa)
                     for pixel, of_pixel in zip(pixels, sums, strict=True):
                         at = (y * stride + row) * source_row + (x + pixel) * (stride * COLOURS) + quad * QUAD
-                        _add_products(of_pixel, [_broadcast_quad(source + at, code.isa)], [matrix])
+                        _add_products(of_pixel, [_broadcast_quad(source + at, code.isa)], [matrix], bounded)
             for pixel, of_pixel in zip(pixels, sums, strict=True):
                 _requantize_to(target + (y * target_row + (x + pixel) * panel), of_pixel, scales)
 
 
 @cache
-def pointwise(panel: int, pairs: int) -> Kernel:
+def pointwise(panel: int, pairs: int, *, bounded: bool) -> Kernel:
     """1x1 convolution, `panel` channels at a time; it takes nine tenths of the networks' time.
 
     The source's pixels follow one another without a border.
@@ -99,12 +104,14 @@ def pointwise(panel: int, pairs: int) -> Kernel:
         Array("epilogue", F32, extent=OUTPUTS * (2 * pairs)),
         Array("target", U8, extent=(HEIGHT - 1) * TARGET_ROW + WIDTH * OUTPUTS, written=True),
     )
-    return Kernel(f"pointwise_{panel}_{pairs}", parameters, partial(_pointwise, panel, pairs))
+    name = f"pointwise_{panel}_{pairs}{_BOUND[bounded]}"
+    return Kernel(name, parameters, partial(_pointwise, panel, pairs, bounded))
 
 
 def _pointwise(
     panel: int,
     pairs: int,
+    bounded: bool,
     code: Code,
     *,
     height: Value,
@@ -125,7 +132,7 @@ def _pointwise(
             for y in code.range(height):
                 for x, pixels in tiles(code, width):
                     rows = [source + (y * width + x + pixel) * inputs for pixel in pixels]
-                    sums = matrix_product(code, rows, matrix, inputs, panel, columns)
+                    sums = matrix_product(code, rows, matrix, inputs, panel, columns, bounded=bounded)
                     for pixel, of_pixel in zip(pixels, sums, strict=True):
                         to = y * target_row + (x + pixel) * outputs + channel + column
                         _requantize_to(target + to, of_pixel, scales)
@@ -139,6 +146,8 @@ def matrix_product(
     panel: int,
     columns: int,
     quads_at_once: int = QUADS_AT_ONCE,
+    *,
+    bounded: bool = True,
 ) -> Panel:
     """Multiply rows of `inputs` bytes with the first columns of weights (inputs / 4, panel, 4)."""
     sums = _accumulators(code, len(rows), columns)
@@ -146,7 +155,7 @@ def matrix_product(
         quads = [first + number for number in range(quads_at_once)]
         matrix = [_vectors(weights + quad * (panel * QUAD), columns, code.isa) for quad in quads]
         for row, of_row in zip(rows, sums, strict=True):
-            _add_products(of_row, [_broadcast_quad(row + quad * QUAD, code.isa) for quad in quads], matrix)
+            _add_products(of_row, [_broadcast_quad(row + quad * QUAD, code.isa) for quad in quads], matrix, bounded)
     return sums
 
 
@@ -161,7 +170,7 @@ def channels_at_once(channels: int, isa: InstructionSet) -> int:
 
 
 @cache
-def depthwise(stride: int, at_once: int, pairs: int) -> Kernel:
+def depthwise(stride: int, at_once: int, pairs: int, *, bounded: bool) -> Kernel:
     """3x3 convolution of each channel, `at_once` channels at a time: 16, 32 or 64.
 
     The source has a border of one pixel, above and left of which it begins; the target's pixels follow one another.
@@ -174,13 +183,15 @@ def depthwise(stride: int, at_once: int, pairs: int) -> Kernel:
         Array("epilogue", F32, extent=CHANNELS * (2 * pairs)),
         Array("target", U8, extent=HEIGHT * WIDTH * CHANNELS, written=True),
     )
-    return Kernel(f"depthwise_{stride}_{at_once}_{pairs}", parameters, partial(_depthwise, stride, at_once, pairs))
+    name = f"depthwise_{stride}_{at_once}_{pairs}{_BOUND[bounded]}"
+    return Kernel(name, parameters, partial(_depthwise, stride, at_once, pairs, bounded))
 
 
 def _depthwise(
     stride: int,
     at_once: int,
     pairs: int,
+    bounded: bool,
     code: Code,
     *,
     height: Value,
@@ -200,7 +211,7 @@ def _depthwise(
             for x, pixels in _pairs_of_pixels(code, width, stride):
                 first = source + (y * (stride * source_row) + x * stride * channels + channel)
                 rows = [first + source_row * row for row in range(SIDE)]
-                sums = _neighbour_products(code, rows, channels, matrix, len(pixels), lanes)
+                sums = _neighbour_products(code, rows, channels, matrix, len(pixels), lanes, bounded)
                 for pixel, of_pixel in zip(pixels, sums, strict=True):
                     quarters = [_quarters(scales, number, lanes) for number in range(2 * pairs)]
                     each = zip(of_pixel, zip(*quarters, strict=True), strict=True)
@@ -209,7 +220,13 @@ def _depthwise(
 
 
 def _neighbour_products(
-    code: Code, rows: Sequence[Pointer], channels: Value, matrix: Sequence[list[Value]], pixels: int, lanes: int
+    code: Code,
+    rows: Sequence[Pointer],
+    channels: Value,
+    matrix: Sequence[list[Value]],
+    pixels: int,
+    lanes: int,
+    bounded: bool,
 ) -> list[list[Value]]:
     """Sum the products of one pixel, or of two that are neighbours, with their surroundings.
 
@@ -223,7 +240,7 @@ def _neighbour_products(
         for pixel, of_pixel in enumerate(sums):
             shifted = [(quad.view(U32) >> 8).view(U8) for quad in quads] if pixel else quads
             terms = zip(of_pixel, shifted, weights, strict=True)
-            sums[pixel] = [code.isa.dot(one, [(quad, weight)]) for one, quad, weight in terms]
+            sums[pixel] = [code.isa.dot(one, [(quad, weight)], bounded=bounded) for one, quad, weight in terms]
     return sums
 
 
@@ -341,10 +358,12 @@ def _broadcast_quad(source: Pointer, isa: InstructionSet) -> Value:
     return source.view(U32).load().splat(isa.lanes).view(U8)
 
 
-def _add_products(sums: Sequence[Variable], quads: Sequence[Value], matrix: Sequence[Sequence[Value]]) -> None:
+def _add_products(
+    sums: Sequence[Variable], quads: Sequence[Value], matrix: Sequence[Sequence[Value]], bounded: bool
+) -> None:
     """Add the products of a pixel's quads and, for each of them, the vectors of weights of all channels."""
     for one, weights in zip(sums, zip(*matrix, strict=True), strict=True):
-        one.value = quads[0].code.isa.dot(one.value, list(zip(quads, weights, strict=True)))
+        one.value = quads[0].code.isa.dot(one.value, list(zip(quads, weights, strict=True)), bounded=bounded)
 
 
 def _epilogue(start: Pointer, pairs: int, panel: int, columns: int, isa: InstructionSet) -> list[list[Value]]:

@@ -2,7 +2,8 @@
 
 These are the dot product of bytes, narrowing with saturation, and the look-up in a table of sixteen bytes. All give the
 same integers everywhere, on a condition: AVX2 adds the products of a few bytes in 16 bits before it adds in 32. They
-must fit, so the weights that are added there may reach MAX_WEIGHT_SUM together, and no more.
+must fit, so the weights that are added there may reach MAX_WEIGHT_SUM together, and no more; or they are any, and AVX2
+takes longer.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import llvmlite.binding as llvm
 
 from mien.domain.errors import SetupError
 from mien.kernels.expressions import Value
-from mien.kernels.types import S8, S16, S32, U8
+from mien.kernels.types import S8, S16, S32, U8, U16
 
 MAX_WEIGHT_SUM = 128
 """Of the positive weights that are added in 16 bits, and of the negative ones: 255 * 128 fits."""
@@ -51,13 +52,13 @@ class InstructionSet:
         """Numbers of 32 bits in a vector."""
         return self.vector_bytes // 4
 
-    def dot(self, sums: Value, quads: Sequence[tuple[Value, Value]]) -> Value:
+    def dot(self, sums: Value, quads: Sequence[tuple[Value, Value]], *, bounded: bool) -> Value:
         """Add the products of four bytes (u8) and four weights (s8) in each lane to `sums` (S32), for each pair given.
 
-        The weights 0 and 1 of all quads are added in 16 bits, and so are the weights 2 and 3: see MAX_WEIGHT_SUM.
+        If the weights are bounded, 0 and 1 of all quads are added in 16 bits, and so are 2 and 3: see MAX_WEIGHT_SUM.
         """
         if self.name == "avx2":
-            return _dot_in_16_bits(sums, quads)
+            return _dot_in_16_bits(sums, quads) if bounded else _dot_of_words(sums, quads)
         for unsigned, signed in quads:
             sums = self._dot(sums, unsigned, signed)
         return sums
@@ -112,6 +113,18 @@ def _dot_in_16_bits(sums: Value, quads: Sequence[tuple[Value, Value]]) -> Value:
     for other in others:
         first = first + other
     return sums + code.intrinsic(_AVX2_PAIRS[lanes], sums, first, code.constant(S16, 1, 2 * lanes))
+
+
+def _dot_of_words(sums: Value, quads: Sequence[tuple[Value, Value]]) -> Value:
+    """Multiply the even and the odd bytes as words of 16 bits, whose products are added in 32."""
+    name = _AVX2_PAIRS[sums.lanes]
+    for unsigned, signed in quads:
+        words, weights = unsigned.view(U16), signed.view(S16)
+        even = (words & 255).view(S16), (signed.view(U16) << 8).view(S16) >> 8
+        odd = (words >> 8).view(S16), weights >> 8
+        for factors in (even, odd):
+            sums = sums + sums.code.intrinsic(name, sums, *factors)
+    return sums
 
 
 def _signed_dot(sums: Value, unsigned: Value, signed: Value) -> Value:

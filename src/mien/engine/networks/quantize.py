@@ -2,7 +2,8 @@
 
 Activations are u8, weights s8. Where AVX2 adds the products of several weights in 16 bits (see
 `kernels.instruction_sets`), these weights are kept small enough together: that takes up to a bit of the largest ones,
-and nothing measurable of accuracy. Then every processor computes the same sums.
+and nothing measurable of SFace's accuracy. YuNet's weights are not bounded, as its landmarks become more exact, and its
+kernels add in 32 bits. Every processor computes the same sums.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from mien.kernels.convolutions import COLOURS, QUAD, QUADS_AT_ONCE, SIDE
 from mien.kernels.instruction_sets import MAX_WEIGHT_SUM
 
 QMAX = 255
+LARGEST_WEIGHT = 127
 ROUNDING_BIAS = np.float32(0.5)
 """Added to the bias of an epilogue, which cuts off what is behind the point."""
 _TINY = 1e-12
@@ -71,7 +73,7 @@ def quantize_per_channel(weights: Floats, groups: Groups) -> tuple[Floats, Float
     """Return whole numbers (n, ...) and a scale for each of the n."""
     rows = weights.reshape(len(weights), -1)
     # Rounding changes a weight by less than one, so the sum of a group stays below limit + size, and is a whole number.
-    limit = MAX_WEIGHT_SUM + 1 - groups.shape[1]
+    limit = min(MAX_WEIGHT_SUM + 1 - groups.shape[1], LARGEST_WEIGHT)
     scale = np.maximum(largest_sums(rows, groups), _TINY) / limit
     return round_with_error_compensation(rows / scale[:, None]).reshape(weights.shape), scale
 
@@ -94,6 +96,11 @@ def round_with_error_compensation(rows: Floats) -> Floats:
     rank = np.argsort(np.argsort(-error * np.sign(surplus), axis=1), axis=1)
     result: Floats = integers - np.sign(surplus) * (rank < np.abs(surplus))
     return result
+
+
+def single_groups(size: int) -> Groups:
+    """Put each of so many weights into a group of its own, for kernels that take any weights: (size, 1)."""
+    return np.arange(size).reshape(-1, 1)
 
 
 def pointwise_groups(inputs: int) -> Groups:

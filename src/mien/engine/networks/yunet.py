@@ -43,7 +43,8 @@ PANELS = (32, 16)
 """Channels of a pointwise layer's panel, the widest first."""
 CELL_BYTES = CELL * F32.bytes
 
-STEM, POINTWISE = stem(2, STEM_CHANNELS, PAIRS), {panel: pointwise(panel, PAIRS) for panel in PANELS}
+STEM = stem(2, STEM_CHANNELS, PAIRS, bounded=False)
+POINTWISE = {panel: pointwise(panel, PAIRS, bounded=False) for panel in PANELS}
 
 Maps: TypeAlias = Mapping[str, FeatureMap]
 Arguments: TypeAlias = dict[str, Argument]
@@ -57,7 +58,7 @@ def read(content: bytes) -> list[QuantizedLayer]:
 @cache
 def kernel_set(isa: InstructionSet) -> KernelSet:
     """Compile YuNet's kernels, or load them."""
-    layers = [*POINTWISE.values(), *(depthwise(1, width, PAIRS) for width in depthwise_widths(isa))]
+    layers = [*POINTWISE.values(), *(depthwise(1, width, PAIRS, bounded=False) for width in depthwise_widths(isa))]
     return KernelSet("yunet", [STEM, *layers, PAD, MAX_POOL, UPSAMPLE_ADD, HEAD_POINTWISE, HEAD_DEPTHWISE], isa)
 
 
@@ -163,7 +164,7 @@ class InferencePlan:
     ) -> Iterator[Operation]:
         layer, arguments = each.layer, {**size, **each.arrays, "source": source.bytes(self._memory)}
         if isinstance(layer, Convolution) and layer.depthwise:
-            kernel = depthwise(1, channels_at_once(source.channels, self._isa), PAIRS)
+            kernel = depthwise(1, channels_at_once(source.channels, self._isa), PAIRS, bounded=False)
             row = {"source_row": source.row, "channels": source.channels}
             yield Operation(kernel, {**arguments, **row, "target": target.bytes(self._memory)})
             return
