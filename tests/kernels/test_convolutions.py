@@ -141,7 +141,7 @@ def test_a_depthwise_layer(
     size: tuple[int, int],
     fill: str,
 ) -> None:
-    matrix = weights(rng, (channels, 1, 3, 3), depthwise_groups() if kernels is sface else single_groups(9), fill)
+    matrix = weights(rng, (channels, 1, 3, 3), depthwise_groups(), fill)
     values, border = source(rng, (stride * size[0], stride * size[1], channels), fill), source(rng, (channels,), fill)
     sums = reference.convolve(values, matrix, border, stride)
     scales, at_once = epilogue(rng, sums, pairs), channels_at_once(channels, any_isa)
@@ -151,7 +151,7 @@ def test_a_depthwise_layer(
     written = run(
         any_isa,
         kernels,
-        convolutions.depthwise(stride, at_once, pairs, bounded=kernels is sface),
+        convolutions.depthwise(stride, at_once, pairs),
         "target",
         height=size[0],
         width=size[1],
@@ -178,7 +178,7 @@ def test_the_stem(
     size: tuple[int, int],
     fill: str,
 ) -> None:
-    matrix = weights(rng, (panel, 3, 3, 3), stem_groups() if kernels is sface else single_groups(27), fill)
+    matrix = weights(rng, (panel, 3, 3, 3), stem_groups(), fill)
     values, border = source(rng, (stride * size[0], stride * size[1], 3), fill), source(rng, (3,), fill)
     sums = reference.convolve(values, matrix, border, stride)
     scales, padded = epilogue(rng, sums, pairs), reference.pad(values, border)
@@ -186,7 +186,7 @@ def test_the_stem(
     written = run(
         any_isa,
         kernels,
-        convolutions.stem(stride, panel, pairs, bounded=kernels is sface),
+        convolutions.stem(stride, panel, pairs),
         "target",
         height=size[0],
         width=size[1],

@@ -4,7 +4,7 @@ Products are added in s32. The epilogue of a channel, one or two pairs of scale 
 larger of scale * sum + bias, without what is behind the point, between 0 and 255. Two pairs are a PReLU.
 
 Maps lie in memory as (height, width, channels). A row has a stride of its own, as maps may have a border.
-Kernels for bounded weights (`instruction_sets.MAX_WEIGHT_SUM`) are quicker with AVX2.
+Weights are bounded (`instruction_sets.MAX_WEIGHT_SUM`), but for a pointwise layer that is told otherwise.
 `engine.networks.reference` says in NumPy what each kernel computes, `engine.networks.pack` how weights are laid out.
 """
 
@@ -44,7 +44,7 @@ Panel = list[list[Variable]]
 
 
 @cache
-def stem(stride: int, panel: int, pairs: int, *, bounded: bool) -> Kernel:
+def stem(stride: int, panel: int, pairs: int) -> Kernel:
     """3x3 convolution of RGB pixels at a stride, to `panel` channels; `pairs` are those of the epilogue.
 
     The source has a border of one pixel, above and left of which it begins; rows are read three bytes further.
@@ -57,15 +57,13 @@ def stem(stride: int, panel: int, pairs: int, *, bounded: bool) -> Kernel:
         Array("epilogue", F32, extent=Size.number(2 * pairs * panel)),
         Array("target", U8, extent=(HEIGHT - 1) * TARGET_ROW + WIDTH * panel, written=True),
     )
-    name = f"stem_{stride}_{panel}_{pairs}{_BOUND[bounded]}"
-    return Kernel(name, parameters, partial(_stem, stride, panel, pairs, bounded))
+    return Kernel(f"stem_{stride}_{panel}_{pairs}", parameters, partial(_stem, stride, panel, pairs))
 
 
 def _stem(
     stride: int,
     panel: int,
     pairs: int,
-    bounded: bool,
     code: Code,
     *,
     height: Value,
@@ -86,7 +84,7 @@ def _stem(
                     matrix = _vectors(weights + (row * STEM_QUADS + quad) * (panel * QUAD), panel, code.isa)
                     for pixel, of_pixel in zip(pixels, sums, strict=True):
                         at = (y * stride + row) * source_row + (x + pixel) * (stride * COLOURS) + quad * QUAD
-                        _add_products(of_pixel, [_broadcast_quad(source + at, code.isa)], [matrix], bounded)
+                        _add_products(of_pixel, [_broadcast_quad(source + at, code.isa)], [matrix], bounded=True)
             for pixel, of_pixel in zip(pixels, sums, strict=True):
                 _requantize_to(target + (y * target_row + (x + pixel) * panel), of_pixel, scales)
 
@@ -170,7 +168,7 @@ def channels_at_once(channels: int, isa: InstructionSet) -> int:
 
 
 @cache
-def depthwise(stride: int, at_once: int, pairs: int, *, bounded: bool) -> Kernel:
+def depthwise(stride: int, at_once: int, pairs: int) -> Kernel:
     """3x3 convolution of each channel, `at_once` channels at a time: 16, 32 or 64.
 
     The source has a border of one pixel, above and left of which it begins; the target's pixels follow one another.
@@ -183,15 +181,13 @@ def depthwise(stride: int, at_once: int, pairs: int, *, bounded: bool) -> Kernel
         Array("epilogue", F32, extent=CHANNELS * (2 * pairs)),
         Array("target", U8, extent=HEIGHT * WIDTH * CHANNELS, written=True),
     )
-    name = f"depthwise_{stride}_{at_once}_{pairs}{_BOUND[bounded]}"
-    return Kernel(name, parameters, partial(_depthwise, stride, at_once, pairs, bounded))
+    return Kernel(f"depthwise_{stride}_{at_once}_{pairs}", parameters, partial(_depthwise, stride, at_once, pairs))
 
 
 def _depthwise(
     stride: int,
     at_once: int,
     pairs: int,
-    bounded: bool,
     code: Code,
     *,
     height: Value,
@@ -211,7 +207,7 @@ def _depthwise(
             for x, pixels in _pairs_of_pixels(code, width, stride):
                 first = source + (y * (stride * source_row) + x * stride * channels + channel)
                 rows = [first + source_row * row for row in range(SIDE)]
-                sums = _neighbour_products(code, rows, channels, matrix, len(pixels), lanes, bounded)
+                sums = _neighbour_products(code, rows, channels, matrix, len(pixels), lanes)
                 for pixel, of_pixel in zip(pixels, sums, strict=True):
                     quarters = [_quarters(scales, number, lanes) for number in range(2 * pairs)]
                     each = zip(of_pixel, zip(*quarters, strict=True), strict=True)
@@ -220,13 +216,7 @@ def _depthwise(
 
 
 def _neighbour_products(
-    code: Code,
-    rows: Sequence[Pointer],
-    channels: Value,
-    matrix: Sequence[list[Value]],
-    pixels: int,
-    lanes: int,
-    bounded: bool,
+    code: Code, rows: Sequence[Pointer], channels: Value, matrix: Sequence[list[Value]], pixels: int, lanes: int
 ) -> list[list[Value]]:
     """Sum the products of one pixel, or of two that are neighbours, with their surroundings.
 
@@ -240,7 +230,7 @@ def _neighbour_products(
         for pixel, of_pixel in enumerate(sums):
             shifted = [(quad.view(U32) >> 8).view(U8) for quad in quads] if pixel else quads
             terms = zip(of_pixel, shifted, weights, strict=True)
-            sums[pixel] = [code.isa.dot(one, [(quad, weight)], bounded=bounded) for one, quad, weight in terms]
+            sums[pixel] = [code.isa.dot(one, [(quad, weight)], bounded=True) for one, quad, weight in terms]
     return sums
 
 

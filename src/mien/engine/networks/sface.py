@@ -50,14 +50,14 @@ MAX_BATCH = MAX_LINEAR_BATCH
 SCRATCH = 32 * 1024
 """Bytes between a depthwise and a pointwise layer at most, unless a row takes more."""
 
-STEM, POINTWISE = stem(1, PANEL, PAIRS, bounded=True), pointwise(PANEL, PAIRS, bounded=True)
+STEM, POINTWISE = stem(1, PANEL, PAIRS), pointwise(PANEL, PAIRS, bounded=True)
 LINEAR = {images: linear(images, DIMENSIONS) for images in range(1, MAX_BATCH + 1)}
 
 
 @cache
 def kernel_set(isa: InstructionSet) -> KernelSet:
     """Compile SFace's kernels, or load them."""
-    layers = [depthwise(stride, width, PAIRS, bounded=True) for stride in (1, 2) for width in depthwise_widths(isa)]
+    layers = [depthwise(stride, width, PAIRS) for stride in (1, 2) for width in depthwise_widths(isa)]
     return KernelSet("sface", [STEM, POINTWISE, *layers, *LINEAR.values()], isa)
 
 
@@ -186,7 +186,7 @@ class InferencePlan:
         for first in range(0, target.height, rows):
             size = {"height": min(rows, target.height - first), "width": target.width}
             yield Operation(
-                depthwise(stride, at_once, PAIRS, bounded=True),
+                depthwise(stride, at_once, PAIRS),
                 {
                     **size,
                     "source_row": source.row,

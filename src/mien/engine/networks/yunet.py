@@ -43,7 +43,7 @@ PANELS = (32, 16)
 """Channels of a pointwise layer's panel, the widest first."""
 CELL_BYTES = CELL * F32.bytes
 
-STEM = stem(2, STEM_CHANNELS, PAIRS, bounded=False)
+STEM = stem(2, STEM_CHANNELS, PAIRS)
 POINTWISE = {panel: pointwise(panel, PAIRS, bounded=False) for panel in PANELS}
 
 Maps: TypeAlias = Mapping[str, FeatureMap]
@@ -58,7 +58,7 @@ def read(content: bytes) -> list[QuantizedLayer]:
 @cache
 def kernel_set(isa: InstructionSet) -> KernelSet:
     """Compile YuNet's kernels, or load them."""
-    layers = [*POINTWISE.values(), *(depthwise(1, width, PAIRS, bounded=False) for width in depthwise_widths(isa))]
+    layers = [*POINTWISE.values(), *(depthwise(1, width, PAIRS) for width in depthwise_widths(isa))]
     return KernelSet("yunet", [STEM, *layers, PAD, MAX_POOL, UPSAMPLE_ADD, HEAD_POINTWISE, HEAD_DEPTHWISE], isa)
 
 
@@ -164,7 +164,7 @@ class InferencePlan:
     ) -> Iterator[Operation]:
         layer, arguments = each.layer, {**size, **each.arrays, "source": source.bytes(self._memory)}
         if isinstance(layer, Convolution) and layer.depthwise:
-            kernel = depthwise(1, channels_at_once(source.channels, self._isa), PAIRS, bounded=False)
+            kernel = depthwise(1, channels_at_once(source.channels, self._isa), PAIRS)
             row = {"source_row": source.row, "channels": source.channels}
             yield Operation(kernel, {**arguments, **row, "target": target.bytes(self._memory)})
             return

@@ -25,10 +25,13 @@ from mien.engine.context import Floats
 from mien.engine.model_files import UnsupportedModel
 from mien.engine.networks.quantize import (
     ROUNDING_BIAS,
+    Groups,
     QuantParams,
     choose_qparams,
+    depthwise_groups,
     quantize_weights,
     single_groups,
+    stem_groups,
 )
 from mien.kernels.convolutions import COLOURS
 from mien.kernels.layers import HEAD_BASE
@@ -254,7 +257,13 @@ def _head(layer: Head, source: QuantParams) -> QuantizedHead:
 def _convolution(layer: Convolution, source: QuantParams, target: QuantParams) -> QuantizedConvolution:
     # The network was trained on BGR.
     weights = layer.weights[:, ::-1] if layer.stem else layer.weights
-    sums = quantize_weights(weights, source, single_groups(weights[0].size))
+    sums = quantize_weights(weights, source, _groups(layer))
     epilogue = np.stack([sums.scale, layer.bias - sums.scale * sums.zero_sum]) / target.scale
     epilogue[1] += target.zero_point + ROUNDING_BIAS
     return QuantizedConvolution(layer, sums.weights, epilogue.astype(np.float32), target.zero_point.astype(np.uint8))
+
+
+def _groups(layer: Convolution) -> Groups:
+    if layer.stem:
+        return stem_groups()
+    return depthwise_groups() if layer.depthwise else single_groups(layer.weights.shape[1])
