@@ -2,8 +2,8 @@
 
 Activations are u8, weights s8. Where AVX2 adds the products of several weights in 16 bits (see
 `kernels.instruction_sets`), these weights are kept small enough together: that takes up to a bit of the largest ones,
-and nothing measurable of SFace's accuracy. YuNet's weights are not bounded, as its landmarks become more exact, and its
-kernels add in 32 bits. Every processor computes the same sums.
+and nothing measurable of SFace's accuracy. The weights of YuNet's pointwise layers are not bounded, which makes its
+landmarks more exact; these kernels add in 32 bits. Every processor computes the same sums.
 """
 
 from __future__ import annotations
