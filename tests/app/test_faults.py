@@ -138,10 +138,10 @@ def test_a_full_disk_does_not_keep_anybody_from_being_forgotten(
     plain = getattr(backend.catalog, method)
     assert reserve.stat().st_size == reserve.stat().st_blocks * 512 > 0
 
-    def full(*arguments: object) -> object:
+    def full(*arguments: object, **conditions: object) -> object:
         if reserve.exists():
             raise StorageFull("The disk is full.")
-        return plain(*arguments)
+        return plain(*arguments, **conditions)
 
     monkeypatch.setattr(backend.catalog, method, full)
     receipt = backend.app.forget("Robert")
