@@ -20,6 +20,7 @@ from mien.domain.records import (
     UploadStatus,
 )
 from tests.contract.backends import Ports
+from tests.support.painter import photo_of
 
 
 def who(ports: Ports, photo: bytes) -> tuple[str | None, str | None]:
@@ -395,3 +396,17 @@ def test_whoever_is_announced_is_listed_with_the_first_photo_of_an_alias(ports: 
     ports.app.index_upload(path)
     assert [person.user_id for person in ports.app.people().items] == ["rob"]
     assert ports.app.person("bob").user_id == "rob"
+
+
+def test_an_answer_that_names_a_deleted_face_too_outlives_a_move(
+    ports: Ports, robert: list[bytes], venus: list[bytes]
+) -> None:
+    group = photo_of("Robert", "Venus", photo=7)
+    wrong = ports.app.enroll(robert[0], "wrong")
+    (face_id,) = ports.app.enroll(venus[0], "venus").face_ids
+    seen = ports.app.recognize(group)
+    ports.app.delete_face(face_id)
+    moved = ports.app.move(wrong.image_path, "robert")
+    (recognition,) = ports.app.recognitions().items
+    assert recognition.recognition_id == seen.recognition_id
+    assert {face.user_id for face in recognition.faces} == {moved.user_id, "venus"}

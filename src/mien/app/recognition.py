@@ -178,8 +178,10 @@ class RecognitionService:
             faces = tuple(_relabelled(face, is_of_photo, moved) for face in recognition.faces)
             if faces != recognition.faces:
                 named_now = replace(recognition, faces=faces)
-                self._catalog.put(named_now, gone=[recognition])  # with the ids by which it is found
-                self._withdraw_if_forgotten(named_now)
+                # Gone with the ids by which it is found; unless somebody whom it named was forgotten meanwhile.
+                is_stored = self._catalog.put(named_now, gone=[recognition], unchanged=[recognition])
+                if is_stored and len(self._catalog.get(FaceRecord, moved.face_ids)) < len(moved.face_ids):
+                    self._catalog.delete(Recognition, [recognition.recognition_id])
 
     def _withdraw_if_forgotten(self, recognition: Recognition) -> None:
         """Delete a recognition that names somebody who was forgotten while it was made.
