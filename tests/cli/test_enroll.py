@@ -131,7 +131,7 @@ def photos_in(data: Path) -> int:
 @pytest.fixture
 def crowd(tmp_path):
     """A hundred people, enough for a run to be cut off in the middle."""
-    return write_people(tmp_path / "crowd", range(100), photos=2)
+    return write_people(tmp_path / "crowd", range(100), photos=5)
 
 
 @pytest.mark.slow
