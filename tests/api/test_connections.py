@@ -276,6 +276,15 @@ def test_one_client_has_its_own_limit_and_a_proxy_has_none(stack: ExitStack) -> 
     assert (held._open, held._of_client, list(held._waiting[False])) == ({}, {}, [])
 
 
+def test_a_client_that_has_gone_makes_room_too(stack: ExitStack) -> None:
+    held = Connections(1, 1, lambda _: True)
+    unconnected = partial(connections.Connection, socket.AF_INET, socket.SOCK_STREAM)  # as after a client's reset
+    gone, new = (stack.enter_context(unconnected()) for _ in range(2))
+    assert held.add(gone, "10.0.0.1")
+    assert held.add(new, "10.0.0.1")
+    assert list(held._open) == [new.fileno()]
+
+
 def test_a_handshake_that_stalls_is_a_connection_too(
     serve: Serve, connect: Callable[..., socket.socket], tmp_path: Path
 ) -> None:

@@ -121,6 +121,12 @@ def test_kinds_of_lines_are_not_counted_without_end(written: Callable[[], Lines]
     assert sum(1 + line.get("suppressed", 0) for line in written() if line["message"] == "refused") > logs.MAX_KINDS
 
 
+def test_a_kind_of_lines_that_was_known_before_too_many_came_keeps_its_own_rate(written: Callable[[], Lines]) -> None:
+    for number in (*range(2 * logs.MAX_KINDS), 0):
+        logging.getLogger("mien.flood").warning("refused", extra={"error": str(number)})
+    assert [line["error"] for line in written() if "error" in line].count("0") == 2
+
+
 # What a server writes
 
 

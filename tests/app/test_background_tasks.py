@@ -44,3 +44,14 @@ def test_the_workers_own_tasks_have_names_in_words(tmp_path, monkeypatch, name, 
     backend = open_embedded(Settings(data_dir=tmp_path))
     with backend.app:
         assert events._name(getattr(backend.worker(threads=1), name)) == words
+
+
+def test_a_worker_may_be_stopped_before_it_is_started(tmp_path, monkeypatch):
+    use_fake_engine(monkeypatch)
+    backend = open_embedded(Settings(data_dir=tmp_path))
+    with backend.app:
+        worker = backend.worker(threads=1)
+        worker.stop()
+        worker.start()
+        worker.stop()
+        assert not any(thread.is_alive() for thread in worker._threads)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from mien.backends.embedded.database import open_database
 from mien.backends.embedded.event_queue import LEASE_SECONDS, MAX_ATTEMPTS, ClaimLost, Event, EventQueue, Presence
+from mien.domain.errors import StorageFull
+from mien.gallery.store.database import Transaction
 
 KEY, OTHER = "uploaded/a/1.jpg", "uploaded/b/1.jpg"
 
@@ -157,6 +161,35 @@ def test_only_who_is_alone_ends_the_leases_of_others(tmp_path: Path) -> None:
     third.begin(lambda: calls.append("third"))
     third.end()
     assert calls == ["first", "third"]
+
+
+def test_who_could_not_end_the_leases_keeps_nobody_waiting(tmp_path: Path) -> None:
+    def fail() -> None:
+        raise StorageFull("The disk is full.")
+
+    presence = Presence(tmp_path / "lock")
+    with pytest.raises(StorageFull):
+        presence.begin(fail)
+    with (tmp_path / "lock").open() as other:
+        fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    presence.end()
+
+
+def test_a_lease_is_renewed_for_its_whole_time_though_other_writers_came_first(
+    queue: EventQueue, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.put(KEY)
+    event, write = claimed(queue), queue._database.write
+
+    def write_later() -> AbstractContextManager[Transaction]:
+        clock.now += LEASE_SECONDS - 1
+        return write()
+
+    monkeypatch.setattr(queue._database, "write", write_later)
+    queue.renew(event)
+    monkeypatch.undo()
+    clock.now += LEASE_SECONDS - 1
+    assert queue.claim() is None
 
 
 def test_a_table_of_the_previous_version_gets_its_columns(tmp_path: Path) -> None:

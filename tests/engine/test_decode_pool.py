@@ -154,6 +154,7 @@ def test_an_idle_decoder_is_ended(pool, webp, monkeypatch):
         {"shape": [-64, -96, 3]},
         {"shape": "no"},
         {"size": [0, 96]},
+        {"size": [float("inf"), 64]},
         {"orientation": None},
     ],
 )

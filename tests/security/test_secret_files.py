@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -40,6 +41,19 @@ def test_the_first_of_several_creators_wins(tmp_path: Path) -> None:
     secret_files.create(tmp_path / "secret", b"late")
     assert (tmp_path / "secret").read_bytes() == won
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_where_there_are_no_hard_links_the_first_creator_wins_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    for secret in (b"first", b"late"):
+        secret_files.create(tmp_path / "secret", secret)
+    assert [entry.read_bytes() for entry in tmp_path.iterdir()] == [b"first"]
 
 
 def test_a_watched_file_is_read_again_after_every_change(tmp_path: Path) -> None:

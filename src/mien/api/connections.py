@@ -14,6 +14,7 @@ import socket
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from typing import Any
 
@@ -72,7 +73,8 @@ class Connection(socket.socket):
         if self.abort is not None:
             self.abort()
         else:
-            self.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # the client has gone already
+                self.shutdown(socket.SHUT_RDWR)
 
 
 class Connections:

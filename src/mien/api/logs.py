@@ -86,7 +86,9 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
     def emit(self, record: logging.LogRecord) -> None:
         rate = _rate(record)
         if rate is not None:
-            kind = _kind(record) if len(self._buckets) < MAX_KINDS else (rate,)
+            kind = _kind(record)
+            if kind not in self._buckets and len(self._buckets) >= MAX_KINDS:
+                kind = (rate,)
             if self._buckets.setdefault(kind, TokenBucket(rate, BURST_SECONDS)).take():
                 self._left_out[kind] += 1
                 return

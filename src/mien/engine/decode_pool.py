@@ -246,7 +246,7 @@ def _result(answer: dict[str, Any], descriptor: int, limits: Limits) -> tuple[De
         width, height = map(int, answer["size"])
         rows, columns, channels = map(int, answer["shape"])
         decoded = Decoded((width, height), int(answer["orientation"]))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise DamagedImage(_CRASHED) from None
     _fix_size(descriptor)
     size = rows * columns * channels

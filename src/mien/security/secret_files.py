@@ -34,10 +34,12 @@ def write(path: Path, content: bytes) -> None:
 
 def create(path: Path, content: bytes) -> None:
     """Write a file as `write` does, unless there is one already, which then stays. Raises OSError."""
-    with _draft(path, content) as draft, suppress(FileExistsError):
+    with _draft(path, content) as draft:
         try:
             path.hardlink_to(draft)
-        except PermissionError:  # a file system without hard links
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without hard links; which error that is differs
             if not path.exists():
                 draft.replace(path)
     _flush_folder(path.parent)

@@ -133,8 +133,8 @@ class EventQueue:
 
     def renew(self, event: Event) -> None:
         """Lease an event for longer. Raises ClaimLost when somebody else has it."""
-        until = self._now() + LEASE_SECONDS
-        with self._database.write() as transaction:
+        with self._database.write() as transaction:  # which may wait for other writers first
+            until = self._now() + LEASE_SECONDS
             renewed = transaction.execute(
                 "UPDATE Events SET DueAt = ? WHERE Key = ? AND Holder = ?", (until, event.key, event.holder)
             )
@@ -251,7 +251,8 @@ class Presence:
                 if_alone()
             except BlockingIOError:
                 pass
-            fcntl.flock(self._file, fcntl.LOCK_SH)
+            finally:  # or others would wait for as long as this process lives
+                fcntl.flock(self._file, fcntl.LOCK_SH)
 
     def end(self) -> None:
         """Be present no longer."""

@@ -106,7 +106,8 @@ class Worker:
         self._stop.set()
         self._stop_at = self._stop_at or time.monotonic() + STOP_SECONDS
         for thread in self._threads:
-            thread.join(max(0.0, self._stop_at - time.monotonic()))
+            if thread.is_alive():  # a signal may come before it is started
+                thread.join(max(0.0, self._stop_at - time.monotonic()))
         for event in list(self._held):
             self._guard(partial(self._queue.release, event))
         self._presence.end()
