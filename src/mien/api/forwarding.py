@@ -77,6 +77,11 @@ class PrefixMiddleware:
             return ""
 
 
+def path_below_prefix(scope: Scope) -> str:
+    """Return a request's path without the prefix under which clients see the server."""
+    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
+
+
 def trusted_peers(text: str) -> Callable[[str], bool]:
     """Return the test whether a peer is in a list as that of FORWARDED_ALLOW_IPS: addresses, networks, or `*`."""
     entries = [entry.strip() for entry in text.split(",")]

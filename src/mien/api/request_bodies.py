@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mien.api import problems
+from mien.api.forwarding import path_below_prefix
 from mien.api.photo_input import JSON, content_type_of
 from mien.domain.errors import BodyTooSlow, ImageTooLarge
 from mien.security.rate_limit import ByteBudget, Claim
@@ -54,7 +55,7 @@ class BodyMiddleware:
             claim.end()
 
     def _max_bytes_of(self, scope: Scope) -> int:
-        path = scope["path"].removeprefix(scope.get("root_path", ""))  # the whole: a person may be called `compare`
+        path = path_below_prefix(scope)  # the whole: a person may be called `compare`
         if scope["method"] != "POST" or path not in (*PHOTO_ROUTES, UPLOAD_FORM_PATH):
             return min(MAX_JSON_BYTES, self._max_bytes)
         max_bytes = self._max_bytes * (2 if path == "/compare" else 1)

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from mien.api import problems
+from mien.api.forwarding import path_below_prefix
 from mien.domain.errors import AccessDenied, MienError, NotAuthenticated, RateLimited
 from mien.security.api_keys import ApiKey, KeyFile, Scope
 from mien.security.audit import KEYLESS
@@ -151,15 +152,11 @@ class HostOriginMiddleware:
     def _check_site(self, request: Request) -> None:
         if is_from_other_site(request.headers, self._origins):
             raise AccessDenied("Without API keys, the server answers pages of its own only.")
-        is_writing_get = request.method in _SAFE_METHODS and _path(request) == "/recognize"
+        is_writing_get = request.method in _SAFE_METHODS and path_below_prefix(request.scope) == "/recognize"
         if is_writing_get and not is_own_page(request.headers) and request.headers.get("origin") not in self._origins:
             raise AccessDenied("This would store a recognition, so a link or an address cannot ask for it.")
 
     def _is_link_to_page(self, request: Request) -> bool:
         is_document = request.headers.get("sec-fetch-dest", "document") == "document"
         is_link = request.method in _SAFE_METHODS and "origin" not in request.headers
-        return is_link and is_document and _path(request) in PAGES
-
-
-def _path(request: Request) -> str:
-    return str(request.scope["path"]).removeprefix(request.scope.get("root_path", ""))
+        return is_link and is_document and path_below_prefix(request.scope) in PAGES

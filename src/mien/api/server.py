@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mien.api.api import create_api
+from mien.api.forwarding import path_below_prefix
 from mien.api.logs import log_loop_errors
 from mien.api.telemetry import MalformedRequests, TelemetryMiddleware
 from mien.backends.embedded.backend import EmbeddedBackend
@@ -100,8 +101,7 @@ class Server:
         if self._rekognition_only:
             return True
         has_target = any(name == b"x-amz-target" for name, _ in scope.get("headers", ()))
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        return has_target and scope.get("method") == "POST" and path == "/"
+        return has_target and scope.get("method") == "POST" and path_below_prefix(scope) == "/"
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -1,7 +1,8 @@
 """Find and repair inconsistencies: what a crash left between two stores, and what lost events did not announce.
 
-Photos are the truth and never touched; faces, metadata and statuses follow them. Others may use the same collection,
-so only faces with this installation's mark, or with metadata, are its own; all others are foreign and counted only.
+Photos are the source of truth and never touched; faces, metadata and statuses follow them. Others may use the same
+collection, so only faces with this installation's mark, or with metadata, are its own; all others are foreign and
+counted only.
 
 A run counts everything first, and then repairs it in a second pass; it does not begin that when there is suspiciously
 much to remove, as when a table was restored empty, unless it is forced. It reads page by page, and what it keeps in
@@ -33,7 +34,7 @@ GRACE_SECONDS = 5.0
 PAGE = 1000
 RECORDS_PAGE = 400  # of keys of 1 KB each, DynamoDB returns up to 1 MB at once
 FACE_PAGES = 50  # together wait for the metadata of their faces
-SHELVES = 256
+PARTITIONS = 256
 MAX_UNASKED = 10
 MAX_UNASKED_SHARE = 0.01
 
@@ -358,17 +359,18 @@ class PathSet:
     """A set of paths in eight bytes each. Once in many billions, a path that is not in it is taken for one that is."""
 
     def __init__(self, paths: Iterable[str]) -> None:
-        shelves = [array("Q") for _ in range(SHELVES)]
+        partitions = [array("Q") for _ in range(PARTITIONS)]
         for path in paths:
             digest = _hash(path)
-            shelves[digest % SHELVES].append(digest)
-        self._shelves = [array("Q", sorted(shelf)) for shelf in shelves]  # sorting all at once takes much memory
+            partitions[digest % PARTITIONS].append(digest)
+        # Sorting all at once takes much memory.
+        self._partitions = [array("Q", sorted(partition)) for partition in partitions]
 
     def __contains__(self, path: str) -> bool:
         digest = _hash(path)
-        shelf = self._shelves[digest % SHELVES]
-        place = bisect_left(shelf, digest)
-        return place < len(shelf) and shelf[place] == digest
+        partition = self._partitions[digest % PARTITIONS]
+        place = bisect_left(partition, digest)
+        return place < len(partition) and partition[place] == digest
 
 
 def _hash(path: str) -> int:

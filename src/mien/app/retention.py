@@ -101,35 +101,35 @@ class RetentionService:
         return Page(tuple(person for person in dict.fromkeys(people) if not person.pending), page.next_token)
 
     def _expire_recognitions(self, stop: Callable[[], bool]) -> int:
-        over = self._over(self._policy.result_days)
+        cutoff = self._cutoff(self._policy.result_days)
         count = 0
-        while over is not None and not stop():
-            page = self._catalog.find(Recognition, until=over, limit=STEP)
+        while cutoff is not None and not stop():
+            page = self._catalog.find(Recognition, until=cutoff, limit=STEP)
             count += self._catalog.delete(Recognition, [each.recognition_id for each in page.items])
             if page.next_token is None:
                 break
         return count
 
     def _expire_photos(self, stop: Callable[[], bool]) -> tuple[int, int]:
-        over = self._over(self._policy.visitor_days)
+        cutoff = self._cutoff(self._policy.visitor_days)
         count = failed = 0
-        if over is None:
+        if cutoff is None:
             return count, failed
         uploads = iterate_pages(
-            lambda token: self._catalog.find(Upload, of_nobody=True, until=over, limit=PAGE, token=token)
+            lambda token: self._catalog.find(Upload, of_nobody=True, until=cutoff, limit=PAGE, token=token)
         )
         for upload in uploads:
             if stop():
                 break
             try:
-                count += self._expire_photo(upload.image_path, over)
+                count += self._expire_photo(upload.image_path, cutoff)
             except MienError:  # such as a file that cannot be deleted: the others do not wait for it
                 failed += 1
         return count, failed
 
-    def _expire_photo(self, path: str, over: datetime) -> bool:
+    def _expire_photo(self, path: str, cutoff: datetime) -> bool:
         uploads = self._catalog.get(Upload, [path])  # the photo may have been replaced since it was listed
-        is_over = any(upload.user_id is None and upload.timestamp <= over for upload in uploads)
+        is_over = any(upload.user_id is None and upload.timestamp <= cutoff for upload in uploads)
         if not is_over or object_keys.user_id_of(path) is not None:
             return False
         self._indexing.remove_photo(path)
@@ -138,12 +138,12 @@ class RetentionService:
     def _expire_people(self, stop: Callable[[], bool]) -> tuple[tuple[ErasureReport, ...], int]:
         receipts: list[ErasureReport] = []
         failed = 0
-        over = self._now()
-        consents = iterate_pages(lambda token: self._catalog.find(Consent, until=over, limit=PAGE, token=token))
+        cutoff = self._now()
+        consents = iterate_pages(lambda token: self._catalog.find(Consent, until=cutoff, limit=PAGE, token=token))
         for consent in consents:
             if stop():
                 break
-            if all(stored.timestamp > over for stored in self._catalog.get(Consent, [consent.user_id])):
+            if all(stored.timestamp > cutoff for stored in self._catalog.get(Consent, [consent.user_id])):
                 continue  # renewed since it was listed
             try:
                 receipts.append(self._erasure.forget(consent.user_id))
@@ -153,5 +153,5 @@ class RetentionService:
                 failed += 1
         return tuple(receipts), failed + sum(bool(receipt.remaining_stores) for receipt in receipts)
 
-    def _over(self, days: int | None) -> datetime | None:
+    def _cutoff(self, days: int | None) -> datetime | None:
         return None if days is None else self._now() - timedelta(days=days)

@@ -21,7 +21,7 @@ from mien.engine.limits import WORKING_PIXELS, Cost, Limits, refuse_above
 
 MAX_EIGHTHS = 8
 MIN_EIGHTHS = 4
-"""A JPEG is decoded at a whole number of eighths of its sides, and may be so large that half of them can be decoded."""
+"""A JPEG is decoded at 1/8 to 8/8 of its sides, and refused when the limits do not allow 4/8."""
 
 MAX_SCANS = 100
 MAX_CHUNKS = 10_000
@@ -146,8 +146,7 @@ def _jpeg(content: bytes, limits: Limits) -> Inspection:
     refuse_above("segments", header.segments, jpeg.MAX_SEGMENTS, "segments before its picture data")
     refuse_above("metadata", header.fill, jpeg.MAX_FILL, "bytes between its segments")
     scans = max(content.count(b"\xff\xda"), 1)
-    if scans > MAX_SCANS:
-        refuse_above("scans", scans, MAX_SCANS, "scans")
+    refuse_above("scans", scans, MAX_SCANS, "scans")
     pixels = header.width * header.height
     is_whole = not header.is_decoded_by_rows
     eighths = _jpeg_eighths(header, limits, is_whole=is_whole)
@@ -158,7 +157,7 @@ def _jpeg(content: bytes, limits: Limits) -> Inspection:
     seconds = (
         samples * (2.2 + (1.5 * scans if is_whole else 0)) + len(content) * (30 if is_whole else 10) * slowness
     ) / 1e9
-    refuse_above("scans", seconds, 2 * limits.max_seconds, "seconds of work in its scans")
+    refuse_above("scans", round(seconds, 1), 2 * limits.max_seconds, "seconds of work in its scans")
     cost = Cost(memory, seconds)
     return Inspection(header.width, header.height, cost, header.odd or not cost.is_ordinary, eighths)
 

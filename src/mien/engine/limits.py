@@ -84,7 +84,7 @@ def refuse_above(name: str, found: float, limit: float, what: str) -> None:
 
 
 class _Lane:
-    """Counts the photos of one kind: those under way, and those and the waiting ones of impatient callers."""
+    """Counts the photos of one kind: `running` are under way, `queued` are under way or waiting."""
 
     def __init__(self, slots: int, patient_slots: int, most: int) -> None:
         self._slots, self._patient_slots, self._most = slots, patient_slots, most

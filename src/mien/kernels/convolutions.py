@@ -1,7 +1,7 @@
 """Convolve feature maps of u8 with weights of s8: the stem, pointwise, depthwise and linear layers of MobileNets.
 
 Products are added in s32. The epilogue of a channel, one or two pairs of scale and bias, turns a sum into a byte: the
-larger of scale * sum + bias, without what is behind the point, between 0 and 255. Two pairs are a PReLU.
+larger of scale * sum + bias, truncated to an integer and clamped to 0 to 255. Two pairs are a PReLU.
 
 Maps lie in memory as (height, width, channels). A row has a stride of its own, as maps may have a border.
 Weights are bounded (`instruction_sets.MAX_WEIGHT_SUM`), but for a pointwise layer that is told otherwise.
@@ -296,7 +296,7 @@ def _linear(
 
 
 def requantize(sums: Value, epilogue: Sequence[Value]) -> Value:
-    """Compute the larger of scale * sum + bias over the pairs of the epilogue, without what is behind the point."""
+    """Compute the larger of scale * sum + bias over the pairs of the epilogue, truncated to an integer."""
     values = sums.to(F32)
     first, *others = (
         sums.code.fma(values, scale, bias) for scale, bias in zip(epilogue[::2], epilogue[1::2], strict=True)

@@ -95,7 +95,7 @@ class Value:
         return self.code.select(self > other, self, other)
 
     def to(self, dtype: DType) -> Value:
-        """Convert the numbers: integers are cut off or extended, floats lose what is behind the point.
+        """Convert the numbers: integers are truncated or extended, floats are truncated to integers.
 
         A float beyond the integer's range gives any value.
         """

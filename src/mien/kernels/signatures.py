@@ -67,7 +67,7 @@ class Size(Extent):
 
     def checked(self, kernel: str, value: Argument | None, _: Sizes) -> int:
         if not isinstance(value, int):
-            raise TypeError(f"{kernel}: {self.name} is not a whole number")
+            raise TypeError(f"{kernel}: {self.name} is not an integer")
         if value < 0 or value % self.multiple_of:
             raise ValueError(f"{kernel}: {self.name} is {value}, which is not a multiple of {self.multiple_of}")
         return value

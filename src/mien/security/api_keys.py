@@ -75,7 +75,7 @@ class KeyFile:
         """Return the key that a caller sent. Raises NotAuthenticated, after the same time whatever is wrong with it."""
         match = _KEY.fullmatch(text)
         key_id, secret = match.groups() if match else ("", "")
-        key = {key.key_id: key for key in self.list()}.get(key_id)
+        key = self._keys().get(key_id)
         if not hmac.compare_digest(_digest(secret), key.digest if key else "0" * 64) or key is None:
             raise NotAuthenticated("The API key is not known.")
         return key

@@ -20,7 +20,7 @@ from mien.kernels.instruction_sets import MAX_WEIGHT_SUM
 QMAX = 255
 LARGEST_WEIGHT = 127
 ROUNDING_BIAS = np.float32(0.5)
-"""Added to the bias of an epilogue, which cuts off what is behind the point."""
+"""Added to the bias of an epilogue, so that truncation rounds to the nearest integer."""
 _TINY = 1e-12
 
 Groups = NDArray[np.intp]
@@ -48,7 +48,7 @@ class QuantizedWeights:
 
 
 def choose_qparams(low: Floats, high: Floats, *, integral_zero_point: bool) -> QuantParams:
-    """Choose parameters for values between `low` and `high`, (n,), and zero; zero may have to be a whole byte."""
+    """Choose parameters for values between `low` and `high`, (n,), and zero; the zero point is an integer if asked."""
     low, high = np.minimum(low, 0), np.maximum(high, 0)
     scale = np.maximum(high - low, _TINY) / QMAX
     zero_point = -low / scale
@@ -70,9 +70,9 @@ def quantize_weights(weights: Floats, source: QuantParams, groups: Groups) -> Qu
 
 
 def quantize_per_channel(weights: Floats, groups: Groups) -> tuple[Floats, Floats]:
-    """Return whole numbers (n, ...) and a scale for each of the n."""
+    """Return integers (n, ...) and a scale for each of the n."""
     rows = weights.reshape(len(weights), -1)
-    # Rounding changes a weight by less than one, so the sum of a group stays below limit + size, and is a whole number.
+    # Rounding changes a weight by less than one, so the sum of a group, an integer, stays below limit + size.
     limit = min(MAX_WEIGHT_SUM + 1 - groups.shape[1], LARGEST_WEIGHT)
     scale = np.maximum(largest_sums(rows, groups), _TINY) / limit
     return round_with_error_compensation(rows / scale[:, None]).reshape(weights.shape), scale
@@ -86,7 +86,7 @@ def largest_sums(rows: Floats, groups: Groups) -> Floats:
 
 
 def round_with_error_compensation(rows: Floats) -> Floats:
-    """Round each row to whole numbers so that its errors add up to a half at most.
+    """Round each row to integers so that its errors add up to a half at most.
 
     Pixels are like their neighbours, so errors of one sign would add up, too.
     """
@@ -105,8 +105,8 @@ def single_groups(size: int) -> Groups:
 
 def pointwise_groups(inputs: int) -> Groups:
     """Group the weights of `inputs` channels, as pointwise and linear kernels add them: (inputs / 4, 4)."""
-    octets = np.arange(inputs).reshape(-1, QUADS_AT_ONCE, QUAD // 2, 2)
-    return octets.swapaxes(1, 2).reshape(-1, 2 * QUADS_AT_ONCE)
+    places = np.arange(inputs).reshape(-1, QUADS_AT_ONCE, QUAD // 2, 2)
+    return places.swapaxes(1, 2).reshape(-1, 2 * QUADS_AT_ONCE)
 
 
 def depthwise_groups() -> Groups:

@@ -20,7 +20,7 @@ from mien.engine.networks.yunet_layers import PIXELS, Pool, QuantizedHead, Quant
 
 Number = TypeVar("Number", np.uint8, np.float32)
 Sums = NDArray[np.float64]
-"""Whole numbers, which float64 adds exactly up to 2**53, and several times quicker than NumPy adds integers."""
+"""Integers, which float64 adds exactly up to 2**53, and several times quicker than NumPy adds integers."""
 
 
 def fma(left: Floats, right: Floats, addend: Floats) -> Floats:

@@ -135,7 +135,7 @@ class QuantizedConv:
         weights: (n, k, height, width).
         stride: 1 or 2.
         epilogue: (4, n), float32: scale and bias of a sum, then those of the other line of the PReLU.
-        zero_point: (n,), the byte that is zero in each channel that comes out, or near it.
+        zero_point: (n,), the byte that stands for zero, or is next to it, in each output channel.
     """
 
     weights: NDArray[np.int8]

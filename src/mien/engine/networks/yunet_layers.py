@@ -164,7 +164,7 @@ class QuantizedConvolution:
         layer: in floats.
         weights: (n, k, height, width), of RGB pixels for the stem.
         epilogue: (2, n), float32: scale and bias of a sum.
-        zero_point: (n,), the byte that is zero in each channel that comes out.
+        zero_point: (n,), the byte that stands for zero in each output channel.
     """
 
     layer: Convolution
