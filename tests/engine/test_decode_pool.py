@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.domain.errors import DamagedImage, ImageTooLarge, UnsupportedImage
+from mien.domain.errors import DamagedImage, ImageTooLarge, Overloaded, UnsupportedImage
 from mien.engine import decode_pool
 from mien.engine.decode_pool import DecodingPool
 from mien.engine.limits import Limits
@@ -158,9 +159,34 @@ def test_an_idle_decoder_is_ended(pool, webp, monkeypatch):
         {"orientation": None},
     ],
 )
-def test_an_answer_that_is_not_possible_is_not_believed(claim):
+def test_an_answer_that_is_not_possible_is_not_believed_and_ends_its_decoder(pool, webp, monkeypatch, claim):
     answer = {"size": [96, 64], "shape": [64, 96, 3], "orientation": 1} | claim
-    with decode_pool._memory_file() as descriptor:
+
+    def ask(_process: object, _content: bytes, _long_side: int, _limits: Limits, descriptor: int) -> dict[str, object]:
         os.ftruncate(descriptor, 64 * 96 * 3)
-        with pytest.raises(DamagedImage):
-            decode_pool._result(answer, descriptor, LIMITS)
+        return answer
+
+    monkeypatch.setattr(decode_pool._Process, "ask", ask)
+    with pytest.raises(DamagedImage):
+        pool.decode(webp, 0, LIMITS)
+    assert not pool._idle
+
+
+def test_an_answer_that_nests_too_deep_is_a_damaged_photo(pool, webp, monkeypatch):
+    def receive(*_: object) -> object:
+        raise RecursionError
+
+    monkeypatch.setattr(decode_pool, "receive_message", receive)
+    with pytest.raises(DamagedImage):
+        pool.decode(webp, 0, LIMITS)
+    assert not pool._idle
+
+
+def test_a_system_without_room_for_a_process_is_too_busy(pool, webp, monkeypatch):
+    def start(*_: object, **__: object) -> object:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    pool.prepare()
+    with pytest.raises(Overloaded):
+        pool.decode(webp, 0, LIMITS)

@@ -19,14 +19,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from mien.domain import errors
-from mien.domain.errors import DamagedImage, ImageError, ImageTooLarge
+from mien.domain.errors import DamagedImage, ImageError, ImageTooLarge, Overloaded
 from mien.engine.context import Pixels
 from mien.engine.limits import Limits
 
@@ -81,33 +81,41 @@ class DecodingPool:
 
         Raises:
             ImageError: what `open_photo` and `Photo.pixels` raise; ImageTooLarge with the limit "seconds" or "memory"
-                when the decoder exceeded it, DamagedImage when it crashed.
+                when the decoder exceeded it, DamagedImage when it crashed or answered nonsense.
+            Overloaded: no process can be started now.
         """
         with _memory_file() as descriptor:
             process = self._take()
             try:
                 answer = process.ask(content, long_side, limits, descriptor)
-            except (EOFError, OSError, ValueError, TypeError):
+                decoded = None if "error" in answer else _result(answer, descriptor, limits)
+            except (EOFError, OSError):
                 raise process.why_ended() from None
+            except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
+                process.end()
+                raise DamagedImage(_CRASHED) from None
             except BaseException:
                 process.end()
                 raise
             self._put_back(process)
-            return _result(answer, descriptor, limits)
+            if decoded is None:
+                raise _error(answer)
+            return decoded
 
     def prepare(self) -> None:
         """Begin to start the first process, for a photo that soon needs it. Returns at once."""
         with self._lock:
             is_first, self._has_started = not self._has_started, True
         if is_first:
-            self._put_back(_Process())
+            with suppress(Overloaded):
+                self._put_back(_start())
 
     def _take(self) -> _Process:
         while True:
             with self._lock:
                 process = self._idle.pop() if self._idle else None
             if process is None:
-                return _Process()
+                return _start()
             if process.is_alive():
                 return process
             process.end()
@@ -189,6 +197,13 @@ class _Process:
         self._process.wait()
 
 
+def _start() -> _Process:
+    try:
+        return _Process()
+    except OSError as error:
+        raise Overloaded("No process to decode the photo can be started now; try again.") from error
+
+
 def _environment() -> dict[str, str]:
     """Pass on where the interpreter and its packages are, but no setting and no secret."""
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
@@ -239,20 +254,18 @@ def _memory_file() -> Iterator[int]:
 
 
 def _result(answer: dict[str, Any], descriptor: int, limits: Limits) -> tuple[Decoded, Pixels]:
-    """Read an answer. It is believed only as far as its numbers are possible: the decoder may be another's by now."""
-    if "error" in answer:
-        raise _error(answer)
-    try:
-        width, height = map(int, answer["size"])
-        rows, columns, channels = map(int, answer["shape"])
-        decoded = Decoded((width, height), int(answer["orientation"]))
-    except (KeyError, TypeError, ValueError, OverflowError):
-        raise DamagedImage(_CRASHED) from None
+    """Read an answer. It is believed only as far as its numbers are possible: the decoder may be another's by now.
+
+    Raises ValueError, TypeError, LookupError or ArithmeticError for what is not possible.
+    """
+    width, height = map(int, answer["size"])
+    rows, columns, channels = map(int, answer["shape"])
+    decoded = Decoded((width, height), int(answer["orientation"]))
     _fix_size(descriptor)
     size = rows * columns * channels
     is_possible = channels == 3 and min(rows, columns, width, height) > 0 and size <= limits.max_memory
     if not is_possible or size != os.fstat(descriptor).st_size:
-        raise DamagedImage(_CRASHED)
+        raise ValueError(size)
     memory = mmap.mmap(descriptor, size)
     return decoded, np.frombuffer(memory, np.uint8).reshape(rows, columns, channels)
 

@@ -58,6 +58,8 @@ def load(name: str, kernels: Sequence[Kernel], isa: InstructionSet, *, unroll: b
         isa: the instruction set; this processor must have it.
         unroll: whether LLVM may repeat what loops do, which takes more registers.
     """
+    if library := _LIBRARIES.get((name, isa.name)):  # a search does not wait while the networks are compiled
+        return library
     with _LOADING:
         if (name, isa.name) not in _LIBRARIES:
             machine_code = _cached(f"{name}-{isa.name}-{_source_digest()}.o", partial(compiled, kernels, isa, unroll))
