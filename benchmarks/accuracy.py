@@ -55,6 +55,7 @@ def write(folder: Path, out: Path, *, per_person: int) -> None:
         shipped_rates=studies.shipped_rates(data),
         own_calibration=studies.own_calibration(data),
         gallery_size=studies.gallery_size(data),
+        default_thresholds=studies.default_thresholds(data),
         margins=studies.margins(data),
         look_alikes=studies.look_alikes(data),
         aggregation=studies.aggregation(data),

@@ -131,6 +131,39 @@ def gallery_size(data: EvaluationData) -> str:
     return table(["people enrolled", "1 - (1 - FMR)^N", "measured FPIR"], rows)
 
 
+def default_thresholds(data: EvaluationData) -> str:
+    """Measure fixed thresholds and those that follow the gallery; up to two photos of each person are enrolled."""
+    vectors, labels = data.embedded.vectors, data.folder.labels
+    rows = []
+    for people in (33, 80, 160, 240):
+        if people < labels.max():
+            galleries = [_gallery(labels, people, seed) for seed in range(REPEATS)]
+            for given in ("80", thresholds.AUTOMATIC, "fpir=0.001"):
+                rates = [_open_set_rates(vectors, labels, enrolled, given) for enrolled in galleries]
+                similarity, fpir, fnir = np.mean(rates, axis=0)
+                rows.append([str(people), f"`{given}`", f"{similarity:.1f}", f"{fpir:.2%}", f"{fnir:.2%}"])
+    return table(["people enrolled", "threshold", "similarity", "FPIR", "FNIR"], rows)
+
+
+def _gallery(labels: Scores, people: int, seed: int) -> Scores:
+    """Draw the positions of up to two photos of each of so many people, first of those who have a third."""
+    rng, counts = np.random.default_rng(seed), np.bincount(labels)
+    order = sorted(rng.permutation(labels.max() + 1), key=lambda person: counts[person] <= 2)
+    return np.concatenate([rng.permutation(np.flatnonzero(labels == person))[:2] for person in order[:people]])
+
+
+def _open_set_rates(vectors: Scores, labels: Scores, enrolled: Scores, given: str) -> tuple[float, float, float]:
+    """Return the similarity of a threshold, and FPIR and FNIR of searches among the enrolled faces."""
+    similarity = thresholds.parse(given, lambda: len(enrolled))
+    cosine = thresholds.cosine_of_fmr(thresholds.fmr_of_similarity(similarity))
+    probes = np.setdiff1d(np.arange(len(labels)), enrolled)
+    scores = vectors[probes] @ vectors[enrolled].T
+    is_mated = np.isin(labels[probes], labels[enrolled])
+    is_match = scores.max(axis=1) >= cosine
+    is_right = is_match & (labels[enrolled][scores.argmax(axis=1)] == labels[probes])
+    return similarity, float(is_match[~is_mated].mean()), float(1 - is_right[is_mated].mean())
+
+
 def margins(data: EvaluationData) -> str:
     """Measure how many right and wrong matches each margin to the runner-up leaves; one photo per person enrolled."""
     vectors, labels = data.embedded.vectors, data.folder.labels

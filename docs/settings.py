@@ -56,7 +56,7 @@ MEANINGS = {
     "upload_queue_url": "the SQS queue of object-created events, to which photos without a final status are announced "
     "again",
     "threshold": "what counts as a match: a similarity of 0 to 100 or an error rate such as `fmr=1e-4` or `fpir=0.01`; "
-    "on AWS a similarity",
+    "`auto` is 80, and more in a gallery where more than 1 in 100 strangers would be named; on AWS a similarity",
     "margin": "a match needs odds this many times better than those of the runner-up, or it is ambiguous; 1 or more",
     "candidates": "how many candidates a recognition lists for each face at most",
     "several_faces": "for a photo of several people uploaded for one person: enrol the `largest` face, or `refuse` the "

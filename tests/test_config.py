@@ -12,7 +12,8 @@ from tests.support.painter import photo_of
 
 
 @pytest.mark.parametrize(
-    ("text", "threshold"), [("90", 90.0), ("fmr=1e-4", "fmr=1e-4"), ("1e-4", "1e-4"), ("fpir=0.01", "fpir=0.01")]
+    ("text", "threshold"),
+    [("90", 90.0), ("fmr=1e-4", "fmr=1e-4"), ("1e-4", "1e-4"), ("fpir=0.01", "fpir=0.01"), ("auto", "auto")],
 )
 def test_the_threshold_is_a_similarity_or_an_error_rate(text: str, threshold: str | float) -> None:
     assert Settings.from_environment({"MIEN_THRESHOLD": text}).policy.threshold == threshold

@@ -161,7 +161,7 @@ class Settings:
 def _threshold(text: str) -> str | float:
     """Check a threshold, and keep an error rate as text: its similarity depends on how many faces are enrolled."""
     thresholds.parse(text)
-    return text if thresholds.is_rate(text) else float(text)
+    return text if thresholds.is_automatic(text) or thresholds.is_rate(text) else float(text)
 
 
 def _path(text: str) -> Path:

@@ -97,7 +97,7 @@ def test_plain_letters_need_no_installed_font():
 def test_an_ambiguous_face_names_both():
     rivals = tuple(Candidate(name, 90.0, None, None) for name in ("Ada", "Grace"))
     face = RecognizedFace(CENTRE, 99.0, RecognitionStatus.AMBIGUOUS, None, 90.9, rivals)
-    assert label(face) == Label(CENTRE, "Ada or Grace?", "90", STYLES[RecognitionStatus.AMBIGUOUS])
+    assert label(face) == Label(CENTRE, "Ada or Grace?", "90.9", STYLES[RecognitionStatus.AMBIGUOUS])
 
 
 def test_an_unknown_face_has_no_number():

@@ -135,7 +135,7 @@ def test_compare_takes_error_rates(mien, shown, threshold, same):
     (shown / "again.jpg").write_bytes(photo_of("Ada", photo=8))
     answer = mien("compare", shown / "ada.jpg", shown / "again.jpg", "--threshold", threshold)
     assert answer.code == same
-    assert "comparisons of strangers" in answer.err
+    assert "pairs of strangers" in answer.err
 
 
 def test_the_usual_threshold_may_be_an_error_rate(known, shown, monkeypatch):

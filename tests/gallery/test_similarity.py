@@ -5,6 +5,7 @@ import pytest
 
 from mien.domain import thresholds
 from mien.domain.errors import InvalidInput
+from mien.domain.thresholds import Likelihood
 from mien.gallery.scoring import Calibration, cosine_at, similarity
 
 
@@ -86,3 +87,50 @@ def test_reach_is_measured_in_odds() -> None:
     assert thresholds.odds_floor(0, 4) == 0
     distance = cosine_at(99) - cosine_at(thresholds.odds_floor(99, 4))
     assert distance == pytest.approx(cosine_at(80) - cosine_at(thresholds.odds_floor(80, 4)))
+
+
+@pytest.mark.parametrize(("enrolled", "similarity"), [(0, 80), (33, 80), (100, 80), (1000, 95.4), (10_000, 99)])
+def test_the_automatic_threshold_rises_with_the_gallery(enrolled: int, similarity: float) -> None:
+    assert thresholds.parse("auto", lambda: enrolled) == pytest.approx(similarity, abs=0.1)
+
+
+@pytest.mark.parametrize("enrolled", [1, 100, 1000, 100_000])
+def test_at_most_one_stranger_in_a_hundred_reaches_the_automatic_threshold(enrolled: int) -> None:
+    threshold = thresholds.with_error_rates(thresholds.parse("auto", lambda: enrolled), enrolled)
+    assert threshold.fpir is not None
+    assert threshold.fpir <= 0.010001
+
+
+@pytest.mark.parametrize(
+    ("similarity", "enrolled", "likelihood"),
+    [
+        (94.58, 94, Likelihood.LIKELY),
+        (96.0, 94, Likelihood.VERY_LIKELY),
+        (96.0, 1000, Likelihood.LIKELY),
+        (99.2, 1000, Likelihood.VERY_LIKELY),
+        (99.2, 100_000, Likelihood.LIKELY),
+        (100.0, 100_000, Likelihood.VERY_LIKELY),
+    ],
+)
+def test_a_match_is_very_likely_when_hardly_a_stranger_of_this_gallery_would_reach_it(
+    similarity: float, enrolled: int, likelihood: Likelihood
+) -> None:
+    threshold = thresholds.with_error_rates(thresholds.parse("auto", lambda: enrolled), enrolled)
+    assert thresholds.likelihood_of_match(similarity, threshold) is likelihood
+
+
+def test_without_error_rates_a_match_is_very_likely_where_chance_is_ruled_out() -> None:
+    assert thresholds.likelihood_of_match(98.9, thresholds.Threshold(80)) is Likelihood.LIKELY
+    assert thresholds.likelihood_of_match(99.0, thresholds.Threshold(80)) is Likelihood.VERY_LIKELY
+
+
+def test_a_threshold_that_everybody_reaches_makes_nothing_very_likely() -> None:
+    threshold = thresholds.with_error_rates(0, 33)
+    assert thresholds.likelihood_of_match(99.99, threshold) is Likelihood.LIKELY
+
+
+@pytest.mark.parametrize(
+    ("similarity", "text"), [(80, "80.0"), (99.99, "99.9"), (100, "99.9"), (64.1, "64.1"), (0, "0.0")]
+)
+def test_a_similarity_is_written_with_one_decimal_and_never_as_certain(similarity: float, text: str) -> None:
+    assert thresholds.format_similarity(similarity) == text

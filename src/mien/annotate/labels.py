@@ -14,13 +14,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import floor
 from pathlib import Path
 
 from PIL import ImageFont
 
 from mien.domain.faces import Box
 from mien.domain.records import RecognitionStatus, RecognizedFace
+from mien.domain.thresholds import format_similarity
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -78,7 +78,7 @@ def label(face: RecognizedFace) -> Label:
         text = " or ".join(filter(None, (each.name or each.user_id for each in face.candidates[:2]))) + "?"
     else:
         text = "unknown"
-    note = "" if face.similarity is None else str(floor(face.similarity))  # rounded down: 99.9 is not to read 100
+    note = "" if face.similarity is None else format_similarity(face.similarity)
     return Label(face.box, text, note, STYLES[face.status])
 
 

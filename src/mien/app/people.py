@@ -334,10 +334,18 @@ class PeopleService:
     def named_recognitions(
         self, recognitions: Sequence[Recognition], people: Mapping[str, Person] | None = None
     ) -> list[Recognition]:
-        """Put present ids and names into recognitions; `people` are those of `by_id`, when they are known already."""
+        """Put present ids, names and likelihoods into recognitions; `people` are those of `by_id`, if known already."""
         if people is None:
             people = self.by_id(sorted({user_id for each in recognitions for user_id in each.user_ids}))
-        return [replace(each, faces=tuple(_named_face(face, people) for face in each.faces)) for each in recognitions]
+        return [
+            replace(
+                each,
+                faces=tuple(
+                    replace(_named_face(face, people), likelihood=each.likelihood(face)) for face in each.faces
+                ),
+            )
+            for each in recognitions
+        ]
 
     # Helpers
 

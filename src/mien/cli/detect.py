@@ -13,6 +13,8 @@ from mien.cli.exit_codes import ExitCode, error_json
 from mien.cli.photos import STANDARD_INPUT, PhotoReader, map_photos, photo_files
 from mien.config import open_app
 from mien.domain.errors import InvalidInput, MienError
+from mien.domain.policy import MATCH_THRESHOLD
+from mien.domain.thresholds import format_similarity, is_automatic
 
 if TYPE_CHECKING:
     from mien.domain.faces import Detection
@@ -100,6 +102,8 @@ def compare(
         raise InvalidInput("Only one of the two photos can be read from standard input.")
     with open_app(context.settings) as app:
         read = PhotoReader(app.policy.max_image_bytes)
+        if threshold is None and is_automatic(app.policy.threshold):
+            threshold = str(MATCH_THRESHOLD)  # two photos are compared, and no gallery is searched
         limit = app.threshold(threshold)
         comparisons = app.compare(read(source), read(target))
     context.activity.note(comparisons)
@@ -125,5 +129,5 @@ def _show_comparisons(comparisons: list[Comparison], threshold: float) -> None:
     table = output.table(">Face", ">Similarity", "")
     for number, comparison in enumerate(comparisons, 1):
         verdict = "same person" if comparison.similarity >= threshold else "another person"
-        table.add_row(str(number), output.similarity(comparison.similarity), verdict)
+        table.add_row(str(number), format_similarity(comparison.similarity), verdict)
     output.show(table if comparisons else "The second photo shows no face.")

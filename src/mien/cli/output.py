@@ -9,7 +9,6 @@ from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from io import TextIOWrapper
-from math import floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unicodedata import category
@@ -74,20 +73,12 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def similarity(value: float) -> str:
-    """Format a similarity (0 to 100), rounded down, so that 100.00 means all of 100."""
-    return f"{floor(value * 100) / 100:.2f}"
-
-
 def threshold(value: float, fmr: float | None, fpir: float | None = None) -> str:
     """Describe a threshold (a similarity) with its error rates (fractions), where they are known."""
-    text = f"Threshold: similarity {value:.1f}"
-    if fmr is None:
-        return f"{text}."
-    text += f"; 1 in {1 / fmr:,.0f} comparisons of strangers reaches it (FMR {fmr:.2g})"
+    text = f"Threshold: similarity {value:.1f}."
     if fpir:
-        text += f"; {fpir:.2%} of strangers would be taken for one of the people enrolled (FPIR)"
-    return f"{text}."
+        return f"{text} About 1 stranger in {1 / fpir:,.0f} would be given a name."
+    return text if fmr is None else f"{text} 1 in {1 / fmr:,.0f} pairs of strangers reaches it."
 
 
 def jsonable(value: Any) -> Any:

@@ -15,6 +15,7 @@ from mien.cli.photos import PhotoReader, map_photos, photo_files
 from mien.cli.retention import expire
 from mien.config import open_app
 from mien.domain.errors import InvalidInput, MienError
+from mien.domain.thresholds import format_similarity
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -104,32 +105,32 @@ def photo_json(photo: Path, recognition: Recognition | MienError) -> dict[str, o
 
 def faces_table(results: Sequence[Result]) -> Table:
     """Make a table with a row for each face, and for each photo without a face."""
-    table = output.table("Photo", ">Face", "Who", ">Similarity")
+    table = output.table("Photo", ">Face", "Who", "How likely", ">Similarity")
     for path, recognition in results:
         photo = output.escape(str(path))
         if isinstance(recognition, MienError):
-            table.add_row(photo, "", f"[red]{output.escape(str(recognition))}[/red]", "")
+            table.add_row(photo, "", f"[red]{output.escape(str(recognition))}[/red]", "", "")
         elif not recognition.faces:
-            table.add_row(photo, "", "[dim]no face[/dim]", "")
+            table.add_row(photo, "", "[dim]no face[/dim]", "", "")
         else:
             for number, face in enumerate(recognition.faces, 1):
                 table.add_row(photo if number == 1 else "", str(number), *_who(face))
     return table
 
 
-def _who(face: RecognizedFace) -> tuple[str, str]:
-    """Name the person, or the people between whom the face is ambiguous, and the similarity."""
+def _who(face: RecognizedFace) -> tuple[str, str, str]:
+    """Name the person, or the people between whom the face is ambiguous, with the likelihood and the similarity."""
     if face.similarity is None:
-        return "[dim]unknown[/dim]", ""
-    similarity = output.similarity(face.similarity)
+        return "[dim]unknown[/dim]", "", ""
+    similarity, likelihood = format_similarity(face.similarity), face.likelihood.words if face.likelihood else ""
     if face.user_id is not None:
-        return f"[bold]{output.escape(face.name or face.user_id)}[/bold]", similarity
+        return f"[bold]{output.escape(face.name or face.user_id)}[/bold]", likelihood, similarity
     candidates = [
-        f"{output.escape(candidate.name or candidate.user_id)} {output.similarity(candidate.similarity)}"
+        f"{output.escape(candidate.name or candidate.user_id)} {format_similarity(candidate.similarity)}"
         for candidate in face.candidates
         if candidate.user_id is not None
     ]
-    return f"[yellow]{' or '.join(candidates[:2])}[/yellow]", similarity
+    return f"[yellow]{' or '.join(candidates[:2])}[/yellow]", likelihood, similarity
 
 
 def check_image_file(file: Path, photos: int = 1) -> None:

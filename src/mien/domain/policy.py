@@ -46,7 +46,8 @@ class SeveralFaces(StrEnum):
 class Policy:
     """Choices that hold for all photos.
 
-    `threshold`: what counts as a match, a similarity or an error rate as `thresholds.parse` reads it. `margin`: a
+    `threshold`: what counts as a match, a similarity or an error rate as `thresholds.parse` reads it; "auto" follows
+    the size of the gallery. `margin`: a
     runner-up makes a match ambiguous when its odds, s / (100 - s), are less than this many times lower (4 is a cosine
     difference of 0.05), or when it reaches `thresholds.CERTAIN_SIMILARITY`. `several_faces`: which photos of several
     people may be enrolled. `candidates`: the maximum number of candidates that a recognition lists for each face.
@@ -54,7 +55,7 @@ class Policy:
     many days photos that were uploaded for nobody are; None keeps them until somebody deletes them.
     """
 
-    threshold: str | float = MATCH_THRESHOLD
+    threshold: str | float = "auto"
     margin: float = 4.0
     several_faces: SeveralFaces = SeveralFaces.LARGEST
     candidates: int = 5

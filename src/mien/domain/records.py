@@ -17,10 +17,11 @@ from typing import Any, Self
 from mien.domain import object_keys
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import Box, Detection, Reason
+from mien.domain.thresholds import Likelihood, Threshold, likelihood_of_match
 
 
 def _looked_up() -> Any:
-    """A name that stores leave out and comparisons ignore."""
+    """A name, or what follows from other fields, that stores leave out and comparisons ignore."""
     return field(default=None, compare=False, metadata={"stored": False})
 
 
@@ -179,6 +180,7 @@ class RecognizedFace:
     similarity: float | None = None
     candidates: tuple[Candidate, ...] = ()
     name: str | None = _looked_up()
+    likelihood: Likelihood | None = field(default=None, compare=False, metadata={"stored": False})
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +198,13 @@ class Recognition:
     faces: tuple[RecognizedFace, ...]
     threshold_fmr: float | None = None
     threshold_fpir: float | None = None
+
+    def likelihood(self, face: RecognizedFace) -> Likelihood:
+        """Say how likely it is that a face is whom it was taken for, among the faces that were enrolled then."""
+        if face.status is not RecognitionStatus.MATCHED or face.similarity is None:
+            return Likelihood(face.status.value)
+        threshold = Threshold(self.threshold, self.threshold_fmr, self.threshold_fpir)
+        return likelihood_of_match(face.similarity, threshold)
 
     @property
     def user_ids(self) -> frozenset[str]:

@@ -20,10 +20,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import pairwise
 from statistics import NormalDist
 
 from mien.domain.errors import InvalidInput
+from mien.domain.policy import MATCH_THRESHOLD
 
 FMR_TO_COSINE = ((1e-1, 0.211), (1e-2, 0.301), (1e-3, 0.367), (1e-4, 0.422), (1e-5, 0.475), (1e-6, 0.525))
 """False match rates of one comparison, and the cosine that gives each."""
@@ -42,6 +44,14 @@ MAX_FMR_OF_FPIR = 1 - 1e-12
 MAX_BARE_RATE = 0.01
 """The largest number that is read as a rate without its name: as a similarity it would match everybody."""
 
+AUTOMATIC = "auto"
+"""The threshold that follows the gallery: `MATCH_THRESHOLD`, and in larger galleries the similarity at this FPIR."""
+
+AUTOMATIC_FPIR = 0.01
+
+VERY_LIKELY_FPIR = 0.001
+"""A match is very likely when at most this share of strangers' searches reaches its similarity."""
+
 _NORMAL = NormalDist()
 
 
@@ -56,6 +66,43 @@ class Threshold:
     similarity: float
     fmr: float | None = None
     fpir: float | None = None
+
+
+class Likelihood(StrEnum):
+    """How likely it is that a face is whom Mien takes it for, in words that a person can act on."""
+
+    VERY_LIKELY = "very_likely"
+    LIKELY = "likely"
+    AMBIGUOUS = "ambiguous"
+    UNKNOWN = "unknown"
+
+    @property
+    def words(self) -> str:
+        """The same words as on the page."""
+        return "likely, please check" if self is Likelihood.LIKELY else self.value.replace("_", " ")
+
+
+def likelihood_of_match(similarity: float, threshold: Threshold) -> Likelihood:
+    """Say how likely a match is.
+
+    Args:
+        similarity: Of the face to the person, 0 to 100.
+        threshold: The one that it reached, with its error rates, which tell how many faces were enrolled. Where they
+            are not known, a similarity of `CERTAIN_SIMILARITY` is very likely.
+    """
+    if threshold.fmr is None or threshold.fpir is None:
+        is_very_likely = similarity >= CERTAIN_SIMILARITY
+    elif threshold.fmr >= 1 or threshold.fpir >= 1:  # so many strangers reach it that the gallery's size is lost
+        is_very_likely = False
+    else:
+        enrolled = math.log1p(-threshold.fpir) / math.log1p(-threshold.fmr)
+        is_very_likely = fpir(_fmr_or_least(similarity), max(1, round(enrolled))) <= VERY_LIKELY_FPIR
+    return Likelihood.VERY_LIKELY if is_very_likely else Likelihood.LIKELY
+
+
+def format_similarity(similarity: float) -> str:
+    """Format a similarity with one decimal, rounded down; no two photos are certain, so 100.0 is never shown."""
+    return f"{min(math.floor(similarity * 10 + 1e-6) / 10, 99.9):.1f}"
 
 
 def cosine_of_fmr(fmr: float) -> float:
@@ -93,9 +140,7 @@ def fmr_for_fpir(fpir: float, enrolled: int) -> float:
 
 def with_error_rates(similarity: float, enrolled: int) -> Threshold:
     """Return a similarity with its error rates among `enrolled` faces; the FMR is never given below 1e-9."""
-    fmr = 1.0
-    if similarity > 0:
-        fmr = max(fmr_of_similarity(similarity), MIN_RATE) if similarity < 100 else MIN_RATE
+    fmr = _fmr_or_least(similarity)
     return Threshold(similarity, _rounded(fmr), _rounded(fpir(min(fmr, MAX_FMR_OF_FPIR), enrolled)))
 
 
@@ -104,11 +149,13 @@ def parse(given: str | float, count_enrolled: Callable[[], int] = lambda: 1) -> 
 
     Args:
         given: A similarity (0, or 1 to 100), `fmr=1e-4` (or 1e-4 alone, up to 0.01), or `fpir=0.01`; rates from 1e-9
-            to 0.5.
-        count_enrolled: Returns how many faces are enrolled; called for an FPIR only.
+            to 0.5. Or `auto`: 80, and more where more than 1 in 100 strangers would reach that.
+        count_enrolled: Returns how many faces are enrolled; called for `auto` and an FPIR only.
 
     Raises InvalidInput for anything else, also for bare numbers between 0.01 and 1, which could be meant either way.
     """
+    if is_automatic(given):
+        return max(MATCH_THRESHOLD, similarity_of_fmr(fmr_for_fpir(AUTOMATIC_FPIR, count_enrolled())))
     name, _, value = str(given).strip().lower().rpartition("=")
     try:
         number = float(value)
@@ -125,13 +172,18 @@ def parse(given: str | float, count_enrolled: Callable[[], int] = lambda: 1) -> 
             return similarity_of_fmr(max(fmr_for_fpir(number, count_enrolled()), MIN_RATE))
     raise InvalidInput(
         f"The threshold {given!s:.40} cannot be used. Give a similarity (0, or 1 to 100), a false match rate such as "
-        "fmr=1e-4, or a false positive identification rate such as fpir=0.01 (rates from 1e-9 to 0.5)."
+        "fmr=1e-4, a false positive identification rate such as fpir=0.01 (rates from 1e-9 to 0.5), or auto."
     )
 
 
 def is_rate(given: str | float) -> bool:
     """Return whether a threshold that `parse` accepts is an error rate and not a similarity."""
-    return "=" in str(given) or 0 < float(given) < 1
+    return not is_automatic(given) and ("=" in str(given) or 0 < float(given) < 1)
+
+
+def is_automatic(given: str | float) -> bool:
+    """Return whether a threshold is the one that follows the size of the gallery."""
+    return str(given).strip().lower() == AUTOMATIC
 
 
 def odds_floor(similarity: float, odds_ratio: float) -> float:
@@ -147,6 +199,13 @@ def _segment(column: int, value: float) -> tuple[tuple[float, float], tuple[floa
     """Find the two neighbouring points (quantile, cosine) of the table; the outermost pair beyond its ends."""
     points = [(-_NORMAL.inv_cdf(fmr), cosine) for fmr, cosine in FMR_TO_COSINE]
     return next((pair for pair in pairwise(points) if value <= pair[1][column]), (points[-2], points[-1]))
+
+
+def _fmr_or_least(similarity: float) -> float:
+    """Return the false match rate at a similarity of 0 to 100, but at least 1e-9."""
+    if similarity <= 0:
+        return 1.0
+    return max(fmr_of_similarity(similarity), MIN_RATE) if similarity < 100 else MIN_RATE
 
 
 def _rounded(rate: float) -> float:

@@ -22,8 +22,9 @@ Threshold = Annotated[
     Query(
         max_length=40,
         description="The lowest similarity of a match: 0, or 1 to 100. Or an error rate: `fmr=1e-4` (or `1e-4` alone) "
-        "for each comparison, `fpir=0.01` for a search among the faces enrolled now.",
-        examples=["80", "fmr=1e-4", "fpir=0.01"],
+        "for each comparison, `fpir=0.01` for a search among the faces enrolled now. Or `auto`: 80, and more in a "
+        "gallery so large that more than 1 in 100 strangers would be named.",
+        examples=["auto", "80", "fmr=1e-4", "fpir=0.01"],
     ),
 ]
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from mien.api.schemas.base import BOX, FACE_ID, PATH, BoundingBox, Schema, Similarity, example
 from mien.domain.records import RecognitionStatus
+from mien.domain.thresholds import Likelihood
 
 
 class Candidate(Schema):
@@ -25,6 +26,10 @@ class RecognizedFace(Schema):
     user_id: str | None
     name: str | None
     similarity: Similarity | None
+    likelihood: Likelihood = Field(
+        description="How likely it is that the face is this person: `very_likely` when at most 1 in 1000 strangers "
+        "would reach the similarity among the faces enrolled at that time, else `likely`, which a person should check."
+    )
     candidates: list[Candidate]
 
 
@@ -53,6 +58,7 @@ class Recognition(Schema):
                 "user_id": "Alice",
                 "name": "Alice Smith",
                 "similarity": 99.3,
+                "likelihood": "very_likely",
                 "candidates": [
                     {
                         "user_id": "Alice",
