@@ -251,6 +251,15 @@ def test_what_somebody_else_changed_meanwhile_is_not_replaced(ports: Ports) -> N
     assert [person.name for person in catalog.get(Person, ["1", "3"])] == ["Anna", "3"]
 
 
+def test_what_was_replaced_meanwhile_is_not_removed(ports: Ports) -> None:
+    catalog, read, now = ports.catalog, NameClaim("ann", "1", NOON), NameClaim("ann", "2", NOON)
+    catalog.put(now)
+    assert not catalog.put(gone=[read], unchanged=[read])
+    assert catalog.get(NameClaim, ["ann"]) == [now]
+    assert catalog.put(gone=[now], unchanged=[now])
+    assert catalog.get(NameClaim, ["ann"]) == []
+
+
 def test_a_recognition_that_names_others_now_is_found_by_them_only(ports: Ports) -> None:
     catalog, former = ports.catalog, Recognition("r-1", None, NOON, 80.0, (SEEN,))
     (face,) = former.faces

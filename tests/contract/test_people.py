@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -323,6 +324,27 @@ def between_read_and_write(ports: Ports, monkeypatch: pytest.MonkeyPatch, act: C
         return put(*records, **conditions)
 
     monkeypatch.setattr(ports.catalog, "put", put_later)
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_photos_of_somebody_new_that_come_at_once_are_of_one_person(
+    ports: Ports, robert: list[bytes], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """The second photo comes before the first one's `number`-th look at who has the name."""
+    looks, get = iter(range(number)), ports.catalog.get
+    others: list[str | None] = []
+
+    def get_later(kind: type[Any], keys: Sequence[str]) -> list[Any]:
+        if kind is NameClaim and next(looks, None) is None and not others:
+            others.append(None)
+            others[0] = ports.app.upload(robert[1], name="Robert").user_id
+        return get(kind, keys)
+
+    monkeypatch.setattr(ports.catalog, "get", get_later)
+    first = ports.app.upload(robert[0], name="Robert")
+    assert ports.app.upload(robert[1], name="Robert").user_id == first.user_id
+    assert others in ([], [first.user_id])
+    assert ports.app.find_person("Robert").user_id == first.user_id
 
 
 def test_a_rename_while_the_first_photo_is_indexed_keeps_the_name(

@@ -29,6 +29,7 @@ from mien.domain.records import (
     Person,
     Recognition,
     RecognizedFace,
+    Record,
     Upload,
 )
 
@@ -68,9 +69,10 @@ class PeopleService:
         if person := self.by_id([text]).get(text):
             return person
         holder = self._holder(text)
-        if holder is None or holder.name != text:
+        person = self.by_id([holder.user_id]).get(holder.user_id) if holder and holder.name == text else None
+        if person is None:
             raise UserNotFound("Nobody is enrolled under this id or name.")
-        return self.by_id([holder.user_id])[holder.user_id]
+        return person
 
     def by_id(self, user_ids: Collection[str]) -> dict[str, Person]:
         """Return whom each id leads to, through merges; ids of nobody are left out."""
@@ -154,7 +156,8 @@ class PeopleService:
                     continue
             elif user_id and name and name != person.name and (person.pending or person.name == person.user_id):
                 self.rename(person.user_id, name)
-            return self.by_id([person.user_id])[person.user_id].user_id
+            if admitted := self.by_id([person.user_id]).get(person.user_id):
+                return admitted.user_id
         raise Overloaded(_CHANGING)
 
     def holder_of(self, text: str) -> str:
@@ -202,7 +205,7 @@ class PeopleService:
             renamed = replace(person, name=name)
             held, wanted = ({claim.key for claim in claims(each)} for each in (person, renamed))
             fresh = [claim for claim in claims(renamed) if claim.key not in held]
-            gone = [claim for claim in claims(person) if claim.key not in wanted and self._reserves(claim)]
+            gone = [claim for claim in self._reserved([person]) if claim.key not in wanted]
             if self._catalog.put(renamed, fresh=fresh, gone=gone, unchanged=[person]):
                 return renamed
         raise Overloaded(_CHANGING)
@@ -253,19 +256,19 @@ class PeopleService:
 
         Others who were merged with them are not any more.
         """
-        people = self._catalog.get(Person, user_ids)
-        if not people:
-            return False
-        above = {person.merged_into for person in people if person.merged_into} - set(user_ids)
-        below = {each for person in people for each in person.merged} - set(user_ids)
-        others = [
-            replace(each, merged=tuple(alias for alias in each.merged if alias not in user_ids))
-            for each in self._catalog.get(Person, sorted(above))
-        ]
-        others += [replace(each, merged_into=None) for each in self._catalog.get(Person, sorted(below))]
-        reserved = [claim for person in people for claim in claims(person) if self._reserves(claim)]
-        self._catalog.put(*others, gone=[*people, *reserved])
-        return True
+        for _ in range(ATTEMPTS):
+            people = self._catalog.get(Person, user_ids)
+            if not people:
+                return False
+            above = {person.merged_into for person in people if person.merged_into} - set(user_ids)
+            below = {each for person in people for each in person.merged} - set(user_ids)
+            roots, aliases = (self._catalog.get(Person, sorted(ids)) for ids in (above, below))
+            others = [replace(r, merged=tuple(each for each in r.merged if each not in user_ids)) for r in roots]
+            others += [replace(alias, merged_into=None) for alias in aliases]
+            gone: list[Record] = [*people, *self._reserved(people)]
+            if self._catalog.put(*others, gone=gone, unchanged=[*gone, *roots, *aliases]):
+                return True
+        raise Overloaded(_CHANGING)
 
     def begin_anew(self, user_id: str, before: datetime, timestamp: datetime) -> None:
         """Put a new person, without name and aliases, in the place of one from before a moment."""
@@ -369,25 +372,31 @@ class PeopleService:
 
     def _holder(self, text: str) -> Person | None:
         """Return who has an id or a name that looks like the text."""
-        key = object_keys.claim_key(text)
-        for claim in self._catalog.get(NameClaim, [key]):
-            for person in self._catalog.get(Person, [claim.user_id]):
-                is_theirs = key in {object_keys.claim_key(person.user_id), object_keys.claim_key(person.name)}
-                if is_theirs and not self._never_came(person):
-                    return person
-        return None
+        stored = self._catalog.get(NameClaim, [object_keys.claim_key(text)])
+        return self._claimant(stored[0]) if stored else None
 
     def _holder_or_free(self, text: str) -> Person | None:
         """Return who has an id or a name that looks like the text; when nobody has, free it for somebody new."""
-        if holder := self._holder(text):
-            return holder
-        key = object_keys.claim_key(text)
-        for claim in self._catalog.get(NameClaim, [key]):
-            for person in self._catalog.get(Person, [claim.user_id]):
-                if self._never_came(person):
-                    self.remove(person.user_id)
-            self._catalog.delete(NameClaim, [key])
+        for claim in self._catalog.get(NameClaim, [object_keys.claim_key(text)]):
+            if holder := self._claimant(claim):
+                return holder
+            self._free(claim)
         return None
+
+    def _claimant(self, claim: NameClaim) -> Person | None:
+        """Return who has the id or name that is claimed; None for a claim without effect."""
+        for person in self._catalog.get(Person, [claim.user_id]):
+            if claim.key in {each.key for each in claims(person)} and not self._never_came(person):
+                return person
+        return None
+
+    def _free(self, claim: NameClaim) -> None:
+        """Remove a claim without effect, unless another has taken its place meanwhile, or its person has changed."""
+        people = self._catalog.get(Person, [claim.user_id])
+        if any(map(self._never_came, people)):
+            self.remove(claim.user_id)
+        else:
+            self._catalog.put(*people, gone=[claim], unchanged=[claim, *people])
 
     def _never_came(self, person: Person) -> bool:
         """Whether the form that a person was announced with has expired without a photo."""
@@ -400,9 +409,11 @@ class PeopleService:
             return
         raise UserExists(_TAKEN if text == holder.name else _IS_AN_ID if text == holder.user_id else _LOOKALIKE)
 
-    def _reserves(self, claim: NameClaim) -> bool:
-        """Whether the claim is stored for this person: of two look-alikes from before claims, one of them has it."""
-        return any(stored.user_id == claim.user_id for stored in self._catalog.get(NameClaim, [claim.key]))
+    def _reserved(self, people: Sequence[Person]) -> list[NameClaim]:
+        """Return the claims that are stored for people: of two look-alikes from before claims, one has the claim."""
+        user_ids = {person.user_id for person in people}
+        keys = dict.fromkeys(claim.key for person in people for claim in claims(person))
+        return [claim for claim in self._catalog.get(NameClaim, list(keys)) if claim.user_id in user_ids]
 
 
 def claims(person: Person) -> list[NameClaim]:

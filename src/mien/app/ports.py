@@ -209,8 +209,8 @@ class Catalog(Protocol):
             fresh: Records whose keys must be free; when one is not, nothing is changed.
             gone: Records that are removed for good, unless others with their keys are stored by this call; missing
                 ones are no error.
-            unchanged: What some of `records` replace, as it was read; when one is not stored so any more, because
-                somebody else has written meanwhile, nothing is changed.
+            unchanged: What some of `records` replace or what is `gone`, as it was read; when one is not stored so any
+                more, because somebody else has written meanwhile, nothing is changed.
         """
 
     def get(self, kind: type[R], keys: Sequence[str]) -> list[R]:

@@ -114,15 +114,16 @@ class DynamoCatalog:
         unchanged: Sequence[Record] = (),
     ) -> bool:
         writes = [self._put(record, item) for record in records for item in _items(self._tables[type(record)], record)]
+        removals = list(self._removals(gone, writes))
         for record in unchanged:
-            _require(writes, _main_item(self._tables[type(record)], record), record)
+            _require([*removals, *writes], _main_item(self._tables[type(record)], record), record)
         writes += [self._put(record, _main_item(self._tables[type(record)], record), is_fresh=True) for record in fresh]
         with domain_errors():
             if len(writes) == 1 and not fresh and not gone and not unchanged:
                 self._dynamodb.put_item(**writes[0])
                 return True
             try:
-                self._transact([*self._removals(gone, writes), *({"Put": write} for write in writes)])
+                self._transact([*({"Delete": each} for each in removals), *({"Put": each} for each in writes)])
             except ClientError as error:
                 if _is_taken(error):
                     return False
@@ -247,7 +248,7 @@ class DynamoCatalog:
         for table, key in items:
             where = {"TableName": table.name, "Key": _to_dynamo({table.key: key})}
             if not any(_is_at(write, where) for write in writes):
-                yield {"Delete": where}
+                yield where
 
     def _transact(self, writes: Iterable[dict[str, Any]]) -> None:
         """Write up to 100 items at once or not at all. Of more, the last batch has the recognition itself."""
@@ -327,6 +328,12 @@ def _is_at(write: Mapping[str, Any], where: Mapping[str, Any]) -> bool:
     return is_of_table and where["Key"].items() <= write["Item"].items()
 
 
+def _place(write: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The attributes that hold the key of what is put or deleted, among others."""
+    place: Mapping[str, Any] = write.get("Key") or write["Item"]
+    return place
+
+
 def _is_taken(error: ClientError) -> bool:
     """Tell whether a transaction was cancelled because an item that had to be new exists."""
     reasons = error.response.get("CancellationReasons", ())
@@ -334,9 +341,9 @@ def _is_taken(error: ClientError) -> bool:
 
 
 def _require(writes: Sequence[dict[str, Any]], item: Mapping[str, Any], record: Record) -> None:
-    """Make the write that replaces an item depend on the item being stored as it is given."""
+    """Make what replaces or removes an item depend on the item being stored as it is given."""
     key = next(name for name in ("RecordId", "FaceId", "RecognitionId") if name in item)
-    (write,) = (write for write in writes if write["Item"].get(key) == _to_dynamo({key: item[key]})[key])
+    (write,) = (each for each in writes if _place(each).get(key) == _to_dynamo({key: item[key]})[key])
     names, values, conditions = {}, {}, []
     for number, name in enumerate(dict.fromkeys((*item, *serialization.attributes(type(record))))):
         names[f"#a{number}"] = name
