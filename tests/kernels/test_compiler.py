@@ -61,6 +61,15 @@ def test_a_second_process_compiles_nothing(cache: Path, compilations: list[bytes
     assert [path.name.startswith(f"double-{isa.name}-") for path in cache.iterdir()] == [True]
 
 
+def test_other_kernels_of_the_same_name_together_are_compiled_anew(cache: Path, isa: InstructionSet) -> None:
+    doubled(isa)
+    compiler._LIBRARIES.clear()
+    other = Kernel("other", DOUBLE.parameters, _double)
+    values = np.arange(3)
+    load("double", [other, DOUBLE], isa)["other"](*other.bind({"count": 3, "values": values}))
+    assert values.tolist() == [0, 2, 4]
+
+
 @pytest.mark.parametrize(
     "harm", ["changed", "cut short", "of another instruction set", "read-only folder", "no folder"]
 )

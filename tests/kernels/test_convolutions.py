@@ -17,8 +17,8 @@ from mien.engine.networks.quantize import (
     single_groups,
     stem_groups,
 )
-from mien.kernels import convolutions
-from mien.kernels.convolutions import channels_at_once
+from mien.kernels import convolutions, depthwise
+from mien.kernels.depthwise import channels_at_once, pixels_at_once
 from mien.kernels.instruction_sets import MAX_WEIGHT_SUM, InstructionSet, available
 from mien.kernels.signatures import Argument, Kernel
 from tests.kernels.emulated import run_emulated
@@ -151,7 +151,7 @@ def test_a_depthwise_layer(
     written = run(
         any_isa,
         kernels,
-        convolutions.depthwise(stride, at_once, pairs),
+        depthwise.depthwise(stride, at_once, pairs),
         "target",
         height=size[0],
         width=size[1],
@@ -160,6 +160,36 @@ def test_a_depthwise_layer(
         source=padded.reshape(-1)[:end],
         weights=pack.pack_depthwise(matrix, at_once),
         epilogue=pack.pack_depthwise_epilogue(scales, at_once),
+        target=np.zeros((*size, channels), np.uint8),
+    )
+    np.testing.assert_array_equal(written, reference.requantize(sums, scales))
+
+
+@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize("size", [(1, 4), (3, 12)])
+@pytest.mark.parametrize("channels", [16, 32])
+def test_a_depthwise_layer_of_few_channels(
+    rng: np.random.Generator, any_isa: InstructionSet, channels: int, size: tuple[int, int], fill: str
+) -> None:
+    pixels = pixels_at_once(channels, any_isa)
+    if pixels == 1:
+        pytest.skip("a vector holds one pixel")
+    matrix = weights(rng, (channels, 1, 3, 3), depthwise_groups(), fill)
+    values, border = source(rng, (*size, channels), fill), source(rng, (channels,), fill)
+    sums = reference.convolve(values, matrix, border)
+    scales, padded = epilogue(rng, sums, 1), reference.pad(values, border)
+    repeated_weights, repeated_scales = pack.repeated_for_pixels(matrix, scales, pixels)
+    written = run(
+        any_isa,
+        yunet,
+        depthwise.depthwise_narrow(channels, pixels, 1),
+        "target",
+        height=size[0],
+        width=size[1],
+        source_row=padded.shape[1] * channels,
+        source=padded,
+        weights=pack.pack_depthwise(repeated_weights, pixels * channels),
+        epilogue=pack.pack_depthwise_epilogue(repeated_scales, pixels * channels),
         target=np.zeros((*size, channels), np.uint8),
     )
     np.testing.assert_array_equal(written, reference.requantize(sums, scales))

@@ -1,7 +1,8 @@
 """Compile kernels to machine code with LLVM, and keep the code in the user's cache folder for other processes.
 
-The name of a kept file has the digest of everything that decides its content: this package's source, the instruction
-set, the processor and LLVM's version. Without a usable cache each process compiles for itself, which takes a second.
+The name of a kept file has the digest of everything that decides its content: this package's source, the kernels' names
+in their order, the instruction set, the processor and LLVM's version. Without a usable cache each process compiles for
+itself, which takes a second.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def load(name: str, kernels: Sequence[Kernel], isa: InstructionSet, *, unroll: b
         return library
     with _LOADING:
         if (name, isa.name) not in _LIBRARIES:
-            machine_code = _cached(f"{name}-{isa.name}-{_source_digest()}.o", partial(compiled, kernels, isa, unroll))
+            machine_code = _cached(f"{name}-{isa.name}-{_digest(kernels)}.o", partial(compiled, kernels, isa, unroll))
             _LIBRARIES[name, isa.name] = Library(machine_code, isa, kernels)
         return _LIBRARIES[name, isa.name]
 
@@ -121,6 +122,11 @@ def _target_machine(isa: InstructionSet) -> _TargetMachine:
     return machine
 
 
+def _digest(kernels: Sequence[Kernel]) -> str:
+    names = ",".join(kernel.name for kernel in kernels)
+    return hashlib.sha256(f"{_source_digest()} {names}".encode()).hexdigest()[:16]
+
+
 @cache
 def _source_digest() -> str:
     processor = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
@@ -128,4 +134,4 @@ def _source_digest() -> str:
     for file in sorted(files(__package__).iterdir(), key=lambda file: file.name):
         if file.name.endswith(".py"):
             digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()

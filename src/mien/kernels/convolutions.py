@@ -1,4 +1,4 @@
-"""Convolve feature maps of u8 with weights of s8: the stem, pointwise, depthwise and linear layers of MobileNets.
+"""Convolve feature maps of u8 with weights of s8: the stem, pointwise and linear layers of MobileNets.
 
 Products are added in s32. The epilogue of a channel, one or two pairs of scale and bias, turns a sum into a byte: the
 larger of scale * sum + bias, truncated to an integer and clamped to 0 to 255. Two pairs are a PReLU.
@@ -17,7 +17,7 @@ from mien.kernels.code import Code
 from mien.kernels.expressions import Pointer, Value, Variable
 from mien.kernels.instruction_sets import InstructionSet
 from mien.kernels.signatures import Array, Kernel, Size
-from mien.kernels.types import F32, S8, S32, U8, U16, U32
+from mien.kernels.types import F32, S8, S32, U8, U32
 
 COLOURS = 3
 SIDE = 3
@@ -30,10 +30,10 @@ STEM_QUADS = 3
 """Quads in which a row of three pixels of the stem's source fits; the last three bytes weigh nothing."""
 MAX_LINEAR_BATCH = 4
 LINEAR_PANEL = 64
-_QUARTERS = 4
 _BOUND = {True: "", False: "_any"}
 """Behind the name of a kernel: whether its weights are bounded by MAX_WEIGHT_SUM, or any."""
 _BLOCK = 16
+CACHE_LINE = 64
 
 HEIGHT, WIDTH, SOURCE_ROW, TARGET_ROW = (Size(name) for name in ("height", "width", "source_row", "target_row"))
 INPUTS, OUTPUTS = Size("inputs", multiple_of=QUAD * QUADS_AT_ONCE), Size("outputs", multiple_of=_BLOCK)
@@ -130,7 +130,16 @@ def _pointwise(
             for y in code.range(height):
                 for x, pixels in tiles(code, width):
                     rows = [source + (y * width + x + pixel) * inputs for pixel in pixels]
-                    sums = matrix_product(code, rows, matrix, inputs, panel, columns, bounded=bounded)
+                    sums = matrix_product(
+                        code,
+                        rows,
+                        matrix,
+                        inputs,
+                        panel,
+                        columns,
+                        bounded=bounded,
+                        next_weights=matrix + inputs * panel,
+                    )
                     for pixel, of_pixel in zip(pixels, sums, strict=True):
                         to = y * target_row + (x + pixel) * outputs + channel + column
                         _requantize_to(target + to, of_pixel, scales)
@@ -146,114 +155,22 @@ def matrix_product(
     quads_at_once: int = QUADS_AT_ONCE,
     *,
     bounded: bool = True,
+    next_weights: Pointer | None = None,
 ) -> Panel:
-    """Multiply rows of `inputs` bytes with the first columns of weights (inputs / 4, panel, 4)."""
+    """Multiply rows of `inputs` bytes with the first columns of weights (inputs / 4, panel, 4).
+
+    Other weights of this size, which are to be read next, are fetched into the second cache meanwhile.
+    """
     sums = _accumulators(code, len(rows), columns)
     for first in code.range(0, inputs // QUAD, quads_at_once):
         quads = [first + number for number in range(quads_at_once)]
         matrix = [_vectors(weights + quad * (panel * QUAD), columns, code.isa) for quad in quads]
+        if next_weights:
+            size = quads_at_once * panel * QUAD
+            (next_weights + first * (panel * QUAD)).prefetch(range(0, size, CACHE_LINE), cache_level=2)
         for row, of_row in zip(rows, sums, strict=True):
             _add_products(of_row, [_broadcast_quad(row + quad * QUAD, code.isa) for quad in quads], matrix, bounded)
     return sums
-
-
-def depthwise_widths(isa: InstructionSet) -> list[int]:
-    """Return how many channels the depthwise kernels of an instruction set may compute at once."""
-    return [width for width in (16, 32, 64) if width <= isa.vector_bytes]
-
-
-def channels_at_once(channels: int, isa: InstructionSet) -> int:
-    """Return the most channels at once that divide so many."""
-    return max(width for width in depthwise_widths(isa) if channels % width == 0)
-
-
-@cache
-def depthwise(stride: int, at_once: int, pairs: int) -> Kernel:
-    """3x3 convolution of each channel, `at_once` channels at a time: 16, 32 or 64.
-
-    The source has a border of one pixel, above and left of which it begins; the target's pixels follow one another.
-    """
-    pixel_reach = (WIDTH - 1) * stride + SIDE
-    parameters = (
-        *(HEIGHT, WIDTH, SOURCE_ROW, Size("channels", multiple_of=at_once)),
-        Array("source", U8, extent=(HEIGHT - 1) * stride * SOURCE_ROW + 2 * SOURCE_ROW + pixel_reach * CHANNELS),
-        Array("weights", S8, extent=CHANNELS * (SIDE * QUAD)),
-        Array("epilogue", F32, extent=CHANNELS * (2 * pairs)),
-        Array("target", U8, extent=HEIGHT * WIDTH * CHANNELS, written=True),
-    )
-    return Kernel(f"depthwise_{stride}_{at_once}_{pairs}", parameters, partial(_depthwise, stride, at_once, pairs))
-
-
-def _depthwise(
-    stride: int,
-    at_once: int,
-    pairs: int,
-    code: Code,
-    *,
-    height: Value,
-    width: Value,
-    source_row: Value,
-    channels: Value,
-    source: Pointer,
-    weights: Pointer,
-    epilogue: Pointer,
-    target: Pointer,
-) -> None:
-    lanes = at_once // _QUARTERS
-    for channel in code.range(0, channels, at_once):
-        matrix = [_quarters(weights + channel * (SIDE * QUAD), row, QUAD * lanes) for row in range(SIDE)]
-        scales = epilogue + channel * (2 * pairs)
-        for y in code.range(height):
-            for x, pixels in _pairs_of_pixels(code, width, stride):
-                first = source + (y * (stride * source_row) + x * stride * channels + channel)
-                rows = [first + source_row * row for row in range(SIDE)]
-                sums = _neighbour_products(code, rows, channels, matrix, len(pixels), lanes)
-                for pixel, of_pixel in zip(pixels, sums, strict=True):
-                    quarters = [_quarters(scales, number, lanes) for number in range(2 * pairs)]
-                    each = zip(of_pixel, zip(*quarters, strict=True), strict=True)
-                    packed = code.isa.pack([requantize(one, of_one) for one, of_one in each])
-                    target.store(packed, (y * width + x + pixel) * channels + channel)
-
-
-def _neighbour_products(
-    code: Code, rows: Sequence[Pointer], channels: Value, matrix: Sequence[list[Value]], pixels: int, lanes: int
-) -> list[list[Value]]:
-    """Sum the products of one pixel, or of two that are neighbours, with their surroundings.
-
-    Four neighbours of a row come into one lane of 32 bits, with three weights and a zero; shifted by a byte, the lane
-    has those of the next pixel.
-    """
-    sums = [[code.constant(S32, 0, lanes)] * _QUARTERS for _ in range(pixels)]
-    for row, weights in zip(rows, matrix, strict=True):
-        near = [row.load(channels * x, QUAD * lanes) for x in range(SIDE - 1 + pixels)]
-        quads = _interleaved([*near, near[-1]][:QUAD])
-        for pixel, of_pixel in enumerate(sums):
-            shifted = [(quad.view(U32) >> 8).view(U8) for quad in quads] if pixel else quads
-            terms = zip(of_pixel, shifted, weights, strict=True)
-            sums[pixel] = [code.isa.dot(one, [(quad, weight)], bounded=True) for one, quad, weight in terms]
-    return sums
-
-
-def _interleaved(pixels: Sequence[Value]) -> list[Value]:
-    """Take four pixels' channels to four vectors, whose lanes have one channel of all pixels.
-
-    In each 16 bytes the first vector has the first four of sixteen channels, the second the next four, and so on.
-    """
-    one, two, three, four = pixels
-    pairs = [(_zipped(one, two, half), _zipped(three, four, half)) for half in (0, 1)]
-    return [_zipped(left.view(U16), right.view(U16), half).view(U8) for left, right in pairs for half in (0, 1)]
-
-
-def _zipped(left: Value, right: Value, half: int) -> Value:
-    """Take elements of two vectors in turn, from the lower or upper half of each 16 bytes."""
-    count, per_block = left.lanes, _BLOCK // left.dtype.bytes
-    first = half * per_block // 2
-    numbers = [block + first + n for block in range(0, count, per_block) for n in range(per_block // 2)]
-    return left.shuffle([place for number in numbers for place in (number, count + number)], right)
-
-
-def _quarters(start: Pointer, number: int, elements: int) -> list[Value]:
-    return [start.load((_QUARTERS * number + part) * elements, elements) for part in range(_QUARTERS)]
 
 
 @cache
@@ -319,18 +236,6 @@ def tiles(code: Code, width: Value) -> Iterator[tuple[Value, range]]:
         yield x, range(tile)
     for x in code.range(rest, width):
         yield x, range(1)
-
-
-def _pairs_of_pixels(code: Code, width: Value, stride: int) -> Iterator[tuple[Value, range]]:
-    if stride == 1:
-        even = width - width % 2
-        for x in code.range(0, even, 2):
-            yield x, range(2)
-        for x in code.range(even, width):
-            yield x, range(1)
-    else:
-        for x in code.range(width):
-            yield x, range(1)
 
 
 def _accumulators(code: Code, pixels: int, panel: int) -> Panel:

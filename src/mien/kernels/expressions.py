@@ -203,10 +203,10 @@ class Pointer:
     def view(self, dtype: DType) -> Pointer:
         return Pointer(self.code, self.name, dtype)
 
-    def prefetch(self, offsets: Iterator[int] | range) -> None:
-        """Prefetch the cache lines of the elements at these offsets, which need not be mapped."""
+    def prefetch(self, offsets: Iterator[int] | range, cache_level: int = 1) -> None:
+        """Fetch the cache lines of the elements at these offsets, which need not be mapped, into a cache: 1, 2 or 3."""
         for offset in offsets:
-            line = f"ptr {self._address(offset)}, i32 0, i32 3, i32 1"
+            line = f"ptr {self._address(offset)}, i32 0, i32 {4 - cache_level}, i32 1"
             self.code.call_intrinsic("llvm.prefetch.p0", "void", ["ptr", "i32", "i32", "i32"], line)
 
     def _address(self, index: Number) -> str:

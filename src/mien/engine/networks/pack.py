@@ -38,6 +38,11 @@ def pack_depthwise(weights: Weights, at_once: int) -> Weights:
     return np.ascontiguousarray(chunks.transpose(0, 3, 1, 2, 4))
 
 
+def repeated_for_pixels(weights: Weights, epilogue: Floats, pixels: int) -> tuple[Weights, Floats]:
+    """For `depthwise_narrow`, before the weights (n, 1, 3, 3) and the epilogue (m, n) are packed."""
+    return np.tile(weights, (pixels, 1, 1, 1)), np.tile(epilogue, (1, pixels))
+
+
 def pack_epilogue(epilogue: Floats, panel: int) -> Floats:
     """For `stem` and `pointwise`: (m, n) as (n / panel, m, panel)."""
     return np.ascontiguousarray(epilogue.reshape(len(epilogue), -1, panel).swapaxes(0, 1), np.float32)

@@ -1,7 +1,8 @@
 """Run SFace in int8: pack its layers, order the kernel calls of an inference, and use all cores.
 
 A depthwise layer and the pointwise one after it are computed together, some rows at a time, so that what lies between
-them stays in the core's L1 cache.
+them stays in the core's L1 cache. Deep layers, whose weights are larger than their maps, are computed for all faces of
+a batch before the next one.
 """
 
 from __future__ import annotations
@@ -28,13 +29,11 @@ from mien.engine.networks.sface_layers import PIXEL_ZERO_POINT, QuantizedConv, Q
 from mien.kernels.convolutions import (
     COLOURS,
     MAX_LINEAR_BATCH,
-    channels_at_once,
-    depthwise,
-    depthwise_widths,
     linear,
     pointwise,
     stem,
 )
+from mien.kernels.depthwise import channels_at_once, depthwise, depthwise_widths
 from mien.kernels.instruction_sets import InstructionSet, current
 from mien.kernels.program import KernelSet, Operation, Program
 
@@ -47,6 +46,8 @@ PANEL = 32
 PAIRS = 2
 """Of an epilogue: a PReLU."""
 MAX_BATCH = MAX_LINEAR_BATCH
+DEEP_SIDE = 14
+"""Height and width of the maps from which on a layer is computed for all faces in turn."""
 SCRATCH = 32 * 1024
 """Bytes between a depthwise and a pointwise layer at most, unless a row takes more."""
 
@@ -125,13 +126,13 @@ class InferencePlan:
 
     def __init__(self, arrays: Arrays, isa: InstructionSet) -> None:
         self._arrays, self._isa = arrays, isa
-        self._images, self._maps, self._last = _feature_maps(arrays)
-        self._memory = allocate(self._last[-1].end)
-        widest = max(one.row for one in self._maps)
-        self._scratch = allocate(SCRATCH + widest)
+        self._images, self._maps = _feature_maps(arrays)
+        self._memory = allocate(self._maps[-1][-1].end)
+        self._scratch = allocate(SCRATCH + max(one.row for one in self._maps[0]))
         self._embeddings = np.empty((MAX_BATCH, DIMENSIONS), np.float32)
-        for number, one in enumerate(self._maps):
-            one.pixels(self._memory)[:] = arrays[f"zero_{number}"]
+        for maps in self._maps:
+            for number, one in enumerate(maps):
+                one.pixels(self._memory)[:] = arrays[f"zero_{number}"]
         for one in self._images:
             one.pixels(self._memory)[:] = PIXEL_ZERO_POINT
         kernels = kernel_set(isa)
@@ -145,17 +146,22 @@ class InferencePlan:
         return self._embeddings[: len(faces)].copy()
 
     def _operations(self, images: int) -> Iterator[Operation]:
-        for image, last in zip(self._images[:images], self._last, strict=False):
-            yield self._stem(image, self._maps[0])
-            maps = zip(self._maps, [*self._maps[1:], last], strict=True)
-            for number, (source, target) in enumerate(maps):
-                yield from self._separable_block(number, source, target)
+        blocks = len(self._maps[0]) - 1
+        first_deep = next(number for number in range(blocks) if self._maps[0][number].height <= DEEP_SIDE)
+        for image, maps in zip(self._images[:images], self._maps, strict=False):
+            yield self._stem(image, maps[0])
+            for number in range(first_deep):
+                yield from self._separable_block(number, maps[number], maps[number + 1])
+        for number in range(first_deep, blocks):
+            for maps in self._maps[:images]:
+                yield from self._separable_block(number, maps[number], maps[number + 1])
+        first, second = (maps[-1] for maps in self._maps[:2])
         yield Operation(
             LINEAR[images],
             {
-                "inputs": self._last[0].size,
-                "image_stride": self._last[1].start - self._last[0].start,
-                "source": self._memory[self._last[0].start :],
+                "inputs": first.size,
+                "image_stride": second.start - first.start,
+                "source": self._memory[first.start :],
                 "weights": self._arrays["linear"],
                 "epilogue": self._arrays["linear_epilogue"],
                 "target": self._embeddings,
@@ -212,14 +218,23 @@ class InferencePlan:
             )
 
 
-def _feature_maps(arrays: Arrays) -> tuple[list[FeatureMap], list[FeatureMap], list[FeatureMap]]:
-    """Lay out the pixels of each image, the maps between the layers, and the last map for each image."""
+def _feature_maps(arrays: Arrays) -> tuple[list[FeatureMap], list[list[FeatureMap]]]:
+    """Lay out the pixels of each image, and for each image the maps between the layers; large ones are shared.
+
+    Between the last maps of all images lie equal distances.
+    """
     strides = [1, *arrays["strides"].tolist()]
     sides = [SIDE // side for side in accumulate(strides, mul)]
     shapes = [(side, side, len(arrays[f"zero_{number}"])) for number, side in enumerate(sides)]
     images = in_sequence([(SIDE, SIDE, COLOURS)] * MAX_BATCH)
-    maps = in_sequence(shapes[:-1], images[-1].end)
-    return images, maps, in_sequence([shapes[-1]] * MAX_BATCH, maps[-1].end, border=0)
+    shared = in_sequence([shape for shape in shapes if shape[0] > DEEP_SIDE], images[-1].end)
+    maps, end = [], shared[-1].end
+    for _ in range(MAX_BATCH):
+        deep = in_sequence(shapes[len(shared) : -1], end)
+        deep += in_sequence(shapes[-1:], deep[-1].end, border=0)
+        end = deep[-1].end
+        maps.append([*shared, *deep])
+    return images, maps
 
 
 class SFace:

@@ -29,11 +29,16 @@ from mien.engine.networks.yunet_layers import (
     ranges,
     read_layers,
 )
-from mien.kernels.convolutions import COLOURS, channels_at_once, depthwise, depthwise_widths, pointwise, stem
+from mien.kernels.convolutions import (
+    COLOURS,
+    pointwise,
+    stem,
+)
+from mien.kernels.depthwise import channels_at_once, depthwise, depthwise_narrow, depthwise_widths, pixels_at_once
 from mien.kernels.instruction_sets import InstructionSet, current
 from mien.kernels.layers import CELL, HEAD_DEPTHWISE, HEAD_POINTWISE, MAX_POOL, PAD, UPSAMPLE_ADD
 from mien.kernels.program import KernelSet, Operation, Program
-from mien.kernels.signatures import Argument
+from mien.kernels.signatures import Argument, Kernel
 from mien.kernels.types import F32
 
 PAIRS = 1
@@ -58,7 +63,9 @@ def read(content: bytes) -> list[QuantizedLayer]:
 @cache
 def kernel_set(isa: InstructionSet) -> KernelSet:
     """Compile YuNet's kernels, or load them."""
-    layers = [*POINTWISE.values(), *(depthwise(1, width, PAIRS) for width in depthwise_widths(isa))]
+    widths = depthwise_widths(isa)
+    layers = [*POINTWISE.values(), *(depthwise(1, width, PAIRS) for width in widths)]
+    layers += [_depthwise(width, isa) for width in widths if pixels_at_once(width, isa) > 1]
     return KernelSet("yunet", [STEM, *layers, PAD, MAX_POOL, UPSAMPLE_ADD, HEAD_POINTWISE, HEAD_DEPTHWISE], isa)
 
 
@@ -92,10 +99,11 @@ def packed(layer: QuantizedLayer, isa: InstructionSet) -> PackedLayer:
 def _convolution_arrays(layer: QuantizedConvolution, isa: InstructionSet) -> Arguments:
     channels = len(layer.weights)
     if layer.layer.depthwise:
-        at_once = channels_at_once(channels, isa)
+        weights, epilogue = pack.repeated_for_pixels(layer.weights, layer.epilogue, pixels_at_once(channels, isa))
+        at_once = channels_at_once(len(weights), isa)
         return {
-            "weights": pack.pack_depthwise(layer.weights, at_once),
-            "epilogue": pack.pack_depthwise_epilogue(layer.epilogue, at_once),
+            "weights": pack.pack_depthwise(weights, at_once),
+            "epilogue": pack.pack_depthwise_epilogue(epilogue, at_once),
         }
     if layer.layer.stem:
         return {
@@ -107,6 +115,15 @@ def _convolution_arrays(layer: QuantizedConvolution, isa: InstructionSet) -> Arg
         "weights": pack.pack_pointwise(layer.weights[:, :, 0, 0], panel),
         "epilogue": pack.pack_epilogue(layer.epilogue, panel),
     }
+
+
+def _depthwise(channels: int, isa: InstructionSet) -> Kernel:
+    pixels = pixels_at_once(channels, isa)
+    return (
+        depthwise(1, channels_at_once(channels, isa), PAIRS)
+        if pixels == 1
+        else depthwise_narrow(channels, pixels, PAIRS)
+    )
 
 
 def _panel(channels: int) -> int:
@@ -164,9 +181,11 @@ class InferencePlan:
     ) -> Iterator[Operation]:
         layer, arguments = each.layer, {**size, **each.arrays, "source": source.bytes(self._memory)}
         if isinstance(layer, Convolution) and layer.depthwise:
-            kernel = depthwise(1, channels_at_once(source.channels, self._isa), PAIRS)
-            row = {"source_row": source.row, "channels": source.channels}
-            yield Operation(kernel, {**arguments, **row, "target": target.bytes(self._memory)})
+            kernel = _depthwise(source.channels, self._isa)
+            arguments |= {"source_row": source.row, "target": target.bytes(self._memory)}
+            if pixels_at_once(source.channels, self._isa) == 1:
+                arguments["channels"] = source.channels
+            yield Operation(kernel, arguments)
             return
         arguments |= {"target_row": target.row, "target": target.from_interior(self._memory)}
         if source is self._maps[PIXELS]:
