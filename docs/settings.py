@@ -28,7 +28,8 @@ GROUPS = {
     "Where Mien runs and keeps its data": (
         "backend data_dir collection bucket faces_table recognitions_table records_table upload_queue_url"
     ),
-    "Who is recognised": "threshold margin candidates several_faces max_image_bytes",
+    "Who is recognised": "threshold margin candidates several_faces max_faces user_vectors enrollment_checks "
+    "max_image_bytes",
     "How long it is kept": "result_days visitor_days audit_days",
     "The photo folder": "look_seconds",
     "The engine": "threads cpu models_dir max_pixels mirrored",
@@ -62,6 +63,11 @@ MEANINGS = {
     "several_faces": "for a photo of several people uploaded for one person: enrol the `largest` face, or `refuse` the "
     "photo",
     "max_image_bytes": "the largest photo, in bytes",
+    "max_faces": "how many faces of a photo are recognised at most, the largest; `faces_left_out` counts the others",
+    "user_vectors": "whether the faces of a person are also searched together, as one, with Rekognition's users; "
+    "without, a photo costs fewer calls",
+    "enrollment_checks": "whether a new face is compared with those that are enrolled, to warn of one that looks like "
+    "another person, or unlike its own; on AWS, that is a call for each photo",
     "threads": "processor cores for the engine, 1 to 1,024",
     "cpu": "a lesser instruction set than the processor has, to compare speeds; results are the same to the bit",
     "models_dir": "a folder with other builds of the two model files",

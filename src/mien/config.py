@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien.domain import thresholds
 from mien.domain.errors import InvalidInput, SetupError, StorageReadOnly
-from mien.domain.policy import Policy, SeveralFaces
+from mien.domain.policy import MAX_FACES_PER_PHOTO, Policy, SeveralFaces
 from mien.rekognition.settings import ACCOUNT, SigV4, WireSettings, parse_rates
 from mien.security.audit import LogLines
 from mien.security.origins import is_loopback
@@ -222,6 +222,7 @@ UNAVAILABLE = {
         "upload_queue_url",
         "keys_secret",
         "rekognition_keys_secret",
+        "user_vectors",
     ),
     Backend.AWS: (
         "models_dir",
@@ -262,6 +263,9 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "max_pixels": _whole(1, MAX_PIXELS),
     "look_seconds": _whole(1, MAX_LOOK_SECONDS),
     "mirrored": lambda text: _BOOLEANS[text.strip().lower()],
+    "user_vectors": lambda text: _BOOLEANS[text.strip().lower()],
+    "enrollment_checks": lambda text: _BOOLEANS[text.strip().lower()],
+    "max_faces": _whole(1, MAX_FACES_PER_PHOTO),
     "result_days": _whole(1, MAX_DAYS),
     "visitor_days": _whole(1, MAX_DAYS),
     "audit_days": _whole(1, MAX_DAYS),

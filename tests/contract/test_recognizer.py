@@ -56,10 +56,10 @@ def test_indexing_tells_whom_a_face_is_like(ports: Ports, robert: list[bytes], v
 def test_search_answers_for_every_face(ports: Ports, robert: list[bytes], group: bytes) -> None:
     face_id = ports.recognizer.index(robert[0], ROBERT, 1, 80).faces[0].face_id
     ports.recognizer.associate(ROBERT, [face_id])
-    (probe,) = ports.recognizer.search(robert[1], 80, 5)
+    (probe,) = ports.recognizer.search(robert[1], 80, 5).probes
     assert [hit.face_id for hit in probe.face_hits] == [face_id]
     assert [hit.user_id for hit in probe.user_hits] == [ROBERT]
-    strangers = ports.recognizer.search(group, 80, 5)
+    strangers = ports.recognizer.search(group, 80, 5).probes
     assert len(strangers) == 3
     assert not any(probe.face_hits or probe.user_hits for probe in strangers)
 
@@ -67,18 +67,18 @@ def test_search_answers_for_every_face(ports: Ports, robert: list[bytes], group:
 def test_search_keeps_the_threshold_and_the_limit(ports: Ports, robert: list[bytes]) -> None:
     for photo in robert[1:4]:
         ports.recognizer.index(photo, ROBERT, 1, 80)
-    (probe,) = ports.recognizer.search(robert[0], 0, 2)
+    (probe,) = ports.recognizer.search(robert[0], 0, 2).probes
     similarities = [hit.similarity for hit in probe.face_hits]
     assert len(similarities) == 2
     assert similarities == sorted(similarities, reverse=True)
-    (strict,) = ports.recognizer.search(robert[0], min(100, similarities[1] + 0.01), 5)
+    (strict,) = ports.recognizer.search(robert[0], min(100, similarities[1] + 0.01), 5).probes
     assert all(hit.similarity >= similarities[1] + 0.01 for hit in strict.face_hits)
 
 
 def test_search_in_an_empty_collection(ports: Ports, robert: list[bytes], landscape: bytes) -> None:
-    (probe,) = ports.recognizer.search(robert[0], 80, 5)
+    (probe,) = ports.recognizer.search(robert[0], 80, 5).probes
     assert (probe.face_hits, probe.user_hits) == ((), ())
-    assert ports.recognizer.search(landscape, 80, 5) == []
+    assert ports.recognizer.search(landscape, 80, 5).probes == ()
 
 
 def test_association_leaves_out_who_is_unlike(ports: Ports, robert: list[bytes], venus: list[bytes]) -> None:
@@ -112,7 +112,7 @@ def test_deleted_faces_are_not_found(ports: Ports, robert: list[bytes]) -> None:
     assert ports.recognizer.delete([face_id]) == 1
     assert ports.recognizer.delete([face_id]) == 0
     assert ports.recognizer.delete([]) == 0
-    (probe,) = ports.recognizer.search(robert[0], 0, 5)
+    (probe,) = ports.recognizer.search(robert[0], 0, 5).probes
     assert probe.face_hits == ()
 
 
@@ -124,7 +124,7 @@ def test_a_forgotten_user_is_gone(ports: Ports, robert: list[bytes], venus: list
     for _ in range(2):
         ports.recognizer.forget(ROBERT)
     assert ports.recognizer.face_ids(ROBERT) == frozenset()
-    (probe,) = ports.recognizer.search(robert[0], 80, 5)
+    (probe,) = ports.recognizer.search(robert[0], 80, 5).probes
     assert (probe.face_hits, probe.user_hits) == ((), ())
     assert ports.recognizer.face_ids(VENUS) == {venus_id}
 
@@ -136,7 +136,7 @@ def test_a_face_that_was_only_indexed_is_its_users_where_the_recognizer_can_tell
     can_tell = not isinstance(ports.recognizer, RekognitionRecognizer)  # Rekognition lists by association only
     assert ports.recognizer.face_ids(ROBERT) == ({face_id} if can_tell else set())
     ports.recognizer.forget(ROBERT)
-    (probe,) = ports.recognizer.search(robert[0], 80, 5)
+    (probe,) = ports.recognizer.search(robert[0], 80, 5).probes
     assert [hit.face_id for hit in probe.face_hits] == ([] if can_tell else [face_id])
 
 

@@ -34,6 +34,7 @@ from mien.domain.records import (
     Image,
     Person,
     Recognition,
+    StoredPhoto,
     Upload,
     UploadForm,
     UploadStatus,
@@ -295,15 +296,14 @@ class FaceApp:
         Returns one RecognizedFace per face, largest first; none when the photo shows no face.
         """
         self._check_size(image)
-        return self._recognition.recognize(image, None, threshold, store=store)
+        return self._recognition.recognize(image, threshold, store=store)
 
     def recognize_stored(
         self, image_path: str, threshold: str | float | None = None, *, store: bool = True
     ) -> Recognition:
         """Recognise every face of a photo in the bucket; otherwise like `recognize`. Raises ImageNotFound."""
-        image = self.image(image_path).body
-        self._check_size(image)
-        recognition = self._recognition.recognize(image, image_path, threshold, store=store)
+        photo = StoredPhoto(object_keys.parse_image_path(image_path), lambda: self._sized(self.image(image_path).body))
+        recognition = self._recognition.recognize(photo, threshold, store=store)
         if image_path not in self._bucket.keys(image_path):  # its person may have been forgotten meanwhile
             self._catalog.delete(Recognition, [recognition.recognition_id])
             raise ImageNotFound("The photo was deleted while its faces were recognised.")
@@ -595,6 +595,10 @@ class FaceApp:
 
     def _named(self, upload: Upload) -> Upload:
         return self._people.named([upload])[0]
+
+    def _sized(self, image: bytes) -> bytes:
+        self._check_size(image)
+        return image
 
     def _check_size(self, image: bytes) -> None:
         if len(image) > self.policy.max_image_bytes:

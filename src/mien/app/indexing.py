@@ -27,6 +27,7 @@ from mien.domain.records import (
     Image,
     IndexedFace,
     IndexResult,
+    StoredPhoto,
     Upload,
     UploadNotice,
     UploadStatus,
@@ -249,8 +250,14 @@ class IndexingService:
             return Upload(path, user_id, status, timestamp, digest, **more)  # type: ignore[arg-type]
 
         try:
-            threshold = self._recognizer.threshold(self._policy.threshold).similarity
-            result = self._recognizer.index(image.body, user_id, 1 if user_id else MAX_FACES_PER_PHOTO, threshold)
+            similar_from = self._recognizer.threshold(self._policy.threshold).similarity
+            is_checked = user_id is not None and self._policy.enrollment_checks
+            result = self._recognizer.index(
+                StoredPhoto(path, lambda: image.body),
+                user_id,
+                1 if user_id else MAX_FACES_PER_PHOTO,
+                similar_from if is_checked else None,
+            )
         except ImageError as error:
             return upload(UploadStatus.REJECTED, reasons=(UploadNotice(error.code, str(error)),))
         if reasons := tuple(self._reasons_to_reject(result, user_id)):
@@ -299,9 +306,11 @@ class IndexingService:
         enrolled: dict[str, FaceRecord],
         timestamp: datetime,
     ) -> Iterator[UploadNotice]:
-        is_associated = indexed.face_id in self._recognizer.associate(user_id, [indexed.face_id])
+        is_associated = not self._policy.user_vectors or (
+            indexed.face_id in self._recognizer.associate(user_id, [indexed.face_id])
+        )
         self._people.register(user_id, timestamp)
-        others = {
+        others = self._policy.enrollment_checks and {
             face.face_id
             for face in self._catalog.find(FaceRecord, user_id=user_id, limit=MAX_FACES_PER_USER).items
             if face.face_id != indexed.face_id and not face.negative

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from mien.domain.faces import Box, Detection, Page
+from mien.domain.policy import MAX_FACES_PER_PHOTO
 from mien.domain.records import (
     Comparison,
     FaceHit,
@@ -23,8 +24,9 @@ from mien.domain.records import (
     Image,
     IndexResult,
     ListedFace,
-    Probe,
     Record,
+    SearchResult,
+    StoredPhoto,
     UploadForm,
 )
 from mien.domain.thresholds import Threshold
@@ -99,7 +101,8 @@ class Bucket(Protocol):
 class Recognizer(Protocol):
     """Detects, compares, indexes and searches faces in one collection.
 
-    Images are the bytes of an image file; a method that takes one raises ImageError when it cannot be used.
+    Images are the bytes of an image file, or where one is in the bucket; a method that takes one raises ImageError
+    when it cannot be used, and ImageNotFound when it has left the bucket.
     Boxes are fractions of the upright photo. A similarity at the threshold counts as reaching it.
     """
 
@@ -112,7 +115,9 @@ class Recognizer(Protocol):
         Raises NoFace when the source shows none; a target without faces gives an empty list.
         """
 
-    def index(self, image: bytes, user_id: str | None, max_faces: int, threshold: float) -> IndexResult:
+    def index(
+        self, image: bytes | StoredPhoto, user_id: str | None, max_faces: int, threshold: float | None
+    ) -> IndexResult:
         """Add the photo's largest faces of sufficient quality to the collection.
 
         The same image for the same user gives the same face ids again and stores nothing.
@@ -121,7 +126,8 @@ class Recognizer(Protocol):
             image: The photo.
             user_id: The person whom the photo was uploaded for; None for nobody.
             max_faces: How many faces to add at most, 1 to 100.
-            threshold: Similarity, 0 to 100, from which on other enrolled faces are listed with each added one.
+            threshold: Similarity, 0 to 100, from which on other enrolled faces are listed with each added one; None for
+                none of them.
         """
 
     def index_face(self, image: bytes, box: Box) -> str:
@@ -139,13 +145,16 @@ class Recognizer(Protocol):
         Raises InvalidInput for other text, and for error rates where the recognizer's were not measured.
         """
 
-    def search(self, image: bytes, threshold: float, limit: int) -> list[Probe]:
+    def search(
+        self, image: bytes | StoredPhoto, threshold: float, limit: int, max_faces: int = MAX_FACES_PER_PHOTO
+    ) -> SearchResult:
         """Search the collection for every face of a photo, largest face first.
 
         Args:
             image: The photo.
             threshold: The lowest similarity to return, 0 to 100.
             limit: The maximum number of faces, and of users, to return for each face of the photo.
+            max_faces: How many of the photo's faces to search for at most. Where time runs out, they are fewer.
         """
 
     def associate(self, user_id: str, face_ids: Sequence[str]) -> frozenset[str]:

@@ -27,6 +27,7 @@ from mien.domain.records import (
     Recognition,
     RecognitionStatus,
     RecognizedFace,
+    StoredPhoto,
     Upload,
 )
 
@@ -121,14 +122,11 @@ class RecognitionService:
         self._recognizer, self._catalog, self._people = recognizer, catalog, people
         self._policy, self._now = policy, now
 
-    def recognize(
-        self, image: bytes, image_path: str | None, threshold: str | float | None, *, store: bool
-    ) -> Recognition:
+    def recognize(self, image: bytes | StoredPhoto, threshold: str | float | None, *, store: bool) -> Recognition:
         """Recognise every face of a photo.
 
         Args:
-            image: The photo.
-            image_path: Where the photo lies in the bucket; None for one that is not kept.
+            image: The photo, or where it is in the bucket.
             threshold: A similarity or an error rate; None for the policy's.
             store: Whether to keep the recognition in the catalog.
 
@@ -139,7 +137,9 @@ class RecognitionService:
         """
         limit = self._recognizer.threshold(self._policy.threshold if threshold is None else threshold)
         floor = thresholds.odds_floor(limit.similarity, self._policy.margin)
-        probes = self._recognizer.search(image, floor, HITS_PER_FACE)
+        image_path = image.image_path if isinstance(image, StoredPhoto) else None
+        found = self._recognizer.search(image, floor, HITS_PER_FACE, self._policy.max_faces)
+        probes: Sequence[Probe] = found.probes
         face_ids = dict.fromkeys(hit.face_id for probe in probes for hit in probe.face_hits)
         records = {record.face_id: record for record in self._catalog.get(FaceRecord, list(face_ids))}
         if image_path is not None:  # a photo that was indexed without a user would find its own faces
@@ -149,7 +149,14 @@ class RecognitionService:
         probes, merged = with_present_ids(probes, people), canonical(records.values(), people)
         faces = identify(probes, merged, limit.similarity, self._policy)
         recognition = Recognition(
-            str(uuid.uuid4()), image_path, self._now(), limit.similarity, faces, limit.fmr, limit.fpir
+            str(uuid.uuid4()),
+            image_path,
+            self._now(),
+            limit.similarity,
+            faces,
+            limit.fmr,
+            limit.fpir,
+            found.left_out,
         )
         if store:
             stored = replace(recognition, faces=tuple(_as_enrolled(face, records) for face in faces))

@@ -8,7 +8,7 @@ too. Forgetting the person removes their rejected faces.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from mien.app import recognition
@@ -35,7 +35,7 @@ class RejectionService:
 
         Raises NoFace when none has a similarity above 0, and ImageError.
         """
-        probes = self._recognizer.search(image, 0.0, MAX_HITS)
+        probes: Sequence[Probe] = self._recognizer.search(image, 0.0, MAX_HITS).probes
         face_ids = {hit.face_id for probe in probes for hit in probe.face_hits}
         records = {record.face_id: record for record in self._catalog.get(FaceRecord, sorted(face_ids))}
         people = self._people.by_id(recognition.user_ids(probes, records))

@@ -84,6 +84,8 @@ def _report(results: Sequence[Result], annotated: Path | None, skipped: int, *, 
     output.show(faces_table(results))
     if last := next((found for _, found in reversed(results) if not isinstance(found, MienError)), None):
         output.note(output.threshold(last.threshold, last.threshold_fmr, last.threshold_fpir))
+    if left_out := sum(found.faces_left_out for _, found in results if not isinstance(found, MienError)):
+        output.note(f"{left_out} more faces were seen but not looked at; MIEN_MAX_FACES limits them.")
     if annotated:
         output.note(f"Written: {annotated}")
 

@@ -94,6 +94,14 @@ class Detection:
     rotation: int
 
 
+@dataclass(frozen=True, slots=True)
+class SearchedFace:
+    """A face of which a recognizer tells no more than where it is and, 0 to 100, how certain it is that it is one."""
+
+    box: Box
+    confidence: float
+
+
 class QualityFilter(StrEnum):
     """The quality that a face must have to be indexed or searched."""
 

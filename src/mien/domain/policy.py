@@ -51,8 +51,11 @@ class Policy:
     runner-up makes a match ambiguous when its odds, s / (100 - s), are less than this many times lower (4 is a cosine
     difference of 0.05), or when it reaches `thresholds.CERTAIN_SIMILARITY`. `several_faces`: which photos of several
     people may be enrolled. `candidates`: the maximum number of candidates that a recognition lists for each face.
-    `max_image_bytes`: the largest photo. `result_days`: how many days stored recognitions are kept, `visitor_days`: how
-    many days photos that were uploaded for nobody are; None keeps them until somebody deletes them.
+    `max_image_bytes`: the largest photo. `max_faces`: how many faces of a photo are recognised at most, the
+    largest. `user_vectors`: whether the faces of a person are also searched together, as one. `enrollment_checks`:
+    whether a new face is compared with those that are enrolled, to warn of look-alikes. `result_days`: how many
+    days stored recognitions are kept, `visitor_days`: how many days photos that were uploaded for nobody are; None
+    keeps them until somebody deletes them.
     """
 
     threshold: str | float = "auto"
@@ -60,5 +63,8 @@ class Policy:
     several_faces: SeveralFaces = SeveralFaces.LARGEST
     candidates: int = 5
     max_image_bytes: int = 15 * 1024 * 1024
+    max_faces: int = MAX_FACES_PER_PHOTO
+    user_vectors: bool = True
+    enrollment_checks: bool = True
     result_days: int | None = None
     visitor_days: int | None = None

@@ -8,6 +8,7 @@ boxes are fractions of the upright photo.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -16,7 +17,7 @@ from typing import Any, Self
 
 from mien.domain import object_keys
 from mien.domain.errors import InvalidInput
-from mien.domain.faces import Box, Detection, Reason
+from mien.domain.faces import Box, Detection, Reason, SearchedFace
 from mien.domain.thresholds import Likelihood, Threshold, likelihood_of_match
 
 
@@ -187,8 +188,9 @@ class RecognizedFace:
 class Recognition:
     """Who is in a photo; `image_path` is None for a photo that was not kept.
 
-    `threshold` is a similarity; `threshold_fmr` and `threshold_fpir` are its error rates among the faces that were
-    enrolled then, None where they are not known.
+    `faces_left_out` counts the faces that were seen but not searched for, because the photo shows more than the
+    policy allows, or than there was time for. `threshold` is a similarity; `threshold_fmr` and `threshold_fpir` are
+    its error rates among the faces that were enrolled then, None where they are not known.
     """
 
     recognition_id: str
@@ -198,6 +200,7 @@ class Recognition:
     faces: tuple[RecognizedFace, ...]
     threshold_fmr: float | None = None
     threshold_fpir: float | None = None
+    faces_left_out: int = 0
 
     def likelihood(self, face: RecognizedFace) -> Likelihood:
         """Say how likely it is that a face is whom it was taken for, among the faces that were enrolled then."""
@@ -298,6 +301,19 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredPhoto:
+    """A photo of the bucket, which a recognizer may read there by itself; `read` returns its bytes."""
+
+    image_path: str
+    read: Callable[[], bytes]
+
+
+def image_bytes(image: bytes | StoredPhoto) -> bytes:
+    """Return the bytes of a photo. Raises ImageNotFound for one of the bucket that is gone."""
+    return image if isinstance(image, bytes) else image.read()
+
+
+@dataclass(frozen=True, slots=True)
 class UploadForm:
     """A signed form: POST `fields` and then the photo as `file` to `url` before `expires_at`."""
 
@@ -339,9 +355,17 @@ class UserHit:
 class Probe:
     """A face of the searched photo with the enrolled faces and users similar to it, most similar first."""
 
-    face: Detection
+    face: Detection | SearchedFace
     face_hits: tuple[FaceHit, ...]
     user_hits: tuple[UserHit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The faces of a photo that were searched for, largest first, and how many more were seen."""
+
+    probes: tuple[Probe, ...]
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from mien.backends.aws.secret_keys import SecretKeys
 from mien.backends.aws.stack import open_inside
 from mien.config import Settings
 from mien.domain.errors import MienError, SetupError
-from mien.lambdas import upload_queue
+from mien.lambdas import deadline, upload_queue
 from mien.lambdas.telemetry import MODEL, count, logger, metrics
 from mien.security.api_keys import KeyFile, Scope
 from mien.security.audit import LogLines
@@ -130,6 +130,7 @@ def answer(function: str, event: dict[str, Any], context: Any) -> dict[str, Any]
     """
     if (event["httpMethod"], event["resource"]) not in ROUTES[function]:
         return _problem(HTTPStatus.NOT_FOUND, "There is no such route.", "not_found")
+    deadline.begin(context)
     try:
         response = _gateway().answer(event, context)
     except MienError as error:  # the secret cannot be read: no request has begun
@@ -155,7 +156,7 @@ class Gateway:
         self._keys.refresh()
         guarded = replace(settings, api_keys_file=self._keys.copy, secret=self._keys.signing)
         audit = LogLines(Signer(self._keys.signing.encode()), MODEL)
-        api = create_api(open_inside(guarded), guarded, audit=audit)
+        api = create_api(open_inside(guarded, deadline.seconds_left), guarded, audit=audit)
         guard = Guard(KeyFile(self._keys.copy), guarded.rate_per_minute)
         watched = TelemetryMiddleware(StageMiddleware(api, guard), api.state.context.metrics)
         self._mangum = Mangum(watched, lifespan="off", text_mime_types=TEXT_TYPES)

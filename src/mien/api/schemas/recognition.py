@@ -40,7 +40,8 @@ class Recognition(Schema):
 
     `threshold_fmr` is the false match rate of one comparison at the threshold; `threshold_fpir` is the rate at which
     a stranger would be named among the faces enrolled at that time. Both are null where the recogniser publishes no
-    rates.
+    rates. `faces_left_out` counts the faces that were seen but not searched for, because the photo shows more than
+    the server looks for, or than it had time for.
     """
 
     model_config = example(
@@ -50,6 +51,7 @@ class Recognition(Schema):
         threshold=80.0,
         threshold_fmr=0.0001,
         threshold_fpir=0.0012,
+        faces_left_out=0,
         faces=[
             {
                 "bounding_box": BOX,
@@ -77,6 +79,7 @@ class Recognition(Schema):
     threshold: Similarity
     threshold_fmr: float | None
     threshold_fpir: float | None
+    faces_left_out: int
     faces: list[RecognizedFace]
 
 

@@ -11,10 +11,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ProfileNotFound
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    NoRegionError,
+    ProfileNotFound,
+    ReadTimeoutError,
+)
 
 from mien.domain.errors import (
     CollectionNotFound,
@@ -30,6 +38,11 @@ from mien.domain.errors import (
 T = TypeVar("T")
 
 BACKOFF = (0.1, 0.3, 1.0, 2.0)  # seconds
+CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 2.0, 8.0, 2
+SECONDS_PER_CALL = ATTEMPTS * READ_SECONDS + 1.0
+"""How long a call may take in the worst case: less than the functions that answer requests have."""
+
+AMAZON_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 _BUSY = "AWS accepts no more requests at the moment; try again."
 _FAILED = "{operation} failed inside AWS; try again."
@@ -62,10 +75,19 @@ _ERRORS: dict[str, tuple[type[MienError], str]] = {
 }
 
 
-def _client(service: str, **options: Any) -> Any:
+def _client(service: str, config: Config | None = None, **options: Any) -> Any:
     """Make a client. Raises SetupError when AWS's own settings do not suffice for one."""
     try:
-        return boto3.client(service, region_name=os.environ.get("AWS_REGION") or None, **options)
+        limits = Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={
+                "mode": os.environ.get("AWS_RETRY_MODE", "standard"),
+                "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", ATTEMPTS)),
+            },
+        )
+        region = os.environ.get("AWS_REGION") or None
+        return boto3.client(service, region_name=region, config=limits.merge(config or Config()), **options)
     except NoRegionError as error:
         raise SetupError("AWS needs a region: set AWS_REGION, or a region in AWS's profile.") from error
     except ProfileNotFound as error:
@@ -97,6 +119,12 @@ def rekognition(keys_secret: str | None = None) -> Any:
         aws_access_key_id=keys["access_key_id"],
         aws_secret_access_key=keys["secret_access_key"],
     )
+
+
+def reads_buckets(rekognition: Any) -> bool:
+    """Whether a client's service is Amazon's, which reads photos from the account's buckets by the caller's rights."""
+    host = urlsplit(rekognition.meta.endpoint_url).hostname or ""
+    return host.endswith(AMAZON_HOSTS)
 
 
 def sqs() -> Any:
@@ -148,6 +176,8 @@ def code(error: ClientError) -> str:
 
 def domain_error(error: ClientError | BotoCoreError) -> MienError:
     """Return the error of the domain that means the same. AWS's own text is left out: it may hold names and keys."""
+    if isinstance(error, ConnectTimeoutError | ReadTimeoutError):
+        return Overloaded("AWS does not answer in time; try again.")
     if isinstance(error, BotoCoreError):
         return StorageError("AWS cannot be reached, or there are no credentials for it.")
     if code(error) == "ResourceNotFoundException":

@@ -18,6 +18,11 @@ ASSOCIATE_BATCH = 100
 DELETE_BATCH = 4096
 
 
+def names_collection(error: ClientError) -> bool:
+    """Whether it is the collection that an operation on a user has not found."""
+    return str(error.response["Error"].get("Message", "")).lower().startswith("the collection")
+
+
 class CollectionUsers:
     """Creates and deletes users, and associates faces with them."""
 
@@ -27,15 +32,23 @@ class CollectionUsers:
 
     def add(self, user: str, face_ids: Sequence[str]) -> frozenset[str]:
         """Associate faces with a user, who is created when missing; return the ids of those that are associated."""
+        added: frozenset[str] = frozenset()
+        for portion in batches(face_ids, ASSOCIATE_BATCH):
+            try:
+                added |= self._associate(user, portion)
+            except ClientError as error:
+                if code(error) != "ResourceNotFoundException" or names_collection(error):
+                    raise
+                self._create(user)  # a person's first photo
+                added |= self._associate(user, portion)
+        return added
+
+    def _create(self, user: str) -> None:
         try:
             self._rekognition.create_user(CollectionId=self._collection, UserId=user)
         except ClientError as error:
             if code(error) != "ConflictException":  # the user is there already
                 raise
-        added: frozenset[str] = frozenset()
-        for portion in batches(face_ids, ASSOCIATE_BATCH):
-            added |= self._associate(user, portion)
-        return added
 
     def delete_user(self, user: str) -> None:
         """Delete a user, if there is one. Its faces stay in the collection."""

@@ -20,7 +20,7 @@ from mien.domain.faces import Box
 
 MAX_BYTES = 5_242_880  # Rekognition's limit on Image.Bytes
 MIN_SIDE = 80  # pixels, Rekognition's limit on an image
-MAX_SIDE = 4096  # pixels; larger photos gain nothing and cost transfer
+SIDES = (4096, 2048, 1024)  # pixels; larger photos gain nothing and cost transfer, noisy ones are scaled further
 _ACCEPTED_TYPES = {"image/jpeg", "image/png"}
 
 pillow_heif.register_heif_opener()
@@ -75,8 +75,21 @@ def photo(image: bytes) -> PreparedPhoto:
     if content_type in _ACCEPTED_TYPES and len(image) <= MAX_BYTES:
         return PreparedPhoto(image, *_size(image))
     upright = _upright(image)
-    upright.thumbnail((MAX_SIDE, MAX_SIDE))
-    return PreparedPhoto(_jpeg(upright), *_checked(upright.size))
+    for side in SIDES:
+        upright.thumbnail((side, side))
+        data = _jpeg(upright)
+        if len(data) <= MAX_BYTES:
+            return PreparedPhoto(data, *_checked(upright.size))
+    raise ImageTooLarge("The photo cannot be made small enough for Rekognition.")
+
+
+def is_accepted(image: bytes) -> bool:
+    """Tell whether Rekognition takes a file of this type from S3. Raises ImageError for one that is too small."""
+    content_type, _ = image_types.sniff(image)
+    if content_type not in _ACCEPTED_TYPES:
+        return False
+    _size(image)
+    return True
 
 
 def _span(start: float, length: float, margin: float, pixels: int) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
+from math import inf
 from typing import TYPE_CHECKING, TypeVar
 
 from mien.app.app import FaceApp
@@ -33,27 +34,33 @@ def open_app(settings: Settings) -> RemoteApp:
     return _compose(RemoteApp, settings)
 
 
-def open_inside(settings: Settings) -> FaceApp:
+def open_inside(settings: Settings, seconds_left: Callable[[], float] = lambda: inf) -> FaceApp:
     """Return the application for the stack's own functions, which do not wait for the stack to index a photo."""
-    return _compose(FaceApp, settings)
+    return _compose(FaceApp, settings, seconds_left)
 
 
-def ports(settings: Settings) -> tuple[S3Bucket, RekognitionRecognizer, DynamoCatalog]:
-    """Return the three ports on the resources that the settings name."""
+def ports(
+    settings: Settings, seconds_left: Callable[[], float] = lambda: inf
+) -> tuple[S3Bucket, RekognitionRecognizer, DynamoCatalog]:
+    """Return the three ports on the resources that the settings name; `seconds_left` is `RekognitionRecognizer`'s."""
+    rekognition = clients.rekognition(settings.rekognition_keys_secret)
     named = tables(settings.faces_table, settings.recognitions_table, settings.records_table)
     return (
         S3Bucket(clients.s3(), settings.bucket),
         RekognitionRecognizer(
-            clients.rekognition(settings.rekognition_keys_secret),
+            rekognition,
             settings.collection,
             object_keys.installation_mark(settings.bucket),
+            bucket=settings.bucket if clients.reads_buckets(rekognition) else None,
+            user_vectors=settings.policy.user_vectors,
+            seconds_left=seconds_left,
         ),
         DynamoCatalog(clients.dynamodb(), named, settings.policy.result_days),
     )
 
 
-def _compose(kind: type[A], settings: Settings) -> A:
-    bucket, recognizer, catalog = ports(settings)
+def _compose(kind: type[A], settings: Settings, seconds_left: Callable[[], float] = lambda: inf) -> A:
+    bucket, recognizer, catalog = ports(settings, seconds_left)
     return kind(
         bucket,
         recognizer,

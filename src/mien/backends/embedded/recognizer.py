@@ -19,8 +19,19 @@ from mien.domain.errors import (
     UserNotFound,
 )
 from mien.domain.faces import Box, Detection, FaceMatch, Page, QualityFilter, UserMatch
-from mien.domain.policy import MAX_FACE_MATCHES
-from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, ListedFace, Probe, UserHit
+from mien.domain.policy import MAX_FACE_MATCHES, MAX_FACES_PER_PHOTO
+from mien.domain.records import (
+    Comparison,
+    FaceHit,
+    IndexedFace,
+    IndexResult,
+    ListedFace,
+    Probe,
+    SearchResult,
+    StoredPhoto,
+    UserHit,
+    image_bytes,
+)
 
 if TYPE_CHECKING:
     from mien.engine import FaceEngine
@@ -86,19 +97,22 @@ class LocalRecognizer:
         return sorted(comparisons, key=lambda comparison: -comparison.similarity)
 
     @_create_when_missing
-    def index(self, image: bytes, user_id: str | None, max_faces: int, threshold: float) -> IndexResult:
+    def index(
+        self, image: bytes | StoredPhoto, user_id: str | None, max_faces: int, threshold: float | None
+    ) -> IndexResult:
         from mien.engine import quality
         from mien.gallery import image_id
 
-        kept, rejected = quality.filter_faces(self._engine().read(image), QualityFilter.AUTO, max_faces)
+        body = image_bytes(image)
+        kept, rejected = quality.filter_faces(self._engine().read(body), QualityFilter.AUTO, max_faces)
         stored = self._gallery().faces.index(
             self._collection,
             kept,
-            image_id=image_id(image),
+            image_id=image_id(body),
             external_image_id=self._mark + object_keys.to_recognizer_id(user_id),
         )
         faces = [
-            IndexedFace(added.face_id, face, self._similar_faces(added.face_id, threshold))
+            IndexedFace(added.face_id, face, () if threshold is None else self._similar_faces(added.face_id, threshold))
             for added, face in zip(stored, kept, strict=True)
         ]
         return IndexResult(tuple(faces), tuple(reasons for _, reasons in rejected))
@@ -123,17 +137,21 @@ class LocalRecognizer:
         return thresholds.with_error_rates(thresholds.parse(given, lambda: enrolled), enrolled)
 
     @_create_when_missing
-    def search(self, image: bytes, threshold: float, limit: int) -> list[Probe]:
-        faces = self._engine().read(image)
+    def search(
+        self, image: bytes | StoredPhoto, threshold: float, limit: int, max_faces: int = MAX_FACES_PER_PHOTO
+    ) -> SearchResult:
+        seen = self._engine().read(image_bytes(image))
+        faces = seen[:max_faces]
         if not faces:
-            return []
+            return SearchResult(())
         probes = [face.embedding for face in faces]
         similar_faces = self._gallery().search.faces(self._collection, probes, threshold=threshold, limit=limit)
         similar_users = self._gallery().search.users(self._collection, probes, threshold=threshold, limit=limit)
-        return [
+        found = (
             Probe(face, _face_hits(face_matches), _user_hits(user_matches))
             for face, face_matches, user_matches in zip(faces, similar_faces, similar_users, strict=True)
-        ]
+        )
+        return SearchResult(tuple(found), len(seen) - len(faces))
 
     @_create_when_missing
     def associate(self, user_id: str, face_ids: Sequence[str]) -> frozenset[str]:

@@ -15,7 +15,18 @@ from mien.domain import object_keys, thresholds
 from mien.domain.errors import NoFace
 from mien.domain.faces import Box, Detection, Page, QualityFilter
 from mien.domain.policy import ASSOCIATION_THRESHOLD, MAX_FACE_MATCHES, MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER
-from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, ListedFace, Probe, UserHit
+from mien.domain.records import (
+    Comparison,
+    FaceHit,
+    IndexedFace,
+    IndexResult,
+    ListedFace,
+    Probe,
+    SearchResult,
+    StoredPhoto,
+    UserHit,
+    image_bytes,
+)
 from mien.engine import Face, quality
 from mien.gallery import compare
 
@@ -55,10 +66,13 @@ class MemoryRecognizer:
         ]
         return sorted(comparisons, key=lambda comparison: -comparison.similarity)
 
-    def index(self, image: bytes, user_id: str | None, max_faces: int, threshold: float) -> IndexResult:
-        kept, rejected = quality.filter_faces(self._engine.read(image), QualityFilter.AUTO, max_faces)
+    def index(
+        self, image: bytes | StoredPhoto, user_id: str | None, max_faces: int, threshold: float | None
+    ) -> IndexResult:
+        body = image_bytes(image)
+        kept, rejected = quality.filter_faces(self._engine.read(body), QualityFilter.AUTO, max_faces)
         user = object_keys.to_recognizer_id(user_id)
-        image_id = hashlib.sha256(image).hexdigest()
+        image_id = hashlib.sha256(body).hexdigest()
         indexed = {
             str(uuid.uuid5(uuid.NAMESPACE_OID, f"{image_id} {user} {number}")): face for number, face in enumerate(kept)
         }
@@ -66,8 +80,10 @@ class MemoryRecognizer:
             self._embeddings |= {face_id: face.embedding for face_id, face in indexed.items()}
             self._indexed_for |= dict.fromkeys(indexed, user)
             others = {face_id: other for face_id, other in self._embeddings.items() if face_id not in indexed}
+        if threshold is None:
+            others = {}
         faces = [
-            IndexedFace(face_id, face, _hits(FaceHit, face.embedding, others, threshold, MAX_SIMILAR_FACES))
+            IndexedFace(face_id, face, _hits(FaceHit, face.embedding, others, threshold or 0.0, MAX_SIMILAR_FACES))
             for face_id, face in indexed.items()
         ]
         return IndexResult(tuple(faces), tuple(reasons for _, reasons in rejected))
@@ -85,7 +101,9 @@ class MemoryRecognizer:
         enrolled = len(self._embeddings)
         return thresholds.with_error_rates(thresholds.parse(given, lambda: enrolled), enrolled)
 
-    def search(self, image: bytes, threshold: float, limit: int) -> list[Probe]:
+    def search(
+        self, image: bytes | StoredPhoto, threshold: float, limit: int, max_faces: int = MAX_FACES_PER_PHOTO
+    ) -> SearchResult:
         with self._lock:
             faces = dict(self._embeddings)
             users = {
@@ -93,14 +111,16 @@ class MemoryRecognizer:
                 for user, face_ids in self._users.items()
                 if face_ids
             }
-        return [
+        seen = self._engine.read(image_bytes(image))
+        probes = (
             Probe(
                 face,
                 _hits(FaceHit, face.embedding, faces, threshold, limit),
                 _hits(UserHit, face.embedding, users, threshold, limit),
             )
-            for face in self._engine.read(image)
-        ]
+            for face in seen[:max_faces]
+        )
+        return SearchResult(tuple(probes), max(0, len(seen) - max_faces))
 
     def associate(self, user_id: str, face_ids: Sequence[str]) -> frozenset[str]:
         with self._lock:
