@@ -1,7 +1,8 @@
 # Every target makes the virtual environment that it needs; `make demo` is the place to start.
 # make bench DATA=FOLDER (with lfw_dev/ and photos/), make accuracy DATA=FOLDER (a sub-folder for each person)
 BIN := .venv/bin
-SAM := build/aws-tools/sam/bin/sam
+STAGE ?= dev
+INFRA := build/aws-tools/sam/bin/python infra
 NPM := $(shell command -v npm)
 CHECK_PAGE := $(if $(NPM),npm run --silent check,echo "Skipped the checks of the page's JavaScript and CSS: npm is not installed.")
 
@@ -10,7 +11,7 @@ PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 # Wheels only: what builds a source distribution would be fetched without hashes.
 LOCKED := install -q --require-hashes --only-binary :all: -r
 
-.PHONY: demo serve test test-slow test-aws test-all check bench accuracy lock sbom deploy destroy clean
+.PHONY: demo serve test test-slow test-aws test-all check bench accuracy lock sbom deploy migrate destroy erase clean
 .venv/ready: pyproject.toml locks/run.txt
 	python3 -m venv .venv && $(BIN)/pip $(LOCKED) locks/run.txt && $(BIN)/pip install -q --no-deps --no-build-isolation -e . && touch $@
 .venv/tools: .venv/ready locks/dev.txt
@@ -33,6 +34,8 @@ build/release/ready: locks/run.txt
 	python3 -m venv --clear $(@D) && $(@D)/bin/pip $(LOCKED) locks/run.txt && touch $@
 build/aws-tools/sam/ready: locks/sam.txt
 	python3 -m venv $(@D) && $(@D)/bin/pip install -q --require-hashes -r locks/sam.txt && touch $@
-deploy: .venv/tools build/aws-tools/sam/ready ; $(BIN)/python infra/package.py && $(SAM) deploy --template infra/template.yaml $(if $(WITH),--parameter-overrides $(WITH))
-destroy: .venv/tools build/aws-tools/sam/ready ; $(BIN)/python infra/destroy.py --sam $(SAM) $(if $(ERASE),--erase-data)
+# make deploy STAGE=prod WITH="AlarmEmail=ops@example.org"; make erase STAGE=prod
+deploy: build/aws-tools/sam/ready ; $(INFRA)/package.py && $(INFRA)/stage.py deploy $(STAGE) $(WITH)
+migrate: build/aws-tools/sam/ready ; $(INFRA)/package.py && $(INFRA)/stage.py migrate $(STAGE) $(WITH)
+destroy erase: build/aws-tools/sam/ready ; $(INFRA)/stage.py $@ $(STAGE) $(WITH)
 clean: ; rm -rf .venv node_modules .mypy_cache .pytest_cache .ruff_cache

@@ -29,7 +29,7 @@ def add_libraries(target: Path, python: str, machine: str) -> None:
 
 
 def add_mien(target: Path) -> None:
-    subprocess.run([*PIP, HERE.parent, "--target", target], check=True)  # noqa: S603
+    subprocess.run([*PIP, "--no-build-isolation", HERE.parent, "--target", target], check=True)  # noqa: S603
     remove_unused(target / "mien")
     shutil.rmtree(target / "bin", ignore_errors=True)
 
@@ -45,8 +45,8 @@ def remove_unused(mien: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", type=Path, default=HERE.parent / ".package")
-    parser.add_argument("--python", default="3.13", help="version, as Runtime in template.yaml")
-    parser.add_argument("--machine", default="aarch64", help="architecture, as Architectures in template.yaml")
+    parser.add_argument("--python", default="3.13", help="version, as Runtime in app.yaml")
+    parser.add_argument("--machine", default="aarch64", help="architecture, as Architectures in app.yaml")
     options = parser.parse_args()
     shutil.rmtree(options.target, ignore_errors=True)
     add_libraries(options.target, options.python, options.machine)

@@ -23,7 +23,8 @@ LEADS_TO = {
         *GROUPS["build"],
         *GROUPS["dev"],
     ],
-} | {name: GROUPS[name] for name in ("bench", "checkov", "lambda", "ministack", "sam")}
+    "sam": [*GROUPS["sam"], *GROUPS["build"]],
+} | {name: GROUPS[name] for name in ("bench", "checkov", "lambda", "ministack")}
 """The requirements that infra/lock.sh resolves into each lock."""
 
 PIN = re.compile(

@@ -1,9 +1,9 @@
-"""The stack on ministack: the real template, by the real `sam deploy`, with IAM enforced; our wire API recognises.
+"""The stage on ministack: the real templates, by the real `sam deploy`, with IAM enforced; our wire API recognises.
 
-What cannot be there is cut out of a copy of the template: the collection (the wire API has its own), alarms
-by metric arithmetic, and the policy that refuses plain HTTP, which is what the emulator speaks. What it reads
-otherwise than AWS is written as it wants it: a number by parameter counts as text, a reference to a secret
-gives its name, not its ARN, `~1` is no slash. The queue's visibility timeout is shortened, so that what failed
+What cannot be there is cut out of a copy of the templates: the collection (the wire API has its own), alarms
+by metric arithmetic, the budget, and the policy that refuses plain HTTP, which is what the emulator speaks. What it
+reads otherwise than AWS is written as it wants it: a number by parameter counts as text, a reference to a secret gives
+its name, not its ARN, `~1` is no slash. The queue's visibility timeout is shortened, so that what failed
 comes again within a test's patience.
 """
 
@@ -29,12 +29,20 @@ from tests.aws import stack
 
 ROOT = Path(__file__).parents[2]
 TOOLS = Path(os.environ.get("MIEN_AWS_TOOLS", ROOT / "build" / "aws-tools"))
-CUT_OUT = ("Collection", "ErrorsAlarm", "FunctionThrottlesAlarm", "BucketPolicy")
+CUT_OUT = {
+    "data": ("Collection", "BucketPolicy"),
+    "app": ("ErrorsAlarm", "FunctionThrottlesAlarm", "TableThrottlesAlarm", "Budget"),
+}
 READ_OTHERWISE = {
-    "MaximumConcurrency: !Ref UploadConcurrency": "MaximumConcurrency: 5",
-    "Resource: !Ref ApiKeys": "Resource: !Sub arn:aws:secretsmanager:*:${AWS::AccountId}:secret:${ApiKeys}-*",
-    'BinaryMediaTypes: ["*~1*"]': 'BinaryMediaTypes: ["*/*"]',
-    "VisibilityTimeout: 360": "VisibilityTimeout: 30",
+    "data": {
+        "RecoveryPeriodInDays: !Ref RecoveryDays": "RecoveryPeriodInDays: 35",
+        "VisibilityTimeout: 360": "VisibilityTimeout: 30",
+    },
+    "app": {
+        "MaximumConcurrency: !FindInMap [Quotas, !Ref RekognitionQuota, Uploads]": "MaximumConcurrency: 5",
+        "Resource: !Ref ApiKeysSecret": 'Resource: !Sub "arn:aws:secretsmanager:*:*:secret:${ApiKeysSecret}-*"',
+        'BinaryMediaTypes: ["*~1*"]': 'BinaryMediaTypes: ["*/*"]',
+    },
 }
 STACK_NAME = "mien-dev"
 
@@ -64,11 +72,18 @@ class Stack:
 
 @contextmanager
 def deployed(folder: Path, rekognition: str) -> Iterator[Stack]:
-    package(folder / "package")
-    template = folder / "template.yaml"
-    template.write_text(adapted(stack.TEMPLATE.read_text(), folder / "package"))
+    """Both stacks of the stage `dev`, which `make deploy` would make."""
+    write_templates(folder)
     with ministack(folder) as endpoint:
-        yield Stack(endpoint, deploy(template, endpoint, RekognitionEndpoint=rekognition))
+        stage("deploy", endpoint, folder, f"RekognitionEndpoint={rekognition}")
+        yield Stack(endpoint, outputs(endpoint, STACK_NAME))
+
+
+def write_templates(folder: Path) -> None:
+    """Pack the code, and write both templates as the emulator can take them."""
+    package(folder / "package")
+    for part, template in (("data", stack.DATA), ("app", stack.APP)):
+        (folder / f"{part}.yaml").write_text(adapted(part, template.read_text(), folder / "package"))
 
 
 def package(target: Path) -> None:
@@ -79,12 +94,12 @@ def package(target: Path) -> None:
     subprocess.run([*command, "--python", version, "--machine", machine], check=True)
 
 
-def adapted(template: str, code: Path) -> str:
-    for name in CUT_OUT:
-        template, cut = re.subn(rf"(?m)^  {name}:\n(?:    .*\n|\n)+", "", template)
-        assert cut == 1
-    for written, taken in READ_OTHERWISE.items():
-        assert written in template
+def adapted(part: str, template: str, code: Path) -> str:
+    for name in CUT_OUT[part]:
+        template, cut = re.subn(rf"(?m)^  {name}:.*\n(?:    .*\n|\n)+", "", template)
+        assert cut == 1, name
+    for written, taken in READ_OTHERWISE[part].items():
+        assert written in template, written
         template = template.replace(written, taken)
     return template.replace("CodeUri: ../.package", f"CodeUri: {code}")
 
@@ -114,22 +129,16 @@ def ministack(folder: Path) -> Iterator[str]:
             process.wait(timeout=20)
 
 
-def deploy(template: Path, endpoint: str, **parameters: str) -> dict[str, str]:
-    """`sam deploy`; answers the stack's outputs."""
-    options = ["--resolve-s3", "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar"]
-    command = [tool("sam") / "sam", "deploy", "--template", template, "--stack-name", STACK_NAME, *options]
-    overrides = ["--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())]
-    run([*command, *overrides], endpoint, template.parent)
-    cloudformation = Stack(endpoint, {}).client("cloudformation")
-    (found,) = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
-    assert found["StackStatus"] == "CREATE_COMPLETE"
+def outputs(endpoint: str, name: str) -> dict[str, str]:
+    (found,) = Stack(endpoint, {}).client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+    assert found["StackStatus"] in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
     return {output["OutputKey"]: output["OutputValue"] for output in found["Outputs"]}
 
 
-def destroy(endpoint: str, folder: Path, *options: str) -> str:
-    """What `make destroy` runs, and what it says."""
-    program = [sys.executable, ROOT / "infra" / "destroy.py", "--sam", tool("sam") / "sam"]
-    return run([*program, *options], endpoint, folder)
+def stage(command: str, endpoint: str, folder: Path, *parameters: str, name: str = "dev") -> str:
+    """What `make deploy`, `make destroy` and their like run, and what they say."""
+    program = [tool("sam") / "python", ROOT / "infra" / "stage.py", "--templates", folder]
+    return run([*program, command, name, *parameters], endpoint, folder)
 
 
 def run(command: list[str | Path], endpoint: str, home: Path) -> str:
@@ -143,8 +152,13 @@ def run(command: list[str | Path], endpoint: str, home: Path) -> str:
         "SAM_CLI_TELEMETRY": "0",
     }
     done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8")
-    assert done.returncode == 0, done.stdout + done.stderr
+    if done.returncode:
+        raise CommandFailed(done.stdout, done.stderr)
     return done.stdout
+
+
+class CommandFailed(Exception):
+    """What a command said before it failed, on standard output and standard error."""
 
 
 def tool(name: str) -> Path:

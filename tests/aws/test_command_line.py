@@ -18,10 +18,21 @@ from tests.support.painter import write_people
 pytestmark = pytest.mark.aws
 
 
+SETTINGS = {
+    "MIEN_BUCKET": "BucketName",
+    "MIEN_COLLECTION": "CollectionId",
+    "MIEN_FACES_TABLE": "FacesTableName",
+    "MIEN_RECOGNITIONS_TABLE": "RecognitionsTableName",
+    "MIEN_RECORDS_TABLE": "RecordsTableName",
+    "MIEN_KEYS_SECRET": "ApiKeysSecret",
+}
+
+
 def mien(deployment: Deployment, *arguments: str | Path) -> tuple[int, Any]:
     """Exit code and the JSON object of standard output."""
-    settings = dict(part.split("=", 1) for part in deployment.stack.outputs["CommandLine"].split()[1:])
+    settings = {variable: deployment.stack.outputs[output] for variable, output in SETTINGS.items()}
     surroundings = {
+        "MIEN_BACKEND": "aws",
         "PATH": os.environ["PATH"],
         "AWS_ENDPOINT_URL": deployment.stack.endpoint,
         "AWS_ENDPOINT_URL_REKOGNITION": deployment.rekognition_url,

@@ -33,7 +33,7 @@ def test_importing_an_entry_point_loads_no_engine(name: str) -> None:
 def test_the_package_for_lambda_has_all_that_the_functions_import(tmp_path: Path) -> None:
     shutil.copytree(SOURCES, tmp_path / "mien", ignore=shutil.ignore_patterns("__pycache__"))
     program = "import package, pathlib, sys; package.remove_unused(pathlib.Path(sys.argv[1]) / 'mien')"
-    subprocess.run([sys.executable, "-c", program, tmp_path], check=True, cwd=stack.TEMPLATE.parent)
+    subprocess.run([sys.executable, "-c", program, tmp_path], check=True, cwd=stack.INFRA)
     assert not (tmp_path / "mien" / "engine").exists()
     program = """
 from mien.app import reconciliation
@@ -64,7 +64,7 @@ def test_the_template_leads_each_route_to_the_function_that_serves_it(name: str)
 
 def test_the_postman_collection_is_up_to_date() -> None:
     program = "import postman; assert postman.COLLECTION.read_text() == postman.text()"
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=stack.TEMPLATE.parent)
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=stack.INFRA)
 
 
 REFUSED_ON_AWS = """

@@ -100,7 +100,7 @@ def _let_a_visitor_expire(deployment: Deployment, api: httpx.Client) -> None:
         s3.delete_object(Bucket=deployment.bucket, Key=path)
     assert face_id in deployment.rekognition.faces()
     record = {"eventName": "LifecycleExpiration:Delete", "s3": {"object": {"key": "uploaded/_/a+visitor.jpg"}}}
-    queue = sqs.get_queue_url(QueueName="mien-dev-uploads")["QueueUrl"]
+    queue = sqs.get_queue_url(QueueName="mien-dev-photos")["QueueUrl"]
     sqs.send_message(QueueUrl=queue, MessageBody=json.dumps({"Records": [record]}))
     until(lambda: face_id not in deployment.rekognition.faces())
 

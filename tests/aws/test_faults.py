@@ -60,7 +60,7 @@ def test_a_burst_beyond_rekognitions_quota_waits_and_loses_nothing(deployment: D
     )
     assert set(states.values()) == {"indexed"}
     dead = deployment.stack.client("sqs").get_queue_attributes(
-        QueueUrl=_queue(deployment, "mien-dev-uploads-failed"), AttributeNames=["ApproximateNumberOfMessages"]
+        QueueUrl=_queue(deployment, "mien-dev-photos-failed"), AttributeNames=["ApproximateNumberOfMessages"]
     )
     assert dead["Attributes"]["ApproximateNumberOfMessages"] == "0"
 
@@ -68,7 +68,7 @@ def test_a_burst_beyond_rekognitions_quota_waits_and_loses_nothing(deployment: D
 def test_what_never_succeeds_is_set_aside(deployment: Deployment) -> None:
     sqs = deployment.stack.client("sqs")
     attributes = sqs.get_queue_attributes(
-        QueueUrl=_queue(deployment, "mien-dev-uploads"), AttributeNames=["RedrivePolicy"]
+        QueueUrl=_queue(deployment, "mien-dev-photos"), AttributeNames=["RedrivePolicy"]
     )
     assert deployment.stack.outputs["DeadLetterQueueArn"] in attributes["Attributes"]["RedrivePolicy"]
 

@@ -8,13 +8,9 @@ import pytest
 
 from tests.aws import stack
 
-BUCKET = f"arn:aws:s3:::facial-recognition-bucket-{stack.ACCOUNT}-{stack.REGION}"
-IMAGES = f"{BUCKET}/uploaded/*"
+BUCKET, IMAGES = "<Bucket.Arn>", "<Bucket.Arn>/uploaded/*"
 COLLECTION = f"arn:aws:rekognition:{stack.REGION}:{stack.ACCOUNT}:collection/face-collection"
-FACES, RESULTS, RECORDS = (
-    f"arn:aws:dynamodb:{stack.REGION}:{stack.ACCOUNT}:table/{name}"
-    for name in ("FaceMetadata", "RecognitionResults", "MienRecords")
-)
+FACES, RESULTS, RECORDS = "<FacesTable.Arn>", "<RecognitionsTable.Arn>", "<RecordsTable.Arn>"
 KEYS, QUEUE = "<ApiKeys>", "<UploadQueue.Arn>"
 ALL, INDEXES = {FACES, RESULTS, RECORDS}, {f"{table}/index/*" for table in (FACES, RESULTS, RECORDS)}
 
@@ -96,9 +92,14 @@ WITHOUT_RESOURCE = {  # AWS offers none for these (Service Authorization Referen
 
 
 def _statements(role: str) -> list[dict[str, Any]]:
+    """What every function may do, and what the role adds to it; without the statements that a parameter switches on."""
     properties = stack.resources("AWS::IAM::Role")[role]
-    assert "ManagedPolicyArns" not in properties
+    if role in ROLES:
+        assert properties["ManagedPolicyArns"] == [{"Ref": "FunctionPolicy"}]
     found = [s for policy in properties["Policies"] for s in policy["PolicyDocument"]["Statement"]]
+    if role in ROLES:
+        (shared,) = stack.resources("AWS::IAM::ManagedPolicy").values()
+        found += shared["PolicyDocument"]["Statement"]
     return [stack.resolve(s) for s in found if "Fn::If" not in s]
 
 
@@ -133,7 +134,7 @@ def test_every_role_is_in_the_list() -> None:
 
 
 def test_the_schedule_starts_the_reconciler_only() -> None:
-    assert _granted("ScheduleRole") == {"lambda:InvokeFunction": {RECONCILE}}
+    assert _granted("ScheduleRole") == {"lambda:InvokeFunction": {"<ReconcileFunction.Arn>"}}
 
 
 @pytest.mark.parametrize("role", [*ROLES, "ScheduleRole"])
@@ -144,14 +145,13 @@ def test_a_star_stands_only_where_aws_offers_no_resource(role: str) -> None:
             assert action in WITHOUT_RESOURCE
 
 
-def test_the_optional_statement_reads_one_secret() -> None:
+def test_the_optional_statements_read_one_secret_and_use_one_key() -> None:
+    (shared,) = stack.resources("AWS::IAM::ManagedPolicy").values()
+    optional = [s["Fn::If"] for s in shared["PolicyDocument"]["Statement"] if "Fn::If" in s]
+    assert [(o[0], o[1]["Action"], o[1]["Resource"]) for o in optional] == [
+        ("HasRekognitionKeys", "secretsmanager:GetSecretValue", {"Ref": "RekognitionKeysSecret"}),
+        ("HasCustomerKey", ["kms:Decrypt", "kms:GenerateDataKey"], {"Ref": "CustomerKey"}),
+    ]
     for role in ROLES:
         policies = stack.resources("AWS::IAM::Role")[role]["Policies"]
-        optional = [s["Fn::If"] for p in policies for s in p["PolicyDocument"]["Statement"] if "Fn::If" in s]
-        assert [(o[0], o[1]["Action"], o[1]["Resource"]) for o in optional] == [
-            (
-                "HasRekognitionKeys",
-                "secretsmanager:GetSecretValue",
-                {"Ref": "RekognitionKeysSecret"},
-            )
-        ]
+        assert [s for p in policies for s in p["PolicyDocument"]["Statement"] if "Fn::If" in s] == []

@@ -1,4 +1,4 @@
-"""The stack goes and comes back: the data stays in between, unless it is told to go."""
+"""The stacks go and come back: the data stays in between, unless it is told to go."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.aws
 TABLES = {"FaceMetadata", "RecognitionResults", "MienRecords"}
 
 
-def test_destroy_keeps_the_data_and_a_new_stack_takes_it_up(
+def test_the_application_goes_and_comes_back_and_the_data_goes_when_it_is_named(
     tmp_path: Path, robert: list[bytes], venus: list[bytes]
 ) -> None:
     with (
@@ -28,24 +28,27 @@ def test_destroy_keeps_the_data_and_a_new_stack_takes_it_up(
         s3, dynamodb = first.client("s3"), first.client("dynamodb")
         s3.put_object(Bucket=bucket, Key="uploaded/Robert/1.jpg", Body=robert[0])
         until(lambda: _enrolled(dynamodb) == {"Robert"})
+        with pytest.raises(emulator.CommandFailed, match="make destroy STAGE=dev"):
+            emulator.stage("erase", first.endpoint, tmp_path, "--confirm", bucket)
 
-        assert "kept AWS::S3::Bucket" in emulator.destroy(first.endpoint, tmp_path)
+        said = emulator.stage("destroy", first.endpoint, tmp_path)
+        assert f"kept bucket {bucket}" in said
         assert set(dynamodb.list_tables()["TableNames"]) == TABLES
         assert s3.get_object(Bucket=bucket, Key="uploaded/Robert/1.jpg")["Body"].read() == robert[0]
 
-        template = tmp_path / "template.yaml"
-        emulator.deploy(template, first.endpoint, RekognitionEndpoint=url, DataStores="existing")
-        s3.put_object(Bucket=bucket, Key="uploaded/Venus/1.jpg", Body=venus[0])
+        s3.put_object(Bucket=bucket, Key="uploaded/Venus/1.jpg", Body=venus[0])  # while there is no application
+        emulator.stage("deploy", first.endpoint, tmp_path)
         until(lambda: _enrolled(dynamodb) == {"Robert", "Venus"})
 
-
-def test_destroy_erases_the_data_when_told_to(tmp_path: Path) -> None:
-    with emulator.deployed(tmp_path, "http://127.0.0.1:9") as stack:
-        stack.client("s3").put_object(Bucket=stack.outputs["BucketName"], Key="uploaded/_/1.jpg", Body=b"x")
-        emulator.destroy(stack.endpoint, tmp_path, "--erase-data")
-        assert stack.client("dynamodb").list_tables()["TableNames"] == []
-        buckets = [bucket["Name"] for bucket in stack.client("s3").list_buckets()["Buckets"]]
-        assert stack.outputs["BucketName"] not in buckets
+        assert "there is none" in emulator.stage("destroy", first.endpoint, tmp_path, name="other")
+        emulator.stage("destroy", first.endpoint, tmp_path)
+        with pytest.raises(emulator.CommandFailed, match="Nothing was erased"):
+            emulator.stage("erase", first.endpoint, tmp_path, "--confirm", "yes")
+        assert set(dynamodb.list_tables()["TableNames"]) == TABLES
+        said = emulator.stage("erase", first.endpoint, tmp_path, "--confirm", bucket)
+        assert "Nothing is left of the stage dev" in said
+        assert dynamodb.list_tables()["TableNames"] == []
+        assert bucket not in [each["Name"] for each in s3.list_buckets()["Buckets"]]
 
 
 def _enrolled(dynamodb: Any) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from cfnlint import lint_file  # type: ignore[import-untyped]
 
 from mien.api import problems
 from mien.app.reconciliation import Counts
-from mien.lambdas import upload_queue
+from mien.lambdas import api_gateway, upload_queue
 from tests.aws import stack
 
 
@@ -19,8 +20,9 @@ def _findings(file: Path) -> list[str]:
     return [f"{match.rule.id} {match.message}" for match in lint_file(file)]
 
 
-def test_cfn_lint_finds_nothing_in_the_source() -> None:
-    assert _findings(stack.TEMPLATE) == []
+@pytest.mark.parametrize("template", [stack.DATA, stack.APP], ids=lambda path: path.stem)
+def test_cfn_lint_finds_nothing_in_the_source(template: Path) -> None:
+    assert _findings(template) == []
 
 
 def test_cfn_lint_finds_nothing_in_the_translation(tmp_path: Path) -> None:
@@ -47,11 +49,27 @@ def test_the_bucket_is_closed_encrypted_and_tells_the_queue() -> None:
 
 
 def test_data_survives_the_stack() -> None:
-    data = {"AWS::S3::Bucket", "AWS::Rekognition::Collection", "AWS::DynamoDB::Table"}
-    for resource in stack.translated()["Resources"].values():
-        if resource["Type"] in data:
-            assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
-            assert resource["UpdateReplacePolicy"] == "Retain"
+    data = {
+        "AWS::S3::Bucket",
+        "AWS::S3::BucketPolicy",
+        "AWS::Rekognition::Collection",
+        "AWS::DynamoDB::Table",
+        "AWS::SecretsManager::Secret",
+    }
+    resources = stack.data()["Resources"].values()
+    assert {resource["Type"] for resource in resources} == data | {"AWS::SQS::Queue", "AWS::SQS::QueuePolicy"}
+    for resource in (each for each in resources if each["Type"] in data):
+        assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
+        assert resource["UpdateReplacePolicy"] == "Retain"
+    assert not data & {resource["Type"] for resource in stack.translated()["Resources"].values()}
+
+
+def test_the_application_is_joined_to_the_data() -> None:
+    """`make deploy` passes on what the data stack has under the name of a parameter."""
+    given = stack.data()["Outputs"].keys() | stack.data()["Parameters"].keys()
+    without_default = {name for name, p in stack.translated()["Parameters"].items() if "Default" not in p}
+    assert without_default <= given
+    assert stack.data()["Outputs"].keys() <= without_default  # what nothing reads is no output
 
 
 def test_names_are_those_that_were_asked_for() -> None:
@@ -71,14 +89,19 @@ def test_names_are_those_that_were_asked_for() -> None:
 def test_tables_scale_and_can_be_restored(table: str) -> None:
     properties = stack.resources("AWS::DynamoDB::Table")[table]
     assert properties["BillingMode"] == "PAY_PER_REQUEST"
-    assert properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
-    assert properties["SSESpecification"]["SSEEnabled"]
+    assert properties["DeletionProtectionEnabled"]
+    recovery = stack.resolve(properties["PointInTimeRecoverySpecification"])
+    assert recovery == {"PointInTimeRecoveryEnabled": True, "RecoveryPeriodInDays": "35"}
+    condition, with_own_key, otherwise = properties["SSESpecification"]["Fn::If"]
+    assert (condition, with_own_key["KMSMasterKeyId"]) == ("HasCustomerKey", {"Ref": "CustomerKey"})
+    assert with_own_key["SSEEnabled"]
+    assert otherwise["SSEEnabled"]
 
 
 def test_a_burst_waits_and_a_failure_is_set_aside() -> None:
     (mapping,) = stack.resources("AWS::Lambda::EventSourceMapping").values()
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert stack.resolve(mapping["ScalingConfig"]) == {"MaximumConcurrency": "5"}
+    assert stack.resolve(mapping["ScalingConfig"]) == {"MaximumConcurrency": 2}
     queue = stack.resolve(stack.resources("AWS::SQS::Queue")["UploadQueue"])
     function = stack.resources("AWS::Lambda::Function")["UploadFunction"]
     assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
@@ -96,12 +119,54 @@ def test_every_function_logs_to_a_group_with_retention() -> None:
         assert function["TracingConfig"] == {"Mode": "Active"}
 
 
-def test_every_alarm_tells_somebody_and_is_quiet_without_data() -> None:
+def test_every_alarm_tells_somebody_also_when_it_ends() -> None:
     alarms = stack.resources("AWS::CloudWatch::Alarm")
-    assert {"ErrorsAlarm", "DeadLettersAlarm", "ThrottledAlarm", "LatencyAlarm"} <= alarms.keys()
+    assert {"ErrorsAlarm", "DeadLettersAlarm", "ThrottledAlarm", "TableThrottlesAlarm", "LatencyAlarm"} <= alarms.keys()
     for alarm in alarms.values():
-        assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]
-        assert alarm["TreatMissingData"] == "notBreaching"
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}]
+
+
+def test_only_the_alarm_of_what_did_not_happen_rings_without_data() -> None:
+    alarms = stack.resources("AWS::CloudWatch::Alarm")
+    missed = alarms.pop("ReconciliationMissedAlarm")
+    assert (missed["TreatMissingData"], missed["ComparisonOperator"]) == ("breaching", "LessThanThreshold")
+    assert (missed["MetricName"], missed["Period"]) == ("Invocations", 24 * 60 * 60)
+    assert {alarm["TreatMissingData"] for alarm in alarms.values()} == {"notBreaching"}
+
+
+def test_what_several_sources_count_is_added_up_also_when_some_are_silent() -> None:
+    for name in ("ErrorsAlarm", "FunctionThrottlesAlarm", "TableThrottlesAlarm"):
+        metrics = stack.resources("AWS::CloudWatch::Alarm")[name]["Metrics"]
+        assert [m["Expression"] for m in metrics if "Expression" in m] == ["SUM(FILL(METRICS(), 0))"]
+        assert len({json.dumps(m["MetricStat"]["Metric"]) for m in metrics if "MetricStat" in m}) >= 4
+
+
+def test_every_metric_of_the_functions_is_read(counted: set[str]) -> None:
+    (dashboard,) = stack.resources("AWS::CloudWatch::Dashboard").values()
+    alarms = stack.resources("AWS::CloudWatch::Alarm").values()
+    read = set(re.findall(r'"([A-Z]\w+)"', dashboard["DashboardBody"]["Fn::Sub"]))
+    read |= {alarm["MetricName"] for alarm in alarms if alarm.get("Namespace") == "Mien"}
+    assert len(counted) > 20
+    assert counted - read == set()
+
+
+@pytest.fixture
+def counted() -> set[str]:
+    """The metrics that the functions count, as their code has them."""
+    lambdas = Path(upload_queue.__file__).parent.glob("*.py")
+    written = {name for module in lambdas for name in re.findall(r'count\(\s*"(\w+)"', module.read_text())}
+    of_photos = set(api_gateway._STATUS_METRICS.values())
+    return written | of_photos | {upload_queue.metric(field.name) for field in fields(Counts) if field.name != "faces"}
+
+
+def test_one_quota_sets_every_throttle() -> None:
+    """More photos than the quota are neither let through nor indexed at once."""
+    quotas = stack.translated()["Mappings"]["Quotas"]
+    assert list(quotas) == stack.translated()["Parameters"]["RekognitionQuota"]["AllowedValues"]
+    for quota, limits in quotas.items():
+        assert 2 <= limits["Uploads"] <= max(2, int(quota) / 2)  # Lambda's least is 2
+        assert limits["Photos"] == int(quota)
+        assert limits["Photos"] < limits["Requests"] < limits["RequestBurst"]
 
 
 def test_the_dashboard_is_json() -> None:
@@ -113,8 +178,10 @@ def test_the_api_takes_binary_images_and_is_throttled() -> None:
     (api,) = stack.resources("AWS::ApiGateway::RestApi").values()
     assert api["Body"]["x-amazon-apigateway-binary-media-types"] == ["*/*"]
     (stage,) = stack.resources("AWS::ApiGateway::Stage").values()
-    (method,) = stage["MethodSettings"]
-    assert {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= method.keys()
+    limits = {(m["HttpMethod"], m["ResourcePath"]): stack.resolve(m) for m in stage["MethodSettings"]}
+    assert limits["*", "/*"]["ThrottlingRateLimit"] == 20
+    assert limits["POST", "/~1recognize"]["ThrottlingRateLimit"] == 5
+    assert not any(method.get("MetricsEnabled") for method in limits.values())  # charged, and nothing reads them
 
 
 def test_the_gateway_keeps_no_traces_of_its_urls() -> None:

@@ -1,1 +1,1 @@
-"""Run infra/template.yaml's functions on AWS Lambda: `upload`, `recognize`, `people` and `reconcile`."""
+"""Run infra/app.yaml's functions on AWS Lambda: `upload`, `recognize`, `people` and `reconcile`."""

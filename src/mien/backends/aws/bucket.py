@@ -1,4 +1,4 @@
-"""Keep the photos in S3. S3 itself sends the object-created events; infra/template.yaml routes them to the function."""
+"""Keep the photos in S3. S3 itself sends the object-created events; infra/data.yaml routes them to the function."""
 
 from __future__ import annotations
 
