@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mien.backends.embedded.backend import EmbeddedBackend
-from mien.domain.errors import StorageError
+from mien.domain.errors import StorageBusy, StorageError
 from mien.domain.records import Upload, UploadStatus
 from tests.support.process import wait_for
 
@@ -58,6 +58,28 @@ def test_a_deleted_photo_takes_its_face_along_at_the_next_start(filled: Embedded
     assert filled.app.verify_erased("Robert") == ()
 
 
+def test_one_deleted_photo_that_cannot_be_followed_keeps_no_other_waiting(
+    filled: EmbeddedBackend, bucket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("Robert", "Venus"):
+        for photo in (bucket / "uploaded" / folder).iterdir():
+            photo.unlink()
+    index, worker = filled.app.index_upload, filled.worker(threads=1)
+
+    def index_all_but_roberts(path: str) -> Upload:
+        if "/Robert/" in path:
+            raise StorageBusy("Another process holds the database.")
+        return index(path)
+
+    monkeypatch.setattr(filled.app, "index_upload", index_all_but_roberts)
+    assert worker.reconcile().photos_deleted_by_hand == 3
+    assert [person.user_id for person in filled.app.people().items] == ["Robert"]
+    monkeypatch.undo()
+    while worker.run_once():
+        pass
+    assert filled.app.people().items == ()
+
+
 def test_a_deleted_photo_and_a_folder_that_is_moved_away_are_noticed(
     filled: EmbeddedBackend, bucket: Path, tmp_path: Path
 ) -> None:
@@ -81,7 +103,8 @@ def test_a_renamed_photo_keeps_its_face(filled: EmbeddedBackend, bucket: Path) -
     (photo,) = (bucket / "uploaded" / "Venus").iterdir()
     photo.rename(photo.with_name("Wimbledon.jpg"))
     with working(filled):
-        wait_for(lambda: "uploaded/Venus/Wimbledon.jpg" in {face.image_path for face in filled.app.faces().items})
+        wait_for(lambda: filled.app.upload_status("uploaded/Venus/Wimbledon.jpg").status is UploadStatus.INDEXED)
+        wait_for(lambda: len(filled.catalog.find(Upload).items) == 3)
     assert len(paths(filled)) == 3
 
 

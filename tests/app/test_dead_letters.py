@@ -5,8 +5,10 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -102,6 +104,31 @@ def test_a_photo_that_ends_its_process_is_given_up_at_the_third_claim(
     (reason,) = backend.app.upload_status(upload.image_path).reasons
     assert reason.code == "indexing_interrupted"
     assert (backend.queue.waiting(), backend.queue.dead()) == (0, 1)
+
+
+def test_a_failure_that_cannot_be_stored_is_not_tried_again_at_once(
+    backend: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = backend.app.upload(portraits["Robert"][0], "Robert")
+    worker = backend.worker(threads=1)
+    monkeypatch.setattr(event_queue, "MAX_ATTEMPTS", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(backend.recognizer, "index", lambda *_: 1 / 0)
+        patch.setattr(backend.app, "mark_failed", fail_with(StorageFull("The disk is full.")))
+        with pytest.raises(StorageFull):
+            worker.run_once()
+    assert not worker.run_once()
+    assert (backend.queue.waiting(), backend.queue.dead()) == (1, 0)
+    monkeypatch.setattr(backend.queue, "_now", lambda: time.time() + 10)
+    assert worker.run_once()
+    assert backend.app.upload_status(upload.image_path).status is UploadStatus.INDEXED
+
+
+def fail_with(error: Exception) -> Callable[..., NoReturn]:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    return fail
 
 
 KILLER = """

@@ -20,7 +20,7 @@ from mien.backends.embedded.backend import EmbeddedBackend
 from mien.backends.embedded.event_queue import MAX_ATTEMPTS
 from mien.backends.embedded.events import Worker
 from mien.domain.errors import StorageError
-from mien.domain.records import UploadStatus
+from mien.domain.records import Upload, UploadStatus
 from tests.support.process import wait_for
 
 Portraits = dict[str, list[bytes]]
@@ -141,8 +141,8 @@ def test_without_announcements_the_folder_is_polled_and_it_is_said_once(
         try:
             wait_for(lambda: backend.app.warnings() != [])
             (folder / "1.jpg").write_bytes(portraits["Robert"][0])
-            wait_for(lambda: len(backend.app.faces().items) == 1)
-            assert backend.app.upload_status("uploaded/Robert/1.jpg").status is UploadStatus.INDEXED
+            wait_for(lambda: status(backend, "uploaded/Robert/1.jpg") is UploadStatus.INDEXED)
+            assert len(backend.app.faces().items) == 1
             (folder / "1.jpg").unlink()
             wait_for(lambda: backend.app.faces().items == ())
         finally:
@@ -151,6 +151,31 @@ def test_without_announcements_the_folder_is_polled_and_it_is_said_once(
     assert "fs.inotify.max_user_watches" in watching.LIMIT_REACHED
     assert [record.getMessage() for record in caplog.records].count(watching.LIMIT_REACHED) == 1
     assert "Robert" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError('OS file watch limit reached. about ["/x"]'), watching.LIMIT_REACHED),
+        (OSError("Too many open files (os error 24)"), watching.LIMIT_REACHED),
+        (PermissionError("permission denied"), watching.NOT_ANNOUNCED),
+        (FileNotFoundError("No path was found."), watching.NOT_ANNOUNCED),
+        (OSError("Function not implemented (os error 38)"), watching.NOT_ANNOUNCED),
+    ],
+)
+def test_it_is_said_what_is_in_the_way_of_announcements(
+    backend: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch, error: OSError, sentence: str
+) -> None:
+    def refuse(*_: object, **__: object) -> Iterator[object]:
+        raise error
+
+    monkeypatch.setattr(watchfiles, "watch", refuse)
+    assert backend.worker(threads=1).watcher.find_problem() == sentence
+
+
+def status(backend: EmbeddedBackend, path: str) -> UploadStatus | None:
+    uploads = backend.catalog.get(Upload, [path])
+    return uploads[0].status if uploads else None
 
 
 def test_nothing_is_watched_behind_a_link(backend: EmbeddedBackend, folder: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from mien.app.app import FaceApp
 from mien.app.ports import Catalog
 from mien.backends.aws import clients, doctor, prices, secret_keys
 from mien.config import Settings
-from mien.domain.errors import Overloaded
+from mien.domain.errors import Overloaded, StorageBusy
 from mien.domain.faces import Box
 from mien.domain.records import FaceRecord, Upload, UploadStatus
 from mien.lambdas import upload_queue
@@ -150,6 +150,26 @@ def test_keys_live_in_a_secret(aws: Backend, monkeypatch: pytest.MonkeyPatch, tm
     assert KeyFile(copy.copy).check(text).name == "phone"
     assert copy.signing == "a signing key of 16"
     assert text not in secrets.get_secret_value(SecretId="keys")["SecretString"]
+
+
+def test_of_two_who_edit_the_keys_at_once_one_is_told_so(aws: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = boto3.client("secretsmanager", **local.CREDENTIALS)
+    monkeypatch.setattr(clients, "secrets", lambda: secrets)
+    secrets.create_secret(Name="keys", SecretString='{"keys": {}, "signing": "a signing key of 16"}')
+
+    def edit_at_once() -> None:
+        with secret_keys.edit_keys("keys") as file:
+            file.create("tablet", [Scope.RECOGNIZE])
+            with secret_keys.edit_keys("keys") as other:
+                other.create("phone", [Scope.RECOGNIZE])
+
+    with pytest.raises(StorageBusy, match="try again"):
+        edit_at_once()
+    with secret_keys.edit_keys("keys") as file:
+        assert [key.name for key in file.list()] == ["phone"]
+        file.create("tablet", [Scope.RECOGNIZE])
+    with secret_keys.edit_keys("keys") as file:
+        assert sorted(key.name for key in file.list()) == ["phone", "tablet"]
 
 
 def test_an_upload_state_is_found_by_its_owner(aws: Backend) -> None:

@@ -122,7 +122,10 @@ def test_one_stuck_erasure_holds_up_nobody(
     assert [intent.user_id for intent in ports.app.pending_erasures()] == [ROBERT]
     assert ports.app.resume_erasures() == []  # not at once again
     monkeypatch.undo()
+    assert ROBERT not in repr(vars(ports.app._erasure)["_failures"])
     assert ports.app.forget(ROBERT).remaining_stores == ()
+    assert ports.app.resume_erasures() == []
+    assert ports.app._erasure._failures == {}
 
 
 def test_many_ask_to_forget_one_person_at_once(ports: Ports, robert: list[bytes]) -> None:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,25 +73,38 @@ def test_a_process_is_started_beforehand_once(pool, webp):
     assert pid_of(pool) == pid
 
 
-def test_a_decoder_that_crashes_is_a_damaged_photo_and_the_next_photo_is_decoded(pool, webp):
-    pool.decode(webp, 0, LIMITS)
-    pid, raised = pid_of(pool), []
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_decoder_that_crashes_is_a_damaged_photo_and_the_next_photo_is_decoded(pool, webp, monkeypatch, is_first):
+    if not is_first:
+        pool.decode(webp, 0, LIMITS)
+    crashed, ask = [], decode_pool._Process.ask
 
-    def decode() -> None:
-        try:
+    def ask_and_crash(process: Any, *arguments: Any) -> dict[str, Any]:
+        crashed.append(process._process.pid)
+        os.kill(crashed[-1], signal.SIGSEGV)
+        return ask(process, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decode_pool._Process, "ask", ask_and_crash)
+        with pytest.raises(DamagedImage, match=r"^The photo is damaged: its decoder crashed\.$"):
             pool.decode(webp, 0, LIMITS)
-        except DamagedImage as error:
-            raised.append(error)
+    assert len(set(crashed)) == len(crashed) == (1 if is_first else 2)
+    assert pool.decode(webp, 0, LIMITS)[1].size
+    assert pid_of(pool) not in crashed
 
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_photo_is_not_blamed_for_a_decoder_that_ended_before_it_came(pool, webp, number):
+    pool.decode(webp, 0, LIMITS)
+    pid, decoded = pid_of(pool), []
     os.kill(pid, signal.SIGSTOP)
-    thread = threading.Thread(target=decode)
+    thread = threading.Thread(target=lambda: decoded.append(pool.decode(webp, 0, LIMITS)))
     thread.start()
     until(lambda: not pool._idle)
-    os.kill(pid, signal.SIGSEGV)
+    os.kill(pid, number)
     os.kill(pid, signal.SIGCONT)
     thread.join(PATIENCE)
-    assert [str(error) for error in raised] == ["The photo is damaged: its decoder crashed."]
-    assert pool.decode(webp, 0, LIMITS)[1].size
+    assert len(decoded) == 1
     assert pid_of(pool) != pid
 
 

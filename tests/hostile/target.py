@@ -51,6 +51,8 @@ class Request:
     hangs_up: bool = False
     """After the chunks the client is gone, instead of having sent all."""
 
+    http_version: str = "1.1"
+
     def with_header(self, name: str, value: str) -> Request:
         return replace(self, headers=(*self.headers, (name.lower().encode(), value.encode("latin-1"))))
 
@@ -220,7 +222,7 @@ def _scope(request: Request) -> dict[str, Any]:
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
+        "http_version": request.http_version,
         "method": request.method,
         "scheme": "http",
         "path": unquote(request.path),

@@ -15,7 +15,6 @@ import os
 import select
 import sys
 import threading
-import traceback
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
+from mien.domain.errors import frames
 from mien.security.rate_limit import TokenBucket
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 OWN = ("mien", "uvicorn")
 """The loggers whose messages are constant."""
 
-MAX_FRAMES = 20
 ERROR_STATUS = 400
 RATE, ERROR_RATE, BURST_SECONDS = 100.0, 5.0, 10.0
 """Similar lines per second: of requests without a key, and of refused requests and warnings."""
@@ -49,7 +48,7 @@ class JsonLines(logging.Formatter):
 
     FIELDS = (
         *("method", "route", "operation", "status", "ms", "bytes_in", "bytes_out", "key_id", "access_key_id"),
-        *("request_id", "task", "error", "cause", "attempt", "place", "suppressed", "lines"),
+        *("request_id", "task", "error", "frames", "cause", "attempt", "place", "suppressed", "lines"),
         *("recognitions", "photos", "people", "failed", "entries", "folders", "closed"),  # counts
     )
 
@@ -66,12 +65,6 @@ class JsonLines(logging.Formatter):
         if record.exc_info and record.exc_info[0]:
             line |= {"error": record.exc_info[0].__name__, "frames": frames(record.exc_info[2])}
         return json.dumps(line)
-
-
-def frames(trace: TracebackType | None) -> list[str]:
-    """Return where an exception came from, innermost last, without its message and the values at hand."""
-    found = traceback.extract_tb(trace)[-MAX_FRAMES:]
-    return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in found]
 
 
 class LimitedHandler(logging.StreamHandler[TextIO]):

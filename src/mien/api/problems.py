@@ -25,6 +25,7 @@ STATUS: dict[type[errors.MienError], int] = {
     errors.ImageError: 422,
     errors.NoFace: 422,
     errors.BodyTooSlow: 408,
+    errors.MalformedRequest: 400,
     errors.InvalidInput: 422,
     errors.NotFound: 404,
     errors.AlreadyExists: 409,

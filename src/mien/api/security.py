@@ -20,7 +20,14 @@ from mien.api.forwarding import path_below_prefix
 from mien.domain.errors import AccessDenied, MienError, NotAuthenticated, RateLimited
 from mien.security.api_keys import ApiKey, KeyFile, Scope
 from mien.security.audit import KEYLESS
-from mien.security.origins import TRUST, host_name, is_foreign_origin, is_from_other_site, is_own_page
+from mien.security.origins import (
+    TRUST,
+    host_name,
+    is_foreign_origin,
+    is_from_other_site,
+    is_own_page,
+    refuse_ambiguous,
+)
 from mien.security.rate_limit import TokenBucket
 
 BURST_SECONDS = 5
@@ -105,7 +112,10 @@ def _key_of(request: Request) -> str | None:
 
 
 class HostOriginMiddleware:
-    """Refuses requests for other host names and those of other sites' pages, and guards every answer in browsers."""
+    """Refuses ambiguous requests, those for other host names and those of other sites' pages.
+
+    It also guards every answer in browsers.
+    """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str] | None, origins: Collection[str], *, keyless: bool) -> None:
         """Wrap an application.
@@ -140,6 +150,7 @@ class HostOriginMiddleware:
 
     def _check(self, request: Request) -> None:
         headers = request.headers
+        refuse_ambiguous(request.scope.get("http_version", "1.1"), headers.raw)
         host = headers.get("host", "")
         name = host_name(host)
         if (host and name is None) or (self._hosts is not None and name not in self._hosts):

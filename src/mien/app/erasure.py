@@ -83,7 +83,7 @@ class ErasureService:
         self._pseudonym = pseudonym or keyed_hash(secrets.token_bytes(32))
         self._running: set[str] = set()
         self._lock = threading.Lock()
-        self._failures: dict[str, tuple[int, float]] = {}
+        self._failures: dict[str | None, tuple[int, float]] = {}
 
     def forget(self, user_id: str) -> ErasureReport:
         """Request an erasure and finish it at once. Raises UserNotFound when no store knows the person."""
@@ -111,26 +111,26 @@ class ErasureService:
 
         Until nothing is left that is older than the intent, the intent remains, so that `resume` tries again.
         """
-        with self._only_once(intent.user_id):
+        with self._marked_as_running(intent.user_id):
             user_ids = self._people.with_merged(intent.user_id)
             merged = [self._finish_with_room(each, {}) for each in self._catalog.get(Erasure, user_ids[:0:-1])]
             return _sum(self._finish_with_room(intent, {}), merged)
 
     def resume(self) -> list[ErasureReport]:
         """Finish the erasures that were interrupted; one that fails is tried again later and holds up no other."""
-        reports = []
-        for intent in self.pending():
-            failures, not_before = self._failures.get(intent.user_id, (0, 0.0))
+        reports, pending = [], self.pending()
+        open_ids = {intent.erasure_id for intent in pending}
+        self._failures = {each: failure for each, failure in self._failures.items() if each in open_ids}
+        for intent in pending:
+            failures, not_before = self._failures.get(intent.erasure_id, (0, 0.0))
             if intent.user_id in self._running or time.monotonic() < not_before:
                 continue
             try:
                 reports.append(self._resume(intent))
             except Exception as error:
                 pause = min(RETRY_SECONDS * 2**failures, MAX_RETRY_SECONDS)
-                self._failures[intent.user_id] = (failures + 1, time.monotonic() + pause)
+                self._failures[intent.erasure_id] = (failures + 1, time.monotonic() + pause)
                 log.warning("erasure failed", extra={"error": type(error).__name__, "attempt": failures + 1})
-            else:
-                self._failures.pop(intent.user_id, None)
         return reports
 
     def finish_pending(self, user_id: str) -> None:
@@ -176,7 +176,7 @@ class ErasureService:
         return self._catalog.find(ErasureReceipt, user_id=self._pseudonym(user_id), limit=1).items
 
     def _resume(self, intent: Erasure) -> ErasureReport:
-        with self._only_once(intent.user_id):
+        with self._marked_as_running(intent.user_id):
             return self._finish_with_room(intent, self._newer_photos(intent))
 
     def _with_room(self, work: Callable[[], T]) -> T:
@@ -215,7 +215,8 @@ class ErasureService:
         return report
 
     @contextmanager
-    def _only_once(self, user_id: str) -> Iterator[None]:
+    def _marked_as_running(self, user_id: str) -> Iterator[None]:
+        """Keep `resume` from an erasure that is under way; whoever needs it finished does not wait for the other."""
         with self._lock:
             is_running = user_id in self._running
             self._running.add(user_id)

@@ -9,7 +9,8 @@ MienError
 │   └── ImageTooSmall           too few pixels to hold a face
 ├── NoFace                  a face is needed and the photo shows none
 ├── InvalidInput            an impossible name, threshold, token …
-│   └── BodyTooSlow             a request's body did not arrive in time
+│   ├── BodyTooSlow             a request's body did not arrive in time
+│   └── MalformedRequest        a request that may be read in two ways
 ├── NotFound
 │   ├── CollectionNotFound
 │   ├── FaceNotFound
@@ -40,7 +41,12 @@ MienError
 from __future__ import annotations
 
 import re
+import traceback
+from pathlib import Path
+from types import TracebackType
 from typing import Any, ClassVar
+
+MAX_FRAMES = 20
 
 
 class MienError(Exception):
@@ -97,6 +103,10 @@ class InvalidInput(MienError):
 
 class BodyTooSlow(InvalidInput):
     """The body of a request did not arrive in time."""
+
+
+class MalformedRequest(InvalidInput):
+    """A request that a proxy, or another part of the server, may read in another way."""
 
 
 class NotFound(MienError):
@@ -197,3 +207,9 @@ class NotAuthenticated(AccessDenied):
 
 class SetupError(MienError):
     """The settings do not fit each other or this machine."""
+
+
+def frames(trace: TracebackType | None) -> list[str]:
+    """Return where an exception came from, innermost last, without its message and the values at hand."""
+    found = traceback.extract_tb(trace)[-MAX_FRAMES:]
+    return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in found]

@@ -61,7 +61,11 @@ class Decoded:
 
 
 class DecodingPool:
-    """Decodes photos in processes of its own; thread-safe. As many run as threads ask at once."""
+    """Decodes photos in processes of its own; thread-safe. As many run as threads ask at once.
+
+    A process that served before may be at fault itself: the system may have ended it while it was idle, or the photo
+    before left it broken. What breaks such a one is tried once more, in a new one.
+    """
 
     def __init__(self) -> None:
         self._idle: list[_Process] = []
@@ -84,14 +88,23 @@ class DecodingPool:
                 when the decoder exceeded it, DamagedImage when it crashed or answered nonsense.
             Overloaded: no process can be started now.
         """
+        process = self._take()
+        try:
+            return self._decode(process, content, long_side, limits)
+        except ImageError:
+            if not (process.is_broken and process.idle_since):
+                raise
+        return self._decode(_start(), content, long_side, limits)
+
+    def _decode(self, process: _Process, content: bytes, long_side: int, limits: Limits) -> tuple[Decoded, Pixels]:
         with _memory_file() as descriptor:
-            process = self._take()
             try:
                 answer = process.ask(content, long_side, limits, descriptor)
                 decoded = None if "error" in answer else _result(answer, descriptor, limits)
             except (EOFError, OSError):
                 raise process.why_ended() from None
             except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
+                process.is_broken = True
                 process.end()
                 raise DamagedImage(_CRASHED) from None
             except BaseException:
@@ -165,6 +178,7 @@ class _Process:
             )
         self._channel.settimeout(MAX_WALL_SECONDS)
         self.idle_since = 0.0
+        self.is_broken = False
 
     def is_alive(self) -> bool:
         return self._process.poll() is None
@@ -186,6 +200,7 @@ class _Process:
         self.end()
         if status in (-signal.SIGPROF, -signal.SIGXCPU):
             return ImageTooLarge(_TOO_LONG, "seconds")
+        self.is_broken = True
         if status == -signal.SIGKILL:
             return ImageTooLarge(_TOO_MUCH_MEMORY, "memory")
         return DamagedImage(_CRASHED)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from threading import Lock
 from typing import Any
 from uuid import uuid4
 
-from mien.domain.errors import InvalidInput, MienError
+from mien.domain.errors import InvalidInput, MienError, frames
 from mien.rekognition.access import Caller, authorize, find_caller, identify
 from mien.rekognition.audit import note, recorded
 from mien.rekognition.errors import INTERNAL_ERROR, RATE_EXCEEDED, WireError, from_domain
@@ -309,6 +308,6 @@ def _decode_object(body: bytes) -> dict[str, Any]:
 
 
 def _log_failure(error: Exception, request_id: str) -> None:
-    """Log the kind of the error and its traceback without the message, which may hold personal data."""
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    log.error("%s %s\n%s", request_id, type(error).__name__, frames)
+    """Log the kind of the error and where it came from, without its message, which may hold personal data."""
+    kind, places = type(error).__name__, frames(error.__traceback__)
+    log.error("%s %s in %s", request_id, kind, ", ".join(places), extra={"error": kind, "frames": places})

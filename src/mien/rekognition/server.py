@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from mien.domain.errors import Overloaded
+from mien.domain.errors import MalformedRequest, Overloaded
 from mien.domain.waiting import WAITING_THREADS, wait_as_request
 from mien.rekognition.dispatcher import Dispatcher, WireResponse, operation_name, throttled
 from mien.rekognition.images import ReadObject, no_local_bucket
@@ -28,7 +28,7 @@ from mien.rekognition.service import EventualConsistency, Service
 from mien.rekognition.settings import WireSettings
 from mien.rekognition.sigv4 import RawRequest
 from mien.security.audit import LogLines
-from mien.security.origins import TRUST, is_local_program
+from mien.security.origins import TRUST, is_local_program, refuse_ambiguous
 from mien.security.rate_limit import ByteBudget, Claim
 
 if TYPE_CHECKING:
@@ -105,6 +105,10 @@ class WireApp:
         await response(scope, receive, send)
 
     async def _respond(self, request: Request, budget: Claim) -> Response:
+        try:
+            refuse_ambiguous(request.scope.get("http_version", "1.1"), request.headers.raw)
+        except MalformedRequest as error:
+            return Response(str(error), 400, headers={"connection": "close"})
         raw, is_local = _raw_request(request), _is_local(request)
         if _is_large(request) and (refused := self._dispatcher.refuse_signer(raw, is_local=is_local)):
             return _response(refused)

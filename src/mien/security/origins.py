@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from urllib.parse import urlsplit
+
+from mien.domain.errors import MalformedRequest
 
 TRUST = "mien.trust_connection"
 """In an ASGI scope of `mien serve`: to be called once the caller has shown a valid key."""
@@ -34,7 +36,33 @@ _BROWSER_HEADERS = frozenset({"origin", "referer", "cookie", "dnt", "upgrade-ins
 _BROWSER_PREFIX, _NODE_HEADER = "sec-", "sec-fetch-mode"
 """What browsers send. One of these `fetch` of Node sends as well; a browser never sends it alone."""
 
+HTTP_VERSIONS = ("1.0", "1.1")
+"""Any other that a request line names is spoken by nobody on such a connection."""
+
+_ONCE = frozenset(
+    {
+        *("host", "origin", "referer", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest", "content-type"),
+        *("authorization", "x-api-key", "x-amz-target", "x-amz-date", "x-amz-security-token"),
+    }
+)
+"""Headers that decide who may do what. Of two, a proxy may have checked the other one."""
+
 _OWN_SITE = ("same-origin", "none")  # none: the user's own doing, such as an address that was typed
+
+
+def refuse_ambiguous(http_version: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Raise MalformedRequest for an HTTP version that is none, and for two headers where only one can count.
+
+    Args:
+        http_version: Such as 1.1.
+        headers: Lower-case names and values, as in an ASGI scope.
+    """
+    if http_version not in HTTP_VERSIONS:
+        raise MalformedRequest("The server speaks HTTP/1.1.")
+    names = [name.decode("latin-1") for name, _ in headers]
+    repeated = sorted(name for name in _ONCE if names.count(name) > 1)
+    if repeated:
+        raise MalformedRequest(f"The request has more than one of a header that may stand there once: {repeated[0]}.")
 
 
 def is_loopback(host: str) -> bool:
@@ -64,7 +92,7 @@ def is_local_program(peer: str, http_version: str, headers: Mapping[str, str]) -
         http_version: Such as 1.1.
         headers: Values by lower-case name.
     """
-    is_direct = is_loopback(peer) and host_name(headers.get("host", "")) in LOOPBACK_NAMES and http_version != "1.0"
+    is_direct = is_loopback(peer) and host_name(headers.get("host", "")) in LOOPBACK_NAMES and http_version == "1.1"
     return is_direct and not any(_is_proxys(name) or _is_browsers(name) for name in headers)
 
 

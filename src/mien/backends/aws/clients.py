@@ -113,7 +113,7 @@ def rekognition(keys_secret: str | None = None) -> Any:
     """
     if not keys_secret:
         return _client("rekognition")
-    keys = json.loads(secret(keys_secret))
+    keys = json.loads(secret(keys_secret)[0])
     return _client(
         "rekognition",
         aws_access_key_id=keys["access_key_id"],
@@ -140,10 +140,10 @@ def secrets() -> Any:
     return _client("secretsmanager")
 
 
-def secret(name: str) -> str:
-    """Return the text of a secret in Secrets Manager."""
-    text: str = secrets().get_secret_value(SecretId=name)["SecretString"]
-    return text
+def secret(name: str) -> tuple[str, str]:
+    """Return the text of a secret in Secrets Manager, and the id of its version."""
+    value = secrets().get_secret_value(SecretId=name, VersionStage="AWSCURRENT")
+    return value["SecretString"], value["VersionId"]
 
 
 def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

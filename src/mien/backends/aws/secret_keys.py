@@ -10,13 +10,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from mien.backends.aws import clients
-from mien.domain.errors import SetupError
+from mien.domain.errors import SetupError, StorageBusy
 from mien.security import secret_files
 from mien.security.api_keys import KeyFile
 
 REFRESH_SECONDS = 60.0
 MIN_SIGNING_KEY = 16  # characters
+CURRENT, DRAFT = "AWSCURRENT", "MIEN_DRAFT"
+"""Labels of the version that is read, and of one that is to become it."""
 
 
 class SecretKeys:
@@ -46,7 +50,7 @@ class SecretKeys:
         """
         if time.monotonic() - self._fetched_at < REFRESH_SECONDS:
             return
-        content = _content(self._secret)
+        content, _ = _content(self._secret)
         self.signing = content["signing"]
         if content["keys"] != self._keys:
             self._keys = content["keys"]
@@ -56,8 +60,11 @@ class SecretKeys:
 
 @contextmanager
 def edit_keys(secret: str) -> Iterator[KeyFile]:
-    """Open the keys of a secret for creating and revoking; write the secret at the end if they changed."""
-    content = _content(secret)
+    """Open the keys of a secret for creating and revoking; write the secret at the end if they changed.
+
+    Raises StorageBusy when somebody else has written the secret meanwhile; then it stays as they left it.
+    """
+    content, version = _content(secret)
     with TemporaryDirectory() as folder:
         file = Path(folder) / "keys.json"
         file.write_text(json.dumps(content["keys"]))
@@ -66,7 +73,25 @@ def edit_keys(secret: str) -> Iterator[KeyFile]:
     if edited == content:
         return
     with clients.domain_errors():
-        clients.secrets().put_secret_value(SecretId=secret, SecretString=json.dumps(edited))
+        _replace(secret, version, json.dumps(edited))
+
+
+def _replace(secret: str, version: str, text: str) -> None:
+    """Store a text in place of a version: as a draft first, since AWS moves only a label under a condition."""
+    put = clients.secrets().put_secret_value(SecretId=secret, SecretString=text, VersionStages=[DRAFT])
+    try:
+        clients.secrets().update_secret_version_stage(
+            SecretId=secret,
+            VersionStage=CURRENT,
+            MoveToVersionId=put["VersionId"],
+            RemoveFromVersionId=version,
+        )
+    except ClientError as error:
+        if clients.code(error) == "InvalidParameterException":
+            raise StorageBusy(
+                "Somebody else changed the keys at the same time. Nothing was changed; try again."
+            ) from None
+        raise
 
 
 def signing_key(secret: str | None) -> bytes:
@@ -76,12 +101,13 @@ def signing_key(secret: str | None) -> bytes:
     """
     if not secret:
         raise SetupError("MIEN_KEYS_SECRET is not set. Its key makes the pseudonyms in receipts and in the audit log.")
-    return str(_content(secret)["signing"]).encode()
+    return str(_content(secret)[0]["signing"]).encode()
 
 
-def _content(secret: str) -> Any:
+def _content(secret: str) -> tuple[Any, str]:
+    """Return what a secret holds, and the id of its version. Raises SetupError and StorageError as `refresh`."""
     with clients.domain_errors():
-        text = clients.secret(secret)
+        text, version = clients.secret(secret)
     try:
         content = json.loads(text)
         is_whole = isinstance(content["keys"], dict) and len(content["signing"]) >= MIN_SIGNING_KEY
@@ -89,4 +115,4 @@ def _content(secret: str) -> Any:
         is_whole = False
     if not is_whole:
         raise SetupError("The secret that MIEN_KEYS_SECRET names has no keys, or no signing key; deploy the stack.")
-    return content
+    return content, version

@@ -159,7 +159,7 @@ class EventQueue:
 
     def fail(self, event: Event) -> None:
         """Make an event due again, after twice as long at each attempt; a dead letter after the last one."""
-        later = self._now() + BACKOFF_SECONDS * 2**event.attempts
+        later = self._now() + _pause(event)
         is_dead = event.is_last_attempt or event.is_given_up
         with self._database.write() as transaction:
             transaction.execute(
@@ -176,6 +176,11 @@ class EventQueue:
                 (event.key, event.holder, event.generation),
             )
             self._free(event, transaction, BACKOFF_SECONDS)
+
+    def put_off(self, event: Event) -> None:
+        """Make an event due again as after a failure, but never a dead letter: not even the failure could be stored."""
+        with self._database.write() as transaction:
+            self._free(event, transaction, _pause(event))
 
     def release(self, event: Event) -> None:
         """Hand an event back that was not finished, for the next one who claims it."""
@@ -232,6 +237,10 @@ class EventQueue:
     def _count(self, *, dead: bool) -> int:
         count: int = self._database.read("SELECT count(*) FROM Events WHERE Dead = ?", (dead,))[0][0]
         return count
+
+
+def _pause(event: Event) -> float:
+    return BACKOFF_SECONDS * float(2 ** min(event.attempts, MAX_ATTEMPTS))
 
 
 class Presence:

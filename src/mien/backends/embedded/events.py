@@ -23,7 +23,7 @@ from mien.backends.embedded.bucket import FolderBucket
 from mien.backends.embedded.event_queue import RENEW_SECONDS, ClaimLost, Event, EventQueue, Presence
 from mien.backends.embedded.watcher import RETRY_SECONDS, FolderWatcher
 from mien.domain import object_keys
-from mien.domain.errors import ImageNotFound, InvalidInput, Overloaded
+from mien.domain.errors import ImageNotFound, InvalidInput, Overloaded, StorageError
 from mien.domain.faces import iterate_pages
 from mien.domain.records import Expiry, Upload, UploadStatus
 from mien.domain.waiting import REQUEST_SECONDS, waiting_seconds
@@ -123,7 +123,7 @@ class Worker:
         except ClaimLost:
             log.warning("another worker took over", extra={"attempt": event.attempts})
         except Exception:
-            self._guard(partial(self._queue.release, event))  # or it would look as if the photo had ended the process
+            self._guard(partial(self._queue.put_off, event))  # or it would look as if the photo had ended the process
             raise
         finally:
             del self._held[event]
@@ -136,7 +136,7 @@ class Worker:
         """
         missing = self.missing_photos()
         for path in missing:  # before the others: a file that was renamed has the same face under a new path
-            self._index(path)
+            self._index_or_queue(path)
         count = 0
         for key in self._bucket.keys(object_keys.UPLOADED):
             if self._stop.is_set():
@@ -150,7 +150,7 @@ class Worker:
     def missing_photos(self) -> list[str]:
         """List the paths of uploads whose photo does not exist. StorageError when the folder is not mounted."""
         self._bucket.check_volume()
-        return [upload.image_path for upload in self._uploads() if not self._exists(upload.image_path)]
+        return [upload.image_path for upload in self._uploads() if self._is_missing(upload.image_path)]
 
     def _handle(self, event: Event) -> None:
         if event.is_given_up:
@@ -200,8 +200,19 @@ class Worker:
             activity.note(upload)
         self._audit.record(activity)
 
-    def _exists(self, key: str) -> bool:
-        return key in self._bucket.keys(key)
+    def _index_or_queue(self, key: str) -> None:
+        """Index a photo, or leave it to the queue when that fails: the others must not wait for it."""
+        try:
+            self._index(key)
+        except Exception as error:
+            log.warning("indexing failed", extra={"error": type(error).__name__})
+            self._queue.add(key)
+
+    def _is_missing(self, key: str) -> bool:
+        """Whether a photo does not exist; one whose folder cannot be read may exist."""
+        with suppress(StorageError):
+            return key not in self._bucket.keys(key)
+        return False
 
     def _uploads(self, user_id: str | None = None) -> Iterator[Upload]:
         return iterate_pages(lambda token: self._catalog.find(Upload, user_id=user_id, limit=1000, token=token))

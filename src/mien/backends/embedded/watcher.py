@@ -6,6 +6,7 @@ looked at every few minutes, and every few seconds while nothing is announced.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import threading
@@ -44,6 +45,10 @@ LIMIT_REACHED = (
     "The system does not announce changes of the photo folder, so it is looked at every few seconds. The limit of "
     "watched folders may be reached: raise fs.inotify.max_user_watches and fs.inotify.max_user_instances (sysctl)."
 )
+NOT_ANNOUNCED = (
+    "The system does not announce changes of the photo folder, so it is looked at every few seconds. It may be "
+    "missing, unreadable, or on a disk that announces nothing."
+)
 LINKED_FOLDERS = (
     "A link to a folder lies among the photos. So that nothing is watched behind it, the photo folder is looked at "
     "every few seconds instead; `mien doctor` names the link."
@@ -57,6 +62,7 @@ NOT_TAKEN = (
     "person's: {}. `mien doctor` names them."
 )
 _ANY_PHOTO = "photo.jpg"
+_LIMITS = ("watch limit reached", f"os error {errno.EMFILE})", f"os error {errno.ENOSPC})")
 
 
 class FolderWatcher:
@@ -109,8 +115,8 @@ class FolderWatcher:
                 for created in (Path(path) for change, path in changes if change is not Change.deleted):
                     with suppress(MienError):
                         self._on_created(created)
-        except OSError:
-            self._report(LIMIT_REACHED)
+        except OSError as error:
+            self._report(LIMIT_REACHED if _is_limit(error) else NOT_ANNOUNCED)
         except RuntimeError:  # what watchfiles raises where it cannot decode a path
             self._report(UNREADABLE_NAME)
 
@@ -211,6 +217,11 @@ class FolderWatcher:
 
     def _uploads(self) -> Iterator[Upload]:
         return iterate_pages(lambda token: self._catalog.find(Upload, limit=BATCH, token=token))
+
+
+def _is_limit(error: OSError) -> bool:
+    """Whether a limit of inotify was reached, which watchfiles tells in words only."""
+    return error.errno in {errno.EMFILE, errno.ENOSPC} or any(words in str(error) for words in _LIMITS)
 
 
 def folders_not_taken(entries: Iterable[Entry], uploads: Iterable[Upload]) -> list[str]:
