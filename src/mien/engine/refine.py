@@ -7,15 +7,16 @@ since two alone would follow the noise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from mien.engine.context import Floats, Network, Pixels
-from mien.engine.detect import RawDetections, detect_on_canvas, round_up
+from mien.engine.detect import RawDetections, detect_on_canvases, round_up
 
 UNCERTAIN_SCORE = 0.85
 UNCERTAIN_MIN_SIZE = 80
@@ -106,97 +107,121 @@ def refine(large_faces: Network, any_size: Network, faces: Sequence[DetectedFace
         any_size: YuNet with all grids, for many passes.
         faces: faces of one or several photos.
     """
-    return [
-        _refine_around_centre(any_size, face) if face.scales is MANY_SCALES else _refine_twice(large_faces, face)
-        for face in faces
-    ]
+    twice = iter(_refine_twice(large_faces, [face for face in faces if face.scales is not MANY_SCALES]))
+    return [_refine_around_centre(any_size, face) if face.scales is MANY_SCALES else next(twice) for face in faces]
 
 
-def _refine_twice(network: Network, face: DetectedFace) -> RefinedLandmarks:
+def _refine_twice(network: Network, faces: Sequence[DetectedFace]) -> list[RefinedLandmarks]:
     """Average the landmarks of two passes, whose errors differ a little with the scale."""
-    refined = _refine_at_scales(network, face, face.box, TWO_SCALES)
-    return RefinedLandmarks(refined.box, refined.points.mean(axis=0, keepdims=True))
+    if not faces:
+        return []
+    refined = _refine_at_scales(network, faces, np.stack([face.box for face in faces]), TWO_SCALES)
+    return [RefinedLandmarks(one.box, one.points.mean(axis=0, keepdims=True)) for one in refined]
 
 
 def _refine_around_centre(network: Network, face: DetectedFace) -> RefinedLandmarks:
     """Run all passes once to centre the box, and again around it."""
-    centred = _refine_at_scales(network, face, face.box, MANY_SCALES)
-    return _refine_at_scales(network, face, centred.box, MANY_SCALES)
+    [centred] = _refine_at_scales(network, [face], face.box[None], MANY_SCALES)
+    return _refine_at_scales(network, [face], centred.box[None], MANY_SCALES)[0]
 
 
-def _refine_at_scales(network: Network, face: DetectedFace, box: Floats, scales: RefinementScales) -> RefinedLandmarks:
-    crops = [_FaceCrop(box, size, scales.margin, mirrored) for size, mirrored in product(scales.sizes, scales.mirrored)]
-    estimates = [
-        estimate
-        for crop in crops
-        for estimate in crop.central_face(detect_on_canvas(network, crop.draw(face.pixels), MIN_SCORE))
-    ]
-    if not estimates:
-        return RefinedLandmarks(box, face.points[None])
-    return RefinedLandmarks(
-        np.mean([estimate.box for estimate in estimates], axis=0),
-        np.concatenate([estimate.points for estimate in estimates]),
+def _refine_at_scales(
+    network: Network, faces: Sequence[DetectedFace], boxes: Floats, scales: RefinementScales
+) -> list[RefinedLandmarks]:
+    """Refine faces around boxes (n, 4)."""
+    crops = _FaceCrops(boxes, scales)
+    estimates = crops.central_faces(
+        *detect_on_canvases(network, crops.draw([face.pixels for face in faces]), MIN_SCORE)
     )
+    return [
+        RefinedLandmarks(estimates.boxes[own].mean(axis=0), estimates.points[own])
+        if (own := estimates.faces == number).any()
+        else RefinedLandmarks(box, face.points[None])
+        for number, (box, face) in enumerate(zip(boxes, faces, strict=True))
+    ]
 
 
-class _FaceCrop:
-    """A square canvas with a face in its middle, and the mapping between photo pixels and canvas pixels.
+@dataclass(frozen=True, slots=True)
+class _Estimates:
+    """What n of the passes found: boxes (n, 4), landmarks (n, 5, 2) in photo pixels; the face's number (n,)."""
 
-    The crop covers whole pixels of the photo: resizing them is several times quicker than sampling between them.
+    boxes: Floats
+    points: Floats
+    faces: NDArray[np.intp]
+
+
+class _FaceCrops:
+    """Square canvases with a face in the middle of each, and the mappings between photo pixels and canvas pixels.
+
+    A crop covers whole pixels of the photo: resizing them is several times quicker than sampling between them.
 
     Args:
-        box: (4,) of the face, in photo pixels.
-        size: pixels of the face's longer side on the canvas.
-        margin: pixels of the canvas around it, in all.
-        mirrored: whether to mirror the canvas left to right.
+        boxes: (n, 4) of the faces, in photo pixels.
+        scales: the canvases of each face.
     """
 
-    def __init__(self, box: Floats, size: int, margin: int, mirrored: bool) -> None:
-        self._size, self._mirrored = size, mirrored
-        self._side = round_up(size + margin)
-        self._span = max(round(float(max(box[2:])) * self._side / size), 1)
-        self._scale = np.float32(self._side / self._span)
-        self._corner = np.round(box[:2] + box[2:] / 2 - self._span / 2).astype(int)
+    def __init__(self, boxes: Floats, scales: RefinementScales) -> None:
+        of_each = list(product(scales.sizes, scales.mirrored))
+        self._per_face, count = len(of_each), len(boxes)
+        self._mirrored = np.array([mirrored for _, mirrored in of_each] * count)
+        self._sizes = np.array([size for size, _ in of_each] * count)
+        self._sides = np.array([round_up(size + scales.margin) for size, _ in of_each] * count)
+        repeated = boxes.repeat(self._per_face, axis=0)
+        longer = repeated[:, 2:].max(axis=1).astype(np.float64)
+        self._spans = np.maximum(np.rint(longer * self._sides / self._sizes), 1).astype(int)
+        self._scales = (self._sides / self._spans).astype(np.float32)[:, None]
+        centres = repeated[:, :2] + repeated[:, 2:] / 2
+        self._corners = np.rint(centres - self._spans[:, None] / 2).astype(int)
         # Coordinates are those of pixel centres, hence the halves.
-        self._shift = ((0.5 - self._corner) * self._scale - 0.5).astype(np.float32)
+        self._shifts = ((0.5 - self._corners) * self._scales - 0.5).astype(np.float32)
 
-    def draw(self, pixels: Pixels) -> Pixels:
-        """Return the canvas (side, side, 3); what lies outside the photo is black."""
-        interpolation = cv2.INTER_LINEAR if self._scale >= 1 else cv2.INTER_AREA
-        canvas = cv2.resize(self._region(pixels), (self._side, self._side), interpolation=interpolation)
-        return canvas[:, ::-1] if self._mirrored else canvas  # type: ignore[return-value]
+    def draw(self, photos: Sequence[Pixels]) -> Iterator[Pixels]:
+        """Draw the canvases (side, side, 3) of each face's photo; what lies outside is black."""
+        crops = zip(self._sides.tolist(), self._spans.tolist(), self._corners.tolist(), self._mirrored, strict=True)
+        for number, (side, span, corner, mirrored) in enumerate(crops):
+            region = _region(photos[number // self._per_face], corner, span)
+            interpolation = cv2.INTER_LINEAR if side >= span else cv2.INTER_AREA
+            canvas = cv2.resize(region, (side, side), interpolation=interpolation)
+            yield canvas[:, ::-1] if mirrored else canvas  # type: ignore[misc]
 
-    def _region(self, pixels: Pixels) -> Pixels:
-        height, width = pixels.shape[:2]
-        (left, top), (right, bottom) = self._corner.tolist(), (self._corner + self._span).tolist()
-        inside = pixels[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
-        missing = (max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0))
-        return cv2.copyMakeBorder(inside, *missing, cv2.BORDER_CONSTANT) if any(missing) else inside  # type: ignore[return-value]
+    def central_faces(self, candidates: RawDetections, crops: NDArray[np.intp]) -> _Estimates:
+        """Find the face in the middle of each canvas, where there is one.
 
-    def central_face(self, candidates: RawDetections) -> list[RefinedLandmarks]:
-        """Map the face in the middle of the canvas to photo pixels; an empty list if none was detected there."""
+        Neighbouring cells are averaged by their scores, which is more stable than the best one alone.
+
+        Args:
+            candidates: cells of all canvases, in canvas pixels, in the order of the canvases.
+            crops: the number of each cell's canvas.
+        """
         centres = candidates.boxes[:, :2] + candidates.boxes[:, 2:] / 2
-        candidates = candidates[np.abs(centres - self._side / 2).max(axis=1) <= self._size / 4]
-        if not len(candidates):
-            return []
-        box, points = _score_weighted_mean(candidates)
-        if self._mirrored:
-            box, points = _mirror(box, points, self._side)
-        box[:2] -= self._shift
-        return [RefinedLandmarks(box / self._scale, (points[None] - self._shift) / self._scale)]
+        distances = np.abs(centres - self._sides[crops, None] / 2).max(axis=1)
+        is_central = distances <= self._sizes[crops] / 4
+        candidates, crops = candidates[is_central], crops[is_central]
+        found, starts, counts = np.unique(crops, return_index=True, return_counts=True)
+        best = np.maximum.reduceat(candidates.scores, starts).repeat(counts) if len(found) else candidates.scores
+        weights = np.where(candidates.scores >= MIN_RELATIVE_SCORE * best, candidates.scores, np.float32(0))
+        values = np.concatenate([np.ones((len(crops), 1)), candidates.boxes, candidates.points.reshape(-1, 10)], axis=1)
+        sums = np.add.reduceat(values * weights[:, None], starts) if len(found) else values
+        means = (sums[:, 1:] / sums[:, :1]).astype(np.float32)
+        return self._in_photo(means[:, :4], means[:, 4:].reshape(-1, 5, 2), found)
+
+    def _in_photo(self, boxes: Floats, points: Floats, crops: NDArray[np.intp]) -> _Estimates:
+        mirrored = self._mirrored[crops]
+        if mirrored.any():
+            side = self._sides[crops][mirrored]
+            boxes[mirrored, 0] = side - 1 - boxes[mirrored, 0] - boxes[mirrored, 2]
+            points[mirrored] = points[mirrored][:, MIRRORED_ORDER]
+            points[mirrored, :, 0] = side[:, None] - 1 - points[mirrored, :, 0]
+        shifts, scales = self._shifts[crops], self._scales[crops]
+        boxes[:, :2] -= shifts
+        return _Estimates(boxes / scales, (points - shifts[:, None]) / scales[:, None], crops // self._per_face)
 
 
-def _score_weighted_mean(candidates: RawDetections) -> tuple[Floats, Floats]:
-    """Average box (4,) and landmarks (5, 2) over neighbouring cells, which is more stable than the best cell alone."""
-    scores = candidates.scores
-    weights = np.where(scores >= MIN_RELATIVE_SCORE * scores.max(), scores, np.float32(0))
-    weights /= weights.sum()
-    points: Floats = np.einsum("k,kij->ij", weights, candidates.points)
-    return weights @ candidates.boxes, points
-
-
-def _mirror(box: Floats, points: Floats, side: int) -> tuple[Floats, Floats]:
-    box, points = box.copy(), points[MIRRORED_ORDER]
-    box[0] = side - 1 - box[0] - box[2]
-    points[:, 0] = side - 1 - points[:, 0]
-    return box, points
+def _region(pixels: Pixels, corner: tuple[int, int], span: int) -> Pixels:
+    """Cut a square out of a photo; what lies outside is black."""
+    height, width = pixels.shape[:2]
+    left, top = corner
+    right, bottom = left + span, top + span
+    inside = pixels[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+    missing = (max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0))
+    return cv2.copyMakeBorder(inside, *missing, cv2.BORDER_CONSTANT) if any(missing) else inside  # type: ignore[return-value]
