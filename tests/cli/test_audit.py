@@ -56,6 +56,7 @@ WORDS: dict[str, list[str]] = {
     "forget": ["Ada", "--yes"],
     "verify-erased": ["Ada"],
     "calibrate": ["--reset"],
+    "backup": ["a.mien"],
     "keys create": ["door"],
 }
 

@@ -35,6 +35,7 @@ ACTIONS: dict[str, Action] = {
     "repair": Action.REPAIR,
     "calibrate": Action.CALIBRATE,
     "audit": Action.AUDIT,
+    "backup": Action.BACK_UP,
     "keys create": Action.CREATE_KEY,
     "keys list": Action.READ,
     "keys revoke": Action.REVOKE_KEY,
@@ -45,6 +46,8 @@ EXEMPT: dict[str, str] = {
     "demo": "it uses a folder of its own, which it deletes",
     "doctor": "it tells nothing of anybody, and has to work when the data folder does not",
     "evaluate": "it reads only the photos that it is given, and stores nothing",
+    "restore": "it writes its entry itself, into the folder that it makes",
+    "reset": "it deletes the audit log, too",
     "serve": "each request that the server answers has its own entry",
 }
 """The commands without an entry, with the reason."""

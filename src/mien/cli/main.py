@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.backup import backup, reset, restore
 from mien.cli.command import Command, Group
 from mien.cli.demo import demo
 from mien.cli.detect import compare, detect
@@ -25,7 +26,7 @@ from mien.cli.serve import serve
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Recognise": (demo, enroll, recognize, detect, compare),
     "Manage": (people, faces, rename, merge, consent, reject, forget, verify_erased, inspect, repair, audit, doctor),
-    "Serve": (serve,),
+    "Serve": (serve, backup, restore, reset),
     "Measure": (evaluate, calibrate),
 }
 

@@ -8,6 +8,7 @@ import typer
 
 from mien.app.reconciliation import Reconciliation
 from mien.cli import output
+from mien.cli.backup import note_backups
 from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode
 from mien.cli.naming import user_id_of
@@ -96,6 +97,8 @@ def _show_repairs(counts: dict[str, int], *, is_stopped: bool, report: bool) -> 
 
 def _repair_folder(context: Context, *, force: bool, report: bool, retry_failed: bool) -> tuple[dict[str, int], bool]:
     """Repair a data folder. Photos are indexed from the queue, which counts even attempts that end this process."""
+    from mien.backends.embedded.backup import remove_abandoned
+
     backend = open_embedded(context.settings)
     with backend.app as app:
         if report:
@@ -103,6 +106,7 @@ def _repair_folder(context: Context, *, force: bool, report: bool, retry_failed:
         backend.database.check_writable()  # a repair leaves out what it cannot do, and would seem to be done
         ended = _end(app, context)
         backend.bucket.remove_abandoned_drafts()
+        remove_abandoned(backend.data_dir)
         if retry_failed:
             backend.queue.retry_dead()
         done = app.reconcile(repair=True, force=force, retry_failed=retry_failed, index=backend.queue.add)
@@ -161,4 +165,5 @@ def verify_erased(
     else:
         left = f"Data of {user} remains in: {', '.join(stores)}."
         output.show(output.escape(left if stores else f"No data of {user} remains in any store."))
+    note_backups(context.settings)
     raise typer.Exit(ExitCode.NO if stores else ExitCode.SUCCESS)

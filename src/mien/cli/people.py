@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli import output
+from mien.cli.backup import note_backups
 from mien.cli.command import Context, Json, Limit
 from mien.cli.exit_codes import ExitCode
 from mien.cli.naming import user_id_of
@@ -176,6 +177,7 @@ def forget(
         output.print_json(report)
     else:
         output.show(output.escape(_summary(user or "", report)))
+    note_backups(context.settings)
     if report.remaining_stores:
         output.note(f"Something is left in: {', '.join(report.remaining_stores)}. Repeat the command.")
         raise typer.Exit(ExitCode.ERROR)

@@ -77,6 +77,8 @@ class Action(StrEnum):
     CONFIGURE = "configure"
     AUDIT = "audit"
     EXPIRE = "expire"
+    BACK_UP = "back_up"
+    RESTORE = "restore"
 
 
 @dataclass(slots=True)

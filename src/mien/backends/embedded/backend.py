@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mien.app.app import FaceApp
 from mien.app.erasure import keyed_hash
+from mien.backends.embedded import backup
 from mien.backends.embedded.audit import SqliteAudit
 from mien.backends.embedded.bucket import FolderBucket
 from mien.backends.embedded.catalog import SqliteCatalog
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from mien.gallery import Gallery
 
 LOOK_SECONDS = 300.0
+RESTORING = "restoring"
+HALF_RESTORED = "A restore into this data folder was interrupted. Repeat `mien restore FILE`, which begins anew."
 SECRET_BYTES = 32
 LOST_FACES = "Others deleted the collection of the enrolled faces; `mien repair --yes` enrols all photos again."
 FAILED_PHOTOS = "Photos that could not be indexed: {}. `mien repair --retry-failed` tries them again."
@@ -40,7 +43,7 @@ T = TypeVar("T")
 
 CONTENT = (
     *("mien.db", "mien.db-wal", "mien.db-shm", "bucket", "index", "secret", "reserve"),
-    *("api-keys.json", "api-keys.json.lock", PRESENCE_FILE),
+    *("api-keys.json", "api-keys.json.lock", PRESENCE_FILE, backup.WORK_FOLDER, RESTORING),
 )
 """What Mien keeps in a data folder; whatever else lies there is not its own."""
 
@@ -50,6 +53,7 @@ class EmbeddedBackend:
 
     Attributes:
         app: The application on this backend; closing it closes the backend.
+        data_dir: The folder.
         bucket, recognizer, catalog: The three ports.
         database: mien.db.
         is_read_only: Whether the folder can only be read.
@@ -81,8 +85,10 @@ class EmbeddedBackend:
 
         Raises StorageError.
         """
-        self._data_dir, self._collection = data_dir, collection
+        self.data_dir, self._collection = data_dir, collection
         self._workers: list[Worker] = []
+        if (data_dir / RESTORING).exists():
+            raise SetupError(HALF_RESTORED)
         private_files.restrict(data_dir, CONTENT)
         self.database = open_database(data_dir / "mien.db")
         secret = _secret(data_dir / "secret")
@@ -127,9 +133,9 @@ class EmbeddedBackend:
             threads: How many uploads are indexed at once.
             look_seconds: Seconds between two looks at all files, for changes by hand that the system did not announce.
         """
-        private_files.restrict_tree(self._data_dir / "bucket")  # photos that were copied by hand
+        private_files.restrict_tree(self.data_dir / "bucket")  # photos that were copied by hand
         truncate_wal(self.database)  # what a process that died had deleted may still be in there
-        folder = self._data_dir / "bucket"
+        folder = self.data_dir / "bucket"
         worker = Worker(self.app, self.bucket, self.catalog, self.queue, self.audit, folder, threads, look_seconds)
         self._workers.append(worker)
         return worker
@@ -147,7 +153,7 @@ class EmbeddedBackend:
     def _open_gallery(self) -> Gallery:
         from mien.gallery import Gallery
 
-        return Gallery(self._data_dir, self.engine().model_version)
+        return Gallery(self.data_dir, self.engine().model_version)
 
     def _open_app_gallery(self) -> Gallery:
         gallery = self.gallery()
@@ -185,7 +191,7 @@ class EmbeddedBackend:
 
         truncate_wal(self.database)
         stale = ["index"] if self.gallery().stale_vector_sets() else []
-        return (*maintenance.find_remains(self._data_dir, user_id), *stale)
+        return (*maintenance.find_remains(self.data_dir, user_id), *stale)
 
 
 class _Lazy(Generic[T]):

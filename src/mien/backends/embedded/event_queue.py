@@ -267,3 +267,13 @@ class Presence:
         """Be present no longer."""
         if self._file:
             self._file.close()
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Keep everybody else from being present. Raises BlockingIOError when somebody is; `path` is the lock's file."""
+    with storage_errors(path.name):
+        file = FileIO(path, "w", opener=private_files.opener)
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield

@@ -11,7 +11,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol
@@ -157,6 +157,15 @@ class Database:
             finally:
                 connection.rollback()
 
+    def copy_to(self, path: Path) -> None:
+        """Write the present state to a new file, while others write, by SQLite's backup API; the copy is checked."""
+        with storage_errors(path.name), closing(_new_file(path)) as copy:
+            with self._borrowed() as connection:
+                connection.backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE")  # the copy is a single file
+            if copy.execute("PRAGMA integrity_check(1)").fetchall() != [("ok",)]:
+                raise StorageDamaged(f"The database is damaged. Restore {self.path.name} from a backup.")
+
     def check_writable(self) -> None:
         """Raise StorageReadOnly when the file can only be read."""
         if self.is_read_only:
@@ -203,6 +212,11 @@ class Database:
             connection.close()
             raise
         return connection
+
+
+def _new_file(path: Path) -> sqlite3.Connection:
+    os.close(private_files.create_file(path))
+    return sqlite3.connect(path, isolation_level=None)
 
 
 def is_read_only(path: Path) -> bool:

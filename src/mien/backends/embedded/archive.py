@@ -1,0 +1,235 @@
+"""Write and read the file of a backup: a tar archive that tells whether it is whole, and may be encrypted.
+
+    mien.json      what is in it: format, version of Mien, time, counts
+    mien.db  secret  api-keys.json  photos/<image path>
+    end.json       SHA-256 of all that comes before: of each entry its name, time, size and bytes
+
+An encrypted archive is a line that tells so, a key, and the tar archive as a stream of age, encrypted with that key
+(https://age-encryption.org/v1). The key is an age identity made for this file, encrypted with the passphrase.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import pyrage
+
+from mien.domain.errors import InvalidInput, StorageDamaged
+from mien.gallery.store import private_files
+
+FORMAT = 1
+HEAD, END, PHOTOS = "mien.json", "end.json", "photos/"
+ENCRYPTED = b"mien-backup-age-1\n"
+MAX_KEY_BYTES = 4096
+CHUNK_BYTES = 1 << 20
+MAX_JSON_BYTES = 1 << 16
+_TIME = "MIEN.mtime_ns"
+DAMAGED = "The backup is damaged or incomplete: {}. Nothing was restored from it."
+
+
+class Readable(Protocol):
+    """Bytes that are read from the begin to the end."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of an archive: its name, when it was changed in nanoseconds since 1970, its size, and its bytes."""
+
+    name: str
+    changed_ns: int
+    size: int
+    stream: Readable
+
+
+class ArchiveWriter:
+    """Appends files to an archive."""
+
+    def __init__(self, stream: IO[bytes], head: dict[str, Any]) -> None:
+        self._tar = tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT)  # noqa: SIM115 - closed by close
+        self._digest = hashlib.sha256()
+        self.add_bytes(HEAD, json.dumps({"format": FORMAT, **head}).encode())
+
+    def add_bytes(self, name: str, body: bytes, changed_ns: int = 0) -> None:
+        """Append a file with this content."""
+        self._add(name, io.BytesIO(body), len(body), changed_ns)
+
+    def add_file(self, name: str, path: Path) -> None:
+        """Append a file that does not change meanwhile. Raises OSError."""
+        with path.open("rb") as stream:
+            self._add(name, stream, path.stat().st_size, 0)
+
+    def close(self) -> None:
+        """Append the digest of all that was added."""
+        self.add_bytes(END, json.dumps({"sha256": self._digest.hexdigest()}).encode())
+        self._tar.close()
+
+    def _add(self, name: str, stream: IO[bytes], size: int, changed_ns: int) -> None:
+        entry = tarfile.TarInfo(name)
+        entry.size, entry.mode, entry.pax_headers = size, 0o600, {_TIME: str(changed_ns)}
+        self._digest.update(_header(name, changed_ns, size))
+        self._tar.addfile(entry, _Digesting(stream, self._digest.update))
+
+
+def entries(stream: IO[bytes]) -> Iterator[Entry]:
+    """Yield the files of an archive in order, without its last entry, which is checked.
+
+    The bytes of an entry that is not read to its end are skipped. Raises StorageDamaged when the archive is not whole:
+    what was yielded before is not to be used then.
+    """
+    digest = hashlib.sha256()
+    expected = None
+    try:
+        with tarfile.open(fileobj=stream, mode="r|") as tar:
+            for entry in tar:
+                if not entry.isreg() or expected is not None:
+                    raise StorageDamaged(DAMAGED.format("it holds something that Mien does not write"))
+                source = tar.extractfile(entry) or io.BytesIO()
+                if entry.name == END:
+                    expected = json.loads(source.read(MAX_JSON_BYTES))["sha256"]
+                    continue
+                changed_ns = int(entry.pax_headers.get(_TIME, 0))
+                digest.update(_header(entry.name, changed_ns, entry.size))
+                content = _Digesting(source, digest.update)
+                yield Entry(entry.name, changed_ns, entry.size, content)
+                while content.read(CHUNK_BYTES):
+                    pass
+    except (tarfile.TarError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise StorageDamaged(DAMAGED.format("it is not an archive of Mien, or it was cut off")) from error
+    if expected != digest.hexdigest():
+        raise StorageDamaged(DAMAGED.format("its checksum is missing" if expected is None else "its checksum differs"))
+
+
+def read_head(entry: Entry) -> dict[str, Any]:
+    """Return what an archive's first entry tells. Raises InvalidInput for a format of the future, StorageDamaged."""
+    if entry.name != HEAD or entry.size > MAX_JSON_BYTES:
+        raise StorageDamaged(DAMAGED.format("it does not begin as a backup of Mien does"))
+    head: dict[str, Any] = json.loads(entry.stream.read(MAX_JSON_BYTES))
+    if head["format"] > FORMAT:
+        raise InvalidInput(f"The backup was made by a newer version of Mien ({head['version']}). Update Mien first.")
+    return head
+
+
+@contextmanager
+def writing(file: IO[bytes], passphrase: str | None) -> Iterator[IO[bytes]]:
+    """Yield the stream into which an archive is written; with a passphrase, `file` gets it encrypted."""
+    if passphrase is None:
+        yield file
+        return
+    identity = pyrage.x25519.Identity.generate()
+    key = pyrage.passphrase.encrypt(str(identity).encode(), passphrase)
+    file.write(ENCRYPTED + len(key).to_bytes(2, "big") + key)
+    source, sink = _pipe()
+    work = _Background(lambda: pyrage.encrypt_io(source, file, [identity.to_public()]), source)
+    try:
+        with sink:
+            yield sink
+    finally:
+        work.join()
+    work.raise_error()
+
+
+@contextmanager
+def reading(file: IO[bytes], passphrase: Callable[[], str]) -> Iterator[IO[bytes]]:
+    """Yield the stream of an archive in `file`; `passphrase` is asked for when it is encrypted.
+
+    Raises InvalidInput for a wrong passphrase, and StorageDamaged.
+    """
+    if file.read(len(ENCRYPTED)) != ENCRYPTED:
+        file.seek(0)
+        yield file
+        return
+    identity = _identity(file, passphrase())
+    source, sink = _pipe()
+    work = _Background(lambda: pyrage.decrypt_io(file, sink, [identity]), sink)
+    try:
+        with source:
+            yield source
+            while source.read(CHUNK_BYTES):  # what follows the archive belongs to age, which checks it
+                pass
+    finally:
+        work.join()
+    try:
+        work.raise_error()
+    except (pyrage.DecryptError, OSError) as error:
+        raise StorageDamaged(DAMAGED.format("it cannot be decrypted as a whole")) from error
+
+
+def _identity(file: IO[bytes], passphrase: str) -> pyrage.x25519.Identity:
+    size = int.from_bytes(file.read(2), "big")
+    key = file.read(min(size, MAX_KEY_BYTES))
+    try:
+        return pyrage.x25519.Identity.from_str(pyrage.passphrase.decrypt(key, passphrase).decode())
+    except (pyrage.DecryptError, pyrage.IdentityError) as error:
+        raise InvalidInput("The passphrase is not that of this backup.") from error
+
+
+class _Background:
+    """Runs something in a thread, closes its end of a pipe then, and keeps its error."""
+
+    def __init__(self, work: Callable[[], object], end: IO[bytes]) -> None:
+        self._work, self._end = work, end
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except Exception as error:
+            self._error = error
+        with suppress(BrokenPipeError):
+            self._end.close()
+
+    def join(self) -> None:
+        self._thread.join()
+
+    def raise_error(self) -> None:
+        if self._error:
+            raise self._error
+
+
+class _Digesting(io.RawIOBase):
+    """Reads a stream and tells somebody what was read."""
+
+    def __init__(self, stream: IO[bytes], update: Callable[[bytes], object]) -> None:
+        self._stream, self._update = stream, update
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            chunk = self._stream.read(size)
+        except tarfile.TarError as error:
+            raise StorageDamaged(DAMAGED.format("it was cut off")) from error
+        self._update(chunk)
+        return chunk
+
+
+def _header(name: str, changed_ns: int, size: int) -> bytes:
+    return json.dumps([name, changed_ns, size]).encode()
+
+
+def _pipe() -> tuple[IO[bytes], IO[bytes]]:
+    source, sink = os.pipe()
+    return open(source, "rb"), open(sink, "wb")
+
+
+def copy_to(entry: Entry, path: Path) -> None:
+    """Write an entry to a new file for its owner's eyes only, with the time of its change. Raises OSError."""
+    with os.fdopen(private_files.create_file(path), "wb") as file:
+        shutil.copyfileobj(entry.stream, file, CHUNK_BYTES)
+        file.flush()
+        os.fsync(file.fileno())
+    if entry.changed_ns:
+        os.utime(path, ns=(entry.changed_ns, entry.changed_ns))

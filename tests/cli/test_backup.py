@@ -1,0 +1,284 @@
+"""A data folder is backed up while it is in use, and restored completely or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mien.backends.embedded import archive, backup, restore
+from mien.backends.embedded.backend import RESTORING, EmbeddedBackend
+from mien.domain.errors import InvalidInput, StorageBusy, StorageDamaged
+from mien.domain.policy import Policy
+from tests.support.fake_engine import FakeFaceEngine
+from tests.support.painter import photo_of
+
+
+@pytest.fixture
+def known(mien: Any, people: Path) -> Any:
+    """Ada and Grace are enrolled, and there is an API key."""
+    assert mien("enroll", people).code == 0
+    assert mien("keys", "create", "door").code == 0
+    return mien
+
+
+def open_folder(folder: Path) -> EmbeddedBackend:
+    return EmbeddedBackend(folder, "face-collection", Policy(), FakeFaceEngine)
+
+
+def names(mien: Any, folder: Path) -> list[str]:
+    return sorted(person["name"] for person in mien("people", "--json", "--data-dir", folder).json["people"])
+
+
+def test_a_restored_folder_recognises_lists_and_verifies_as_the_one_that_was_backed_up(known, people, tmp_path):
+    made = known("backup", "a.mien", "--json").json
+    assert (made["people"], made["faces"], made["photos"]) == (2, 3, 3)
+    restored = known("restore", "a.mien", "--data-dir", "new", "--json").json
+    assert (restored["people"], restored["faces"], restored["photos"], restored["has_keys"]) == (2, 3, 3, False)
+    assert "Ada" in known("recognize", people / "Ada" / "1.jpg", "--data-dir", "new").out
+    for face in known("faces", "--json", "--data-dir", "new").json["faces"]:
+        photo = Path(face["image_path"])
+        old, new = tmp_path / "data" / "bucket" / photo, tmp_path / "new" / "bucket" / photo
+        assert new.read_bytes() == old.read_bytes()
+        assert new.stat().st_mtime_ns == old.stat().st_mtime_ns
+    assert known("doctor", "--data-dir", "new").code == 0
+    assert known("repair", "--report", "--data-dir", "new").out == "Nothing to repair.\n"
+    assert known("audit", "--verify", "--data-dir", "new").code == 0
+    actions = [entry["action"] for entry in known("audit", "--json", "--data-dir", "new").json["entries"]]
+    assert "restore" in actions
+    assert known("keys", "list", "--json", "--data-dir", "new").json == {"keys": []}
+
+
+def test_the_file_and_the_restored_folder_are_for_their_owner_only(known, tmp_path):
+    known("backup", "a.mien")
+    known("restore", "a.mien", "--data-dir", "new")
+    paths = [tmp_path / "a.mien", tmp_path / "new", *(tmp_path / "new").rglob("*")]
+    assert [path for path in paths if path.stat().st_mode & 0o077] == []
+
+
+def test_keys_are_backed_up_on_wish(known):
+    known("backup", "a.mien", "--with-keys")
+    assert known("restore", "a.mien", "--data-dir", "new", "--json").json["has_keys"]
+    (key,) = known("keys", "list", "--json", "--data-dir", "new").json["keys"]
+    assert key["name"] == "door"
+
+
+def test_an_encrypted_backup_needs_its_passphrase_and_tells_nothing_without_it(known, tmp_path):
+    (tmp_path / "phrase").write_text("correct horse\n")
+    (tmp_path / "wrong").write_text("battery staple\n")
+    known("backup", "plain.mien")
+    assert known("backup", "a.mien", "--passphrase-file", "phrase", "--json").json["is_encrypted"]
+    assert b"Ada" in (tmp_path / "plain.mien").read_bytes()
+    assert b"Ada" not in (tmp_path / "a.mien").read_bytes()
+    wrong = known("restore", "a.mien", "--data-dir", "new", "--passphrase-file", "wrong")
+    assert (wrong.code, wrong.err) == (2, "The passphrase is not that of this backup.\n")
+    assert not (tmp_path / "new").exists()
+    assert known("restore", "a.mien", "--data-dir", "new", "--passphrase-file", "phrase").code == 0
+    assert names(known, tmp_path / "new") == ["Ada", "Grace"]
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [((), (0.0, 0.1, 0.5, 0.9, 0.99)), (("--passphrase-file", "phrase"), (0.5,))],
+    ids=["plain", "encrypted"],
+)
+def test_a_backup_that_is_cut_off_or_altered_restores_nothing(known, tmp_path, options, parts):
+    (tmp_path / "phrase").write_text("correct horse")
+    known("backup", "a.mien", *options)
+    whole = (tmp_path / "a.mien").read_bytes()
+    for place in (int(len(whole) * part) for part in parts):
+        altered = bytearray(whole)
+        altered[place] ^= 1
+        check_nothing_is_restored(known, tmp_path, (whole[:place], bytes(altered)), options)
+
+
+def check_nothing_is_restored(known: Any, tmp_path: Path, files: tuple[bytes, ...], options: tuple[str, ...]) -> None:
+    for damaged in files:
+        (tmp_path / "b.mien").write_bytes(damaged)
+        answer = known("restore", "b.mien", "--data-dir", "new", *options)
+        if answer.code == 0:  # a byte of padding, which means nothing
+            assert names(known, tmp_path / "new") == ["Ada", "Grace"]
+            shutil.rmtree(tmp_path / "new")
+        else:
+            assert answer.code in {2, 4}
+            assert answer.err
+            assert not (tmp_path / "new").exists()
+
+
+def test_a_restore_never_replaces_data_and_a_backup_never_a_file(known, tmp_path):
+    known("backup", "a.mien")
+    again = known("backup", "a.mien")
+    assert (again.code, again.err) == (2, "a.mien exists already; a backup never replaces a file.\n")
+    refused = known("restore", "a.mien")
+    assert refused.code == 2
+    assert "is not empty" in refused.err
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "holiday.txt").write_text("mine")
+    assert known("restore", "a.mien", "--data-dir", "other").code == 2
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["holiday.txt"]
+
+
+def test_a_backup_does_not_go_into_the_data_folder(known, tmp_path):
+    assert "outside of the data folder" in known("backup", tmp_path / "data" / "a.mien").err
+    assert known("backup", "a.mien", "--data-dir", "typo").code == 2
+    assert not (tmp_path / "typo").exists()
+
+
+def test_who_was_forgotten_since_is_forgotten_in_the_restored_folder_and_its_receipt_is_kept(known, tmp_path):
+    known("backup", "a.mien")
+    assert "the last one was made on" in known("forget", "Ada", "--yes").err
+    assert "Backups are not searched" in known("verify-erased", "Ada").err
+    unnoticed = known("restore", "a.mien", "--data-dir", "plain")
+    assert "Whoever was forgotten after" in unnoticed.err
+    assert names(known, tmp_path / "plain") == ["Ada", "Grace"]
+    answer = known("restore", "a.mien", "--data-dir", "new", "--forgotten-in", "data", "--json").json
+    assert answer["forgotten"] == 1
+    assert names(known, tmp_path / "new") == ["Grace"]
+    assert known("verify-erased", "Ada", "--data-dir", "new").code == 0
+    with sqlite3.connect(tmp_path / "data" / "mien.db") as old, sqlite3.connect(tmp_path / "new" / "mien.db") as new:
+        ids = "SELECT ErasureId FROM ErasureReceipts"
+        assert set(old.execute(ids)) <= set(new.execute(ids))
+
+
+def test_the_receipts_of_another_installation_are_refused(known, mien, tmp_path):
+    known("backup", "a.mien")
+    mien("people", "--data-dir", "stranger")
+    answer = known("restore", "a.mien", "--data-dir", "new", "--forgotten-in", "stranger")
+    assert (answer.code, "their secrets differ" in answer.err) == (2, True)
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_erasure_that_was_asked_for_before_the_backup_is_finished_by_the_restore(known, tmp_path):
+    with open_folder(tmp_path / "data").app as app:
+        app.request_erasure(app.find_person("Ada").user_id)
+    known("backup", "a.mien")
+    assert known("restore", "a.mien", "--data-dir", "new", "--json").json["forgotten"] == 1
+    assert names(known, tmp_path / "new") == ["Grace"]
+
+
+def test_a_backup_begins_anew_when_somebody_is_forgotten_meanwhile(known, tmp_path, monkeypatch):
+    fill = backup._fill
+    with open_folder(tmp_path / "data").app as app:
+
+        def fill_and_forget(*arguments: Any) -> int:
+            photos = fill(*arguments)
+            if left := app.people().items:
+                app.forget(left[0].user_id)
+            return photos
+
+        monkeypatch.setattr(backup, "_fill", fill_and_forget)
+        made = known("backup", "a.mien", "--json").json
+    assert (made["people"], made["faces"], made["photos"]) == (0, 0, 0)
+    assert known("restore", "a.mien", "--data-dir", "new", "--json").json["people"] == 0
+
+
+def test_a_backup_that_people_never_stop_being_forgotten_in_fails(known, tmp_path, monkeypatch):
+    monkeypatch.setattr(backup, "_ERASURES", ("SELECT hex(randomblob(8))",))
+    backend = open_folder(tmp_path / "data")
+    with backend.app, pytest.raises(StorageBusy):
+        backup.back_up(backend, tmp_path / "a.mien")
+    assert not list(tmp_path.glob("*a.mien*"))
+    assert not (tmp_path / "data" / "backup").exists()
+
+
+def test_what_is_stored_and_removed_while_the_backup_is_written_leaves_it_whole(known, tmp_path, monkeypatch):
+    photos_of = backup._photos_of
+    with open_folder(tmp_path / "data").app as app:
+
+        def with_changes(*arguments: Any) -> list[str]:
+            keys = list(photos_of(*arguments))
+            app.enroll(photo_of("Hedy"), name="Hedy")
+            app.delete_face(app.faces(user_id=app.find_person("Grace").user_id).items[0].face_id)
+            return keys
+
+        monkeypatch.setattr(backup, "_photos_of", with_changes)
+        assert known("backup", "a.mien").code == 0
+    assert known("restore", "a.mien", "--data-dir", "new").code == 0
+    assert "Hedy" not in names(known, tmp_path / "new")
+    report = known("repair", "--yes", "--json", "--data-dir", "new").json
+    assert report["photos_deleted_by_hand"] == 1
+    assert known("people", "--json", "--data-dir", "new").json["people"][0]["name"] == "Ada"
+
+
+def test_an_interrupted_restore_is_refused_by_all_commands_and_begun_anew(known, tmp_path, monkeypatch):
+    known("backup", "a.mien")
+    (tmp_path / "new").mkdir()
+    rename = Path.rename
+
+    def die(path: Path, target: Path) -> Path:
+        if path.parent.name == RESTORING and path.name == "mien.db":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", die)
+        patched.setattr(restore, "_clear", lambda _: None)
+        with pytest.raises(KeyboardInterrupt):
+            restore.restore(tmp_path / "a.mien", tmp_path / "new", open_folder, passphrase=str)
+    assert (tmp_path / "new" / "bucket").is_dir()
+    assert known("people", "--data-dir", "new").err == (
+        "A restore into this data folder was interrupted. Repeat `mien restore FILE`, which begins anew.\n"
+    )
+    assert known("restore", "a.mien", "--data-dir", "new").code == 0
+    assert names(known, tmp_path / "new") == ["Ada", "Grace"]
+
+
+def test_a_folder_that_a_disk_is_mounted_on_is_restored_into(known, tmp_path):
+    known("backup", "a.mien")
+    (tmp_path / "new" / "lost+found").mkdir(parents=True)
+    assert known("restore", "a.mien", "--data-dir", "new").code == 0
+    assert names(known, tmp_path / "new") == ["Ada", "Grace"]
+
+
+def test_an_archive_of_a_newer_version_or_with_foreign_files_is_refused(tmp_path):
+    for name, head, error in (("new", {"format": 99, "version": "9"}, InvalidInput), ("odd", {}, StorageDamaged)):
+        with (tmp_path / name).open("wb") as file:
+            writer = archive.ArchiveWriter(file, head)
+            writer.add_bytes("../../etc/passwd", b"root")
+            writer.close()
+        with pytest.raises(error):
+            restore.restore(tmp_path / name, tmp_path / "data", open_folder, passphrase=str)
+        assert not (tmp_path / "data").exists()
+    assert not (tmp_path.parent / "etc").exists()
+
+
+def test_a_photo_with_a_path_that_leads_out_is_refused(tmp_path):
+    with (tmp_path / "odd").open("wb") as file:
+        writer = archive.ArchiveWriter(file, {"version": "1"})
+        writer.add_bytes("photos/uploaded/../../../x.jpg", b"")
+        writer.close()
+    with pytest.raises(InvalidInput):
+        restore.restore(tmp_path / "odd", tmp_path / "data", open_folder, passphrase=str)
+    assert not (tmp_path / "data").exists()
+
+
+def test_reset_deletes_what_mien_keeps_and_nothing_else(known, tmp_path):
+    (tmp_path / "data" / "note.txt").write_text("mine")
+    assert known("reset", answer="n\n").code == 1
+    assert known("people", "--json").json["people"]
+    assert known("reset", "--yes").code == 0
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["note.txt"]
+    again = known("reset", "--yes")
+    assert (again.code, "There is nothing to delete" in again.err) == (1, True)
+
+
+def test_reset_is_refused_while_a_server_is_running(known, tmp_path):
+    backend = open_folder(tmp_path / "data")
+    with backend.app:
+        worker = backend.worker(threads=1)
+        worker.start()
+        try:
+            refused = known("reset", "--yes")
+        finally:
+            worker.stop()
+    assert (refused.code, refused.err) == (5, "A server is running on this data folder; stop it first.\n")
+    assert names(known, tmp_path / "data") == ["Ada", "Grace"]
+
+
+def test_a_backup_of_a_disk_that_is_not_mounted_is_refused(known, tmp_path):
+    shutil.rmtree(tmp_path / "data" / "bucket")
+    assert "is the disk mounted?" in known("backup", "a.mien").err
+    assert not (tmp_path / "a.mien").exists()
