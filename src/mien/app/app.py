@@ -81,6 +81,7 @@ class FaceApp:
         close: Callable[[], None] = lambda: None,
         pseudonym: Callable[[str], str] | None = None,
         make_room: Callable[[], bool] = lambda: False,
+        remove_copies: Callable[[], None] = lambda: None,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         """Compose the application.
@@ -96,6 +97,7 @@ class FaceApp:
             close: Releases what the backend holds open.
             pseudonym: Makes the stand-in for a user id in the receipts of erasures.
             make_room: Frees reserved space on a full disk, for erasures.
+            remove_copies: Deletes copies of the data that the stores do not know, for erasures.
             now: Returns the time, aware and in UTC.
         """
         self.policy = policy or Policy()
@@ -103,7 +105,15 @@ class FaceApp:
         self._people = people = PeopleService(bucket, catalog, now)
         self._uploads = UploadService(bucket, catalog, people, now)
         self._erasure = ErasureService(
-            bucket, recognizer, catalog, people, find_remains, now, pseudonym=pseudonym, make_room=make_room
+            bucket,
+            recognizer,
+            catalog,
+            people,
+            find_remains,
+            now,
+            pseudonym=pseudonym,
+            make_room=make_room,
+            remove_copies=remove_copies,
         )
         check_form = self._erasure.check_not_erased_since
         self._indexing = IndexingService(bucket, recognizer, catalog, people, self.policy, now, check_form)

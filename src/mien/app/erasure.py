@@ -66,6 +66,7 @@ class ErasureService:
         *,
         pseudonym: Callable[[str], str] | None = None,
         make_room: Callable[[], bool] = lambda: False,
+        remove_copies: Callable[[], None] = lambda: None,
     ) -> None:
         """Compose the service.
 
@@ -76,10 +77,12 @@ class ErasureService:
             now: Returns the time, aware and in UTC.
             pseudonym: Makes a receipt's stand-in for a user id; by default one that is good for this process.
             make_room: Frees some reserved space on a full disk; False when there was none.
+            remove_copies: Deletes copies of the data that the stores do not know, such as from before an upgrade.
         """
         self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
         self._people = people
         self._find_remains, self._now, self._make_room = find_remains, now, make_room
+        self._remove_copies = remove_copies
         self._pseudonym = pseudonym or keyed_hash(secrets.token_bytes(32))
         self._running: set[str] = set()
         self._lock = threading.Lock()
@@ -195,6 +198,7 @@ class ErasureService:
     def _finish(self, intent: Erasure, kept: Mapping[str, datetime], counts: Counter[str]) -> ErasureReport:
         """Remove everything but the `kept` photos, given with the times at which they were stored; add to `counts`."""
         pseudonym = self._pseudonym(intent.user_id)
+        self._remove_copies()
         remaining: list[str] = []
         for _ in range(ROUNDS):
             self._remove(intent, kept, counts)

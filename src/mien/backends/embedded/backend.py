@@ -18,6 +18,7 @@ from mien.backends.embedded.catalog import SqliteCatalog
 from mien.backends.embedded.database import Reserve, open_database, stored_model, truncate_wal
 from mien.backends.embedded.event_queue import EventQueue
 from mien.backends.embedded.events import PRESENCE_FILE, Worker
+from mien.backends.embedded.migrations import COPIES, remove_copies
 from mien.backends.embedded.recognizer import LocalRecognizer
 from mien.domain.errors import CollectionExists, CollectionNotFound, SetupError, StorageReadOnly
 from mien.domain.object_keys import installation_mark
@@ -43,7 +44,7 @@ T = TypeVar("T")
 
 CONTENT = (
     *("mien.db", "mien.db-wal", "mien.db-shm", "bucket", "index", "secret", "reserve"),
-    *("api-keys.json", "api-keys.json.lock", PRESENCE_FILE, backup.WORK_FOLDER, RESTORING),
+    *("api-keys.json", "api-keys.json.lock", PRESENCE_FILE, backup.WORK_FOLDER, RESTORING, COPIES),
 )
 """What Mien keeps in a data folder; whatever else lies there is not its own."""
 
@@ -124,6 +125,7 @@ class EmbeddedBackend:
             close=self.close,
             pseudonym=keyed_hash(secret),
             make_room=reserve.release,
+            remove_copies=lambda: remove_copies(data_dir),
         )
 
     def worker(self, threads: int, look_seconds: float = LOOK_SECONDS) -> Worker:

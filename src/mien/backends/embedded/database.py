@@ -19,6 +19,7 @@ from typing import Any
 
 from mien.app.people import claims
 from mien.backends import serialization
+from mien.backends.embedded import migrations
 from mien.domain.errors import StorageReadOnly
 from mien.domain.records import Consent, Erasure, ErasureReceipt, FaceRecord, NameClaim, Person, Recognition, Upload
 from mien.gallery.store import private_files
@@ -100,6 +101,7 @@ SCHEMA = (
     "CREATE INDEX IF NOT EXISTS Events_DueAt ON Events (Dead, DueAt)",
 )
 TABLES = frozenset(re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", " ".join(SCHEMA)))
+CREATED = frozenset(re.findall(r"CREATE (?:TABLE|INDEX) IF NOT EXISTS (\w+)", " ".join(SCHEMA)))
 OLD_READ_ONLY = (
     "The data folder was made by an earlier version of Mien and is read-only. Make it writable, and run `mien doctor` "
     "once."
@@ -213,22 +215,34 @@ FACE_SUMMARIES = (
 
 
 def open_database(path: Path) -> Database:
-    """Open mien.db and create the application's tables that are missing. Raises StorageError.
+    """Open mien.db, brought up to date where an earlier version of Mien made it. Raises StorageError.
 
     A file that can only be read is opened, too, when it has all tables.
     """
     database = Database(path)
     if database.is_read_only:
-        tables = {name for (name,) in database.read("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if not tables.issuperset(TABLES):
+        migrations.check_version(database, STEPS)
+        if not _names(database).issuperset(TABLES):
             raise StorageReadOnly(OLD_READ_ONLY)
         return database
-    with database.write() as transaction:
-        for statement in SCHEMA:
-            transaction.execute(statement)
-        _add_event_columns(transaction)
-        _reserve_names(transaction)
+    migrations.migrate(database, STEPS)
+    if not _names(database).issuperset(CREATED):
+        with database.write() as transaction:
+            _create_tables(transaction)
+    migrations.remove_copies(path.parent, migrations.KEPT_SECONDS)
     return database
+
+
+def _names(database: Database) -> set[str]:
+    return {name for (name,) in database.read("SELECT name FROM sqlite_master")}
+
+
+def _create_tables(transaction: Transaction) -> None:
+    """Create what a data folder lacks."""
+    for statement in SCHEMA:
+        transaction.execute(statement)
+    _add_event_columns(transaction)
+    _reserve_names(transaction)
 
 
 def _add_event_columns(transaction: Transaction) -> None:
@@ -249,6 +263,14 @@ def _reserve_names(transaction: Transaction) -> None:
                 "INSERT OR IGNORE INTO NameClaims VALUES (?, ?, NULL, ?, ?)",
                 (claim.key, claim.user_id, row["Timestamp"], json.dumps(row)),
             )
+
+
+STEPS: tuple[migrations.Step, ...] = (_create_tables,)
+"""What turned an earlier version's database into that of the next one, in order.
+
+A change of what is stored adds a step. A table or an index that SCHEMA gains needs none: it is created when it is
+missing.
+"""
 
 
 def truncate_wal(database: Database) -> None:
