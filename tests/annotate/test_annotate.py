@@ -103,3 +103,11 @@ def test_an_ambiguous_face_names_both():
 def test_an_unknown_face_has_no_number():
     face = RecognizedFace(CENTRE, 99.0, RecognitionStatus.UNKNOWN)
     assert label(face) == Label(CENTRE, "unknown", "", STYLES[RecognitionStatus.UNKNOWN])
+
+
+def test_several_faces_are_numbered_and_one_alone_is_not():
+    left, right = Label(Box(0.1, 0.3, 0.2, 0.3), "Ada", "", MATCHED), Label(Box(0.6, 0.3, 0.2, 0.3), "Ada", "", MATCHED)
+    photo = Image.new("RGB", (800, 800), "white")
+    both = annotate(photo, [left, right])
+    numbered = annotate(photo, [Label(left.box, "1  Ada", "", MATCHED)])
+    assert both.crop((0, 0, 400, 800)).tobytes() == numbered.crop((0, 0, 400, 800)).tobytes()

@@ -2,6 +2,6 @@
 
 from mien.annotate.annotate import annotate, open_upright
 from mien.annotate.contact_sheet import Tile, contact_sheet
-from mien.annotate.labels import Label, label
+from mien.annotate.labels import Label, can_write, label
 
-__all__ = ["Label", "Tile", "annotate", "contact_sheet", "label", "open_upright"]
+__all__ = ["Label", "Tile", "annotate", "can_write", "contact_sheet", "label", "open_upright"]

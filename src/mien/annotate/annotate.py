@@ -63,7 +63,10 @@ def annotate(photo: Image.Image, labels: Sequence[Label], letter_scale: float = 
     letter_size = max(13, round(min(image.size) / 32 * letter_scale))
     line_width = letter_size / 6
     boxes = [_to_pixels(label.box, image) for label in labels]
-    tags = [_draw_tag(label, letter_size, number, image.width) for number, label in enumerate(labels, 1)]
+    tags = [
+        _draw_tag(label, number, letter_size, image.width, is_alone=len(labels) == 1)
+        for number, label in enumerate(labels, 1)
+    ]
     places = place_tags(boxes, [(tag.width, tag.height) for tag in tags], image.size, letter_size / 4)
     for label, box in zip(labels, boxes, strict=True):
         _draw_outline(image, label, box, line_width)
@@ -157,9 +160,13 @@ def _clamp(value: float, low: float, high: float) -> float:
     return max(low, min(value, high))
 
 
-def _draw_tag(label: Label, letter_size: int, number: int, max_width: int) -> Image.Image:
-    """Draw the text on a rounded ground; the face's number stands for a text that no installed font can write."""
-    name = label.text if can_write(label.text) else f"face {number}"
+def _draw_tag(label: Label, number: int, letter_size: int, max_width: int, *, is_alone: bool) -> Image.Image:
+    """Draw the text on a rounded ground, with the face's number unless it is alone in the photo.
+
+    The number stands for a text that no installed font can write.
+    """
+    written = label.text if is_alone else f"{number}  {label.text}"
+    name = written if can_write(label.text) else f"face {number}"
     text = f"{name}  {label.note}".rstrip()
     while font(text, letter_size).getlength(text) + 1.2 * letter_size > max_width and letter_size > MIN_LETTER_SIZE:
         letter_size -= 1

@@ -14,7 +14,7 @@ from typer.main import get_command
 
 from mien.cli import output
 from mien.cli.exit_codes import handle_errors
-from mien.config import Settings, check_writable, open_audit
+from mien.config import Backend, Settings, check_writable, open_audit
 from mien.domain.errors import InvalidInput, StorageError, StorageReadOnly
 from mien.security.audit import COMMAND_LINE, Action, Activity
 
@@ -36,6 +36,9 @@ ACTIONS: dict[str, Action] = {
     "calibrate": Action.CALIBRATE,
     "audit": Action.AUDIT,
     "backup": Action.BACK_UP,
+    "photos": Action.READ,
+    "move": Action.MOVE,
+    "history": Action.READ,
     "keys create": Action.CREATE_KEY,
     "keys list": Action.READ,
     "keys revoke": Action.REVOKE_KEY,
@@ -44,6 +47,7 @@ ACTIONS: dict[str, Action] = {
 
 EXEMPT: dict[str, str] = {
     "demo": "it uses a folder of its own, which it deletes",
+    "config": "it tells nothing of anybody",
     "doctor": "it tells nothing of anybody, and has to work when the data folder does not",
     "evaluate": "it reads only the photos that it is given, and stores nothing",
     "restore": "it writes its entry itself, into the folder that it makes",
@@ -54,6 +58,17 @@ EXEMPT: dict[str, str] = {
 
 WRITES_ELSEWHERE = {Action.CREATE_KEY, Action.REVOKE_KEY}
 """What a read-only data folder does not stop by itself, and what must not be done without an entry."""
+
+NEEDS_DATA = frozenset(
+    {
+        *("people", "faces", "photos", "history", "rename", "merge", "move", "consent", "reject", "forget"),
+        *("verify-erased", "inspect", "repair", "audit", "calibrate", "backup", "keys list", "keys revoke"),
+    }
+)
+"""The commands that make no sense without data: for them, a folder of --data-dir that is missing is a mistyped one."""
+
+ALIASES = {"enrol": "enroll", "recognise": "recognize"}
+"""British spellings."""
 
 INTERRUPTED = "interrupted"
 NOT_RECORDED = "The data folder is read-only, so the audit log does not record this command."
@@ -127,6 +142,7 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         with handle_errors(as_json=ctx.params.get("as_json", False)):
+            _check_data_dir(ctx)
             if ctx.command_name in EXEMPT:
                 return super().invoke(ctx)
             with recorded(ctx.settings, ctx.activity):
@@ -134,10 +150,29 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """Takes --data-dir and --backend before the name of a command, too; after it, they take precedence."""
+    """Takes --data-dir and --backend before the name of a command, too; after it, they take precedence.
+
+    Commands may also be called by their British names.
+    """
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return super().get_command(ctx, ALIASES.get(cmd_name, cmd_name))
 
     def __init__(self, *arguments: Any, params: list[Any], **options: Any) -> None:
         super().__init__(*arguments, params=[*params, *_shared_options()], **options)
+
+
+def _check_data_dir(context: Context) -> None:
+    """Raise InvalidInput when a command needs data, and the folder that was named for them does not exist."""
+    folder = context.meta.get("data_dir")
+    if folder is not None and context.command_name in NEEDS_DATA and not folder.is_dir():
+        raise InvalidInput(f"There is no data folder {folder}; `mien enroll` and `mien serve` make one.")
+
+
+def _check_backend(context: typer.Context, option: typer.CallbackParam, value: str | None) -> None:
+    if value is not None and value not in list(Backend):
+        raise typer.BadParameter(f"choose {' or '.join(Backend)}.")
+    _keep(context, option, value)
 
 
 def _keep(context: typer.Context, option: typer.CallbackParam, value: Any) -> None:
@@ -163,7 +198,7 @@ def _declare_shared_options(
     backend: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="embedded or aws; default: MIEN_BACKEND.", callback=_keep, expose_value=False
+            metavar="NAME", help="embedded or aws; default: MIEN_BACKEND.", callback=_check_backend, expose_value=False
         ),
     ] = None,
 ) -> None:

@@ -18,8 +18,9 @@ from mien.cli.exit_codes import ExitCode, error_json, fail
 from mien.cli.photos import Found, PhotoReader, PhotoToEnroll, map_photos, photos_to_enroll
 from mien.cli.retention import expire
 from mien.config import Backend, open_app
-from mien.domain.errors import InvalidInput, MienError, UserNotFound
-from mien.domain.records import Upload, UploadStatus
+from mien.domain.errors import FaceNotFound, InvalidInput, MienError, UserNotFound
+from mien.domain.records import Upload, UploadNotice, UploadStatus
+from mien.domain.thresholds import format_similarity
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
@@ -106,8 +107,21 @@ def _enroll(app: FaceApp, read: PhotoReader, photo: PhotoToEnroll) -> Enrolment:
     if photo.person is None:
         raise InvalidInput("The photo is not in a person's folder.")
     stored = _store(app, read(photo.path), photo.person)
-    upload = replace(app.index_upload(stored.image_path), user_id=stored.user_id, name=stored.name)
+    indexed = app.index_upload(stored.image_path)
+    warnings = tuple(_naming_the_other(app, warning) for warning in indexed.warnings)
+    upload = replace(indexed, user_id=stored.user_id, name=stored.name, warnings=warnings)
     return Enrolment(upload, is_repeated=stored.status is UploadStatus.INDEXED)
+
+
+def _naming_the_other(app: FaceApp, warning: UploadNotice) -> UploadNotice:
+    """Say whom a face resembles and how much: whoever enrols here may see all who are enrolled."""
+    if warning.code != "looks_like_another" or warning.face_id is None:
+        return warning
+    with suppress(FaceNotFound):
+        other = app.face(warning.face_id)
+        similarity = f"similarity {format_similarity(warning.similarity or 0.0)}"
+        return replace(warning, message=f"The face looks like {other.name or 'another'}'s ({similarity}).")
+    return warning
 
 
 def _store(app: FaceApp, image: bytes, person: str) -> Upload:

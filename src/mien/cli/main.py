@@ -10,6 +10,7 @@ import typer
 
 from mien.cli.backup import backup, reset, restore
 from mien.cli.command import Command, Group
+from mien.cli.configuration import config
 from mien.cli.demo import demo
 from mien.cli.detect import compare, detect
 from mien.cli.doctor import doctor
@@ -17,6 +18,7 @@ from mien.cli.enroll import enroll
 from mien.cli.evaluate import calibrate, evaluate
 from mien.cli.maintenance import inspect, repair, verify_erased
 from mien.cli.naming import merge, rename
+from mien.cli.past import history, move, photos
 from mien.cli.people import faces, forget, people, reject
 from mien.cli.recognize import recognize
 from mien.cli.retention import consent
@@ -25,8 +27,24 @@ from mien.cli.serve import serve
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Recognise": (demo, enroll, recognize, detect, compare),
-    "Manage": (people, faces, rename, merge, consent, reject, forget, verify_erased, inspect, repair, audit, doctor),
-    "Serve": (serve, backup, restore, reset),
+    "Manage": (
+        people,
+        photos,
+        faces,
+        history,
+        rename,
+        merge,
+        move,
+        consent,
+        reject,
+        forget,
+        verify_erased,
+        inspect,
+        repair,
+        audit,
+        doctor,
+    ),
+    "Serve": (serve, config, backup, restore, reset),
     "Measure": (evaluate, calibrate),
 }
 

@@ -13,6 +13,7 @@ from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode
 from mien.cli.naming import user_id_of
 from mien.config import Backend, open_app, open_embedded
+from mien.domain.errors import FaceNotFound
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
@@ -42,16 +43,26 @@ def inspect(context: Context, as_json: Json = False) -> None:
     """
     with open_app(context.settings) as app:
         issues = app.inspect()
+        photos = {face_id: _describe(app, face_id) for issue in issues for face_id in issue.face_ids}
     context.activity.note(list(issues))
     if as_json:
         output.print_json({"findings": issues})
     else:
         for issue in issues:
-            face_ids = ", ".join(issue.face_ids)
-            output.show(output.escape(f"{issue.evidence}\n  Faces: {face_ids}\n  {issue.action}\n"))
+            shown = "".join(f"\n  {line}" for line in (*map(photos.__getitem__, issue.face_ids), issue.action))
+            output.show(output.escape(f"{issue.evidence}{shown}\n"))
         if not issues:
             output.show("No mistakes found among the people enrolled.")
     raise typer.Exit(ExitCode.NO if issues else ExitCode.SUCCESS)
+
+
+def _describe(app: FaceApp, face_id: str) -> str:
+    """Name a face's person and photo."""
+    try:
+        face = app.face(face_id)
+    except FaceNotFound:
+        return f"face {face_id}"
+    return f"{face.name or 'nobody'}: {face.image_path} (face {face_id})"
 
 
 def repair(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,10 +12,13 @@ from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.config import open_app
 from mien.domain.errors import InvalidInput, UserNotFound
+from mien.domain.faces import iterate_pages
 from mien.security.audit import Action
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
+
+MAX_SUGGESTIONS = 3
 
 PersonArgument = Annotated[str, typer.Argument(metavar="PERSON", help="A person, by user id or by exact name.")]
 
@@ -26,6 +30,22 @@ def user_id_of(app: FaceApp, text: str) -> str:
     return text
 
 
+def known_id_of(app: FaceApp, text: str) -> str:
+    """Return the user id of somebody who is enrolled. Raises UserNotFound, with names that look similar."""
+    try:
+        return app.find_person(text).user_id
+    except UserNotFound:
+        raise not_enrolled(app, text) from None
+
+
+def not_enrolled(app: FaceApp, text: str) -> UserNotFound:
+    """Say that nobody has an id or name, and who has a similar one."""
+    names = {person.name.casefold(): person.name for person in iterate_pages(lambda token: app.people(1000, token))}
+    similar = [names[each] for each in get_close_matches(text.casefold(), names, MAX_SUGGESTIONS)]
+    hint = f" Did you mean {' or '.join(similar)}?" if similar else ""
+    return UserNotFound(f"Nobody is enrolled as {text}.{hint}")
+
+
 def rename(
     context: Context,
     person: PersonArgument,
@@ -34,7 +54,7 @@ def rename(
 ) -> None:
     """Give a person another name. It shows in stored results too; no photo is moved."""
     with open_app(context.settings) as app:
-        user_id = user_id_of(app, person)
+        user_id = known_id_of(app, person)
         context.activity.concern(user_id)
         renamed = app.rename(user_id, name)
     if as_json:
@@ -61,8 +81,8 @@ def merge(
             context.activity.concern(person)
             merged, sentence = app.unmerge(person), f"{person} is a person of their own again."
         else:
-            user_id = user_id_of(app, person)
-            target = user_id_of(app, into)
+            user_id = known_id_of(app, person)
+            target = known_id_of(app, into)
             context.activity.concern(user_id)
             context.activity.concern(target)
             merged = app.merge(user_id, target)

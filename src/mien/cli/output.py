@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from unicodedata import category
 
 if TYPE_CHECKING:
@@ -57,14 +57,18 @@ def printable(text: str) -> str:
     )
 
 
-def table(*headings: str, title: str | None = None) -> Table:
-    """Return an empty table. The column of a heading that starts with `>` is aligned to the right, for numbers."""
+def table(*headings: str, title: str | None = None, whole: str | None = None) -> Table:
+    """Return an empty table. The column of a heading that starts with `>` is aligned to the right, for numbers.
+
+    The lines of the column `whole` do not break, so that they can be copied.
+    """
     from rich import box
     from rich.table import Table
 
     made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
     for heading in headings:
-        made.add_column(heading.lstrip(">"), justify="right" if heading.startswith(">") else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if heading.startswith(">") else "left"
+        made.add_column(heading.lstrip(">"), justify=justify, overflow="fold", no_wrap=heading == whole)
     return made
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,16 +14,17 @@ from mien.cli import output
 from mien.cli.backup import note_backups
 from mien.cli.command import Context, Json, Limit
 from mien.cli.exit_codes import ExitCode
-from mien.cli.naming import user_id_of
+from mien.cli.naming import known_id_of, not_enrolled, user_id_of
 from mien.cli.photos import PhotoReader
 from mien.cli.retention import DAY_FORMAT, day
 from mien.config import open_app
-from mien.domain.errors import InvalidInput
+from mien.domain.errors import InvalidInput, UserNotFound
 from mien.domain.faces import iterate_pages
 from mien.security.audit import Action
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
+    from mien.domain.faces import Page
     from mien.domain.records import ErasureReport, FaceRecord
 
 PAGE_SIZE = 1000
@@ -75,17 +76,18 @@ def faces(
 ) -> None:
     """List the faces that are enrolled, with their ids and photos."""
     with open_app(context.settings) as app:
-        user_id = user and user_id_of(app, user)
+        user_id = None if user is None else known_id_of(app, user)
         context.activity.concern(user_id)
         enrolled = list(islice(_faces(app, user_id), limit))
     context.activity.counts["listed"] = len(enrolled)
     if as_json:
         output.print_json({"faces": enrolled})
         return
-    table = output.table("Face", "Person", "Photo")
+    table = output.table("Face", "Person", "Photo", whole="Face")
     for face in enrolled:
         table.add_row(face.face_id, output.escape(face.name or ""), output.escape(face.image_path))
-    output.show(table if enrolled else "No faces are enrolled.")
+    nobody = "No faces are enrolled." if user is None else output.escape(f"{user} has no faces.")
+    output.show(table if enrolled else nobody)
 
 
 def reject(
@@ -98,7 +100,7 @@ def reject(
     limit: Limit = 1000,
     as_json: Json = False,
 ) -> None:
-    """Correct a wrong match: the face in the photo is not this person.
+    """Tell Mien that a face is not this person.
 
     Of several faces in the photo, the one that is most similar to the person is rejected.
 
@@ -108,7 +110,7 @@ def reject(
         raise InvalidInput("Name a person, or a rejected face with --undo.")
     activity = context.activity
     with open_app(context.settings) as app:
-        user_id = user_id_of(app, user or "")
+        user_id = "" if user is None else known_id_of(app, user)
         activity.concern(user and user_id)
         rejections: list[FaceRecord] = []
         if undo is not None:
@@ -146,17 +148,18 @@ def forget(
             "--unnamed-recognitions", help="Delete the stored recognitions that name nobody, not even as a candidate."
         ),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation.")] = False,
     as_json: Json = False,
 ) -> None:
     """Erase everything about a person: faces, photos and recognitions."""
     given = [*filter(None, (user, face, recognition)), *["all recognitions that name nobody"] * unnamed_recognitions]
     if len(given) != 1:
         raise InvalidInput("Name a person, or one of --face, --recognition and --unnamed-recognitions.")
-    if not yes:
-        typer.confirm(f"Erase {given[0]} for good?", abort=True, err=True)
     with open_app(context.settings) as app:
         user_id = user_id_of(app, user or "")
+        if not yes:
+            what = given[0] if user is None else f"{user}, with {_extent(app, user_id)},"
+            typer.confirm(f"Erase {what} for good?", abort=True, err=True)
         context.activity.concern(user and user_id)
         if recognition is not None or unnamed_recognitions:
             context.activity.action = Action.DELETE
@@ -171,7 +174,10 @@ def forget(
             app.delete_face(face)
             output.print_json({"face_id": face}) if as_json else output.show(f"Erased the face {face}.")
             return
-        report = app.forget(user_id)
+        try:
+            report = app.forget(user_id)
+        except UserNotFound:
+            raise not_enrolled(app, user or "") from None
     context.activity.note(report)
     if as_json:
         output.print_json(report)
@@ -193,6 +199,17 @@ def _delete_recognitions(app: FaceApp, recognition_id: str | None) -> int:
         count, token = app.delete_unnamed_recognitions(token)
         deleted += count
     return deleted
+
+
+def _extent(app: FaceApp, user_id: str) -> str:
+    """Count what an erasure would remove."""
+    kinds: tuple[tuple[str, Callable[[str | None], Page[Any]]], ...] = (
+        ("face", lambda token: app.faces(user_id, limit=PAGE_SIZE, token=token)),
+        ("photo", lambda token: app.uploads(user_id, limit=PAGE_SIZE, token=token)),
+        ("stored recognition", lambda token: app.recognitions(user_id, limit=PAGE_SIZE, token=token)),
+    )
+    counts = [output.count(sum(1 for _ in iterate_pages(listing)), noun) for noun, listing in kinds]
+    return f"{counts[0]}, {counts[1]} and {counts[2]}"
 
 
 def _summary(user: str, report: ErasureReport) -> str:

@@ -128,7 +128,7 @@ class _Walk:
         elif path == STANDARD_INPUT or path.exists():
             yield path
         else:
-            raise InvalidInput(f"There is no file or folder {path}.")
+            raise InvalidInput(_why_missing(path))
 
     def labelled(self, folder: Path) -> Iterator[PhotoToEnroll]:
         try:
@@ -165,6 +165,14 @@ class _Walk:
 def _identity(folder: Path) -> Identity:
     status = folder.stat()
     return status.st_dev, status.st_ino
+
+
+def _why_missing(path: Path) -> str:
+    if path.parts[0] in {"http:", "https:"}:
+        return (
+            f"Mien reads files: download {path.parts[0]}//{'/'.join(path.parts[1:])} first, or pipe it in and name -."
+        )
+    return f"There is no file or folder {path}."
 
 
 def _why_no_file(path: Path) -> str:

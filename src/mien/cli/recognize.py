@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from rich.table import Table
 
+    from mien.domain.faces import Detection
     from mien.domain.records import Recognition, RecognizedFace
 
+Located = TypeVar("Located", "RecognizedFace", "Detection")
 Result = tuple[Path, "Recognition | MienError"]
 
 MAX_CONTACT_SHEET_PHOTOS = 200
@@ -35,7 +37,7 @@ def recognize(
     paths: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos; - is standard input.")],
     threshold: Annotated[
         str | None,
-        typer.Option(help="Lowest similarity of a match: 0 to 100, or by error rate: fmr=1e-4 or fpir=0.01."),
+        typer.Option(help="Minimum similarity to count as a match: 0 to 100, or by error rate: fmr=1e-4 or fpir=0.01."),
     ] = None,
     annotate: Annotated[
         Path | None,
@@ -57,6 +59,7 @@ def recognize(
         check_image_file(annotate, len(photos))
     with open_app(context.settings) as app:
         expire(context.settings, app)
+        app.threshold(threshold)  # an impossible one is refused once, not with each photo
         read = PhotoReader(app.policy.max_image_bytes)
         recognitions = dict(
             map_photos(
@@ -115,9 +118,14 @@ def faces_table(results: Sequence[Result]) -> Table:
         elif not recognition.faces:
             table.add_row(photo, "", "[dim]no face[/dim]", "", "")
         else:
-            for number, face in enumerate(recognition.faces, 1):
+            for number, face in enumerate(left_to_right(recognition.faces), 1):
                 table.add_row(photo if number == 1 else "", str(number), *_who(face))
     return table
+
+
+def left_to_right(faces: Iterable[Located]) -> list[Located]:
+    """Order faces as they are numbered in tables, on pictures and on the page."""
+    return sorted(faces, key=lambda face: (face.box.left + face.box.width / 2, face.box.top))
 
 
 def _who(face: RecognizedFace) -> tuple[str, str, str]:
@@ -157,7 +165,12 @@ def _annotate(file: Path, results: Sequence[Result], read: PhotoReader) -> None:
     """Write the annotated photo, or a contact sheet of several."""
     from mien.annotate import Tile, annotate, contact_sheet, label, open_upright
 
-    labels = {path: tuple(map(label, found.faces)) for path, found in results if not isinstance(found, MienError)}
+    labels = {
+        path: tuple(map(label, left_to_right(found.faces)))
+        for path, found in results
+        if not isinstance(found, MienError)
+    }
+    _note_missing_letters(each.text for shown in labels.values() for each in shown)
     if len(labels) == 1:
         ((path, names),) = labels.items()
         write_image(file, annotate(open_upright(read(path)), list(names)))
@@ -167,3 +180,13 @@ def _annotate(file: Path, results: Sequence[Result], read: PhotoReader) -> None:
             for path, names in labels.items()
         ]
         write_image(file, contact_sheet(f"{len(tiles)} photos", tiles, columns=4))
+
+
+def _note_missing_letters(names: Iterable[str]) -> None:
+    from mien.annotate import can_write
+
+    if missing := [name for name in dict.fromkeys(names) if not can_write(name)]:
+        output.note(
+            f"No installed font has the letters of {', '.join(missing)}, so the picture shows the face's number "
+            "instead. Install one, such as Debian's fonts-noto or fonts-noto-cjk."
+        )

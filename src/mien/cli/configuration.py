@@ -1,0 +1,57 @@
+"""Show every setting, its value and where it comes from: `mien config`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields
+from typing import Any
+
+from mien.cli import output
+from mien.cli.command import Context, Json
+from mien.config import PREFIX, UNAVAILABLE, Settings
+from mien.domain.policy import Policy
+
+SECRETS = frozenset({"secret"})
+OPTIONS = {"data_dir": "--data-dir", "backend": "--backend"}
+
+
+def config(context: Context, as_json: Json = False) -> None:
+    """Show all settings that the backend has: the variable, its value, and where the value comes from."""
+    settings = context.settings
+    rows = [
+        (f"{PREFIX}{name.upper()}", _shown(name, value), _source(context, name))
+        for name, value in _values(settings).items()
+        if name not in UNAVAILABLE[settings.backend]
+    ]
+    if as_json:
+        output.print_json(
+            {"settings": [{"name": name, "value": value, "source": source} for name, value, source in rows]}
+        )
+        return
+    table = output.table("Setting", "Value", "From")
+    for name, value, source in rows:
+        table.add_row(name, "" if value is None else output.escape(value), source)
+    output.show(table)
+
+
+def _values(settings: Settings) -> dict[str, Any]:
+    """Every setting by the name of its field."""
+    parts = {part.name: getattr(settings, part.name) for part in fields(Settings) if part.name != "policy"}
+    return parts | {part.name: getattr(settings.policy, part.name) for part in fields(Policy)}
+
+
+def _shown(name: str, value: Any) -> str | None:
+    """Return a value as text, as it may be shown; None for one that is not set."""
+    if value is None or value in ("", (), {}):
+        return None
+    if name in SECRETS:
+        return "set, and not shown"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={part:g}" for key, part in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _source(context: Context, name: str) -> str:
+    if name in OPTIONS and context.meta.get(name) is not None:
+        return OPTIONS[name]
+    return "environment" if os.environ.get(f"{PREFIX}{name.upper()}") else "default"
