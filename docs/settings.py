@@ -17,7 +17,8 @@ INTRODUCTION = """# Settings
 
 Mien reads its settings from environment variables, once, when it starts. An empty variable counts as not set. A value
 that is not possible, or a variable that the backend does not have, is an error, and nothing starts. The options
-`--data-dir` and `--backend` of the command line take the place of `MIEN_DATA_DIR` and `MIEN_BACKEND`.
+`--data-dir`, `--backend` and `--stack` of the command line take the place of `MIEN_DATA_DIR`, `MIEN_BACKEND` and
+`MIEN_STACK`.
 
 This page is generated from the sources: `python -m docs.settings > docs/settings.md`.
 """
@@ -26,7 +27,7 @@ HEADER = "| variable | type | default | backends | meaning |\n|---|---|---|---|-
 
 GROUPS = {
     "Where Mien runs and keeps its data": (
-        "backend data_dir collection bucket faces_table recognitions_table records_table upload_queue_url"
+        "backend stack data_dir collection bucket faces_table recognitions_table records_table upload_queue_url"
     ),
     "Who is recognised": "threshold margin candidates several_faces max_faces user_vectors enrollment_checks "
     "max_image_bytes",
@@ -42,6 +43,8 @@ GROUPS = {
 
 MEANINGS = {
     "backend": "where Mien runs: on this machine, or on AWS",
+    "stack": "the application's stack on AWS, such as `mien-dev`: its outputs set the backend and everything that the "
+    "stack has; of those only the settings of recognition and retention may be set beside it",
     "data_dir": "the folder with photos, faces and metadata; not used by the backend `aws`",
     "collection": "the collection of faces that the application enrols into and searches",
     "bucket": "the bucket with the photos on S3; on one machine, the name by which the wire API's `S3Object` refers to "

@@ -76,6 +76,7 @@ class Settings:
     """
 
     backend: Backend = Backend.EMBEDDED
+    stack: str | None = None
     data_dir: Path = field(default_factory=_default_data_dir)
     models_dir: Path | None = None
     threads: int | None = None
@@ -118,17 +119,27 @@ class Settings:
         *,
         data_dir: Path | None = None,
         backend: str | None = None,
+        stack: str | None = None,
     ) -> Settings:
         """Parse the MIEN_* variables of `environment`, by default of the process; an empty one is not set.
 
-        `data_dir` and `backend` take the place of MIEN_DATA_DIR and MIEN_BACKEND. Raises SetupError for a variable
-        that has an impossible value, or that the backend does not have.
+        `data_dir`, `backend` and `stack` take the place of MIEN_DATA_DIR, MIEN_BACKEND and MIEN_STACK. A stack on AWS
+        sets everything that the environment does not; what it names itself must not be another resource. Raises
+        SetupError for a variable that has an impossible value, or that the backend does not have, and StorageError
+        when a stack cannot be read.
         """
         values = dict(os.environ if environment is None else environment)
         if data_dir is not None:
             values["MIEN_DATA_DIR"] = str(data_dir)
         if backend is not None:
             values["MIEN_BACKEND"] = backend
+        if stack is not None:
+            values["MIEN_STACK"] = stack
+        if values.get("MIEN_STACK") and values.get("MIEN_BACKEND") in {None, "", Backend.AWS}:
+            from mien.backends.aws.outputs import settings_of
+
+            overridable = {PREFIX + part.name.upper() for part in fields(Policy)}
+            values |= settings_of(values["MIEN_STACK"], values, overridable)
         settings = cls(**_read(cls, values), policy=Policy(**_read(Policy, values)))
         _refuse_unavailable_settings(settings.backend, values)
         if settings.backend is Backend.AWS and thresholds.is_rate(settings.policy.threshold):
@@ -216,6 +227,7 @@ def _delay(text: str) -> float:
 
 UNAVAILABLE = {
     Backend.EMBEDDED: (
+        "stack",
         "faces_table",
         "recognitions_table",
         "records_table",

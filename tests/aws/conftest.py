@@ -52,5 +52,5 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 def _key(deployed: emulator.Stack) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clients, "secrets", lambda: deployed.client("secretsmanager"))
-        with edit_keys(deployed.outputs["ApiKeysSecret"]) as file:
+        with edit_keys("mien-dev-keys") as file:
             return file.create("tests", Scope)

@@ -1,4 +1,4 @@
-"""The command line against the deployed stack, with the settings that the stack itself puts out."""
+"""The command line against the deployed stack, which reads its settings from the stack."""
 
 from __future__ import annotations
 
@@ -11,37 +11,24 @@ from typing import Any
 
 import pytest
 
-from tests.aws import stack
+from tests.aws import emulator, stack
 from tests.aws.conftest import Deployment
 from tests.support.painter import write_people
 
 pytestmark = pytest.mark.aws
 
 
-SETTINGS = {
-    "MIEN_BUCKET": "BucketName",
-    "MIEN_COLLECTION": "CollectionId",
-    "MIEN_FACES_TABLE": "FacesTableName",
-    "MIEN_RECOGNITIONS_TABLE": "RecognitionsTableName",
-    "MIEN_RECORDS_TABLE": "RecordsTableName",
-    "MIEN_KEYS_SECRET": "ApiKeysSecret",
-}
-
-
 def mien(deployment: Deployment, *arguments: str | Path) -> tuple[int, Any]:
     """Exit code and the JSON object of standard output."""
-    settings = {variable: deployment.stack.outputs[output] for variable, output in SETTINGS.items()}
     surroundings = {
-        "MIEN_BACKEND": "aws",
         "PATH": os.environ["PATH"],
         "AWS_ENDPOINT_URL": deployment.stack.endpoint,
-        "AWS_ENDPOINT_URL_REKOGNITION": deployment.rekognition_url,
         "AWS_DEFAULT_REGION": stack.REGION,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
     }
-    command = [sys.executable, "-m", "mien", *arguments, "--json"]
-    done = subprocess.run(command, env=settings | surroundings, capture_output=True, encoding="utf-8", timeout=300)
+    command = [sys.executable, "-m", "mien", "--stack", emulator.STACK_NAME, *arguments, "--json"]
+    done = subprocess.run(command, env=surroundings, capture_output=True, encoding="utf-8", timeout=300)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 

@@ -116,8 +116,9 @@ class Context(typer.Context):
 
     @cached_property
     def settings(self) -> Settings:
-        """The environment's settings, with --data-dir and --backend in place. Raises SetupError."""
-        return Settings.from_environment(data_dir=self.meta.get("data_dir"), backend=self.meta.get("backend"))
+        """The environment's settings, with the shared options in place. Raises SetupError and StorageError."""
+        options = {name: self.meta.get(name) for name in ("data_dir", "backend", "stack")}
+        return Settings.from_environment(**options)
 
     @cached_property
     def activity(self) -> Activity:
@@ -133,7 +134,7 @@ class Context(typer.Context):
 
 
 class Command(TyperCommand):
-    """A command that also takes --data-dir and --backend, and ends with an exit code when Mien raises an error."""
+    """A command that also takes the shared options, and ends with an exit code when Mien raises an error."""
 
     context_class = Context
 
@@ -150,7 +151,7 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """Takes --data-dir and --backend before the name of a command, too; after it, they take precedence.
+    """Takes the shared options before the name of a command, too; after it, they take precedence.
 
     Commands may also be called by their British names.
     """
@@ -199,6 +200,15 @@ def _declare_shared_options(
         str | None,
         typer.Option(
             metavar="NAME", help="embedded or aws; default: MIEN_BACKEND.", callback=_check_backend, expose_value=False
+        ),
+    ] = None,
+    stack: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Stack on AWS to work with, such as mien-dev; default: MIEN_STACK.",
+            callback=_keep,
+            expose_value=False,
         ),
     ] = None,
 ) -> None:

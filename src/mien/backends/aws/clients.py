@@ -136,6 +136,14 @@ def functions() -> Any:
     return _client("lambda")
 
 
+def cloudformation() -> Any:
+    return _client("cloudformation")
+
+
+def iam() -> Any:
+    return _client("iam")
+
+
 def secrets() -> Any:
     return _client("secretsmanager")
 
