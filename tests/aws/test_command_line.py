@@ -49,6 +49,8 @@ def test_enrol_recognise_and_forget(deployment: Deployment, tmp_path: Path) -> N
 
 def test_the_doctor_is_content(deployment: Deployment) -> None:
     _, answer = mien(deployment, "doctor")
+    roles = [check["check"] for check in answer["checks"] if check["check"].startswith("role of ") and check["works"]]
+    assert {f"role of mien-dev-{name}" for name in ("upload", "recognize", "people", "reconcile")} <= set(roles)
     rights = [check for check in answer["checks"] if ":" in check["check"]]
     assert len(rights) > 20
     assert [check for check in rights if not check["works"]] == []

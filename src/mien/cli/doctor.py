@@ -232,7 +232,7 @@ def _retention(settings: Settings) -> str:
 
 
 def _stack(settings: Settings) -> Iterator[CheckResult]:
-    """Check every permission that the command line needs, and the settings of the stack."""
+    """Check every permission that the command line needs, the functions' roles, and the settings of the stack."""
     from mien.backends.aws.doctor import examine
 
     for finding in examine(settings):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mien.backends.aws import clients, secret_keys
+from mien.backends.aws import clients, outputs, roles, secret_keys
 from mien.backends.aws.clients import code
 from mien.domain.errors import MienError
 
@@ -49,7 +49,9 @@ class Check:
 
 
 def examine(settings: Settings) -> Iterator[Check]:
-    """Check every permission that the command line and the functions need, and the settings of the stack."""
+    """Check what the command line needs, with a stack also what its functions may, and the settings of the stack."""
+    if settings.stack:
+        yield from _roles(settings.stack)
     rekognition = clients.rekognition(settings.rekognition_keys_secret)
     yield from _check_each(_bucket_calls(clients.s3(), settings.bucket))
     yield from _check_each(_collection_calls(rekognition, settings.collection))
@@ -61,6 +63,22 @@ def examine(settings: Settings) -> Iterator[Check]:
         yield from _check_each(_table_calls(clients.dynamodb(), table, key))
     yield _signing_key(settings.keys_secret)
     yield _public_access(clients.s3(), settings.bucket)
+
+
+def _roles(stack: str) -> Iterator[Check]:
+    """Check what each function may do by its own role, whatever these credentials may."""
+    try:
+        functions = outputs.functions_of(stack)
+    except MienError as error:
+        yield Check(f"functions of {stack}", str(error))
+        return
+    for function, role in functions.items():
+        try:
+            refused = roles.denied(role)
+        except MienError as error:
+            yield Check(f"role of {function}", f"IAM does not tell what it may do: {error}")
+        else:
+            yield Check(f"role of {function}", f"It may not {', '.join(refused)}." if refused else "")
 
 
 def _check_each(calls: dict[str, Callable[[], Any]]) -> Iterator[Check]:
