@@ -36,7 +36,7 @@ CUT_OUT = {
 READ_OTHERWISE = {
     "data": {
         "RecoveryPeriodInDays: !Ref RecoveryDays": "RecoveryPeriodInDays: 35",
-        "VisibilityTimeout: 360": "VisibilityTimeout: 30",
+        "VisibilityTimeout: 120": "VisibilityTimeout: 30",
     },
     "app": {
         "MaximumConcurrency: !FindInMap [Quotas, !Ref RekognitionQuota, Uploads]": "MaximumConcurrency: 5",

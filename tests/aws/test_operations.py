@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -17,8 +18,9 @@ from botocore.awsrequest import AWSResponse
 from mien.app.app import FaceApp
 from mien.app.ports import Catalog
 from mien.backends.aws import clients, doctor, prices, secret_keys
+from mien.backends.aws.recognizer import RekognitionRecognizer
 from mien.config import Settings
-from mien.domain.errors import Overloaded, StorageBusy
+from mien.domain.errors import Overloaded, SetupError, StorageBusy
 from mien.domain.faces import Box
 from mien.domain.records import FaceRecord, Upload, UploadStatus
 from mien.lambdas import upload_queue
@@ -28,6 +30,13 @@ from tests.aws import local
 from tests.support.fake_engine import FakeFaceEngine
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
+CONTEXT = SimpleNamespace(
+    function_name="upload",
+    memory_limit_in_mb=512,
+    invoked_function_arn="arn",
+    aws_request_id="1",
+    get_remaining_time_in_millis=lambda: 60_000,
+)
 BOX = Box(0.1, 0.1, 0.5, 0.5)
 
 
@@ -72,14 +81,15 @@ def test_a_table_that_throttles_loses_nothing(
     monkeypatch.setattr(upload_queue, "count", lambda name, number=1: counted.append(name))
     message = {
         "messageId": "1",
+        "receiptHandle": "r",
         "attributes": {"ApproximateReceiveCount": "1"},
         "body": json.dumps({"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": path}}}]}),
     }
-    assert upload_queue.follow_all([message]) == {"batchItemFailures": [{"itemIdentifier": "1"}]}
+    assert upload_queue.upload({"Records": [message]}, CONTEXT) == {"batchItemFailures": [{"itemIdentifier": "1"}]}
     assert counted == ["UploadsRetried", "Throttled"]
     assert aws.catalog.find(FaceRecord).items == ()
     dynamodb.meta.events.unregister("before-call.dynamodb.PutItem", _throttle)
-    assert upload_queue.follow_all([message]) == {"batchItemFailures": []}
+    assert upload_queue.upload({"Records": [message]}, CONTEXT) == {"batchItemFailures": []}
     assert list(_records(aws.catalog).values()) == [path]
     assert _faces(aws) == _records(aws.catalog).keys()
 
@@ -137,6 +147,27 @@ def test_the_doctor_finds_what_is_missing(aws: Backend, monkeypatch: pytest.Monk
     aws.rekognition.fail(400, "AccessDeniedException")
     refused = {f.subject: f.advice for f in doctor.examine(settings)}
     assert "lack the permission rekognition:IndexFaces" in refused["rekognition:IndexFaces on face-collection"]
+
+
+def test_a_service_in_rekognitions_place_gets_its_collection(
+    tmp_path: Path, robert: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test"), ("AWS_REGION", "eu-west-1")):
+        monkeypatch.setenv(name, value)
+    with local.wire_api(tmp_path, FakeFaceEngine()) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_REKOGNITION", url)
+        fresh = RekognitionRecognizer(clients.rekognition(), "new", "mark")
+        assert fresh.search(robert[0], 80, 5).probes[0].face_hits == ()
+        assert len(fresh.index(robert[0], "Bo", 1, 80).faces) == 1
+        other = RekognitionRecognizer(clients.rekognition(), "other", "mark")
+        assert len(other.index(robert[0], "Bo", 1, 80).faces) == 1
+
+
+def test_faces_go_over_the_network_encrypted_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_REKOGNITION", "http://mien.example.org")
+    with pytest.raises(SetupError, match="https://"):
+        clients.rekognition()
 
 
 def test_keys_live_in_a_secret(aws: Backend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

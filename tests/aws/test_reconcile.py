@@ -66,7 +66,9 @@ class Stack:
         remote = RemoteApp(self.bucket, self.recognizer, self.catalog, pseudonym=keyed_hash(KEY))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("mien.backends.aws.stack.GRACE_SECONDS", 0)
-            reconciler = remote.reconciler(self.app.index_upload, self.app.remove_upload, self.photos_after)
+            reconciler = remote.reconciler(
+                self.app.index_upload, self.app.remove_upload, self.photos_after, retry_failed=False
+            )
             return reconciler.run(repair=False)
 
     def repair(self) -> Counts:

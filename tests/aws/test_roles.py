@@ -11,7 +11,7 @@ from tests.aws import stack
 BUCKET, IMAGES = "<Bucket.Arn>", "<Bucket.Arn>/uploaded/*"
 COLLECTION = f"arn:aws:rekognition:{stack.REGION}:{stack.ACCOUNT}:collection/face-collection"
 FACES, RESULTS, RECORDS = "<FacesTable.Arn>", "<RecognitionsTable.Arn>", "<RecordsTable.Arn>"
-KEYS, QUEUE = "<ApiKeys>", "<UploadQueue.Arn>"
+KEYS, QUEUE, DEAD = "<ApiKeys>", "<UploadQueue.Arn>", "<UploadDeadLetters.Arn>"
 ALL, INDEXES = {FACES, RESULTS, RECORDS}, {f"{table}/index/*" for table in (FACES, RESULTS, RECORDS)}
 
 ERASE = {
@@ -49,9 +49,10 @@ ROLES: dict[str, dict[str, set[str]]] = {
         "dynamodb:PutItem": {FACES, RECORDS},
         "dynamodb:DeleteItem": ALL,
         "dynamodb:Query": INDEXES,
-        "sqs:ReceiveMessage": {QUEUE},
-        "sqs:DeleteMessage": {QUEUE},
-        "sqs:GetQueueAttributes": {QUEUE},
+        "sqs:ReceiveMessage": {QUEUE, DEAD},
+        "sqs:DeleteMessage": {QUEUE, DEAD},
+        "sqs:GetQueueAttributes": {QUEUE, DEAD},
+        "sqs:ChangeMessageVisibility": {QUEUE},
     },
     "RecognizeRole": {
         **READ_KEYS,

@@ -12,7 +12,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, urlsplit
 
 import boto3
 import httpx
@@ -20,7 +20,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 import mien
-from mien.lambdas.upload_queue import MAX_RECEIVES
+from mien.lambdas import upload_queue
 from mien.security.api_keys import KeyFile, Scope
 from tests.aws import local, runtime, stack
 from tests.aws.rekognition import COLLECTION, Rekognition
@@ -55,15 +55,17 @@ class World:
         self.secrets.put_secret_value(SecretId="keys", SecretString=json.dumps(content))
         return key
 
-    def function(self, name: str, seconds: float = 29, **more: str) -> AbstractContextManager[runtime.RuntimeApi]:
-        settings = more | {
+    def function(self, name: str, seconds: float = 60, **more: str) -> AbstractContextManager[runtime.RuntimeApi]:
+        return runtime.function(stack.handler(name), CODE, self.settings(**more), seconds)
+
+    def settings(self, **more: str) -> dict[str, str]:
+        return more | {
             "MIEN_BACKEND": "aws",
             "MIEN_BUCKET": BUCKET,
             "MIEN_KEYS_SECRET": "keys",
             "AWS_ENDPOINT_URL": self.aws,
             "AWS_ENDPOINT_URL_REKOGNITION": self._rekognition_url,
         }
-        return runtime.function(stack.handler(name), CODE, settings, seconds)
 
     def items(self, table: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.dynamodb.scan(TableName=table)["Items"]
@@ -215,21 +217,90 @@ def test_only_what_failed_comes_again(world: World, robert: list[bytes]) -> None
     assert len(world.items("FaceMetadata")) == 1
 
 
-def test_what_is_about_to_be_set_aside_has_failed_and_is_tried_again(world: World, robert: list[bytes]) -> None:
+AGAIN = {"batchItemFailures": [{"itemIdentifier": "m-1"}]}
+
+
+def test_a_photo_that_became_a_dead_letter_has_failed_and_can_be_tried_again(world: World, robert: list[bytes]) -> None:
+    key = "uploaded/Bo/1.jpg"
+    world.s3.put_object(Bucket=BUCKET, Key=key, Body=robert[0])
+    letters = {"Records": [message(key), message("uploaded/Bo/gone.jpg"), message(body="{no json"), message(body="1")]}
+    with world.function("failed") as function:
+        assert function.invoke(letters) == {"batchItemFailures": []}
+    (state,) = world.items("MienRecords")
+    assert (state["Status"]["S"], state["ImagePath"]["S"]) == ("failed", key)
+    assert '"UploadsFailed":[1.0]' in function.output
+    with world.function("upload") as function:
+        assert function.invoke({"Records": [message(key)]}) == {"batchItemFailures": []}
+    assert len(world.items("FaceMetadata")) == 1
+    with world.function("failed") as function:  # the letter of an attempt that got through
+        assert function.invoke({"Records": [message(key)]}) == {"batchItemFailures": []}
+    (state,) = (item for item in world.items("MienRecords") if item["Kind"]["S"] == "Upload")
+    assert state["Status"]["S"] == "indexed"
+
+
+def test_a_photo_that_ends_its_function_each_time_fails_in_the_end(world: World, robert: list[bytes]) -> None:
+    """SQS counts what it has handed out, not what was answered."""
+    url, dead = queues(world)
+    key = "uploaded/Bo/1.jpg"
+    world.s3.put_object(Bucket=BUCKET, Key=key, Body=robert[0])
+    sqs = world.client("sqs")
+    sqs.send_message(QueueUrl=url, MessageBody=message(key)["body"])
+    world.rekognition.stall_after("IndexFaces")
+    while received := sqs.receive_message(QueueUrl=url, AttributeNames=["All"], VisibilityTimeout=0).get("Messages"):
+        with world.function("upload", MIEN_UPLOAD_QUEUE_URL=url) as function:
+            function.begin({"Records": [as_event(received[0])]})
+            assert world.rekognition.stalled.wait(runtime.PATIENCE)
+        world.rekognition.heal()
+        world.rekognition.stall_after("IndexFaces")
+    world.rekognition.heal()
+    (letter,) = sqs.receive_message(QueueUrl=dead, AttributeNames=["All"])["Messages"]
+    with world.function("failed") as function:
+        assert function.invoke({"Records": [as_event(letter)]}) == {"batchItemFailures": []}
+    (state,) = world.items("MienRecords")
+    assert state["Status"]["S"] == "failed"
+
+
+def test_what_failed_comes_again_later_each_time(world: World, robert: list[bytes]) -> None:
+    url, _ = queues(world)
     key = "uploaded/Bo/1.jpg"
     world.s3.put_object(Bucket=BUCKET, Key=key, Body=robert[0])
     world.rekognition.fail(400, "AccessDeniedException")
-    again = {"batchItemFailures": [{"itemIdentifier": "m-1"}]}
-    with world.function("upload") as function:
-        assert function.invoke({"Records": [message(key, receives=MAX_RECEIVES - 1)]}) == again
-        assert world.items("MienRecords") == []
-        assert function.invoke({"Records": [message(key, receives=MAX_RECEIVES)]}) == again
-        (state,) = world.items("MienRecords")
-        assert state["Status"]["S"] == "failed"
-        world.rekognition.heal()
-        assert function.invoke({"Records": [message(key)]}) == {"batchItemFailures": []}
-    assert '"UploadsFailed":[1.0]' in function.output
-    assert len(world.items("FaceMetadata")) == 1
+    sqs = world.client("sqs")
+    sqs.send_message(QueueUrl=url, MessageBody=message(key)["body"])
+    (received,) = sqs.receive_message(QueueUrl=url, AttributeNames=["All"], VisibilityTimeout=0)["Messages"]
+    with world.function("upload", MIEN_UPLOAD_QUEUE_URL=url) as function:
+        (failure,) = function.invoke({"Records": [as_event(received)]})["batchItemFailures"]
+    assert failure == {"itemIdentifier": received["MessageId"]}
+    assert "Messages" not in sqs.receive_message(QueueUrl=url)  # hidden for a while
+    assert [upload_queue.pause(attempts) for attempts in (1, 2, 3, 7, 8, 50)] == [10, 20, 40, 640, 900, 900]
+
+
+def test_a_message_that_there_is_no_time_for_is_not_begun(world: World, robert: list[bytes]) -> None:
+    world.s3.put_object(Bucket=BUCKET, Key="uploaded/Bo/1.jpg", Body=robert[0])
+    with world.function("upload", upload_queue.ATTEMPT_SECONDS) as function:
+        assert function.invoke({"Records": [message("uploaded/Bo/1.jpg")]}) == AGAIN
+    assert world.items("FaceMetadata") == world.rekognition.faces() == []
+
+
+def queues(world: World) -> tuple[str, str]:
+    """The URLs of a queue that gives up at the third attempt, and of its dead letters."""
+    sqs = world.client("sqs")
+    dead: str = sqs.create_queue(QueueName="dead")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 2})
+    url: str = sqs.create_queue(QueueName="photos", Attributes={"RedrivePolicy": policy})["QueueUrl"]
+    return url, dead
+
+
+def as_event(received: dict[str, Any]) -> dict[str, Any]:
+    """A message as Lambda hands it on."""
+    return {
+        "messageId": received["MessageId"],
+        "receiptHandle": received["ReceiptHandle"],
+        "body": received["Body"],
+        "attributes": {"ApproximateReceiveCount": received["Attributes"]["ApproximateReceiveCount"]},
+        "eventSource": "aws:sqs",
+    }
 
 
 def test_a_handler_killed_in_the_middle_loses_nothing(world: World, robert: list[bytes]) -> None:
@@ -271,13 +342,17 @@ def test_the_api_answers_through_the_gateway_and_asks_for_a_key(
         assert (head["statusCode"], head["body"]) == (200, "")
     assert '"FacesMatched":[1.0]' in function.output
     with world.function("people") as function:
-        head = function.invoke(request("HEAD", "/images/{image_path+}", f"/images/{path}", key))
-        assert (head["statusCode"], head["body"], head["headers"]["content-type"]) == (200, "", "image/jpeg")
         assert function.invoke(request("HEAD", "/users", "/users"))["statusCode"] == 401
         page = function.invoke(request("GET", "/", "/"))
         assert (page["statusCode"], page["headers"]["content-type"]) == (200, "text/html; charset=utf-8")
         photo = function.invoke(request("GET", "/images/{image_path+}", f"/images/{path}", key))
-        assert base64.b64decode(photo["body"]) == robert[0]
+        assert (photo["statusCode"], photo["headers"]["cache-control"]) == (307, "private, no-store")
+        read = httpx.get(photo["headers"]["location"])
+        assert (read.content, read.headers["content-type"]) == (robert[0], "image/jpeg")
+        bucket = "{0.scheme}://{0.netloc}".format(urlsplit(photo["headers"]["location"]))
+        assert f"connect-src 'self' {bucket};" in page["headers"]["content-security-policy"]
+        missing = function.invoke(request("GET", "/images/{image_path+}", "/images/uploaded/Bo/no.jpg", key))
+        assert missing["statusCode"] == 404
         assert function.invoke(request("POST", "/upload", "/upload", key))["statusCode"] == 404
         calibration = json.loads(function.invoke(request("GET", "/calibration", "/calibration", key))["body"])
         assert calibration == {"points": [], "default_threshold": 80.0}  # Rekognition does not publish its rates

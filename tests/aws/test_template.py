@@ -99,12 +99,16 @@ def test_tables_scale_and_can_be_restored(table: str) -> None:
 
 
 def test_a_burst_waits_and_a_failure_is_set_aside() -> None:
-    (mapping,) = stack.resources("AWS::Lambda::EventSourceMapping").values()
-    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    mappings = stack.resources("AWS::Lambda::EventSourceMapping")
+    for each in mappings.values():
+        assert (each["FunctionResponseTypes"], each["BatchSize"]) == (["ReportBatchItemFailures"], 1)
+    mapping = mappings["UploadFunctionImageChanged"]
+    assert stack.resolve(mappings["FailedFunctionDeadLetters"]["EventSourceArn"]) == "<UploadDeadLetters.Arn>"
     assert stack.resolve(mapping["ScalingConfig"]) == {"MaximumConcurrency": 2}
     queue = stack.resolve(stack.resources("AWS::SQS::Queue")["UploadQueue"])
     function = stack.resources("AWS::Lambda::Function")["UploadFunction"]
-    assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
+    assert queue["VisibilityTimeout"] >= 2 * function["Timeout"]
+    assert function["Timeout"] > upload_queue.ATTEMPT_SECONDS
     assert queue["RedrivePolicy"] == {
         "deadLetterTargetArn": "<UploadDeadLetters.Arn>",
         "maxReceiveCount": upload_queue.MAX_RECEIVES,

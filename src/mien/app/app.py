@@ -41,6 +41,8 @@ from mien.domain.records import (
 )
 from mien.domain.thresholds import Threshold
 
+LINK_SECONDS = 60
+
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
@@ -281,6 +283,18 @@ class FaceApp:
     def image(self, image_path: str) -> Image:
         """Return a photo of the bucket as it was uploaded. Raises ImageNotFound."""
         return self._bucket.get(object_keys.parse_image_path(image_path))
+
+    def link_to_bucket(self) -> str | None:
+        """Return a URL below which all of `image_link` are; None where there are none."""
+        return self._bucket.link(object_keys.UPLOADED, image_types.of_path(""), 1)
+
+    def image_link(self, image_path: str) -> str | None:
+        """Return a URL of a photo for the next minute; None where only `image` returns it. Raises ImageNotFound."""
+        path = object_keys.parse_image_path(image_path)
+        link = self._bucket.link(path, image_types.of_path(path), LINK_SECONDS)
+        if link is not None and self._bucket.stored_at(path) is None:
+            raise ImageNotFound("There is no photo under this path.")
+        return link
 
     # Recognition
 

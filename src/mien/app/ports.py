@@ -97,6 +97,12 @@ class Bucket(Protocol):
             expires_in: Seconds until the form is no longer accepted.
         """
 
+    def link(self, key: str, content_type: str, expires_in: int) -> str | None:
+        """Return a URL under which anybody may read an object for some seconds; None where the bucket has no URLs.
+
+        The object may be missing. `content_type` is the MIME type that the answer has.
+        """
+
 
 class Recognizer(Protocol):
     """Detects, compares, indexes and searches faces in one collection.

@@ -36,6 +36,13 @@ def extension(content_type: str) -> str:
     return CONTENT_TYPES[content_type]
 
 
+def of_path(path: str) -> str:
+    """Return the MIME type that a file's extension stands for; `application/octet-stream` when it is not an image's."""
+    extension = path.rpartition(".")[2].lower()
+    types = (content_type for content_type, known in CONTENT_TYPES.items() if known == extension)
+    return next(types, "application/octet-stream")
+
+
 def sniff(image: bytes) -> tuple[str, str]:
     """Return the MIME type and the file extension (without a dot) of an image file.
 

@@ -2,33 +2,41 @@
 
 S3 sends a message for each photo that is created, deleted or expires, at least once and in any order. So a message
 only says which photo to look at: whether it exists is asked of the bucket. A message that could not be handled goes
-back to the queue alone; the rest of its batch is done. Nothing here writes to the bucket, so that no message leads to
-another.
+back to the queue alone, for longer each time; the rest of its batch is done. SQS counts the attempts, those that ended
+with their process included, and then moves the message to the dead letters, whose consumer marks the photo as failed.
+Nothing here writes to the bucket, so that no message leads to another.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus, unquote_plus
 
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+
 from mien.config import Settings, open_app
-from mien.domain.errors import ImageNotFound, InvalidInput, Overloaded, SetupError
+from mien.domain.errors import ImageNotFound, InvalidInput, MienError, Overloaded, SetupError
 from mien.domain.object_keys import UPLOADED
 from mien.domain.records import UploadStatus
+from mien.lambdas import deadline
 from mien.lambdas.telemetry import MODEL, count, logger, metrics
 from mien.security.audit import WORKER, Action, Activity, LogLines
 from mien.security.signing import Signer
 
 if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+
     from mien.app.app import FaceApp
     from mien.app.reconciliation import Reconciliation
-    from mien.domain.records import Upload
 
 MAX_RECEIVES = 10  # maxReceiveCount of the upload queue
+FIRST_PAUSE, LONGEST_PAUSE = 10, 900  # seconds until a message comes again; the first one doubles
+ATTEMPT_SECONDS = 40.0  # what a photo takes at most; with less left, its attempt is not begun
 CREATED = "ObjectCreated"
 REMOVED = ("ObjectRemoved", "LifecycleExpiration")
 ERASURES = json.dumps({"Erasures": "finish"})
@@ -42,10 +50,17 @@ STEP_MILLISECONDS = 240_000  # more than one step of the reconciliation takes
 def upload(event: dict[str, Any], context: Any) -> Any:
     """Handle an event of the function `upload`: a batch of the queue's messages, or a request of its routes."""
     if "Records" in event:
-        return follow_all(event["Records"])
+        return _each_message(event, context, _follow)
     from mien.lambdas import api_gateway  # loads the web framework, which a batch does not need
 
     return api_gateway.answer("upload", event, context)
+
+
+@logger.inject_lambda_context
+@metrics.log_metrics
+def give_up(event: dict[str, Any], context: Any) -> Any:
+    """Handle an event of the function `failed`: a batch of dead letters, whose photos become `failed`."""
+    return _each_message(event, context, _give_up)
 
 
 @logger.inject_lambda_context
@@ -55,7 +70,8 @@ def reconcile(event: dict[str, Any], context: Any) -> None:
 
     Args:
         event: `mode` is `repair` to repair inconsistencies, too, and anything else to count them; with `force`, they
-            are repaired even if they are suspiciously many. `progress` is what the function passes to itself when one
+            are repaired even if they are suspiciously many; with `retry_failed`, photos that could not be indexed are
+            tried again. `progress` is what the function passes to itself when one
             call's time does not suffice.
         context: Lambda's context object.
     """
@@ -73,7 +89,9 @@ def reconcile(event: dict[str, Any], context: Any) -> None:
     force = event.get("force") is True
     bucket, *_ = stack.ports(settings)
     index, remove = partial(announce, removed=False), partial(announce, removed=True)
-    reconciler = stack.open_app(settings).reconciler(index, remove, lambda after: bucket.keys(UPLOADED, after))
+    reconciler = stack.open_app(settings).reconciler(
+        index, remove, lambda after: bucket.keys(UPLOADED, after), retry_failed=event.get("retry_failed") is True
+    )
     reached = reconciler.run(
         repair=force or event.get("mode") == "repair",
         force=force,
@@ -120,12 +138,6 @@ def _report(reconciliation: Reconciliation) -> None:
 def metric(name: str) -> str:
     """Return the metric of one of the reconciliation's counts."""
     return "".join(map(str.capitalize, name.split("_")))
-
-
-def follow_all(messages: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Look at the photos of a batch, and return the messages that failed as SQS expects it of a partial batch."""
-    failed = [message["messageId"] for message in messages if not _handle(message)]
-    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
 def send(body: str) -> None:
@@ -177,25 +189,70 @@ def _sqs() -> Any:
     return clients.sqs()
 
 
-def _handle(message: dict[str, Any]) -> bool:
-    is_last = int(message["attributes"]["ApproximateReceiveCount"]) >= MAX_RECEIVES
+def pause(attempts: int) -> int:
+    """Return the seconds after which a message comes again that has come so often."""
+    return min(LONGEST_PAUSE, FIRST_PAUSE << min(attempts, MAX_RECEIVES) - 1)
+
+
+def _each_message(event: dict[str, Any], context: Any, handle: Callable[[SQSRecord], None]) -> Any:
+    """Handle the messages of a batch, and return those that failed as SQS expects it of a partial batch."""
+    deadline.begin(context)
+    processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
+    return process_partial_response(event, handle, processor, context)
+
+
+def _follow(record: SQSRecord) -> None:
+    if deadline.seconds_left() < ATTEMPT_SECONDS:
+        raise Overloaded("The messages before this one took too long.")
     try:
-        audit_log()  # before anything is done that could not be recorded
-        if message["body"] == ERASURES:
-            _finish_erasures()
-            return True
-        for image_path, is_gone in changes(message["body"]):
-            if is_gone:
-                _remove(image_path)
-            else:
-                _index(image_path, is_last=is_last)
+        _handle(record.body)
     except Exception as error:
         count("UploadsRetried")
         if isinstance(error, Overloaded):
             count("Throttled")
         logger.warning("a photo goes back to the queue", error=type(error).__name__)
-        return False
-    return True
+        _come_again_later(record)
+        raise
+
+
+def _handle(body: str) -> None:
+    audit_log()  # before anything is done that could not be recorded
+    if body == ERASURES:
+        _finish_erasures()
+        return
+    for image_path, is_gone in changes(body):
+        if is_gone:
+            _remove(image_path)
+        else:
+            _index(image_path)
+
+
+def _come_again_later(message: SQSRecord) -> None:
+    """Hide a message for the longer the more often it has come; should that fail, it comes after the queue's time."""
+    from mien.backends.aws import clients
+
+    queue = Settings.from_environment().upload_queue_url
+    seconds = pause(int(message.attributes.approximate_receive_count))
+    with suppress(MienError), clients.domain_errors():
+        if queue is not None:
+            _sqs().change_message_visibility(
+                QueueUrl=queue, ReceiptHandle=message.receipt_handle, VisibilityTimeout=seconds
+            )
+
+
+def _give_up(record: SQSRecord) -> None:
+    try:
+        paths = [image_path for image_path, is_gone in changes(record.body) if not is_gone]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        logger.error("a message that is no event was dropped")
+        return
+    for image_path in paths:
+        try:
+            upload = application().mark_failed(image_path)
+        except (ImageNotFound, InvalidInput):
+            logger.info("the photo that could not be indexed is gone")
+        else:
+            count("UploadsFailed", upload.status is UploadStatus.FAILED)
 
 
 def _finish_erasures() -> None:
@@ -205,9 +262,9 @@ def _finish_erasures() -> None:
         raise Overloaded("An erasure is not finished; try again.")
 
 
-def _index(image_path: str, *, is_last: bool) -> None:
+def _index(image_path: str) -> None:
     try:
-        indexed = _attempt(image_path, is_last=is_last)
+        indexed = application().index_upload(image_path)
     except ImageNotFound:
         logger.info("the photo was deleted before it was indexed")
     except InvalidInput:
@@ -233,14 +290,3 @@ def _record(action: Action, answer: object) -> None:
     activity = Activity(WORKER, action)
     activity.note(answer)
     audit_log().record(activity)
-
-
-def _attempt(image_path: str, *, is_last: bool) -> Upload:
-    try:
-        return application().index_upload(image_path)
-    except (ImageNotFound, InvalidInput):
-        raise
-    except Exception:
-        if is_last:  # SQS now moves the message to the dead letters; the photo's status has to say so
-            count("UploadsFailed", application().mark_failed(image_path).status is UploadStatus.FAILED)
-        raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -19,7 +20,7 @@ from mien.security.api_keys import Scope
 PAGES = Path(__file__).parents[1] / "pages"
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src blob:; "
-    "connect-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
+    "connect-src {origins}; base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
 )
 
 routes = APIRouter(tags=["service"])
@@ -56,8 +57,15 @@ async def calibration(context: Context) -> schemas.Calibration:
 
 
 @routes.get("/", include_in_schema=False)
-async def page(request: Request) -> HTMLResponse:
+async def page(request: Request, context: Context) -> HTMLResponse:
     """Serve the page with the path prefix (a stage of API Gateway, or a proxy's path) as its base URL."""
     base = html.escape(request.scope.get("root_path", "").rstrip("/") + "/")
     document = (PAGES / "index.html").read_text("utf-8").replace('<base href="/">', f'<base href="{base}">')
-    return HTMLResponse(document, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+    return HTMLResponse(document, headers={"Content-Security-Policy": _policy(context)})
+
+
+def _policy(context: Context) -> str:
+    """Let the page's scripts read photos where the bucket has them."""
+    link = context.app.link_to_bucket()
+    origins = "'self'" if link is None else "'self' {0.scheme}://{0.netloc}".format(urlsplit(link))
+    return CONTENT_SECURITY_POLICY.format(origins=origins)

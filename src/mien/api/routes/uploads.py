@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from starlette.responses import RedirectResponse
 
 from mien.api import schemas
 from mien.api.audit import AuditedRoute
@@ -128,7 +129,9 @@ async def upload_state(image_path: str, request: Request, context: Context) -> s
     responses=problem_responses(404, 422, media_type="image/*"),
 )
 async def image(image_path: str, context: Context) -> Response:
-    """Get an uploaded photo, byte for byte."""
+    """Get an uploaded photo, byte for byte; on AWS by a redirect to the bucket, which is valid for a minute."""
+    if link := await context.storage.run(context.app.image_link, image_path):
+        return RedirectResponse(link, headers={"Cache-Control": "private, no-store"})
     stored = await context.storage.run(context.app.image, image_path)
     if not stored.content_type.startswith("image/"):
         raise ImageNotFound("There is no photo under this path.")

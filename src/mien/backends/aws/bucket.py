@@ -103,6 +103,12 @@ class S3Bucket:
             )
         return UploadForm(form["url"], form["fields"], key, now + timedelta(seconds=expires_in))
 
+    def link(self, key: str, content_type: str, expires_in: int) -> str | None:
+        asked = {"Bucket": self._name, "Key": key, "ResponseContentType": content_type}
+        with domain_errors():
+            url: str = self._s3.generate_presigned_url("get_object", Params=asked, ExpiresIn=expires_in)
+        return url
+
     def _delete_versions(self, prefix: str, keys: set[str]) -> int:
         is_wanted = keys.__contains__ if prefix.endswith("/") else prefix.__eq__
         versions = [version for version in self._versions(prefix) if is_wanted(version["Key"])]

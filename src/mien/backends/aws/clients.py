@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -34,6 +34,7 @@ from mien.domain.errors import (
     SetupError,
     StorageError,
 )
+from mien.security.origins import is_loopback
 
 T = TypeVar("T")
 
@@ -111,14 +112,41 @@ def rekognition(keys_secret: str | None = None) -> Any:
     Args:
         keys_secret: The secret with the access key of a self-hosted Mien; without it, the usual credentials sign.
     """
-    if not keys_secret:
-        return _client("rekognition")
-    keys = json.loads(secret(keys_secret)[0])
-    return _client(
-        "rekognition",
-        aws_access_key_id=keys["access_key_id"],
-        aws_secret_access_key=keys["secret_access_key"],
-    )
+    signing = {}
+    if keys_secret:
+        keys = json.loads(secret(keys_secret)[0])
+        signing = {
+            "aws_access_key_id": keys["access_key_id"],
+            "aws_secret_access_key": keys["secret_access_key"],
+        }
+    client = _client("rekognition", **signing)
+    if not reads_buckets(client):
+        address = urlsplit(client.meta.endpoint_url)
+        if address.scheme != "https" and not is_loopback(address.hostname or ""):
+            raise SetupError("RekognitionEndpoint must begin with https://, as photos and faces go there.")
+        client.meta.events.register_first("needs-retry.rekognition", _CollectionMaker(client))
+    return client
+
+
+class _CollectionMaker:
+    """Creates a collection that a service in Rekognition's place does not have yet, and has the call repeated."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._made: set[str] = set()
+
+    def __call__(self, response: Any, request_dict: Any, **_: Any) -> int | None:
+        """Handle botocore's question whether to call again: 0 seconds to wait, or None to let others decide."""
+        error = response[1].get("Error", {}) if response else {}
+        if error.get("Code") != "ResourceNotFoundException" or "collection" not in error.get("Message", "").lower():
+            return None
+        collection = json.loads(request_dict["body"])["CollectionId"]
+        if collection in self._made:
+            return None
+        self._made.add(collection)
+        with suppress(self._client.exceptions.ResourceAlreadyExistsException):
+            self._client.create_collection(CollectionId=collection)
+        return 0
 
 
 def reads_buckets(rekognition: Any) -> bool:

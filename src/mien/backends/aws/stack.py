@@ -89,6 +89,8 @@ class RemoteApp(FaceApp):
         index: Callable[[str], object],
         remove: Callable[[str], object],
         photos_after: Callable[[str], Iterator[str]],
+        *,
+        retry_failed: bool,
     ) -> Reconciler:
         """Return a reconciler for the stack's function, which works step by step; the arguments are `Reconciler`'s."""
         return Reconciler(
@@ -99,6 +101,7 @@ class RemoteApp(FaceApp):
             remove,
             GRACE_SECONDS,
             photos_after,
+            retry_failed=retry_failed,
             is_erased=self._erasure.is_erased,
             finish_overdue=True,
         )

@@ -191,6 +191,9 @@ class FolderBucket:
         with storage_errors("bucket"):
             return drafts.remove_abandoned(self._folder)
 
+    def link(self, key: str, content_type: str, expires_in: int) -> str | None:
+        return None
+
     def presign(self, key: str, content_type: str, max_bytes: int, expires_in: int) -> UploadForm:
         claims = {"key": key, "type": content_type, "bytes": max_bytes, "at": datetime.now(UTC).timestamp()}
         fields = {"key": key, "Content-Type": content_type}

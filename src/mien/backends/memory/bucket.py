@@ -47,6 +47,9 @@ class MemoryBucket:
     def holds(self, prefix: str) -> bool:
         return next(self.keys(prefix), None) is not None
 
+    def link(self, key: str, content_type: str, expires_in: int) -> str | None:
+        return None
+
     def presign(self, key: str, content_type: str, max_bytes: int, expires_in: int) -> UploadForm:
         expires_at = datetime.now(UTC) + timedelta(seconds=expires_in)
         return UploadForm("memory:", {"key": key, "Content-Type": content_type}, key, expires_at)
