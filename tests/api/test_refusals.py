@@ -17,7 +17,6 @@ from mien.api.logs import JsonLines
 from mien.config import Settings
 from mien.domain import errors
 from mien.domain.policy import Policy
-from mien.domain.waiting import WAITING_THREADS
 from mien.security.api_keys import KeyFile, Scope
 from mien.security.signing import Signer
 from tests.api.conftest import JPEG, Service
@@ -217,7 +216,7 @@ def test_cors_is_closed_unless_opened(open_service: Callable[..., Service]) -> N
 
 def test_a_full_queue_says_come_back(open_service: Callable[..., Service], monkeypatch: pytest.MonkeyPatch) -> None:
     service = open_service(settings=Settings(threads=1, max_waiting=0))
-    most = 3 + WAITING_THREADS  # for ordinary photos, and for those that wait for their turn
+    most = 2
     inside, leave = threading.Barrier(most + 1), threading.Event()
 
     def slow(_: bytes) -> list[object]:

@@ -59,7 +59,7 @@ def is_running(pid: int) -> bool:
 
 def test_the_pixels_are_those_of_the_file_and_one_process_decodes_many(pool, webp, scene):
     for _ in range(3):
-        decoded, pixels = pool.decode(webp, 0, LIMITS)
+        decoded, pixels = pool.decode(webp, 0, LIMITS, LIMITS.max_memory)
         assert np.array_equal(pixels, np.asarray(scene))
         assert (decoded.size, decoded.orientation) == (scene.size, 1)
     assert len(pool._idle) == 1
@@ -68,7 +68,7 @@ def test_the_pixels_are_those_of_the_file_and_one_process_decodes_many(pool, web
 def test_a_process_is_started_beforehand_once(pool, webp):
     pool.prepare()
     pid = pid_of(pool)
-    assert pool.decode(webp, 0, LIMITS)[1].size
+    assert pool.decode(webp, 0, LIMITS, LIMITS.max_memory)[1].size
     pool.prepare()
     assert pid_of(pool) == pid
 
@@ -76,7 +76,7 @@ def test_a_process_is_started_beforehand_once(pool, webp):
 @pytest.mark.parametrize("is_first", [True, False])
 def test_a_decoder_that_crashes_is_a_damaged_photo_and_the_next_photo_is_decoded(pool, webp, monkeypatch, is_first):
     if not is_first:
-        pool.decode(webp, 0, LIMITS)
+        pool.decode(webp, 0, LIMITS, LIMITS.max_memory)
     crashed, ask = [], decode_pool._Process.ask
 
     def ask_and_crash(process: Any, *arguments: Any) -> dict[str, Any]:
@@ -87,18 +87,18 @@ def test_a_decoder_that_crashes_is_a_damaged_photo_and_the_next_photo_is_decoded
     with monkeypatch.context() as patch:
         patch.setattr(decode_pool._Process, "ask", ask_and_crash)
         with pytest.raises(DamagedImage, match=r"^The photo is damaged: its decoder crashed\.$"):
-            pool.decode(webp, 0, LIMITS)
+            pool.decode(webp, 0, LIMITS, LIMITS.max_memory)
     assert len(set(crashed)) == len(crashed) == (1 if is_first else 2)
-    assert pool.decode(webp, 0, LIMITS)[1].size
+    assert pool.decode(webp, 0, LIMITS, LIMITS.max_memory)[1].size
     assert pid_of(pool) not in crashed
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 def test_a_photo_is_not_blamed_for_a_decoder_that_ended_before_it_came(pool, webp, number):
-    pool.decode(webp, 0, LIMITS)
+    pool.decode(webp, 0, LIMITS, LIMITS.max_memory)
     pid, decoded = pid_of(pool), []
     os.kill(pid, signal.SIGSTOP)
-    thread = threading.Thread(target=lambda: decoded.append(pool.decode(webp, 0, LIMITS)))
+    thread = threading.Thread(target=lambda: decoded.append(pool.decode(webp, 0, LIMITS, LIMITS.max_memory)))
     thread.start()
     until(lambda: not pool._idle)
     os.kill(pid, number)
@@ -111,18 +111,18 @@ def test_a_photo_is_not_blamed_for_a_decoder_that_ended_before_it_came(pool, web
 def test_what_takes_too_long_is_ended_and_the_limit_is_named(pool, encode, scene):
     large = encode(scene.resize((3000, 2000)), "WEBP", method=0)
     with pytest.raises(ImageTooLarge) as refused:
-        pool.decode(large, 0, Limits(max_seconds=0.005))
+        pool.decode(large, 0, Limits(max_seconds=0.005), LIMITS.max_memory)
     assert refused.value.limit == "seconds"
-    assert pool.decode(large, 0, LIMITS)[1].shape == (2000, 3000, 3)
+    assert pool.decode(large, 0, LIMITS, LIMITS.max_memory)[1].shape == (2000, 3000, 3)
 
 
 def test_errors_of_the_photo_come_through(pool, webp):
     with pytest.raises(DamagedImage):
-        pool.decode(webp[:60], 0, LIMITS)
+        pool.decode(webp[:60], 0, LIMITS, LIMITS.max_memory)
     with pytest.raises(UnsupportedImage):
-        pool.decode(b"a letter", 0, LIMITS)
+        pool.decode(b"a letter", 0, LIMITS, LIMITS.max_memory)
     with pytest.raises(ImageTooLarge) as refused:
-        pool.decode(webp, 0, Limits(max_pixels=100))
+        pool.decode(webp, 0, Limits(max_pixels=100), LIMITS.max_memory)
     assert refused.value.limit == "pixels"
     assert len(pool._idle) == 1
 
@@ -130,7 +130,7 @@ def test_errors_of_the_photo_come_through(pool, webp):
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_decoder_may_do_little_and_knows_no_secret(pool, webp, monkeypatch):
     monkeypatch.setenv("MIEN_SECRET", "a secret of sixteen and more")
-    pool.decode(webp, 0, LIMITS)
+    pool.decode(webp, 0, LIMITS, LIMITS.max_memory)
     process = Path(f"/proc/{pid_of(pool)}")
     limits = {line[:26].strip(): line[26:].split()[0] for line in (process / "limits").read_text().splitlines()}
     assert limits["Max core file size"] == "0"
@@ -156,9 +156,9 @@ def test_a_decoder_ends_with_the_process_that_started_it():
 
 def test_an_idle_decoder_is_ended(pool, webp, monkeypatch):
     monkeypatch.setattr(decode_pool, "IDLE_SECONDS", 0.05)
-    pool.decode(webp, 0, LIMITS)
+    pool.decode(webp, 0, LIMITS, LIMITS.max_memory)
     until(lambda: not pool._idle)
-    assert pool.decode(webp, 0, LIMITS)[1].size
+    assert pool.decode(webp, 0, LIMITS, LIMITS.max_memory)[1].size
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_an_answer_that_is_not_possible_is_not_believed_and_ends_its_decoder(poo
 
     monkeypatch.setattr(decode_pool._Process, "ask", ask)
     with pytest.raises(DamagedImage):
-        pool.decode(webp, 0, LIMITS)
+        pool.decode(webp, 0, LIMITS, LIMITS.max_memory)
     assert not pool._idle
 
 
@@ -192,7 +192,7 @@ def test_an_answer_that_nests_too_deep_is_a_damaged_photo(pool, webp, monkeypatc
 
     monkeypatch.setattr(decode_pool, "receive_message", receive)
     with pytest.raises(DamagedImage):
-        pool.decode(webp, 0, LIMITS)
+        pool.decode(webp, 0, LIMITS, LIMITS.max_memory)
     assert not pool._idle
 
 
@@ -203,4 +203,4 @@ def test_a_system_without_room_for_a_process_is_too_busy(pool, webp, monkeypatch
     monkeypatch.setattr(subprocess, "Popen", start)
     pool.prepare()
     with pytest.raises(Overloaded):
-        pool.decode(webp, 0, LIMITS)
+        pool.decode(webp, 0, LIMITS, LIMITS.max_memory)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
 from mien.domain.errors import Overloaded
-from mien.domain.waiting import MAX_HEAVY, MAX_LARGE, waiting_seconds
+from mien.domain.waiting import MAX_HEAVY, MAX_LARGE, RequestThreads, waiting_seconds
 from mien.engine import limits
+from mien.engine.context import EngineContext
 from mien.engine.limits import Budget, Cost
 
 HEAVY, LARGE, ORDINARY = Cost(100_000_000, 1.5), Cost(30_000_000, 0.1), Cost(1_000_000, 0.01)
@@ -53,13 +55,63 @@ def test_a_program_of_one_user_may_work_on_any_number_of_large_photos():
 
 
 @pytest.mark.usefixtures("impatient")
-def test_ordinary_photos_share_the_memory_and_one_is_always_taken(monkeypatch):
-    monkeypatch.setattr(limits, "ORDINARY_MEMORY", 1_500_000)
+def test_quick_photos_share_their_memory_and_one_is_always_taken(monkeypatch):
+    monkeypatch.setattr(limits, "QUICK_MEMORY", 1_500_000)
     budget = Budget(cores=2)
     with budget.admit(ORDINARY), pytest.raises(Overloaded), budget.admit(ORDINARY):
         pass
     with budget.admit(Cost(2_000_000, 0.01)):
         pass
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_process_counts_with_what_it_takes_beside_the_photo():
+    budget, small = Budget(cores=2), Cost(1_000, 0.001).isolated(pixels=1_000)
+    with budget.admit(small):
+        assert budget.taken == limits.DECODER_MEMORY + limits.PROCESS_MEMORY + 3_000
+    assert budget.taken == 0
+
+
+@pytest.mark.usefixtures("impatient")
+def test_photos_that_a_process_decodes_hold_up_no_quick_one_however_small_they_say_they_are():
+    budget, small = Budget(cores=2), Cost(1_000, 0.001).isolated(pixels=1_000)
+    with ExitStack() as held:
+        for _ in range(3):
+            held.enter_context(budget.admit(small))
+        with pytest.raises(Overloaded), budget.admit(small):
+            pass
+        with budget.admit(ORDINARY):
+            pass
+
+
+@pytest.mark.parametrize("cores", [1, 2, 8])
+@pytest.mark.parametrize("patience", [None, 30.0])
+def test_what_is_admitted_never_exceeds_the_limit(cores, patience, rng):
+    """Photos of all kinds at once, of which none is larger than the limit by itself."""
+    budget, most = Budget(cores), limits.QUICK_MEMORY + limits.COSTLY_MEMORY * max(2, cores)
+    usual, seen = limits.Limits(), []
+
+    def any_cost() -> Cost:
+        memory, pixels = int(rng.integers(1, usual.max_memory)), int(rng.integers(1, usual.max_pixels))
+        kinds = [
+            Cost(int(rng.integers(1, limits.QUICK_MEMORY)), 0.01),
+            Cost(int(rng.integers(1, limits.ORDINARY_BYTES)), 0.1),
+            Cost(memory, 2.0).isolated(pixels),
+            Cost(1, 0.001).isolated(pixels),
+        ]
+        return kinds[int(rng.integers(len(kinds)))]
+
+    def work(cost: Cost) -> None:
+        with suppress(Overloaded), budget.admit(cost):
+            seen.append(budget.taken)
+            time.sleep(0)  # lets others come in
+
+    costs = [any_cost() for _ in range(400)]
+    with ThreadPoolExecutor(24, initializer=waiting_seconds.set, initargs=(patience,)) as pool:
+        list(pool.map(work, costs))
+    assert len(seen) > 100
+    assert max(seen) <= most
+    assert budget.taken == 0
 
 
 def test_who_waits_gets_a_turn_and_too_many_are_refused_at_once():
@@ -101,4 +153,31 @@ def test_a_budget_survives_errors():
     for cost in (HEAVY, ORDINARY):
         with pytest.raises(ValueError, match="any"), budget.admit(cost):
             raise ValueError("any")
-    assert (budget._heavy.running, budget._heavy.queued, budget._ordinary, budget._memory) == (0, 0, 0, 0)
+    assert (budget._heavy.running, budget._heavy.queued, budget.taken) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("costly", [HEAVY, LARGE])
+def test_on_one_thread_a_quick_photo_is_answered_while_costly_ones_wait(costly):
+    budget, threads, done = Budget(cores=1), RequestThreads(1, "test"), []
+
+    def work(cost: Cost) -> None:
+        with budget.admit(cost):
+            done.append(cost)
+
+    with ExitStack() as held:
+        for _ in range(2 if costly is LARGE else 1):
+            held.enter_context(budget.admit(costly))
+        waiting = [threads.submit(work, costly) for _ in range(3)]
+        threads.submit(work, ORDINARY).result(30)
+        assert done == [ORDINARY]
+    for future in waiting:
+        future.result(30)
+    threads.shutdown()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_engine_of_one_thread_works_on_as_few_photos_as_one_of_one_core():
+    budget = EngineContext(threads=1).budget
+    with budget.admit(LARGE), budget.admit(LARGE), pytest.raises(Overloaded), budget.admit(LARGE):
+        pass
+    assert EngineContext().budget is limits.BUDGET

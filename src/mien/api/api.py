@@ -5,7 +5,6 @@ Importing this module loads neither the recognition models nor their libraries.
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import version
@@ -27,7 +26,7 @@ from mien.api.security import Guard, HostOriginMiddleware
 from mien.api.telemetry import Metrics, TelemetryMiddleware
 from mien.app.app import FaceApp
 from mien.config import Settings
-from mien.domain.waiting import WAITING_THREADS
+from mien.domain.waiting import available_cores
 from mien.security.api_keys import KeyFile
 from mien.security.audit import Audit, LogLines
 from mien.security.signing import Signer
@@ -100,9 +99,9 @@ def _context(
     signer: Signer | None,
     gauges: Mapping[str, Callable[[], float]],
 ) -> ApiContext:
-    # Two threads more than cores: while some wait for a disk, a lock or the event loop, the cores stay busy. Those that
-    # wait for their turn with a heavy photo come on top, so that an ordinary one always finds a thread.
-    threads = (settings.threads or os.cpu_count() or 1) + 2 + WAITING_THREADS
+    # One thread more than cores: while one waits for a disk, a lock or the event loop, the cores stay busy; with more,
+    # each request takes more processor time, because threads take the interpreter from one another.
+    threads = (settings.threads or available_cores()) + 1
     inference = BoundedExecutor(threads, settings.max_waiting)
     storage = BoundedExecutor(STORAGE_THREADS, settings.max_waiting)
     keys = KeyFile(settings.api_keys_file) if settings.api_keys_file else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +19,7 @@ from mien.api.telemetry import Metrics
 from mien.app.app import FaceApp
 from mien.domain.errors import InvalidInput, Overloaded
 from mien.domain.image_types import FACELESS_PNG
-from mien.domain.waiting import wait_as_request
+from mien.domain.waiting import RequestThreads
 from mien.security.api_keys import Scope
 from mien.security.audit import Audit
 from mien.security.signing import Signer
@@ -85,10 +84,10 @@ class BoundedExecutor:
         """Make the executor.
 
         Args:
-            threads: How many calls run at once.
+            threads: How many calls run at once, beside those that have stepped aside.
             max_waiting: How many more may wait for a thread.
         """
-        self._pool = ThreadPoolExecutor(threads, "mien-api", wait_as_request)
+        self._pool = RequestThreads(threads, "mien-api")
         self._max_pending = threads + max_waiting
         self.pending = 0
 
@@ -98,7 +97,7 @@ class BoundedExecutor:
         Raises:
             Overloaded: The queue is full. Nothing was run, and the caller did not wait.
         """
-        if self.pending >= self._max_pending:
+        if self.pending - self._pool.aside >= self._max_pending:
             raise Overloaded("Too many requests are waiting already.")
         self.pending += 1
         try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +23,7 @@ from mien.api.telemetry import MalformedRequests, TelemetryMiddleware
 from mien.backends.embedded.backend import EmbeddedBackend
 from mien.config import Settings, open_embedded
 from mien.domain.errors import ImageNotFound, InvalidInput, SetupError
+from mien.domain.waiting import available_cores
 from mien.rekognition.settings import SigV4
 from mien.security.origins import LOOPBACK_NAMES, is_loopback
 
@@ -65,7 +65,7 @@ class Server:
         self._rekognition_only = rekognition_only
         self._backend = open_embedded(settings)
         # One thread more than cores: each also waits for the disk, and an engine with a single caller is slower.
-        self._worker = self._backend.worker((settings.threads or os.cpu_count() or 1) + 1, settings.look_seconds)
+        self._worker = self._backend.worker((settings.threads or available_cores()) + 1, settings.look_seconds)
         self._api = _api(self._backend, settings, host)
         metrics = self._api.state.context.metrics
         self._requests = TelemetryMiddleware(self._answer, metrics)

@@ -24,6 +24,7 @@ from mien.domain.errors import MienError, SetupError, StorageDamaged, StorageErr
 from mien.domain.faces import iterate_pages
 from mien.domain.image_types import FACELESS_PNG
 from mien.domain.records import Upload
+from mien.domain.waiting import available_cores
 
 LIBRARIES = ("llvmlite", "numpy", "opencv-python-headless", "pillow", "simplejpeg", "fastapi")
 MAX_LISTED = 20
@@ -78,7 +79,7 @@ def _run_checks(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _system(_: Settings) -> str:
-    cores = output.count(os.cpu_count() or 1, "core")
+    cores = output.count(available_cores(), "core")
     return f"mien {version('mien')}, Python {platform.python_version()}, {platform.system()}, {cores}"
 
 

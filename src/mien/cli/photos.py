@@ -17,6 +17,7 @@ from mien.cli.exit_codes import PHOTO_ERRORS
 from mien.config import Backend, Settings
 from mien.domain.errors import ImageError, ImageTooLarge, InvalidInput, MienError
 from mien.domain.image_types import is_litter
+from mien.domain.waiting import available_cores
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -204,7 +205,7 @@ def map_photos(
 
 def _workers(settings: Settings) -> int:
     """One more than cores, so that no core waits for a disk; more on AWS, where jobs only wait for answers."""
-    return AWS_WORKERS if settings.backend is Backend.AWS else (os.cpu_count() or 1) + 1
+    return AWS_WORKERS if settings.backend is Backend.AWS else available_cores() + 1
 
 
 def _result(wait: Callable[[], R]) -> R | MienError:

@@ -1,19 +1,118 @@
-"""Say how long a caller waits for its turn while heavy work of others is under way."""
+"""Say how long a caller waits for its turn while heavy work of others is under way, and on which threads it works."""
 
 from __future__ import annotations
 
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
 waiting_seconds: ContextVar[float | None] = ContextVar("waiting_seconds", default=None)
 """Seconds that the current thread waits; None, as in a program of one user, for as long as it takes."""
+
+_leave_place: ContextVar[Callable[[], None] | None] = ContextVar("_leave_place", default=None)
 
 REQUEST_SECONDS = 15.0
 MAX_HEAVY, MAX_LARGE = 6, 16
 """Callers with limited patience that work on heavy or on large photos, or wait to do so; one more is refused."""
 
-WAITING_THREADS = MAX_HEAVY + MAX_LARGE
-"""Servers have so many threads beyond those for photos that never wait, so that one of these always finds a thread."""
+P = ParamSpec("P")
+T = TypeVar("T")
 
-wait_as_request = partial(waiting_seconds.set, REQUEST_SECONDS)
-"""Initialises a thread that answers requests."""
+
+def available_cores() -> int:
+    """Return how many cores this process may use, which its affinity may restrict."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def step_aside() -> None:
+    """Leave the place of the current call to another one, before work that is long or has to wait for its turn."""
+    if (leave := _leave_place.get()) is not None:
+        leave()
+
+
+class RequestThreads(Executor):
+    """Answers requests on few threads, so that they do not take the interpreter from one another; thread-safe.
+
+    A call that steps aside goes on beside the others, and the next one gets its place: large and heavy photos, of which
+    few are worked on at once, hold up no ordinary one.
+
+    Attributes:
+        aside: how many calls have stepped aside and are not done.
+    """
+
+    def __init__(self, threads: int, name: str) -> None:
+        """Work on `threads` calls at once; `name` begins the names of the threads."""
+        most = threads + MAX_HEAVY + MAX_LARGE
+        self._pool = ThreadPoolExecutor(most, name, partial(waiting_seconds.set, REQUEST_SECONDS))
+        self._threads, self._running, self.aside = threads, 0, 0
+        self._calls: deque[_Call] = deque()
+        self._lock = threading.Lock()
+
+    def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Have a call made when those before it have got their places."""
+        future: Future[T] = Future()
+        with self._lock:
+            if self._running < self._threads:
+                self._pool.submit(self._work)
+                self._running += 1
+            self._calls.append(_Call(future, partial(work, *args, **kwargs)))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the threads; see `Executor.shutdown`."""
+        self._pool.shutdown(wait, cancel_futures=cancel_futures)
+
+    def _work(self) -> None:
+        """Make calls in one place, until there are none or until the place is left."""
+        while (call := self._next()) is not None:
+            token = _leave_place.set(partial(self._leave, call))
+            try:
+                call.make()
+            finally:
+                _leave_place.reset(token)
+            if call.is_aside:
+                with self._lock:
+                    self.aside -= 1
+                return
+
+    def _next(self) -> _Call | None:
+        with self._lock:
+            if self._calls:
+                return self._calls.popleft()
+            self._running -= 1
+            return None
+
+    def _leave(self, call: _Call) -> None:
+        with self._lock:
+            if call.is_aside:
+                return
+            if self._calls:
+                self._pool.submit(self._work)
+            else:
+                self._running -= 1
+            call.is_aside = True
+            self.aside += 1
+
+
+class _Call:
+    """A call that waits for a place, or is being made."""
+
+    def __init__(self, future: Future[Any], work: Callable[[], Any]) -> None:
+        self._future, self._work, self.is_aside = future, work, False
+
+    def make(self) -> None:
+        """Make the call unless it was cancelled; the future gets the result or the error."""
+        if not self._future.set_running_or_notify_cancel():
+            return
+        try:
+            result = self._work()
+        except BaseException as error:
+            self._future.set_exception(error)
+            del self  # or the error would hold the photo in a circle of references
+        else:
+            self._future.set_result(result)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
+from mien.domain.waiting import available_cores
+from mien.engine.limits import BUDGET, Budget
 from mien.kernels.file_cache import open_cache
 
 Pixels = NDArray[np.uint8]
@@ -31,10 +32,12 @@ class EngineContext:
 
     Attributes:
         threads: number of cores to use.
+        budget: admits photos; that of the whole process, unless the number of cores is given.
     """
 
     def __init__(self, threads: int | None = None) -> None:
-        self.threads = threads or os.cpu_count() or 1
+        self.threads = threads or available_cores()
+        self.budget = Budget(threads) if threads else BUDGET
         self._cache = open_cache(user_cache_path("mien") / "models")
         self._calls: deque[None] = deque()
 

@@ -22,7 +22,7 @@ from mien.engine import jpeg, pillow_decoder
 from mien.engine.context import Pixels
 from mien.engine.decode_pool import Decoded, DecodingPool
 from mien.engine.inspection import MAX_EIGHTHS, TOO_FEW_PIXELS, Inspection, inspect
-from mien.engine.limits import BUDGET, Limits
+from mien.engine.limits import BUDGET, Budget, Limits
 from mien.engine.pillow_decoder import JPEG_START, TOO_MANY_PIXELS, is_scalable, orientation, read_header
 
 OVERVIEW_SIDE = 2560
@@ -150,7 +150,7 @@ class _IsolatedSource:
 
     def __init__(self, content: bytes, limits: Limits, inspection: Inspection) -> None:
         POOL.prepare()
-        self._content, self._limits = content, limits
+        self._content, self._limits, self._memory = content, limits, inspection.cost.memory
         self._has_scales = content.startswith(JPEG_START) and inspection.cost.seconds <= REPEATED_SECONDS
         self._decoded: Decoded | None = None
         self._pixels: Pixels | None = None
@@ -166,23 +166,30 @@ class _IsolatedSource:
     def decode(self, long_side: int) -> Pixels:
         pixels, self._pixels = self._pixels, None
         if pixels is None or max(pixels.shape) < long_side:
-            _, pixels = POOL.decode(self._content, long_side if self._has_scales else 0, self._limits)
+            _, pixels = self._ask(long_side if self._has_scales else 0)
         return pixels
 
     def _known(self) -> Decoded:
         if self._decoded is None:
-            self._decoded, self._pixels = POOL.decode(self._content, int(self._has_scales), self._limits)
+            self._decoded, self._pixels = self._ask(int(self._has_scales))
         return self._decoded
+
+    def _ask(self, long_side: int) -> tuple[Decoded, Pixels]:
+        return POOL.decode(self._content, long_side, self._limits, self._memory)
 
 
 @contextmanager
-def admitted_photo(content: bytes, limits: Limits = Limits()) -> Iterator[Photo]:  # noqa: B008 (frozen)
-    """Open a photo, and count it in the budget of this process until the block ends.
+def admitted_photo(
+    content: bytes,
+    limits: Limits = Limits(),  # noqa: B008 (frozen)
+    budget: Budget = BUDGET,
+) -> Iterator[Photo]:
+    """Open a photo, and count it in a budget until the block ends.
 
     Args: and Raises: as `open_photo`; and Overloaded when other heavy photos are worked on for too long.
     """
     photo = open_photo(content, limits)
-    with BUDGET.admit(photo.cost):
+    with budget.admit(photo.cost):
         yield photo
 
 

@@ -72,13 +72,14 @@ class DecodingPool:
         self._lock = threading.Lock()
         self._has_started = self._is_sweeping = False
 
-    def decode(self, content: bytes, long_side: int, limits: Limits) -> tuple[Decoded, Pixels]:
+    def decode(self, content: bytes, long_side: int, limits: Limits, memory: int) -> tuple[Decoded, Pixels]:
         """Decode a file.
 
         Args:
             content: an image file.
             long_side: pixels of the longer side that are needed; 0 for as many as are kept.
-            limits: which images are accepted, and what decoding may take.
+            limits: which images are accepted, and how long decoding may take.
+            memory: bytes that decoding may take.
 
         Returns:
             What the file says, and its pixels, RGB (height, width, 3), as stored.
@@ -90,16 +91,18 @@ class DecodingPool:
         """
         process = self._take()
         try:
-            return self._decode(process, content, long_side, limits)
+            return self._decode(process, content, long_side, limits, memory)
         except ImageError:
             if not (process.is_broken and process.idle_since):
                 raise
-        return self._decode(_start(), content, long_side, limits)
+        return self._decode(_start(), content, long_side, limits, memory)
 
-    def _decode(self, process: _Process, content: bytes, long_side: int, limits: Limits) -> tuple[Decoded, Pixels]:
+    def _decode(
+        self, process: _Process, content: bytes, long_side: int, limits: Limits, memory: int
+    ) -> tuple[Decoded, Pixels]:
         with _memory_file() as descriptor:
             try:
-                answer = process.ask(content, long_side, limits, descriptor)
+                answer = process.ask(content, long_side, limits, memory, descriptor)
                 decoded = None if "error" in answer else _result(answer, descriptor, limits)
             except (EOFError, OSError):
                 raise process.why_ended() from None
@@ -183,9 +186,9 @@ class _Process:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def ask(self, content: bytes, long_side: int, limits: Limits, descriptor: int) -> dict[str, Any]:
+    def ask(self, content: bytes, long_side: int, limits: Limits, memory: int, descriptor: int) -> dict[str, Any]:
         """Send a file and wait for the answer. Raises EOFError or OSError when the process ends or hangs."""
-        request = {"bytes": len(content), "long_side": long_side, "limits": asdict(limits)}
+        request = {"bytes": len(content), "long_side": long_side, "limits": asdict(limits), "memory": memory}
         socket.send_fds(self._channel, [b"\0"], [descriptor])
         send_message(self._channel, request)
         self._channel.sendall(content)

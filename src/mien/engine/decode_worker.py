@@ -92,7 +92,7 @@ def _answer(channel: socket.socket, own_memory: int | None) -> None:
     content = bytes(receive_exactly(channel, request["bytes"]))
     limits = Limits(**request["limits"])
     if own_memory is not None:
-        most = own_memory + limits.max_memory + SPARE_BYTES + 2 * len(content)
+        most = own_memory + request["memory"] + SPARE_BYTES + 2 * len(content)
         resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
     signal.setitimer(signal.ITIMER_PROF, limits.max_seconds)
     try:

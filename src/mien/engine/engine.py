@@ -114,7 +114,7 @@ class FaceEngine:
             ImageError: EmptyImage, UnsupportedImage, DamagedImage, ImageTooLarge or ImageTooSmall.
             Overloaded: other photos keep the engine busy for longer than this thread waits.
         """
-        with self._context.track_call(), admitted_photo(image, self._limits) as photo:
+        with self._context.track_call(), admitted_photo(image, self._limits, self._context.budget) as photo:
             return [face.detection for face in self._align([self._detect(photo)])[0]]
 
     def read(self, image: bytes, max_faces: int = MAX_FACES_PER_PHOTO) -> list[Face]:
@@ -131,7 +131,7 @@ class FaceEngine:
             ImageError: EmptyImage, UnsupportedImage, DamagedImage, ImageTooLarge or ImageTooSmall.
             Overloaded: other photos keep the engine busy for longer than this thread waits.
         """
-        with self._context.track_call(), admitted_photo(image, self._limits) as photo:
+        with self._context.track_call(), admitted_photo(image, self._limits, self._context.budget) as photo:
             return self._embed([self._detect(photo)], max_faces)[0]
 
     def read_many(self, images: Iterable[bytes]) -> Iterator[list[Face] | ImageError]:
@@ -163,7 +163,7 @@ class FaceEngine:
 
     def _detect_or_error(self, image: bytes) -> _DetectedPhoto | ImageError:
         try:
-            with admitted_photo(image, self._limits) as photo:
+            with admitted_photo(image, self._limits, self._context.budget) as photo:
                 return self._detect(photo)
         except ImageError as error:
             return error

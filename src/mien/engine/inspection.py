@@ -17,7 +17,7 @@ from math import isqrt
 
 from mien.domain.errors import DamagedImage, ImageTooLarge, ImageTooSmall, UnsupportedImage
 from mien.engine import jpeg, tiff
-from mien.engine.limits import WORKING_PIXELS, Cost, Limits, refuse_above
+from mien.engine.limits import RGB_BYTES, WORKING_PIXELS, Cost, Limits, refuse_above
 
 MAX_EIGHTHS = 8
 MIN_EIGHTHS = 4
@@ -40,7 +40,6 @@ UNKNOWN_FORMAT = "The file is not an image of a known format (JPEG, PNG, WebP, A
 UNREADABLE_HEADER = "The photo is damaged: its header cannot be read."
 TOO_FEW_PIXELS = "The photo has {} x {} pixels; each side needs at least {}."
 JPEG_HELPS = "export it as JPEG, which may have more: as {} "
-RGB_BYTES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +50,23 @@ class Inspection:
         width: pixels as stored, without EXIF orientation; 0 when only the decoder can tell.
         height: likewise.
         cost: an estimate from above.
-        is_isolated: whether it is decoded in a process of its own.
         max_eighths: the largest scale at which a JPEG may be decoded; 8 for all other formats.
     """
 
     width: int
     height: int
     cost: Cost
-    is_isolated: bool
     max_eighths: int = MAX_EIGHTHS
 
     @classmethod
     def unknown(cls, limits: Limits) -> Inspection:
         """Return what is true of any file: the decoder's process has to keep within the limits."""
-        return cls(0, 0, Cost(limits.max_memory, limits.max_seconds), is_isolated=True)
+        return cls(0, 0, Cost(limits.max_memory, limits.max_seconds).isolated(WORKING_PIXELS))
+
+    @property
+    def is_isolated(self) -> bool:
+        """Whether the photo is decoded by a process of its own."""
+        return self.cost.is_isolated
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ def _isolated(decoder: _Decoder, width: int, height: int, content: bytes, limits
         raise _too_many_pixels(width, height, most, advice)
     memory = width * height * decoder.pixel_bytes
     seconds = (width * height * decoder.pixel_ns + len(content) * decoder.byte_ns) / 1e9
-    return Inspection(width, height, Cost(memory, seconds), is_isolated=True)
+    return Inspection(width, height, Cost(memory, seconds).isolated(width * height))
 
 
 def max_pixels(decoder: _Decoder, limits: Limits) -> int:
@@ -159,7 +161,9 @@ def _jpeg(content: bytes, limits: Limits) -> Inspection:
     ) / 1e9
     refuse_above("scans", round(seconds, 1), 2 * limits.max_seconds, "seconds of work in its scans")
     cost = Cost(memory, seconds)
-    return Inspection(header.width, header.height, cost, header.odd or not cost.is_ordinary, eighths)
+    if header.odd or not cost.is_ordinary:
+        cost = cost.isolated(pixels)
+    return Inspection(header.width, header.height, cost, eighths)
 
 
 def _jpeg_eighths(header: jpeg.Header, limits: Limits, *, is_whole: bool) -> int:
@@ -202,7 +206,9 @@ def _png(content: bytes, limits: Limits) -> Inspection:
     refuse_above("memory", memory, limits.max_memory, "bytes to decode")
     seconds = (raw * 10 + pixels * 5) / 1e9
     cost = Cost(memory, seconds)
-    return Inspection(width, height, cost, is_isolated=is_odd or not cost.is_ordinary)
+    if is_odd or not cost.is_ordinary:
+        cost = cost.isolated(pixels)
+    return Inspection(width, height, cost)
 
 
 def _png_chunks(content: bytes) -> tuple[int, int, bool]:

@@ -1,13 +1,13 @@
 """Limit what a photo may cost, before memory is taken, and share one budget among all threads.
 
-A photo is ordinary when its decoding is short, whatever is in the file: then it is decoded in the caller's thread. All
-others are heavy. Few heavy ones, and not many more of the large ordinary ones, are worked on at a time, so that the
-photos of others always find a core.
+A photo is ordinary when its decoding is short, whatever is in the file. All others are heavy. Few heavy ones are worked
+on at a time, and not many more of the large ones, among which are all that a process of its own decodes, as they may
+hide what they cost: so the quick photos of others always find a core. The memory of all of them together has a limit,
+and no decoder may take more than its photo was admitted with.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mien.domain.errors import ImageTooLarge, Overloaded
-from mien.domain.waiting import MAX_HEAVY, MAX_LARGE, waiting_seconds
+from mien.domain.waiting import MAX_HEAVY, MAX_LARGE, available_cores, step_aside, waiting_seconds
 
 WORKING_PIXELS = 36_000_000
 """Pixels to which a larger photo is reduced when it is decoded: 108 MB."""
@@ -28,8 +28,19 @@ ORDINARY_SECONDS = 0.2
 ORDINARY_BYTES = 128 * 1024 * 1024
 """Up to which estimates a photo is ordinary."""
 
-ORDINARY_MEMORY = 512 * 1024 * 1024
-"""Bytes that the ordinary photos under way may take together, unless there is only one."""
+QUICK_MEMORY = 128 * 1024 * 1024
+"""Bytes that the quick photos under way may take together, unless there is only one."""
+
+COSTLY_MEMORY = 320 * 1024 * 1024
+"""Bytes that all others under way may take together, for each core and for two at least, unless there is only one."""
+
+DECODER_MEMORY = 64 * 1024 * 1024
+"""What a process that decodes may take at least, however small its photo."""
+
+PROCESS_MEMORY = 64 * 1024 * 1024
+"""What such a process takes beside that: the interpreter, libraries, and what allocators round up."""
+
+RGB_BYTES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +71,30 @@ class Cost:
     Attributes:
         memory: bytes of the decoder and the decoded photo.
         seconds: processor time of one decoding on a core of a server.
+        beside: bytes of a process of its own, and of the pixels on their way from it; 0 in the caller's thread.
     """
 
     memory: int
     seconds: float
+    beside: int = 0
 
     @property
     def is_ordinary(self) -> bool:
         return self.seconds <= ORDINARY_SECONDS and self.memory <= ORDINARY_BYTES
+
+    @property
+    def is_isolated(self) -> bool:
+        """Whether the photo is decoded by a process of its own."""
+        return self.beside > 0
+
+    @property
+    def is_quick(self) -> bool:
+        return self.seconds <= QUICK_SECONDS and self.is_ordinary and not self.is_isolated
+
+    def isolated(self, pixels: int) -> Cost:
+        """Return the cost of decoding so many pixels by a process of its own."""
+        kept = RGB_BYTES * min(pixels, WORKING_PIXELS)
+        return Cost(max(self.memory, DECODER_MEMORY), self.seconds, PROCESS_MEMORY + kept)
 
 
 def refuse_above(name: str, found: float, limit: float, what: str) -> None:
@@ -99,19 +126,42 @@ class _Lane:
         return self.running < (self._patient_slots if waiting_seconds.get() is None else self._slots)
 
 
+class _Memory:
+    """Counts the bytes that photos under way may take."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._photos, self.taken = most, 0, 0
+
+    def has_room(self, cost: Cost) -> bool:
+        return not self._photos or self.taken + cost.memory + cost.beside <= self._most
+
+    def take(self, cost: Cost) -> None:
+        self._photos, self.taken = self._photos + 1, self.taken + cost.memory + cost.beside
+
+    def give_back(self, cost: Cost) -> None:
+        self._photos, self.taken = self._photos - 1, self.taken - cost.memory - cost.beside
+
+
 class Budget:
     """Admits photos to be worked on; thread-safe.
 
     Args:
         cores: for which the numbers are made: for impatient callers half as many heavy photos at once, and one more
-            of the large ones; for patient callers as many heavy ones, and any number of others.
+            of the large ones; for patient callers as many heavy ones, and any number of others. Memory is bounded for
+            both.
     """
 
     def __init__(self, cores: int) -> None:
         self._changed = threading.Condition()
         self._large = _Lane(cores + 1, sys.maxsize, MAX_LARGE)
         self._heavy = _Lane(max(1, cores // 2), cores, MAX_HEAVY)
-        self._ordinary = self._memory = 0
+        self._quick_memory = _Memory(QUICK_MEMORY)
+        self._costly_memory = _Memory(COSTLY_MEMORY * max(2, cores))
+
+    @property
+    def taken(self) -> int:
+        """Bytes that the photos under way may take together."""
+        return self._quick_memory.taken + self._costly_memory.taken
 
     @contextmanager
     def admit(self, cost: Cost) -> Iterator[None]:
@@ -133,6 +183,7 @@ class Budget:
         lane = self._lane(cost)
         if lane:
             lane.join()
+            step_aside()
         try:
             self._wait_for_room(cost, lane)
         except BaseException:
@@ -141,33 +192,29 @@ class Budget:
             raise
         if lane:
             lane.running += 1
-        if cost.is_ordinary:
-            self._ordinary += 1
-            self._memory += cost.memory
+        self._memory(cost).take(cost)
 
     def _leave(self, cost: Cost) -> None:
         lane = self._lane(cost)
         if lane:
             lane.queued -= 1
             lane.running -= 1
-        if cost.is_ordinary:
-            self._ordinary -= 1
-            self._memory -= cost.memory
+        self._memory(cost).give_back(cost)
 
     def _lane(self, cost: Cost) -> _Lane | None:
         if not cost.is_ordinary:
             return self._heavy
-        return self._large if cost.seconds > QUICK_SECONDS else None
+        return None if cost.is_quick else self._large
+
+    def _memory(self, cost: Cost) -> _Memory:
+        return self._quick_memory if cost.is_quick else self._costly_memory
 
     def _wait_for_room(self, cost: Cost, lane: _Lane | None) -> None:
         deadline = _deadline()
-        while not (self._has_memory(cost) and (lane is None or lane.has_room())):
+        while not (self._memory(cost).has_room(cost) and (lane is None or lane.has_room())):
             left = None if deadline is None else deadline - time.monotonic()
             if (left is not None and left <= 0) or not self._changed.wait(left):
                 raise Overloaded("Other large photos are being worked on; try again.")
-
-    def _has_memory(self, cost: Cost) -> bool:
-        return not cost.is_ordinary or not self._ordinary or self._memory + cost.memory <= ORDINARY_MEMORY
 
 
 def _deadline() -> float | None:
@@ -175,5 +222,5 @@ def _deadline() -> float | None:
     return None if patience is None else time.monotonic() + patience
 
 
-BUDGET = Budget(os.cpu_count() or 1)
-"""The budget of all threads of this process."""
+BUDGET = Budget(available_cores())
+"""The budget of all threads of this process that name no other."""

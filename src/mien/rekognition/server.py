@@ -7,9 +7,7 @@ clients correct their clocks by the Date header, which the ASGI server sends (uv
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -21,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from mien.domain.errors import MalformedRequest, Overloaded
-from mien.domain.waiting import WAITING_THREADS, wait_as_request
+from mien.domain.waiting import RequestThreads, available_cores
 from mien.rekognition.dispatcher import Dispatcher, WireResponse, operation_name, throttled
 from mien.rekognition.images import ReadObject, no_local_bucket
 from mien.rekognition.service import EventualConsistency, Service
@@ -68,8 +66,7 @@ def create_app(
     """
     operation_name("")  # loads the model of the service, which would make the first request wait
     service = Service(engine, gallery, read_object, settings.account, EventualConsistency(settings.delay))
-    workers = settings.workers or (os.cpu_count() or 1) + 1
-    pool = ThreadPoolExecutor(workers + WAITING_THREADS, "rekognition", wait_as_request)
+    pool = RequestThreads(settings.workers or available_cores() + 1, "rekognition")
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -86,7 +83,7 @@ class WireApp:
     For the log, it puts `route`, `operation` and, once it is verified, `access_key_id` into the request's state.
     """
 
-    def __init__(self, dispatcher: Dispatcher, pool: ThreadPoolExecutor, max_waiting: int) -> None:
+    def __init__(self, dispatcher: Dispatcher, pool: RequestThreads, max_waiting: int) -> None:
         """Answer with `dispatcher` in `pool`; more than `max_waiting` complete requests at once are throttled."""
         self._dispatcher, self._pool, self._max_waiting = dispatcher, pool, max_waiting
         self._waiting, self._budget = 0, ByteBudget(MAX_BODIES_BYTES)

@@ -6,18 +6,18 @@ fixed number of candidates beyond which matches are lost.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mien.domain.waiting import available_cores
 from mien.gallery.vector_index.kernels import QueryTables, ScanRequest, SegmentArrays
 from mien.gallery.vector_index.quantization import Codebook, ScoreModel, find_rows
 from mien.gallery.vector_index.source import Rows, Vectors
 
-CORES = os.cpu_count() or 1
+CORES = available_cores()
 
 _MIN_PARALLEL_WORK = 131_072
 """Faces times probes: less is scanned before another thread would be awake."""

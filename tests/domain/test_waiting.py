@@ -1,0 +1,128 @@
+"""Requests are answered on few threads; those that step aside hold up no other."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from mien.domain.waiting import REQUEST_SECONDS, RequestThreads, available_cores, step_aside, waiting_seconds
+
+PATIENCE = 30.0
+
+
+@pytest.fixture
+def threads() -> Iterator[RequestThreads]:
+    """One place."""
+    threads = RequestThreads(1, "test")
+    yield threads
+    threads.shutdown()
+
+
+@pytest.fixture
+def end() -> Iterator[threading.Event]:
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+class _Photo(Exception):
+    pass
+
+
+def test_calls_get_their_places_in_order(threads: RequestThreads) -> None:
+    done: list[int] = []
+    for future in [threads.submit(done.append, number) for number in range(20)]:
+        future.result(PATIENCE)
+    assert done == list(range(20))
+
+
+def test_a_call_waits_for_a_place(threads: RequestThreads, end: threading.Event) -> None:
+    begun = threading.Event()
+    first = threads.submit(lambda: (begun.set(), end.wait(PATIENCE)))
+    second = threads.submit(lambda: "answer")
+    assert begun.wait(PATIENCE)
+    assert not second.running()
+    assert not second.done()
+    end.set()
+    assert (first.result(PATIENCE), second.result(PATIENCE)) == ((None, True), "answer")
+
+
+def test_a_call_that_steps_aside_leaves_its_place_to_those_that_wait_and_to_later_ones(
+    threads: RequestThreads, end: threading.Event
+) -> None:
+    leave = threading.Event()
+
+    def long_work() -> bool:
+        leave.wait(PATIENCE)
+        step_aside()
+        step_aside()
+        return end.wait(PATIENCE)
+
+    long = threads.submit(long_work)
+    waiting = threads.submit(lambda: "waiting")
+    leave.set()
+    assert waiting.result(PATIENCE) == "waiting"
+    assert threads.submit(lambda: "later").result(PATIENCE) == "later"
+    assert threads.aside == 1
+    end.set()
+    assert long.result(PATIENCE)
+    threads.shutdown()
+    assert (threads.aside, threads._running) == (0, 0)
+
+
+def test_there_are_no_more_places_after_a_call_has_stepped_aside(threads: RequestThreads, end: threading.Event) -> None:
+    threads.submit(step_aside).result(PATIENCE)
+    begun = threading.Event()
+    threads.submit(lambda: (begun.set(), end.wait(PATIENCE)))
+    assert begun.wait(PATIENCE)
+    second = threads.submit(lambda: None)
+    assert threads._running == 1
+    assert not second.running()
+
+
+def test_an_error_is_the_callers_and_holds_nothing(threads: RequestThreads) -> None:
+    def fail() -> None:
+        raise _Photo
+
+    gc.disable()
+    try:
+        future = threads.submit(fail)
+        error = future.exception(PATIENCE)
+        assert isinstance(error, _Photo)
+        seen = weakref.ref(error)
+        threads.submit(lambda: None).result(PATIENCE)
+        del future, error
+        assert seen() is None
+    finally:
+        gc.enable()
+
+
+def test_a_call_that_was_given_up_is_not_made(threads: RequestThreads, end: threading.Event) -> None:
+    made: list[str] = []
+    threads.submit(end.wait, PATIENCE)
+    given_up = threads.submit(made.append, "call")
+    assert given_up.cancel()
+    end.set()
+    threads.submit(lambda: None).result(PATIENCE)
+    assert not made
+
+
+def test_requests_wait_so_long_and_others_as_long_as_it_takes(threads: RequestThreads) -> None:
+    assert threads.submit(waiting_seconds.get).result(PATIENCE) == REQUEST_SECONDS
+    assert waiting_seconds.get() is None
+    step_aside()  # nobody waits for this thread
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no affinity")
+def test_cores_are_those_that_the_process_may_use() -> None:
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert available_cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
