@@ -11,7 +11,7 @@ PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 # Wheels only: what builds a source distribution would be fetched without hashes.
 LOCKED := install -q --require-hashes --only-binary :all: -r
 
-.PHONY: demo serve test test-slow test-aws test-all check bench accuracy lock sbom deploy migrate destroy erase clean
+.PHONY: demo serve test test-slow test-aws test-all check bench accuracy lock sbom dist docs deploy migrate destroy erase clean
 .venv/ready: pyproject.toml locks/run.txt
 	python3 -m venv .venv && $(BIN)/pip $(LOCKED) locks/run.txt && $(BIN)/pip install -q --no-deps --no-build-isolation -e . && touch $@
 .venv/tools: .venv/ready locks/dev.txt
@@ -30,6 +30,7 @@ accuracy: .venv/tools ; $(BIN)/python -m benchmarks.accuracy $(DATA)
 lock: .venv/tools ; infra/lock.sh $(if $(UPGRADE),--upgrade)
 sbom: build/release/ready .venv/tools
 	mkdir -p dist && $(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o dist/mien.cdx.json build/release
+dist: .venv/ready ; $(BIN)/hatchling build --directory dist
 build/release/ready: locks/run.txt
 	python3 -m venv --clear $(@D) && $(@D)/bin/pip $(LOCKED) locks/run.txt && touch $@
 build/aws-tools/sam/ready: locks/sam.txt
