@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.app.app import FaceApp
+from mien.app.groups import Grouping
 from mien.app.ports import Bucket, Catalog, Recognizer
 from mien.backends.embedded.backend import EmbeddedBackend
 from mien.backends.memory.bucket import MemoryBucket
@@ -36,7 +37,7 @@ Open = Callable[[Path, FakeFaceEngine, Policy], AbstractContextManager[Ports]]
 def memory(_: Path, engine: FakeFaceEngine, policy: Policy) -> Iterator[Ports]:
     waiting: list[str] = []
     bucket, recognizer, catalog = MemoryBucket(waiting.append), MemoryRecognizer(engine), MemoryCatalog()
-    app = FaceApp(bucket, recognizer, catalog, policy)
+    app = FaceApp(bucket, recognizer, catalog, policy, grouping=Grouping(recognizer, catalog))
 
     def run_events() -> None:
         while waiting:

@@ -25,3 +25,10 @@ def open_ports(
 @pytest.fixture
 def ports(open_ports: Callable[[Policy], Ports]) -> Ports:
     return open_ports(Policy())
+
+
+@pytest.fixture
+def open_backend(tmp_path: Path, engine: FakeFaceEngine) -> Iterator[Callable[[str], Ports]]:
+    """Opens a backend by its name."""
+    with ExitStack() as opened:
+        yield lambda name: opened.enter_context(BACKENDS[name](tmp_path, engine, Policy()))

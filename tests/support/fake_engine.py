@@ -22,9 +22,10 @@ import mien.engine
 from mien.domain.errors import ImageError
 from mien.domain.faces import Box, Detection, Landmarks, Point, Pose
 from mien.domain.policy import MAX_FACES_PER_PHOTO
-from mien.engine import Face, Limits
+from mien.engine import Face, FacePortrait, Limits
 from mien.engine.decode import admitted_photo
 from mien.engine.embed import CROP_SIDE, TEMPLATE
+from mien.engine.portrait import cut_portrait
 from mien.engine.quality import measure_quality
 from tests.support.markers import CELLS, LOOK_ALIKES, dictionary, person_and_photo
 
@@ -78,6 +79,16 @@ class FakeFaceEngine:
         faces.sort(key=lambda face: (-face.box.area, face.box.left, face.box.top))
         return faces[:max_faces]
 
+    def portraits(self, image: bytes) -> list[FacePortrait]:
+        """Find and describe the painted faces, and cut each out. Raises ImageError's leaves."""
+        with admitted_photo(image, self._limits) as photo:
+            pixels = np.ascontiguousarray(photo.pixels(LONG_SIDE))
+        height, width = pixels.shape[:2]
+        return [
+            FacePortrait(face, *cut_portrait(pixels, np.array(_in_pixels(face.box, width, height), np.float32)))
+            for face in self.read(image)
+        ]
+
     def read_many(self, images: Iterable[bytes]) -> Iterator[list[Face] | ImageError]:
         for image in images:
             try:
@@ -116,6 +127,10 @@ def _face(pixels: NDArray[np.uint8], corners: Vector, marker: int, scale: float)
         rotation=0,
         embedding=_unit(embedding(person, photo) + CONTENT_SPREAD * _unit(noise)),
     )
+
+
+def _in_pixels(box: Box, width: int, height: int) -> tuple[float, float, float, float]:
+    return box.left * width, box.top * height, box.width * width, box.height * height
 
 
 def _confidence(crop: NDArray[np.uint8]) -> float:

@@ -20,7 +20,7 @@ from mien.api import problems, schemas
 from mien.api.context import ApiContext, BoundedExecutor, Health
 from mien.api.forwarding import HeadMiddleware
 from mien.api.request_bodies import BodyMiddleware
-from mien.api.routes import history, people, recognition, service, uploads
+from mien.api.routes import groups, history, people, recognition, service, uploads
 from mien.api.routes import history as audit_log
 from mien.api.security import Guard, HostOriginMiddleware
 from mien.api.telemetry import Metrics, TelemetryMiddleware
@@ -65,7 +65,7 @@ def create_api(
     api = _fastapi()
     api.state.context = context = _context(app, settings, audit or LogLines(), signer, gauges or {})
     care = (people.correction_routes, history.routes, audit_log.audit_routes)
-    for routes in (uploads.routes, recognition.routes, people.routes, *care, service.routes):
+    for routes in (uploads.routes, recognition.routes, people.routes, groups.routes, *care, service.routes):
         api.include_router(routes)
     if forms:
         api.include_router(uploads.form_routes)

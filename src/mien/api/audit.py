@@ -52,6 +52,17 @@ ACTIONS: dict[str, Action] = {
     "rejections": Action.READ,
     "undo": Action.UNDO_REJECTION,
     "hygiene": Action.INSPECT,
+    "groups": Action.READ,
+    "group_faces": Action.CHANGE_GROUP,
+    "group": Action.READ,
+    "faces_of_group": Action.READ,
+    "change_group": Action.CHANGE_GROUP,
+    "name_group": Action.NAME_GROUP,
+    "undo_name": Action.NAME_GROUP,
+    "split_group": Action.CHANGE_GROUP,
+    "merge_groups": Action.CHANGE_GROUP,
+    "dismiss_group": Action.DELETE,
+    "delete_group": Action.DELETE,
     "audit": Action.AUDIT,
 }
 """The action of each route, by the route's name."""

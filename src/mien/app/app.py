@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, date, datetime
 
 from mien.app.erasure import ErasureService, FindRemains
+from mien.app.groups import Grouping, GroupService
 from mien.app.indexing import INDEXING_FAILED, INDEXING_INTERRUPTED, IndexingService
 from mien.app.people import PeopleService
 from mien.app.ports import Bucket, Catalog, Recognizer
@@ -82,6 +83,7 @@ class FaceApp:
         warnings: Callable[[], Sequence[str]] = lambda: (),
         close: Callable[[], None] = lambda: None,
         pseudonym: Callable[[str], str] | None = None,
+        grouping: Grouping | None = None,
         make_room: Callable[[], bool] = lambda: False,
         remove_copies: Callable[[], None] = lambda: None,
         now: Callable[[], datetime] = _utc_now,
@@ -98,6 +100,7 @@ class FaceApp:
             inspect: Finds issues with the enrolled faces; None when the backend has no access to embeddings.
             close: Releases what the backend holds open.
             pseudonym: Makes the stand-in for a user id in the receipts of erasures.
+            grouping: The ports with which faces are grouped; None when the backend cannot.
             make_room: Frees reserved space on a full disk, for erasures.
             remove_copies: Deletes copies of the data that the stores do not know, for erasures.
             now: Returns the time, aware and in UTC.
@@ -123,6 +126,10 @@ class FaceApp:
         self._rejections = RejectionService(recognizer, catalog, people, now)
         self._retention = RetentionService(catalog, people, self._indexing, self._erasure, self.policy, now)
         self._inspect, self._warnings, self._close = inspect, warnings, close
+        self._groups: GroupService | None = None
+        if grouping:
+            services = (self._indexing, self._recognition)
+            self._groups = GroupService(bucket, grouping, *services, now, admit=self._admit, enroll=self.enroll)
 
     def __enter__(self) -> FaceApp:
         return self
@@ -236,7 +243,10 @@ class FaceApp:
         Returns the upload, `indexed` with its face ids and warnings or `rejected` with the reasons. Raises
         ImageNotFound when the photo no longer exists, after which the event need not be repeated.
         """
-        return self._indexing.index(object_keys.parse_image_path(image_path))
+        upload = self._indexing.index(object_keys.parse_image_path(image_path))
+        if self._groups and upload.user_id is None:
+            self._groups.add(upload.face_ids)
+        return upload
 
     def remove_upload(self, image_path: str) -> None:
         """Remove what was enrolled from a photo that was deleted; the handler of the object-removed event.
@@ -385,6 +395,13 @@ class FaceApp:
         self._check_size(target)
         return self._recognizer.compare(source, target)
 
+    @property
+    def groups(self) -> GroupService:
+        """People whom nobody has named. Raises InvalidInput on AWS, where a face is never without its photo."""
+        if self._groups is None:
+            raise InvalidInput("Groups of unknown faces need the embedded backend; the one in use has none.")
+        return self._groups
+
     # Faces and people
 
     def face(self, face_id: str) -> FaceRecord:
@@ -516,7 +533,10 @@ class FaceApp:
         `policy.visitor_days` after their upload. To be called at every start and from time to time; interrupted
         anywhere, the next call does the rest. `stop` is asked before each small step whether to end early.
         """
-        return self._retention.expire(stop)
+        expiry = self._retention.expire(stop)
+        if self._groups:
+            self._groups.prune()
+        return expiry
 
     def forget(self, user_id: str) -> ErasureReport:
         """Erase a person from every store: embeddings, metadata, photos, and the recognitions that name them.

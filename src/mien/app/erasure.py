@@ -30,6 +30,7 @@ from mien.app.people import PeopleService
 from mien.app.ports import Bucket, Catalog, R, Recognizer
 from mien.domain import object_keys
 from mien.domain.errors import AccessDenied, ErasureNotFound, StorageFull, UserNotFound
+from mien.domain.groups import FaceGroup
 from mien.domain.records import Consent, Erasure, ErasureReceipt, ErasureReport, FaceRecord, Person, Recognition, Upload
 
 T = TypeVar("T")
@@ -244,6 +245,7 @@ class ErasureService:
             "recognitions": bool(self._catalog.find(Recognition, user_id=user_id, limit=1).items),
             "people": bool(self._catalog.get(Person, [user_id])),
             "consents": bool(self._catalog.get(Consent, [user_id])),
+            "groups": bool(self._catalog.find(FaceGroup, user_id=user_id, limit=1).items),
         }
         return [store for store, does_hold in holds.items() if does_hold]
 
@@ -251,6 +253,8 @@ class ErasureService:
         user_id = intent.user_id
         self._remove_photos(user_id, kept, counts)
         self._remove_faces(user_id, kept, counts)
+        for groups in self._pages(FaceGroup, user_id=user_id):
+            self._catalog.delete(FaceGroup, [group.group_id for group in groups])
         until = min(kept.values(), default=None)
         if until is not None:
             self._people.begin_anew(user_id, intent.timestamp, until)

@@ -16,14 +16,17 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from mien.domain.faces import Box, Detection, Page
+from mien.domain.groups import GroupCount
 from mien.domain.policy import MAX_FACES_PER_PHOTO
 from mien.domain.records import (
     Comparison,
     FaceHit,
+    FaceRecord,
     FaceSummary,
     Image,
     IndexResult,
     ListedFace,
+    Portrait,
     Record,
     SearchResult,
     StoredPhoto,
@@ -146,7 +149,7 @@ class Recognizer(Protocol):
         """Convert a threshold to a similarity and, where they are known, error rates.
 
         Args:
-            given: A similarity (0 to 100), `fmr=1e-4`, or `fpir=0.01`, a rate among the faces enrolled now.
+            given: A similarity (0 to 100), `fmr=1e-4`, or `fpir=0.01`, a rate among the people's faces of now.
 
         Raises InvalidInput for other text, and for error rates where the recognizer's were not measured.
         """
@@ -159,7 +162,8 @@ class Recognizer(Protocol):
         Args:
             image: The photo.
             threshold: The lowest similarity to return, 0 to 100.
-            limit: The maximum number of faces, and of users, to return for each face of the photo.
+            limit: The maximum number of faces that belong to people, and of users, to return for each face of the
+                photo; faces of nobody may come on top.
             max_faces: How many of the photo's faces to search for at most. Where time runs out, they are fewer.
         """
 
@@ -205,7 +209,7 @@ class Recognizer(Protocol):
 
 
 class Catalog(Protocol):
-    """Stores the metadata: seven kinds of records, by the kind's key, which is its first field.
+    """Stores the metadata: ten kinds of records, by the kind's key, which is its first field.
 
     FaceRecord items lie in `FaceMetadata`, Recognition items in `RecognitionResults`. Reads see earlier writes.
     """
@@ -276,3 +280,48 @@ class Catalog(Protocol):
 
     def delete(self, kind: type[R], keys: Sequence[str]) -> int:
         """Remove records for good and return how many existed; missing ones are no error."""
+
+
+class PortraitRecognizer(Recognizer, Protocol):
+    """Cuts faces out of photos and indexes them as they are, so that a photo is read once and need not be kept."""
+
+    def portraits(self, image: bytes, threshold: float, limit: int) -> list[Portrait]:
+        """Search the collection for every face of a photo as `search` does, and cut each face out of it."""
+
+    def index_portrait(self, portrait: Portrait) -> str:
+        """Add the portrait's face without a user, and return its face id.
+
+        The same portrait gives the same id again, and so does `index` of its image.
+        """
+
+    def count_faces(self) -> int:
+        """Count the faces of the collection."""
+
+
+class GroupCatalog(Catalog, Protocol):
+    """Finds the faces of groups; those that have a person are no longer counted."""
+
+    def list_groups(self, min_faces: int, *, skipped: bool, limit: int, token: str | None = None) -> Page[GroupCount]:
+        """List groups, the largest first. A group that changes meanwhile may be missed or come twice.
+
+        Args:
+            min_faces: How many faces a group has at least, 1 or more.
+            skipped: Whether to list skipped groups, too.
+            limit: How many to return at most.
+            token: The `next_token` of the page before. InvalidInput for a token of another listing.
+        """
+
+    def count_groups(self, group_ids: Sequence[str]) -> dict[str, GroupCount]:
+        """Return the counts of groups, by group id; groups without a face are left out."""
+
+    def groups_of(self, face_ids: Sequence[str]) -> dict[str, str]:
+        """Return the groups of those of the faces that have one and no person, by face id."""
+
+    def faces_of_group(self, group_id: str, *, named: bool = False, limit: int | None = None) -> list[FaceRecord]:
+        """Return the faces of a group, the most certain first: those without a person, or those with one (`named`)."""
+
+    def ungrouped(self, limit: int, token: str | None = None) -> Page[FaceRecord]:
+        """List the faces that have neither a person nor a group, newest first."""
+
+    def empty_groups(self) -> list[str]:
+        """List the groups of which a FaceGroup is left, but no face."""

@@ -23,13 +23,16 @@ from mien.domain.records import (
     Candidate,
     FaceRecord,
     Person,
+    Portrait,
     Probe,
     Recognition,
     RecognitionStatus,
     RecognizedFace,
+    SearchResult,
     StoredPhoto,
     Upload,
 )
+from mien.domain.thresholds import Threshold
 
 
 def assign(scores: Sequence[Mapping[str, float]]) -> list[str | None]:
@@ -135,10 +138,37 @@ class RecognitionService:
 
         Raises ImageError, and InvalidInput for the threshold.
         """
-        limit = self._recognizer.threshold(self._policy.threshold if threshold is None else threshold)
-        floor = thresholds.odds_floor(limit.similarity, self._policy.margin)
+        limit = self.threshold(threshold)
+        found = self._recognizer.search(image, self._floor(limit), HITS_PER_FACE, self._policy.max_faces)
         image_path = image.image_path if isinstance(image, StoredPhoto) else None
-        found = self._recognizer.search(image, floor, HITS_PER_FACE, self._policy.max_faces)
+        return self._recognize(found, image_path, limit, store=store)
+
+    def recognize_portraits(
+        self,
+        image: bytes,
+        portraits: Callable[[bytes, float, int], list[Portrait]],
+        threshold: str | float | None,
+        *,
+        store: bool,
+    ) -> tuple[Recognition, list[Portrait]]:
+        """Recognise every face of a photo that is not kept, and return the faces' portraits, too.
+
+        `portraits` is that of `PortraitRecognizer`.
+        """
+        limit = self.threshold(threshold)
+        seen = portraits(image, self._floor(limit), HITS_PER_FACE)
+        cut = seen[: self._policy.max_faces]
+        found = SearchResult(tuple(each.probe for each in cut), len(seen) - len(cut))
+        return self._recognize(found, None, limit, store=store), cut
+
+    def threshold(self, given: str | float | None) -> Threshold:
+        """Return a threshold with its error rates; None stands for the policy's."""
+        return self._recognizer.threshold(self._policy.threshold if given is None else given)
+
+    def _floor(self, limit: Threshold) -> float:
+        return thresholds.odds_floor(limit.similarity, self._policy.margin)
+
+    def _recognize(self, found: SearchResult, image_path: str | None, limit: Threshold, *, store: bool) -> Recognition:
         probes: Sequence[Probe] = found.probes
         face_ids = dict.fromkeys(hit.face_id for probe in probes for hit in probe.face_hits)
         records = {record.face_id: record for record in self._catalog.get(FaceRecord, list(face_ids))}
@@ -226,8 +256,8 @@ def rank_candidates(probe: Probe, records: Mapping[str, FaceRecord]) -> list[Can
     """Rank the people whom a face may be, most similar first.
 
     A person's similarity is that of their aggregated faces or of their most similar face, whichever is higher; a
-    face without a user is a candidate of its own. A person is ruled out when the face is at least as similar to one
-    of their rejected faces as to the person.
+    face without a user is a candidate of its own, or its group is. A person is ruled out when the face is at least as
+    similar to one of their rejected faces as to the person.
     """
     faces: dict[str, Candidate] = {}
     rejected: dict[str | None, float] = {}
@@ -237,7 +267,7 @@ def rank_candidates(probe: Probe, records: Mapping[str, FaceRecord]) -> list[Can
             rejected.setdefault(record.user_id, hit.similarity)
         elif record:
             candidate = Candidate(record.user_id, hit.similarity, hit.face_id, record.image_path)
-            faces.setdefault(record.user_id or hit.face_id, candidate)
+            faces.setdefault(record.user_id or record.group_id or hit.face_id, candidate)
     for user in probe.user_hits:
         best = faces.get(user.user_id, Candidate(user.user_id, 0.0, None, None))
         similarity = max(best.similarity, user.similarity)
@@ -318,8 +348,14 @@ def _decide(
         status=status,
         user_id=user_id if status is RecognitionStatus.MATCHED else None,
         similarity=similarity,
-        candidates=tuple(c for c in candidates if c.similarity >= lowest)[: policy.candidates],
+        candidates=_listed([c for c in candidates if c.similarity >= lowest], policy.candidates),
     )
+
+
+def _listed(candidates: Sequence[Candidate], limit: int) -> tuple[Candidate, ...]:
+    """The first candidates; people before strangers, who must not hide whom a recognition names."""
+    people_first = sorted(candidates, key=lambda candidate: candidate.user_id is None)[:limit]
+    return tuple(sorted(people_first, key=lambda candidate: -candidate.similarity))
 
 
 def _ambiguity_floor(similarity: float, threshold: float, policy: Policy) -> float:

@@ -16,10 +16,12 @@ MienError
 │   ├── FaceNotFound
 │   ├── UserNotFound
 │   ├── ImageNotFound
+│   ├── GroupNotFound
 │   ├── RecognitionNotFound
 │   └── ErasureNotFound
 ├── AlreadyExists
 │   ├── CollectionExists
+│   ├── GroupNamed
 │   └── UserExists
 ├── LimitExceeded           a quota is full
 ├── ModelError              the recognition models
@@ -129,6 +131,10 @@ class ImageNotFound(NotFound):
     """No such image in the bucket."""
 
 
+class GroupNotFound(NotFound):
+    """No such group of faces."""
+
+
 class RecognitionNotFound(NotFound):
     """No such stored recognition."""
 
@@ -143,6 +149,10 @@ class AlreadyExists(MienError):
 
 class CollectionExists(AlreadyExists):
     """A collection of that name exists."""
+
+
+class GroupNamed(AlreadyExists):
+    """Somebody else has given the group of faces another name."""
 
 
 class UserExists(AlreadyExists):

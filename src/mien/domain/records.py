@@ -1,6 +1,6 @@
 """Define what the application stores and returns: uploads, faces, people, recognitions, erasures.
 
-Frozen values like those of `mien.domain.faces`; the ports take and return them. A Catalog stores the six kinds of
+Frozen values like those of `mien.domain.faces`; the ports take and return them. A Catalog stores the kinds of
 `Record`. A `name` beside a `user_id` is looked up for each call and never stored there, so that a person's name
 stands in their Person record only. Timestamps are aware and in UTC; similarities and confidences run from 0 to 100;
 boxes are fractions of the upright photo.
@@ -18,6 +18,7 @@ from typing import Any, Self
 from mien.domain import object_keys
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import Box, Detection, Reason, SearchedFace
+from mien.domain.groups import DismissedFace, FaceGroup
 from mien.domain.thresholds import Likelihood, Threshold, likelihood_of_match
 
 
@@ -77,6 +78,7 @@ class FaceRecord:
     """One item of FaceMetadata: the photo and the person of an enrolled face.
 
     `user_id` is None for a face without a person. `negative` marks a rejected face: it is known not to be the person.
+    `group_id` is the group of faces that it belongs to or, once it has a person, did before.
     """
 
     face_id: str
@@ -86,6 +88,7 @@ class FaceRecord:
     box: Box
     confidence: float
     negative: bool = False
+    group_id: str | None = None
     name: str | None = _looked_up()
 
 
@@ -171,7 +174,7 @@ class RecognizedFace:
     """One face of a recognised photo.
 
     `user_id` is set only when matched; `similarity` is that of the best match, also when ambiguous. `candidates` are
-    ordered by descending similarity.
+    ordered by descending similarity. `group_id` is the group that a remembered stranger belongs to; it is not stored.
     """
 
     box: Box
@@ -182,6 +185,7 @@ class RecognizedFace:
     candidates: tuple[Candidate, ...] = ()
     name: str | None = _looked_up()
     likelihood: Likelihood | None = field(default=None, compare=False, metadata={"stored": False})
+    group_id: str | None = _looked_up()
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +252,18 @@ class ErasureReceipt:
     remaining_stores: tuple[str, ...] = ()
 
 
-Record = Upload | FaceRecord | Person | NameClaim | Consent | Recognition | Erasure | ErasureReceipt
+Record = (
+    Upload
+    | FaceRecord
+    | Person
+    | NameClaim
+    | Consent
+    | Recognition
+    | Erasure
+    | ErasureReceipt
+    | FaceGroup
+    | DismissedFace
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,6 +373,21 @@ class Probe:
     face: Detection | SearchedFace
     face_hits: tuple[FaceHit, ...]
     user_hits: tuple[UserHit, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Portrait:
+    """A face that was cut out of a photo: `image` is a JPEG, and `box` the face's place in it.
+
+    `probe` is about the photo. `is_clear` tells whether the face is good enough to be enrolled; the embedding is for
+    the recognizer that made it.
+    """
+
+    probe: Probe
+    image: bytes = field(repr=False)
+    box: Box
+    is_clear: bool
+    embedding: Any = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

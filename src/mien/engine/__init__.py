@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mien.engine.decode import measure
-    from mien.engine.engine import Face, FaceEngine
+    from mien.engine.engine import Face, FaceEngine, FacePortrait
     from mien.engine.limits import Limits
     from mien.engine.quality import filter_faces, rejection_reasons
 
-__all__ = ["Face", "FaceEngine", "Limits", "filter_faces", "measure", "rejection_reasons"]
+__all__ = ["Face", "FaceEngine", "FacePortrait", "Limits", "filter_faces", "measure", "rejection_reasons"]
 
 _MODULES = {
     "Face": "engine",
     "FaceEngine": "engine",
+    "FacePortrait": "engine",
     "Limits": "limits",
     "filter_faces": "quality",
     "measure": "decode",

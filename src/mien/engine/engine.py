@@ -28,6 +28,7 @@ from mien.engine.embed import CROP_SIDE, align_face, embed, face_size
 from mien.engine.limits import Limits
 from mien.engine.model_factory import ModelFactory
 from mien.engine.networks.onnx_passes import STRIDES
+from mien.engine.portrait import cut_portrait
 from mien.engine.quality import estimate_pose, measure_quality
 from mien.engine.refine import DetectedFace, RefinedLandmarks, faces_to_refine, refine
 
@@ -56,6 +57,21 @@ class Face(Detection):
     """
 
     embedding: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class FacePortrait:
+    """A face that was cut out of its photo.
+
+    Attributes:
+        face: The face, in the frame of its photo.
+        image: A JPEG that shows the face with some surroundings.
+        box: The face's place in that JPEG, in fractions of it.
+    """
+
+    face: Face
+    image: bytes
+    box: Box
 
 
 class FaceEngine:
@@ -134,6 +150,14 @@ class FaceEngine:
         with self._context.track_call(), admitted_photo(image, self._limits, self._context.budget) as photo:
             return self._embed([self._detect(photo)], max_faces)[0]
 
+    def portraits(self, image: bytes) -> list[FacePortrait]:
+        """Detect and embed the faces in a photo as `read` does, and cut each out of it."""
+        with self._context.track_call(), admitted_photo(image, self._limits) as photo:
+            (aligned,) = self._align([self._detect(photo)])
+            cut = [cut_portrait(face.pixels, face.box) for face in aligned]
+            faces = self._embed_aligned([aligned])[0]
+        return [FacePortrait(face, *portrait) for face, portrait in zip(faces, cut, strict=True)]
+
     def read_many(self, images: Iterable[bytes]) -> Iterator[list[Face] | ImageError]:
         """Detect and embed the faces in many photos, on all cores.
 
@@ -186,7 +210,9 @@ class FaceEngine:
         return [sorted(faces, key=lambda face: face.detection.box.area, reverse=True) for faces in aligned]
 
     def _embed(self, photos: Sequence[_DetectedPhoto], max_faces: int = MAX_FACES_PER_PHOTO) -> list[list[Face]]:
-        aligned = [faces[:max_faces] for faces in self._align(photos)]
+        return self._embed_aligned([faces[:max_faces] for faces in self._align(photos)])
+
+    def _embed_aligned(self, aligned: Sequence[Sequence[_AlignedFace]]) -> list[list[Face]]:
         crops = [face.crops for faces in aligned for face in faces]
         embeddings = iter(embed(self._embedder, crops, mirrored=self._mirrored))
         return [[_face(face.detection, next(embeddings)) for face in faces] for faces in aligned]
@@ -203,10 +229,15 @@ class _DetectedPhoto:
 
 @dataclass(frozen=True, slots=True)
 class _AlignedFace:
-    """A detection and its aligned crops (112, 112, 3), one for each estimate of the landmarks."""
+    """A detection and its aligned crops (112, 112, 3), one for each estimate of the landmarks.
+
+    `pixels` are the photo's, and `box` (4,) is the face's place in them.
+    """
 
     detection: Detection
     crops: list[Pixels]
+    pixels: Pixels
+    box: Floats
 
 
 def _within_memory(photos: Iterable[_DetectedPhoto | ImageError]) -> Iterator[list[_DetectedPhoto | ImageError]]:
@@ -239,7 +270,7 @@ def _aligned_face(photo: Photo, face: DetectedFace, refined: RefinedLandmarks) -
     crops = [align_face(face.pixels, points) for points in refined.points]
     points = refined.points.mean(axis=0)
     aligned = crops[0] if len(crops) == 1 else align_face(face.pixels, points)
-    return _AlignedFace(_detection(photo, face, refined.box, points, aligned), crops)
+    return _AlignedFace(_detection(photo, face, refined.box, points, aligned), crops, face.pixels, refined.box)
 
 
 def _detection(photo: Photo, face: DetectedFace, box: Floats, points: Floats, aligned: Pixels) -> Detection:

@@ -26,6 +26,7 @@ BULK_CHUNK = 20_000
 """Embeddings of one transaction."""
 
 _WHOLE_IMAGE = (0.0, 0.0, 1.0, 1.0)
+_COUNT = "SELECT count(*) FROM face WHERE external_image_id = ? AND row > ? AND row < ?"
 _DELETE_STATEMENTS = (
     "DELETE FROM face WHERE row IN (SELECT value FROM json_each(?))",
     "DELETE FROM face_vector WHERE row IN (SELECT value FROM json_each(?))",
@@ -151,6 +152,12 @@ class Faces:
             filters.append((FaceFilter.FACE_IDS, (json.dumps(ids),)))
         faces = list_faces(self._database, filters, pager.fetch)
         return pager.page(faces, lambda face: face.stored(collection.model_version), lambda face: face.row)
+
+    def count(self, collection_id: str, external_image_id: str) -> int:
+        """Count the faces of a collection that were stored with this name."""
+        first, end = self._access.find(collection_id).span
+        ((count,),) = self._database.read(_COUNT, (external_image_id, first, end))
+        return int(count)
 
     def embeddings(self, collection_id: str, face_ids: Sequence[str]) -> Vectors:
         """Return the embeddings of faces: unit vectors (n, 128) of float32, in the order of `face_ids`.

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from mien.domain.errors import InvalidInput, MienError
 from mien.domain.faces import Detection, Issue, Page
+from mien.domain.groups import Group, GroupCount, Naming
 from mien.domain.records import (
     Comparison,
     ErasureReport,
@@ -65,6 +66,8 @@ class Action(StrEnum):
     UNDO_REJECTION = "undo_rejection"
     CHANGE_PERSON = "change_person"
     MERGE = "merge"
+    CHANGE_GROUP = "change_group"
+    NAME_GROUP = "name_group"
     UNMERGE = "unmerge"
     DELETE = "delete"
     ERASE = "erase"
@@ -274,6 +277,18 @@ def _anonymous_face(_face: object, activity: Activity) -> None:
 @_note.register
 def _photo(_photo: Image, activity: Activity) -> None:
     activity.counts["photos"] += 1
+
+
+@_note.register(Group)
+@_note.register(GroupCount)
+def _group(group: Group | GroupCount, activity: Activity) -> None:
+    activity.counts.update(groups=1, faces=group.faces)
+
+
+@_note.register
+def _naming(naming: Naming, activity: Activity) -> None:
+    activity.counts.update(groups=1, faces=naming.enrolled, refused=naming.left)
+    activity.concern(naming.user_id)
 
 
 @_note.register

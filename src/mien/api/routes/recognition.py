@@ -43,6 +43,7 @@ Since = Annotated[
         examples=["2026-11-23T00:00:00Z", "2026-11-23"],
     ),
 ]
+Remember = Annotated[bool, Query(description="Whether to keep portraits of unknown faces, to know them again.")]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 routes = APIRouter(tags=["recognition"], dependencies=[needs(Scope.RECOGNIZE)], route_class=AuditedRoute)
@@ -50,13 +51,20 @@ routes = APIRouter(tags=["recognition"], dependencies=[needs(Scope.RECOGNIZE)], 
 
 @routes.post("/recognize", responses=problem_responses(400, 413, 415, 422), openapi_extra=photo_request_body("image"))
 async def recognize(
-    request: Request, context: Context, threshold: Threshold = None, store: bool = True
+    request: Request, context: Context, threshold: Threshold = None, store: bool = True, remember: Remember = False
 ) -> schemas.Recognition:
     """Recognise every face in the photo of the request.
 
-    The photo is not kept. The recognition is stored, unless `store=false`.
+    The photo is not kept. The recognition is stored, unless `store=false`. With `remember=true`, portraits of unknown
+    faces are kept, and each such face has a `stranger`: the group of faces that it belongs to, and when those were
+    seen. That needs the scope `upload`, too.
     """
+    if remember:
+        context.guard.check(request, Scope.UPLOAD)
     image, _ = await read_photo(request)
+    if remember:
+        recognition = await context.inference.run(context.app.groups.remember, image, threshold, store=store)
+        return await context.storage.run(_with_strangers, recognition, context)
     recognition = await context.inference.run(context.app.recognize, image, threshold, store=store)
     return _counted(recognition, context)
 
@@ -121,6 +129,17 @@ async def compare(request: Request, context: Context) -> schemas.Comparisons:
     source, target = await read_photos(request, "source", "target")
     comparisons = await context.inference.run(context.app.compare, source, target)
     return schemas.Comparisons(matches=schemas.Comparison.from_each(comparisons))
+
+
+def _with_strangers(recognition: records.Recognition, context: ApiContext) -> schemas.Recognition:
+    """Tell of each remembered face when its group was seen."""
+    answer = _counted(recognition, context)
+    group_ids = [face.group_id for face in recognition.faces if face.group_id is not None]
+    counts = context.app.groups.counts(group_ids) if group_ids else {}
+    for face, recognized in zip(answer.faces, recognition.faces, strict=True):
+        if recognized.group_id in counts:
+            face.stranger = schemas.Stranger.model_validate(counts[recognized.group_id])
+    return answer
 
 
 def _counted(recognition: records.Recognition, context: ApiContext) -> schemas.Recognition:

@@ -32,6 +32,17 @@ from mien.api.schemas.enrolment import (
     Upload,
     Uploads,
 )
+from mien.api.schemas.groups import (
+    Group,
+    GroupChange,
+    GroupedFaces,
+    GroupFaces,
+    GroupMerge,
+    GroupName,
+    Groups,
+    GroupSplit,
+    Naming,
+)
 from mien.api.schemas.recognition import (
     Candidate,
     Comparison,
@@ -46,6 +57,7 @@ from mien.api.schemas.recognition import (
     Recognition,
     Recognitions,
     RecognizedFace,
+    Stranger,
 )
 
 __all__ = [
@@ -70,10 +82,19 @@ __all__ = [
     "Findings",
     "Form",
     "FormRequest",
+    "Group",
+    "GroupChange",
+    "GroupFaces",
+    "GroupMerge",
+    "GroupName",
+    "GroupSplit",
+    "GroupedFaces",
+    "Groups",
     "Health",
     "Landmarks",
     "Merge",
     "Move",
+    "Naming",
     "People",
     "Person",
     "PersonChange",
@@ -88,6 +109,7 @@ __all__ = [
     "RecognizedFace",
     "Remark",
     "Schema",
+    "Stranger",
     "Upload",
     "Uploads",
 ]

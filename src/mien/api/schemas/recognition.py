@@ -19,6 +19,15 @@ class Candidate(Schema):
     image_path: str | None
 
 
+class Stranger(Schema):
+    """Who an unknown face is as far as it was seen before: its group, how many faces that has, and since when."""
+
+    group_id: str
+    faces: int
+    first_seen: datetime
+    last_seen: datetime
+
+
 class RecognizedFace(Schema):
     bounding_box: BoundingBox = Field(validation_alias="box")
     confidence: Similarity
@@ -31,6 +40,7 @@ class RecognizedFace(Schema):
         "would reach the similarity among the faces enrolled at that time, else `likely`, which a person should check."
     )
     candidates: list[Candidate]
+    stranger: Stranger | None = None
 
 
 class Recognition(Schema):

@@ -1,6 +1,6 @@
 """Keep the metadata in DynamoDB.
 
-Three tables hold eight kinds of records: FaceMetadata (key FaceId), RecognitionResults (key RecognitionId), and
+Three tables hold ten kinds of records: FaceMetadata (key FaceId), RecognitionResults (key RecognitionId), and
 MienRecords for uploads, people, reserved names, consents, erasures and their receipts (key RecordId, such as
 `Upload/uploaded/…`).
 Every item has `Kind` and `Timestamp`. The indexes ByTime, ByUser, ByImage and, for uploads, ByDigest are sorted by
@@ -31,6 +31,7 @@ from mien.backends import serialization
 from mien.backends.aws.clients import BACKOFF, batches, code, domain_errors
 from mien.domain.errors import InvalidInput, Overloaded
 from mien.domain.faces import Page, iterate_pages
+from mien.domain.groups import DismissedFace, FaceGroup
 from mien.domain.records import (
     Consent,
     Erasure,
@@ -90,6 +91,8 @@ def tables(faces: str, recognitions: str, records: str) -> dict[type, Table]:
         Consent: Table(records, "RecordId", "Consent/"),
         Erasure: Table(records, "RecordId", "Erasure/"),
         ErasureReceipt: Table(records, "RecordId", "ErasureReceipt/", user=OWNER),
+        FaceGroup: Table(records, "RecordId", "FaceGroup/", user=OWNER),
+        DismissedFace: Table(records, "RecordId", "DismissedFace/"),
     }
 
 
@@ -364,7 +367,11 @@ def _items(table: Table, record: Record) -> list[dict[str, Any]]:
 
 def _main_item(table: Table, record: Record) -> dict[str, Any]:
     item = serialization.to_item(record)
-    extra = {OWNER: record.user_id or NOBODY} if isinstance(record, Upload | ErasureReceipt) else {}
+    extra = {}
+    if isinstance(record, Upload | ErasureReceipt):
+        extra = {OWNER: record.user_id or NOBODY}
+    elif isinstance(record, FaceGroup) and record.user_id is not None:
+        extra = {OWNER: record.user_id}
     return {**item, **extra, table.key: table.item_key(serialization.key(record)), "Kind": type(record).__name__}
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mien.app.app import FaceApp
 from mien.app.erasure import keyed_hash
+from mien.app.groups import Grouping
 from mien.backends.embedded import backup
 from mien.backends.embedded.audit import SqliteAudit
 from mien.backends.embedded.bucket import FolderBucket
@@ -124,6 +125,7 @@ class EmbeddedBackend:
             warnings=self._warnings,
             close=self.close,
             pseudonym=keyed_hash(secret),
+            grouping=Grouping(self.recognizer, self.catalog),
             make_room=reserve.release,
             remove_copies=lambda: remove_copies(data_dir),
         )

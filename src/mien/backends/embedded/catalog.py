@@ -9,15 +9,26 @@ from typing import Any
 
 from mien.app.ports import R
 from mien.backends import serialization
-from mien.backends.embedded.database import FACE_SUMMARIES, STATEMENTS, truncate_wal
+from mien.backends.embedded.database import (
+    COUNT_GROUPS,
+    EMPTY_GROUPS,
+    FACE_SUMMARIES,
+    FACES_OF_GROUP,
+    GROUPS_OF,
+    LIST_GROUPS,
+    STATEMENTS,
+    UNGROUPED,
+    truncate_wal,
+)
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import Page
+from mien.domain.groups import GroupCount
 from mien.domain.records import FaceRecord, FaceSummary, Recognition, Record
 from mien.gallery.store.database import Database, Transaction
 
 
 class SqliteCatalog:
-    """Implements `mien.app.ports.Catalog` in mien.db."""
+    """Implements `mien.app.ports.GroupCatalog` in mien.db."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -97,6 +108,31 @@ class SqliteCatalog:
             for user_id, count, newest, _ in rows
         }
 
+    def list_groups(self, min_faces: int, *, skipped: bool, limit: int, token: str | None = None) -> Page[GroupCount]:
+        last = _parse_token(token) if token is not None else ("9" * 18, "")
+        rows = self._database.read(LIST_GROUPS, (skipped, min_faces, int(last[0]), last[1], limit + 1))
+        counts = tuple(map(_count, rows[:limit]))
+        return Page(counts, f"{counts[-1].faces}|{counts[-1].group_id}" if len(rows) > limit else None)
+
+    def count_groups(self, group_ids: Sequence[str]) -> dict[str, GroupCount]:
+        counts = map(_count, self._database.read(COUNT_GROUPS, (json.dumps(list(group_ids)),)))
+        return {count.group_id: count for count in counts}
+
+    def groups_of(self, face_ids: Sequence[str]) -> dict[str, str]:
+        return dict(self._database.read(GROUPS_OF, (json.dumps(list(face_ids)),)))
+
+    def faces_of_group(self, group_id: str, *, named: bool = False, limit: int | None = None) -> list[FaceRecord]:
+        limit = -1 if limit is None else limit
+        return _records(FaceRecord, self._database.read(FACES_OF_GROUP, (group_id, named, limit)))
+
+    def ungrouped(self, limit: int, token: str | None = None) -> Page[FaceRecord]:
+        before = _parse_token(token) if token is not None else ("9", "")
+        faces = _records(FaceRecord, self._database.read(UNGROUPED, (*before, limit + 1)))
+        return Page(tuple(faces[:limit]), _token(faces[limit - 1]) if len(faces) > limit else None)
+
+    def empty_groups(self) -> list[str]:
+        return [group_id for (group_id,) in self._database.read(EMPTY_GROUPS)]
+
     def delete(self, kind: type[R], keys: Sequence[str]) -> int:
         if not keys:
             return 0
@@ -104,6 +140,11 @@ class SqliteCatalog:
             count = _delete(transaction, kind, keys)
         truncate_wal(self._database)
         return count
+
+
+def _count(row: tuple[str, int, str, str]) -> GroupCount:
+    group_id, faces, first, last = row
+    return GroupCount(group_id, faces, datetime.fromisoformat(first), datetime.fromisoformat(last))
 
 
 def _put(transaction: Transaction, record: Record) -> None:

@@ -21,6 +21,7 @@ from mien.app.people import claims
 from mien.backends import serialization
 from mien.backends.embedded import migrations
 from mien.domain.errors import StorageReadOnly
+from mien.domain.groups import DismissedFace, FaceGroup
 from mien.domain.records import Consent, Erasure, ErasureReceipt, FaceRecord, NameClaim, Person, Recognition, Upload
 from mien.gallery.store import private_files
 from mien.gallery.store.database import Database, Transaction
@@ -38,6 +39,11 @@ SCHEMA = (
     "CREATE INDEX IF NOT EXISTS FaceMetadata_Timestamp ON FaceMetadata (Timestamp, FaceId)",
     "CREATE INDEX IF NOT EXISTS FaceMetadata_UserId ON FaceMetadata (UserId, Timestamp, FaceId)",
     "CREATE INDEX IF NOT EXISTS FaceMetadata_ImagePath ON FaceMetadata (ImagePath, Timestamp, FaceId)",
+    """
+    CREATE INDEX IF NOT EXISTS FaceMetadata_GroupId
+      ON FaceMetadata (json_extract(Item, '$.GroupId'), UserId, Timestamp, FaceId)
+      WHERE json_extract(Item, '$.GroupId') IS NOT NULL
+    """,
     """
     CREATE TABLE IF NOT EXISTS RecognitionResults (
       RecognitionId TEXT PRIMARY KEY, UserId TEXT, ImagePath TEXT, Timestamp TEXT NOT NULL, Item TEXT NOT NULL)
@@ -93,6 +99,17 @@ SCHEMA = (
     """,
     "CREATE INDEX IF NOT EXISTS ErasureReceipts_Timestamp ON ErasureReceipts (Timestamp, ErasureId)",
     "CREATE INDEX IF NOT EXISTS ErasureReceipts_UserId ON ErasureReceipts (UserId, Timestamp, ErasureId)",
+    """
+    CREATE TABLE IF NOT EXISTS FaceGroups (
+      GroupId TEXT PRIMARY KEY, UserId TEXT, Timestamp TEXT NOT NULL, Item TEXT NOT NULL) WITHOUT ROWID
+    """,
+    "CREATE INDEX IF NOT EXISTS FaceGroups_Timestamp ON FaceGroups (Timestamp, GroupId)",
+    "CREATE INDEX IF NOT EXISTS FaceGroups_UserId ON FaceGroups (UserId, Timestamp, GroupId)",
+    """
+    CREATE TABLE IF NOT EXISTS DismissedFaces (
+      UploadId TEXT PRIMARY KEY, Timestamp TEXT NOT NULL, Item TEXT NOT NULL) WITHOUT ROWID
+    """,
+    "CREATE INDEX IF NOT EXISTS DismissedFaces_Timestamp ON DismissedFaces (Timestamp, UploadId)",
     """
     CREATE TABLE IF NOT EXISTS Events (
       Key TEXT PRIMARY KEY, DueAt REAL NOT NULL, Attempts INTEGER NOT NULL DEFAULT 0,
@@ -205,6 +222,22 @@ STATEMENTS: dict[type[Any], RecordStatements] = {
         before="(Timestamp, ErasureId) < (?, ?)",
         newest_first="ORDER BY Timestamp DESC, ErasureId DESC LIMIT ?",
     ),
+    FaceGroup: RecordStatements(
+        put="INSERT OR REPLACE INTO FaceGroups VALUES (:GroupId, :UserId, :Timestamp, :Item)",
+        get="SELECT Item FROM json_each(?) JOIN FaceGroups ON GroupId = value ORDER BY json_each.key",
+        delete="DELETE FROM FaceGroups WHERE GroupId = ?",
+        find="SELECT Item FROM FaceGroups WHERE",
+        before="(Timestamp, GroupId) < (?, ?)",
+        newest_first="ORDER BY Timestamp DESC, GroupId DESC LIMIT ?",
+    ),
+    DismissedFace: RecordStatements(
+        put="INSERT OR REPLACE INTO DismissedFaces VALUES (:UploadId, :Timestamp, :Item)",
+        get="SELECT Item FROM json_each(?) JOIN DismissedFaces ON UploadId = value ORDER BY json_each.key",
+        delete="DELETE FROM DismissedFaces WHERE UploadId = ?",
+        find="SELECT Item FROM DismissedFaces WHERE",
+        before="(Timestamp, UploadId) < (?, ?)",
+        newest_first="ORDER BY Timestamp DESC, UploadId DESC LIMIT ?",
+    ),
 }
 
 FACE_SUMMARIES = (
@@ -212,6 +245,37 @@ FACE_SUMMARIES = (
     " WHERE json_extract(Item, '$.Negative') IS NOT 1 GROUP BY UserId"
 )
 """Takes a JSON array of user ids; the item is that of the row with the maximum, as SQLite promises."""
+
+
+LIST_GROUPS = (
+    "SELECT json_extract(Item, '$.GroupId') AS GroupId, count(*) AS Faces, min(Timestamp), max(Timestamp)"
+    " FROM FaceMetadata WHERE json_extract(Item, '$.GroupId') IS NOT NULL AND UserId IS NULL"
+    " AND (?1 OR json_extract(Item, '$.GroupId') NOT IN"
+    " (SELECT GroupId FROM FaceGroups WHERE json_extract(Item, '$.Skipped')))"
+    " GROUP BY 1 HAVING count(*) >= ?2 AND (count(*) < ?3 OR count(*) = ?3 AND GroupId > ?4)"
+    " ORDER BY Faces DESC, 1 LIMIT ?5"
+)
+COUNT_GROUPS = (
+    "SELECT value, count(*), min(Timestamp), max(Timestamp) FROM json_each(?)"
+    " JOIN FaceMetadata ON json_extract(Item, '$.GroupId') = value AND UserId IS NULL GROUP BY 1"
+)
+GROUPS_OF = (
+    "SELECT FaceId, json_extract(Item, '$.GroupId') FROM json_each(?) JOIN FaceMetadata ON FaceId = value"
+    " WHERE UserId IS NULL AND json_extract(Item, '$.GroupId') IS NOT NULL"
+)
+FACES_OF_GROUP = (
+    "SELECT Item FROM FaceMetadata WHERE json_extract(Item, '$.GroupId') = ? AND (UserId IS NOT NULL) = ?"
+    " ORDER BY json_extract(Item, '$.Confidence') DESC, FaceId LIMIT ?"
+)
+UNGROUPED = (
+    "SELECT Item FROM FaceMetadata WHERE UserId IS NULL AND json_extract(Item, '$.GroupId') IS NULL"
+    " AND (Timestamp, FaceId) < (?, ?) ORDER BY Timestamp DESC, FaceId DESC LIMIT ?"
+)
+EMPTY_GROUPS = (
+    "SELECT GroupId FROM FaceGroups WHERE NOT EXISTS"
+    " (SELECT 1 FROM FaceMetadata WHERE json_extract(FaceMetadata.Item, '$.GroupId') = FaceGroups.GroupId)"
+)
+"""What `mien.app.ports.GroupCatalog` reads; the faces of a group are found by the index FaceMetadata_GroupId."""
 
 
 def open_database(path: Path) -> Database:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from mien.domain import object_keys, thresholds
 from mien.domain.errors import (
@@ -26,6 +27,7 @@ from mien.domain.records import (
     IndexedFace,
     IndexResult,
     ListedFace,
+    Portrait,
     Probe,
     SearchResult,
     StoredPhoto,
@@ -34,7 +36,7 @@ from mien.domain.records import (
 )
 
 if TYPE_CHECKING:
-    from mien.engine import FaceEngine
+    from mien.engine import Face, FaceEngine
     from mien.gallery import Gallery
 
 P = ParamSpec("P")
@@ -63,8 +65,17 @@ def _create_when_missing(
     return create_and_repeat
 
 
+@dataclass(frozen=True, slots=True)
+class _CutFace:
+    """A face as the gallery takes it, in the frame of its portrait."""
+
+    box: Box
+    confidence: float
+    embedding: Any
+
+
 class LocalRecognizer:
-    """Implements `mien.app.ports.Recognizer`."""
+    """Implements `mien.app.ports.PortraitRecognizer`."""
 
     def __init__(
         self, engine: Callable[[], FaceEngine], gallery: Callable[[], Gallery], collection: str, mark: str
@@ -133,7 +144,9 @@ class LocalRecognizer:
 
     @_create_when_missing
     def threshold(self, given: str | float) -> thresholds.Threshold:
-        enrolled = self._gallery().collections.describe(self._collection).face_count
+        nobody = self._mark + object_keys.to_recognizer_id(None)
+        strangers = self._gallery().faces.count(self._collection, nobody)
+        enrolled = self._gallery().collections.describe(self._collection).face_count - strangers
         return thresholds.with_error_rates(thresholds.parse(given, lambda: enrolled), enrolled)
 
     @_create_when_missing
@@ -141,17 +154,59 @@ class LocalRecognizer:
         self, image: bytes | StoredPhoto, threshold: float, limit: int, max_faces: int = MAX_FACES_PER_PHOTO
     ) -> SearchResult:
         seen = self._engine().read(image_bytes(image))
-        faces = seen[:max_faces]
-        if not faces:
-            return SearchResult(())
-        probes = [face.embedding for face in faces]
-        similar_faces = self._gallery().search.faces(self._collection, probes, threshold=threshold, limit=limit)
-        similar_users = self._gallery().search.users(self._collection, probes, threshold=threshold, limit=limit)
-        found = (
-            Probe(face, _face_hits(face_matches), _user_hits(user_matches))
-            for face, face_matches, user_matches in zip(faces, similar_faces, similar_users, strict=True)
+        return SearchResult(tuple(self._probes(seen[:max_faces], threshold, limit)), max(0, len(seen) - max_faces))
+
+    @_create_when_missing
+    def portraits(self, image: bytes, threshold: float, limit: int) -> list[Portrait]:
+        from mien.engine import quality
+
+        found = self._engine().portraits(image)
+        faces = [each.face for each in found]
+        probes = self._probes(faces, threshold, limit)
+        return [
+            Portrait(
+                probe,
+                each.image,
+                each.box,
+                not quality.rejection_reasons(each.face, QualityFilter.AUTO),
+                each.face.embedding,
+            )
+            for probe, each in zip(probes, found, strict=True)
+        ]
+
+    @_create_when_missing
+    def index_portrait(self, portrait: Portrait) -> str:
+        from mien.gallery import image_id
+
+        face = _CutFace(portrait.box, portrait.probe.face.confidence, portrait.embedding)
+        own_name = self._mark + object_keys.to_recognizer_id(None)
+        own_image = image_id(portrait.image)
+        (stored,) = self._gallery().faces.index(
+            self._collection, [face], image_id=own_image, external_image_id=own_name
         )
-        return SearchResult(tuple(found), len(seen) - len(faces))
+        return stored.face_id
+
+    @_create_when_missing
+    def count_faces(self) -> int:
+        return self._gallery().collections.describe(self._collection).face_count
+
+    def _probes(self, faces: Sequence[Face], threshold: float, limit: int) -> list[Probe]:
+        if not faces:
+            return []
+        probes = [face.embedding for face in faces]
+        similar_faces = self._gallery().search.faces(self._collection, probes, threshold=threshold)
+        similar_users = self._gallery().search.users(self._collection, probes, threshold=threshold, limit=limit)
+        return [
+            Probe(face, self._limited_hits(face_matches, limit), _user_hits(user_matches))
+            for face, face_matches, user_matches in zip(faces, similar_faces, similar_users, strict=True)
+        ]
+
+    def _limited_hits(self, matches: Sequence[FaceMatch], limit: int) -> tuple[FaceHit, ...]:
+        """So many faces of people, and as many as there are of nobody, who must not hide anybody."""
+        nobody = self._mark + object_keys.to_recognizer_id(None)
+        people = [match for match in matches if match.face.external_image_id != nobody]
+        beyond = {match.face.face_id for match in people[limit:]}
+        return _face_hits([match for match in matches if match.face.face_id not in beyond])
 
     @_create_when_missing
     def associate(self, user_id: str, face_ids: Sequence[str]) -> frozenset[str]:

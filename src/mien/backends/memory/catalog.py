@@ -12,11 +12,12 @@ from mien.app.ports import R
 from mien.backends import serialization
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import Page
+from mien.domain.groups import FaceGroup, GroupCount
 from mien.domain.records import FaceRecord, FaceSummary, Recognition, Record
 
 
 class MemoryCatalog:
-    """Implements `mien.app.ports.Catalog` in memory."""
+    """Implements `mien.app.ports.GroupCatalog` in memory."""
 
     def __init__(self) -> None:
         self._tables: dict[type, dict[str, Any]] = defaultdict(dict)
@@ -85,6 +86,48 @@ class MemoryCatalog:
     def list_uploads_of_nobody(self, image_paths: Sequence[str], *, write: bool) -> int:
         return 0  # `find` looks at the uploads themselves
 
+    def list_groups(self, min_faces: int, *, skipped: bool, limit: int, token: str | None = None) -> Page[GroupCount]:
+        groups = self._table(FaceGroup)
+        hidden = {group.group_id for group in groups.values() if group.skipped and not skipped}
+        counts = [
+            count for count in self._counts().values() if count.faces >= min_faces and count.group_id not in hidden
+        ]
+        counts.sort(key=lambda count: (-count.faces, count.group_id))
+        last = _parse_token(token) if token is not None else None
+        rest = [each for each in counts if last is None or (-each.faces, each.group_id) > (-int(last[0]), last[1])]
+        items = tuple(rest[:limit])
+        return Page(items, f"{items[-1].faces}|{items[-1].group_id}" if len(rest) > limit else None)
+
+    def count_groups(self, group_ids: Sequence[str]) -> dict[str, GroupCount]:
+        return {group_id: count for group_id, count in self._counts().items() if group_id in group_ids}
+
+    def groups_of(self, face_ids: Sequence[str]) -> dict[str, str]:
+        faces = self.get(FaceRecord, face_ids)
+        return {face.face_id: face.group_id for face in faces if face.group_id and face.user_id is None}
+
+    def faces_of_group(self, group_id: str, *, named: bool = False, limit: int | None = None) -> list[FaceRecord]:
+        faces = self._table(FaceRecord).values()
+        own = [face for face in faces if face.group_id == group_id and (face.user_id is not None) == named]
+        return sorted(own, key=lambda face: (-face.confidence, face.face_id))[:limit]
+
+    def ungrouped(self, limit: int, token: str | None = None) -> Page[FaceRecord]:
+        faces = [face for face in self._table(FaceRecord).values() if face.user_id is None and face.group_id is None]
+        last = _parse_token(token) if token is not None else None
+        rest = [face for face in sorted(faces, key=_position, reverse=True) if last is None or _position(face) < last]
+        items = tuple(rest[:limit])
+        return Page(items, "|".join(_position(items[-1])) if len(rest) > limit else None)
+
+    def empty_groups(self) -> list[str]:
+        filled = {face.group_id for face in self._table(FaceRecord).values()}
+        return [group_id for group_id in self._table(FaceGroup) if group_id not in filled]
+
+    def _counts(self) -> dict[str, GroupCount]:
+        moments: dict[str, list[datetime]] = defaultdict(list)
+        for face in self._table(FaceRecord).values():
+            if face.group_id is not None and face.user_id is None:
+                moments[face.group_id].append(face.timestamp)
+        return {each: GroupCount(each, len(own), min(own), max(own)) for each, own in moments.items()}
+
     def delete(self, kind: type[R], keys: Sequence[str]) -> int:
         with self._lock:
             return sum(self._tables[kind].pop(key, None) is not None for key in keys)
@@ -95,7 +138,7 @@ class MemoryCatalog:
 
 
 def _belongs_to(record: Record, user_ids: set[str]) -> bool:
-    named = record.user_ids if isinstance(record, Recognition) else {record.user_id}
+    named = record.user_ids if isinstance(record, Recognition) else {getattr(record, "user_id", None)}
     return not user_ids.isdisjoint(named)
 
 

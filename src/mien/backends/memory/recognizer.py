@@ -21,13 +21,14 @@ from mien.domain.records import (
     IndexedFace,
     IndexResult,
     ListedFace,
+    Portrait,
     Probe,
     SearchResult,
     StoredPhoto,
     UserHit,
     image_bytes,
 )
-from mien.engine import Face, quality
+from mien.engine import Face, FacePortrait, quality
 from mien.gallery import compare
 
 LIST_PAGE = 1000
@@ -42,10 +43,11 @@ class FaceReader(Protocol):
 
     def read(self, image: bytes, max_faces: int = MAX_FACES_PER_PHOTO) -> list[Face]: ...
     def detect(self, image: bytes) -> list[Detection]: ...
+    def portraits(self, image: bytes) -> list[FacePortrait]: ...
 
 
 class MemoryRecognizer:
-    """Implements `mien.app.ports.Recognizer` in memory."""
+    """Implements `mien.app.ports.PortraitRecognizer` in memory."""
 
     def __init__(self, engine: FaceReader) -> None:
         self._engine = engine
@@ -98,7 +100,9 @@ class MemoryRecognizer:
         return face_id
 
     def threshold(self, given: str | float) -> thresholds.Threshold:
-        enrolled = len(self._embeddings)
+        nobody = object_keys.to_recognizer_id(None)
+        strangers = sum(self._indexed_for.get(face_id, nobody) == nobody for face_id in self._embeddings)
+        enrolled = len(self._embeddings) - strangers
         return thresholds.with_error_rates(thresholds.parse(given, lambda: enrolled), enrolled)
 
     def search(
@@ -111,16 +115,42 @@ class MemoryRecognizer:
                 for user, face_ids in self._users.items()
                 if face_ids
             }
+            nobody = object_keys.to_recognizer_id(None)
+            people = {face_id for face_id in faces if self._indexed_for.get(face_id, nobody) != nobody}
         seen = self._engine.read(image_bytes(image))
         probes = (
             Probe(
                 face,
-                _hits(FaceHit, face.embedding, faces, threshold, limit),
+                _limited(_hits(FaceHit, face.embedding, faces, threshold, MAX_FACE_MATCHES), people, limit),
                 _hits(UserHit, face.embedding, users, threshold, limit),
             )
             for face in seen[:max_faces]
         )
         return SearchResult(tuple(probes), max(0, len(seen) - max_faces))
+
+    def portraits(self, image: bytes, threshold: float, limit: int) -> list[Portrait]:
+        found = self._engine.portraits(image)
+        probes = self.search(image, threshold, limit).probes
+        return [
+            Portrait(
+                probe,
+                each.image,
+                each.box,
+                not quality.rejection_reasons(each.face, QualityFilter.AUTO),
+                each.face.embedding,
+            )
+            for probe, each in zip(probes, found, strict=True)
+        ]
+
+    def index_portrait(self, portrait: Portrait) -> str:
+        user, image_id = object_keys.to_recognizer_id(None), hashlib.sha256(portrait.image).hexdigest()
+        face_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{image_id} {user} 0"))
+        with self._lock:
+            self._embeddings[face_id], self._indexed_for[face_id] = portrait.embedding, user
+        return face_id
+
+    def count_faces(self) -> int:
+        return len(self._embeddings)
 
     def associate(self, user_id: str, face_ids: Sequence[str]) -> frozenset[str]:
         with self._lock:
@@ -182,6 +212,12 @@ def _hits(
     """The most similar of the embeddings, by face id or user id."""
     ranking = sorted(((_similarity(probe, embedding), name) for name, embedding in embeddings.items()), reverse=True)
     return tuple(kind(name, similarity) for similarity, name in ranking[:limit] if similarity >= threshold)
+
+
+def _limited(hits: Sequence[FaceHit], people: set[str], limit: int) -> tuple[FaceHit, ...]:
+    """So many faces of people, and as many as there are of nobody, who must not hide anybody."""
+    beyond = {hit.face_id for hit in [hit for hit in hits if hit.face_id in people][limit:]}
+    return tuple(hit for hit in hits if hit.face_id not in beyond)
 
 
 def _similarity(a: Vector, b: Vector) -> float:

@@ -1,0 +1,331 @@
+"""Find people whom nobody has named: remember strangers' faces, group them, and act on a group.
+
+A remembered face is a photo of nobody: a portrait that was cut out of the photo, which itself is not kept. So all that
+holds for such photos holds for groups: they expire, they can be deleted one by one, and a reconciliation repairs them.
+Naming a group moves its portraits to the person, photo by photo, as `FaceApp.move` does; cut off in between, the same
+call goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from mien.app.grouping import Grouper, halves
+from mien.app.indexing import IndexingService
+from mien.app.ports import Bucket, GroupCatalog, PortraitRecognizer
+from mien.app.recognition import RecognitionService
+from mien.domain import image_types, object_keys
+from mien.domain.errors import GroupNamed, GroupNotFound, ImageNotFound, InvalidInput, MienError, StorageError
+from mien.domain.faces import Page, iterate_pages
+from mien.domain.groups import DismissedFace, FaceGroup, Group, GroupCount, Naming, new_group_id
+from mien.domain.records import (
+    FaceRecord,
+    Portrait,
+    Recognition,
+    RecognitionStatus,
+    RecognizedFace,
+    Upload,
+    UploadStatus,
+)
+
+SHOWN_FACES = 6
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """The two ports of a backend that can group faces."""
+
+    recognizer: PortraitRecognizer
+    catalog: GroupCatalog
+
+
+class GroupService:
+    """Remembers, lists, names, divides, merges and erases groups."""
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        grouping: Grouping,
+        indexing: IndexingService,
+        recognition: RecognitionService,
+        now: Callable[[], datetime],
+        *,
+        admit: Callable[[str | None, str | None], str | None],
+        enroll: Callable[[bytes, str | None], Upload],
+    ) -> None:
+        """Compose the service.
+
+        Args:
+            bucket: Stores the portraits.
+            grouping: The recognizer and the catalog.
+            indexing, recognition: The flows of photos and of recognitions.
+            now: Returns the time, aware and in UTC.
+            admit: Returns the id of the person of an id or a name, who may be new.
+            enroll: Stores and indexes a photo for a person or, for None, for nobody.
+        """
+        self._bucket, self._recognizer, self._catalog = bucket, grouping.recognizer, grouping.catalog
+        self._indexing, self._recognition, self._now = indexing, recognition, now
+        self._admit, self._enroll = admit, enroll
+        self._grouper = Grouper(grouping.recognizer, grouping.catalog, now)
+
+    # Finding
+
+    def remember(self, image: bytes, threshold: str | float | None = None, *, store: bool = False) -> Recognition:
+        """Recognise the faces of a photo, and keep the unknown ones, each in its group.
+
+        The photo is not kept, and the recognition only if asked to `store` it; of an unknown face that is clear
+        enough, a portrait is. Showing the same photo again changes nothing. Returns the recognition, whose unknown
+        faces have a `group_id`.
+        """
+        recognize, cut = self._recognition.recognize_portraits, self._recognizer.portraits
+        recognition, portraits = recognize(image, cut, threshold, store=store)
+        faces = [self._remember(face, portrait) for face, portrait in zip(recognition.faces, portraits, strict=True)]
+        return replace(recognition, faces=tuple(faces))
+
+    def add(self, face_ids: Sequence[str]) -> None:
+        """Group enrolled faces of nobody, but for those that look like a person who is enrolled."""
+        for face in self._catalog.get(FaceRecord, face_ids):
+            if face.user_id is None and face.group_id is None and not self._is_known(face):
+                self._grouper.join(face)
+
+    def add_all(self) -> int:
+        """Group all faces of nobody that have no group yet, and return how many those were."""
+        pages = iterate_pages(lambda token: self._catalog.ungrouped(PAGE, token))
+        faces = [face.face_id for face in pages]
+        self.add(faces)
+        return len(self._catalog.groups_of(faces))
+
+    def list(
+        self, min_faces: int = 1, *, skipped: bool = False, limit: int = 100, token: str | None = None
+    ) -> Page[Group]:
+        """List the groups of at least so many faces, the largest first; skipped ones only if asked for."""
+        page = self._catalog.list_groups(min_faces, skipped=skipped, limit=limit, token=token)
+        return Page(tuple(self._described(page.items)), page.next_token)
+
+    def get(self, group_id: str) -> Group:
+        """Return a group. Raises GroupNotFound."""
+        return next(self._described([self._count(group_id)]))
+
+    def counts(self, group_ids: Sequence[str]) -> dict[str, GroupCount]:
+        """Return how many faces groups have, and since when, by group id."""
+        return self._catalog.count_groups(group_ids)
+
+    def of_face(self, face_id: str) -> str | None:
+        """Return the group of a face without a person; None when it has none."""
+        return self._catalog.groups_of([face_id]).get(face_id)
+
+    def faces(self, group_id: str) -> Sequence[FaceRecord]:
+        """Return all faces of a group, the most certain first. Raises GroupNotFound."""
+        self._count(group_id)
+        return self._catalog.faces_of_group(group_id)
+
+    # Deciding
+
+    def name(self, group_id: str, user_id: str | None = None, name: str | None = None) -> Naming:
+        """Enrol all faces of a group for a person, who is named as for `FaceApp.upload`.
+
+        Raises GroupNotFound, GroupNamed when somebody else is giving the group another name at the same time, and
+        InvalidInput when none of the faces is clear enough.
+        """
+        if user_id is None and name is None:
+            raise InvalidInput("Say who it is, by user id or by name.")
+        self._count(group_id)
+        admitted = self._admit(user_id, name) or ""
+        self._claim(group_id, admitted)
+        moved = [self._give(face, admitted) for face in self._catalog.faces_of_group(group_id)]
+        if not any(moved):
+            self._unclaim(group_id)
+            raise InvalidInput("None of the faces is clear enough to be enrolled.")
+        return Naming(group_id, admitted, sum(moved), len(moved) - sum(moved))
+
+    def undo_name(self, group_id: str) -> Group:
+        """Take a name back: the faces that the group gave to the person are nobody's again.
+
+        Raises GroupNotFound when no face with a person comes from the group.
+        """
+        faces = self._catalog.faces_of_group(group_id, named=True)
+        if not faces:
+            raise GroupNotFound("There is no group of this id that has a name.")
+        for face in faces:
+            self._take_back(face)
+        self._unclaim(group_id)
+        return self.get(group_id)
+
+    def skip(self, group_id: str, *, skipped: bool = True) -> Group:
+        """Leave a group out of listings from now on, or list it again. Raises GroupNotFound."""
+        self._count(group_id)
+        with self._grouper.lock:
+            self._catalog.put(replace(self._decisions(group_id), skipped=skipped))
+        return self.get(group_id)
+
+    def split(self, group_id: str, face_ids: Sequence[str] = ()) -> tuple[Group, Group]:
+        """Divide a group of two people, and keep the halves apart. Raises GroupNotFound.
+
+        Args:
+            group_id: The group.
+            face_ids: The faces of the second person; when empty, Mien divides by likeness.
+
+        Returns both. Raises InvalidInput for faces of other groups, and when nothing would be left of one.
+        """
+        with self._grouper.lock:
+            faces = {face.face_id: face for face in self.faces(group_id)}
+            if len(faces) < 2:
+                raise InvalidInput("The group has a single face.")
+            second = set(face_ids) or halves(list(faces), self._similarities)
+            if not second < faces.keys():
+                raise InvalidInput("Name some of the group's faces, but not all.")
+            former = self._decisions(group_id)
+            new = FaceGroup(new_group_id(), self._now(), apart=(group_id, *former.apart))
+            moved = (replace(faces[face_id], group_id=new.group_id) for face_id in sorted(second))
+            self._catalog.put(*moved, new, replace(former, apart=(*former.apart, new.group_id)))
+        return self.get(group_id), self.get(new.group_id)
+
+    def merge(self, group_id: str, into: str) -> Group:
+        """Merge a group into another, because both show one person. Raises GroupNotFound, and InvalidInput for one."""
+        if group_id == into:
+            raise InvalidInput("A group cannot be merged into itself.")
+        self._count(group_id)
+        self._count(into)
+        with self._grouper.lock:
+            target = self._decisions(into)
+            self._catalog.put(replace(target, apart=tuple(each for each in target.apart if each != group_id)))
+            self._grouper.merge(group_id, into)
+        return self.get(into)
+
+    def dismiss(self, group_id: str) -> GroupCount:
+        """Remove a group of what is no face, and remember that, so that it is not found again. Returns the count of
+        its faces. Raises GroupNotFound."""
+        faces = self.faces(group_id)
+        now = self._now()
+        for face in faces:
+            upload_id = face.image_path.rpartition("/")[2].partition(".")[0]
+            self._catalog.put(DismissedFace(upload_id, now))
+        return self.erase(group_id)
+
+    def erase(self, group_id: str) -> GroupCount:
+        """Erase the faces of a group: embeddings, records and portraits. Returns what it had. Raises GroupNotFound."""
+        count = self._count(group_id)
+        for face in self._catalog.faces_of_group(group_id):
+            self._indexing.remove_face(face)
+        self._catalog.delete(FaceGroup, [group_id])
+        return count
+
+    def prune(self) -> None:
+        """Remove what was decided about groups that have no face any more."""
+        self._catalog.delete(FaceGroup, self._catalog.empty_groups())
+
+    def _remember(self, face: RecognizedFace, portrait: Portrait) -> RecognizedFace:
+        if face.status is not RecognitionStatus.UNKNOWN or not portrait.is_clear:
+            return face
+        return replace(face, group_id=self._keep(portrait))
+
+    def _keep(self, portrait: Portrait) -> str | None:
+        """Store a portrait as a photo of nobody, and return its group; None for one that was dismissed."""
+        upload_id = object_keys.upload_id(portrait.image)
+        path = object_keys.image_path(None, upload_id, "jpg")
+        if self._catalog.get(DismissedFace, [upload_id]):
+            return None
+        with self._grouper.lock:
+            stored = self._catalog.get(Upload, [path])
+            if stored and stored[0].status is UploadStatus.INDEXED and path in self._bucket.keys(path):
+                self.add(stored[0].face_ids)
+                return next(iter(self._catalog.groups_of(stored[0].face_ids).values()), None)
+            face_id = self._recognizer.index_portrait(portrait)
+            now, confidence = self._now(), portrait.probe.face.confidence
+            digest = hashlib.sha256(portrait.image).hexdigest()
+            upload = Upload(path, None, UploadStatus.INDEXED, now, digest, (face_id,))
+            face = self._grouper.join(FaceRecord(face_id, None, path, now, portrait.box, confidence), upload)
+        try:
+            content_type, _ = image_types.sniff(portrait.image)
+            self._bucket.put(path, portrait.image, content_type, {"user-id": object_keys.to_recognizer_id(None)})
+        except StorageError:
+            with suppress(MienError):  # or else a reconciliation removes it
+                self._indexing.remove_missing(path)
+            raise
+        return face.group_id
+
+    def _is_known(self, face: FaceRecord) -> bool:
+        threshold = self._recognition.threshold(None).similarity
+        hits = [hit.face_id for hit in self._recognizer.similar(face.face_id, threshold)]
+        return any(each.user_id is not None and not each.negative for each in self._catalog.get(FaceRecord, hits))
+
+    def _count(self, group_id: str) -> GroupCount:
+        try:
+            return self._catalog.count_groups([group_id])[group_id]
+        except KeyError:
+            raise GroupNotFound("There is no group of this id, or its faces have a name by now.") from None
+
+    def _decisions(self, group_id: str) -> FaceGroup:
+        return next(iter(self._catalog.get(FaceGroup, [group_id])), FaceGroup(group_id, self._now()))
+
+    def _described(self, counts: Sequence[GroupCount]) -> Iterator[Group]:
+        groups = {group.group_id: group for group in self._catalog.get(FaceGroup, [each.group_id for each in counts])}
+        for count in counts:
+            group = groups.get(count.group_id)
+            best = self._catalog.faces_of_group(count.group_id, limit=SHOWN_FACES)
+            yield Group(
+                count.group_id,
+                count.faces,
+                count.first_seen,
+                count.last_seen,
+                bool(group and group.skipped),
+                tuple(best),
+                group.user_id if group else None,
+            )
+
+    def _claim(self, group_id: str, user_id: str) -> None:
+        """Write down whose group it is before any face is moved, unless somebody else has written another name."""
+        group = next(iter(self._catalog.get(FaceGroup, [group_id])), None)
+        if group is None:
+            claimed = FaceGroup(group_id, self._now(), user_id)
+            is_first = self._catalog.put(fresh=[claimed])
+        else:
+            is_free = group.user_id in {None, user_id}
+            is_first = is_free and self._catalog.put(replace(group, user_id=user_id), unchanged=[group])
+        if not is_first:
+            raise GroupNamed("Somebody else has just named this group. Look at it again.")
+
+    def _unclaim(self, group_id: str) -> None:
+        self._catalog.put(replace(self._decisions(group_id), user_id=None))
+
+    def _give(self, face: FaceRecord, user_id: str) -> bool:
+        """Enrol a face for a person and take it from nobody; False when it is not clear enough, and stays."""
+        try:
+            upload = self._enroll(self._portrait(face), user_id)
+        except ImageNotFound:  # deleted meanwhile
+            return False
+        if upload.status is not UploadStatus.INDEXED:
+            self._indexing.remove_photo(upload.image_path)
+            return False
+        self._keep_group(upload, face.group_id)
+        self._indexing.remove_face(face)
+        return True
+
+    def _take_back(self, face: FaceRecord) -> None:
+        with suppress(ImageNotFound):
+            upload = self._enroll(self._bucket.get(face.image_path).body, None)
+            self._keep_group(upload, face.group_id)
+            self._indexing.remove_face(face)
+
+    def _keep_group(self, upload: Upload, group_id: str | None) -> None:
+        for enrolled in self._catalog.get(FaceRecord, upload.face_ids):
+            self._catalog.put(replace(enrolled, group_id=group_id))
+
+    def _portrait(self, face: FaceRecord) -> bytes:
+        """The face alone: its photo when that shows nobody else, or what is cut out of it."""
+        photo = self._bucket.get(face.image_path).body
+        uploads = self._catalog.get(Upload, [face.image_path])
+        if len(uploads[0].face_ids if uploads else ()) == 1:
+            return photo
+        cut = self._recognizer.portraits(photo, 100.0, 1)
+        if not cut:
+            raise ImageNotFound("The photo does not show the face any more.")
+        return max(cut, key=lambda each: each.probe.face.box.overlap(face.box)).image
+
+    def _similarities(self, face_id: str) -> dict[str, float]:
+        return {hit.face_id: hit.similarity for hit in self._recognizer.similar(face_id, 0.0)}
