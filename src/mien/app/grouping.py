@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from mien.app.ports import GroupCatalog, PortraitRecognizer
@@ -29,15 +29,6 @@ ALIKE = thresholds.similarity_of_fmr(1e-3)
 """The similarity that half of a group's faces have to reach."""
 
 ALIKE_SHARE = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Likeness:
-    """A group that a face may belong to: its most similar face, and how many are like the face."""
-
-    group_id: str
-    best: float
-    alike: int
 
 
 class Grouper:
@@ -84,14 +75,9 @@ class Grouper:
         link = self._link()
         near = {group_id: scores for group_id, scores in similarities.items() if max(scores) >= link}
         counts = self._catalog.count_groups(list(near))
-        likely = [
-            Likeness(group_id, max(scores), len(scores))
-            for group_id, scores in near.items()
-            if group_id in counts and len(scores) >= ALIKE_SHARE * counts[group_id].faces
-        ]
-        likely.sort(key=lambda each: -each.best)
-        groups = {group.group_id: group for group in self._catalog.get(FaceGroup, [each.group_id for each in likely])}
-        return [group for each in likely if (group := groups.get(each.group_id)) and group.user_id is None]
+        likely = [each for each in counts if len(near[each]) >= ALIKE_SHARE * counts[each].faces]
+        likely.sort(key=lambda each: -max(near[each]))
+        return [group for group in self._catalog.get(FaceGroup, likely) if group.user_id is None]
 
     def _merge_into(self, group: FaceGroup, others: Sequence[FaceGroup]) -> None:
         for other in others:

@@ -16,6 +16,7 @@ from mien.cli.detect import compare, detect
 from mien.cli.doctor import doctor
 from mien.cli.enroll import enroll
 from mien.cli.evaluate import calibrate, evaluate
+from mien.cli.groups import discover, groups
 from mien.cli.maintenance import inspect, repair, verify_erased
 from mien.cli.naming import merge, rename
 from mien.cli.past import history, move, photos
@@ -26,7 +27,7 @@ from mien.cli.security import audit, keys
 from mien.cli.serve import serve
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Recognise": (demo, enroll, recognize, detect, compare),
+    "Recognise": (demo, enroll, recognize, discover, detect, compare),
     "Manage": (
         people,
         photos,
@@ -52,6 +53,7 @@ app = typer.Typer(cls=Group, no_args_is_help=True, pretty_exceptions_show_locals
 for panel, functions in COMMANDS.items():
     for function in functions:
         app.command(cls=Command, rich_help_panel=panel)(function)
+app.add_typer(groups, name="groups", rich_help_panel="Manage")
 app.add_typer(keys, name="keys", rich_help_panel="Serve")
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,8 +17,8 @@ from typing import Generic, TypeVar
 from mien.cli import output
 from mien.cli.exit_codes import PHOTO_ERRORS
 from mien.config import Backend, Settings
+from mien.domain import image_types
 from mien.domain.errors import ImageError, ImageTooLarge, InvalidInput, MienError
-from mien.domain.image_types import is_litter
 from mien.domain.waiting import available_cores
 
 T = TypeVar("T")
@@ -25,6 +27,7 @@ Identity = tuple[int, int]
 """The device and the inode of a folder."""
 
 AWS_WORKERS = 16
+SHOWN_KINDS = 5
 STANDARD_INPUT = Path("-")
 
 
@@ -41,18 +44,32 @@ class Found(Generic[T]):
     """What was found in folders.
 
     Attributes:
-        photos: The photos, and whatever else lies beside them; reading it tells why it is none.
-        skipped: How many entries were passed over: hidden ones, and what systems leave in folders.
+        photos: The photos, files that were named by hand, and what cannot be read; reading it tells why.
+        litter: How many entries were passed over: hidden ones, and what systems leave in folders.
+        others: How many files were passed over that are no photos, such as videos, by the ends of their names.
     """
 
     photos: list[T]
-    skipped: int
+    litter: int
+    others: Mapping[str, int]
+
+    @property
+    def skipped(self) -> int:
+        """How many entries were passed over, for whatever reason."""
+        return self.litter + sum(self.others.values())
 
     def note_skipped(self) -> None:
         """Tell on standard error that something was passed over."""
-        if self.skipped:
-            entries = "1 entry" if self.skipped == 1 else f"{self.skipped:,} entries"
+        if self.litter:
+            entries = "1 entry" if self.litter == 1 else f"{self.litter:,} entries"
             output.note(f"Passed over {entries}: hidden, or left by a system, such as .DS_Store or @eaDir.")
+        if self.others:
+            most = sorted(self.others.items(), key=lambda item: (-item[1], item[0]))
+            kinds = [f"{count:,} {suffix or 'without a suffix'}" for suffix, count in most[:SHOWN_KINDS]]
+            kinds += ["…"] * (len(most) > SHOWN_KINDS)
+            are = "is no photo" if sum(self.others.values()) == 1 else "are no photos"
+            files = output.count(sum(self.others.values()), "file")
+            output.note(f"Passed over {files} that {are} ({', '.join(kinds)}).")
 
 
 class PhotoReader:
@@ -93,7 +110,7 @@ def photo_files(paths: Iterable[Path]) -> Found[Path]:
     """
     walk = _Walk()
     photos = [file for path in paths for file in walk.files(path)]
-    return Found(photos, walk.skipped)
+    return Found(photos, walk.litter, walk.others)
 
 
 def photos_to_enroll(paths: Sequence[Path], person: str | None) -> Found[PhotoToEnroll]:
@@ -103,7 +120,7 @@ def photos_to_enroll(paths: Sequence[Path], person: str | None) -> Found[PhotoTo
     """
     if person is not None:
         found = photo_files(paths)
-        return Found([PhotoToEnroll(photo, person) for photo in found.photos], found.skipped)
+        return Found([PhotoToEnroll(photo, person) for photo in found.photos], found.litter, found.others)
     if any(not path.is_dir() for path in paths):
         photo_files(paths)
         raise InvalidInput("Whose photos are these? Add --user NAME, or name a folder with one sub-folder per person.")
@@ -114,14 +131,14 @@ def photos_to_enroll(paths: Sequence[Path], person: str | None) -> Found[PhotoTo
             f"{paths[0]} has no sub-folders with photos; each person needs one. "
             "To enrol all its photos for one person, add --user NAME."
         )
-    return Found(photos, walk.skipped)
+    return Found(photos, walk.litter, walk.others)
 
 
 class _Walk:
     """Lists files below folders. Links are followed; what cannot be followed or read is listed in its own place."""
 
     def __init__(self) -> None:
-        self.skipped = 0
+        self.litter, self.others = 0, Counter[str]()
 
     def files(self, path: Path) -> Iterator[Path]:
         if os.path.isdir(path):
@@ -158,9 +175,22 @@ class _Walk:
 
     def _entries(self, folder: Path) -> list[Path]:
         entries = sorted(folder.iterdir())
-        kept = [entry for entry in entries if not is_litter(entry.name)]
-        self.skipped += len(entries) - len(kept)
-        return kept
+        kept = [entry for entry in entries if not image_types.is_litter(entry.name)]
+        self.litter += len(entries) - len(kept)
+        return [entry for entry in kept if self._is_wanted(entry)]
+
+    def _is_wanted(self, entry: Path) -> bool:
+        """Whether it is a folder, a photo, or something of which has to be told why it is none."""
+        try:
+            if not stat.S_ISREG(entry.stat().st_mode):
+                return True
+            with entry.open("rb") as file:
+                is_photo = image_types.is_photo(entry.name, file.read(image_types.SIGNATURE_BYTES))
+        except OSError:
+            return True
+        if not is_photo:
+            self.others[entry.suffix.lower()] += 1
+        return is_photo
 
 
 def _identity(folder: Path) -> Identity:

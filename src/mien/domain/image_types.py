@@ -56,6 +56,24 @@ def sniff(image: bytes) -> tuple[str, str]:
     raise UnsupportedImage("The bytes are not a JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF image.")
 
 
+PHOTO_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".heic", ".heif", ".hif", ".avif"}
+    | {".gif", ".bmp", ".tif", ".tiff", ".ico"}
+)
+SIGNATURE_BYTES = 16
+
+
+def is_photo(name: str, start: bytes) -> bool:
+    """Whether a file is to be read as a photo: by its name or, under any other name, by its first bytes.
+
+    Args:
+        name: The file's name.
+        start: Its first `SIGNATURE_BYTES`, or more.
+    """
+    has_suffix = name.lower().endswith(tuple(PHOTO_SUFFIXES))
+    return has_suffix or any(signature.match(start) for signature, *_ in _SIGNATURES)
+
+
 _FOLDERS = frozenset(
     {
         "@eadir",  # Synology

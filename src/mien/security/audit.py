@@ -66,6 +66,7 @@ class Action(StrEnum):
     UNDO_REJECTION = "undo_rejection"
     CHANGE_PERSON = "change_person"
     MERGE = "merge"
+    DISCOVER = "discover"
     CHANGE_GROUP = "change_group"
     NAME_GROUP = "name_group"
     UNMERGE = "unmerge"
