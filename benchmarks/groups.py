@@ -3,8 +3,8 @@
     python -m benchmarks.groups quality FOLDER     (a folder for each person, such as lfw_dev)
     python -m benchmarks.groups speed PHOTO... [--photos 500] [--faces 100000]
 
-`quality` compares Mien, which sees one photo after the other in random order, with methods that see all at once: linkage
-and HDBSCAN (of scikit-learn: `pip install scikit-learn`), and Chinese whispers. Only the face nearest the middle of a
+`quality` compares Mien, which sees one photo after the other in random order, with methods that see all at once:
+linkage and HDBSCAN (of scikit-learn: `pip install scikit-learn`), and Chinese whispers. Only the face nearest the middle of a
 photo counts, as in LFW. Pairwise precision is the share of pairs in one group that are of one person, recall the share
 of a person's pairs that are in one group; purity is the share of faces that are of their group's most frequent person.
 """
@@ -155,7 +155,7 @@ def _fill(backend: EmbeddedBackend, count: int) -> None:
     for start in range(0, len(ids), 1000):
         backend.catalog.put(
             *(
-                FaceRecord(face_id, None, own.image_path, own.timestamp, own.box, 90.0, group_id=f"g-{number // 4:016x}")
+                FaceRecord(face_id, None, own.image_path, own.timestamp, own.box, 90.0, group_id=f"g-{number // 4}")
                 for number, face_id in enumerate(ids[start : start + 1000], start)
             )
         )

@@ -168,7 +168,7 @@ def test_faces_of_nobodys_photos_are_grouped_with_remembered_ones(service: Servi
 
 def test_a_face_of_a_photo_with_others_is_cut_out_when_it_gets_a_name(service: Service) -> None:
     upload = service.app.enroll(photo_of("Ada", "Grace"))
-    ada, grace = (service.app.groups.of_face(face_id) for face_id in upload.face_ids)
+    ada, grace = (service.app.face(face_id).group_id for face_id in upload.face_ids)
     service.app.groups.name(ada or "", name="Ada")
     assert service.app.groups.get(grace or "").faces == 1
     (face,) = service.app.recognize(photo_of("Ada", photo=1)).faces

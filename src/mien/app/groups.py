@@ -115,10 +115,6 @@ class GroupService:
         """Return how many faces groups have, and since when, by group id."""
         return self._catalog.count_groups(group_ids)
 
-    def of_face(self, face_id: str) -> str | None:
-        """Return the group of a face without a person; None when it has none."""
-        return self._catalog.groups_of([face_id]).get(face_id)
-
     def faces(self, group_id: str) -> Sequence[FaceRecord]:
         """Return all faces of a group, the most certain first. Raises GroupNotFound."""
         self._count(group_id)
