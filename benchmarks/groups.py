@@ -4,7 +4,7 @@
     python -m benchmarks.groups speed PHOTO... [--photos 500] [--faces 100000]
 
 `quality` compares Mien, which sees one photo after the other in random order, with methods that see all at once:
-linkage and HDBSCAN (of scikit-learn: `pip install scikit-learn`), and Chinese whispers. Only the face nearest the middle
+linkage and HDBSCAN (of scikit-learn: `pip install scikit-learn`), Chinese whispers. Only the face nearest the middle
 of a photo counts, as in LFW. Pairwise precision is the share of pairs in one group that are of one person, recall the
 share of a person's pairs that are in one group; purity is the share of faces that are of their group's most frequent
 person.
