@@ -129,7 +129,9 @@ class FaceApp:
         self._groups: GroupService | None = None
         if grouping:
             services = (self._indexing, self._recognition)
-            self._groups = GroupService(bucket, grouping, *services, now, admit=self._admit, enroll=self.enroll)
+            self._groups = GroupService(
+                bucket, grouping, *services, now, admit=self._admit, enroll=self.enroll, remove_copies=remove_copies
+            )
 
     def __enter__(self) -> FaceApp:
         return self

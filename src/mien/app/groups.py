@@ -57,6 +57,7 @@ class GroupService:
         *,
         admit: Callable[[str | None, str | None], str | None],
         enroll: Callable[[bytes, str | None], Upload],
+        remove_copies: Callable[[], None] = lambda: None,
     ) -> None:
         """Compose the service.
 
@@ -67,10 +68,11 @@ class GroupService:
             now: Returns the time, aware and in UTC.
             admit: Returns the id of the person of an id or a name, who may be new.
             enroll: Stores and indexes a photo for a person or, for None, for nobody.
+            remove_copies: Deletes copies of the data that the stores do not know, such as from before an upgrade.
         """
         self._bucket, self._recognizer, self._catalog = bucket, grouping.recognizer, grouping.catalog
         self._indexing, self._recognition, self._now = indexing, recognition, now
-        self._admit, self._enroll = admit, enroll
+        self._admit, self._enroll, self._remove_copies = admit, enroll, remove_copies
         self._grouper = Grouper(grouping.recognizer, grouping.catalog, now)
 
     # Finding
@@ -209,6 +211,7 @@ class GroupService:
         for face in self._catalog.faces_of_group(group_id):
             self._indexing.remove_face(face)
         self._catalog.delete(FaceGroup, [group_id])
+        self._remove_copies()
         return count
 
     def prune(self) -> None:
