@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import mien
+from mien.lambdas import api_gateway
 from mien.lambdas.api_gateway import ROUTES
 from tests.aws import stack
 
@@ -25,7 +26,7 @@ def _loaded(module: str) -> set[str]:
     return {name.partition(".")[0] for name in done.stdout.split()}
 
 
-@pytest.mark.parametrize("name", ["upload", "recognize", "people", "reconcile"])
+@pytest.mark.parametrize("name", ["upload", "recognize", "people", "reconcile", "authorizer", "failed"])
 def test_importing_an_entry_point_loads_no_engine(name: str) -> None:
     assert not _loaded(stack.handler(name).rpartition(".")[0]) & set(HEAVY)
 
@@ -47,7 +48,8 @@ open_app(Settings.from_environment({"MIEN_BACKEND": "aws"}))
 
 
 def test_an_event_loads_no_web_framework() -> None:
-    assert not _loaded("mien.lambdas.upload_queue") & {"fastapi", "starlette", "pydantic"}
+    for name in ("upload", "failed", "authorizer"):
+        assert not _loaded(stack.handler(name).rpartition(".")[0]) & {"fastapi", "starlette", "pydantic"}
 
 
 @pytest.mark.parametrize("name", ROUTES)
@@ -67,6 +69,22 @@ def test_the_postman_collection_is_up_to_date() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, cwd=stack.INFRA)
 
 
+BASE_PATHS = [
+    ("/users", "/users", ""),
+    ("/users", "/mien/users", "/mien"),
+    ("/", "/", ""),
+    ("/", "/mien/", "/mien"),
+    ("/users/{user_id+}", "/users/a/b", ""),
+    ("/users/{user_id+}", "/v1/mien/users/a", "/v1/mien"),
+    ("/images/{image_path+}", "/images/uploaded/images/1.jpg", ""),
+]
+
+
+@pytest.mark.parametrize(("resource", "path", "base_path"), BASE_PATHS)
+def test_the_base_path_of_a_custom_domain_is_told_from_the_route(resource: str, path: str, base_path: str) -> None:
+    assert api_gateway._base_path(resource, path) == base_path
+
+
 REFUSED_ON_AWS = """
 import asyncio, json
 from mien.api.telemetry import Metrics, TelemetryMiddleware
@@ -77,7 +95,7 @@ from mien.security.api_keys import KeyFile
 from pathlib import Path
 
 telemetry.logger.setLevel("INFO")
-stage = StageMiddleware(None, Guard(KeyFile(Path("none.json")), 60))
+stage = StageMiddleware(None, Guard(KeyFile(Path("none.json")), lambda _: True))
 event = {"resource": "/health", "path": "/health", "requestContext": {"path": "/dev/health"}}
 scope = {"type": "http", "method": "GET", "path": "/health", "query_string": b"", "headers": [], "aws.event": event}
 

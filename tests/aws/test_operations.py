@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -121,6 +121,30 @@ def test_what_was_left_unprocessed_is_asked_for_again(aws: Backend, monkeypatch:
     assert [record.face_id for record in catalog.get(FaceRecord, ["f"])] == ["f"]
     with pytest.raises(Overloaded):
         catalog.get(FaceRecord, ["f"])
+
+
+@pytest.mark.parametrize("size", [0, 1, 3])
+def test_a_page_that_dynamodb_ends_early_is_read_on(aws: Backend, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    for number in range(7):
+        moment = NOW + timedelta(minutes=number)
+        aws.catalog.put(FaceRecord(str(number), "Bo", f"uploaded/Bo/{number}.jpg", moment, BOX, 99.0))
+    dynamodb = boto3.client("dynamodb", **local.CREDENTIALS)
+    real, calls = dynamodb.query, []
+
+    def reluctant(**asked: Any) -> Any:
+        calls.append(asked)
+        if len(calls) % 2 and not size:  # nothing at all, as when a filter or another reader took the time
+            here = asked.get("ExclusiveStartKey")
+            return {"Items": [], "LastEvaluatedKey": here} if here else real(**asked)
+        return real(**asked | {"Limit": min(asked["Limit"], size or 2)})
+
+    monkeypatch.setattr(dynamodb, "query", reluctant)
+    catalog = _on(dynamodb)
+    first = catalog.find(FaceRecord, user_id="Bo", limit=4)
+    assert [record.face_id for record in first.items] == ["6", "5", "4", "3"]
+    rest = catalog.find(FaceRecord, user_id="Bo", limit=4, token=first.next_token)
+    assert [record.face_id for record in rest.items] == ["2", "1", "0"]
+    assert rest.next_token is None
 
 
 def test_the_doctor_finds_what_is_missing(aws: Backend, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ READ_AND_ERASE_RECORDS = {
     "dynamodb:Query": INDEXES,
 }
 RECONCILE = f"arn:aws:lambda:{stack.REGION}:{stack.ACCOUNT}:function:mien-dev-reconcile"
-READ_KEYS = {"secretsmanager:GetSecretValue": {KEYS}}
+READ_KEYS = {"secretsmanager:GetSecretValue": {KEYS}, "dynamodb:UpdateItem": {RECORDS}}
 ROLES: dict[str, dict[str, set[str]]] = {
     "UploadRole": {
         **ERASE,
@@ -54,6 +54,7 @@ ROLES: dict[str, dict[str, set[str]]] = {
         "sqs:GetQueueAttributes": {QUEUE, DEAD},
         "sqs:ChangeMessageVisibility": {QUEUE},
     },
+    "AuthorizerRole": READ_KEYS,
     "RecognizeRole": {
         **READ_KEYS,
         "s3:GetObject": {IMAGES},
@@ -144,6 +145,12 @@ def test_a_star_stands_only_where_aws_offers_no_resource(role: str) -> None:
         assert "*" not in action
         if "*" in resources:
             assert action in WITHOUT_RESOURCE
+
+
+def test_the_counts_of_requests_are_all_that_a_function_may_add_to() -> None:
+    (shared,) = stack.resources("AWS::IAM::ManagedPolicy").values()
+    (statement,) = (s for s in shared["PolicyDocument"]["Statement"] if s.get("Sid") == "KeyRates")
+    assert statement["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["KeyRate/*"]}}
 
 
 def test_the_optional_statements_read_one_secret_and_use_one_key() -> None:

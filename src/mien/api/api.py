@@ -29,6 +29,7 @@ from mien.config import Settings
 from mien.domain.waiting import available_cores
 from mien.security.api_keys import KeyFile
 from mien.security.audit import Audit, LogLines
+from mien.security.rate_limit import RatePerKey
 from mien.security.signing import Signer
 
 STORAGE_THREADS = 4
@@ -49,6 +50,7 @@ def create_api(
     forms: bool = False,
     hosts: Collection[str] | None = None,
     gauges: Mapping[str, Callable[[], float]] | None = None,
+    count_call: Callable[[str], bool] | None = None,
 ) -> FastAPI:
     """Build the REST API of an application.
 
@@ -61,9 +63,11 @@ def create_api(
         forms: Also accept the photos of signed upload forms, for backends whose bucket cannot do that itself.
         hosts: The host names under which the server may be called; None accepts any.
         gauges: Further metrics by name, each read when Prometheus asks.
+        count_call: Counts a call of the API key with an id, and returns whether it is within its rate; in this process
+            when None.
     """
     api = _fastapi()
-    api.state.context = context = _context(app, settings, audit or LogLines(), signer, gauges or {})
+    api.state.context = context = _context(app, settings, audit or LogLines(), signer, gauges or {}, count_call)
     care = (people.correction_routes, history.routes, audit_log.audit_routes)
     for routes in (uploads.routes, recognition.routes, people.routes, groups.routes, *care, service.routes):
         api.include_router(routes)
@@ -98,6 +102,7 @@ def _context(
     audit: Audit,
     signer: Signer | None,
     gauges: Mapping[str, Callable[[], float]],
+    count_call: Callable[[str], bool] | None,
 ) -> ApiContext:
     # One thread more than cores: while one waits for a disk, a lock or the event loop, the cores stay busy; with more,
     # each request takes more processor time, because threads take the interpreter from one another.
@@ -109,7 +114,7 @@ def _context(
         app=app,
         audit=audit,
         signer=signer or Signer((settings.secret or secrets.token_hex()).encode()),
-        guard=Guard(keys, settings.rate_per_minute),
+        guard=Guard(keys, count_call or RatePerKey(settings.rate_per_minute).take),
         inference=inference,
         storage=storage,
         metrics=Metrics({"inferences_waiting": lambda: inference.pending, **gauges}),

@@ -8,7 +8,7 @@ keys, no request of another site's page; and it tells browsers to show and keep 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -28,9 +28,7 @@ from mien.security.origins import (
     is_own_page,
     refuse_ambiguous,
 )
-from mien.security.rate_limit import TokenBucket
 
-BURST_SECONDS = 5
 PAGES = ("/", "/docs")
 """What any site may link to; it tells nothing of anybody."""
 
@@ -49,16 +47,14 @@ _HEADERS = {
 class Guard:
     """Checks the API key of a request: whether it exists, has the scope, and keeps to its rate."""
 
-    def __init__(self, keys: KeyFile | None, rate_per_minute: int) -> None:
+    def __init__(self, keys: KeyFile | None, count_call: Callable[[str], bool]) -> None:
         """Make a guard.
 
         Args:
             keys: The known keys; None asks for no key.
-            rate_per_minute: Requests that each key may make per minute in the long run.
+            count_call: Counts a call of the key with an id, and returns whether it is within the key's rate.
         """
-        self._keys = keys
-        self._rate = rate_per_minute / 60
-        self._buckets: dict[str, TokenBucket] = {}
+        self._keys, self._count_call = keys, count_call
 
     def check(self, request: Request, scope: Scope) -> None:
         """Check that the caller may make this request; what was checked before is not checked again.
@@ -83,8 +79,7 @@ class Guard:
         request.state.caller, request.state.scopes = f"key {key.key_id}", key.scopes
         if scope not in key.scopes:
             raise AccessDenied(f"This API key lacks the scope {scope}.")
-        bucket = self._buckets.setdefault(key.key_id, TokenBucket(self._rate, BURST_SECONDS))
-        if not hasattr(request.state, "granted") and bucket.take() > 0:
+        if not hasattr(request.state, "granted") and not self._count_call(key.key_id):
             raise RateLimited("Too many requests with this API key.")
 
     def key_id(self, request: Request) -> str | None:

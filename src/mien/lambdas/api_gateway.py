@@ -6,6 +6,7 @@ Every route needs an API key here; only the page's own files are open, and the p
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from functools import cache
 from http import HTTPStatus
@@ -23,6 +24,8 @@ from mien.api import problems
 from mien.api.api import create_api
 from mien.api.security import Guard
 from mien.api.telemetry import ROUTE, TelemetryMiddleware
+from mien.backends.aws import clients
+from mien.backends.aws.key_rates import KeyRates
 from mien.backends.aws.secret_keys import SecretKeys
 from mien.backends.aws.stack import open_inside
 from mien.config import Settings
@@ -35,6 +38,7 @@ from mien.security.signing import Signer
 
 TEXT_TYPES = [*DEFAULT_TEXT_MIME_TYPES, problems.MEDIA_TYPE]
 # Open on one machine. On AWS no route is, and a call of /health costs an inference.
+_PARAMETER = re.compile(r"\{[^}]+\}")
 SERVER_ERRORS = 500  # the statuses from here on
 GUARDED_RESOURCES = frozenset({"/health", "/calibration", "/openapi.json"})
 
@@ -81,6 +85,7 @@ _METHODS: dict[str, frozenset[tuple[str, str]]] = {
             ("GET", "/openapi.json"),
             ("GET", "/"),
             ("GET", "/static/{file+}"),
+            ("OPTIONS", "/{path+}"),
         }
     ),
 }
@@ -156,8 +161,10 @@ class Gateway:
         self._keys.refresh()
         guarded = replace(settings, api_keys_file=self._keys.copy, secret=self._keys.signing)
         audit = LogLines(Signer(self._keys.signing.encode()), MODEL)
-        api = create_api(open_inside(guarded, deadline.seconds_left), guarded, audit=audit)
-        guard = Guard(KeyFile(self._keys.copy), guarded.rate_per_minute)
+        rates = KeyRates(clients.dynamodb(), settings.records_table, settings.rate_per_minute)
+        app = open_inside(guarded, deadline.seconds_left)
+        api = create_api(app, guarded, audit=audit, count_call=rates.take)
+        guard = Guard(KeyFile(self._keys.copy), rates.take)
         watched = TelemetryMiddleware(StageMiddleware(api, guard), api.state.context.metrics)
         self._mangum = Mangum(watched, lifespan="off", text_mime_types=TEXT_TYPES)
 
@@ -182,8 +189,17 @@ class StageMiddleware:
             scope["state"][ROUTE] = event["resource"]
             await problems.refusal(Request(scope), error)(scope, receive, send)
             return
-        stage = event["requestContext"]["path"].removesuffix(event["path"])
-        await self._app({**scope, "root_path": stage, "path": stage + scope["path"]}, receive, send)
+        full, path = event["requestContext"]["path"], event["path"]
+        stage = full.removesuffix(path)
+        prefix = stage or _base_path(event["resource"], path)
+        await self._app({**scope, "root_path": prefix, "path": stage + scope["path"]}, receive, send)
+
+
+def _base_path(resource: str, path: str) -> str:
+    """Return what comes before a resource in a path: the base path of a custom domain, which has no stage."""
+    escaped = (re.escape(part) for part in _PARAMETER.split(resource))
+    found = re.fullmatch(f"(/.*?)??{'.+'.join(escaped)}", path)
+    return (found.group(1) or "") if found else ""
 
 
 @cache

@@ -12,6 +12,8 @@ from threading import Lock
 
 from mien.domain.errors import Overloaded
 
+KEY_BURST_SECONDS = 5
+
 
 class TokenBucket:
     """Limits the rate of calls; safe to use from several threads. A new bucket is full."""
@@ -41,6 +43,19 @@ class TokenBucket:
             else:
                 self._refused += 1
             return self._refused
+
+
+class RatePerKey:
+    """Limits the rate of each key's calls in this process; a token bucket for each."""
+
+    def __init__(self, per_minute: int) -> None:
+        """Allow each key so many calls per minute in the long run."""
+        self._rate = per_minute / 60
+        self._buckets: dict[str, TokenBucket] = {}
+
+    def take(self, key_id: str) -> bool:
+        """Count a call of a key, and return whether it is within the limit."""
+        return self._buckets.setdefault(key_id, TokenBucket(self._rate, KEY_BURST_SECONDS)).take() == 0
 
 
 class ByteBudget:

@@ -169,19 +169,29 @@ class DynamoCatalog:
         entries: dict[str, dict[str, Any]] = {}  # by the record's key: a recognition may be in several of the indexes
         with domain_errors():
             for index, attribute, value in indexes:
-                query = _query(table, index, attribute or "", value, since, until) | {"Limit": limit + 1}
+                query = _query(table, index, attribute or "", value, since, until)
                 if token is not None:
                     start = _start(token, table)
                     if kind is Recognition and index == "ByUser":
                         start[table.key] = f"{table.record_key(start[table.key])}/{value}"
                     query["ExclusiveStartKey"] = _to_dynamo(start | {attribute or "": value})
-                for entry in map(_from_dynamo, self._dynamodb.query(**query)["Items"]):
+                for entry in self._entries(query, limit + 1):
                     entries.setdefault(table.record_key(entry[table.key]), entry)
         if len(indexes) > 1:
             entries = dict(sorted(entries.items(), key=lambda item: (item[1]["Timestamp"], item[0]), reverse=True))
         keys = list(entries)
         token = _token(entries[keys[limit - 1]], table) if len(keys) > limit else None
         return Page(tuple(self.get(kind, keys[:limit])), token)
+
+    def _entries(self, query: dict[str, Any], limit: int) -> Iterator[dict[str, Any]]:
+        """Yield the first entries of an index; DynamoDB ends a page at 1 MB, or earlier, whatever is asked for."""
+        while True:
+            page = self._dynamodb.query(**query, Limit=limit)
+            yield from map(_from_dynamo, page["Items"])
+            limit -= len(page["Items"])
+            if limit <= 0 or "LastEvaluatedKey" not in page:
+                return
+            query = query | {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     def summarize_faces(self, user_ids: Collection[str]) -> dict[str, FaceSummary]:
         found: dict[str, FaceSummary] = {}

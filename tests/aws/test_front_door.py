@@ -1,0 +1,90 @@
+"""Who gets in: the authorizer, limits that all instances share, and what the gateway answers by itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mien.backends.aws.key_rates import KeyRates
+from mien.security.api_keys import key_id_of
+from tests.aws import local, stack
+from tests.aws.test_runtime import World, request, world
+
+__all__ = ["world"]
+
+ARN = f"arn:aws:execute-api:{stack.REGION}:{stack.ACCOUNT}:abcdef123/dev/GET/users"
+OPEN = {"/", "/static/{file+}", "/{path+}"}
+
+
+def question(key: str, header: str = "X-Api-Key") -> dict[str, Any]:
+    """What API Gateway asks an authorizer of the type REQUEST."""
+    return request("GET", "/users", "/users") | {"type": "REQUEST", "methodArn": ARN, "headers": {header: key}}
+
+
+def test_the_authorizer_knows_the_keys_and_names_nobody(world: World, tmp_path: Path) -> None:
+    key = world.keep_keys(tmp_path)
+    with world.function("authorizer") as function:
+        known = function.invoke(question(key))
+        again = function.invoke(question(key, "x-api-key"))
+        unknown = function.invoke(question(key[:-1] + ("A" if key[-1] != "A" else "B")))
+    for answer, effect in ((known, "Allow"), (again, "Allow"), (unknown, "Deny")):
+        (statement,) = answer["policyDocument"]["Statement"]
+        assert statement["Effect"] == effect
+        assert statement["Resource"] == [ARN.removesuffix("GET/users") + "*/*"]  # the gateway keeps it for every route
+    assert (known["principalId"], unknown["principalId"]) == (key_id_of(key), "nobody")
+    assert '"KeysRefused":[1.0]' in function.output
+    assert key not in function.output
+
+
+def test_an_authorizer_without_the_secret_lets_nobody_in(world: World) -> None:
+    world.secrets.delete_secret(SecretId="keys", ForceDeleteWithoutRecovery=True)
+    with world.function("authorizer") as function, pytest.raises(RuntimeError, match="SetupError"):
+        function.invoke(question("mien_00000000_" + 43 * "a"))
+
+
+def test_a_keys_limit_holds_across_instances(world: World, tmp_path: Path) -> None:
+    key = world.keep_keys(tmp_path)
+    asked = request("GET", "/users", "/users", key)
+    limit = {"MIEN_RATE_PER_MINUTE": "3"}
+    with world.function("people", **limit) as one, world.function("people", **limit) as other:
+        statuses = [f.invoke(asked)["statusCode"] for f in (one, other, one, other, one, other, one)]
+    assert statuses[:3] == [200, 200, 200]
+    assert 429 in statuses  # also where a minute ends in between
+
+
+def test_a_count_begins_anew_each_minute_and_expires() -> None:
+    now = [60_000_000.0]
+    with local.storage() as (_, catalog):
+        client = catalog._dynamodb
+        rates = [KeyRates(client, "MienRecords", 2, lambda: now[0]) for _ in range(2)]
+        assert [rates[n % 2].take("one") for n in range(3)] == [True, True, False]
+        assert rates[0].take("another")
+        now[0] += 60
+        assert rates[1].take("one")
+        items = client.scan(TableName="MienRecords")["Items"]
+    assert {item["Kind"]["S"] for item in items} == {"KeyRate"}
+    assert all(now[0] < int(item["ExpiresAt"]["N"]) <= now[0] + 600 for item in items)
+
+
+def test_every_route_but_the_pages_files_asks_for_a_key() -> None:
+    (api,) = stack.resources("AWS::ApiGateway::RestApi").values()
+    for path, methods in api["Body"]["paths"].items():
+        for operation in methods.values():
+            needed = [name for each in operation.get("security", ()) for name in each]
+            assert needed == (["NONE"] if path in OPEN else ["Keys"])
+    authorizer = api["Body"]["components"]["securitySchemes"]["Keys"]["x-amazon-apigateway-authorizer"]
+    assert authorizer["identitySource"] == "method.request.header.X-Api-Key"  # without it the gateway refuses by itself
+    assert authorizer["authorizerResultTtlInSeconds"] == 60
+
+
+def test_what_the_gateway_answers_itself_is_a_problem_document() -> None:
+    (api,) = stack.resources("AWS::ApiGateway::RestApi").values()
+    answers = api["Body"]["x-amazon-apigateway-gateway-responses"]
+    assert {"UNAUTHORIZED", "ACCESS_DENIED", "AUTHORIZER_FAILURE", "THROTTLED", "REQUEST_TOO_LARGE"} <= answers.keys()
+    for answer in answers.values():
+        document = json.loads(answer["responseTemplates"]["application/json"])
+        assert document["status"] == int(answer["statusCode"])
+        assert document["type"].startswith("urn:mien:")
