@@ -78,7 +78,7 @@ MEANINGS = {
     "decoded at half its sides, and may have four times as many unless it is progressive",
     "look_seconds": "seconds between two looks at all files in `bucket/`, 1 to 86,400, for changes by hand that the "
     "system does not announce, as on network drives; while it announces nothing, a look follows every 10 seconds",
-    "mirrored": "`yes` averages each embedding with that of the mirrored face, which is more stable and slower "
+    "mirrored": "`yes` averages probes, too, with the mirrored face, as enrolled faces are: more stable and slower "
     "([accuracy](accuracy.md)); faces enrolled with one setting cannot be searched with the other",
     "api_keys_file": "the file with the hashes of the API keys",
     "keys_secret": "the secret in Secrets Manager, by name or ARN, with the API keys and the signing key, which also "

@@ -141,7 +141,7 @@ from tests.support.fake_engine import FakeFaceEngine
 deadly = Path(sys.argv[2]).read_bytes()
 
 class Engine(FakeFaceEngine):
-    def read(self, image, max_faces=100):
+    def read(self, image, max_faces=100, **options):
         time.sleep(0.2)
         if image == deadly:
             os.kill(os.getpid(), signal.SIGKILL)

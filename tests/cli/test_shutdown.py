@@ -33,7 +33,7 @@ class Engine(FakeFaceEngine):
         if os.environ.get("SLEEP_AT_START"):
             time.sleep(600)
 
-    def read(self, image, max_faces=100):
+    def read(self, image, max_faces=100, **options):
         if len(image) > 5000:
             Path(os.environ["READS"]).touch()
             time.sleep(600)

@@ -219,3 +219,5 @@ def test_mirrored_embeddings_stay_near_the_usual_ones(engine, hopper):
     content = hopper.read_bytes()
     (usual,), (mirrored,) = engine.read(content), FaceEngine(mirrored=True).read(content)
     assert 0.8 < likeness(usual, mirrored) < 0.9999
+    (for_enrolment,) = engine.read(content, mirrored=True)
+    np.testing.assert_array_equal(for_enrolment.embedding, mirrored.embedding)

@@ -103,7 +103,7 @@ def test_a_stock_client_rides_out_an_internal_error_without_double_effect(serve,
         model_version = engine.model_version
         failures = 1
 
-        def read(self, image):
+        def read(self, image, **options):
             if self.failures:
                 self.failures -= 1
                 raise RuntimeError("once")

@@ -66,7 +66,7 @@ class FakeFaceEngine:
     def detect(self, image: bytes) -> list[Detection]:
         return [Detection(**_without_embedding(face)) for face in self.read(image)]
 
-    def read(self, image: bytes, max_faces: int = MAX_FACES_PER_PHOTO) -> list[Face]:
+    def read(self, image: bytes, max_faces: int = MAX_FACES_PER_PHOTO, *, mirrored: bool | None = None) -> list[Face]:
         """Find and describe the painted faces, the largest first. Raises ImageError's leaves."""
         with admitted_photo(image, self._limits) as photo:
             pixels = np.ascontiguousarray(photo.pixels(LONG_SIDE))

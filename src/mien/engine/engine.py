@@ -84,8 +84,8 @@ class FaceEngine:
         threads: cores to use; None for all.
         models_dir: folder with other builds of the two model files; None for the shipped ones.
         limits: which images are accepted.
-        mirrored: average each embedding with that of the mirrored face, which is more stable and takes twice the
-            embedding time. Embeddings with and without it are not comparable.
+        mirrored: average every embedding with that of the mirrored face, the probes' too, which is more stable and
+            takes twice the embedding time. Such a gallery has a model version of its own.
 
     Attributes:
         model_version: names models and preprocessing; embeddings of equal versions are comparable.
@@ -133,12 +133,14 @@ class FaceEngine:
         with self._context.track_call(), admitted_photo(image, self._limits, self._context.budget) as photo:
             return [face.detection for face in self._align([self._detect(photo)])[0]]
 
-    def read(self, image: bytes, max_faces: int = MAX_FACES_PER_PHOTO) -> list[Face]:
+    def read(self, image: bytes, max_faces: int = MAX_FACES_PER_PHOTO, *, mirrored: bool | None = None) -> list[Face]:
         """Detect and embed the faces in a photo.
 
         Args:
             image: a JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF, BMP or ICO file.
             max_faces: how many of the largest faces to embed, at most 100.
+            mirrored: average each embedding with that of the mirrored face, as for enrolment and for comparing two
+                photos: their faces are embedded once. None for the engine's own setting. Both kinds are comparable.
 
         Returns:
             Faces, largest first; frames and ranges as for `detect`.
@@ -148,7 +150,7 @@ class FaceEngine:
             Overloaded: other photos keep the engine busy for longer than this thread waits.
         """
         with self._context.track_call(), admitted_photo(image, self._limits, self._context.budget) as photo:
-            return self._embed([self._detect(photo)], max_faces)[0]
+            return self._embed([self._detect(photo)], max_faces, mirrored)[0]
 
     def portraits(self, image: bytes) -> list[FacePortrait]:
         """Detect and embed the faces in a photo as `read` does, and cut each out of it."""
@@ -209,12 +211,19 @@ class FaceEngine:
         aligned = [[_aligned_face(photo.photo, face, next(refined)) for face in photo.faces] for photo in photos]
         return [sorted(faces, key=lambda face: face.detection.box.area, reverse=True) for faces in aligned]
 
-    def _embed(self, photos: Sequence[_DetectedPhoto], max_faces: int = MAX_FACES_PER_PHOTO) -> list[list[Face]]:
-        return self._embed_aligned([faces[:max_faces] for faces in self._align(photos)])
+    def _embed(
+        self,
+        photos: Sequence[_DetectedPhoto],
+        max_faces: int = MAX_FACES_PER_PHOTO,
+        mirrored: bool | None = None,
+    ) -> list[list[Face]]:
+        return self._embed_aligned([faces[:max_faces] for faces in self._align(photos)], mirrored)
 
-    def _embed_aligned(self, aligned: Sequence[Sequence[_AlignedFace]]) -> list[list[Face]]:
+    def _embed_aligned(
+        self, aligned: Sequence[Sequence[_AlignedFace]], mirrored: bool | None = None
+    ) -> list[list[Face]]:
         crops = [face.crops for faces in aligned for face in faces]
-        embeddings = iter(embed(self._embedder, crops, mirrored=self._mirrored))
+        embeddings = iter(embed(self._embedder, crops, mirrored=self._mirrored if mirrored is None else mirrored))
         return [[_face(face.detection, next(embeddings)) for face in faces] for faces in aligned]
 
 

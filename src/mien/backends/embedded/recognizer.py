@@ -98,12 +98,13 @@ class LocalRecognizer:
         from mien.backends.embedded.maintenance import calibration
         from mien.gallery import compare
 
-        faces = self._engine().read(source, max_faces=1)
+        faces = self._engine().read(source, max_faces=1, mirrored=True)
         if not faces:
             raise NoFace("The source photo shows no face.")
         embedding, own = faces[0].embedding, calibration(self._gallery(), self._collection)
         comparisons = [
-            Comparison(face, compare(embedding, face.embedding, own)) for face in self._engine().read(target)
+            Comparison(face, compare(embedding, face.embedding, own))
+            for face in self._engine().read(target, mirrored=True)
         ]
         return sorted(comparisons, key=lambda comparison: -comparison.similarity)
 
@@ -115,7 +116,7 @@ class LocalRecognizer:
         from mien.gallery import image_id
 
         body = image_bytes(image)
-        kept, rejected = quality.filter_faces(self._engine().read(body), QualityFilter.AUTO, max_faces)
+        kept, rejected = quality.filter_faces(self._engine().read(body, mirrored=True), QualityFilter.AUTO, max_faces)
         stored = self._gallery().faces.index(
             self._collection,
             kept,
@@ -132,7 +133,7 @@ class LocalRecognizer:
     def index_face(self, image: bytes, box: Box) -> str:
         from mien.gallery import image_id
 
-        face = max(self._engine().read(image), key=lambda face: face.box.overlap(box), default=None)
+        face = max(self._engine().read(image, mirrored=True), key=lambda face: face.box.overlap(box), default=None)
         if face is None or not face.box.overlap(box):
             raise NoFace("The photo shows no face at this box.")
         own_image_id = image_id(image + repr(face.box).encode())

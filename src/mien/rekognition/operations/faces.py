@@ -45,7 +45,7 @@ def compare_faces(service: Service, call: Call) -> Answer:
     """
     level = call.quality_filter(QualityFilter.NONE)
     source_image, target_image = (service.read_image(call.params[name]) for name in ("SourceImage", "TargetImage"))
-    sources, targets = service.engine.read(source_image), service.engine.read(target_image)
+    sources, targets = (service.engine.read(image, mirrored=True) for image in (source_image, target_image))
     if not sources or rejection_reasons(sources[0], level):
         raise invalid("The source image has no face that passes the filter.")
     if not targets:
@@ -71,7 +71,7 @@ def index_faces(service: Service, call: Call) -> Answer:
     """
     collection = service.gallery.collections.describe(call.collection_id)
     image = service.read_image(call.params["Image"])
-    faces = service.engine.read(image)
+    faces = service.engine.read(image, mirrored=True)
     kept, rejected = filter_faces(faces, call.quality_filter(QualityFilter.AUTO), call.params.get("MaxFaces"))
     stored = service.gallery.faces.index(
         call.collection_id,
