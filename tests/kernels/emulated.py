@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -24,8 +25,19 @@ def emulated_sets() -> list[InstructionSet]:
     return [isa for isa in INSTRUCTION_SETS if isa.arm] if there else []
 
 
-def run_emulated(isa: InstructionSet, kernel: Kernel, arguments: dict[str, Argument], *, at_end: bool) -> None:
-    """Run a kernel, with its arrays at the end, or at the beginning, of their memory; arrays are changed in place."""
+def run_emulated(
+    isa: InstructionSet,
+    kernel: Kernel,
+    arguments: dict[str, Argument],
+    *,
+    at_end: bool,
+    table: str = "",
+    further: Sequence[np.ndarray] = (),
+) -> None:
+    """Run a kernel, with its arrays at the end, or at the beginning, of their memory; arrays are changed in place.
+
+    A `table` among the arguments may have the addresses of `further` arrays, which are only read.
+    """
     kernel.bind(arguments)
     values = [arguments[one.name] for one in kernel.parameters]
     content = [np.int64(len(values)).tobytes()]
@@ -33,12 +45,17 @@ def run_emulated(isa: InstructionSet, kernel: Kernel, arguments: dict[str, Argum
         is_array = isinstance(value, np.ndarray)
         content.append(np.array([is_array, value.nbytes if is_array else value], np.int64).tobytes())
         content.append(value.tobytes() if is_array else b"")
+    names = [one.name for one in kernel.parameters]
+    content.append(np.array([len(further), names.index(table) if table else 0], np.int64).tobytes())
+    for array in further:
+        content += [np.array([array.ctypes.data, array.nbytes], np.int64).tobytes(), array.tobytes()]
     command = [QEMU, "-cpu", "max", _program(isa, kernel), "1" if at_end else "0"]
     done = subprocess.run(command, input=b"".join(content), stdout=subprocess.PIPE, check=True, timeout=60)
     changed = memoryview(done.stdout)
-    for value in values:
+    for number, value in enumerate(values):
         if isinstance(value, np.ndarray):
-            value[...] = np.frombuffer(changed[: value.nbytes], value.dtype).reshape(value.shape)
+            if names[number] != table:
+                value[...] = np.frombuffer(changed[: value.nbytes], value.dtype).reshape(value.shape)
             changed = changed[value.nbytes :]
 
 
