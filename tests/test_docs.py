@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
-from docs import settings
-from mien.cli.main import COMMANDS
+from docs import cli, settings
+from mien.cli.main import COMMANDS, app
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -57,6 +60,41 @@ def test_the_page_of_settings_is_generated_from_the_settings():
 def test_every_setting_has_a_row():
     assert settings.MEANINGS.keys() == settings.names()
     assert sorted(" ".join(settings.GROUPS.values()).split()) == sorted(settings.names())
+
+
+def test_the_page_of_the_command_line_is_generated_from_the_help():
+    written = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert written == cli.page(), "Run `python -m docs.cli > docs/cli.md`."
+
+
+def command_lines(document: Path) -> list[list[str]]:
+    """The calls of `mien` in a document's blocks of code, as words."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", document.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    calls = [re.match(r"(?:[$#] )?(?:\S*/bin/)?mien (.*)$", line) for line in lines]
+    return [shlex.split(re.split(r" [|&>]", call[1])[0], comments=True) for call in calls if call]
+
+
+def options(command: Any) -> set[str]:
+    return {option for param in command.params for option in (*param.opts, *param.secondary_opts)} | {"--help"}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_documents_call_commands_and_options_that_exist(document):
+    for words in command_lines(document):
+        command, rest = typer.main.get_command(app), words
+        known = options(command)
+        while rest and hasattr(command, "commands") and not rest[0].startswith("-"):
+            command, rest = command.get_command(None, rest[0]), rest[1:]
+            assert command is not None, words
+            known |= options(command)
+        assert {word.partition("=")[0] for word in rest if word.startswith("-") and word != "-"} <= known, words
+
+
+def test_every_page_is_in_the_index_of_the_site():
+    pages = sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+    listed = re.findall(r"[\w-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("nav:")[2])
+    assert sorted(listed) == pages
 
 
 def test_the_changelog_names_every_command():

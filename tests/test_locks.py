@@ -24,7 +24,7 @@ LEADS_TO = {
         *GROUPS["dev"],
     ],
     "sam": [*GROUPS["sam"], *GROUPS["build"]],
-} | {name: GROUPS[name] for name in ("bench", "checkov", "lambda", "ministack")}
+} | {name: GROUPS[name] for name in ("bench", "checkov", "lambda", "ministack", "docs")}
 """The requirements that infra/lock.sh resolves into each lock."""
 
 PIN = re.compile(
