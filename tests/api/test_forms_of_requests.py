@@ -42,6 +42,7 @@ def test_a_head_stores_no_recognition(service: Service) -> None:
         "/openapi.json",
         "/health",
         "/calibration",
+        "/system",
         "/metrics",
         "/users",
         "/users/Ada",

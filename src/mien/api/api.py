@@ -20,7 +20,7 @@ from mien.api import problems, schemas
 from mien.api.context import ApiContext, BoundedExecutor, Health
 from mien.api.forwarding import HeadMiddleware
 from mien.api.request_bodies import BodyMiddleware
-from mien.api.routes import groups, history, people, recognition, service, uploads
+from mien.api.routes import groups, history, page, people, recognition, service, uploads
 from mien.api.routes import history as audit_log
 from mien.api.security import Guard, HostOriginMiddleware
 from mien.api.telemetry import Metrics, TelemetryMiddleware
@@ -51,6 +51,7 @@ def create_api(
     hosts: Collection[str] | None = None,
     gauges: Mapping[str, Callable[[], float]] | None = None,
     count_call: Callable[[str], bool] | None = None,
+    samples: page.SamplePhotos | None = None,
 ) -> FastAPI:
     """Build the REST API of an application.
 
@@ -65,11 +66,21 @@ def create_api(
         gauges: Further metrics by name, each read when Prometheus asks.
         count_call: Counts a call of the API key with an id, and returns whether it is within its rate; in this process
             when None.
+        samples: Fetches photos for a first try; None when there are none.
     """
     api = _fastapi()
+    api.state.settings, api.state.samples = settings, samples
     api.state.context = context = _context(app, settings, audit or LogLines(), signer, gauges or {}, count_call)
     care = (people.correction_routes, history.routes, audit_log.audit_routes)
-    for routes in (uploads.routes, recognition.routes, people.routes, groups.routes, *care, service.routes):
+    for routes in (
+        uploads.routes,
+        recognition.routes,
+        people.routes,
+        groups.routes,
+        *care,
+        page.routes,
+        service.routes,
+    ):
         api.include_router(routes)
     if forms:
         api.include_router(uploads.form_routes)

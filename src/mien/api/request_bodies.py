@@ -24,7 +24,7 @@ MAX_BODIES_BYTES = 512 * 1024 * 1024
 MAX_JSON_BYTES = 64 * 1024
 """Of the routes that take no photos."""
 
-PHOTO_ROUTES = ("/recognize", "/detect", "/compare", "/upload", "/rejections")
+PHOTO_ROUTES = ("/recognize", "/detect", "/compare", "/render", "/upload", "/rejections")
 """Routes that take photos also in base64, which is a third longer."""
 
 

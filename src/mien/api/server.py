@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mien.api.api import create_api
 from mien.api.forwarding import path_below_prefix
 from mien.api.logs import log_loop_errors
+from mien.api.routes.page import SamplePhotos
 from mien.api.telemetry import MalformedRequests, TelemetryMiddleware
 from mien.backends.embedded.backend import EmbeddedBackend
 from mien.config import Settings, open_embedded
@@ -43,6 +44,7 @@ class Server:
         host: str = "127.0.0.1",
         *,
         rekognition_only: bool = False,
+        samples: SamplePhotos | None = None,
     ) -> None:
         """Open the data folder.
 
@@ -51,6 +53,7 @@ class Server:
             host: The address that the server listens on.
             rekognition_only: Serve the wire API and nothing else. What the folder promises is kept all the same: photos
                 that come or go by hand, what expires, erasures to finish.
+            samples: Fetches photos for a first try on the page.
 
         Raises:
             SetupError: The settings do not fit together, or name another backend.
@@ -66,7 +69,7 @@ class Server:
         self._backend = open_embedded(settings)
         # One thread more than cores: each also waits for the disk, and an engine with a single caller is slower.
         self._worker = self._backend.worker((settings.threads or available_cores()) + 1, settings.look_seconds)
-        self._api = _api(self._backend, settings, host)
+        self._api = _api(self._backend, settings, host, samples)
         metrics = self._api.state.context.metrics
         self._requests = TelemetryMiddleware(self._answer, metrics)
         self._malformed = MalformedRequests(metrics)
@@ -150,9 +153,16 @@ class Server:
         self._backend.close()
 
 
-def _api(backend: EmbeddedBackend, settings: Settings, host: str) -> FastAPI:
+def _api(backend: EmbeddedBackend, settings: Settings, host: str, samples: SamplePhotos | None) -> FastAPI:
     gauges = {"events_waiting": backend.queue.waiting, "events_dead": backend.queue.dead}
     hosts = LOOPBACK_NAMES if is_loopback(host) and settings.api_keys_file is None else None
     return create_api(
-        backend.app, settings, audit=backend.audit, signer=backend.signer, forms=True, hosts=hosts, gauges=gauges
+        backend.app,
+        settings,
+        audit=backend.audit,
+        signer=backend.signer,
+        forms=True,
+        hosts=hosts,
+        gauges=gauges,
+        samples=samples,
     )

@@ -80,6 +80,7 @@ class FaceApp:
         *,
         find_remains: FindRemains = lambda _: (),
         inspect: Callable[[], Sequence[Issue]] | None = None,
+        render: Callable[[bytes, int], bytes] | None = None,
         warnings: Callable[[], Sequence[str]] = lambda: (),
         close: Callable[[], None] = lambda: None,
         pseudonym: Callable[[str], str] | None = None,
@@ -98,6 +99,7 @@ class FaceApp:
             find_remains: Names places below the ports that still hold a user id, for `verify_erased`.
             warnings: Says what does not work as it should, though Mien works.
             inspect: Finds issues with the enrolled faces; None when the backend has no access to embeddings.
+            render: Converts a photo to a JPEG of at most so many pixels a side; None when the backend cannot.
             close: Releases what the backend holds open.
             pseudonym: Makes the stand-in for a user id in the receipts of erasures.
             grouping: The ports with which faces are grouped; None when the backend cannot.
@@ -125,7 +127,7 @@ class FaceApp:
         self._recognition = RecognitionService(recognizer, catalog, people, self.policy, now)
         self._rejections = RejectionService(recognizer, catalog, people, now)
         self._retention = RetentionService(catalog, people, self._indexing, self._erasure, self.policy, now)
-        self._inspect, self._warnings, self._close = inspect, warnings, close
+        self._inspect, self._render, self._warnings, self._close = inspect, render, warnings, close
         self._groups: GroupService | None = None
         if grouping:
             services = (self._indexing, self._recognition)
@@ -307,6 +309,13 @@ class FaceApp:
         if link is not None and self._bucket.stored_at(path) is None:
             raise ImageNotFound("There is no photo under this path.")
         return link
+
+    def render(self, image: bytes, long_side: int) -> bytes:
+        """Convert a photo to an upright JPEG with at most so many pixels a side. InvalidInput on AWS."""
+        self._check_size(image)
+        if self._render is None:
+            raise InvalidInput("Photos are not converted here.")
+        return self._render(image, long_side)
 
     # Recognition
 

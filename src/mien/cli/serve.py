@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import uvicorn
     from starlette.types import ASGIApp
 
+    from mien.api.server import Server
+
 log = logging.getLogger(__name__)
 
 
@@ -122,7 +124,6 @@ def serve(
     from mien.api.connections import BoundedProtocol, bounded
     from mien.api.forwarding import trusted_peers
     from mien.api.logs import json_on_stderr
-    from mien.api.server import Server
     from mien.cli import shutdown
 
     give_memory_back()
@@ -136,7 +137,7 @@ def serve(
         json_on_stderr() as stderr,
         bounded(listen(host, port), proxies) as listener,
     ):
-        server = shutdown.interruptible(lambda: Server(settings, host, rekognition_only=rekognition_only))
+        server = shutdown.interruptible(lambda: _open(settings, host, rekognition_only=rekognition_only))
         scheme, bound_port = "https" if tls_cert else "http", listener.getsockname()[1]
         _tell(stderr, f"Mien is running at {scheme}://{_url_host(host)}:{bound_port}/ (stop with Ctrl-C).")
         if settings.api_keys_file is None:
@@ -159,6 +160,13 @@ def serve(
             ssl_keyfile=tls_key,
         )
         _run(shutdown.StoppableServer(config, server.stop_working), listener)
+
+
+def _open(settings: Settings, host: str, *, rekognition_only: bool) -> Server:
+    from mien.api.server import Server
+    from mien.demo.photos import sample_photos
+
+    return Server(settings, host, rekognition_only=rekognition_only, samples=sample_photos)
 
 
 def _behind_proxies(app: ASGIApp, root_path: str) -> ASGIApp:

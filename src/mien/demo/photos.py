@@ -60,6 +60,13 @@ def demo_photos(cache: Path, index: str | None = None) -> list[Path]:
     return sorted(folder.iterdir(), key=lambda file: file.stem)
 
 
+def sample_photos() -> list[tuple[str, list[Path]]]:
+    """Return the photos in the user's cache by person, and fetch them if it has none. Raises SetupError."""
+    from platformdirs import user_cache_path
+
+    return by_person(demo_photos(user_cache_path("mien") / "demo"))
+
+
 def by_person(photos: Iterable[Path]) -> list[tuple[str, list[Path]]]:
     """Group photos by the person that the file name begins with; the person with the most photos comes first."""
     groups = [(name, [photo for photo in photos if photo.stem.startswith(start)]) for start, name in PEOPLE.items()]

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from mien.engine.engine import Face, FaceEngine, FacePortrait
     from mien.engine.limits import Limits
     from mien.engine.quality import filter_faces, rejection_reasons
+    from mien.engine.rendition import render
 
-__all__ = ["Face", "FaceEngine", "FacePortrait", "Limits", "filter_faces", "measure", "rejection_reasons"]
+__all__ = ["Face", "FaceEngine", "FacePortrait", "Limits", "filter_faces", "measure", "rejection_reasons", "render"]
 
 _MODULES = {
     "Face": "engine",
@@ -24,6 +25,7 @@ _MODULES = {
     "filter_faces": "quality",
     "measure": "decode",
     "rejection_reasons": "quality",
+    "render": "rendition",
 }
 
 

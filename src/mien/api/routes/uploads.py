@@ -128,8 +128,15 @@ async def upload_state(image_path: str, request: Request, context: Context) -> s
     response_class=Response,
     responses=problem_responses(404, 422, media_type="image/*"),
 )
-async def image(image_path: str, context: Context) -> Response:
-    """Get an uploaded photo, byte for byte; on AWS by a redirect to the bucket, which is valid for a minute."""
+async def image(
+    image_path: str,
+    context: Context,
+    size: Annotated[int | None, Query(ge=16, le=4096, description="Convert it to a JPEG of this longer side.")] = None,
+) -> Response:
+    """Get an uploaded photo, byte for byte; with `size`, a JPEG of at most so many pixels a side.
+
+    On AWS, a redirect to the bucket, which is valid for a minute.
+    """
     if link := await context.storage.run(context.app.image_link, image_path):
         return RedirectResponse(link, headers={"Cache-Control": "private, no-store"})
     stored = await context.storage.run(context.app.image, image_path)
@@ -139,6 +146,9 @@ async def image(image_path: str, context: Context) -> Response:
         "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
         "Cache-Control": "private, no-store",
     }
+    if size is not None:
+        jpeg = await context.inference.run(context.app.render, stored.body, size)
+        return Response(jpeg, headers=headers, media_type="image/jpeg")
     return Response(stored.body, headers=headers, media_type=stored.content_type)
 
 

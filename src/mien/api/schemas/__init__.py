@@ -9,7 +9,10 @@ from mien.api.schemas.base import (
     CalibrationPoint,
     Health,
     Problem,
+    SamplePerson,
+    Samples,
     Schema,
+    System,
 )
 from mien.api.schemas.enrolment import (
     Erasure,
@@ -108,8 +111,11 @@ __all__ = [
     "Recognitions",
     "RecognizedFace",
     "Remark",
+    "SamplePerson",
+    "Samples",
     "Schema",
     "Stranger",
+    "System",
     "Upload",
     "Uploads",
 ]

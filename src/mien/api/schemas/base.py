@@ -63,6 +63,31 @@ class Health(Schema):
     warnings: list[str] = []
 
 
+class SamplePerson(Schema):
+    name: str
+    photos: list[str]
+
+
+class Samples(Schema):
+    """Photos for a first try, by person."""
+
+    model_config = example(people=[{"name": "Barack Obama", "photos": ["obama.jpg", "obama2.jpg"]}])
+    people: list[SamplePerson]
+
+
+class System(Schema):
+    """The installation. `data_dir` and `free_bytes` (of its disk) are null on AWS; `threshold` is the default one."""
+
+    model_config = example(
+        version="0.1.0", data_dir="/var/lib/mien", free_bytes=51200000000, threshold="auto", requires_key=True
+    )
+    version: str
+    data_dir: str | None
+    free_bytes: int | None
+    threshold: str
+    requires_key: bool
+
+
 class CalibrationPoint(Schema):
     similarity: Similarity
     fmr: float

@@ -122,6 +122,7 @@ class EmbeddedBackend:
             policy,
             find_remains=self._find_remains,
             inspect=self._inspect,
+            render=_render,
             warnings=self._warnings,
             close=self.close,
             pseudonym=keyed_hash(secret),
@@ -196,6 +197,12 @@ class EmbeddedBackend:
         truncate_wal(self.database)
         stale = ["index"] if self.gallery().stale_vector_sets() else []
         return (*maintenance.find_remains(self.data_dir, user_id), *stale)
+
+
+def _render(image: bytes, long_side: int) -> bytes:
+    from mien.engine import render
+
+    return render(image, long_side)
 
 
 class _Lazy(Generic[T]):
