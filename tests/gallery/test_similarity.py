@@ -105,10 +105,11 @@ def test_at_most_one_stranger_in_a_hundred_reaches_the_automatic_threshold(enrol
     ("similarity", "enrolled", "likelihood"),
     [
         (94.58, 94, Likelihood.LIKELY),
-        (96.0, 94, Likelihood.VERY_LIKELY),
-        (96.0, 1000, Likelihood.LIKELY),
-        (99.2, 1000, Likelihood.VERY_LIKELY),
-        (99.2, 100_000, Likelihood.LIKELY),
+        (96.13, 66, Likelihood.LIKELY),
+        (98.5, 66, Likelihood.VERY_LIKELY),
+        (98.5, 1000, Likelihood.LIKELY),
+        (99.8, 1000, Likelihood.VERY_LIKELY),
+        (99.8, 100_000, Likelihood.LIKELY),
         (100.0, 100_000, Likelihood.VERY_LIKELY),
     ],
 )

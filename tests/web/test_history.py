@@ -22,13 +22,13 @@ def test_the_timeline_filters_exports_and_answers_when(
     call(server, "/recognize", second.read_bytes())
     call(server, "/recognize", couple.read_bytes())
     page.goto("/#/history")
-    expect(page.locator(".timeline li")).to_have_count(2)
+    expect(page.locator(".timeline > li")).to_have_count(2)
     with page.expect_download() as download:
         page.get_by_role("button", name="Export CSV").click()
     rows = list(csv.DictReader(Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()))
     assert sorted((row["user_id"], row["name"]) for row in rows) == [("", ""), ("", ""), (user_id, "'=Eve")]
     page.get_by_label("Person").select_option(label="=Eve")
-    expect(page.locator(".timeline li")).to_have_count(1)
+    expect(page.locator(".timeline > li")).to_have_count(1)
     expect(page.get_by_role("status").filter(has_text="last seen")).to_contain_text("=Eve was last seen")
 
 
@@ -42,7 +42,7 @@ def test_the_export_holds_what_is_not_shown_yet(page: Page) -> None:
 
     page.route("**/recognitions*", listing)
     page.goto("/#/history")
-    expect(page.locator(".timeline li")).to_have_count(1)
+    expect(page.locator(".timeline > li")).to_have_count(1)
     with page.expect_download() as download:
         page.get_by_role("button", name="Export CSV").click()
     rows = list(csv.DictReader(Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()))
@@ -57,11 +57,12 @@ def test_results_are_deleted_one_by_one_and_those_that_name_nobody_together(
     for photo in (second, couple, couple, third):
         call(server, "/recognize", photo.read_bytes())
     page.goto("/#/history")
-    expect(page.locator(".timeline li")).to_have_count(4)
-    page.locator(".timeline li").first.get_by_role("button", name="Delete").click()
-    expect(page.locator(".timeline li")).to_have_count(3)
+    expect(page.locator(".timeline > li")).to_have_count(4)
+    page.locator(".row-button").first.click()
+    page.locator(".timeline > li").first.get_by_role("button", name="Delete").click()
+    expect(page.locator(".timeline > li")).to_have_count(3)
     page.get_by_role("button", name="Delete unnamed").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.locator(".toast")).to_contain_text("2 results were deleted.")
-    expect(page.locator(".timeline li")).to_have_count(1)
-    expect(page.locator(".timeline li")).to_contain_text("Eve")
+    expect(page.locator(".timeline > li")).to_have_count(1)
+    expect(page.locator(".timeline > li")).to_contain_text("Eve")

@@ -14,7 +14,7 @@ from tests.web.people import call, enrol
 pytestmark = pytest.mark.web
 
 AXE = "axe-core@4.10.3"
-VIEWS = ("#/", "#/live", "#/people", "#/person/Alice", "#/history", "#/settings")
+VIEWS = ("#/", "#/live", "#/people", "#/person/Alice", "#/history", "#/settings", "#/help")
 PAGE_WEIGHT = 200_000
 
 
@@ -38,7 +38,7 @@ def lived_in(server: Server, ada: list[Path], couple: Path) -> Server:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1440])
+@pytest.mark.parametrize("width", [320, 820, 1440])
 def test_views_fit_and_axe_finds_nothing(
     lived_in: Server, chromium: Browser, axe: Path, scheme: str, width: int, couple: Path
 ) -> None:

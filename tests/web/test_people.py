@@ -23,9 +23,9 @@ def test_an_empty_gallery_invites(page: Page) -> None:
 def test_a_person_is_added_with_a_line_for_each_photo(page: Page, ada: list[Path], nobody: Path) -> None:
     page.goto("/#/people")
     page.get_by_role("button", name="Add a person").click()
-    page.get_by_label("Photos").set_input_files([*ada[:2], nobody])
+    page.get_by_label("Photos", exact=True).set_input_files([*ada[:2], nobody])
     page.get_by_role("button", name="Add", exact=True).click()
-    expect(page.locator(".problem")).to_have_text("Enter a name first.")
+    expect(page.locator(".name-field .note")).to_have_text("Enter a name first.")
     page.get_by_label("Name").fill("Zoë")
     page.get_by_role("button", name="Add", exact=True).click()
     expect(page.locator(".progress .indexed")).to_have_count(2)
@@ -38,9 +38,13 @@ def test_a_merge_can_be_undone(page: Page, server: Server, ada: list[Path], grac
     user_id = enrol(server, "One", ada[0])
     enrol(server, "Other", grace[0])
     page.goto(f"/#/person/{user_id}")
-    page.get_by_role("button", name="Rename").click()
-    page.locator("dialog").get_by_label("Name").fill("Other")
-    page.locator("dialog").get_by_role("button", name="Rename").click()
+    page.get_by_role("button", name="Merge …").click()
+    dialog = page.locator("dialog")
+    dialog.get_by_label("The other person").fill("oth")
+    dialog.get_by_role("option", name="Other").click()
+    expect(dialog).to_contain_text("One (1 photos) becomes part of Other (1 photos)")
+    expect(dialog.locator(".pair canvas")).to_have_count(2)
+    dialog.get_by_role("button", name="Merge").click()
     expect(page.locator("#toasts")).to_contain_text("One is now part of Other.")
     expect(page.locator("h1")).to_have_text("Other")
     expect(page.locator(".tile")).to_have_count(2)
@@ -58,7 +62,8 @@ def test_forgetting_shows_the_receipt(page: Page, server: Server, ada: list[Path
     page.get_by_role("button", name="Forget this person").click()
     page.locator("dialog").get_by_role("button", name="Forget this person").click()
     expect(page.get_by_role("heading", name="Gone is forgotten.")).to_be_visible()
-    expect(page.locator("table")).to_contain_text("faces")
+    expect(page.locator("table")).to_contain_text("Photos erased")
+    expect(page.get_by_text("Nothing is left in any store.")).to_be_visible()
     assert call(server, "/users")["users"] == []
 
 
@@ -90,9 +95,9 @@ def test_a_photo_that_was_given_up_says_why_and_is_sent_again(page: Page, server
 def test_the_last_photo_is_removed_after_a_question(page: Page, server: Server, ada: list[Path]) -> None:
     user_id = enrol(server, "Ann", ada[0])
     page.goto(f"/#/person/{user_id}")
-    page.locator(".tile").get_by_role("button", name="Remove").click()
+    page.locator(".tile").get_by_role("button", name="Delete photo").click()
     expect(page.locator("dialog")).to_contain_text("Ann will no longer be recognised")
-    page.locator("dialog").get_by_role("button", name="Remove").click()
+    page.locator("dialog").get_by_role("button", name="Delete photo").click()
     expect(page.get_by_role("heading", name="Nobody is enrolled yet")).to_be_visible()
 
 
@@ -111,7 +116,7 @@ def test_a_rename_keeps_the_photos_and_can_be_undone(page: Page, server: Server,
     assert [(user["user_id"], user["name"]) for user in call(server, "/users")["users"]] == [(user_id, "One")]
 
 
-def test_a_name_that_looks_like_that_of_another_is_refused(
+def test_a_name_that_differs_in_case_alone_asks_to_merge(
     page: Page, server: Server, ada: list[Path], grace: list[Path]
 ) -> None:
     user_id = enrol(server, "One", ada[0])
@@ -120,7 +125,8 @@ def test_a_name_that_looks_like_that_of_another_is_refused(
     page.get_by_role("button", name="Rename").click()
     page.locator("dialog").get_by_label("Name").fill("OTHER")
     page.keyboard.press("Enter")
-    expect(page.locator(".toast.error")).to_be_visible()
+    expect(page.get_by_role("dialog")).to_contain_text("Is One the same person")
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     expect(page.locator("h1")).to_have_text("One")
     assert sorted(user["name"] for user in call(server, "/users")["users"]) == ["One", "Other"]
 
@@ -129,7 +135,7 @@ def test_the_end_of_a_consent_is_set_and_taken_back(page: Page, server: Server, 
     user_id = enrol(server, "Ada", ada[0])
     page.goto(f"/#/person/{user_id}")
     page.get_by_label("Consent until").fill("2099-06-30")
-    expect(page.locator(".toast")).to_contain_text("Ada will be forgotten after 2099-06-30")
+    expect(page.locator(".toast")).to_contain_text("Ada will be forgotten after Jun 30, 2099")
     page.reload()
     expect(page.get_by_label("Consent until")).to_have_value("2099-06-30")
     page.get_by_label("Consent until").fill("2000-01-01")
@@ -149,7 +155,7 @@ def test_a_date_is_typed_without_being_sent_half_way(page: Page, server: Server,
     page.get_by_label("Consent until").focus()
     page.keyboard.type("06302099")
     page.keyboard.press("Tab")
-    expect(page.locator(".toast")).to_contain_text("Ada will be forgotten after 2099-06-30")
+    expect(page.locator(".toast")).to_contain_text("Ada will be forgotten after Jun 30, 2099")
     expect(page.locator(".toast.error")).to_have_count(0)
     assert sent == ['{"consent_until":"2099-06-30"}']
 
@@ -161,6 +167,7 @@ def test_whose_consent_ends_soon_is_listed(page: Page, server: Server, ada: list
         httpx.patch(f"{server.url}/users/{user_id}", json={"consent_until": day}).raise_for_status()
     page.goto("/#/people")
     reminders = page.locator("section", has=page.get_by_role("heading", name="Ask for consent again"))
-    expect(reminders.locator("li")).to_have_text([f"Ada is forgotten after {in_a_week}"])
+    expect(reminders.locator("li")).to_have_count(1)
+    expect(reminders.locator("li")).to_contain_text("Ada is forgotten after")
     reminders.get_by_role("link").click()
     expect(page.get_by_label("Consent until")).to_have_value(in_a_week)

@@ -49,7 +49,7 @@ AUTOMATIC = "auto"
 
 AUTOMATIC_FPIR = 0.01
 
-VERY_LIKELY_FPIR = 0.001
+VERY_LIKELY_FPIR = 0.0002
 """A match is very likely when at most this share of strangers' searches reaches its similarity."""
 
 _NORMAL = NormalDist()

@@ -46,7 +46,7 @@ test("an error has the server's own sentence, and its status", async () => {
 
 test("a gateway's error gets a sentence", async () => {
   assert.equal((await errorOf(json({ message: "Too long" }, 413))).message, "This photo is too large to send.");
-  assert.match((await errorOf(new Response("<html>", { status: 503 }))).message, /busy/);
+  assert.match((await errorOf(new Response("<html>", { status: 503 }))).message, /Too many requests/);
   assert.match((await errorOf(new Response("", { status: 504 }))).message, /too long/);
   assert.equal((await errorOf(new Response("", { status: 500 }))).message, "The server answered with an error (500).");
 });
@@ -93,7 +93,7 @@ test("a request too many is sent again after a second or two, three times at mos
   assert.equal(twice.length, 3);
   assert.ok(pauses.every((pause) => pause >= 1000 && pause <= 2000));
   const always = serve(() => json({ message: "Too Many Requests" }, 429));
-  await assert.rejects(api.health(), { status: 429, message: /busy/ });
+  await assert.rejects(api.health(), { status: 429, message: /Too many requests/ });
   assert.equal(always.length, 4);
 });
 

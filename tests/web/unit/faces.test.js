@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { personLink, placeAt } from "#page/dom.js";
-import { faceLabel, formatSimilarity } from "#page/face-overlay.js";
-import { summarizeFaces, toCsv } from "#page/views/history.js";
+import { faceLabel } from "#page/face-overlay.js";
+import { similarity } from "#page/format.js";
+import { summarizeFaces } from "#page/summary.js";
+import { toCsv } from "#page/views/history.js";
 
 const ann = { status: "matched", user_id: "p-1", name: "Ann" };
 const unknown = { status: "unknown", user_id: null, name: null };
@@ -16,10 +18,10 @@ test("a face is labelled with its person, its two likeliest people, or as unknow
 });
 
 test("a similarity has one decimal and never says 100", () => {
-  assert.equal(formatSimilarity(80), "80.0");
-  assert.equal(formatSimilarity(99.94), "99.9");
-  assert.equal(formatSimilarity(99.95), "99.9");
-  assert.equal(formatSimilarity(100), "99.9");
+  assert.equal(similarity(80), "80.0");
+  assert.equal(similarity(64.1), "64.1");
+  assert.equal(similarity(96.19), "96.1");
+  assert.equal(similarity(100), "99.9");
 });
 
 test("a box is placed in per cent of the photo", () => {

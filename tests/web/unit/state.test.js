@@ -17,6 +17,19 @@ test("without a choice, the server's threshold holds", () => {
   assert.equal(threshold.get(), "91.5");
 });
 
+test("a browser without storage keeps the choice while the page is open", () => {
+  Object.defineProperty(globalThis, "localStorage", {
+    get() {
+      throw new Error("SecurityError");
+    },
+    configurable: true,
+  });
+  threshold.set("91.5");
+  assert.equal(threshold.get(), "91.5");
+  threshold.reset();
+  assert.equal(threshold.get(), undefined);
+});
+
 test("people of all pages are fetched once, until they change", async () => {
   const requests = serve(({ url }) =>
     url.includes("cursor") ? json({ users: [ben], next_cursor: null }) : json({ users: [ann], next_cursor: "next" }),

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { comparisons, curvePath, nearestExponent, similarityAt } from "#page/views/settings.js";
+import { curvePath, nearestExponent, rateAt, similarityAt, strangersNamed } from "#page/views/settings.js";
 
 // One pair of strangers in 10^(similarity / 10) reaches a similarity.
 const points = Array.from({ length: 101 }, (_, similarity) => ({ similarity, fmr: 10 ** (-similarity / 10) }));
@@ -21,8 +21,14 @@ test("the slider starts at the step nearest to the chosen similarity", () => {
   assert.equal(nearestExponent(points, 100), 6);
 });
 
-test("comparisons are round numbers", () => {
-  assert.deepEqual([2, 2.5, 4, 6].map(comparisons), [100, 300, 10_000, 1_000_000]);
+test("a similarity has the rate of the point at it, or next below", () => {
+  assert.equal(rateAt(points, 20), 1e-2);
+  assert.equal(rateAt(points, 20.9), 1e-2);
+});
+
+test("the more faces are enrolled, the more strangers are given a name", () => {
+  assert.equal(Math.round(1 / strangersNamed(1e-4, 94)), 107);
+  assert.ok(strangersNamed(1e-4, 100_000) > 0.9999);
 });
 
 test("the curve falls from the upper left, and ends where rates are too small to show", () => {
@@ -30,7 +36,7 @@ test("the curve falls from the upper left, and ends where rates are too small to
     .slice(1)
     .split("L")
     .map((corner) => corner.split(",").map(Number));
-  assert.deepEqual(corners[0], [34, 17]);
+  assert.deepEqual(corners[0], [150, 14]);
   assert.equal(corners.length, 61);
   for (let i = 1; i < corners.length; i += 1) {
     assert.ok(corners[i][0] > corners[i - 1][0]);

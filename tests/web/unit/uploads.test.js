@@ -43,7 +43,7 @@ test("a task that fails does not hold up the others", async () => {
 
 test("an upload is described with its reasons or its warnings", () => {
   assert.equal(describeUpload({ status: "indexed", reasons: [], warnings: ["Blurred."] }), "added · Blurred.");
-  assert.equal(describeUpload({ status: "rejected", reasons: ["No face."], warnings: [] }), "rejected · No face.");
+  assert.equal(describeUpload({ status: "rejected", reasons: ["No face."], warnings: [] }), "not added · No face.");
   assert.equal(describeUpload({ status: "failed", reasons: ["Try later."] }), "failed · Try later.");
   assert.equal(describeUpload({ status: "pending" }), "waiting");
 });

@@ -20,7 +20,7 @@ from mien.security.api_keys import Scope
 PAGES = Path(__file__).parents[1] / "pages"
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src blob:; "
-    "connect-src {origins}; base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
+    "manifest-src 'self'; connect-src {origins}; base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
 )
 
 routes = APIRouter(tags=["service"])
@@ -61,6 +61,8 @@ async def page(request: Request, context: Context) -> HTMLResponse:
     """Serve the page with the path prefix (a stage of API Gateway, or a proxy's path) as its base URL."""
     base = html.escape(request.scope.get("root_path", "").rstrip("/") + "/")
     document = (PAGES / "index.html").read_text("utf-8").replace('<base href="/">', f'<base href="{base}">')
+    about = f'name="version" content="{html.escape(version("mien"))}"'
+    document = document.replace('name="version" content=""', about)
     return HTMLResponse(document, headers={"Content-Security-Policy": _policy(context)})
 
 

@@ -36,7 +36,7 @@ class RecognizedFace(Schema):
     name: str | None
     similarity: Similarity | None
     likelihood: Likelihood = Field(
-        description="How likely it is that the face is this person: `very_likely` when at most 1 in 1000 strangers "
+        description="How likely it is that the face is this person: `very_likely` when at most 1 in 5000 strangers "
         "would reach the similarity among the faces enrolled at that time, else `likely`, which a person should check."
     )
     candidates: list[Candidate]

@@ -1,8 +1,10 @@
 // Calls the public REST routes. Every failure is an ApiError whose message is a sentence for the user.
 
+import { device, tab } from "./storage.js";
 import { text } from "./strings.js";
 
-const KEY = "mien-api-key"; // in sessionStorage: a key must not outlive the tab
+const KEY = "mien-api-key"; // of the tab, and of the device for those who want that
+const MAX_PAGE = 1000;
 const REQUEST_TIMEOUT_MS = 30_000;
 const INDEXING_TIMEOUT_MS = 90_000;
 const MAX_RETRIES = 3;
@@ -30,12 +32,13 @@ export const connection = new EventTarget();
 const emit = (type, detail) => connection.dispatchEvent(new CustomEvent(type, { detail }));
 
 export const apiKey = {
-  get: () => sessionStorage.getItem(KEY) ?? "",
+  get: () => tab.get(KEY) ?? device.get(KEY) ?? "",
+  isRemembered: () => device.get(KEY) !== null,
 
-  /** Use a key from now on; an ApiError if the server refuses it. */
-  async use(value) {
-    if (value) sessionStorage.setItem(KEY, value);
-    else sessionStorage.removeItem(KEY);
+  /** Use a key from now on, and after the tab is closed if it is remembered; an ApiError if the server refuses it. */
+  async use(value, { remember = false } = {}) {
+    tab.set(KEY, value || null);
+    device.set(KEY, (remember && value) || null);
     try {
       await request("GET", "users", { query: { limit: 1 } });
     } catch (error) {
@@ -105,12 +108,15 @@ const encodePath = (path) => path.split("/").map(encodeURIComponent).join("/");
 export const api = {
   recognize: (blob, { threshold, store, signal } = {}) =>
     request("POST", "recognize", { body: blob, query: { threshold, store }, signal }),
+  render: (blob) => requestBlob("POST", "render", blob),
+  recognition: (id) => request("GET", `recognitions/${encodeURIComponent(id)}`),
   recognitions: (query) => request("GET", "recognitions", { query }),
   deleteRecognition: (id) => request("DELETE", `recognitions/${encodeURIComponent(id)}`),
   deleteUnnamed: (cursor) => request("DELETE", "recognitions", { query: { unnamed: true, cursor } }),
   upload: (blob, person) => request("POST", "upload", { body: blob, query: person }), // `{ name }` or `{ user_id }`
   uploadStatus: (imagePath) => request("GET", `uploads/${encodePath(imagePath)}`),
-  users: (cursor) => request("GET", "users", { query: { cursor } }),
+  move: (imagePath, person) => request("PATCH", `images/${encodePath(imagePath)}`, { body: JSON.stringify(person) }),
+  users: (cursor) => request("GET", "users", { query: { limit: MAX_PAGE, cursor } }),
   user: (userId) => request("GET", `users/${encodeURIComponent(userId)}`),
   rename: (userId, name) => request("PATCH", `users/${encodeURIComponent(userId)}`, { body: JSON.stringify({ name }) }),
   merge: (userId, into) =>
@@ -125,13 +131,28 @@ export const api = {
   hygiene: () => request("GET", "hygiene"),
   calibration: () => request("GET", "calibration"),
   health: () => request("GET", "health"),
+  system: () => request("GET", "system"),
+  samples: () => request("GET", "samples"),
+  sample: (name) => requestBlob("GET", `samples/${encodeURIComponent(name)}`),
 };
 
-/** Fetch a stored photo as an object URL, because an <img> cannot send the API key. The caller revokes it. */
-export async function fetchPhoto(imagePath) {
-  const response = await send(new URL(`images/${encodePath(imagePath)}`, document.baseURI), { headers: headers() });
+async function requestBlob(method, route, body) {
+  const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
+  const response = await send(new URL(route, document.baseURI), { method, body, headers: headers(body), signal });
   if (!response.ok) throw await errorFrom(response);
-  return URL.createObjectURL(await response.blob());
+  return response.blob();
+}
+
+const SHOWN_BY_BROWSERS = /\.(jpe?g|png|webp|gif|bmp|avif|ico)$/i;
+
+/**
+ * Fetch a stored photo as an object URL, because an <img> cannot send the API key. The caller revokes it.
+ *
+ * The server converts what browsers cannot show.
+ */
+export async function fetchPhoto(imagePath) {
+  const route = `images/${encodePath(imagePath)}${SHOWN_BY_BROWSERS.test(imagePath) ? "" : "?size=2048"}`;
+  return URL.createObjectURL(await requestBlob("GET", route));
 }
 
 /** Poll until an upload is indexed, rejected or failed; after 90 seconds it may still be pending. */

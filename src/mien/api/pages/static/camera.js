@@ -10,12 +10,17 @@ const MESSAGES = {
   NotReadableError: text.live.busy,
 };
 
-/** Show the camera in a <video>. Returns a function that closes it; an Error says why it did not open. */
-export async function openCamera(video, onEnded) {
+/**
+ * Show a camera in a <video>: the one of the id if it is there, else the one that looks at the user.
+ *
+ * Returns a function that closes it; an Error says why it did not open.
+ */
+export async function openCamera(video, onEnded, cameraId = null) {
   if (!navigator.mediaDevices?.getUserMedia) throw new Error(text.live.insecure);
   let stream;
   try {
-    const constraints = { video: { width: 640, height: 480, facingMode: "user" }, audio: false };
+    const camera = cameraId ? { deviceId: { ideal: cameraId } } : { facingMode: "user" };
+    const constraints = { video: { width: 640, height: 480, ...camera }, audio: false };
     stream = await navigator.mediaDevices.getUserMedia(constraints);
   } catch (error) {
     throw new Error(MESSAGES[error.name] ?? text.live.absent, { cause: error });
@@ -27,6 +32,12 @@ export async function openCamera(video, onEnded) {
     for (const track of stream.getTracks()) track.stop();
     video.srcObject = null;
   };
+}
+
+/** List the cameras, each with `id` and `name`; names are empty until one may be used. */
+export async function cameras() {
+  const devices = (await navigator.mediaDevices?.enumerateDevices().catch(() => [])) ?? [];
+  return devices.filter(({ kind }) => kind === "videoinput").map(({ deviceId: id, label: name }) => ({ id, name }));
 }
 
 /** Encode the current frame as a JPEG blob. */

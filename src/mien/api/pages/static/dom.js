@@ -29,20 +29,12 @@ export function placeAt(node, { left, top, width, height }) {
   return node;
 }
 
-/** Build a table with a row for each field of an API object. */
-export function fieldTable(record) {
-  const rows = Object.entries(record).map(([name, value]) =>
-    h("tr", {}, h("th", { scope: "row" }, name.replaceAll("_", " ")), h("td", {}, String(value))),
+/** Build a table with a row for each pair of a heading and a value. */
+export function table(rows) {
+  const lines = rows.map(([name, value]) =>
+    h("tr", {}, h("th", { scope: "row" }, name), h("td", { dir: "auto" }, String(value))),
   );
-  return h("table", {}, h("tbody", {}, rows));
+  return h("table", {}, h("tbody", {}, lines));
 }
-
-/** Build a text field for a person's name; `listId` is the <datalist> that suggests names. */
-export function nameInput(attributes, listId = null) {
-  return h("input", { maxlength: 80, dir: "auto", list: listId, ...attributes });
-}
-
-/** Build the suggestions for a field that takes a person's name. */
-export const nameOptions = (people) => people.map(({ name }) => h("option", { value: name }));
 
 export const personLink = (userId) => `#/person/${encodeURIComponent(userId)}`;

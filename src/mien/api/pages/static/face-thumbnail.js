@@ -2,11 +2,13 @@
 
 import { connection, fetchPhoto } from "./api.js";
 import { h } from "./dom.js";
-import { cropFace } from "./photo.js";
+import { createCanvas, cropFace } from "./photo.js";
 
 const MARGIN = 0.3;
+const MAX_KEPT = 400; // suggestions and lists show the same faces again and again
 
 const facesByContainer = new WeakMap();
+const kept = new Map(); // by face id, the least recently shown first
 let observer = null;
 
 /** Fill a container with the face once it comes near the visible part of the page. */
@@ -26,16 +28,32 @@ function loadVisible(entries) {
 
 async function load(container, face) {
   try {
-    const url = await fetchPhoto(face.image_path);
-    const image = h("img", { src: url });
-    await image.decode();
-    const canvas = cropFace(image, face.bounding_box, MARGIN);
+    const canvas = copy(kept.get(face.face_id) ?? (await crop(face)));
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", face.name ?? "");
     container.replaceChildren(canvas);
-    URL.revokeObjectURL(url);
   } catch (error) {
     if (error.status === 401) connection.addEventListener("key-accepted", () => load(container, face), { once: true });
     container.replaceChildren(); // the photo was deleted, or this key may not see it: the tile stays empty
   }
+}
+
+async function crop(face) {
+  const url = await fetchPhoto(face.image_path);
+  try {
+    const image = h("img", { src: url });
+    await image.decode();
+    const canvas = cropFace(image, face.bounding_box, MARGIN);
+    kept.set(face.face_id, canvas);
+    if (kept.size > MAX_KEPT) kept.delete(kept.keys().next().value);
+    return canvas;
+  } finally {
+    URL.revokeObjectURL(url);
+  }
+}
+
+function copy(canvas) {
+  const drawn = createCanvas(canvas.width, canvas.height);
+  drawn.getContext("2d").drawImage(canvas, 0, 0);
+  return drawn;
 }

@@ -6,32 +6,49 @@ import { text } from "./strings.js";
 
 const TOAST_MS = 5000;
 const ERROR_TOAST_MS = 9000;
-const UNDO_TOAST_MS = 60_000;
+const UNDO_TOAST_MS = 15_000;
+const MAX_TOASTS = 3;
+const OWN_NAVIGATION_MS = 1500; // an action that goes to another view takes its own toast along
 
 export function toast(sentence, kind = "info") {
   // Twenty photos that fail for one reason need one sentence.
-  const duplicate = [...document.querySelectorAll(".toast")].find((note) => note.textContent === sentence);
-  duplicate?.remove();
-  showToast(h("p", { class: `toast ${kind}` }, sentence), kind === "error" ? ERROR_TOAST_MS : TOAST_MS);
+  for (const note of document.querySelectorAll(".toast")) {
+    if (note.firstChild.textContent === sentence) note.remove();
+  }
+  showToast(sentence, kind, kind === "error" ? ERROR_TOAST_MS : TOAST_MS);
 }
 
+/** Offer to undo what was done last; what was done before it can no longer be undone here. */
 export function toastWithUndo(sentence, undo) {
-  const note = h("p", { class: "toast" }, sentence);
+  for (const note of document.querySelectorAll(".toast.undo")) note.remove();
   const undoAndClose = async () => {
     await undo();
     note.remove();
   };
-  note.append(actionButton(text.undo, undoAndClose));
-  showToast(note, UNDO_TOAST_MS);
+  const note = showToast(sentence, "undo", UNDO_TOAST_MS, actionButton(text.undo, undoAndClose));
 }
 
-function showToast(note, milliseconds) {
-  document.getElementById("toasts").append(note);
+function showToast(sentence, kind, milliseconds, action = null) {
+  const close = h("button", { type: "button", class: "close", "aria-label": text.close }, "×");
+  const note = h("p", { class: `toast ${kind}` }, h("span", { dir: "auto" }, sentence), action, close);
+  note.shownAt = Date.now();
+  close.addEventListener("click", () => note.remove());
+  const list = document.getElementById("toasts");
+  list.append(note);
+  while (list.children.length > MAX_TOASTS) list.firstChild.remove();
   const expire = () => {
     if (note.matches(":hover, :focus-within")) setTimeout(expire, 2000);
     else note.remove();
   };
   setTimeout(expire, milliseconds);
+  return note;
+}
+
+/** Remove the toasts of the view that is left; to be called when another one is shown. */
+export function dismissOldToasts() {
+  for (const note of document.querySelectorAll(".toast")) {
+    if (Date.now() - note.shownAt > OWN_NAVIGATION_MS) note.remove();
+  }
 }
 
 /**
@@ -61,12 +78,23 @@ export function actionButton(label, work, className = null) {
   );
 }
 
-/** Build the "Try again" for an error. What failed for want of a key is tried again as soon as a key is accepted. */
+/**
+ * Build the "Try again" for an error.
+ *
+ * What failed for want of a key is tried again as soon as a key is accepted, and what failed because the server was
+ * away as soon as it is back.
+ */
 export function retryButton(error, retry, className = null) {
   const button = actionButton(text.retry, retry, className);
-  if (error.concernsKey) {
-    const retryIfShown = () => button.isConnected && runBusy(button, retry);
-    connection.addEventListener("key-accepted", retryIfShown, { once: true });
+  const retryIfShown = () => button.isConnected && runBusy(button, retry);
+  if (error.concernsKey) connection.addEventListener("key-accepted", retryIfShown, { once: true });
+  if (error.status === 0) {
+    const retryWhenBack = ({ detail: reachable }) => {
+      if (!reachable) return;
+      connection.removeEventListener("reachability", retryWhenBack);
+      retryIfShown();
+    };
+    connection.addEventListener("reachability", retryWhenBack);
   }
   return button;
 }
@@ -75,8 +103,8 @@ export const errorMessage = (error) => h("p", { class: "problem", role: "alert" 
 
 export const errorWithRetry = (error, retry) => [errorMessage(error), retryButton(error, retry)];
 
-export function emptyState(title, sentence) {
-  return h("section", { class: "empty" }, h("h2", {}, title), h("p", {}, sentence));
+export function emptyState(title, sentence, ...more) {
+  return h("section", { class: "empty" }, h("h2", {}, title), h("p", {}, sentence), ...more);
 }
 
 export function spinner(label = text.loading) {
@@ -88,8 +116,8 @@ export async function confirmed(title, sentence, verb) {
   const form = h(
     "form",
     { method: "dialog" },
-    h("h2", { id: "question" }, title),
-    h("p", {}, sentence),
+    h("h2", { id: "question", dir: "auto" }, title),
+    h("p", { dir: "auto" }, sentence),
     h(
       "div",
       { class: "row end" },

@@ -10,26 +10,28 @@ const t = text.settings;
 /** Build a form that uses the key entered in it; `onResult` is told whether the server accepted it. */
 export function keyForm(id, onResult, { title = null, cancel = null, className = null } = {}) {
   const input = h("input", { id, type: "password", autocomplete: "off", value: apiKey.get() });
-  const help = h("p", { class: "note" }, t.keyHelp);
+  const remember = h("input", { id: `${id}-remember`, type: "checkbox", checked: apiKey.isRemembered() });
+  const help = h("p", { class: "note" }, t.keyHelp, " ", h("code", {}, "mien keys create NAME"));
+  const keep = h("div", { class: "row" }, remember, h("label", { for: `${id}-remember` }, t.keyRemember));
   const problem = h("p", { class: "problem", role: "alert" });
   const button = h("button", {}, t.keySave);
   const onsubmit = (event) => {
     event.preventDefault();
-    runBusy(button, async () => onResult(await useKey(input.value.trim(), problem)));
+    runBusy(button, async () => onResult(await useKey(input.value.trim(), remember.checked, problem)));
   };
   return h(
     "form",
     { class: className, onsubmit },
     title,
-    h("div", { class: "field" }, h("label", { for: id }, t.key), input, help, problem),
+    h("div", { class: "field" }, h("label", { for: id }, t.key), input, help, keep, problem),
     h("div", { class: cancel ? "row end" : "row" }, cancel, button),
   );
 }
 
-async function useKey(value, problem) {
+async function useKey(value, remember, problem) {
   problem.textContent = "";
   try {
-    await apiKey.use(value);
+    await apiKey.use(value, { remember });
   } catch (error) {
     problem.textContent = error.message;
     return false;

@@ -2,9 +2,9 @@
 
 import { connection, request } from "./api.js";
 import { h } from "./dom.js";
-import { errorWithRetry, toast } from "./feedback.js";
+import { dismissOldToasts, errorWithRetry, toast } from "./feedback.js";
 import { watchKey } from "./key.js";
-import { text } from "./strings.js";
+import { chooseLanguage, LANGUAGES, language, text } from "./strings.js";
 
 const RECONNECT_MS = 2000;
 
@@ -17,9 +17,12 @@ const views = {
   person: { nav: "people", file: "person" },
   history: { nav: "history", file: "history" },
   settings: { nav: "settings", file: "settings" },
+  help: { nav: "help", file: "help" },
 };
 const main = document.getElementById("main");
 const keptNodes = new Map();
+const scrollPositions = new Map(); // of the views that are kept, by route
+let currentRoute = "";
 let leaveCurrent = () => {};
 
 async function showRoute() {
@@ -27,13 +30,17 @@ async function showRoute() {
   const [route, argument] = address.replace(/^#\//, "").split("/");
   const view = views[route] ?? views[""];
   showNavigation(view.nav);
-  document.title = `${text.nav[view.nav]} · Mien`;
+  document.title = `${text.nav[view.nav] ?? text.help.title} · Mien`;
   const node = await loadModule(view.file).then((module) => openView(module, route, argument), brokenView);
   if (address !== location.hash) return;
+  scrollPositions.set(currentRoute, scrollY);
   leaveCurrent();
+  dismissOldToasts();
   leaveCurrent = () => node.dispatchEvent(new Event("leave"));
   main.replaceChildren(node);
   node.dispatchEvent(new Event("enter"));
+  scrollTo(0, isKept(route) ? (scrollPositions.get(route) ?? 0) : 0);
+  currentRoute = route;
 }
 
 function showNavigation(current) {
@@ -53,6 +60,8 @@ function openView(module, route, argument) {
   if (module.keepAlive) keptNodes.set(route, node);
   return node;
 }
+
+const isKept = (route) => keptNodes.has(route);
 
 function decode(argument) {
   try {
@@ -90,6 +99,28 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
+/** Write what index.html says in English in the language of the page, and let the language be chosen. */
+function translateFrame() {
+  document.documentElement.lang = language;
+  document.querySelector(".skip").textContent = text.skip;
+  document.querySelector(".brand").setAttribute("aria-label", `Mien, ${text.nav.recognize}`);
+  document.getElementById("nav").setAttribute("aria-label", text.mainNavigation);
+  const version = document.querySelector('meta[name="version"]').content;
+  const options = Object.entries(LANGUAGES).map(([code, name]) =>
+    h("option", { value: code, lang: code, selected: code === language }, name),
+  );
+  const onchange = ({ target }) => chooseLanguage(target.value);
+  document
+    .getElementById("footer")
+    .replaceChildren(
+      h("span", {}, `Mien ${version}`),
+      h("a", { href: "#/help" }, text.help.title),
+      h("a", { href: new URL("docs", document.baseURI).href }, text.apiDocs),
+      h("select", { "aria-label": text.language, onchange }, options),
+    );
+}
+
+translateFrame();
 connection.addEventListener("reachability", showReachability);
 watchKey(document.getElementById("locked"));
 addEventListener("hashchange", showRoute);

@@ -1,5 +1,6 @@
 // Prepares photos in the browser: read upright, downscaled before they are sent, cropped to faces.
 
+import { api } from "./api.js";
 import { text } from "./strings.js";
 
 const MAX_SIDE = 2048; // enough for every face the engine can use; a 12-megapixel photo becomes ~0.6 MB
@@ -14,15 +15,15 @@ class UnreadablePhoto extends Error {}
  * Read a photo file, and make it small enough to be sent.
  *
  * Returns `{ blob, width, height, url }`: what to send, the size of the upright photo in pixels, and an object URL to
- * show, which the caller revokes. For a format that the browser cannot show, the size is 0 and the URL null.
+ * show, which the caller revokes. The server converts what the browser cannot show; if it cannot either, its error tells
+ * what is wrong with the file.
  */
 export async function readPhoto(file) {
   let bitmap;
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
-    // HEIC, TIFF and the like may still be readable by the server.
-    return { blob: file, width: 0, height: 0, url: null };
+    return readByServer(file);
   }
   const { width, height } = bitmap;
   if (width * height > MAX_PIXELS) {
@@ -31,6 +32,16 @@ export async function readPhoto(file) {
   }
   const small = file.size <= MAX_UNCHANGED_BYTES && Math.max(width, height) <= MAX_SIDE;
   const blob = small && file.type !== "" ? file : downscale(bitmap);
+  bitmap.close();
+  return { blob, width, height, url: URL.createObjectURL(blob) };
+}
+
+/** HEIC, TIFF and the like: what is shown, cropped and sent is the server's JPEG of it. */
+async function readByServer(file) {
+  if (/^(video|audio)\//.test(file.type)) throw new UnreadablePhoto(text.errors.video);
+  const blob = await api.render(file);
+  const bitmap = await createImageBitmap(blob);
+  const { width, height } = bitmap;
   bitmap.close();
   return { blob, width, height, url: URL.createObjectURL(blob) };
 }

@@ -1,18 +1,21 @@
 // Holds what several views share: the chosen threshold, the enrolled people, the kind of recogniser.
 
 import { allPages, api } from "./api.js";
+import { compareNames } from "./format.js";
+import { device } from "./storage.js";
 
 const THRESHOLD = "mien-threshold";
 
 /** The similarity (0 to 100, as a string) that the user chose for a match; undefined for the server's own. */
 export const threshold = {
-  get: () => localStorage.getItem(THRESHOLD) || undefined,
-  set: (similarity) => localStorage.setItem(THRESHOLD, similarity),
+  get: () => device.get(THRESHOLD) || undefined,
+  set: (similarity) => device.set(THRESHOLD, similarity),
+  reset: () => device.set(THRESHOLD, null),
 };
 
 let people = null;
 
-/** All enrolled people, with `user_id` and `name`. Fetched once, and again after `forgetPeople`. */
+/** All enrolled people by name, with `user_id`, `name`, `best_face` and more. Fetched once, and after `forgetPeople`. */
 export async function knownPeople() {
   people ??= fetchPeople();
   try {
@@ -31,7 +34,7 @@ export function forgetPeople() {
 async function fetchPeople() {
   const all = [];
   for await (const user of allPages(api.users, "users")) all.push(user);
-  return all;
+  return all.sort((a, b) => compareNames(a.name, b.name));
 }
 
 /** Whether Mien's engine recognises; Amazon's publishes no error rates and no embeddings, and each call costs money. */

@@ -1,150 +1,24 @@
-// Every English sentence of the page, in one place.
+// Chooses the language of the page: the one that was chosen here, else the first of the browser's that there is.
 
-export const text = {
-  nav: { recognize: "Recognise", live: "Live", people: "People", history: "History", settings: "Settings" },
-  retry: "Try again",
-  cancel: "Cancel",
-  undo: "Undo",
-  enterKey: "Enter the key",
-  loading: "Loading …",
-  offline: "Mien cannot be reached. Reconnecting …",
-  backOnline: "Connected again.",
-  similarity: (value) => `similarity ${value}`,
-  errors: {
-    offline: "Mien is not responding. Your work is still here; try again in a moment.",
-    timeout: "Mien took too long to answer. Try again in a moment.",
-    keyNeeded: "This server requires an API key.",
-    keyRefused: "The API key was refused.",
-    view: "This view could not be loaded.",
-    tooLarge: "This photo is too large to send.",
-    busy: "Mien is busy. Try again in a moment.",
-    server: (status) => `The server answered with an error (${status}).`,
-    tooManyPixels: "This photo has too many pixels. The limit is 80 megapixels.",
-    notEncoded: "The browser could not encode this photo.",
-  },
-  recognize: {
-    title: "Who is in this photo?",
-    lead: "Drop or paste photos here,",
-    choose: "choose files",
-    or: "or",
-    camera: "take a photo",
-    take: "Take the photo",
-    hint: "Photos are sent to this server only.",
-    working: "Looking for faces …",
-    noFace: "No face was found in this photo.",
-    faces: (n) => (n === 1 ? "1 face" : `${n} faces`),
-    unknown: "Unknown",
-    who: "Who is this?",
-    enroll: "Remember",
-    enrolled: (name) => `${name} is remembered.`,
-    enrolling: (name) => `The photo of ${name} is queued and will be remembered soon.`,
-    either: (a, b) => `${a} or ${b}`,
-    not: (name) => `Not ${name}`,
-    rejected: (name) => `Noted: this is not ${name}.`,
-    ambiguous: "Too similar to tell apart",
-    remove: "Remove",
-    noPreview: "The browser cannot show this format.",
-  },
-  live: {
-    title: "Live",
-    lead: "Watch the camera and see who is there.",
-    start: "Start the camera",
-    stop: "Stop",
-    off: "The camera is off.",
-    paid: "Each frame costs money here, so at most one a second is sent.",
-    denied: "The browser denied access to the camera. Allow it in the address bar and start again.",
-    absent: "No camera was found.",
-    busy: "The camera is in use by another program.",
-    insecure: "Browsers allow the camera only over HTTPS or on this machine.",
-    log: "Seen",
-    nobody: "Nobody yet.",
-    ended: "The camera stopped.",
-    rate: (fps) => `${fps} frames a second`,
-  },
-  people: {
-    title: "People",
-    none: "Nobody is enrolled yet",
-    noneText: "Add a person with one or more photos. Photos taken on different days and in different light work best.",
-    add: "Add a person",
-    name: "Name",
-    photos: "Photos",
-    save: "Add",
-    nameNeeded: "Enter a name first.",
-    photosNeeded: "Choose at least one photo.",
-    filter: "Find a person",
-    nobodyCalled: (name) => `Nobody is called “${name}”.`,
-    count: (n) => (n === 1 ? "1 photo" : `${n} photos`),
-    addPhotos: "Add photos",
-    rename: "Rename",
-    renamed: (name) => `Renamed to ${name}.`,
-    renameHint: "Enter the name of another person to merge the two.",
-    merged: (from, to) => `${from} is now part of ${to}.`,
-    consent: "Consent until",
-    reminders: "Ask for consent again",
-    consentEnds: (day) => `is forgotten after ${day}`,
-    consentSet: (name, day) => `${name} will be forgotten after ${day}, unless the consent is renewed.`,
-    consentOpen: (name) => `The consent of ${name} has no end.`,
-    forget: "Forget this person",
-    forgetAsk: (name) => `Forget ${name}?`,
-    forgetText: "Deletes the face data, all photos and all results of this person. This cannot be undone.",
-    receipt: "Receipt",
-    forgotten: (name) => `${name} is forgotten.`,
-    trouble: {
-      same_face_two_names: "Also under another name",
-      two_people_one_name: "Two people?",
-      near_duplicates: "Same photo twice",
-      outlier: "Unlike the other photos",
-      poor_quality: "Poor quality",
-    },
-    lastSeen: "Last seen",
-    never: "never",
-    uploadStatus: {
-      pending: "waiting",
-      uploading: "uploading",
-      indexed: "added",
-      rejected: "rejected",
-      failed: "failed",
-    },
-    deletePhoto: "Remove",
-    deleteAsk: "Remove this photo?",
-    deleteText: "The photo and its face data are deleted. This cannot be undone.",
-    deleteLast: (name) => `It is the last photo: ${name} will no longer be recognised.`,
-    deleted: (name) => `The last photo of ${name} was removed.`,
-  },
-  history: {
-    title: "History",
-    none: "Nothing has been recognised yet",
-    noneText: "Every photo that you recognise is listed here.",
-    person: "Person",
-    since: "Since",
-    everyone: "Everyone",
-    csv: "Export CSV",
-    more: "Show more",
-    lastSeen: (name, when) => `${name} was last seen ${when}.`,
-    neverSeen: (name) => `${name} has not been seen.`,
-    noneSuch: "No photo fits these filters.",
-    noFace: "No face",
-    unknown: (n) => `${n} unknown`,
-    remove: "Delete",
-    removeUnnamed: "Delete unnamed",
-    removeUnnamedAsk: "Delete all that name nobody?",
-    removeUnnamedText: "Results without a person, not even a possible one, are deleted. This cannot be undone.",
-    removed: (n) => (n === 1 ? "1 result was deleted." : `${n} results were deleted.`),
-  },
-  settings: {
-    title: "Settings",
-    threshold: "How sure must a match be?",
-    oneIn: (n) => `About one wrong match in ${n.toLocaleString("en")} comparisons`,
-    unmeasured: "Error rates are not known for this recogniser.",
-    curve: "How often the faces of two different people reach a similarity, measured for this model",
-    key: "API key",
-    keyHelp: "Kept in this tab only.",
-    keySave: "Use this key",
-    keyRemoved: "The key was removed.",
-    keySaved: "The key works and is used from now on.",
-    health: "Health",
-    healthy: "All is well.",
-    works: "Mien works, but something needs your attention.",
-    unhealthy: "Something is wrong.",
-  },
-};
+import { device } from "./storage.js";
+
+const CHOICE = "mien-language";
+
+/** By code, each in its own language; `languages/<code>.js` holds its sentences. */
+export const LANGUAGES = { en: "English", de: "Deutsch", fr: "Français", es: "Español", ja: "日本語" };
+
+export const language = firstKnown([device.get(CHOICE), ...(globalThis.navigator?.languages ?? [])]);
+
+/** Every sentence of the page. */
+export const { text } = await import(`./languages/${language}.js`);
+
+export function chooseLanguage(code) {
+  device.set(CHOICE, code);
+  location.reload();
+}
+
+/** Find the first of some language tags, such as "de-AT", that the page speaks; English if it speaks none. */
+export function firstKnown(tags) {
+  const codes = tags.filter(Boolean).map((tag) => tag.toLowerCase().split("-")[0]);
+  return codes.find((code) => Object.hasOwn(LANGUAGES, code)) ?? "en";
+}

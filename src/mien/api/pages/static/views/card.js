@@ -1,12 +1,17 @@
-// Shows one photo with its faces; unknown ones can be named, wrong names corrected.
+// Shows one photo with its faces; unknown ones can be named, wrong names corrected, all of it undone.
 
+import { downloadAnnotated } from "../annotated-photo.js";
 import { api, waitUntilIndexed } from "../api.js";
-import { h, nameInput } from "../dom.js";
-import { faceBox, linkHighlights, matchSummary } from "../face-overlay.js";
+import { h, personLink } from "../dom.js";
+import { faceBox, keepLabelsApart, linkHighlights, matchSummary } from "../face-overlay.js";
+import { showThumbnail } from "../face-thumbnail.js";
 import { actionButton, errorMessage, retryButton, runBusy, spinner, toast, toastWithUndo } from "../feedback.js";
+import { nameField } from "../name-field.js";
+import { leftToRight } from "../names.js";
 import { cropFace, encodeJpeg, readPhoto } from "../photo.js";
-import { forgetPeople, threshold } from "../state.js";
+import { forgetPeople, knownPeople, threshold } from "../state.js";
 import { text } from "../strings.js";
+import { summarizeFaces } from "../summary.js";
 
 const t = text.recognize;
 const THUMBNAIL_MARGIN = 0.25;
@@ -14,73 +19,106 @@ const UPLOAD_MARGIN = 0.6; // the server detects the face again, for which it ne
 const MANY_FACES = 4; // with more, phones show the names of highlighted strangers only
 const CROWD = 12; // with more, every screen does
 
-/** Build the card of a photo file. `recognize` reads the photo, recognises its faces and shows them. */
-export function photoCard(file) {
-  const card = { file, node: h("article", { class: "card" }, spinner(t.working)), photo: null, figure: null };
-  return { node: card.node, recognize: () => recognize(card) };
+/**
+ * Build the card of a photo file: `{ node, recognize, faces }`.
+ *
+ * `recognize` reads the photo, recognises its faces and shows them; `faces` are the last answer, null without one. The
+ * node gets the event "changed" when they change or the card is dismissed. A compact card is a row that opens.
+ */
+export function photoCard(file, { compact = false } = {}) {
+  const node = h("article", { class: "card" }, spinner(t.working));
+  const card = { file, node, photo: null, figure: null, faces: null, label: null, compact };
+  card.placeLabels = () => {};
+  card.recognize = () => recognize(card);
+  return card;
 }
 
 async function recognize(card) {
   const { node, file } = card;
-  const faces = h("div", { class: "faces" }, spinner(t.working));
+  const list = h("div", { class: "faces" }, spinner(t.working));
   try {
     card.photo ??= await readPhoto(file);
     card.figure ??= photoFigure(card.photo, file);
-    node.replaceChildren(card.figure, faces);
+    lay(card, list);
+    card.placeLabels = keepLabelsApart(card.figure);
     await updateFaces(card);
   } catch (error) {
-    const buttons = h(
-      "div",
-      { class: "row" },
-      retryButton(error, () => recognize(card)),
-      removeButton(card),
-    );
-    faces.replaceChildren(errorMessage(error), buttons);
-    node.replaceChildren(card.figure ?? blankFigure(file), faces);
+    // A second look helps neither a damaged photo nor one in another format.
+    const canHelp = error.status !== undefined && ![400, 413, 415, 422].includes(error.status);
+    const retry = canHelp && retryButton(error, () => recognize(card));
+    list.replaceChildren(errorMessage(error), h("div", { class: "row" }, retry, dismissButton(card)));
+    card.figure ??= h("figure", { class: "photo blank" }, h("p", { dir: "auto" }, file.name));
+    card.compact = false;
+    lay(card, list);
+    node.dispatchEvent(new Event("changed"));
   }
 }
 
-async function updateFaces(card) {
-  const { faces } = await api.recognize(card.photo.blob, { threshold: threshold.get() });
-  showFaces(card, faces);
+function lay(card, list) {
+  const { node, figure, photo, file } = card;
+  card.label = h("span", { class: "line", dir: "auto" }, file.name);
+  const onclick = () => setCompact(card, !card.compact);
+  const small = photo?.url && h("img", { src: photo.url, alt: "" });
+  card.row = h("button", { type: "button", class: "card-row", onclick }, small, card.label);
+  node.replaceChildren(card.row, figure, list);
+  setCompact(card, card.compact);
+}
+
+/** Show a card as a row, or whole. */
+export function setCompact(card, compact) {
+  card.compact = compact;
+  card.node.classList.toggle("compact", compact);
+  if (card.row) card.row.ariaExpanded = String(!compact);
+  card.placeLabels();
+}
+
+async function updateFaces(card, { store } = {}) {
+  const answer = await api.recognize(card.photo.blob, { threshold: threshold.get(), store });
+  showFaces(card, leftToRight(answer.faces));
 }
 
 function photoFigure({ url, width, height }, file) {
-  if (!url) return blankFigure(file, h("p", { class: "note" }, t.noPreview));
   return h("figure", { class: "photo" }, h("img", { src: url, alt: file.name || t.title, width, height }));
 }
 
-const blankFigure = (file, ...notes) => h("figure", { class: "photo blank" }, h("p", {}, file.name), notes);
+function dismissButton(card) {
+  return actionButton(t.dismiss, () => dismiss(card), "quiet");
+}
 
-function removeButton({ node, photo }) {
-  const remove = () => {
-    node.remove();
-    URL.revokeObjectURL(photo?.url);
-  };
-  return actionButton(t.remove, remove, "quiet");
+export function dismiss({ node, photo }) {
+  node.remove();
+  if (photo?.url) URL.revokeObjectURL(photo.url);
+  node.dispatchEvent(new Event("changed"));
 }
 
 function showFaces(card, faces) {
   const { figure, node } = card;
-  const entries = faces.map((face) => faceEntry(card, face));
+  card.faces = faces;
+  const entries = faces.map((face, i) => faceEntry(card, face, i + 1));
   keepTypedNames(node, entries);
   for (const old of figure.querySelectorAll(".box")) old.remove();
   figure.classList.toggle("many", faces.length > MANY_FACES);
   figure.classList.toggle("crowd", faces.length > CROWD);
-  if (figure.querySelector("img")) {
-    const boxes = faces.map(faceBox);
-    figure.append(...boxes);
-    boxes.forEach((box, i) => {
-      linkHighlights(box, entries[i]);
-    });
-  }
+  const boxes = faces.map((face, i) => faceBox(face, i + 1));
+  figure.append(...boxes);
+  boxes.forEach((box, i) => {
+    linkHighlights(box, entries[i]);
+  });
+  const download = actionButton(t.download, () => downloadAnnotated(card), "quiet");
   node
     .querySelector(".faces")
     .replaceChildren(
       h("h2", {}, faces.length ? t.faces(faces.length) : t.noFace),
       h("ul", { class: "people" }, entries),
-      removeButton(card),
+      h("div", { class: "row" }, faces.length > 0 && download, dismissButton(card)),
     );
+  changed(card);
+}
+
+function changed(card) {
+  card.label.replaceChildren(summarizeFaces(card.faces));
+  card.placeLabels();
+  card.node.dispatchEvent(new Event("changed"));
 }
 
 function keepTypedNames(node, entries) {
@@ -91,13 +129,17 @@ function keepTypedNames(node, entries) {
   });
 }
 
-function faceEntry(card, face) {
+function faceEntry(card, face, number) {
   const thumbnail = h("span", { class: "thumbnail" });
-  const entry = h("li", { class: `face ${face.status}` }, thumbnail, h("div", {}, matchSummary(face)));
+  const who = h("div", {}, matchSummary(face));
+  const entry = h("li", { class: `face ${face.status}` }, thumbnail, h("span", { class: "number" }, number), who);
   const image = card.figure.querySelector("img");
-  if (!image) return entry;
   showCrop(thumbnail, image, face);
-  entry.append(face.status === "matched" ? rejectButton(card, face, image) : nameForm(entry, face, image));
+  const target = { card, face, number, entry, image };
+  if (face.likelihood === "likely") showForComparison(entry, [face.candidates[0]]);
+  if (face.status === "matched") entry.append(rejectButton(target));
+  if (face.status === "ambiguous") entry.append(candidateButtons(target));
+  if (face.status !== "matched") entry.append(nameForm(target));
   return entry;
 }
 
@@ -110,31 +152,92 @@ async function showCrop(thumbnail, image, face) {
   }
 }
 
-function nameForm(entry, face, image) {
-  const input = nameInput({ placeholder: t.who, "aria-label": t.who, required: true }, "known");
-  const button = h("button", {}, t.enroll);
+/** Put the enrolled faces of people beside a face, for the eye to compare. */
+async function showForComparison(entry, candidates) {
+  const people = await knownPeople().catch(() => []);
+  const faces = candidates.map(({ user_id: id }) => people.find((person) => person.user_id === id)?.best_face);
+  const thumbnails = faces.filter(Boolean).map((face) => {
+    const container = h("span", { class: "thumbnail" });
+    showThumbnail(container, face);
+    return container;
+  });
+  if (thumbnails.length) entry.append(h("div", { class: "comparison" }, h("span", {}, t.compare), ...thumbnails));
+}
+
+function candidateButtons(target) {
+  const buttons = target.face.candidates.slice(0, 2).map(({ user_id: id, name }) => {
+    const button = actionButton("", () => remember(target, { user_id: id, name }), "quiet candidate");
+    const thumbnail = h("span", { class: "thumbnail" });
+    button.append(thumbnail, h("span", { dir: "auto" }, name));
+    knownPeople().then(
+      (people) => {
+        const face = people.find((person) => person.user_id === id)?.best_face;
+        if (face) showThumbnail(thumbnail, face);
+      },
+      () => {},
+    );
+    return button;
+  });
+  return h("div", { class: "candidates" }, buttons);
+}
+
+function nameForm(target) {
+  const { node, answer } = nameField({ label: t.who });
+  const button = h("button", { class: "soft" }, t.save);
   const submit = async () => {
-    const name = input.value.trim();
-    await enroll(image, face, name);
-    entry.className = "face matched";
-    entry.replaceChildren(entry.firstChild, h("div", {}, h("strong", { dir: "auto" }, name)));
+    const person = await answer();
+    if (person) await remember(target, person);
   };
   const onsubmit = (event) => {
     event.preventDefault();
     runBusy(button, submit);
   };
-  return h("form", { class: "name-form", onsubmit }, input, button);
+  return h("form", { class: "name-form", onsubmit }, node, button);
 }
 
-async function enroll(image, face, name) {
-  const upload = await api.upload(encodeJpeg(cropFace(image, face.bounding_box, UPLOAD_MARGIN)), { name });
-  const { status, reasons } = await waitUntilIndexed(upload);
+/** Enrol a face as a person's, say so in list and picture, and go on to the next stranger. */
+async function remember(target, person) {
+  const { card, face, entry, image } = target;
+  const whose = person.user_id ? { user_id: person.user_id } : { name: person.name };
+  const upload = await api.upload(encodeJpeg(cropFace(image, face.bounding_box, UPLOAD_MARGIN)), whose);
+  const { status, reasons, face_ids: faceIds, user_id: userId } = await waitUntilIndexed(upload);
   if (["rejected", "failed"].includes(status)) throw new Error(reasons.join(" "));
-  toast(status === "pending" ? t.enrolling(name) : t.enrolled(name));
   forgetPeople();
+  if (status === "pending") toast(t.enrolling(person.name));
+  const before = { ...face };
+  Object.assign(face, { status: "matched", user_id: userId, name: person.name, likelihood: "named" });
+  const undo = async () => {
+    for (const id of faceIds) await api.deleteFace(id);
+    forgetPeople();
+    Object.assign(face, before);
+    replaceEntry(target, faceEntry(card, face, target.number));
+  };
+  const name = h("a", { href: personLink(userId) }, h("strong", { dir: "auto" }, person.name));
+  const saved = h("div", {}, name, h("span", { class: "saved", role: "status" }, t.saved));
+  if (faceIds.length) saved.append(" · ", actionButton(text.undo, undo, "link"));
+  const named = h("li", { class: "face matched" }, entry.firstChild, entry.querySelector(".number"), saved);
+  replaceEntry(target, named);
+  focusNextStranger(card, named);
 }
 
-function rejectButton(card, face, image) {
+function replaceEntry(target, entry) {
+  const { card, face, number } = target;
+  target.entry.replaceWith(entry);
+  target.entry = entry;
+  const box = faceBox(face, number);
+  card.figure.querySelectorAll(".box")[number - 1].replaceWith(box);
+  linkHighlights(box, entry);
+  changed(card);
+}
+
+function focusNextStranger(card, named) {
+  const inputs = [...card.node.querySelectorAll(".face input")];
+  const isAfter = (input) => named.compareDocumentPosition(input) & Node.DOCUMENT_POSITION_FOLLOWING;
+  const next = inputs.find(isAfter) ?? inputs[0] ?? named.querySelector("button") ?? named.querySelector("a");
+  next.focus();
+}
+
+function rejectButton({ card, face, image }) {
   const reject = async () => {
     const crop = encodeJpeg(cropFace(image, face.bounding_box, UPLOAD_MARGIN));
     const { face_id: rejectionId } = await api.reject(crop, face.user_id);
@@ -142,7 +245,9 @@ function rejectButton(card, face, image) {
       await api.deleteRejection(rejectionId);
       await updateFaces(card);
     });
+    const position = card.faces.indexOf(face);
     await updateFaces(card);
+    card.node.querySelectorAll(".face")[position]?.querySelector("input, button")?.focus();
   };
   return actionButton(t.not(face.name), reject, "link reject");
 }

@@ -1,18 +1,22 @@
-// Lists what was recognised and when; filters by person and date; exports CSV; tells when somebody was last seen.
+// Lists what was recognised and when, with faces; rows open; filters by person and date; exports CSV.
 
 import { allPages, api } from "../api.js";
-import { h } from "../dom.js";
-import { faceLabel } from "../face-overlay.js";
+import { h, personLink, placeAt } from "../dom.js";
+import { matchSummary } from "../face-overlay.js";
 import { showThumbnail } from "../face-thumbnail.js";
 import { actionButton, confirmed, emptyState, errorWithRetry, spinner, toast } from "../feedback.js";
+import { ago, dateTime, number, similarity } from "../format.js";
+import { leftToRight } from "../names.js";
 import { knownPeople } from "../state.js";
 import { text } from "../strings.js";
+import { summarizeFaces } from "../summary.js";
 
 const t = text.history;
 const EXPORT_PAGE_SIZE = 1000;
+const MAX_THUMBNAILS = 4;
 const CSV_COLUMNS = ["timestamp", "recognition_id", "status", "user_id", "name", "similarity", "image_path"];
 
-export function render() {
+export function render(userId) {
   const scene = {
     person: h("select", { id: "who" }, h("option", { value: "" }, t.everyone)),
     since: h("input", { id: "since", type: "date" }),
@@ -20,11 +24,11 @@ export function render() {
     list: h("ol", { class: "timeline" }),
     rest: h("div"),
     requests: 0,
+    faces: new Map(), // the best face of each person, by user id
   };
   const { person, since, answer, list, rest } = scene;
   for (const filter of [person, since]) filter.addEventListener("change", () => load(scene));
-  offerPeople(person);
-  load(scene);
+  start(scene, userId);
   const head = h(
     "div",
     { class: "head" },
@@ -37,9 +41,13 @@ export function render() {
   return h("div", {}, head, answer, list, rest);
 }
 
-async function offerPeople(select) {
+async function start(scene, userId) {
+  scene.rest.replaceChildren(spinner());
   const people = await knownPeople().catch(() => []);
-  select.append(...people.map((user) => h("option", { value: user.user_id }, user.name)));
+  scene.faces = new Map(people.map((user) => [user.user_id, user.best_face]));
+  scene.person.append(...people.map((user) => h("option", { value: user.user_id }, user.name)));
+  if (scene.faces.has(userId)) scene.person.value = userId;
+  await load(scene);
 }
 
 function chosenFilters({ person, since }) {
@@ -53,8 +61,8 @@ async function load(scene, cursor) {
   const filters = chosenFilters(scene);
   if (!cursor) rest.replaceChildren(spinner());
   scene.requests += 1;
-  const number = scene.requests;
-  const outdated = () => number !== scene.requests; // the filters were changed in the meantime
+  const request = scene.requests;
+  const outdated = () => request !== scene.requests; // the filters were changed in the meantime
   try {
     const { recognitions, next_cursor: next } = await api.recognitions({ ...filters, cursor });
     if (outdated()) return;
@@ -78,23 +86,87 @@ function whatFollows(scene, filters, next) {
 
 function lastSeen({ value: userId, label: name }, newest) {
   if (!userId) return "";
-  return newest ? t.lastSeen(name, new Date(newest.timestamp).toLocaleString()) : t.neverSeen(name);
+  return newest ? t.lastSeen(name, dateTime(newest.timestamp)) : t.neverSeen(name);
 }
 
-function entry(scene, { recognition_id: id, faces, image_path: imagePath, timestamp }) {
-  const [first] = faces;
-  const initial = first?.status === "matched" ? [...first.name][0] : "?";
-  const thumbnail = h("span", { class: `thumbnail ${first?.status ?? ""}`, "aria-hidden": "true" }, initial);
-  if (first && imagePath) showThumbnail(thumbnail, { image_path: imagePath, bounding_box: first.bounding_box });
-  const people = h("span", {}, h("bdi", {}, summarizeFaces(faces)));
-  const time = h("time", { datetime: timestamp }, new Date(timestamp).toLocaleString());
-  const remove = actionButton(t.remove, () => removeEntry(scene, id), "link");
-  return h("li", {}, thumbnail, people, h("span", { class: "foot" }, time, " ", remove));
+function entry(scene, recognition) {
+  const faces = leftToRight(recognition.faces);
+  const { recognition_id: id, timestamp } = recognition;
+  const shown = faces.length ? faces.slice(0, MAX_THUMBNAILS) : [null];
+  const thumbnails = h("span", { class: "faces-in-row" }, ...shown.map((face) => thumbnail(scene, recognition, face)));
+  const when = h("time", { datetime: timestamp, title: dateTime(timestamp) }, ago(timestamp));
+  const words = h("span", { class: "line" }, h("bdi", {}, summarizeFaces(faces)), when);
+  const details = h("div", { class: "details", hidden: true });
+  const row = h("button", { type: "button", class: "row-button", "aria-expanded": "false" }, thumbnails, words);
+  row.addEventListener("click", () => {
+    if (!details.firstChild) details.append(...describe(scene, recognition, faces));
+    details.hidden = !details.hidden;
+    row.ariaExpanded = String(!details.hidden);
+  });
+  const item = h("li", {}, row, details);
+  item.dataset.id = id;
+  return item;
+}
+
+/** Show the face itself if its photo was kept, else the person's enrolled face, else a mark. */
+function thumbnail(scene, { image_path: imagePath }, face) {
+  const container = h("span", { class: `thumbnail ${face?.status ?? ""}`, "aria-hidden": "true" }, face ? "?" : "–");
+  if (!face) return container;
+  const best = scene.faces.get(face.user_id);
+  if (imagePath) showThumbnail(container, { image_path: imagePath, bounding_box: face.bounding_box });
+  else if (best) showThumbnail(container, { ...best, name: "" });
+  else if (face.name) container.textContent = [...face.name][0];
+  return container;
+}
+
+function describe(scene, recognition, faces) {
+  const { image_path: imagePath, timestamp, threshold, threshold_fpir: fpir, recognition_id: id } = recognition;
+  const rate = fpir ? ` · ${t.strangers(number(Math.round(1 / fpir)))}` : "";
+  const lines = faces.map((face, i) =>
+    h(
+      "li",
+      { class: `face ${face.status}` },
+      thumbnail(scene, recognition, face),
+      h("span", { class: "number" }, String(i + 1)),
+      h("div", {}, matchSummary(face), candidates(face)),
+    ),
+  );
+  return [
+    faces.length > 0 && layout(faces),
+    h(
+      "div",
+      {},
+      h("ul", { class: "people" }, lines),
+      h("p", { class: "note" }, `${dateTime(timestamp)} · ${t.threshold(similarity(threshold))}${rate}`),
+      h("p", { class: "note" }, imagePath ? "" : t.notKept),
+      actionButton(t.remove, () => removeEntry(scene, id), "link"),
+    ),
+  ].filter(Boolean);
+}
+
+function candidates({ status, candidates: all }) {
+  const others = all.filter(({ name }) => name).slice(status === "matched" ? 1 : 0);
+  if (!others.length) return null;
+  const links = others.flatMap(({ user_id: id, name, similarity: value }) => [
+    " ",
+    h("a", { href: personLink(id), dir: "auto" }, name),
+    ` ${similarity(value)}`,
+  ]);
+  return h("p", { class: "note" }, t.candidates, links);
+}
+
+/** Draw where the faces were, for the photo itself is not kept. */
+function layout(faces) {
+  const boxes = faces.map(({ status, bounding_box: box }, i) => {
+    return placeAt(h("span", { class: `box ${status}` }, h("span", { class: "number" }, String(i + 1))), box);
+  });
+  return h("div", { class: "layout", "aria-hidden": "true" }, ...boxes);
 }
 
 async function removeEntry(scene, id) {
   await api.deleteRecognition(id);
-  await load(scene);
+  scene.list.querySelector(`[data-id="${CSS.escape(id)}"]`)?.remove();
+  if (!scene.list.children.length) await load(scene);
 }
 
 async function removeUnnamed(scene) {
@@ -108,14 +180,6 @@ async function removeUnnamed(scene) {
   } while (cursor);
   toast(t.removed(count));
   await load(scene);
-}
-
-/** Name everybody in a photo: each person once, then how many faces are unknown. */
-export function summarizeFaces(faces) {
-  const known = faces.filter((face) => face.status !== "unknown").map(faceLabel);
-  const unknown = faces.length - known.length;
-  const parts = [...new Set(known), ...(unknown ? [t.unknown(unknown)] : [])];
-  return parts.join(", ") || t.noFace;
 }
 
 async function exportCsv(filters) {

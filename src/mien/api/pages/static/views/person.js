@@ -1,17 +1,20 @@
-// Shows one person: all photos with their quality; adds photos; renames or merges with undo; forgets with a receipt.
+// Shows one person: all photos with their quality; adds, moves and deletes photos; renames or merges; forgets.
 
 import { api } from "../api.js";
-import { fieldTable, h, nameInput, nameOptions, personLink } from "../dom.js";
+import { h, personLink, table } from "../dom.js";
 import { showThumbnail } from "../face-thumbnail.js";
-import { actionButton, confirmed, errorWithRetry, showDialog, spinner, toast, toastWithUndo } from "../feedback.js";
-import { forgetPeople, knownPeople, usesOwnEngine } from "../state.js";
+import { actionButton, confirmed, errorWithRetry, spinner, toast, toastWithUndo } from "../feedback.js";
+import { ago, dateTime, day } from "../format.js";
+import { askForName, askForOther, askWhoElse } from "../person-dialogs.js";
+import { showPhoto } from "../photo-dialog.js";
+import { forgetPeople, usesOwnEngine } from "../state.js";
 import { text } from "../strings.js";
 import { uploadPhotos } from "../uploader.js";
 
 const t = text.people;
 
 export function render(userId) {
-  const scene = { userId, view: h("div", {}, spinner()), head: h("div"), grid: h("ul", { class: "grid" }) };
+  const scene = { userId, view: h("div", {}, spinner()), head: h("div"), grid: h("ul", { class: "grid photos" }) };
   load(scene);
   return scene.view;
 }
@@ -23,23 +26,30 @@ async function load(scene) {
     const tiles = user.faces.map((face) => photoTile(scene, user, face));
     head.replaceChildren(personHead(scene, user));
     grid.replaceChildren(...tiles.map((tile) => tile.node));
+    document.title = `${user.name} · Mien`;
     // Once shown, the lines of an upload stay.
-    if (!grid.isConnected) view.replaceChildren(head, photoAdder(scene, user), grid);
+    if (!grid.isConnected) view.replaceChildren(backLink(), head, photoAdder(scene, user), grid);
     markIssues(tiles);
   } catch (error) {
-    view.replaceChildren(h("h1", { dir: "auto" }, userId), ...errorWithRetry(error, () => load(scene)));
+    view.replaceChildren(backLink(), h("h1", { dir: "auto" }, userId), ...errorWithRetry(error, () => load(scene)));
   }
 }
 
+const backLink = () => h("p", { class: "back" }, h("a", { href: "#/people" }, `← ${t.title}`));
+
 function personHead(scene, user) {
-  const lastSeen = user.last_seen ? new Date(user.last_seen).toLocaleString() : t.never;
-  const summary = `${t.count(user.faces.length)} · ${t.lastSeen} ${lastSeen}`;
+  const seen = user.last_seen
+    ? h("time", { datetime: user.last_seen, title: dateTime(user.last_seen) }, t.lastSeen(ago(user.last_seen)))
+    : t.never;
+  const history = h("a", { href: `#/history/${encodeURIComponent(user.user_id)}` }, seen);
+  const summary = h("p", { class: "note" }, `${text.photos(user.faces.length)} · `, user.last_seen ? history : seen);
   return h(
     "div",
-    { class: "head" },
-    h("div", { class: "grow" }, h("h1", { dir: "auto" }, user.name), h("p", { class: "note" }, summary)),
+    { class: "head person" },
+    h("div", { class: "grow" }, h("h1", { dir: "auto" }, user.name), summary),
     consentField(scene, user),
     actionButton(t.rename, () => rename(scene, user), "quiet"),
+    actionButton(t.mergeButton, () => mergeWithOther(user), "quiet"),
     actionButton(t.forget, () => forget(scene, user), "danger"),
   );
 }
@@ -51,8 +61,8 @@ function consentField(scene, user) {
     if (input.value === stored) return;
     stored = input.value;
     try {
-      const { consent_until: day } = await api.setConsent(user.user_id, stored);
-      toast(day ? t.consentSet(user.name, day) : t.consentOpen(user.name));
+      const { consent_until: until } = await api.setConsent(user.user_id, stored);
+      toast(until ? t.consentSet(user.name, day(until)) : t.consentOpen(user.name));
     } catch (error) {
       toast(error.message, "error");
       load(scene);
@@ -72,28 +82,38 @@ const todayInUtc = () => new Date().toISOString().slice(0, 10);
 function photoAdder(scene, user) {
   const uploads = h("ul", { class: "progress" });
   const input = h("input", { type: "file", id: "more", accept: "image/*", multiple: true, class: "visually-hidden" });
-  input.addEventListener("change", async () => {
+  const add = async (files) => {
+    for (const line of uploads.querySelectorAll(".indexed")) line.remove();
+    const changed = () => {
+      forgetPeople();
+      load(scene);
+    };
+    if (await uploadPhotos(files, { user_id: user.user_id }, uploads, changed)) changed();
+  };
+  input.addEventListener("change", () => {
     const files = [...input.files];
     input.value = "";
-    for (const line of uploads.querySelectorAll(".indexed")) line.remove();
-    if (await uploadPhotos(files, { user_id: user.user_id }, uploads, () => load(scene))) load(scene);
+    add(files);
   });
-  return h(
-    "div",
-    { class: "add-photos" },
-    input,
-    h("label", { for: "more", class: "button quiet" }, t.addPhotos),
-    uploads,
-  );
+  const label = h("label", { for: "more", class: "button quiet" }, t.addPhotos);
+  const node = h("div", { class: "add-photos" }, input, label, uploads);
+  scene.view.addEventListener("dragover", (event) => event.preventDefault());
+  scene.view.addEventListener("drop", (event) => {
+    event.preventDefault();
+    add([...event.dataTransfer.files]);
+  });
+  return node;
 }
 
 function photoTile(scene, user, face) {
-  const thumbnail = h("span", { class: "thumbnail" });
-  showThumbnail(thumbnail, face);
+  const thumbnail = h("button", { type: "button", class: "thumbnail", "aria-label": t.open });
+  thumbnail.addEventListener("click", () => showPhoto(face));
+  showThumbnail(thumbnail, { ...face, name: "" });
   const badges = h("span");
-  const date = h("span", { class: "note" }, new Date(face.timestamp).toLocaleDateString());
+  const date = h("span", { class: "note", title: dateTime(face.timestamp) }, day(face.timestamp));
+  const move = actionButton(t.someoneElse, () => moveToOther(scene, user, face), "link");
   const remove = actionButton(t.deletePhoto, () => removePhoto(scene, user, face), "link");
-  const caption = h("span", { class: "text" }, badges, h("span", { class: "foot" }, date, remove));
+  const caption = h("div", { class: "text" }, badges, date, h("span", { class: "actions" }, move, remove));
   return { faceId: face.face_id, badges, node: h("li", {}, h("div", { class: "tile" }, thumbnail, caption)) };
 }
 
@@ -103,10 +123,23 @@ async function markIssues(tiles) {
   const { findings } = await api.hygiene().catch(() => ({ findings: [] }));
   for (const { trouble, evidence, action, face_ids: faceIds } of findings) {
     for (const id of faceIds) {
-      const badge = h("span", { class: "badge", title: `${evidence} ${action}` }, t.trouble[trouble] ?? trouble);
-      badgesByFace.get(id)?.append(badge, " ");
+      const badge = h("summary", { class: "badge" }, t.trouble[trouble] ?? trouble);
+      badgesByFace.get(id)?.append(h("details", {}, badge, h("p", { class: "note" }, `${evidence} ${action}`)));
     }
   }
+}
+
+async function moveToOther(scene, user, face) {
+  const person = await askWhoElse(user, face);
+  if (!person) return;
+  const whose = person.user_id ? { user_id: person.user_id } : person;
+  const moved = await api.move(face.image_path, whose);
+  if (moved.status === "rejected") throw new Error(moved.reasons.join(" "));
+  forgetPeople();
+  const back = () => takeBack(api.move(moved.image_path, { user_id: user.user_id, name: user.name }));
+  toastWithUndo(t.moved(person.name), back);
+  if (user.faces.length > 1) await load(scene);
+  else location.hash = personLink(moved.user_id);
 }
 
 async function removePhoto(scene, user, face) {
@@ -114,35 +147,31 @@ async function removePhoto(scene, user, face) {
   const warning = isLast ? `${t.deleteLast(user.name)} ${t.deleteText}` : t.deleteText;
   if (!(await confirmed(t.deleteAsk, warning, t.deletePhoto))) return;
   await api.deleteFace(face.face_id);
-  if (!isLast) return load(scene);
   forgetPeople();
+  if (!isLast) return load(scene);
   toast(t.deleted(user.name));
   location.hash = "#/people";
 }
 
 async function rename(scene, user) {
   const { user_id: userId, name: from } = user;
-  const people = await knownPeople().catch(() => []);
-  const to = await askForName(from, people);
-  if (!to || to === from) return;
-  try {
-    await api.rename(userId, to);
-  } catch (error) {
-    if (error.status !== 409) throw error;
-    return merge(user, to, error);
-  }
+  const other = await askForName(user);
+  if (!other || other.name === from) return;
+  if (other.user_id) return mergeWithOther(user, other);
+  await api.rename(userId, other.name);
   forgetPeople();
-  toastWithUndo(t.renamed(to), () => takeBack(api.rename(userId, from)));
+  toastWithUndo(t.renamed(other.name), () => takeBack(api.rename(userId, from)));
   await load(scene);
 }
 
-async function merge(user, name, conflict) {
-  forgetPeople(); // the other person may have come, or got this name, since people were listed
-  const other = (await knownPeople()).find((person) => person.name === name);
-  if (!other) throw conflict; // the name only looks like that of another person
+async function mergeWithOther(user, chosen = null) {
+  const question = (other) => t.mergeText(user.name, user.faces.length, other.name, other.face_count);
+  if (chosen && !(await confirmed(t.mergeAsk(user.name), question(chosen), t.merge))) return;
+  const other = chosen ?? (await askForOther(user));
+  if (!other) return;
   await api.merge(user.user_id, other.user_id);
   forgetPeople();
-  toastWithUndo(t.merged(user.name, name), () => takeBack(api.unmerge(user.user_id)));
+  toastWithUndo(t.merged(user.name, other.name), () => takeBack(api.unmerge(user.user_id)));
   location.hash = personLink(other.user_id);
 }
 
@@ -152,37 +181,24 @@ async function takeBack(request) {
   dispatchEvent(new Event("hashchange")); // shows the current view afresh
 }
 
-async function askForName(current, people) {
-  const input = nameInput({ id: "rename-to", value: current }, "rename-known");
-  const dialog = h("dialog", { "aria-labelledby": "rename-title" });
-  const hint = h("p", { class: "note" }, t.renameHint);
-  const form = h(
-    "form",
-    { method: "dialog" },
-    h("h2", { id: "rename-title" }, t.rename),
-    h("div", { class: "field" }, h("label", { for: "rename-to" }, t.name), input, hint),
-    h("datalist", { id: "rename-known" }, nameOptions(people)),
-    h(
-      "div",
-      { class: "row end" },
-      actionButton(text.cancel, () => dialog.close(), "quiet"),
-      h("button", { value: "yes" }, t.rename),
-    ),
-  );
-  dialog.append(form);
-  const answer = showDialog(dialog);
-  input.select();
-  return (await answer) === "yes" ? input.value.trim() : null;
-}
-
 async function forget({ view }, user) {
-  if (!(await confirmed(t.forgetAsk(user.name), t.forgetText, t.forget))) return;
+  const question = `${t.forgetText(user.faces.length)} ${t.forgetAll}`;
+  if (!(await confirmed(t.forgetAsk(user.name), question, t.forget))) return;
   const receipt = await api.forget(user.user_id);
   forgetPeople();
+  const { faces, images, recognitions, traces = [], timestamp, erasure_id: id } = receipt;
+  const rows = [
+    [t.receiptFaces, faces],
+    [t.receiptPhotos, images],
+    [t.receiptResults, recognitions],
+    [t.receiptTime, dateTime(timestamp)],
+    [t.receiptId, id],
+  ];
   view.replaceChildren(
-    h("h1", {}, t.forgotten(user.name)),
+    h("h1", { dir: "auto" }, t.forgotten(user.name)),
+    h("p", {}, faces === undefined ? t.forgetting : traces.length ? t.traces(traces.join(", ")) : t.nothingLeft),
     h("h2", {}, t.receipt),
-    fieldTable(receipt),
-    h("a", { href: "#/people" }, t.title),
+    table(rows.filter(([, value]) => value !== undefined)),
+    h("p", {}, h("a", { href: "#/people" }, `← ${t.title}`)),
   );
 }

@@ -1,61 +1,131 @@
-// Recognises photos that are dropped, pasted, chosen or taken; each gets a card.
+// Recognises photos that are dropped, pasted, chosen or taken; each gets a card, many get a summary and rows.
 
+import { api } from "../api.js";
 import { captureFrame, openCamera } from "../camera.js";
-import { h, nameOptions } from "../dom.js";
+import { h } from "../dom.js";
 import { actionButton, toast } from "../feedback.js";
-import { knownPeople } from "../state.js";
+import { forgetPeople, knownPeople } from "../state.js";
 import { text } from "../strings.js";
+import { summarizePhotos } from "../summary.js";
 import { taskQueue } from "../task-queue.js";
-import { photoCard } from "./card.js";
+import { uploadPhotos } from "../uploader.js";
+import { dismiss, photoCard, setCompact } from "./card.js";
 
 const t = text.recognize;
 const MAX_OPEN_PHOTOS = 3; // decoded and sent at the same time: a folder of photos would fill the memory
+const MAX_LARGE_CARDS = 3; // of more photos, each is a row at first
 
 export const keepAlive = true;
 
 export function render() {
-  const cards = h("div", { class: "cards" });
-  const suggestions = h("datalist", { id: "known" });
-  const enqueue = taskQueue(MAX_OPEN_PHOTOS);
-  const addPhotos = (files) => {
-    for (const file of files) {
-      const card = photoCard(file);
-      cards.prepend(card.node);
-      enqueue(card.recognize);
-    }
+  const scene = {
+    cards: [],
+    list: h("div", { class: "cards" }),
+    summary: h("div", { class: "summary", hidden: true }),
+    counts: h("strong", { role: "status" }),
+    camera: h("div"),
+    welcome: h("section", { class: "welcome", hidden: true }),
+    enqueue: taskQueue(MAX_OPEN_PHOTOS),
   };
-  const camera = h("div");
+  const add = (files) => addPhotos(scene, [...files]);
+  scene.drop = dropZone(scene, add);
+  scene.view = h("div", { class: "recognize" }, scene.drop, scene.welcome, summaryBar(scene), scene.list);
+  scene.view.addEventListener("enter", () => welcome(scene));
+  acceptDrops(scene.view, scene.drop, add);
+  acceptPastes(scene.view, add);
+  return scene.view;
+}
+
+function addPhotos(scene, files) {
+  const compact = files.length + scene.cards.length > MAX_LARGE_CARDS;
+  for (const file of files) {
+    const card = photoCard(file, { compact });
+    card.node.addEventListener("changed", () => updateSummary(scene));
+    scene.cards.unshift(card);
+    scene.list.prepend(card.node);
+    scene.enqueue(card.recognize);
+  }
+  updateSummary(scene);
+}
+
+function updateSummary(scene) {
+  scene.cards = scene.cards.filter((card) => card.node.parentNode);
+  const { cards, drop, summary, counts, welcome } = scene;
+  drop.classList.toggle("slim", cards.length > 0);
+  if (cards.length) welcome.hidden = true;
+  summary.hidden = cards.length < 2;
+  counts.textContent = summarizePhotos(cards.map((card) => card.faces ?? []));
+}
+
+function summaryBar(scene) {
+  const each = (change) => () => {
+    for (const card of [...scene.cards]) change(card);
+  };
+  scene.summary.append(
+    scene.counts,
+    actionButton(
+      t.openAll,
+      each((card) => setCompact(card, false)),
+      "link",
+    ),
+    actionButton(
+      t.closeAll,
+      each((card) => setCompact(card, card.faces !== null)),
+      "link",
+    ),
+    actionButton(t.dismissAll, each(dismiss), "link"),
+  );
+  return scene.summary;
+}
+
+function dropZone(scene, add) {
+  const input = h("input", { id: "photos", type: "file", accept: "image/*", multiple: true, class: "visually-hidden" });
+  input.addEventListener("change", () => {
+    add(input.files);
+    input.value = "";
+  });
+  const camera = actionButton(t.camera, () => showCamera(scene, add), "link");
+  const choose = [input, h("label", { for: "photos", class: "link" }, t.choose)];
   const drop = h(
     "section",
     { class: "drop" },
     h("h1", {}, t.title),
-    h(
-      "p",
-      {},
-      `${t.lead} `,
-      fileChooser(addPhotos),
-      ` ${t.or} `,
-      actionButton(t.camera, () => showCamera(camera, view, addPhotos), "link"),
-      ".",
-    ),
-    camera,
+    h("p", {}, `${t.lead} `, choose, ` ${t.or} `, camera, "."),
+    scene.camera,
     h("p", { class: "hint" }, t.hint),
-    suggestions,
   );
-  const view = h("div", {}, drop, cards);
-  view.addEventListener("enter", () => fillSuggestions(suggestions));
-  acceptDrops(view, drop, addPhotos);
-  acceptPastes(view, addPhotos);
-  return view;
+  drop.addEventListener("click", ({ target }) => {
+    if (!target.closest("input, label, button, .camera")) input.click();
+  });
+  return drop;
 }
 
-function fileChooser(addPhotos) {
-  const input = h("input", { id: "photos", type: "file", accept: "image/*", multiple: true, class: "visually-hidden" });
-  input.addEventListener("change", () => {
-    addPhotos(input.files);
-    input.value = "";
-  });
-  return [input, h("label", { for: "photos", class: "link" }, t.choose)];
+/** Tell a first-timer what comes first. */
+async function welcome(scene) {
+  const people = await knownPeople().catch(() => null);
+  scene.welcome.hidden = !people || people.length > 0 || scene.cards.length > 0;
+  if (scene.welcome.hidden || scene.welcome.firstChild) return;
+  const steps = [h("a", { href: "#/people/add" }, t.stepPeople), t.stepPhoto, t.stepName];
+  scene.welcome.append(
+    h("h2", {}, t.welcome),
+    h("ol", { class: "steps" }, ...steps.map((step) => h("li", {}, step))),
+    actionButton(t.samples, () => trySamples(scene)),
+    h("p", { class: "note" }, t.samplesHint),
+  );
+}
+
+/** Enrol the first person from one photo, and show two more: one of that person, one of somebody unknown. */
+async function trySamples(scene) {
+  const { people } = await api.samples();
+  const [known, stranger] = people;
+  const fetchFile = async (name) => new File([await api.sample(name)], name, { type: "image/jpeg" });
+  const [first, second] = known.photos;
+  const lines = h("ul");
+  const enrolled = await uploadPhotos([await fetchFile(first)], { name: known.name }, lines, forgetPeople);
+  if (!enrolled) throw new Error(lines.textContent);
+  forgetPeople();
+  toast(t.samplesReady(known.name, stranger.name));
+  addPhotos(scene, [await fetchFile(stranger.photos[0]), await fetchFile(second)]);
 }
 
 function acceptDrops(view, drop, addPhotos) {
@@ -73,17 +143,12 @@ function acceptDrops(view, drop, addPhotos) {
 }
 
 function acceptPastes(view, addPhotos) {
-  const paste = ({ clipboardData }) => addPhotos(clipboardData?.files ?? []);
+  const paste = ({ clipboardData }) => clipboardData?.files.length && addPhotos(clipboardData.files);
   view.addEventListener("enter", () => document.addEventListener("paste", paste));
   view.addEventListener("leave", () => document.removeEventListener("paste", paste));
 }
 
-async function fillSuggestions(suggestions) {
-  const people = await knownPeople().catch(() => []);
-  suggestions.replaceChildren(...nameOptions(people));
-}
-
-async function showCamera(container, view, addPhotos) {
+async function showCamera({ camera: container, view }, addPhotos) {
   if (container.firstChild) return;
   const video = h("video", { muted: true, playsinline: true, autoplay: true });
   let closeCamera = () => {};

@@ -1,10 +1,11 @@
-// Sets the threshold as an error rate in words, beside the model's measured curve; takes the API key; shows health.
+// Sets the threshold as an error rate in words, beside the model's measured curve; takes the API key; shows the state.
 
 import { api } from "../api.js";
-import { fieldTable, h } from "../dom.js";
-import { errorWithRetry, spinner } from "../feedback.js";
+import { h, table } from "../dom.js";
+import { actionButton, errorWithRetry, spinner } from "../feedback.js";
+import { gigabytes, number, similarity as written } from "../format.js";
 import { keyForm } from "../key.js";
-import { threshold } from "../state.js";
+import { knownPeople, threshold } from "../state.js";
 import { text } from "../strings.js";
 
 const t = text.settings;
@@ -12,52 +13,107 @@ const SVG = "http://www.w3.org/2000/svg";
 // The slider's steps: 4 stands for one wrong match in 10^4 comparisons.
 const EXPONENTS = { min: 2, max: 6, step: 0.5 };
 const SIMILARITIES = { min: 50, max: 100, step: 0.5 };
-const CURVE = { width: 480, height: 190, pad: 34, minRate: 1e-6 };
+const CURVE = { width: 640, height: 240, left: 150, right: 16, top: 14, bottom: 34, minRate: 1e-6 };
 
 export function render() {
   const thresholdPanel = h("section", { class: "panel" });
   const healthPanel = h("section", { class: "panel" }, h("h2", {}, t.health), spinner());
+  const keyPanel = h("div");
   const load = () => {
     showThreshold(thresholdPanel);
-    showHealth(healthPanel);
+    showHealth(healthPanel, keyPanel);
   };
+  keyPanel.append(keyForm("key", load, { className: "panel" }));
   load();
-  return h("div", {}, h("h1", {}, t.title), thresholdPanel, keyForm("key", load, { className: "panel" }), healthPanel);
+  return h("div", {}, h("h1", {}, t.title), thresholdPanel, keyPanel, healthPanel);
 }
 
 async function showThreshold(panel) {
   const title = h("h2", {}, t.threshold);
   try {
     const { points, default_threshold: usual } = await api.calibration();
-    const controls = points.length ? [errorRateSlider(points, usual), rateCurve(points)] : [similaritySlider(usual)];
-    panel.replaceChildren(title, ...controls);
+    const people = await knownPeople().catch(() => []);
+    const show = points.length ? errorRates : plainSimilarity;
+    panel.replaceChildren(title, h("p", { class: "note" }, t.thresholdHint), ...show(panel, points, usual, people));
   } catch (error) {
     panel.replaceChildren(title, ...errorWithRetry(error, () => showThreshold(panel)));
   }
 }
 
-function errorRateSlider(points, usual) {
+function errorRates(panel, points, usual, people) {
   const chosen = Number(threshold.get() ?? usual);
-  const similarity = (exponent) => similarityAt(points, exponent).toFixed(1);
-  const describe = (exponent) => `${t.oneIn(comparisons(exponent))} (${text.similarity(similarity(exponent))})`;
-  return slider({ ...EXPONENTS, value: nearestExponent(points, chosen) }, similarity, describe);
+  const curve = rateCurve(points);
+  const toSimilarity = (exponent) => similarityAt(points, exponent).toFixed(1);
+  const describe = (value) => [
+    h("strong", {}, effect(points, value, people)),
+    h(
+      "span",
+      { class: "note" },
+      t.oneIn(number(oneIn(rateAt(points, value)))),
+      ` · ${text.similarity(written(value))}`,
+    ),
+  ];
+  const onChanged = (value) => curve.mark(rateAt(points, value), value);
+  const range = { ...EXPONENTS, value: nearestExponent(points, chosen) };
+  const field = slider(panel, range, { toSimilarity, describe, chosen, onChanged });
+  return [field, curve.figure];
 }
 
-function similaritySlider(usual) {
-  const field = slider({ ...SIMILARITIES, value: threshold.get() ?? usual }, String, text.similarity);
-  field.append(h("p", { class: "note" }, t.unmeasured));
-  return field;
+function plainSimilarity(panel, _points, usual) {
+  const chosen = Number(threshold.get() ?? usual);
+  const describe = (value) => [text.similarity(value)];
+  const range = { ...SIMILARITIES, value: chosen };
+  return [slider(panel, range, { toSimilarity: String, describe, chosen }), h("p", { class: "note" }, t.unmeasured)];
 }
 
-function slider(attributes, toSimilarity, describe) {
+function slider(panel, attributes, { toSimilarity, describe, chosen, onChanged = () => {} }) {
   const range = h("input", { type: "range", id: "sure", ...attributes });
-  const words = h("output", { for: "sure" }, describe(range.valueAsNumber));
+  const words = h("output", { for: "sure" });
+  const show = (value) => {
+    words.replaceChildren(...describe(value));
+    onChanged(value);
+  };
+  show(chosen);
+  const reset = actionButton(
+    t.reset,
+    () => {
+      threshold.reset();
+      return showThreshold(panel);
+    },
+    "link",
+  );
+  reset.hidden = threshold.get() === undefined;
   range.addEventListener("input", () => {
-    threshold.set(toSimilarity(range.valueAsNumber));
-    words.textContent = describe(range.valueAsNumber);
+    const value = toSimilarity(range.valueAsNumber);
+    threshold.set(value);
+    reset.hidden = false;
+    show(Number(value));
   });
-  return h("div", { class: "field" }, h("label", { for: "sure", class: "visually-hidden" }, t.threshold), range, words);
+  const ends = h(
+    "div",
+    { class: "ends note", "aria-hidden": "true" },
+    h("span", {}, t.lenient),
+    h("span", {}, t.strict),
+  );
+  const label = h("label", { for: "sure", class: "visually-hidden" }, t.threshold);
+  return h("div", { class: "field" }, label, range, ends, words, h("div", {}, reset));
 }
+
+/** Say how many strangers would be given a name among those who are enrolled. */
+function effect(points, value, people) {
+  const faces = people.reduce((sum, { face_count: count }) => sum + count, 0);
+  if (!faces) return t.nobodyEnrolled;
+  return t.effect(people.length, number(oneIn(strangersNamed(rateAt(points, value), faces))));
+}
+
+const oneIn = (rate) => Number((1 / rate).toPrecision(rate > 1e-4 ? 3 : 1));
+
+/** The share of strangers who would be given a name among so many enrolled faces: 1 - (1 - FMR)^N. */
+export const strangersNamed = (fmr, faces) => -Math.expm1(faces * Math.log1p(-fmr));
+
+/** The false match rate at a similarity, by the nearest point of the curve from there down. */
+export const rateAt = (points, similarity) =>
+  (points.findLast((point) => point.similarity <= similarity + 1e-6) ?? points[0]).fmr;
 
 /** Find the least similarity that at most one in 10^exponent pairs of strangers reaches. */
 export function similarityAt(points, exponent) {
@@ -75,26 +131,37 @@ export function nearestExponent(points, similarity) {
   return nearest;
 }
 
-/** Round 10^exponent to one digit. */
-export const comparisons = (exponent) => Number((10 ** exponent).toPrecision(1));
-
+/** Draw the curve. Returns its figure, and the function that marks a rate and a similarity on it. */
 function rateCurve(points) {
-  const { width, height, pad } = CURVE;
+  const { width, height, left, right } = CURVE;
   const attributes = { viewBox: `0 0 ${width} ${height}`, class: "curve", role: "img", "aria-label": t.curve };
-  const svg = svgNode("svg", attributes, svgNode("path", { d: curvePath(points), class: "line" }));
-  for (const similarity of [0, 20, 40, 60, 80, 100]) svg.append(svgText(curveX(similarity), height - 6, similarity));
+  const svg = svgNode("svg", attributes);
+  for (const similarity of [0, 20, 40, 60, 80, 100]) svg.append(svgText(curveX(similarity), height - 8, similarity));
   for (const exponent of [0, 2, 4, 6]) {
     const y = curveY(10 ** -exponent);
-    const rule = svgNode("path", { d: `M${pad},${y}H${width - pad}`, class: "rule" });
-    svg.append(rule, svgText(pad - 4, y + 4, exponent ? `1:10${"⁰¹²³⁴⁵⁶"[exponent]}` : "1", "end"));
+    const words = exponent ? t.oneInShort(number(10 ** exponent)) : t.everyStranger;
+    svg.append(
+      svgNode("path", { d: `M${left},${y}H${width - right}`, class: "rule" }),
+      svgText(left - 10, y + 4, words, "end"),
+    );
   }
-  return h("figure", {}, svg, h("figcaption", { class: "note" }, t.curve));
+  svg.append(svgNode("path", { d: curvePath(points), class: "line" }));
+  const line = svgNode("path", { class: "marker" });
+  const dot = svgNode("circle", { r: 6, class: "dot-marker" });
+  svg.append(line, dot);
+  const mark = (rate, similarity) => {
+    const [x, y] = [curveX(similarity), curveY(Math.max(rate, CURVE.minRate))];
+    line.setAttribute("d", `M${left},${y}H${x}V${height - CURVE.bottom}`);
+    dot.setAttribute("cx", x);
+    dot.setAttribute("cy", y);
+  };
+  return { figure: h("figure", {}, svg, h("figcaption", { class: "note" }, t.curve)), mark };
 }
 
 // The similarity is to the right, the rate downwards: a decade has the same height everywhere.
-const curveX = (similarity) => CURVE.pad + (similarity / 100) * (CURVE.width - 2 * CURVE.pad);
+const curveX = (similarity) => CURVE.left + (similarity / 100) * (CURVE.width - CURVE.left - CURVE.right);
 const curveY = (rate) =>
-  CURVE.pad / 2 + (Math.log10(Math.min(1, rate)) / Math.log10(CURVE.minRate)) * (CURVE.height - 1.5 * CURVE.pad);
+  CURVE.top + (Math.log10(Math.min(1, rate)) / Math.log10(CURVE.minRate)) * (CURVE.height - CURVE.top - CURVE.bottom);
 
 /** Build the path of the SVG through all points with a rate that can be shown. */
 export function curvePath(points) {
@@ -112,14 +179,30 @@ function svgNode(name, attributes, ...children) {
 
 const svgText = (x, y, words, anchor = "middle") => svgNode("text", { x, y, "text-anchor": anchor }, String(words));
 
-async function showHealth(panel) {
+async function showHealth(panel, keyPanel) {
   const title = h("h2", {}, t.health);
   try {
-    const { warnings, ...health } = await api.health();
+    const { warnings, version } = await api.health();
+    const system = await api.system().catch(() => null); // not on AWS, and not with every key
+    if (system && !system.requires_key) keyPanel.replaceChildren();
+    const people = await knownPeople().catch(() => null);
     const sentences = warnings.map((warning) => h("p", { class: "problem" }, warning));
-    panel.replaceChildren(title, h("p", {}, warnings.length ? t.works : t.healthy), ...sentences, fieldTable(health));
+    const words = h("p", {}, warnings.length ? t.works : t.healthy);
+    panel.replaceChildren(title, words, ...sentences, table(facts(version, system, people)));
   } catch (error) {
-    const retry = () => showHealth(panel);
+    const retry = () => showHealth(panel, keyPanel);
     panel.replaceChildren(title, h("p", { class: "problem" }, t.unhealthy), ...errorWithRetry(error, retry));
   }
+}
+
+function facts(version, system, people) {
+  const rows = [[t.version, version]];
+  if (people) {
+    const photos = people.reduce((sum, { face_count: count }) => sum + count, 0);
+    rows.push([t.enrolled, `${text.peopleCount(people.length)}, ${text.photos(photos)}`]);
+  }
+  if (!system) return rows;
+  rows.push([t.serverThreshold, system.threshold === "auto" ? t.automatic : system.threshold]);
+  if (system.data_dir !== null) rows.push([t.dataFolder, system.data_dir], [t.freeSpace, gigabytes(system.free_bytes)]);
+  return rows;
 }
