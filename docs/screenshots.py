@@ -23,7 +23,7 @@ PICTURES = (  # file, view, what to wait for, size, colours
     ("recognise-light-1440", "", ".card .box", DESKTOP, "light"),
     ("people-dark-1440", "people", ".tile canvas", DESKTOP, "dark"),
     ("person-light-360", "person/Barack%20Obama", ".tile canvas", PHONE, "light"),
-    ("history-light-1440", "history", ".timeline li", DESKTOP, "light"),
+    ("history-light-1440", "history", ".timeline canvas", DESKTOP, "light"),
     ("settings-light-1440", "settings", ".curve", DESKTOP, "light"),
 )
 SHOWN = ("obama3.jpg", "biden.jpg")
