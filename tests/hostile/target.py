@@ -83,7 +83,7 @@ class Lines(logging.Handler):
 class Target:
     """A running server. `keys` are API keys by name: one for each scope, `all` for every scope, and `revoked`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, rekognition_only: bool = False) -> None:
         self.folder = folder
         file = KeyFile(folder / "api-keys.json")
         self.keys = {scope.value: file.create(scope.value, [scope]) for scope in Scope}
@@ -97,8 +97,8 @@ class Target:
             access_keys_file=self.access_keys,
             rate_per_minute=1_000_000_000,
         )
-        trusted = "127.0.0.1"
-        self._server = Server(settings)
+        trusted, self._is_wire_alone = "127.0.0.1", rekognition_only
+        self._server = Server(settings, rekognition_only=rekognition_only)
         proxied: Any = ProxyHeadersMiddleware(self._server, trusted)  # type: ignore[arg-type]
         self._app = PrefixMiddleware(proxied, "", trusted_peers(trusted))
         self.lines = Lines()
@@ -166,7 +166,8 @@ class Target:
         )
         try:
             self._lifespan("startup")
-            self.enroll()
+            if not self._is_wire_alone:
+                self.enroll()
             self.lines.take()
             yield self
         finally:

@@ -1,11 +1,13 @@
 """Whatever a client sends: an answer below 500, a log that machines can read, and nothing for strangers.
 
-Some thousand inputs by default, others and many more in the slow tests; MIEN_TEST_FUZZ names how many each test tries.
+Some thousand inputs by default, others and many more in the slow tests; MIEN_TEST_FUZZ names how many each test tries,
+and MIEN_TEST_FUZZ_FROM from which on, so that several runs share the work.
 A failure names its request, and `generators` makes the same one again from its number.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,6 +18,7 @@ from tests.hostile.generators import any_request, any_signature, any_wire_reques
 from tests.hostile.target import Request, Target
 
 WRONG_KEY = "mien_00000000_" + "a" * 43
+FIRST = int(os.environ.get("MIEN_TEST_FUZZ_FROM", 0))
 OTHERS = 10**9
 """Where the numbers of the slow tests begin."""
 
@@ -23,7 +26,7 @@ OTHERS = 10**9
 def many(usual: int, slow: int) -> Any:
     """Run a test with its usual inputs, and with others in `make test-slow`."""
     numbers = [
-        pytest.param(range(inputs(usual)), id="usual"),
+        pytest.param(range(FIRST, FIRST + inputs(usual)), id="usual"),
         pytest.param(range(OTHERS, OTHERS + inputs(slow)), id="many", marks=pytest.mark.slow),
     ]
     return pytest.mark.parametrize("numbers", numbers)

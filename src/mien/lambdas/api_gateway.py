@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from http import HTTPStatus
@@ -29,11 +30,12 @@ from mien.backends.aws.key_rates import KeyRates
 from mien.backends.aws.secret_keys import SecretKeys
 from mien.backends.aws.stack import open_inside
 from mien.config import Settings
-from mien.domain.errors import MienError, SetupError
+from mien.domain.errors import MalformedRequest, MienError, SetupError
 from mien.lambdas import deadline, upload_queue
 from mien.lambdas.telemetry import MODEL, count, logger, metrics
 from mien.security.api_keys import KeyFile, Scope
 from mien.security.audit import LogLines
+from mien.security.origins import refuse_ambiguous
 from mien.security.signing import Signer
 
 TEXT_TYPES = [*DEFAULT_TEXT_MIME_TYPES, problems.MEDIA_TYPE]
@@ -104,7 +106,8 @@ _STATUS_METRICS = {"matched": "FacesMatched", "ambiguous": "FacesAmbiguous", "un
 def recognize(event: dict[str, Any], context: Any) -> Any:
     """Handle a request of the function `recognize`: the routes that analyse a photo and store no faces."""
     response = answer("recognize", event, context)
-    if event["resource"] == "/recognize" and response["statusCode"] == HTTPStatus.OK and response["body"]:
+    is_answered = response["statusCode"] == HTTPStatus.OK and response["body"]
+    if is_answered and event["resource"] == "/recognize" and event["path"].endswith("/recognize"):
         for face in json.loads(response["body"])["faces"]:
             count(_STATUS_METRICS[face["status"]])
     return response
@@ -119,7 +122,7 @@ def people(event: dict[str, Any], context: Any) -> Any:
     function of the queue.
     """
     response = answer("people", event, context)
-    is_erasure = (event["httpMethod"], event["resource"]) == ("DELETE", "/users/{user_id+}")
+    is_erasure = (event.get("httpMethod"), event.get("resource")) == ("DELETE", "/users/{user_id+}")
     if is_erasure and (response["statusCode"] == HTTPStatus.ACCEPTED or response["statusCode"] >= SERVER_ERRORS):
         upload_queue.send(upload_queue.ERASURES)
     return response
@@ -130,15 +133,18 @@ def answer(function: str, event: dict[str, Any], context: Any) -> dict[str, Any]
 
     Args:
         function: The function that was called, a key of `ROUTES`.
-        event: The request, as API Gateway sends it for a Lambda proxy integration.
+        event: The request, as API Gateway sends it for a Lambda proxy integration of a REST API. Any other, such as
+            one of an HTTP API, is refused.
         context: Lambda's context object.
     """
+    if not isinstance(event.get("resource"), str) or not isinstance(event.get("httpMethod"), str):
+        return _problem(HTTPStatus.BAD_REQUEST, "The event is no request of a REST API.", MalformedRequest.code)
     if (event["httpMethod"], event["resource"]) not in ROUTES[function]:
         return _problem(HTTPStatus.NOT_FOUND, "There is no such route.", "not_found")
     deadline.begin(context)
     try:
         response = _gateway().answer(event, context)
-    except MienError as error:  # the secret cannot be read: no request has begun
+    except MienError as error:  # the secret or the event cannot be read: no request has begun
         logger.error("request refused", error=type(error).__name__)
         response = _problem(problems.status_of(error), str(error), error.code)
     if response["statusCode"] == HTTPStatus.SERVICE_UNAVAILABLE:
@@ -170,7 +176,14 @@ class Gateway:
 
     def answer(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         self._keys.refresh()
-        response: dict[str, Any] = self._mangum(event, context)
+        try:
+            _stage(event)
+            refuse_ambiguous("1.1", _headers(event))
+            response: dict[str, Any] = self._mangum(event, context)
+        except MienError:
+            raise
+        except Exception as error:  # not the application's, which Mangum answers with 500
+            raise MalformedRequest("The request cannot be read.") from error
         return response
 
 
@@ -189,9 +202,8 @@ class StageMiddleware:
             scope["state"][ROUTE] = event["resource"]
             await problems.refusal(Request(scope), error)(scope, receive, send)
             return
-        full, path = event["requestContext"]["path"], event["path"]
-        stage = full.removesuffix(path)
-        prefix = stage or _base_path(event["resource"], path)
+        stage = _stage(event)
+        prefix = stage or _base_path(event["resource"], event["path"])
         await self._app({**scope, "root_path": prefix, "path": stage + scope["path"]}, receive, send)
 
 
@@ -200,6 +212,18 @@ def _base_path(resource: str, path: str) -> str:
     escaped = (re.escape(part) for part in _PARAMETER.split(resource))
     found = re.fullmatch(f"(/.*?)??{'.+'.join(escaped)}", path)
     return (found.group(1) or "") if found else ""
+
+
+def _stage(event: dict[str, Any]) -> str:
+    """Return the path prefix of the API's stage. Raises an error of any kind for what no path can be."""
+    stage: bytes = event["requestContext"]["path"].removesuffix(event["path"]).encode()
+    return stage.decode()
+
+
+def _headers(event: dict[str, Any]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the headers as the client sent them; Mangum joins those of one name."""
+    for name, values in (event.get("multiValueHeaders") or {}).items():
+        yield from ((name.lower().encode(), value.encode()) for value in values)
 
 
 @cache

@@ -16,6 +16,9 @@ from aws_lambda_powertools.metrics import MetricUnit
 logger = Logger()
 logging.getLogger("mien")  # the next line configures only loggers that exist
 copy_config_to_registered_loggers(logger, include={"mien"})
+logging.getLogger("mangum").setLevel(logging.CRITICAL)
+"""It logs exceptions with their messages, which may quote a client; the API logs them without."""
+
 MODEL = "rekognition"
 """The model in entries of the audit log: AWS does not say which version answered."""
 

@@ -195,10 +195,20 @@ def pause(attempts: int) -> int:
 
 
 def _each_message(event: dict[str, Any], context: Any, handle: Callable[[SQSRecord], None]) -> Any:
-    """Handle the messages of a batch, and return those that failed as SQS expects it of a partial batch."""
+    """Handle the messages of a batch, and return those that failed as SQS expects it of a partial batch.
+
+    Raises InvalidInput for what is no batch of SQS, such as an event that S3 itself sends.
+    """
+    messages = event["Records"]
+    if not isinstance(messages, list) or not messages or not all(map(_is_of_queue, messages)):
+        raise InvalidInput("The event is no batch of the queue's messages.")
     deadline.begin(context)
     processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
     return process_partial_response(event, handle, processor, context)
+
+
+def _is_of_queue(message: object) -> bool:
+    return isinstance(message, dict) and message.get("eventSource") == "aws:sqs" and bool(message.get("messageId"))
 
 
 def _follow(record: SQSRecord) -> None:
