@@ -13,7 +13,9 @@ from mien.domain.errors import Overloaded
 from mien.domain.waiting import MAX_HEAVY, MAX_LARGE, RequestThreads, waiting_seconds
 from mien.engine import limits
 from mien.engine.context import EngineContext
+from mien.engine.decode import measure
 from mien.engine.limits import Budget, Cost
+from tests.hostile import bombs
 
 HEAVY, LARGE, ORDINARY = Cost(100_000_000, 1.5), Cost(30_000_000, 0.1), Cost(1_000_000, 0.01)
 
@@ -181,3 +183,14 @@ def test_an_engine_of_one_thread_works_on_as_few_photos_as_one_of_one_core():
     with budget.admit(LARGE), budget.admit(LARGE), pytest.raises(Overloaded), budget.admit(LARGE):
         pass
     assert EngineContext().budget is limits.BUDGET
+
+
+def test_a_huge_jpeg_gets_the_memory_to_be_repaired_in_case_it_is_cut_off():
+    cost = measure(bombs.jpeg_with_size(9_400, 9_400, bombs.encoded(bombs.plain(64, 64), "JPEG"))).cost
+    assert cost.is_isolated
+    assert cost.memory == limits.Limits().max_memory
+
+
+def test_a_heic_gets_the_memory_for_ten_bits_and_colours_at_full_resolution():
+    cost = measure(bombs.with_lying_size(bombs.heic(512), 4_000, 3_000)).cost
+    assert cost.memory == 12_000_000 * 14
