@@ -13,6 +13,7 @@ person.
 from __future__ import annotations
 
 import argparse
+import io
 import shutil
 import tempfile
 import time
@@ -24,6 +25,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from mien.app.app import FaceApp
 from mien.backends.embedded.backend import EmbeddedBackend
@@ -124,7 +126,7 @@ def _scores(groups: Labels, people: Labels) -> tuple[float, float, float]:
 def speed(photos: Sequence[Path], count: int, faces: int) -> None:
     """Print how long grouping takes beside reading, and how long a face among many takes."""
     engine, images = FaceEngine(), [photo.read_bytes() for photo in photos]
-    many = [images[number % len(images)] + b"%d" % number for number in range(count)]  # each a photo of its own
+    many = [_variant(images[number % len(images)], number // len(images)) for number in range(count)]
     with _data_folder(engine) as backend:
         for image in many[: len(images)]:
             engine.read(image)
@@ -134,10 +136,10 @@ def speed(photos: Sequence[Path], count: int, faces: int) -> None:
     with _data_folder(engine) as backend:
         backend.app.groups.remember(images[0])
         _fill(backend, faces)
-        backend.app.groups.remember(images[0] + b"warm")
+        backend.app.groups.remember(_variant(images[0], 0))
         seconds = []
         for number in range(50):
-            image = images[number % len(images)] + b"late %d" % number
+            image = _variant(images[number % len(images)], 1 + number // len(images))
             reading = _seconds(lambda image=image: engine.read(image))  # type: ignore[misc]
             grouping = _seconds(lambda image=image: backend.app.groups.remember(image))  # type: ignore[misc]
             seconds.append(grouping - reading)
@@ -160,6 +162,13 @@ def _fill(backend: EmbeddedBackend, count: int) -> None:
                 for number, face_id in enumerate(ids[start : start + 1000], start)
             )
         )
+
+
+def _variant(image: bytes, number: int) -> bytes:
+    """Return the photo as another one, with a slightly different face."""
+    file = io.BytesIO()
+    Image.open(io.BytesIO(image)).convert("RGB").save(file, "JPEG", quality=95 - number)
+    return file.getvalue()
 
 
 @contextmanager

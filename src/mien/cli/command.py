@@ -40,6 +40,7 @@ ACTIONS: dict[str, Action] = {
     "move": Action.MOVE,
     "history": Action.READ,
     "discover": Action.DISCOVER,
+    "sort": Action.RECOGNIZE,
     "groups list": Action.READ,
     "groups name": Action.NAME_GROUP,
     "groups unname": Action.NAME_GROUP,

@@ -25,9 +25,10 @@ from mien.cli.recognize import recognize
 from mien.cli.retention import consent
 from mien.cli.security import audit, keys
 from mien.cli.serve import serve
+from mien.cli.sort import sort
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Recognise": (demo, enroll, recognize, discover, detect, compare),
+    "Recognise": (demo, enroll, recognize, discover, sort, detect, compare),
     "Manage": (
         people,
         photos,

@@ -249,7 +249,7 @@ FACE_SUMMARIES = (
 
 LIST_GROUPS = (
     "SELECT json_extract(Item, '$.GroupId') AS GroupId, count(*) AS Faces, min(Timestamp), max(Timestamp)"
-    " FROM FaceMetadata WHERE json_extract(Item, '$.GroupId') IS NOT NULL AND UserId IS NULL"
+    " FROM FaceMetadata WHERE json_extract(Item, '$.GroupId') IS NOT NULL AND +UserId IS NULL"
     " AND (?1 OR json_extract(Item, '$.GroupId') NOT IN"
     " (SELECT GroupId FROM FaceGroups WHERE json_extract(Item, '$.Skipped')))"
     " GROUP BY 1 HAVING count(*) >= ?2 AND (count(*) < ?3 OR count(*) = ?3 AND GroupId > ?4)"
@@ -260,8 +260,8 @@ COUNT_GROUPS = (
     " JOIN FaceMetadata ON json_extract(Item, '$.GroupId') = value AND UserId IS NULL GROUP BY 1"
 )
 GROUPS_OF = (
-    "SELECT FaceId, json_extract(Item, '$.GroupId') FROM json_each(?) JOIN FaceMetadata ON FaceId = value"
-    " WHERE UserId IS NULL AND json_extract(Item, '$.GroupId') IS NOT NULL"
+    "SELECT FaceId, json_extract(Item, '$.GroupId') FROM json_each(?) CROSS JOIN FaceMetadata ON FaceId = value"
+    " WHERE +UserId IS NULL AND json_extract(Item, '$.GroupId') IS NOT NULL"
 )
 FACES_OF_GROUP = (
     "SELECT Item FROM FaceMetadata WHERE json_extract(Item, '$.GroupId') = ? AND (UserId IS NOT NULL) = ?"
@@ -272,10 +272,11 @@ UNGROUPED = (
     " AND (Timestamp, FaceId) < (?, ?) ORDER BY Timestamp DESC, FaceId DESC LIMIT ?"
 )
 EMPTY_GROUPS = (
-    "SELECT GroupId FROM FaceGroups WHERE NOT EXISTS"
-    " (SELECT 1 FROM FaceMetadata WHERE json_extract(FaceMetadata.Item, '$.GroupId') = FaceGroups.GroupId)"
+    "SELECT GroupId FROM FaceGroups WHERE GroupId NOT IN (SELECT json_extract(Item, '$.GroupId') FROM FaceMetadata"
+    " WHERE json_extract(Item, '$.GroupId') IS NOT NULL)"
 )
-"""What `mien.app.ports.GroupCatalog` reads; the faces of a group are found by the index FaceMetadata_GroupId."""
+"""What `mien.app.ports.GroupCatalog` reads; the faces of a group are found by the index FaceMetadata_GroupId, and
+`+` keeps SQLite from reading all faces of nobody instead."""
 
 
 def open_database(path: Path) -> Database:
