@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
 import pytest
+from PIL import Image
 
 from mien.domain.errors import (
     EmptyImage,
@@ -19,7 +21,7 @@ from mien.domain.errors import (
 from mien.domain.policy import Policy, SeveralFaces
 from mien.domain.records import RecognitionStatus, UploadStatus
 from tests.contract.backends import Ports
-from tests.support.painter import side_by_side
+from tests.support.painter import photo_of, side_by_side
 
 ROBERT, VENUS = "Robert De Niro", "Vénus O'Williams_2"
 
@@ -348,3 +350,19 @@ def test_detect_and_compare_store_nothing(ports: Ports, robert: list[bytes], gro
     assert len(ports.app.detect(group)) == 3
     assert ports.app.compare(robert[0], robert[1])[0].similarity > 80
     assert ports.app.faces().items == ports.app.recognitions().items == ()
+
+
+def test_a_face_is_cut_out_of_its_photo(ports: Ports) -> None:
+    app = ports.app
+    upload = app.enroll(photo_of("Ada", "Grace"), "Ada")
+    (face_id,) = upload.face_ids
+    small, large = (Image.open(io.BytesIO(app.face_image(face_id, side))) for side in (64, 160))
+    assert (small.format, small.size) == ("JPEG", (64, 64))
+    assert max(large.size) <= 160
+    (seen,) = app.detect(app.face_image(face_id, 640))  # alone, in the middle
+    assert abs(seen.box.left + seen.box.width / 2 - 0.5) < 0.1
+    with pytest.raises(FaceNotFound):
+        app.face_image("nobody", 64)
+    app.forget("Ada")
+    with pytest.raises(FaceNotFound):
+        app.face_image(face_id, 64)

@@ -38,6 +38,7 @@ ACTIONS: dict[str, Action] = {
     "compare": Action.COMPARE,
     "faces": Action.READ,
     "face": Action.READ,
+    "face_image": Action.READ,
     "delete_face": Action.DELETE,
     "users": Action.READ,
     "user": Action.READ,

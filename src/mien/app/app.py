@@ -472,6 +472,14 @@ class FaceApp:
             raise InvalidInput("The recogniser in use does not reveal embeddings, so its faces cannot be inspected.")
         return self._inspect()
 
+    def face_image(self, face_id: str, side: int) -> bytes:
+        """Return an enrolled face, cut out of its photo, as a JPEG of at most `side` pixels on each side.
+
+        Raises FaceNotFound, and ImageNotFound for a rejected face, whose photo is not kept.
+        """
+        face = self.face(face_id)
+        return self._recognizer.face_image(self._bucket.get(face.image_path).body, face.box, side)
+
     def delete_face(self, face_id: str) -> None:
         """Remove an enrolled face, and every photo of it that shows no other enrolled one. Raises FaceNotFound."""
         self._indexing.remove_face(self.face(face_id))

@@ -145,6 +145,9 @@ class Recognizer(Protocol):
         The same face of the same image gives the same id again. Raises NoFace when there is none at the box.
         """
 
+    def face_image(self, image: bytes, box: Box, side: int) -> bytes:
+        """Return the square around a face as a JPEG of at most `side` pixels on each side."""
+
     def threshold(self, given: str | float) -> Threshold:
         """Convert a threshold to a similarity and, where they are known, error rates.
 

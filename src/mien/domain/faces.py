@@ -39,6 +39,19 @@ class Box:
         common = max(0.0, across) * max(0.0, down)
         return common / (self.area + other.area - common) if common else 0.0
 
+    def square(self, width: int, height: int, margin: float = 0.3) -> tuple[float, float, float]:
+        """Return the square around the box that lies in a photo: left, top and side in pixels.
+
+        Args:
+            width, height: The size of the photo, in pixels.
+            margin: What is added on each side, as a fraction of the longer side of the box.
+        """
+        longer = max(self.width * width, self.height * height)
+        side = max(1.0, min(longer * (1 + 2 * margin), width, height))
+        left = (self.left + self.width / 2) * width - side / 2
+        top = (self.top + self.height / 2) * height - side / 2
+        return max(0.0, min(left, width - side)), max(0.0, min(top, height - side)), side
+
 
 @dataclass(frozen=True, slots=True)
 class Point:

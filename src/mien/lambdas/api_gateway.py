@@ -72,6 +72,7 @@ _METHODS: dict[str, frozenset[tuple[str, str]]] = {
             ("GET", "/uploads"),
             ("GET", "/faces"),
             ("GET", "/faces/{face_id}"),
+            ("GET", "/faces/{face_id}/image"),
             ("DELETE", "/faces/{face_id}"),
             ("GET", "/rejections"),
             ("DELETE", "/rejections/{face_id}"),

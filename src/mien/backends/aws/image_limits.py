@@ -92,6 +92,25 @@ def is_accepted(image: bytes) -> bool:
     return True
 
 
+def face_image(image: bytes, box: Box, side: int) -> bytes:
+    """Return the square around a face of an image file as a JPEG; raise an ImageError for one that cannot be used.
+
+    Args:
+        image: The image file.
+        box: The face, in fractions of the upright image.
+        side: The side of the result in pixels; a smaller face is not enlarged.
+    """
+    with _pillow_errors():
+        opened = Image.open(io.BytesIO(image))
+        extent = box.square(*opened.size)[2] / max(opened.size)
+        opened.draft("RGB", (round(side / extent), round(side / extent)))  # decodes a JPEG at a fraction of its size
+        upright = ImageOps.exif_transpose(opened).convert("RGB")
+    left, top, extent = box.square(*upright.size)
+    face = upright.crop((round(left), round(top), round(left + extent), round(top + extent)))
+    face.thumbnail((side, side))
+    return _jpeg(face)
+
+
 def _span(start: float, length: float, margin: float, pixels: int) -> tuple[int, int]:
     first = max(0, int((start - margin * length) * pixels))
     last = min(pixels, int((start + (1 + margin) * length) * pixels) + 1)

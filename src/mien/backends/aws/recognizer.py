@@ -119,6 +119,11 @@ class RekognitionRecognizer:
                     self._users.delete_faces([face["FaceId"]])
         raise NoFace("The photo shows no face at this box.")
 
+    def face_image(self, image: bytes, box: Box, side: int) -> bytes:
+        from mien.backends.aws.image_limits import face_image
+
+        return face_image(image, box, side)
+
     def threshold(self, given: str | float) -> thresholds.Threshold:
         similarity = thresholds.parse(given)
         if thresholds.is_rate(given):

@@ -143,6 +143,11 @@ class LocalRecognizer:
         )
         return stored.face_id
 
+    def face_image(self, image: bytes, box: Box, side: int) -> bytes:
+        from mien.engine.face_image import face_image
+
+        return face_image(image, box, side)
+
     @_create_when_missing
     def threshold(self, given: str | float) -> thresholds.Threshold:
         nobody = self._mark + object_keys.to_recognizer_id(None)

@@ -29,6 +29,7 @@ from mien.domain.records import (
     image_bytes,
 )
 from mien.engine import Face, FacePortrait, quality
+from mien.engine.face_image import face_image
 from mien.gallery import compare
 
 LIST_PAGE = 1000
@@ -98,6 +99,9 @@ class MemoryRecognizer:
         with self._lock:
             self._embeddings[face_id] = face.embedding
         return face_id
+
+    def face_image(self, image: bytes, box: Box, side: int) -> bytes:
+        return face_image(image, box, side)
 
     def threshold(self, given: str | float) -> thresholds.Threshold:
         nobody = object_keys.to_recognizer_id(None)

@@ -155,6 +155,11 @@ export async function fetchPhoto(imagePath) {
   return URL.createObjectURL(await requestBlob("GET", route));
 }
 
+/** Fetch an enrolled face, cut out of its photo, likewise; `size` is in pixels. */
+export async function fetchFace(faceId, size) {
+  return URL.createObjectURL(await requestBlob("GET", `faces/${encodeURIComponent(faceId)}/image?size=${size}`));
+}
+
 /** Poll until an upload is indexed, rejected or failed; after 90 seconds it may still be pending. */
 export async function waitUntilIndexed(upload) {
   let current = upload;

@@ -1,11 +1,14 @@
-// Shows the face of a stored photo, cropped to its box; the photo is loaded when it is scrolled into view.
+// Shows the face of a stored photo once it is scrolled into view. An enrolled face comes cut out of its photo; of any
+// other, such as one in the history, the photo is loaded and cropped to its box.
 
-import { connection, fetchPhoto } from "./api.js";
+import { connection, fetchFace, fetchPhoto } from "./api.js";
 import { h } from "./dom.js";
 import { createCanvas, cropFace } from "./photo.js";
 
 const MARGIN = 0.3;
 const MAX_KEPT = 400; // suggestions and lists show the same faces again and again
+const SIZE = 320;
+const WHOLE = { left: 0, top: 0, width: 1, height: 1 };
 
 const facesByContainer = new WeakMap();
 const kept = new Map(); // by face id, the least recently shown first
@@ -39,12 +42,12 @@ async function load(container, face) {
 }
 
 async function crop(face) {
-  const url = await fetchPhoto(face.image_path);
+  const url = face.face_id ? await fetchFace(face.face_id, SIZE) : await fetchPhoto(face.image_path);
   try {
     const image = h("img", { src: url });
     await image.decode();
-    const canvas = cropFace(image, face.bounding_box, MARGIN);
-    kept.set(face.face_id, canvas);
+    const canvas = face.face_id ? cropFace(image, WHOLE, 0) : cropFace(image, face.bounding_box, MARGIN);
+    if (face.face_id) kept.set(face.face_id, canvas);
     if (kept.size > MAX_KEPT) kept.delete(kept.keys().next().value);
     return canvas;
   } finally {
