@@ -121,6 +121,7 @@ def _environment(port: int, handler: str, code: Path) -> dict[str, str]:
         "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}",
         "AWS_LAMBDA_FUNCTION_NAME": handler.split(".")[-1],
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "_HANDLER": handler,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
         "AWS_LAMBDA_LOG_GROUP_NAME": "group",
         "AWS_LAMBDA_LOG_STREAM_NAME": "stream",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +89,30 @@ def test_what_the_gateway_answers_itself_is_a_problem_document() -> None:
         document = json.loads(answer["responseTemplates"]["application/json"])
         assert document["status"] == int(answer["statusCode"])
         assert document["type"].startswith("urn:mien:")
+
+
+def test_browsers_keep_the_pages_files_for_as_long_as_they_stay_the_same(world: World, tmp_path: Path) -> None:
+    world.keep_keys(tmp_path)
+    with world.function("people") as function:
+        page = function.invoke(request("GET", "/", "/"))["body"]
+        (path,) = re.findall(r'script type="module" src="(static/[0-9a-f]{16}/main.js)"', page)
+        script = function.invoke(request("GET", "/static/{file+}", f"/{path}"))
+        other = function.invoke(request("GET", "/static/{file+}", "/static/0123456789abcdef/main.js"))
+        bare = function.invoke(request("GET", "/static/{file+}", "/static/main.js"))
+    assert (script["statusCode"], script["headers"]["cache-control"]) == (200, "public, max-age=31536000, immutable")
+    assert other["statusCode"] == 404
+    assert (bare["statusCode"], bare["headers"]["cache-control"]) == (200, "no-cache")
+    assert '"static/' not in page.replace(path.removesuffix("main.js"), "")
+
+
+def test_an_instance_is_ready_before_its_first_call(world: World, tmp_path: Path) -> None:
+    """A function that starts without its secret answers its first call with what was wrong, and the next one, too."""
+    key = world.keep_keys(tmp_path)
+    with world.function("people") as function:
+        assert function.invoke(request("GET", "/users", "/users", key))["statusCode"] == 200
+        world.secrets.delete_secret(SecretId="keys", ForceDeleteWithoutRecovery=True)
+        assert function.invoke(request("GET", "/users", "/users", key))["statusCode"] == 200  # it has the keys already
+    with world.function("people") as function:
+        refused = function.invoke(request("GET", "/users", "/users", key))
+    assert refused["statusCode"] == 500
+    assert json.loads(refused["body"])["type"].startswith("urn:mien:")

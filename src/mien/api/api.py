@@ -15,6 +15,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from mien.api import problems, schemas
 from mien.api.context import ApiContext, BoundedExecutor, Health
@@ -52,6 +53,7 @@ def create_api(
     gauges: Mapping[str, Callable[[], float]] | None = None,
     count_call: Callable[[str], bool] | None = None,
     samples: page.SamplePhotos | None = None,
+    pages_stay: bool = False,
 ) -> FastAPI:
     """Build the REST API of an application.
 
@@ -67,9 +69,12 @@ def create_api(
         count_call: Counts a call of the API key with an id, and returns whether it is within its rate; in this process
             when None.
         samples: Fetches photos for a first try; None when there are none.
+        pages_stay: Whether the page's files stay as they are while this runs, so that browsers may keep them under
+            addresses that change with them, instead of asking each time.
     """
     api = _fastapi()
     api.state.settings, api.state.samples = settings, samples
+    api.state.static = service.static_path(is_versioned=pages_stay)
     api.state.context = context = _context(app, settings, audit or LogLines(), signer, gauges or {}, count_call)
     care = (people.correction_routes, history.routes, audit_log.audit_routes)
     for routes in (
@@ -85,7 +90,7 @@ def create_api(
     if forms:
         api.include_router(uploads.form_routes)
     if (service.PAGES / "static").is_dir():
-        api.mount("/static", _Assets(directory=service.PAGES / "static"))
+        api.mount("/static", _Assets(api.state.static, directory=service.PAGES / "static"))
     problems.install(api)
     max_bytes = app.policy.max_image_bytes + FORM_OVERHEAD_BYTES
     api.add_middleware(HeadMiddleware)
@@ -99,11 +104,17 @@ def create_api(
 
 
 class _Assets(StaticFiles):
-    """The page's own files, which browsers may keep as long as they ask whether they are current."""
+    """The page's own files. Browsers ask whether they are current, but for those whose address has their version."""
 
-    def file_response(self, *arguments: Any, **more: Any) -> Response:
-        response = super().file_response(*arguments, **more)
-        response.headers["Cache-Control"] = "no-cache"
+    def __init__(self, path: str, **more: Any) -> None:
+        """Serve a folder; `path` is that of `service.static_path`."""
+        super().__init__(**more)
+        self._version = path.removeprefix("static/")
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        is_versioned = bool(self._version) and path.startswith(self._version)
+        response = await super().get_response(path.removeprefix(self._version), scope)
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if is_versioned else "no-cache"
         return response
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from http import HTTPStatus
@@ -32,6 +33,7 @@ from mien.backends.aws.stack import open_inside
 from mien.config import Settings
 from mien.domain.errors import MalformedRequest, MienError, SetupError
 from mien.lambdas import deadline, upload_queue
+from mien.lambdas.deadline import is_starting
 from mien.lambdas.telemetry import MODEL, count, logger, metrics
 from mien.security.api_keys import KeyFile, Scope
 from mien.security.audit import LogLines
@@ -170,7 +172,7 @@ class Gateway:
         audit = LogLines(Signer(self._keys.signing.encode()), MODEL)
         rates = KeyRates(clients.dynamodb(), settings.records_table, settings.rate_per_minute)
         app = open_inside(guarded, deadline.seconds_left)
-        api = create_api(app, guarded, audit=audit, count_call=rates.take)
+        api = create_api(app, guarded, audit=audit, count_call=rates.take, pages_stay=True)
         guard = Guard(KeyFile(self._keys.copy), rates.take)
         watched = TelemetryMiddleware(StageMiddleware(api, guard), api.state.context.metrics)
         self._mangum = Mangum(watched, lifespan="off", text_mime_types=TEXT_TYPES)
@@ -230,3 +232,8 @@ def _headers(event: dict[str, Any]) -> Iterator[tuple[bytes, bytes]]:
 @cache
 def _gateway() -> Gateway:
     return Gateway(Settings.from_environment())
+
+
+if is_starting(__name__):  # Lambda gives an instance more processor time before its first call than in it
+    with suppress(MienError):  # which the first call then answers with
+        _gateway()

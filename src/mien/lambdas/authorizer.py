@@ -6,6 +6,7 @@ the key is known or not. What a key allows is checked by the function that answe
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tempfile import gettempdir
@@ -18,7 +19,8 @@ from aws_lambda_powertools.utilities.data_classes.api_gateway_authorizer_event i
 
 from mien.backends.aws.secret_keys import SecretKeys
 from mien.config import Settings
-from mien.domain.errors import NotAuthenticated, SetupError
+from mien.domain.errors import MienError, NotAuthenticated, SetupError
+from mien.lambdas.deadline import is_starting
 from mien.lambdas.telemetry import count, logger, metrics
 from mien.security.api_keys import KeyFile
 
@@ -68,3 +70,8 @@ def _keys() -> SecretKeys:
     if secret is None:
         raise SetupError("MIEN_KEYS_SECRET is not set. Without keys, nobody may call the API.")
     return SecretKeys(secret, Path(gettempdir()) / "mien-api-keys.json")
+
+
+if is_starting(__name__):
+    with suppress(MienError):
+        _keys().refresh()

@@ -1,12 +1,18 @@
-"""Say how long the call of a function that is under way may still take. An instance handles one call at a time."""
+"""Say where in its life an instance of a function is: starting, or how far in a call. It handles one call at a time."""
 
 from __future__ import annotations
 
+import os
 import time
 from math import inf
 from typing import Any
 
 _ends_at = inf
+
+
+def is_starting(module: str) -> bool:
+    """Whether Lambda starts this process for a handler of a module, and has not called it yet."""
+    return os.environ.get("_HANDLER", "").rpartition(".")[0] == module and _ends_at == inf
 
 
 def begin(context: Any) -> None:

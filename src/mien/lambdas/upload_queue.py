@@ -300,3 +300,8 @@ def _record(action: Action, answer: object) -> None:
     activity = Activity(WORKER, action)
     activity.note(answer)
     audit_log().record(activity)
+
+
+if deadline.is_starting(__name__):
+    with suppress(MienError):
+        application()

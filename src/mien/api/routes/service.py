@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 from importlib.metadata import version
 from pathlib import Path
@@ -63,7 +64,17 @@ async def page(request: Request, context: Context) -> HTMLResponse:
     document = (PAGES / "index.html").read_text("utf-8").replace('<base href="/">', f'<base href="{base}">')
     about = f'name="version" content="{html.escape(version("mien"))}"'
     document = document.replace('name="version" content=""', about)
+    document = document.replace('"static/', f'"{request.app.state.static}')
     return HTMLResponse(document, headers={"Content-Security-Policy": _policy(context)})
+
+
+def static_path(*, is_versioned: bool) -> str:
+    """Return the path below which the page finds its files; a versioned one changes with any of them."""
+    if not is_versioned:
+        return "static/"
+    files = sorted(path for path in (PAGES / "static").rglob("*") if path.is_file())
+    content = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    return f"static/{content[:16]}/"
 
 
 def _policy(context: Context) -> str:
