@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import jsonschema
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -54,6 +55,32 @@ def _operations() -> Iterator[tuple[str, str, GenerationMode]]:
 def test_the_committed_document_is_current() -> None:
     committed = Path(__file__).parents[2] / "docs" / "openapi.json"
     assert committed.read_text() == document(), "run: python -m mien.api.openapi > docs/openapi.json"
+
+
+def test_every_route_has_a_sentence_and_stands_under_a_tag_that_is_explained() -> None:
+    described = json.loads(document())
+    explained = {tag["name"] for tag in described["tags"] if tag["description"]}
+    for path, methods in described["paths"].items():
+        for operation in methods.values():
+            assert set(operation["tags"]) <= explained, path
+            assert len(operation["summary"].split()) >= 3, operation["summary"]
+            assert not operation["summary"].endswith("."), operation["summary"]
+
+
+def test_every_example_is_of_its_schema_and_the_answers_of_objects_have_one() -> None:
+    described = json.loads(document())
+    schemas = described["components"]["schemas"]
+    for schema in schemas.values():  # FastAPI leaves nulls out of examples
+        fields = schema.get("properties", {})
+        schema["required"] = [
+            n for n in schema.get("required", ()) if {"type": "null"} not in fields[n].get("anyOf", ())
+        ]
+    for name, schema in schemas.items():
+        whole = {"$ref": f"#/components/schemas/{name}", "components": described["components"]}
+        for example in schema.get("examples", ()):
+            jsonschema.Draft202012Validator(whole).validate(example)
+    answers = {"Upload", "Form", "Face", "Person", "PersonDetail", "Receipt", "Erasure", "Finding", "Recognition"}
+    assert {name for name in answers if not schemas[name].get("examples")} == set()
 
 
 @pytest.mark.slow

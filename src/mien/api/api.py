@@ -19,6 +19,7 @@ from starlette.types import Scope
 
 from mien.api import problems, schemas
 from mien.api.context import ApiContext, BoundedExecutor, Health
+from mien.api.descriptions import describe
 from mien.api.forwarding import HeadMiddleware
 from mien.api.request_bodies import BodyMiddleware
 from mien.api.routes import groups, history, page, people, recognition, service, uploads
@@ -156,12 +157,13 @@ def _fastapi() -> FastAPI:
     )
     generate = api.openapi
 
-    def openapi() -> dict[str, object]:
+    def openapi() -> dict[str, Any]:
         document = generate()
         components = document["components"]
         components["schemas"]["Problem"] = schemas.Problem.model_json_schema()
         components["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"}}
         document["security"] = [{"key": []}, {}]
+        describe(document)
         return document
 
     api.openapi = openapi  # type: ignore[method-assign]

@@ -11,6 +11,8 @@ from mien.api.schemas.base import BOX, FACE_ID, PATH, BoundingBox, Schema, Simil
 from mien.domain.faces import IssueKind
 from mien.domain.records import UploadStatus
 
+ERASURE_ID = "9f1c2b7d4e5a4c3f8b6d7e8f9a0b1c2d"
+
 
 class Remark(Schema):
     code: str
@@ -58,6 +60,12 @@ class FormRequest(Schema):
 class Form(Schema):
     """A signed upload form. POST the `fields`, and then the photo as `file`, to `url` as multipart/form-data."""
 
+    model_config = example(
+        url="http://127.0.0.1:8000/forms",
+        fields={"key": PATH, "Content-Type": "image/jpeg", "policy": "…"},
+        image_path=PATH,
+        expires_at="2026-11-23T12:15:00Z",
+    )
     url: str
     fields: dict[str, str]
     image_path: str
@@ -115,6 +123,15 @@ class Person(Schema):
     `consent_until` is the last day (in UTC) on which the person's consent holds; null for a consent without end.
     """
 
+    model_config = example(
+        user_id="Alice",
+        name="Alice Smith",
+        merged=[],
+        timestamp="2026-11-23T12:00:00Z",
+        face_count=3,
+        best_face=None,
+        consent_until="2027-06-30",
+    )
     user_id: str
     name: str
     merged: list[str]
@@ -130,6 +147,15 @@ class People(Schema):
 
 
 class PersonDetail(Schema):
+    model_config = example(
+        user_id="Alice",
+        name="Alice Smith",
+        merged=[],
+        timestamp="2026-11-23T12:00:00Z",
+        faces=[],
+        last_seen="2026-11-24T08:30:00Z",
+        consent_until="2027-06-30",
+    )
     user_id: str
     name: str
     merged: list[str]
@@ -150,6 +176,16 @@ class PersonChange(Schema):
 class Receipt(Schema):
     """What an erasure removed. `traces` names the stores that still hold something of the person: normally none."""
 
+    model_config = example(
+        user_id="Alice",
+        timestamp="2026-11-23T12:00:00Z",
+        faces=3,
+        images=3,
+        uploads=3,
+        recognitions=12,
+        traces=[],
+        erasure_id=ERASURE_ID,
+    )
     user_id: str
     timestamp: datetime
     faces: int
@@ -183,6 +219,12 @@ class Erasure(Schema):
     `timestamp` is the time of the request, and of the end once it is done.
     """
 
+    model_config = example(
+        erasure_id=ERASURE_ID,
+        status="done",
+        timestamp="2026-11-23T12:00:30Z",
+        receipt={"faces": 3, "images": 3, "uploads": 3, "recognitions": 12, "traces": []},
+    )
     erasure_id: str
     status: ErasureStatus
     timestamp: datetime
@@ -202,6 +244,16 @@ class Trouble(StrEnum):  # `IssueKind` under the name that it has in the OpenAPI
 class Finding(Schema):
     """Something that looks wrong with the enrolled faces. Deleting the faces in `remove` puts it right."""
 
+    model_config = example(
+        trouble="same_face_two_names",
+        people=["Alice", "Bob"],
+        face_ids=[FACE_ID, "0b6f9a52-8c1e-4d7a-9f33-5a2e7c4d1b90"],
+        similarity=98.7,
+        evidence="A face of Alice and one of Bob are the same person's.",
+        action="Look at both photos, and delete the wrong face or merge the two.",
+        remove=[],
+        names=["Alice Smith", "Bob Miller"],
+    )
     trouble: Trouble
     people: list[str]
     face_ids: list[str]
