@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from mien.api.api import create_api
 from mien.app.app import FaceApp
+from mien.app.groups import Grouping
 from mien.backends.memory.bucket import MemoryBucket
 from mien.backends.memory.catalog import MemoryCatalog
 from mien.backends.memory.recognizer import MemoryRecognizer
@@ -47,7 +48,9 @@ JPEG = {"Content-Type": "image/jpeg"}
 def open_service(engine: FakeFaceEngine) -> Callable[..., Service]:
     def open_service(policy: Policy | None = None, settings: Settings | None = None, **more: Any) -> Service:
         waiting: list[str] = []
-        app = FaceApp(MemoryBucket(waiting.append), MemoryRecognizer(engine), MemoryCatalog(), policy)
+        grouping = Grouping(MemoryRecognizer(engine), MemoryCatalog())
+        bucket = MemoryBucket(waiting.append)
+        app = FaceApp(bucket, grouping.recognizer, grouping.catalog, policy, grouping=grouping)
         api = create_api(app, settings or Settings(), **more)
         return Service(TestClient(api, raise_server_exceptions=False), app, waiting)
 

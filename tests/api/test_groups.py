@@ -1,0 +1,63 @@
+"""Strangers over HTTP: remembered on request, listed in groups, named, and only with the right keys."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.painter import photo_of
+
+JPEG = {"Content-Type": "image/jpeg"}
+
+
+@pytest.fixture
+def client(service):
+    return service.client
+
+
+def remember(client, person: str, photo: int = 0) -> dict:
+    body = photo_of(person, photo=photo)
+    answer = client.post("/recognize?remember=true", content=body, headers=JPEG)
+    assert answer.status_code == 200
+    return answer.json()["faces"][0]["stranger"]
+
+
+def test_a_stranger_is_known_again(client):
+    first, again = remember(client, "Ada"), remember(client, "Ada", 1)
+    assert (again["group_id"], again["faces"]) == (first["group_id"], 2)
+    assert first["first_seen"] == again["first_seen"] < again["last_seen"]
+    assert remember(client, "Grace")["group_id"] != first["group_id"]
+
+
+def test_nobody_is_remembered_unasked(client):
+    answer = client.post("/recognize", content=photo_of("Ada"), headers=JPEG)
+    assert answer.json()["faces"][0]["stranger"] is None
+    assert client.get("/groups").json()["groups"] == []
+
+
+def test_a_group_is_named_and_the_name_taken_back(client):
+    group_id = remember(client, "Ada")["group_id"]
+    naming = client.post(f"/groups/{group_id}/name", json={"name": "Ada"})
+    assert (naming.status_code, naming.json()["enrolled"], naming.json()["name"]) == (200, 1, "Ada")
+    assert client.post(f"/groups/{group_id}/name", json={"name": "Grace"}).status_code == 404
+    assert client.post(f"/groups/{group_id}/unname").json()["faces"] == 1
+    assert client.get("/users").json()["users"] == []
+
+
+def test_a_face_of_a_group_can_be_shown(client):
+    group_id = remember(client, "Ada")["group_id"]
+    (face,) = client.get(f"/groups/{group_id}/faces").json()["faces"]
+    assert client.get(f"/images/{face['image_path']}").headers["Content-Type"] == "image/jpeg"
+
+
+def test_groups_are_skipped_divided_merged_dismissed_and_erased(client):
+    group_id = remember(client, "Ada")["group_id"]
+    remember(client, "Ada", 1)
+    assert client.patch(f"/groups/{group_id}", json={"skipped": True}).json()["skipped"] is True
+    assert client.get("/groups").json()["groups"] == []
+    assert len(client.get("/groups?skipped=true").json()["groups"]) == 1
+    one, other = client.post(f"/groups/{group_id}/split", json={}).json()["groups"]
+    merged = client.post(f"/groups/{other['group_id']}/merge", json={"into": one["group_id"]})
+    assert merged.json()["faces"] == 2
+    assert client.post(f"/groups/{group_id}/dismiss").json()["faces"] == 2
+    assert client.delete(f"/groups/{group_id}").status_code == 404
+    assert client.post("/groups").json()["faces"] == 0
