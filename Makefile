@@ -11,7 +11,7 @@ PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 # Wheels only: what builds a source distribution would be fetched without hashes.
 LOCKED := install -q --require-hashes --only-binary :all: -r
 
-.PHONY: demo serve test test-slow test-aws test-all check bench accuracy lock sbom dist docs deploy migrate destroy erase clean
+.PHONY: demo serve test test-slow test-aws test-all check bench accuracy lock sbom dist docs deploy migrate destroy erase smoke key clean
 .venv/ready: pyproject.toml locks/run.txt
 	python3 -m venv .venv && $(BIN)/pip $(LOCKED) locks/run.txt && $(BIN)/pip install -q --no-deps --no-build-isolation -e . && touch $@
 .venv/tools: .venv/ready locks/dev.txt
@@ -37,9 +37,14 @@ dist: .venv/ready ; $(BIN)/hatchling build --directory dist
 build/release/ready: locks/run.txt
 	python3 -m venv --clear $(@D) && $(@D)/bin/pip $(LOCKED) locks/run.txt && touch $@
 build/aws-tools/sam/ready: locks/sam.txt
-	python3 -m venv $(@D) && $(@D)/bin/pip install -q --require-hashes -r locks/sam.txt && touch $@
+	python3 -m venv $(@D) && $(@D)/bin/pip install -q --no-compile --require-hashes -r locks/sam.txt && touch $@
+build/aws-tools/stack/ready: locks/stack.txt pyproject.toml
+	python3 -m venv $(@D) && $(@D)/bin/pip $(LOCKED) locks/stack.txt && $(@D)/bin/pip install -q --no-deps --no-build-isolation -e . && touch $@
 # make deploy STAGE=prod WITH="AlarmEmail=ops@example.org"; make erase STAGE=prod
 deploy: build/aws-tools/sam/ready ; $(INFRA)/package.py && $(INFRA)/stage.py deploy $(STAGE) $(WITH)
 migrate: build/aws-tools/sam/ready ; $(INFRA)/package.py && $(INFRA)/stage.py migrate $(STAGE) $(WITH)
 destroy erase: build/aws-tools/sam/ready ; $(INFRA)/stage.py $@ $(STAGE) $(WITH)
+# make key NAME=phone; make smoke > smoke.md
+smoke: build/aws-tools/stack/ready ; @build/aws-tools/stack/bin/mien --stack mien-$(STAGE) smoke $(PHOTOS)
+key: build/aws-tools/stack/ready ; @build/aws-tools/stack/bin/mien --stack mien-$(STAGE) keys create $(or $(NAME),my-first-key)
 clean: ; rm -rf .venv node_modules .mypy_cache .pytest_cache .ruff_cache

@@ -24,6 +24,7 @@ LEADS_TO = {
         *GROUPS["dev"],
     ],
     "sam": [*GROUPS["sam"], *GROUPS["build"]],
+    "stack": [*GROUPS["stack"], *GROUPS["build"]],
 } | {name: GROUPS[name] for name in ("bench", "checkov", "lambda", "ministack", "docs")}
 """The requirements that infra/lock.sh resolves into each lock."""
 
@@ -76,7 +77,7 @@ def test_a_lock_is_pins_with_hashes_and_nothing_else(name: str) -> None:
     assert "://" not in text
 
 
-@pytest.mark.parametrize("name", ["run", "bench", "lambda"])
+@pytest.mark.parametrize("name", ["run", "bench", "lambda", "stack"])
 def test_what_is_tested_is_what_runs(name: str) -> None:
     tested = pins("dev")
     shared = {package: versions for package, versions in pins(name).items() if package in tested}
@@ -85,7 +86,8 @@ def test_what_is_tested_is_what_runs(name: str) -> None:
 
 def test_every_dependency_has_an_upper_bound() -> None:
     groups = {**PROJECT["optional-dependencies"], **GROUPS, "build-system": PYPROJECT["build-system"]["requires"]}
-    del groups["lambda"]  # a choice of the dependencies
+    for choice in ("lambda", "stack"):  # of the dependencies
+        del groups[choice]
     everything = [*PROJECT["dependencies"], *(text for group in groups.values() for text in group)]
     assert [text for text in everything if not re.search("<|==", text)] == []
 

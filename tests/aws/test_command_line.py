@@ -54,3 +54,37 @@ def test_the_doctor_is_content(deployment: Deployment) -> None:
     rights = [check for check in answer["checks"] if ":" in check["check"]]
     assert len(rights) > 20
     assert [check for check in rights if not check["works"]] == []
+
+
+def test_the_smoke_test_passes_and_leaves_nothing(deployment: Deployment, tmp_path: Path) -> None:
+    people = write_people(tmp_path, ["Ada", "Grace"])
+    ada, grace = (sorted((people / name).iterdir()) for name in ("Ada", "Grace"))
+    before = set(deployment.rekognition.faces())
+    code, protocol = mien(deployment, "smoke", ada[0], ada[1], grace[0])
+    assert (code, [step for step in protocol["steps"] if not step["passed"]]) == (0, [])
+    assert len(protocol["steps"]) == 11
+    assert set(deployment.rekognition.faces()) == before
+    _, keys = mien(deployment, "keys", "list")
+    assert "smoke-" not in json.dumps(keys)
+
+
+def test_a_step_that_fails_is_named_and_nothing_stays(deployment: Deployment, tmp_path: Path) -> None:
+    people = write_people(tmp_path, ["Ada", "Grace"])
+    ada, grace = (sorted((people / name).iterdir()) for name in ("Ada", "Grace"))
+    before = set(deployment.rekognition.faces())
+    code, protocol = mien(deployment, "smoke", ada[0], grace[0], grace[1])  # the second photo is of somebody else
+    failed = protocol["steps"][-1]
+    assert (code, failed["passed"], failed["title"]) == (4, False, "GET /recognize names the person")
+    assert "nobody" in failed["seen"]
+    assert set(deployment.rekognition.faces()) == before
+
+
+@pytest.mark.parametrize(("arguments", "said"), [((), "Name the stack"), (("one.jpg",), "three photos")])
+def test_the_smoke_test_needs_a_stack_and_three_photos(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    photos = arguments or tuple(str(path) for path in sorted((write_people(tmp_path, ["Ada"]) / "Ada").iterdir())[:3])
+    (tmp_path / "one.jpg").touch()
+    command = [sys.executable, "-m", "mien", "smoke", *photos]
+    surroundings = {"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    done = subprocess.run(command, env=surroundings, capture_output=True, encoding="utf-8", cwd=tmp_path)
+    assert done.returncode != 0
+    assert said in done.stderr

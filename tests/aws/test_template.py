@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from dataclasses import fields
@@ -226,3 +227,13 @@ def test_a_reconciliation_that_stopped_raises_an_alarm() -> None:
     alarm = stack.resources("AWS::CloudWatch::Alarm")["RepairStoppedAlarm"]
     assert (alarm["Namespace"], alarm["MetricName"], alarm["Threshold"]) == ("Mien", "RepairsStopped", 1)
     assert stack.resolve(alarm["Dimensions"]) == [{"Name": "service", "Value": "mien-dev"}]
+
+
+def test_the_drawing_shows_what_the_templates_have() -> None:
+    path = stack.INFRA / "diagram.py"
+    spec = importlib.util.spec_from_file_location("diagram", path)
+    assert spec is not None
+    assert spec.loader is not None
+    diagram = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(diagram)
+    assert diagram.DRAWING.read_text() == diagram.drawing(), "Run `python infra/diagram.py`."

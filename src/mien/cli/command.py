@@ -61,6 +61,7 @@ EXEMPT: dict[str, str] = {
     "evaluate": "it reads only the photos that it is given, and stores nothing",
     "restore": "it writes its entry itself, into the folder that it makes",
     "reset": "it deletes the audit log, too",
+    "smoke": "it names only a person of its own, who is gone at its end",
     "serve": "each request that the server answers has its own entry",
 }
 """The commands without an entry, with the reason."""

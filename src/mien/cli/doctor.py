@@ -83,8 +83,9 @@ def _system(_: Settings) -> str:
     return f"mien {version('mien')}, Python {platform.python_version()}, {platform.system()}, {cores}"
 
 
-def _libraries(_: Settings) -> str:
-    return ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+def _libraries(settings: Settings) -> str:
+    names = LIBRARIES if settings.backend is Backend.EMBEDDED else ("boto3", "botocore")
+    return ", ".join(f"{name} {version(name)}" for name in names)
 
 
 def _models(settings: Settings) -> str:

@@ -25,6 +25,7 @@ from mien.cli.recognize import recognize
 from mien.cli.retention import consent
 from mien.cli.security import audit, keys
 from mien.cli.serve import serve
+from mien.cli.smoke import smoke
 from mien.cli.sort import sort
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
@@ -45,6 +46,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         repair,
         audit,
         doctor,
+        smoke,
     ),
     "Serve": (serve, config, backup, restore, reset),
     "Measure": (evaluate, calibrate),

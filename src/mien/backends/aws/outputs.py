@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from mien.backends.aws import clients
 from mien.domain.errors import SetupError
@@ -22,8 +22,8 @@ def outputs(stack: str) -> dict[str, str]:
     client = clients.cloudformation()
     try:
         (found,) = client.describe_stacks(StackName=stack)["Stacks"]
-    except ClientError as error:
-        if clients.code(error) != "ValidationError":
+    except (ClientError, BotoCoreError) as error:
+        if not isinstance(error, ClientError) or clients.code(error) != "ValidationError":
             raise clients.domain_error(error) from error
         raise SetupError(
             f"There is no stack {stack} in {client.meta.region_name}. Stacks are called mien-dev or mien-<stage>; "
