@@ -128,6 +128,16 @@ export const api = {
   deleteFace: (faceId) => request("DELETE", `faces/${encodeURIComponent(faceId)}`),
   reject: (blob, userId) => request("POST", "rejections", { body: blob, query: { user_id: userId } }),
   deleteRejection: (faceId) => request("DELETE", `rejections/${encodeURIComponent(faceId)}`),
+  groups: (cursor) => request("GET", "groups", { query: { cursor } }),
+  groupFaces: () => request("POST", "groups"),
+  facesOfGroup: (id) => request("GET", `groups/${encodeURIComponent(id)}/faces`),
+  nameGroup: (id, person) => request("POST", `groups/${encodeURIComponent(id)}/name`, { body: JSON.stringify(person) }),
+  unnameGroup: (id) => request("POST", `groups/${encodeURIComponent(id)}/unname`),
+  skipGroup: (id, skipped) =>
+    request("PATCH", `groups/${encodeURIComponent(id)}`, { body: JSON.stringify({ skipped }) }),
+  splitGroup: (id, faceIds) =>
+    request("POST", `groups/${encodeURIComponent(id)}/split`, { body: JSON.stringify({ face_ids: faceIds }) }),
+  dismissGroup: (id) => request("POST", `groups/${encodeURIComponent(id)}/dismiss`),
   hygiene: () => request("GET", "hygiene"),
   calibration: () => request("GET", "calibration"),
   health: () => request("GET", "health"),

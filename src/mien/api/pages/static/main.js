@@ -14,6 +14,7 @@ const views = {
   "": { nav: "recognize", file: "recognize" },
   live: { nav: "live", file: "live" },
   people: { nav: "people", file: "people" },
+  unnamed: { nav: "people", file: "unnamed" },
   person: { nav: "people", file: "person" },
   history: { nav: "history", file: "history" },
   settings: { nav: "settings", file: "settings" },
@@ -30,7 +31,7 @@ async function showRoute() {
   const [route, argument] = address.replace(/^#\//, "").split("/");
   const view = views[route] ?? views[""];
   showNavigation(view.nav);
-  document.title = `${text.nav[view.nav] ?? text.help.title} · Mien`;
+  document.title = `${text[route]?.title ?? text.nav[view.nav] ?? text.help.title} · Mien`;
   const node = await loadModule(view.file).then((module) => openView(module, route, argument), brokenView);
   if (address !== location.hash) return;
   scrollPositions.set(currentRoute, scrollY);

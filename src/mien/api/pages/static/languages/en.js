@@ -174,6 +174,23 @@ export const text = {
     deleteLast: (name) => `It is the last photo: ${name} will no longer be recognised.`,
     deleted: (name) => `The last photo of ${name} was deleted.`,
   },
+  unnamed: {
+    title: "Unnamed",
+    lead: "Faces in photos of nobody, grouped by likeness. Name a group, and all its faces are enrolled.",
+    none: "Nobody without a name",
+    noneText: "Photos that are uploaded without a person appear here, and those of “mien discover FOLDER”.",
+    skip: "Skip",
+    skipped: "The group was skipped.",
+    notFace: "Not a face",
+    notFaceAsk: "Is this not a face?",
+    notFaceText: (faces) =>
+      `${faces === 1 ? "1 picture is" : `${n(faces)} pictures are`} deleted. This cannot be undone.`,
+    two: "These are two people",
+    split: "Divide",
+    splitHint: "Press the faces of the second person. If you press none, Mien divides the group by likeness.",
+    named: (name, faces) => `${name}: ${faces === 1 ? "1 face" : `${n(faces)} faces`} enrolled.`,
+    left: (faces) => `${n(faces)} not clear enough.`,
+  },
   history: {
     title: "History",
     none: "Nothing has been recognised yet",

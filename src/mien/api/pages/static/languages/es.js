@@ -173,6 +173,23 @@ export const text = {
     deleteLast: (name) => `Es la última foto: ${name} ya no será reconocido.`,
     deleted: (name) => `La última foto de ${name} se borró.`,
   },
+  unnamed: {
+    title: "Sin nombre",
+    lead: "Caras en fotos de nadie, agrupadas por parecido. Un nombre vale para todo el grupo.",
+    none: "Nadie sin nombre",
+    noneText: "Aquí aparecen las fotos subidas sin persona y las de «mien discover CARPETA».",
+    skip: "Saltar",
+    skipped: "Se saltó el grupo.",
+    notFace: "No es una cara",
+    notFaceAsk: "¿No es una cara?",
+    notFaceText: (faces) =>
+      `${faces === 1 ? "Se borra 1 imagen" : `Se borran ${n(faces)} imágenes`}. No se puede deshacer.`,
+    two: "Son dos personas",
+    split: "Separar",
+    splitHint: "Pulsa las caras de la segunda persona. Si no pulsas ninguna, Mien separa por parecido.",
+    named: (name, faces) => `${name}: ${faces === 1 ? "1 cara guardada" : `${n(faces)} caras guardadas`}.`,
+    left: (faces) => `${n(faces)} no bastante nítidas.`,
+  },
   history: {
     title: "Historial",
     none: "Todavía no se ha reconocido nada",

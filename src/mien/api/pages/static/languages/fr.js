@@ -175,6 +175,23 @@ export const text = {
     deleteLast: (name) => `C’est la dernière photo : ${name} ne sera plus reconnu.`,
     deleted: (name) => `La dernière photo de ${name} a été supprimée.`,
   },
+  unnamed: {
+    title: "Sans nom",
+    lead: "Visages sur des photos de personne, groupés par ressemblance. Un nom vaut pour tout le groupe.",
+    none: "Personne sans nom",
+    noneText: "Les photos envoyées sans personne apparaissent ici, ainsi que celles de « mien discover DOSSIER ».",
+    skip: "Passer",
+    skipped: "Le groupe a été passé.",
+    notFace: "Pas un visage",
+    notFaceAsk: "N’est-ce pas un visage ?",
+    notFaceText: (faces) =>
+      `${faces === 1 ? "1 image est effacée" : `${n(faces)} images sont effacées`}. C’est définitif.`,
+    two: "Ce sont deux personnes",
+    split: "Séparer",
+    splitHint: "Appuyez sur les visages de la seconde personne. Sans choix, Mien sépare par ressemblance.",
+    named: (name, faces) => `${name} : ${faces === 1 ? "1 visage enregistré" : `${n(faces)} visages enregistrés`}.`,
+    left: (faces) => `${n(faces)} pas assez nets.`,
+  },
   history: {
     title: "Historique",
     none: "Rien n’a encore été reconnu",

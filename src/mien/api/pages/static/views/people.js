@@ -44,7 +44,8 @@ export function render(argument) {
   filter.addEventListener("input", () => applyFilter(people));
   const form = addForm(() => load(people));
   const button = toggleButton(form);
-  const title = h("div", { class: "grow" }, h("h1", {}, t.title), people.count);
+  const unnamed = h("a", { href: "#/unnamed" }, text.unnamed.title);
+  const title = h("div", { class: "grow" }, h("h1", {}, t.title), h("p", {}, people.count, " ", unnamed));
   const head = h("div", { class: "head" }, title, filter, order, button);
   const view = h("div", {}, head, form, people.reminders, people.noMatch, people.grid, people.status);
   view.addEventListener("enter", () => load(people));

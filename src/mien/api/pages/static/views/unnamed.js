@@ -1,0 +1,148 @@
+// Shows the people whom nobody has named, as groups of their faces: who is it, nobody of interest, no face, two people.
+
+import { allPages, api } from "../api.js";
+import { h } from "../dom.js";
+import { showThumbnail } from "../face-thumbnail.js";
+import { actionButton, confirmed, emptyState, errorWithRetry, runBusy, spinner, toastWithUndo } from "../feedback.js";
+import { ago, dateTime } from "../format.js";
+import { nameField } from "../name-field.js";
+import { forgetPeople } from "../state.js";
+import { text } from "../strings.js";
+
+const t = text.unnamed;
+const MAX_SHOWN = 8; // of the clearest faces
+
+export function render() {
+  const scene = { list: h("div", { class: "cards" }), rest: h("div", {}, spinner()) };
+  load(scene);
+  const back = h("p", { class: "back" }, h("a", { href: "#/people" }, `← ${text.people.title}`));
+  const head = h("div", { class: "head" }, h("div", {}, h("h1", {}, t.title), h("p", { class: "note" }, t.lead)));
+  return h("div", { class: "unnamed" }, back, head, scene.list, scene.rest);
+}
+
+async function load(scene) {
+  const { list, rest } = scene;
+  try {
+    const found = await allGroups();
+    list.replaceChildren(...found.map((group) => groupCard(scene, group)));
+    rest.replaceChildren(found.length ? "" : emptyState(t.none, t.noneText));
+  } catch (error) {
+    rest.replaceChildren(...errorWithRetry(error, () => load(scene)));
+  }
+}
+
+/** List the groups; where there are none, group first what was uploaded before Mien grouped anything. */
+async function allGroups() {
+  const list = async () => {
+    const groups = [];
+    for await (const group of allPages(api.groups, "groups")) groups.push(group);
+    return groups;
+  };
+  const found = await list();
+  if (found.length || !(await api.groupFaces()).faces) return found;
+  return list();
+}
+
+function groupCard(scene, group) {
+  const card = h("article", { class: "panel group" });
+  const target = { scene, group, card };
+  const faces = h("div", { class: "faces-of-group" }, ...group.best.slice(0, MAX_SHOWN).map(faceTile));
+  const seen = h("time", { datetime: group.last_seen, title: dateTime(group.last_seen) }, ago(group.last_seen));
+  card.append(
+    h("h2", {}, `${text.recognize.faces(group.faces)} · `, seen),
+    faces,
+    nameForm(target),
+    h(
+      "div",
+      { class: "row" },
+      actionButton(t.skip, () => skip(target), "link"),
+      group.faces > 1 && actionButton(t.two, () => chooseSecond(target, faces), "link"),
+      actionButton(t.notFace, () => dismiss(target), "link"),
+    ),
+  );
+  return card;
+}
+
+function faceTile(face) {
+  const thumbnail = h("span", { class: "thumbnail" });
+  showThumbnail(thumbnail, face);
+  return thumbnail;
+}
+
+function nameForm(target) {
+  const field = nameField({ label: text.recognize.who });
+  const button = h("button", { class: "soft" }, text.recognize.save);
+  const submit = async () => {
+    const person = await field.answer();
+    if (person) await name(target, person);
+  };
+  const onsubmit = (event) => {
+    event.preventDefault();
+    runBusy(button, submit);
+  };
+  return h("form", { class: "name-form", onsubmit }, field.node, button);
+}
+
+async function name({ scene, group, card }, person) {
+  const who = person.user_id ? { user_id: person.user_id } : { name: person.name };
+  const { group_id: id, name: given, enrolled, left } = await api.nameGroup(group.group_id, who);
+  forgetPeople();
+  toastWithUndo(`${t.named(given, enrolled)} ${left ? t.left(left) : ""}`.trim(), async () => {
+    await api.unnameGroup(id);
+    forgetPeople();
+    await load(scene);
+  });
+  if (left) await load(scene);
+  else leave(scene, card);
+}
+
+async function skip({ scene, group, card }) {
+  await api.skipGroup(group.group_id, true);
+  toastWithUndo(t.skipped, async () => {
+    await api.skipGroup(group.group_id, false);
+    await load(scene);
+  });
+  leave(scene, card);
+}
+
+async function dismiss({ scene, group, card }) {
+  if (!(await confirmed(t.notFaceAsk, t.notFaceText(group.faces), t.notFace))) return;
+  await api.dismissGroup(group.group_id);
+  leave(scene, card);
+}
+
+/** Remove a card, and go on to the next one. */
+function leave(scene, card) {
+  const next = (card.nextElementSibling ?? card.previousElementSibling)?.querySelector("input");
+  card.remove();
+  if (next) next.focus();
+  else load(scene);
+}
+
+/** Let the faces of the second person be pressed; with none pressed, Mien divides the group by likeness. */
+async function chooseSecond({ scene, group }, container) {
+  const { faces } = await api.facesOfGroup(group.group_id);
+  const chosen = new Set();
+  const buttons = faces.map((face, i) => {
+    const button = h("button", {
+      type: "button",
+      class: "thumbnail",
+      "aria-pressed": "false",
+      "aria-label": `${i + 1}`,
+    });
+    showThumbnail(button, face);
+    button.addEventListener("click", () => {
+      if (!chosen.delete(face.face_id)) chosen.add(face.face_id);
+      button.ariaPressed = String(chosen.has(face.face_id));
+    });
+    return button;
+  });
+  const split = async () => {
+    await api.splitGroup(group.group_id, [...chosen]);
+    await load(scene);
+  };
+  const cancel = actionButton(text.cancel, () => load(scene), "quiet");
+  const row = h("div", { class: "row" }, actionButton(t.split, split), cancel);
+  container.replaceChildren(h("p", { class: "note" }, t.splitHint), ...buttons, row);
+  buttons[0]?.focus();
+}
