@@ -10,6 +10,7 @@ import pytest
 
 from mien.api.context import MAX_CURSOR_LENGTH, Cursors
 from mien.app.ports import Catalog, R
+from mien.backends.serialization import from_item, to_item
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import Box
 from mien.domain.object_keys import MAX_USER_ID_BYTES
@@ -271,3 +272,9 @@ def test_a_recognition_that_names_others_now_is_found_by_them_only(ports: Ports)
     assert catalog.find(Recognition, user_id="Zoe").items == (now,)
     for user_id in former.user_ids:
         assert catalog.find(Recognition, user_id=user_id).items == ()
+
+
+def test_a_record_of_a_version_that_lacked_a_number_is_read() -> None:
+    item = to_item(Recognition("r-1", None, NOON, 80.0, (SEEN,)))
+    del item["FacesLeftOut"]
+    assert from_item(Recognition, item) == Recognition("r-1", None, NOON, 80.0, (SEEN,))

@@ -87,6 +87,10 @@ def _decoder(kind: Hashable) -> Callable[[Any], Any]:
     if isinstance(kind, type) and is_dataclass(kind):
         make: Callable[..., Any] = kind
         parts = [(name, attribute(name), _decoder(hint)) for name, hint in get_type_hints(kind).items()]
-        return lambda value: make(**{name: decode(value.get(key)) for name, key, decode in parts})
+        # Of a number that a former version did not store, the default holds.
+        numbers = {part.name for part in fields(kind) if type(part.default) in {int, float}}
+        return lambda value: make(
+            **{name: decode(value.get(key)) for name, key, decode in parts if key in value or name not in numbers}
+        )
     read: Any = datetime.fromisoformat if kind is datetime else kind
     return cast("Callable[[Any], Any]", read)
