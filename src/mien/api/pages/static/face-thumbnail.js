@@ -32,8 +32,10 @@ function loadVisible(entries) {
 async function load(container, face) {
   try {
     const canvas = copy(kept.get(face.face_id) ?? (await crop(face)));
-    canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", face.name ?? "");
+    if (face.name) {
+      canvas.setAttribute("role", "img");
+      canvas.setAttribute("aria-label", face.name);
+    } else canvas.setAttribute("aria-hidden", "true");
     container.replaceChildren(canvas);
   } catch (error) {
     if (error.status === 401) connection.addEventListener("key-accepted", () => load(container, face), { once: true });
