@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from mien.backends.embedded.backend import EmbeddedBackend
 from mien.cli.command import ACTIONS, EXEMPT
-from mien.cli.main import COMMANDS
-from mien.cli.security import keys
+from mien.cli.main import COMMANDS, app
 from mien.config import Settings, open_embedded
 from mien.domain.policy import Policy
 from mien.security.audit import pseudonym
@@ -39,7 +39,9 @@ def entries(mien: Any, *filters: object) -> list[dict[str, Any]]:
 
 def test_every_command_has_an_action_or_a_reason_for_none() -> None:
     names = {function.__name__.replace("_", "-") for functions in COMMANDS.values() for function in functions}
-    names |= {f"keys {command.name or command.callback.__name__}" for command in keys.registered_commands}  # type: ignore[union-attr]
+    top: Any = typer.main.get_command(app)
+    nested = {name: group.commands for name, group in top.commands.items() if hasattr(group, "commands")}
+    names |= {f"{group} {command}" for group, commands in nested.items() for command in commands}
     assert names == ACTIONS.keys() | EXEMPT.keys()
     assert not ACTIONS.keys() & EXEMPT.keys()
 
@@ -62,7 +64,11 @@ WORDS: dict[str, list[str]] = {
 }
 
 
-@pytest.mark.parametrize("command", [name for name in ACTIONS if name not in {"keys revoke", "move"}])
+NEED_MORE = {"keys revoke", "move", "discover", "sort", *(name for name in ACTIONS if name.startswith("groups "))}
+"""Commands about something that has to be made first; their own tests look for their entries."""
+
+
+@pytest.mark.parametrize("command", [name for name in ACTIONS if name not in NEED_MORE])
 def test_every_command_writes_one_entry(known: Any, command: str) -> None:
     before = len(entries(known))
     known(*command.split(), *WORDS.get(command, []))

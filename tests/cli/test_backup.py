@@ -143,9 +143,9 @@ def test_who_was_forgotten_since_is_forgotten_in_the_restored_folder_and_its_rec
         assert set(old.execute(ids)) <= set(new.execute(ids))
 
 
-def test_the_receipts_of_another_installation_are_refused(known, mien, tmp_path):
+def test_the_receipts_of_another_installation_are_refused(known, people, tmp_path):
     known("backup", "a.mien")
-    mien("people", "--data-dir", "stranger")
+    known("enroll", people, "--data-dir", "stranger")
     answer = known("restore", "a.mien", "--data-dir", "new", "--forgotten-in", "stranger")
     assert (answer.code, "their secrets differ" in answer.err) == (2, True)
     assert not (tmp_path / "new").exists()
