@@ -312,7 +312,7 @@ def main() -> None:
     parser.add_argument("parameters", nargs="*", help="parameters of the templates, as NAME=VALUE")
     parser.add_argument("--templates", type=Path, default=HERE, help="the folder of data.yaml and app.yaml")
     parser.add_argument("--confirm", help="the bucket's name, to erase without being asked")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     try:
         stage = _stage(options)
         match options.command:
