@@ -166,6 +166,7 @@ def test_a_view_that_cannot_be_loaded_says_so_and_comes_later(page: Page, server
     page.get_by_role("link", name="History").click()
     expect(page.locator("main .problem")).to_contain_text("not responding")
     server.start()
+    page.get_by_role("button", name="Try again").click()
     expect(page.get_by_role("heading", name="History")).to_be_visible()
 
 

@@ -43,7 +43,7 @@ export function nameField({ label, id = null, value = "", without = null, onlyKn
   });
   const note = h("p", { class: "note", role: "status" });
   const field = { input, list, note, people: [], shown: [], active: -1, without, onlyKnown, onChosen };
-  input.addEventListener("focus", () => offer(field));
+  input.addEventListener("focus", () => offer(field, true));
   input.addEventListener("input", () => offer(field));
   input.addEventListener("keydown", (event) => moveOrChoose(field, event));
   input.addEventListener("blur", () => hide(field));
@@ -51,7 +51,7 @@ export function nameField({ label, id = null, value = "", without = null, onlyKn
   return { node, input, answer: () => answer(field) };
 }
 
-async function offer(field) {
+async function offer(field, keepsNote = false) {
   const { input, without } = field;
   field.people = (await knownPeople().catch(() => [])).filter((person) => person.user_id !== without);
   if (document.activeElement !== input) return;
@@ -62,7 +62,7 @@ async function offer(field) {
   field.list.hidden = !field.shown.length;
   input.ariaExpanded = String(!field.list.hidden);
   input.removeAttribute("aria-activedescendant");
-  field.note.textContent = remark(field, typed);
+  if (!keepsNote) field.note.textContent = remark(field, typed);
 }
 
 function remark({ people }, typed) {
