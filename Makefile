@@ -37,7 +37,7 @@ dist: .venv/ready ; $(BIN)/hatchling build --directory dist
 build/release/ready: locks/run.txt
 	python3 -m venv --clear $(@D) && $(@D)/bin/pip $(LOCKED) locks/run.txt && touch $@
 build/aws-tools/sam/ready: locks/sam.txt
-	python3 -m venv $(@D) && $(@D)/bin/pip install -q --no-compile --require-hashes -r locks/sam.txt && touch $@
+	python3 -m venv $(@D) && $(@D)/bin/pip install -q --no-deps --no-compile --require-hashes -r locks/sam.txt && touch $@
 build/aws-tools/stack/ready: locks/stack.txt pyproject.toml
 	python3 -m venv $(@D) && $(@D)/bin/pip $(LOCKED) locks/stack.txt && $(@D)/bin/pip install -q --no-deps --no-build-isolation -e . && touch $@
 # make deploy STAGE=prod WITH="AlarmEmail=ops@example.org"; make erase STAGE=prod

@@ -327,7 +327,7 @@ def main() -> None:
     except Refused as refusal:
         sys.exit(str(refusal))
     except (NoRegionError, NoCredentialsError) as error:
-        sys.exit(f"{error} Set AWS_DEFAULT_REGION and AWS_PROFILE, or run `aws configure`.")
+        sys.exit(f"{str(error).rstrip(chr(46))}. Set AWS_DEFAULT_REGION and AWS_PROFILE, or run `aws configure`.")
     except ClientError as error:
         sys.exit(_advice(error))
     except BotoCoreError as error:

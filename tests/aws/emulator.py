@@ -168,7 +168,7 @@ def tool(name: str) -> Path:
         shutil.rmtree(programs.parent, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", programs.parent], check=True)
         subprocess.run(
-            [programs / "pip", "install", "--quiet", "--require-hashes", "-r", ROOT / "locks" / f"{name}.txt"],
+            [programs / "pip", "install", "-q", "--no-deps", "--require-hashes", "-r", ROOT / "locks" / f"{name}.txt"],
             check=True,
         )
         (programs.parent / "ready").touch()
