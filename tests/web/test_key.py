@@ -64,7 +64,7 @@ def test_a_revoked_key_loses_neither_photo_nor_typed_name(page: Page, keys: KeyF
     form = page.locator(".face.unknown form").first
     form.get_by_label("Who is this?").fill("Ann")
     revoke(keys)
-    form.get_by_role("button", name="Remember").click()
+    form.get_by_role("button", name="Save").click()
     expect(page.locator("#locked")).to_contain_text("The API key was refused.")
     page.set_input_files("#photos", second)
     expect(page.locator(".card").first.locator(".problem")).to_contain_text("refused")

@@ -42,7 +42,7 @@ def test_a_merge_can_be_undone(page: Page, server: Server, ada: list[Path], grac
     dialog = page.locator("dialog")
     dialog.get_by_label("The other person").fill("oth")
     dialog.get_by_role("option", name="Other").click()
-    expect(dialog).to_contain_text("One (1 photos) becomes part of Other (1 photos)")
+    expect(dialog).to_contain_text("One (1 photo) becomes part of Other (1 photo)")
     expect(dialog.locator(".pair canvas")).to_have_count(2)
     dialog.get_by_role("button", name="Merge").click()
     expect(page.locator("#toasts")).to_contain_text("One is now part of Other.")

@@ -1,6 +1,7 @@
 // Every English sentence of the page. The other languages have the same keys; a test compares them.
 
 const n = (count) => count.toLocaleString("en");
+const photos = (count) => (count === 1 ? "1 photo" : `${n(count)} photos`);
 
 export const text = {
   nav: { recognize: "Recognise", live: "Live", people: "People", history: "History", settings: "Settings" },
@@ -18,7 +19,7 @@ export const text = {
   backOnline: "Connected again.",
   similarity: (value) => `similarity ${value}`,
   figures: "Show the figure",
-  photos: (count) => (count === 1 ? "1 photo" : `${n(count)} photos`),
+  photos,
   peopleCount: (count) => (count === 1 ? "1 person" : `${n(count)} people`),
   unknownFaces: (count) => `${n(count)} unknown`,
   noFace: "No face",
@@ -125,8 +126,8 @@ export const text = {
     merge: "Merge",
     mergeAsk: (name) => `Is ${name} the same person as somebody else?`,
     mergeWith: "The other person",
-    mergeText: (from, photos, to, otherPhotos) =>
-      `${from} (${n(photos)} photos) becomes part of ${to} (${n(otherPhotos)} photos). You can undo this.`,
+    mergeText: (from, count, to, otherCount) =>
+      `${from} (${photos(count)}) becomes part of ${to} (${photos(otherCount)}). You can undo this.`,
     merged: (from, to) => `${from} is now part of ${to}.`,
     someoneElse: "This is someone else …",
     whoElse: "Who is it?",
