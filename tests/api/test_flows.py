@@ -51,7 +51,7 @@ def test_a_recognition_has_the_shape_of_the_documents(service: Service, robert: 
     assert answer.status_code == 200
     body = answer.json()
     rates = {"threshold", "threshold_fmr", "threshold_fpir"}
-    assert set(body) == {"recognition_id", "image_path", "timestamp", "faces"} | rates
+    assert set(body) == {"recognition_id", "image_path", "timestamp", "faces", "faces_left_out"} | rates
     (face,) = body["faces"]
     assert set(face["bounding_box"]) == {"left", "top", "width", "height"}
     assert (face["status"], face["user_id"]) == ("matched", "Robert")

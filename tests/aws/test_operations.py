@@ -82,6 +82,7 @@ def test_a_table_that_throttles_loses_nothing(
     message = {
         "messageId": "1",
         "receiptHandle": "r",
+        "eventSource": "aws:sqs",
         "attributes": {"ApproximateReceiveCount": "1"},
         "body": json.dumps({"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": path}}}]}),
     }

@@ -208,8 +208,8 @@ def test_a_data_folder_that_cannot_be_is_said(known, tmp_path, words):
 
 def test_a_setting_that_cannot_be_is_said(mien):
     answer = mien("people", "--backend", "abacus")
-    assert answer.code == 4
-    assert "MIEN_BACKEND" in answer.err
+    assert answer.code == 2
+    assert "embedded or aws" in answer.err
 
 
 def test_the_data_folder_can_be_named(mien, people, tmp_path: Path):

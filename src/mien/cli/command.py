@@ -176,7 +176,7 @@ class Group(TyperGroup):
 def _check_data_dir(context: Context) -> None:
     """Raise InvalidInput when a command needs data, and the folder that was named for them does not exist."""
     folder = context.meta.get("data_dir")
-    if folder is not None and context.command_name in NEEDS_DATA and not folder.is_dir():
+    if folder is not None and context.command_name in NEEDS_DATA and not folder.exists():
         raise InvalidInput(f"There is no data folder {folder}; `mien enroll` and `mien serve` make one.")
 
 
