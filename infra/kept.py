@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from stacks import Refused
 GONE = {"404", "NoSuchBucket", "ResourceNotFoundException"}
 SCHEMA = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
 MAX_LISTED = 1_000
+OWN_STATEMENT = "TlsOnly"
+"""The only statement of the bucket's policy in data.yaml, and in the single template of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,26 @@ def erase(kept: Kept) -> None:
     except ClientError as error:
         if error.response["Error"]["Code"] not in GONE:
             raise
+
+
+def make_way(bucket: str) -> None:
+    """Delete the bucket's policy if a former stack left it: CloudFormation refuses to create one where one is.
+
+    Raises Refused for a policy of somebody else.
+    """
+    client = boto3.client("s3")
+    try:
+        policy = json.loads(client.get_bucket_policy(Bucket=bucket)["Policy"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] in GONE | {"NoSuchBucketPolicy"}:
+            return
+        raise
+    if [statement.get("Sid") for statement in policy["Statement"]] != [OWN_STATEMENT]:
+        raise Refused(
+            f"The bucket {bucket} has a policy that is not Mien's. Delete it (`aws s3api delete-bucket-policy --bucket "
+            f"{bucket}`), or choose another name: WITH=BucketPrefix=…"
+        )
+    client.delete_bucket_policy(Bucket=bucket)
 
 
 def _check_table(name: str, table: dict[str, Any], declared: dict[str, Any]) -> None:

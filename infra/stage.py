@@ -202,10 +202,12 @@ def _adopt(stage: Stage) -> None:
         for each in stage.kept()
         if each.logical not in own and (there := kept.described(each)) is not None
     ]
-    if not found:
-        return
     _check_owners(stage, [each for each, _ in found])
     declared = stage.template("data")["Resources"]
+    if "BucketPolicy" in declared and "BucketPolicy" not in own:
+        kept.make_way(stage.kept()[0].name)
+    if not found:
+        return
     template = stacks.template(stage.data) if stack.exists else {"Resources": {}}
     imports = []
     for each, there in found:
