@@ -116,6 +116,42 @@ def test_a_burst_waits_and_a_failure_is_set_aside() -> None:
     }
 
 
+def test_the_policies_by_which_the_api_calls_functions_fit() -> None:
+    """Lambda takes 20 kB of them for each function, and SAM writes a statement for each route."""
+    sizes: dict[str, int] = {}
+    for name, permission in stack.resources("AWS::Lambda::Permission").items():
+        statement = {
+            "Sid": f"mien-abcdefghij-{name}-ABCDEFGHIJKL",
+            "Effect": "Allow",
+            "Principal": {"Service": "apigateway.amazonaws.com"},
+            "Action": "lambda:InvokeFunction",
+            "Resource": f"arn:aws:lambda:ap-southeast-1:{stack.ACCOUNT}:function:mien-abcdefghij-authorizer",
+            "Condition": {"ArnLike": {"AWS:SourceArn": permission["SourceArn"]["Fn::Sub"][0]}},
+        }
+        function = json.dumps(permission["FunctionName"])
+        sizes[function] = sizes.get(function, 0) + len(json.dumps(statement))
+    assert len(sizes) == 4
+    assert max(sizes.values()) < 20_000
+
+
+def test_a_function_that_calls_itself_is_not_stopped() -> None:
+    functions = stack.resources("AWS::Lambda::Function")
+    assert {name for name, each in functions.items() if each.get("RecursiveLoop") == "Allow"} == {"ReconcileFunction"}
+
+
+@pytest.mark.parametrize(
+    ("arn", "is_taken"),
+    [
+        ("", True),
+        ("arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab", True),
+        ("arn:aws:kms:eu-central-1:123456789012:alias/photos", False),  # roles' policies cannot name keys by alias
+    ],
+)
+def test_a_key_in_kms_is_named_by_its_own_arn(arn: str, is_taken: bool) -> None:
+    pattern = stack.data()["Parameters"]["CustomerKey"]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, arn)) is is_taken
+
+
 def test_every_function_logs_to_a_group_with_retention() -> None:
     groups = stack.resources("AWS::Logs::LogGroup")
     assert all("RetentionInDays" in group for group in groups.values())
