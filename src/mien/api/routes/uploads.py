@@ -17,6 +17,7 @@ from starlette.responses import RedirectResponse
 from mien.api import schemas
 from mien.api.audit import AuditedRoute
 from mien.api.context import Context, Cursor, external_path, needs
+from mien.api.forwarding import IS_HEAD
 from mien.api.photo_input import photo_request_body, read_file, read_form, read_photo
 from mien.api.problems import problem_responses
 from mien.api.routes.recognition import Limit
@@ -130,6 +131,7 @@ async def upload_state(image_path: str, request: Request, context: Context) -> s
 )
 async def image(
     image_path: str,
+    request: Request,
     context: Context,
     size: Annotated[int | None, Query(ge=16, le=4096, description="Convert it to a JPEG of this longer side.")] = None,
 ) -> Response:
@@ -137,7 +139,8 @@ async def image(
 
     On AWS, a redirect to the bucket, which is valid for a minute.
     """
-    if link := await context.storage.run(context.app.image_link, image_path):
+    link = await context.storage.run(context.app.image_link, image_path)
+    if link is not None and not request.scope.get(IS_HEAD):  # the link is signed for GET
         return RedirectResponse(link, headers={"Cache-Control": "private, no-store"})
     stored = await context.storage.run(context.app.image, image_path)
     if not stored.content_type.startswith("image/"):
@@ -146,7 +149,7 @@ async def image(
         "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
         "Cache-Control": "private, no-store",
     }
-    if size is not None:
+    if size is not None and link is None:
         jpeg = await context.inference.run(context.app.render, stored.body, size)
         return Response(jpeg, headers=headers, media_type="image/jpeg")
     return Response(stored.body, headers=headers, media_type=stored.content_type)
