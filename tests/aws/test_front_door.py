@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mien.backends.aws import clients, secret_keys
 from mien.backends.aws.key_rates import KeyRates
 from mien.security.api_keys import key_id_of
 from tests.aws import local, stack
@@ -44,6 +46,31 @@ def test_an_authorizer_without_the_secret_lets_nobody_in(world: World) -> None:
     world.secrets.delete_secret(SecretId="keys", ForceDeleteWithoutRecovery=True)
     with world.function("authorizer") as function, pytest.raises(RuntimeError, match="SetupError"):
         function.invoke(question("mien_00000000_" + 43 * "a"))
+
+
+def test_a_key_is_known_seconds_after_it_was_made(world: World, tmp_path: Path) -> None:
+    """The authorizer's answer is kept for a minute, a wrong one, too; and so is each function's copy of the keys."""
+    world.keep_keys(tmp_path)
+    with world.function("authorizer") as authorizer, world.function("people") as people:
+        assert authorizer.invoke(question("mien_00000000_" + 43 * "a"))["principalId"] == "nobody"
+        assert people.invoke(request("GET", "/users", "/users"))["statusCode"] == 401
+        (tmp_path / "keys.json").unlink()
+        key = world.keep_keys(tmp_path)
+        asked = request("GET", "/users", "/users", key)
+        asked["requestContext"]["authorizer"] = {"principalId": key_id_of(key)}
+        time.sleep(secret_keys.NEW_KEY_SECONDS)
+        assert authorizer.invoke(question(key))["principalId"] == key_id_of(key)
+        assert people.invoke(asked)["statusCode"] == 200
+
+
+def test_the_keys_are_not_fetched_again_for_each_guess(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    content = json.dumps({"keys": {}, "signing": 16 * "s"})
+    fetched: list[str] = []
+    monkeypatch.setattr(clients, "secret", lambda name: (fetched.append(name) or content, "v-1"))
+    keys = secret_keys.SecretKeys("keys", tmp_path / "copy.json")
+    for number in range(100):
+        keys.refresh(f"{number:08x}")
+    assert len(fetched) == 1
 
 
 def test_a_keys_limit_holds_across_instances(world: World, tmp_path: Path) -> None:

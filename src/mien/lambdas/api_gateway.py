@@ -178,7 +178,7 @@ class Gateway:
         self._mangum = Mangum(watched, lifespan="off", text_mime_types=TEXT_TYPES)
 
     def answer(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
-        self._keys.refresh()
+        self._keys.refresh(_known_to_the_authorizer(event))
         try:
             _stage(event)
             refuse_ambiguous("1.1", _headers(event))
@@ -221,6 +221,15 @@ def _stage(event: dict[str, Any]) -> str:
     """Return the path prefix of the API's stage. Raises an error of any kind for what no path can be."""
     stage: bytes = event["requestContext"]["path"].removesuffix(event["path"]).encode()
     return stage.decode()
+
+
+def _known_to_the_authorizer(event: dict[str, Any]) -> str | None:
+    """Return the id of the key that the authorizer knows, which may be newer than the keys of this instance."""
+    try:
+        key_id = event["requestContext"]["authorizer"]["principalId"]
+    except (LookupError, TypeError):
+        return None
+    return key_id if isinstance(key_id, str) else None
 
 
 def _headers(event: dict[str, Any]) -> Iterator[tuple[bytes, bytes]]:

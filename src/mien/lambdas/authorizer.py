@@ -22,7 +22,7 @@ from mien.config import Settings
 from mien.domain.errors import MienError, NotAuthenticated, SetupError
 from mien.lambdas.deadline import is_starting
 from mien.lambdas.telemetry import count, logger, metrics
-from mien.security.api_keys import KeyFile
+from mien.security.api_keys import KeyFile, key_id_in
 
 NOBODY = "nobody"
 
@@ -57,7 +57,7 @@ def authorize(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _key_id(text: str) -> str | None:
     keys = _keys()
-    keys.refresh()
+    keys.refresh(key_id_in(text))
     try:
         return KeyFile(keys.copy).check(text).key_id
     except NotAuthenticated:

@@ -100,6 +100,12 @@ def key_id_of(key: str) -> str:
     return key.split("_")[1]
 
 
+def key_id_in(text: str) -> str | None:
+    """Return the id in what a caller sent, whether there is such a key or not; None for what has not a key's form."""
+    match = _KEY.fullmatch(text)
+    return match[1] if match else None
+
+
 def _parse(path: Path) -> dict[str, ApiKey]:
     try:
         check_permissions(path)

@@ -18,6 +18,7 @@ from mien.security import secret_files
 from mien.security.api_keys import KeyFile
 
 REFRESH_SECONDS = 60.0
+NEW_KEY_SECONDS = 5.0  # the same for a key that the copy does not have: it may just have been created
 MIN_SIGNING_KEY = 16  # characters
 CURRENT, DRAFT = "AWSCURRENT", "MIEN_DRAFT"
 """Labels of the version that is read, and of one that is to become it."""
@@ -41,14 +42,15 @@ class SecretKeys:
         self._keys: Any = None
         self.signing = ""
 
-    def refresh(self) -> None:
-        """Fetch the secret when the copy is older than a minute.
+    def refresh(self, key_id: str | None = None) -> None:
+        """Fetch the secret when the copy is older than a minute, or than seconds and lacks a key that is asked for.
 
         Raises:
             SetupError: The secret does not exist, is not of this form, or the credentials may not read it.
             StorageError: AWS cannot be reached. The old copy must not be used then.
         """
-        if time.monotonic() - self._fetched_at < REFRESH_SECONDS:
+        may_be_new = key_id is not None and self._keys is not None and key_id not in self._keys
+        if time.monotonic() - self._fetched_at < (NEW_KEY_SECONDS if may_be_new else REFRESH_SECONDS):
             return
         content, _ = _content(self._secret)
         self.signing = content["signing"]
