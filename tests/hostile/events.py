@@ -45,6 +45,25 @@ def any_gateway_event(number: int, keys: tuple[str | None, ...]) -> tuple[str, d
     return function, event
 
 
+def any_question(number: int, keys: tuple[str, ...]) -> dict[str, Any]:
+    """Return what API Gateway asks an authorizer of the type REQUEST, every other one damaged."""
+    rng = random.Random(number)
+    key = rng.choice((*keys, *(each[:-1] for each in keys), *(each + " " for each in keys), *TEXTS))
+    path = quote(rng.choice(TEXTS), safe="/")
+    event = {
+        "type": "REQUEST",
+        "methodArn": f"arn:aws:execute-api:eu-west-1:123456789012:abcdef123/dev/GET/{path}",
+        "resource": "/users",
+        "path": f"/{path}",
+        "httpMethod": "GET",
+        "headers": {rng.choice(("X-Api-Key", "x-api-key", "X-API-KEY", "X-Api-Kez")): key},
+        "requestContext": {"path": f"/dev/{path}", "stage": "dev", "identity": {"sourceIp": "203.0.113.7"}},
+    }
+    if rng.random() < 0.5:
+        damage(rng, event)
+    return event
+
+
 def any_batch(number: int) -> dict[str, Any]:
     """Return an event of the queue, or one that S3 sends; every other one damaged."""
     rng = random.Random(number)

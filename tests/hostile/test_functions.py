@@ -17,10 +17,10 @@ from mien.backends.aws import clients
 from mien.backends.memory.bucket import MemoryBucket
 from mien.backends.memory.catalog import MemoryCatalog
 from mien.backends.memory.recognizer import MemoryRecognizer
-from mien.domain.errors import InvalidInput
-from mien.lambdas import api_gateway, telemetry, upload_queue
-from mien.security.api_keys import KeyFile, Scope
-from tests.hostile.events import any_batch, any_gateway_event
+from mien.domain.errors import InvalidInput, SetupError
+from mien.lambdas import api_gateway, authorizer, telemetry, upload_queue
+from mien.security.api_keys import KeyFile, Scope, key_id_of
+from tests.hostile.events import any_batch, any_gateway_event, any_question
 from tests.hostile.target import CANARY, NAME, PERSON
 from tests.hostile.test_fuzz import WRONG_KEY, many
 from tests.support.fake_engine import FakeFaceEngine
@@ -92,16 +92,19 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
         patch.setattr(clients, "secret", lambda _: (secret, "v-1"))
         patch.setattr(api_gateway, "open_inside", lambda *_: app)
         patch.setattr(api_gateway, "gettempdir", lambda: str(folder))
+        patch.setattr(authorizer, "gettempdir", lambda: str(folder))
         patch.setattr(api_gateway, "KeyRates", lambda *_: Rates())
         patch.setattr(upload_queue, "application", lambda: app)
         patch.setattr(upload_queue, "send", sent.append)
         for each in loggers:
             patch.setattr(each, "handlers", [lines])
         api_gateway._gateway.cache_clear()
+        authorizer._keys.cache_clear()
         upload_queue.audit_log.cache_clear()
         app.enroll(photo_of("Ada"), PERSON, NAME)
         yield Functions(app, key, lines, sent)
     api_gateway._gateway.cache_clear()
+    authorizer._keys.cache_clear()
     upload_queue.audit_log.cache_clear()
 
 
@@ -139,6 +142,79 @@ def test_a_batch_of_the_queue_fails_alone(
         functions.check_lines(event)
         assert CANARY not in capsys.readouterr().out
     assert stored(functions.app) == before
+
+
+@many(1000, 40_000)
+def test_dead_letters_change_nothing_that_is_indexed(
+    functions: Functions, numbers: Iterable[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = stored(functions.app)
+    for number in numbers:
+        event: Any = any_batch(number)
+        with suppress(InvalidInput):  # no batch of SQS
+            answer = upload_queue.give_up(event, Context())
+            assert answer == {"batchItemFailures": []}, event  # whatever it is, it has to leave the dead letters
+        functions.check_lines(event)
+        assert CANARY not in capsys.readouterr().out
+    assert stored(functions.app) == before
+
+
+def test_a_dead_letter_of_a_deleted_photo_takes_its_faces_along(functions: Functions) -> None:
+    path = functions.app.enroll(photo_of("Grace"), "grace").image_path
+    functions.app._bucket.delete([path])
+    body = upload_queue.message_body(path, removed=True)
+    message = {"messageId": "m", "body": body, "attributes": {"ApproximateReceiveCount": "11"}}
+    event = {"Records": [message | {"eventSource": "aws:sqs"}]}
+    assert upload_queue.give_up(event, Context()) == {"batchItemFailures": []}
+    assert not [face for face in functions.app.faces().items if face.image_path == path]
+
+
+@many(1000, 40_000)
+def test_the_authorizer_lets_in_the_key_and_nothing_else(
+    functions: Functions, numbers: Iterable[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    allowed = 0
+    for number in numbers:
+        event = any_question(number, (WRONG_KEY, functions.key))
+        try:
+            answer = authorizer.authorize(event, Context())
+        except Exception as error:  # which the gateway answers with 500, and Lambda writes to the log
+            if CANARY in str(error):
+                pytest.fail(str(event))
+            continue
+        finally:
+            functions.check_lines(event)
+            out = capsys.readouterr().out
+            assert CANARY not in out
+            assert functions.key not in out
+        (statement,) = answer["policyDocument"]["Statement"]
+        if statement["Effect"] == "Allow":
+            assert functions.key in event["headers"].values(), event
+            assert answer["principalId"] == key_id_of(functions.key)
+            allowed += 1
+    assert allowed
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        *("", "[]", "{}", "null", '{"keys": {}}', '{"keys": [], "signing": "' + SIGNING + '"}'),
+        '{"keys": {"KEY": 5}, "signing": "' + SIGNING + '"}',
+        '{"keys": {"KEY": {"name": "n", "scopes": ["everything"], "sha256": "0"}}, "signing": "' + SIGNING + '"}',
+        '{"keys": {"KEY": {"name": "n", "scopes": [], "sha256": null}}, "signing": "' + SIGNING + '"}',
+    ],
+)
+def test_a_damaged_secret_lets_nobody_in(
+    functions: Functions, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, secret: str
+) -> None:
+    text = secret.replace("KEY", key_id_of(functions.key))
+    monkeypatch.setattr(clients, "secret", lambda _: (text, "v-2"))
+    monkeypatch.setattr(authorizer, "gettempdir", lambda: str(tmp_path))
+    authorizer._keys.cache_clear()
+    arn = "arn:aws:execute-api:eu-west-1:123456789012:abcdef123/dev/GET/users"
+    with pytest.raises((SetupError, TypeError)):
+        authorizer.authorize({"methodArn": arn, "headers": {"X-Api-Key": functions.key}}, Context())
+    authorizer._keys.cache_clear()
 
 
 def stored(app: FaceApp) -> list[tuple[str, int]]:

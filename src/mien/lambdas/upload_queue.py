@@ -59,7 +59,7 @@ def upload(event: dict[str, Any], context: Any) -> Any:
 @logger.inject_lambda_context
 @metrics.log_metrics
 def give_up(event: dict[str, Any], context: Any) -> Any:
-    """Handle an event of the function `failed`: a batch of dead letters, whose photos become `failed`."""
+    """Handle an event of the function `failed`: a batch of dead letters, whose photos become `failed`, or are gone."""
     return _each_message(event, context, _give_up)
 
 
@@ -251,12 +251,16 @@ def _come_again_later(message: SQSRecord) -> None:
 
 
 def _give_up(record: SQSRecord) -> None:
+    """Mark a message's photos as failed. Those that are gone lose their faces however often it takes."""
     try:
-        paths = [image_path for image_path, is_gone in changes(record.body) if not is_gone]
-    except (ValueError, LookupError, TypeError, AttributeError):
+        told = list(changes(record.body))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         logger.error("a message that is no event was dropped")
         return
-    for image_path in paths:
+    for image_path, is_gone in told:
+        if is_gone:
+            _remove(image_path)
+            continue
         try:
             upload = application().mark_failed(image_path)
         except (ImageNotFound, InvalidInput):
