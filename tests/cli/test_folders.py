@@ -201,6 +201,8 @@ def test_json_is_json_on_every_terminal(people, encoding, tmp_path):
 
 def test_what_cannot_be_printed_is_escaped():
     assert output.printable("Zoë\n\x1b[0m\udcfc") == "Zoë\n\\x1b[0m\\udcfc"
+    assert output.printable("Ann\u202egpj.exe\u2069") == "Ann\\u202egpj.exe\\u2069"
+    assert output.printable("محمد می\u200cخواهم 👩\u200d🚀") == "محمد می\u200cخواهم 👩\u200d🚀"
 
 
 class Pipe:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import xml.etree.ElementTree as ET
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from mien.cli import placing
-from mien.cli.placing import JOURNAL, Folder, Placing
+from mien.cli.placing import JOURNAL, Folder, Placing, Undone
 from mien.cli.sidecars import Region, sidecar
 from mien.cli.sort import folder_name
-from mien.domain.errors import StorageFull
+from mien.domain.errors import InvalidInput, StorageFull
 from mien.domain.faces import Box
 from tests.support.painter import photo_of
 
@@ -137,7 +138,15 @@ def test_a_sidecar_follows_the_orientation(orientation, place):
 
 @pytest.mark.parametrize(
     ("name", "folder"),
-    [("a/b:c", "a_b_c"), ("CON", "CON_"), ("..", "_"), ("Ann. ", "Ann"), ("李伟", "李伟"), ("é" * 150, "é" * 100)],
+    [
+        ("a/b:c", "a_b_c"),
+        ("CON", "CON_"),
+        ("..", "_"),
+        ("Ann. ", "Ann"),
+        ("李伟", "李伟"),
+        ("a\u202eb", "a_b"),
+        ("é" * 150, "é" * 100),
+    ],
 )
 def test_folders_have_names_that_every_system_allows(name, folder):
     assert folder_name(name) == folder
@@ -202,3 +211,35 @@ def test_a_moved_photo_does_not_take_the_place_of_another(tmp_path):
     source.write_bytes(b"another")
     assert Folder(out).undo().kept == ("Ada/p.jpg",)
     assert (source.read_bytes(), (out / "Ada" / "p.jpg").read_bytes()) == (b"another", b"photo")
+
+
+def test_a_journal_that_was_cut_off_is_continued_and_undone(tmp_path):
+    source, out = tmp_path / "p.jpg", tmp_path / "out"
+    source.write_bytes(b"photo")
+    Folder(out).place(source, ["Ada"], Placing.MOVE)
+    with (out / JOURNAL).open("a") as journal:
+        journal.write('{"made": "Grace/p.j')
+    (tmp_path / "q.jpg").write_bytes(b"another")
+    Folder(out).place(tmp_path / "q.jpg", ["Grace"], Placing.MOVE)
+    assert Folder(out).undo() == Undone(2, 2, ())
+    assert (source.read_bytes(), (tmp_path / "q.jpg").read_bytes()) == (b"photo", b"another")
+
+
+@pytest.mark.parametrize("line", ['{"made": "%s", "source": null, "digest": "%s"}', "[1]", '{"file": 1}'])
+def test_a_journal_of_somebody_else_changes_nothing(tmp_path, line):
+    outside, out = tmp_path / "mine.txt", tmp_path / "out"
+    outside.write_bytes(b"mine")
+    out.mkdir()
+    (out / JOURNAL).write_text(line.replace("%s", "../mine.txt", 1).replace("%s", sha256(b"mine").hexdigest()))
+    with pytest.raises(InvalidInput):
+        Folder(out).undo()
+    assert outside.exists()
+
+
+def test_undoing_leaves_empty_folders_that_others_made(tmp_path):
+    source, out = tmp_path / "p.jpg", tmp_path / "out"
+    source.write_bytes(b"photo")
+    (out / "mine").mkdir(parents=True)
+    Folder(out).place(source, ["Unknown/g-1"], Placing.COPY)
+    Folder(out).undo()
+    assert [each.name for each in out.iterdir()] == ["mine"]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Format characters that turn the direction of the text after them. Names in any script do without."""
 PIPED_WIDTH = 240  # wide enough that no line breaks in a file
 HIDDEN_FIELDS = {"embedding", "pending", "merged_into"}  # embeddings never leave engine and gallery
 JSON_NAMES = {"box": "bounding_box", "remaining_stores": "traces", "rotation": "turned"}  # as in the REST API
@@ -51,9 +53,11 @@ def escape(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Write control characters, and the bytes of a file name that are not Unicode, as escape sequences."""
+    """Write as escape sequences what is not to reach a terminal: control characters, those that turn the direction of
+    the text after them, and the bytes of a file name that are not Unicode."""
     return "".join(
-        c.encode("unicode_escape").decode() if category(c) in {"Cc", "Cs"} and c != "\n" else c for c in text
+        c.encode("unicode_escape").decode() if c != "\n" and (category(c) in {"Cc", "Cs"} or c in TURNING) else c
+        for c in text
     )
 
 

@@ -100,7 +100,8 @@ class Folder:
         removed = restored = 0
         kept: list[Entry] = []
         with _target(self._root):
-            for entry in reversed(self._entries()):
+            entries = self._entries()
+            for entry in reversed(entries):
                 made, source = self._root / entry.made, Path(entry.source) if entry.source else None
                 if not os.path.lexists(made):
                     continue
@@ -118,6 +119,7 @@ class Folder:
                 removed += 1
             self._remove_drafts()
             self._rewrite(kept[::-1])
+            self._remove_folders(entries)
         return Undone(removed, restored, tuple(entry.made for entry in kept[::-1]))
 
     def _place(self, source: Path, folder: str, placing: Placing, digest: str) -> Path:
@@ -173,8 +175,9 @@ class Folder:
         return path.relative_to(self._root).as_posix()
 
     def _note(self, entry: Entry) -> None:
-        with open(self._root / JOURNAL, "a", encoding="utf-8", errors="surrogateescape") as journal:
-            journal.write(json.dumps(asdict(entry)) + "\n")
+        with open(self._root / JOURNAL, "ab") as journal:
+            cut_off = journal.tell() and not (self._root / JOURNAL).read_bytes().endswith(b"\n")
+            journal.write(b"\n" * bool(cut_off) + json.dumps(asdict(entry)).encode() + b"\n")
             journal.flush()
             os.fsync(journal.fileno())
         self._made.add(entry.made)
@@ -184,16 +187,32 @@ class Folder:
             lines = (self._root / JOURNAL).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
         except FileNotFoundError:
             raise InvalidInput(f"Nothing was sorted into {self._root}: it has no {JOURNAL}.") from None
-        return [Entry(**json.loads(line)) for line in lines if line.endswith("}")]  # the last may be cut off
+        return [entry for line in lines if (entry := self._entry(line)) is not None]
+
+    def _entry(self, line: str) -> Entry | None:
+        """Read a line; None for one that was cut off, before anything was made of it."""
+        try:
+            entry = Entry(**json.loads(line))
+            is_inside = not Path(entry.made).is_absolute() and ".." not in Path(entry.made).parts
+        except ValueError:
+            return None
+        except TypeError:
+            is_inside = False
+        if not is_inside:
+            raise InvalidInput(f"{self._root / JOURNAL} holds something that Mien does not write. Nothing was changed.")
+        return entry
 
     def _rewrite(self, entries: list[Entry]) -> None:
         (self._root / JOURNAL).unlink()
         for entry in entries:
             self._note(entry)
-        for folder, _, _ in sorted(os.walk(self._root), reverse=True):
-            if folder != str(self._root):
-                with suppress(OSError):  # not empty
-                    os.rmdir(folder)
+
+    def _remove_folders(self, entries: list[Entry]) -> None:
+        """Remove the folders of files that were made, where they are empty; not those that somebody else made."""
+        folders = {folder for entry in entries for folder in Path(entry.made).parents} - {Path()}
+        for folder in sorted(folders, key=lambda each: len(each.parts), reverse=True):
+            with suppress(OSError):  # not empty, or gone
+                (self._root / folder).rmdir()
 
     def _remove_drafts(self) -> None:
         for draft in self._root.glob(f"**/{DRAFT}*"):

@@ -33,7 +33,7 @@ STRANGERS, NO_FACES = "Unknown", "No faces"
 MIN_GROUP_FACES = 2
 MAX_FOLDER_BYTES = 200
 EXIF_ORIENTATION = 274
-_UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]|^\.+')
+_UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]|^\.+')
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
 
