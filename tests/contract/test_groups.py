@@ -15,7 +15,7 @@ from mien.domain.groups import DismissedFace, FaceGroup
 from mien.domain.policy import Policy
 from mien.domain.records import FaceRecord, RecognitionStatus, Upload
 from tests.contract.backends import BACKENDS, Ports
-from tests.support.painter import photo_of
+from tests.support.painter import Portrait, encoded, paint, photo_of
 
 GROUPING = [name for name in BACKENDS if name != "aws"]
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -124,6 +124,20 @@ def test_naming_can_be_undone(service: Service) -> None:
         service.app.person(naming.user_id)
     assert service.app.groups.name(group or "", name="Ada").enrolled == 2
     assert service.stored() == (2, 2, 2)
+
+
+def test_undoing_takes_back_no_bystander(service: Service) -> None:
+    picture = paint(Portrait("Ada", side=256))
+    picture.paste(Portrait("Hedy", side=48).image(), (picture.width // 2 - 24, picture.height // 2 - 200))
+    photo = encoded(picture)
+    group, _ = (face.group_id for face in service.app.groups.remember(photo).faces)
+    (face,) = service.app.groups.faces(group or "")
+    assert len(service.app.detect(service.ports.bucket.get(face.image_path).body)) == 2
+    before = service.stored()
+    service.app.groups.name(group or "", name="Ada")
+    assert service.app.groups.undo_name(group or "").faces == 1
+    assert service.stored() == before
+    assert {each.faces for each in service.app.groups.list().items} == {1}
 
 
 def test_undoing_leaves_the_other_photos_of_the_person(service: Service) -> None:

@@ -301,19 +301,21 @@ class GroupService:
         if upload.status is not UploadStatus.INDEXED:
             self._indexing.remove_photo(upload.image_path)
             return False
-        self._keep_group(upload, face.group_id)
+        for enrolled in self._catalog.get(FaceRecord, upload.face_ids):
+            self._catalog.put(replace(enrolled, group_id=face.group_id))
         self._indexing.remove_face(face)
         return True
 
     def _take_back(self, face: FaceRecord) -> None:
         with suppress(ImageNotFound):
             upload = self._enroll(self._bucket.get(face.image_path).body, None)
-            self._keep_group(upload, face.group_id)
+            found = self._catalog.get(FaceRecord, upload.face_ids)
+            own = max(found, key=lambda each: each.box.overlap(face.box), default=face)
+            for each in found:  # a photo of nobody has all its faces enrolled, also whoever stands beside the person
+                if each.face_id != own.face_id:
+                    self._indexing.remove_face(each)
+            self._catalog.put(replace(own, group_id=face.group_id))
             self._indexing.remove_face(face)
-
-    def _keep_group(self, upload: Upload, group_id: str | None) -> None:
-        for enrolled in self._catalog.get(FaceRecord, upload.face_ids):
-            self._catalog.put(replace(enrolled, group_id=group_id))
 
     def _portrait(self, face: FaceRecord) -> bytes:
         """The face alone: its photo when that shows nobody else, or what is cut out of it."""
