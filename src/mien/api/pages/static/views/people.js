@@ -45,7 +45,7 @@ export function render(argument) {
   const form = addForm(() => load(people));
   const button = toggleButton(form);
   const unnamed = h("a", { href: "#/unnamed" }, text.unnamed.title);
-  const title = h("div", { class: "grow" }, h("h1", {}, t.title), h("p", {}, people.count, " ", unnamed));
+  const title = h("div", { class: "grow" }, h("h1", {}, t.title), h("p", { class: "note" }, people.count, unnamed));
   const head = h("div", { class: "head" }, title, filter, order, button);
   const view = h("div", {}, head, form, people.reminders, people.noMatch, people.grid, people.status);
   view.addEventListener("enter", () => load(people));
@@ -77,7 +77,7 @@ async function load(people) {
     const users = await knownPeople();
     status.replaceChildren(users.length ? "" : emptyState(t.none, t.noneText));
     filter.hidden = order.hidden = !users.length;
-    count.textContent = users.length ? text.peopleCount(users.length) : "";
+    count.textContent = users.length ? `${text.peopleCount(users.length)} · ` : "";
     showReminders(reminders, users);
     if (users === people.users) return;
     people.users = users;

@@ -13,7 +13,7 @@ const SVG = "http://www.w3.org/2000/svg";
 // The slider's steps: 4 stands for one wrong match in 10^4 comparisons.
 const EXPONENTS = { min: 2, max: 6, step: 0.5 };
 const SIMILARITIES = { min: 50, max: 100, step: 0.5 };
-const CURVE = { width: 640, height: 240, left: 150, right: 16, top: 14, bottom: 34, minRate: 1e-6 };
+const CURVE = { width: 640, height: 240, left: 180, right: 16, top: 14, bottom: 34, minRate: 1e-6 };
 
 export function render() {
   const thresholdPanel = h("section", { class: "panel" });
