@@ -36,7 +36,7 @@ test("the curve falls from the upper left, and ends where rates are too small to
     .slice(1)
     .split("L")
     .map((corner) => corner.split(",").map(Number));
-  assert.deepEqual(corners[0], [150, 14]);
+  assert.deepEqual(corners[0], [180, 14]);
   assert.equal(corners.length, 61);
   for (let i = 1; i < corners.length; i += 1) {
     assert.ok(corners[i][0] > corners[i - 1][0]);
