@@ -17,6 +17,11 @@ def test_the_page_is_told_its_prefix(open_service: Callable[..., Service]) -> No
     assert '"><script>' not in TestClient(api, root_path='/"><script>').get("/").text
 
 
+def test_the_page_is_told_what_this_server_has(open_service: Callable[..., Service]) -> None:
+    """What it is not told of, it offers to nobody."""
+    assert '<meta name="offers" content="docs groups">' in open_service().client.get("/").text  # no sample photos here
+
+
 def test_the_page_may_load_from_its_own_server_only(open_service: Callable[..., Service]) -> None:
     policy = open_service().client.get("/").headers["content-security-policy"]
     sources = {word for rule in policy.split(";") for word in rule.split()[1:]}

@@ -345,6 +345,7 @@ def test_the_api_answers_through_the_gateway_and_asks_for_a_key(
         assert function.invoke(request("HEAD", "/users", "/users"))["statusCode"] == 401
         page = function.invoke(request("GET", "/", "/"))
         assert (page["statusCode"], page["headers"]["content-type"]) == (200, "text/html; charset=utf-8")
+        assert '<meta name="offers" content="">' in page["body"]  # no link to a route that no function answers
         photo = function.invoke(request("GET", "/images/{image_path+}", f"/images/{path}", key))
         assert (photo["statusCode"], photo["headers"]["cache-control"]) == (307, "private, no-store")
         read = httpx.get(photo["headers"]["location"])

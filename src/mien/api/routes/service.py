@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from starlette.responses import HTMLResponse
 from mien.api import schemas
 from mien.api.context import Context, needs
 from mien.api.problems import problem_responses
+from mien.config import Backend, Settings
 from mien.domain import thresholds
 from mien.security.api_keys import Scope
 
@@ -64,8 +66,20 @@ async def page(request: Request, context: Context) -> HTMLResponse:
     document = (PAGES / "index.html").read_text("utf-8").replace('<base href="/">', f'<base href="{base}">')
     about = f'name="version" content="{html.escape(version("mien"))}"'
     document = document.replace('name="version" content=""', about)
+    document = document.replace('content="docs groups samples"', f'content="{" ".join(_offers(request))}"')
     document = document.replace('"static/', f'"{request.app.state.static}')
     return HTMLResponse(document, headers={"Content-Security-Policy": _policy(context)})
+
+
+def _offers(request: Request) -> Iterator[str]:
+    """Yield what this server has of what the page links to, which is nothing where it runs as functions on AWS."""
+    settings: Settings = request.app.state.settings
+    if "aws.event" not in request.scope:
+        yield "docs"
+    if settings.backend is not Backend.AWS:
+        yield "groups"
+    if request.app.state.samples is not None:
+        yield "samples"
 
 
 def static_path(*, is_versioned: bool) -> str:

@@ -4,6 +4,7 @@ import { connection, request } from "./api.js";
 import { h } from "./dom.js";
 import { dismissOldToasts, errorWithRetry, toast } from "./feedback.js";
 import { watchKey } from "./key.js";
+import { offers } from "./state.js";
 import { chooseLanguage, LANGUAGES, language, text } from "./strings.js";
 
 const RECONNECT_MS = 2000;
@@ -116,7 +117,7 @@ function translateFrame() {
     .replaceChildren(
       h("span", {}, `Mien ${version}`),
       h("a", { href: "#/help" }, text.help.title),
-      h("a", { href: new URL("docs", document.baseURI).href }, text.apiDocs),
+      offers("docs") ? h("a", { href: new URL("docs", document.baseURI).href }, text.apiDocs) : "",
       h("select", { "aria-label": text.language, onchange }, options),
     );
 }

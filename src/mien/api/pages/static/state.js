@@ -13,6 +13,9 @@ export const threshold = {
   reset: () => device.set(THRESHOLD, null),
 };
 
+/** Whether the server has what not every one has: `docs`, `groups` or `samples`. */
+export const offers = (name) => document.querySelector('meta[name="offers"]').content.split(" ").includes(name);
+
 let people = null;
 
 /** All enrolled people by name, with `user_id`, `name`, `best_face` and more. Fetched once, and after `forgetPeople`. */

@@ -6,7 +6,7 @@ import { actionButton, emptyState, errorWithRetry, runBusy, spinner } from "../f
 import { compareNames, day } from "../format.js";
 import { nameField } from "../name-field.js";
 import { searchKey } from "../names.js";
-import { forgetPeople, knownPeople } from "../state.js";
+import { forgetPeople, knownPeople, offers } from "../state.js";
 import { device } from "../storage.js";
 import { text } from "../strings.js";
 import { uploadPhotos } from "../uploader.js";
@@ -44,7 +44,7 @@ export function render(argument) {
   filter.addEventListener("input", () => applyFilter(people));
   const form = addForm(() => load(people));
   const button = toggleButton(form);
-  const unnamed = h("a", { href: "#/unnamed" }, text.unnamed.title);
+  const unnamed = offers("groups") && h("a", { href: "#/unnamed" }, text.unnamed.title);
   const title = h("div", { class: "grow" }, h("h1", {}, t.title), h("p", { class: "note" }, people.count, unnamed));
   const head = h("div", { class: "head" }, title, filter, order, button);
   const view = h("div", {}, head, form, people.reminders, people.noMatch, people.grid, people.status);

@@ -4,7 +4,7 @@ import { api } from "../api.js";
 import { captureFrame, openCamera } from "../camera.js";
 import { h } from "../dom.js";
 import { actionButton, toast } from "../feedback.js";
-import { forgetPeople, knownPeople } from "../state.js";
+import { forgetPeople, knownPeople, offers } from "../state.js";
 import { text } from "../strings.js";
 import { summarizePhotos } from "../summary.js";
 import { taskQueue } from "../task-queue.js";
@@ -106,9 +106,9 @@ async function welcome(scene) {
   scene.welcome.hidden = !people || people.length > 0 || scene.cards.length > 0;
   if (scene.welcome.hidden || scene.welcome.firstChild) return;
   const steps = [h("a", { href: "#/people/add" }, t.stepPeople), t.stepPhoto, t.stepName];
+  scene.welcome.append(h("h2", {}, t.welcome), h("ol", { class: "steps" }, ...steps.map((step) => h("li", {}, step))));
+  if (!offers("samples")) return;
   scene.welcome.append(
-    h("h2", {}, t.welcome),
-    h("ol", { class: "steps" }, ...steps.map((step) => h("li", {}, step))),
     actionButton(t.samples, () => trySamples(scene)),
     h("p", { class: "note" }, t.samplesHint),
   );
