@@ -350,6 +350,7 @@ def test_the_api_answers_through_the_gateway_and_asks_for_a_key(
         assert (photo["statusCode"], photo["headers"]["cache-control"]) == (307, "private, no-store")
         read = httpx.get(photo["headers"]["location"])
         assert (read.content, read.headers["content-type"]) == (robert[0], "image/jpeg")
+        assert read.headers["cache-control"] == "private, no-store"  # browsers keep no photo on disk
         head = function.invoke(request("HEAD", "/images/{image_path+}", f"/images/{path}", key))
         assert (head["statusCode"], head["body"]) == (200, "")  # the redirect would be signed for GET
         assert (head["headers"]["content-type"], head["headers"]["content-length"]) == (

@@ -26,6 +26,7 @@ FACELESS_PNG = base64.b64decode(
     "IBAIBAKBQCAQCAQCgUAgEAgEAsHTYAH5sQFASgoZHgAAAABJRU5ErkJggg=="
 )
 """A grey image of 96 × 96 pixels, for checks that the recogniser works."""
+_OTHER_EXTENSIONS = {"jpeg": "jpg", "jpe": "jpg", "jfif": "jpg", "heif": "heic", "hif": "heic", "tif": "tiff"}
 CONTENT_TYPES = {content_type: extension for _, content_type, extension in _SIGNATURES}
 
 
@@ -39,6 +40,7 @@ def extension(content_type: str) -> str:
 def of_path(path: str) -> str:
     """Return the MIME type that a file's extension stands for; `application/octet-stream` when it is not an image's."""
     extension = path.rpartition(".")[2].lower()
+    extension = _OTHER_EXTENSIONS.get(extension, extension)
     types = (content_type for content_type, known in CONTENT_TYPES.items() if known == extension)
     return next(types, "application/octet-stream")
 

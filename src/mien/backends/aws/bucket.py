@@ -104,7 +104,8 @@ class S3Bucket:
         return UploadForm(form["url"], form["fields"], key, now + timedelta(seconds=expires_in))
 
     def link(self, key: str, content_type: str, expires_in: int) -> str | None:
-        asked = {"Bucket": self._name, "Key": key, "ResponseContentType": content_type}
+        answer = {"ResponseContentType": content_type, "ResponseCacheControl": "private, no-store"}
+        asked = {"Bucket": self._name, "Key": key, **answer}
         with domain_errors():
             url: str = self._s3.generate_presigned_url("get_object", Params=asked, ExpiresIn=expires_in)
         return url
