@@ -238,3 +238,16 @@ def test_prices_follow_the_tiers() -> None:
     assert prices.price(6_000_000) == pytest.approx(1000 + 3200 + 600)
     forecast = prices.forecast_enrolment(1000)
     assert (forecast.calls, forecast.dollars) == (3000, pytest.approx(3.0))
+
+
+def test_the_faces_of_many_people_are_read_at_once() -> None:
+    """A list of people costs a query for each, and one read for each hundred faces."""
+    calls: list[str] = []
+    with local.storage() as (_, catalog):
+        for number in range(150):
+            at = NOW + timedelta(seconds=number)
+            catalog.put(FaceRecord(f"f-{number}", f"u-{number % 50}", f"uploaded/x/{number}.jpg", at, BOX, 99.0))
+        catalog._dynamodb.meta.events.register("before-call", lambda model, **_: calls.append(model.name))
+        found = catalog.summarize_faces([f"u-{number}" for number in range(60)])
+    assert {(one.count, one.newest.face_id) for one in found.values()} == {(3, f"f-{n}") for n in range(100, 150)}
+    assert (calls.count("Query"), calls.count("BatchGetItem")) == (60, 2)

@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import partial
+from itertools import chain
 from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
@@ -30,7 +30,7 @@ from mien.app.ports import R
 from mien.backends import serialization
 from mien.backends.aws.clients import BACKOFF, batches, code, domain_errors
 from mien.domain.errors import InvalidInput, Overloaded
-from mien.domain.faces import Page, iterate_pages
+from mien.domain.faces import Page
 from mien.domain.groups import DismissedFace, FaceGroup
 from mien.domain.records import (
     Consent,
@@ -47,7 +47,7 @@ from mien.domain.records import (
 
 GET_BATCH = 100
 WRITE_BATCH = 100
-FACES_PAGE = 1000
+MAX_FACES = 1_000_000  # of one person
 MAX_KEY_BYTES = 2048
 OWNER = "Owner"  # of an upload or a receipt. Not UserId: their table's index ByUser would hold people and erasures too
 EARLIEST, LATEST = "0", "9999"  # before and after every timestamp
@@ -194,15 +194,20 @@ class DynamoCatalog:
             query = query | {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     def summarize_faces(self, user_ids: Collection[str]) -> dict[str, FaceSummary]:
+        face_ids = {user_id: self._face_ids(user_id) for user_id in user_ids}  # newest first
+        faces = {face.face_id: face for face in self.get(FaceRecord, [*chain.from_iterable(face_ids.values())])}
         found: dict[str, FaceSummary] = {}
-        for user_id in dict.fromkeys(user_ids):
-            pages = iterate_pages(partial(self._faces_page, user_id))
-            if faces := [face for face in pages if not face.negative]:
-                found[user_id] = FaceSummary(len(faces), faces[0])
+        for user_id, ids in face_ids.items():
+            known = [faces[face_id] for face_id in ids if face_id in faces and not faces[face_id].negative]
+            if known:
+                found[user_id] = FaceSummary(len(known), known[0])
         return found
 
-    def _faces_page(self, user_id: str, token: str | None) -> Page[FaceRecord]:
-        return self.find(FaceRecord, user_id=user_id, limit=FACES_PAGE, token=token)
+    def _face_ids(self, user_id: str) -> list[str]:
+        table = self._tables[FaceRecord]
+        query = _query(table, "ByUser", table.user or "", user_id, None, None)
+        with domain_errors():
+            return [entry[table.key] for entry in self._entries(query, MAX_FACES)]
 
     def list_uploads_of_nobody(self, image_paths: Sequence[str], *, write: bool) -> int:
         table = self._tables[Upload]
