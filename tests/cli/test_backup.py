@@ -245,14 +245,44 @@ def test_an_archive_of_a_newer_version_or_with_foreign_files_is_refused(tmp_path
     assert not (tmp_path.parent / "etc").exists()
 
 
-def test_a_photo_with_a_path_that_leads_out_is_refused(tmp_path):
+HEAD = {"version": "1", "created_at": "2026-03-01T12:00:00+00:00", "mark": "a1", "has_keys": False}
+
+
+@pytest.mark.parametrize(
+    ("head", "files"),
+    [
+        (HEAD, [("photos/uploaded/../../../x.jpg", 0)]),
+        (HEAD, [("photos/x.jpg", 0)]),
+        (HEAD, [("secret", 0), ("secret", 0)]),
+        (HEAD, [("photos/uploaded/_/x.jpg", 0), ("photos/uploaded/_/x.jpg/y.jpg", 0)]),
+        (HEAD, [("photos/uploaded/_/x.jpg", 10**30)]),
+        (HEAD, [("photos/uploaded/_/x.jpg", -1)]),
+        (HEAD | {"format": "1"}, []),
+        (HEAD | {"created_at": "yesterday"}, []),
+        (HEAD | {"created_at": None}, []),
+        (HEAD | {"mark": "ü"}, []),
+        (HEAD | {"mark": 1}, []),
+        ({"version": "1"}, []),
+    ],
+)
+def test_an_archive_that_mien_does_not_write_is_refused_in_a_sentence(tmp_path, head, files):
     with (tmp_path / "odd").open("wb") as file:
-        writer = archive.ArchiveWriter(file, {"version": "1"})
-        writer.add_bytes("photos/uploaded/../../../x.jpg", b"")
+        writer = archive.ArchiveWriter(file, head)
+        for name, changed_ns in files:
+            writer.add_bytes(name, b"x", changed_ns)
         writer.close()
-    with pytest.raises(InvalidInput):
+    with pytest.raises(StorageDamaged):
         restore.restore(tmp_path / "odd", tmp_path / "data", open_folder, passphrase=str)
     assert not (tmp_path / "data").exists()
+
+
+def test_an_encrypted_backup_whose_key_is_cut_off_does_not_blame_the_passphrase(known, tmp_path):
+    (tmp_path / "phrase").write_text("correct horse\n")
+    known("backup", "a.mien", "--passphrase-file", "phrase")
+    for size in (18, 19, 60):
+        (tmp_path / "cut.mien").write_bytes((tmp_path / "a.mien").read_bytes()[:size])
+        answer = known("restore", "cut.mien", "--data-dir", "new", "--passphrase-file", "phrase")
+        assert (answer.code, "cut off" in answer.err) == (4, True)
 
 
 def test_reset_deletes_what_mien_keeps_and_nothing_else(known, tmp_path):

@@ -20,6 +20,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -34,6 +35,7 @@ ENCRYPTED = b"mien-backup-age-1\n"
 MAX_KEY_BYTES = 4096
 CHUNK_BYTES = 1 << 20
 MAX_JSON_BYTES = 1 << 16
+MAX_NS = 1 << 63
 _TIME = "MIEN.mtime_ns"
 DAMAGED = "The backup is damaged or incomplete: {}. Nothing was restored from it."
 
@@ -100,7 +102,7 @@ def entries(stream: IO[bytes]) -> Iterator[Entry]:
                 if entry.name == END:
                     expected = json.loads(source.read(MAX_JSON_BYTES))["sha256"]
                     continue
-                changed_ns = int(entry.pax_headers.get(_TIME, 0))
+                changed_ns = _changed_ns(entry)
                 digest.update(_header(entry.name, changed_ns, entry.size))
                 content = _Digesting(source, digest.update)
                 yield Entry(entry.name, changed_ns, entry.size, content)
@@ -112,13 +114,29 @@ def entries(stream: IO[bytes]) -> Iterator[Entry]:
         raise StorageDamaged(DAMAGED.format("its checksum is missing" if expected is None else "its checksum differs"))
 
 
+def _changed_ns(entry: tarfile.TarInfo) -> int:
+    changed_ns = int(entry.pax_headers.get(_TIME, 0))
+    if not 0 <= changed_ns < MAX_NS:
+        raise ValueError("no file was changed then")
+    return changed_ns
+
+
 def read_head(entry: Entry) -> dict[str, Any]:
     """Return what an archive's first entry tells. Raises InvalidInput for a format of the future, StorageDamaged."""
+    not_ours = StorageDamaged(DAMAGED.format("it does not begin as a backup of Mien does"))
     if entry.name != HEAD or entry.size > MAX_JSON_BYTES:
-        raise StorageDamaged(DAMAGED.format("it does not begin as a backup of Mien does"))
-    head: dict[str, Any] = json.loads(entry.stream.read(MAX_JSON_BYTES))
-    if head["format"] > FORMAT:
-        raise InvalidInput(f"The backup was made by a newer version of Mien ({head['version']}). Update Mien first.")
+        raise not_ours
+    try:
+        head: dict[str, Any] = json.loads(entry.stream.read(MAX_JSON_BYTES))
+        if head["format"] > FORMAT:
+            made_by = f"a newer version of Mien ({head['version']})"
+            raise InvalidInput(f"The backup was made by {made_by}. Update Mien first.")
+        datetime.fromisoformat(head["created_at"])
+        is_whole = head.keys() >= {"version", "has_keys"} and head["mark"].isascii()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise not_ours from error
+    if not is_whole:
+        raise not_ours
     return head
 
 
@@ -170,6 +188,8 @@ def reading(file: IO[bytes], passphrase: Callable[[], str]) -> Iterator[IO[bytes
 def _identity(file: IO[bytes], passphrase: str) -> pyrage.x25519.Identity:
     size = int.from_bytes(file.read(2), "big")
     key = file.read(min(size, MAX_KEY_BYTES))
+    if not size or len(key) < size:
+        raise StorageDamaged(DAMAGED.format("it was cut off"))
     try:
         return pyrage.x25519.Identity.from_str(pyrage.passphrase.decrypt(key, passphrase).decode())
     except (pyrage.DecryptError, pyrage.IdentityError) as error:

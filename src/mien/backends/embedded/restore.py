@@ -161,22 +161,30 @@ def _unpack(found: Iterator[Entry], draft: Path) -> tuple[dict[str, Any], int]:
         raise StorageDamaged(archive.DAMAGED.format("it is empty"))
     head = archive.read_head(first)
     photos = 0
-    for entry in found:
-        if entry.name in {DATABASE, SECRET, KEYS}:
-            archive.copy_to(entry, draft / entry.name)
-        elif entry.name.startswith(PHOTOS):
-            path = draft / "bucket" / object_keys.parse_image_path(entry.name.removeprefix(PHOTOS))
-            private_files.make_folder(path.parent)
-            archive.copy_to(entry, path)
-            photos += 1
-        else:
-            raise StorageDamaged(archive.DAMAGED.format("it holds something that Mien does not write"))
+    try:
+        for entry in found:
+            photos += _write_entry(entry, draft)
+    except (InvalidInput, FileExistsError, NotADirectoryError) as error:
+        raise StorageDamaged(archive.DAMAGED.format("it holds something that Mien does not write")) from error
     if missing := {DATABASE, SECRET} - {path.name for path in draft.iterdir()}:
         raise StorageDamaged(archive.DAMAGED.format(f"it lacks {' and '.join(sorted(missing))}"))
     private_files.make_folder(draft / "bucket")
     with open(draft / "bucket" / VOLUME_MARKER, "w", encoding="ascii", opener=private_files.opener) as marker:
         marker.write(f"{head['mark']}\n")
     return head, photos
+
+
+def _write_entry(entry: Entry, draft: Path) -> bool:
+    """Write a file of a backup, and return whether it is a photo. Raises InvalidInput for one of another name."""
+    if entry.name in {DATABASE, SECRET, KEYS}:
+        archive.copy_to(entry, draft / entry.name)
+        return False
+    if not entry.name.startswith(PHOTOS):
+        raise InvalidInput("A backup has no such file.")
+    path = draft / "bucket" / object_keys.parse_image_path(entry.name.removeprefix(PHOTOS))
+    private_files.make_folder(path.parent)
+    archive.copy_to(entry, path)
+    return True
 
 
 def _forgotten_since(
