@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cfnlint import lint_file  # type: ignore[import-untyped]
+from samtranslator.yaml_helper import yaml_parse
 
 from mien.api import problems
 from mien.app.reconciliation import Counts
@@ -273,3 +274,11 @@ def test_the_drawing_shows_what_the_templates_have() -> None:
     diagram = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(diagram)
     assert diagram.DRAWING.read_text() == diagram.drawing(), "Run `python infra/diagram.py`."
+
+
+def test_a_smoke_test_that_fails_fails_the_workflow() -> None:
+    """GitHub's own choice of a shell passes over what fails before a pipe."""
+    workflow = yaml_parse((stack.INFRA / "github-deploy.yaml").read_text())
+    piped = [step for step in workflow["jobs"]["deploy"]["steps"] if "|" in step.get("run", "")]
+    assert piped
+    assert all(step["shell"] == "bash" for step in piped)
