@@ -34,6 +34,7 @@ test("a summary names everybody once and counts the unknown faces", () => {
   assert.equal(summarizeFaces([]), "No face");
   assert.equal(summarizeFaces([ann, unknown, ann, ambiguous, unknown]), "Ann, Ann or Ben, 2 unknown");
   assert.equal(summarizeFaces([unknown]), "1 unknown");
+  assert.equal(summarizeFaces([{ ...ann, name: "\u202eAnn" }, unknown]), "Ann, 1 unknown");
 });
 
 test("a name becomes one part of an address", () => {

@@ -3,9 +3,12 @@
 import { faceLabel } from "./face-overlay.js";
 import { text } from "./strings.js";
 
+// Characters that would turn the direction of the names and words that follow.
+const TURNING = /[\u202a-\u202e\u2066-\u2069]/g;
+
 /** Name everybody in a photo: each person once, then how many faces are unknown. */
 export function summarizeFaces(faces) {
-  const known = faces.filter((face) => face.status !== "unknown").map(faceLabel);
+  const known = faces.filter((face) => face.status !== "unknown").map((face) => faceLabel(face).replace(TURNING, ""));
   const unknown = faces.length - known.length;
   const parts = [...new Set(known), ...(unknown ? [text.unknownFaces(unknown)] : [])];
   return parts.join(", ") || text.noFace;
