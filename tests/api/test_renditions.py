@@ -60,3 +60,8 @@ def test_the_system_tells_where_the_data_is_and_whether_a_key_is_needed(tmp_path
 
 def _ports() -> tuple[MemoryBucket, MemoryRecognizer, MemoryCatalog]:
     return MemoryBucket(), MemoryRecognizer(FakeFaceEngine()), MemoryCatalog()
+
+
+def test_the_system_is_told_before_there_is_a_data_folder(tmp_path: Path) -> None:
+    told = TestClient(create_api(FaceApp(*_ports()), Settings(data_dir=tmp_path / "none"))).get("/system").json()
+    assert told["free_bytes"] is None

@@ -68,7 +68,7 @@ async def system(request: Request, context: Context) -> schemas.System:
     """Get what an operator wants to know of the installation: where the data is, free disk space, the default."""
     settings: Settings = request.app.state.settings
     is_here = settings.backend is Backend.EMBEDDED
-    free = (await context.storage.run(shutil.disk_usage, settings.data_dir)).free if is_here else None
+    free = await context.storage.run(_free_bytes, settings.data_dir) if is_here else None
     return schemas.System(
         version=version("mien"),
         data_dir=str(settings.data_dir) if is_here else None,
@@ -76,6 +76,14 @@ async def system(request: Request, context: Context) -> schemas.System:
         threshold=str(settings.policy.threshold),
         requires_key=settings.api_keys_file is not None,
     )
+
+
+def _free_bytes(folder: Path) -> int | None:
+    """Return the free space of a folder's disk; None for a folder that nobody has made yet."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
 
 
 def _samples(request: Request) -> SamplePhotos:

@@ -76,7 +76,11 @@ class Samples(Schema):
 
 
 class System(Schema):
-    """The installation. `data_dir` and `free_bytes` (of its disk) are null on AWS; `threshold` is the default one."""
+    """The installation.
+
+    `data_dir` and `free_bytes` (of its disk) are null on AWS, `free_bytes` also before the folder is made; `threshold`
+    is the default one.
+    """
 
     model_config = example(
         version="0.1.0", data_dir="/var/lib/mien", free_bytes=51200000000, threshold="auto", requires_key=True

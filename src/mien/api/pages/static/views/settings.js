@@ -203,6 +203,7 @@ function facts(version, system, people) {
   }
   if (!system) return rows;
   rows.push([t.serverThreshold, system.threshold === "auto" ? t.automatic : system.threshold]);
-  if (system.data_dir !== null) rows.push([t.dataFolder, system.data_dir], [t.freeSpace, gigabytes(system.free_bytes)]);
+  if (system.data_dir !== null) rows.push([t.dataFolder, system.data_dir]);
+  if (system.free_bytes !== null) rows.push([t.freeSpace, gigabytes(system.free_bytes)]);
   return rows;
 }
