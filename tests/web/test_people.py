@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.web.conftest import Server
 from tests.web.people import call, enrol
@@ -171,3 +171,68 @@ def test_whose_consent_ends_soon_is_listed(page: Page, server: Server, ada: list
     expect(reminders.locator("li")).to_contain_text("Ada is forgotten after")
     reminders.get_by_role("link").click()
     expect(page.get_by_label("Consent until")).to_have_value(in_a_week)
+
+
+def test_a_photo_of_someone_else_is_moved_and_moved_back(
+    page: Page, server: Server, ada: list[Path], grace: list[Path]
+) -> None:
+    user_id = enrol(server, "Ada", ada[0])
+    enrol(server, "Ada", grace[0], user_id=user_id)
+    page.goto(f"/#/person/{user_id}")
+    page.locator(".tile").first.get_by_role("button", name="This is someone else …").click()
+    expect(page.get_by_role("dialog").locator(".pair canvas")).to_have_count(1)
+    page.get_by_role("dialog").get_by_label("Who is it?").fill("Grace")
+    page.get_by_role("dialog").get_by_role("button", name="Move the photo").click()
+    expect(page.locator("#toasts")).to_contain_text("The photo was moved to Grace.")
+    expect(page.locator(".tile")).to_have_count(1)
+    assert sorted((user["name"], user["face_count"]) for user in call(server, "/users")["users"]) == [
+        ("Ada", 1),
+        ("Grace", 1),
+    ]
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".tile")).to_have_count(2)
+    assert [(user["name"], user["face_count"]) for user in call(server, "/users")["users"]] == [("Ada", 2)]
+
+
+def test_the_only_photo_of_a_person_is_moved_and_moved_back(page: Page, server: Server, ada: list[Path]) -> None:
+    user_id = enrol(server, "Ada", ada[0])
+    page.goto(f"/#/person/{user_id}")
+    page.get_by_role("button", name="This is someone else …").click()
+    page.get_by_role("dialog").get_by_label("Who is it?").fill("Grace")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("Grace")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#toasts .undo")).to_have_count(0)
+    page.get_by_role("link", name="People", exact=True).click()
+    expect(page.locator(".tile")).to_contain_text("Ada")
+    assert [(user["user_id"], user["name"]) for user in call(server, "/users")["users"]] == [(user_id, "Ada")]
+
+
+def test_two_thousand_people_are_listed_found_and_suggested(page: Page, ada: list[Path]) -> None:
+    def listing(route: Route) -> None:
+        first = 1000 if "cursor=next" in route.request.url else 0
+        users = [_made_up(number) for number in range(first, first + 1000)]
+        route.fulfill(json={"users": users, "next_cursor": None if first else "next"})
+
+    loaded: list[str] = []
+    page.on("request", lambda request: "/faces/" in request.url and loaded.append(request.url))
+    page.route("**/users?*", listing)
+    page.route("**/faces/*/image*", lambda route: route.fulfill(path=ada[0]))
+    page.goto("/#/people")
+    expect(page.get_by_text("2,000 people")).to_be_visible()
+    expect(page.locator(".tile")).to_have_count(2000)
+    expect(page.locator(".tile").first.locator("canvas")).to_be_visible()
+    assert len(loaded) < 100  # those in view and soon to come
+    page.get_by_label("Find a person").fill("1999")
+    expect(page.locator(".tile:visible")).to_have_text(["Person 19991 photo"])
+    expect(page.locator(".tile:visible canvas")).to_be_visible()
+    page.get_by_role("link", name="Recognise", exact=True).click()
+    page.set_input_files("#photos", ada[1])
+    page.get_by_label("Who is this?").fill("person 19")
+    expect(page.locator(".suggestions").get_by_role("option")).to_have_count(6)
+
+
+def _made_up(number: int) -> dict[str, object]:
+    face = {"face_id": f"face-{number}", "name": f"Person {number}", "image_path": None}
+    person = {"user_id": f"user-{number}", "name": f"Person {number}", "face_count": 1, "best_face": face}
+    return person | {"timestamp": "2026-01-02T03:04:05Z", "consent_until": None}

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.support import painter
 from tests.web.conftest import Server
-from tests.web.people import enrol
+from tests.web.people import call, enrol
 
 pytestmark = pytest.mark.web
 
@@ -183,3 +183,22 @@ def test_a_call_too_many_comes_again_by_itself(page: Page, couple: Path) -> None
     page.goto("/")
     page.set_input_files("#photos", couple)
     expect(page.locator(".card .box")).to_have_count(2)
+
+
+def test_faces_are_numbered_from_left_to_right_in_picture_list_and_history(
+    page: Page, server: Server, tmp_path: Path, ada: list[Path]
+) -> None:
+    enrol(server, "Ada", ada[0])
+    photo = tmp_path / "both.jpg"
+    photo.write_bytes(painter.photo_of(painter.Portrait("Grace", side=64), painter.Portrait("Ada", photo=5)))
+    assert [face["name"] for face in call(server, "/recognize", photo.read_bytes())["faces"]] == ["Ada", None]
+    page.goto("/")
+    page.set_input_files("#photos", photo)
+    expect(page.locator(".box .number")).to_have_text(["1", "2"])
+    expect(page.locator(".box .tag")).to_have_text(["Unknown", "Ada"])
+    expect(page.locator(".face .number")).to_have_text(["1", "2"])
+    expect(page.locator(".face strong")).to_have_text(["Unknown", "Ada"])
+    page.get_by_role("link", name="History").click()
+    page.locator(".row-button").first.click()
+    expect(page.locator(".details .face .number")).to_have_text(["1", "2"])
+    expect(page.locator(".details .face strong")).to_have_text(["Unknown", "Ada"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -10,6 +12,12 @@ from tests.web.conftest import Server
 from tests.web.people import call
 
 pytestmark = pytest.mark.web
+
+NO_STORAGE = """
+for (const kind of ["localStorage", "sessionStorage"]) {
+  Object.defineProperty(window, kind, { get() { throw new DOMException("denied", "SecurityError"); } });
+}
+"""
 
 
 def test_the_threshold_is_an_error_rate_in_words(page: Page) -> None:
@@ -41,3 +49,30 @@ def test_what_needs_attention_is_said_though_mien_works(page: Page, server: Serv
     page.goto("/#/settings")
     expect(page.locator(".problem", has_text="cannot be a person's")).to_contain_text(": 1.")
     expect(page.get_by_text("All is well.")).not_to_be_visible()
+
+
+def test_a_browser_without_storage_keeps_choices_while_the_page_is_open(page: Page, couple: Path) -> None:
+    page.add_init_script(NO_STORAGE)
+    page.goto("/#/settings")
+    page.locator("#sure").press("End")
+    expect(page.locator("output")).to_contain_text("1,000,000")
+    page.get_by_role("link", name="Recognise", exact=True).click()
+    with page.expect_request("**/recognize?*") as request:
+        page.set_input_files("#photos", couple)
+    assert "threshold=9" in request.value.url
+    expect(page.locator(".card .box")).to_have_count(2)
+    page.get_by_role("link", name="Settings").click()
+    expect(page.locator("output")).to_contain_text("1,000,000")
+
+
+@pytest.mark.parametrize("storage", [True, False])
+def test_the_language_can_be_chosen_with_and_without_storage(page: Page, storage: bool) -> None:
+    if not storage:
+        page.add_init_script(NO_STORAGE)
+    page.goto("/#/settings")
+    page.get_by_label("Language").select_option("de")
+    expect(page.locator("h1")).to_have_text("Einstellungen")
+    page.get_by_label("Sprache").select_option("fr")
+    expect(page.locator("h1")).to_have_text("Réglages")
+    assert page.url.endswith("#/settings")
+    assert ("lang=fr" in page.url) is not storage

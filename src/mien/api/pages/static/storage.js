@@ -1,25 +1,27 @@
-// Keeps the user's choices in the browser; where it allows no storage, as long as the page is open.
-
-const replacements = { localStorage: new Map(), sessionStorage: new Map() };
+// Keeps the user's choices in the browser; what it does not take is kept as long as the page is open.
 
 function open(kind) {
+  const refused = new Map();
   return {
     get(name) {
+      if (refused.has(name)) return refused.get(name);
       try {
         return globalThis[kind].getItem(name);
       } catch {
-        return replacements[kind].get(name) ?? null;
+        return null;
       }
     },
 
-    /** Set a value; null removes it. */
+    /** Set a value; null removes it. Returns whether the browser keeps that. */
     set(name, value) {
       try {
         if (value === null) globalThis[kind].removeItem(name);
         else globalThis[kind].setItem(name, value);
+        refused.delete(name);
+        return true;
       } catch {
-        if (value === null) replacements[kind].delete(name);
-        else replacements[kind].set(name, String(value));
+        refused.set(name, value === null ? null : String(value));
+        return false;
       }
     },
   };

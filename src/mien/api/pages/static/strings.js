@@ -3,17 +3,23 @@
 import { device } from "./storage.js";
 
 const CHOICE = "mien-language";
+const PARAMETER = "lang"; // of the address, where the browser keeps no choice
 
 /** By code, each in its own language; `languages/<code>.js` holds its sentences. */
 export const LANGUAGES = { en: "English", de: "Deutsch", fr: "Français", es: "Español", ja: "日本語" };
 
-export const language = firstKnown([device.get(CHOICE), ...(globalThis.navigator?.languages ?? [])]);
+const inAddress = new URLSearchParams(globalThis.location?.search).get(PARAMETER);
+
+export const language = firstKnown([inAddress, device.get(CHOICE), ...(globalThis.navigator?.languages ?? [])]);
 
 /** Every sentence of the page. */
 export const { text } = await import(`./languages/${language}.js`);
 
 export function chooseLanguage(code) {
-  device.set(CHOICE, code);
+  const address = new URL(location.href);
+  if (device.set(CHOICE, code)) address.searchParams.delete(PARAMETER);
+  else address.searchParams.set(PARAMETER, code);
+  history.replaceState(null, "", address);
   location.reload();
 }
 
