@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from mien.domain.errors import SetupError
 from mien.engine import FaceEngine
@@ -16,6 +17,9 @@ from tests.support import painter
 from tests.support import real_photos as real_photos_of_people
 from tests.support.fake_engine import FakeFaceEngine
 from tests.support.real_photos import RealPhotos
+
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture

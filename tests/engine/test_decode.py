@@ -185,7 +185,9 @@ def test_a_photo_cut_short_is_refused(scene, encode, form, tenth):
         decoded(content[: len(content) * tenth // 10])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_mutated_photos_decode_or_are_refused(scene, encode, data):
     content = bytearray(encode(scene, data.draw(st.sampled_from(FORMATS[:7]))))

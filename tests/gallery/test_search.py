@@ -40,7 +40,9 @@ def test_a_batch_of_probes_finds_what_single_probes_find(gallery: Gallery) -> No
     assert all(len(hits) >= 3 for hits in together)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(person=st.integers(0, 200))
 def test_a_face_is_found_at_exactly_its_own_similarity(gallery: Gallery, person: int) -> None:
     if not gallery.faces.list("people", limit=1).items:

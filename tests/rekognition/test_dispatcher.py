@@ -197,7 +197,9 @@ def test_rekognitions_own_errors_carry_code_and_logref(strict):
     assert body["Message"] == "The collection id: none does not exist"
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     body=st.binary(max_size=300) | st.builds(lambda inner: b'{"Image": ' + inner + b"}", st.binary(max_size=50)),
     operation=st.sampled_from(["DetectFaces", "CreateUser", "TagResource", "nothing"]) | st.text(max_size=20),
