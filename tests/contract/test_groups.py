@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -263,6 +264,51 @@ def test_deleting_a_portrait_takes_its_face_out_of_the_group(service: Service) -
     service.app.delete_face(other.face_id)
     service.app.expire()
     assert service.app.verify_erased(group or "") == ()
+
+
+def test_a_photo_that_is_deleted_while_its_face_is_grouped_leaves_nothing(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recognizer = service.ports.recognizer
+    similar = recognizer.similar
+
+    def delete_meanwhile(face_id: str, threshold: float) -> object:
+        found = similar(face_id, threshold)
+        for path in list(service.ports.bucket.keys("uploaded/_/")):
+            service.ports.bucket.delete([path])
+            service.app.remove_upload(path)
+        return found
+
+    monkeypatch.setattr(recognizer, "similar", delete_meanwhile)
+    service.app.enroll(photo_of("Ada"))
+    assert service.stored() == (0, 0, 0)
+    assert service.ports.catalog.find(FaceGroup).items == ()
+
+
+@pytest.mark.parametrize("change", ["merge", "split"])
+def test_a_photo_that_is_deleted_while_groups_change_leaves_nothing(
+    service: Service, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    (ada,), _, _ = (service.remember("Ada", photo=number) for number in range(3))
+    (grace,) = service.remember("Grace")
+    first, *_ = service.app.groups.faces(ada or "")
+    catalog: Any = service.ports.catalog
+    read = catalog.faces_of_group
+
+    def delete_meanwhile(*arguments: Any, **named: Any) -> object:
+        found = read(*arguments, **named)
+        if first in found and first.image_path in service.ports.bucket.keys(first.image_path):
+            service.ports.bucket.delete([first.image_path])
+            service.app.remove_upload(first.image_path)
+        return found
+
+    monkeypatch.setattr(catalog, "faces_of_group", delete_meanwhile)
+    if change == "merge":
+        assert service.app.groups.merge(ada or "", grace or "").faces == 3
+    else:
+        with pytest.raises(InvalidInput, match="Name some of the group's faces"):
+            service.app.groups.split(ada or "", [first.face_id])
+    assert service.ports.catalog.get(FaceRecord, [first.face_id]) == []
 
 
 def test_strangers_expire(ports: Ports) -> None:

@@ -38,33 +38,48 @@ class Grouper:
         self._recognizer, self._catalog, self._now = recognizer, catalog, now
         self.lock = threading.RLock()
 
-    def join(self, face: FaceRecord, *records: Upload) -> FaceRecord:
-        """Store a face, whose embedding is in the recognizer, in its group; groups that it shows to be one are merged.
-
-        Args:
-            face: The face, without a person.
-            records: What is stored with it.
-
-        Returns the face's record.
-        """
+    def join(self, face: FaceRecord) -> bool:
+        """Put a stored face without a person into its group; False when the face was changed or removed meanwhile."""
         with self.lock:
-            groups = self._alike(face.face_id)
-            if groups:
-                grouped = replace(face, group_id=groups[0].group_id)
-                self._catalog.put(grouped, *records)
-                self._merge_into(groups[0], groups[1:])
-            else:
-                group = FaceGroup(new_group_id(), self._now())
-                grouped = replace(face, group_id=group.group_id)
-                self._catalog.put(grouped, group, *records)
-            return grouped
+            group, others, new = self._choose(face.face_id)
+            if not self._catalog.put(replace(face, group_id=group.group_id), *new, unchanged=[face]):
+                return False
+            self._merge_into(group, others)
+            return True
+
+    def store(self, face: FaceRecord, upload: Upload) -> str:
+        """Store a new face, whose embedding is in the recognizer, with its upload, and return its group's id."""
+        with self.lock:
+            group, others, new = self._choose(face.face_id)
+            self._catalog.put(replace(face, group_id=group.group_id), *new, upload)
+            self._merge_into(group, others)
+            return group.group_id
+
+    def move(self, face_id: str, group_id: str) -> None:
+        """Put a face into a certain group; one that was removed meanwhile stays removed."""
+        while stored := self._catalog.get(FaceRecord, [face_id]):
+            if self._catalog.put(replace(stored[0], group_id=group_id), unchanged=stored):
+                return
 
     def merge(self, group_id: str, into: str) -> None:
         """Give all faces of a group, also those with a person, to another group."""
         with self.lock:
-            faces = [face for named in (False, True) for face in self._catalog.faces_of_group(group_id, named=named)]
-            gone = self._catalog.get(FaceGroup, [group_id])
-            self._catalog.put(*(replace(face, group_id=into) for face in faces), gone=gone)
+            while True:
+                faces = [
+                    face for named in (False, True) for face in self._catalog.faces_of_group(group_id, named=named)
+                ]
+                gone = self._catalog.get(FaceGroup, [group_id])
+                moved = (replace(face, group_id=into) for face in faces)
+                if self._catalog.put(*moved, gone=gone, unchanged=faces):
+                    return
+
+    def _choose(self, face_id: str) -> tuple[FaceGroup, Sequence[FaceGroup], Sequence[FaceGroup]]:
+        """Choose the group for a face. Returns it, others that the face shows to be the same, and it again if new."""
+        groups = self._alike(face_id)
+        if groups:
+            return groups[0], groups[1:], ()
+        group = FaceGroup(new_group_id(), self._now())
+        return group, (), (group,)
 
     def _alike(self, face_id: str) -> list[FaceGroup]:
         """The groups that a face may join, the most similar first."""

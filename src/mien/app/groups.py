@@ -91,9 +91,10 @@ class GroupService:
 
     def add(self, face_ids: Sequence[str]) -> None:
         """Group enrolled faces of nobody, but for those that look like a person who is enrolled."""
-        for face in self._catalog.get(FaceRecord, face_ids):
-            if face.user_id is None and face.group_id is None and not self._is_known(face):
-                self._grouper.join(face)
+        for face_id in face_ids:
+            while (face := self._ungrouped(face_id)) and not self._is_known(face):
+                if self._grouper.join(face):
+                    break
 
     def add_all(self) -> int:
         """Group all faces of nobody that have no group yet, and return how many those were."""
@@ -135,7 +136,7 @@ class GroupService:
         self._count(group_id)
         admitted = self._admit(user_id, name) or ""
         self._claim(group_id, admitted)
-        moved = [self._give(face, admitted) for face in self._catalog.faces_of_group(group_id)]
+        moved = [self._give(face, group_id, admitted) for face in self._catalog.faces_of_group(group_id)]
         if not any(moved):
             self._unclaim(group_id)
             raise InvalidInput("None of the faces is clear enough to be enrolled.")
@@ -150,7 +151,7 @@ class GroupService:
         if not faces:
             raise GroupNotFound("There is no group of this id that has a name.")
         for face in faces:
-            self._take_back(face)
+            self._take_back(face, group_id)
         self._unclaim(group_id)
         return self.get(group_id)
 
@@ -171,16 +172,9 @@ class GroupService:
         Returns both. Raises InvalidInput for faces of other groups, and when nothing would be left of one.
         """
         with self._grouper.lock:
-            faces = {face.face_id: face for face in self.faces(group_id)}
-            if len(faces) < 2:
-                raise InvalidInput("The group has a single face.")
-            second = set(face_ids) or halves(list(faces), self._similarities)
-            if not second < faces.keys():
-                raise InvalidInput("Name some of the group's faces, but not all.")
-            former = self._decisions(group_id)
-            new = FaceGroup(new_group_id(), self._now(), apart=(group_id, *former.apart))
-            moved = (replace(faces[face_id], group_id=new.group_id) for face_id in sorted(second))
-            self._catalog.put(*moved, new, replace(former, apart=(*former.apart, new.group_id)))
+            new = FaceGroup(new_group_id(), self._now())
+            while not self._divide(group_id, face_ids, new):  # a face was removed meanwhile
+                pass
         return self.get(group_id), self.get(new.group_id)
 
     def merge(self, group_id: str, into: str) -> Group:
@@ -238,7 +232,8 @@ class GroupService:
             now, confidence = self._now(), portrait.probe.face.confidence
             digest = hashlib.sha256(portrait.image).hexdigest()
             upload = Upload(path, None, UploadStatus.INDEXED, now, digest, (face_id,))
-            face = self._grouper.join(FaceRecord(face_id, None, path, now, portrait.box, confidence), upload)
+            face = FaceRecord(face_id, None, path, now, portrait.box, confidence)
+            group_id = self._grouper.store(face, upload)
         try:
             content_type, _ = image_types.sniff(portrait.image)
             self._bucket.put(path, portrait.image, content_type, {"user-id": object_keys.to_recognizer_id(None)})
@@ -246,7 +241,29 @@ class GroupService:
             with suppress(MienError):  # or else a reconciliation removes it
                 self._indexing.remove_missing(path)
             raise
-        return face.group_id
+        return group_id
+
+    def _divide(self, group_id: str, face_ids: Sequence[str], new: FaceGroup) -> bool:
+        """Give the second person's faces to a new group; False when one of them was changed or removed meanwhile."""
+        faces = {face.face_id: face for face in self.faces(group_id)}
+        if len(faces) < 2:
+            raise InvalidInput("The group has a single face.")
+        second = set(face_ids) or halves(list(faces), self._similarities)
+        if not second < faces.keys():
+            raise InvalidInput("Name some of the group's faces, but not all.")
+        former = self._decisions(group_id)
+        divided = [faces[face_id] for face_id in sorted(second)]
+        moved = (replace(face, group_id=new.group_id) for face in divided)
+        both = (
+            replace(new, apart=(group_id, *former.apart)),
+            replace(former, apart=(*former.apart, new.group_id)),
+        )
+        return self._catalog.put(*moved, *both, unchanged=divided)
+
+    def _ungrouped(self, face_id: str) -> FaceRecord | None:
+        """Return a face of nobody that has no group yet."""
+        faces = self._catalog.get(FaceRecord, [face_id])
+        return next((face for face in faces if face.user_id is None and face.group_id is None), None)
 
     def _is_known(self, face: FaceRecord) -> bool:
         threshold = self._recognition.threshold(None).similarity
@@ -292,8 +309,8 @@ class GroupService:
     def _unclaim(self, group_id: str) -> None:
         self._catalog.put(replace(self._decisions(group_id), user_id=None))
 
-    def _give(self, face: FaceRecord, user_id: str) -> bool:
-        """Enrol a face for a person and take it from nobody; False when it is not clear enough, and stays."""
+    def _give(self, face: FaceRecord, group_id: str, user_id: str) -> bool:
+        """Enrol a group's face for a person and take it from nobody; False when it is not clear enough, and stays."""
         try:
             upload = self._enroll(self._portrait(face), user_id)
         except ImageNotFound:  # deleted meanwhile
@@ -301,12 +318,12 @@ class GroupService:
         if upload.status is not UploadStatus.INDEXED:
             self._indexing.remove_photo(upload.image_path)
             return False
-        for enrolled in self._catalog.get(FaceRecord, upload.face_ids):
-            self._catalog.put(replace(enrolled, group_id=face.group_id))
+        for enrolled in upload.face_ids:
+            self._grouper.move(enrolled, group_id)
         self._indexing.remove_face(face)
         return True
 
-    def _take_back(self, face: FaceRecord) -> None:
+    def _take_back(self, face: FaceRecord, group_id: str) -> None:
         with suppress(ImageNotFound):
             upload = self._enroll(self._bucket.get(face.image_path).body, None)
             found = self._catalog.get(FaceRecord, upload.face_ids)
@@ -314,7 +331,7 @@ class GroupService:
             for each in found:  # a photo of nobody has all its faces enrolled, also whoever stands beside the person
                 if each.face_id != own.face_id:
                     self._indexing.remove_face(each)
-            self._catalog.put(replace(own, group_id=face.group_id))
+            self._grouper.move(own.face_id, group_id)
             self._indexing.remove_face(face)
 
     def _portrait(self, face: FaceRecord) -> bytes:
