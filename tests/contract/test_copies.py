@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -120,6 +121,43 @@ def test_a_deleted_face_is_on_no_copy(ports: Ports, robert: list[bytes], group: 
     check(ports)
     for path in ("uploaded/_/one.jpg", "uploaded/_/two.jpg"):
         assert len(ports.app.upload_status(path).face_ids) == 2
+
+
+def test_a_photo_that_is_deleted_while_one_of_its_faces_is_leaves_no_upload(
+    ports: Ports, group: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "uploaded/_/group.jpg"
+    face_id = put(ports, path, group).face_ids[0]
+    catalog: Any = ports.catalog
+    store = catalog.put
+
+    def delete_meanwhile(*records: Any, **named: Any) -> bool:
+        if path in ports.bucket.keys(path):
+            ports.bucket.delete([path])
+            ports.app.remove_upload(path)
+        return bool(store(*records, **named))
+
+    monkeypatch.setattr(catalog, "put", delete_meanwhile)
+    ports.app.delete_face(face_id)
+    assert ports.catalog.find(Upload).items == ()
+    assert ports.catalog.find(FaceRecord).items == ()
+
+
+def test_a_photo_that_is_deleted_while_it_is_marked_as_failed_leaves_no_upload(
+    ports: Ports, robert: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports.bucket.put(COPIES[0], robert[0], "image/jpeg", {})
+    catalog: Any = ports.catalog
+    store = catalog.put
+
+    def delete_first(*records: Any, **named: Any) -> bool:
+        ports.bucket.delete([COPIES[0]])
+        return bool(store(*records, **named))
+
+    monkeypatch.setattr(catalog, "put", delete_first)
+    with pytest.raises(ImageNotFound):
+        ports.app.mark_failed(COPIES[0])
+    assert ports.catalog.find(Upload).items == ()
 
 
 def test_a_photo_that_is_stored_again_loses_nothing(ports: Ports, robert: list[bytes]) -> None:

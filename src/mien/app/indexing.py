@@ -111,9 +111,7 @@ class IndexingService:
         for _ in range(MAX_ATTEMPTS):  # a copy of this photo that is deleted meanwhile may take the faces along
             indexed = self._index_for_owner(path, upload, image, timestamp, digest)
             self._catalog.put(indexed)
-            if not self._faces.exists(path):
-                self._remove_traces(path)
-                raise ImageNotFound("The photo was deleted while it was indexed.")
+            self._require_photo(path)
             if is_replaced:
                 self._release(path, keep=indexed.face_ids)
             if self._faces.are_enrolled(indexed.face_ids):
@@ -124,9 +122,7 @@ class IndexingService:
     def mark_failed(self, path: str, reason: UploadNotice) -> Upload:
         """Mark an upload as `failed`, unless its present photo is indexed or rejected. Raises ImageNotFound."""
         upload = self._upload(path)
-        if not self._faces.exists(path):
-            self._remove_traces(path)
-            raise ImageNotFound("There is no photo under this path.")
+        self._require_photo(path)
         if upload and upload.status.final and upload.digest == self._digest(path):
             return upload
         failed = Upload(
@@ -138,6 +134,7 @@ class IndexingService:
             reasons=(reason,),
         )
         self._catalog.put(failed)
+        self._require_photo(path)
         return failed
 
     def remove_photo(self, path: str) -> None:
@@ -162,14 +159,18 @@ class IndexingService:
 
     def remove_face(self, face: FaceRecord) -> None:
         """Remove an enrolled face, and every photo that shows no other enrolled face."""
-        for upload in self._faces.showing(face):
-            others = tuple(face_id for face_id in upload.face_ids if face_id != face.face_id)
-            if others:
-                self._catalog.put(replace(upload, face_ids=others))
-            else:
-                self.remove_photo(upload.image_path)
+        while not all(self._take_out(face, upload) for upload in self._faces.showing(face)):
+            pass
         self._recognizer.delete([face.face_id])
         self._catalog.delete(FaceRecord, [face.face_id])
+
+    def _take_out(self, face: FaceRecord, upload: Upload) -> bool:
+        """Take a face out of a photo that shows it; False when the upload was changed or removed meanwhile."""
+        others = tuple(face_id for face_id in upload.face_ids if face_id != face.face_id)
+        if others:
+            return self._catalog.put(replace(upload, face_ids=others), unchanged=[upload])
+        self.remove_photo(upload.image_path)
+        return True
 
     def remove_belongings(self, user_id: str) -> None:
         """Remove what else is stored of a person without photos: their user, rejections and consent."""
@@ -192,6 +193,12 @@ class IndexingService:
                 self.remove_belongings(each)
             self._people.remove(*vanishing)
         self._catalog.delete(Upload, [path])
+
+    def _require_photo(self, path: str) -> None:
+        """Raise ImageNotFound for a photo that does not exist, after what is left of it was removed."""
+        if not self._faces.exists(path):
+            self._remove_traces(path)
+            raise ImageNotFound("There is no photo under this path, or it was deleted meanwhile.")
 
     def _release(self, path: str, keep: Sequence[str] = ()) -> None:
         for copy in self._faces.release(path, keep):

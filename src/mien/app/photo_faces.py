@@ -73,8 +73,8 @@ class PhotoFaces:
             other = next((copy for copy in self._holders(digest, path) if face_id in copy.face_ids), None)
             if other is None:
                 return False
-            self._catalog.put(replace(record, image_path=other.image_path))
-            if self._holds(other.image_path, face_id):
+            is_handed_over = self._catalog.put(replace(record, image_path=other.image_path), unchanged=[record])
+            if is_handed_over and self._holds(other.image_path, face_id):
                 return True
 
     def _holders(self, digest: str | None, path: str) -> Iterator[Upload]:
