@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.support import painter
 from tests.web.conftest import Server, new_page
 from tests.web.people import call, enrol
 
 pytestmark = pytest.mark.web
 
 AXE = "axe-core@4.10.3"
-VIEWS = ("#/", "#/live", "#/people", "#/person/Alice", "#/history", "#/settings", "#/help")
+VIEWS = ("#/", "#/live", "#/people", "#/person/Alice", "#/unnamed", "#/history", "#/settings", "#/help")
 PAGE_WEIGHT = 200_000
 
 
@@ -33,7 +34,8 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def lived_in(server: Server, ada: list[Path], couple: Path) -> Server:
     enrol(server, "Alice", *ada[:2], user_id="Alice")
-    call(server, "/recognize", couple.read_bytes())
+    for again in (0, 1):
+        call(server, "/recognize?remember=true", painter.photo_of("Edith", "Hedy", photo=again))
     return server
 
 
@@ -54,6 +56,12 @@ def test_views_fit_and_axe_finds_nothing(
         if view == "#/":
             page.set_input_files("#photos", couple)
             expect(page.locator(".card .box")).to_have_count(2)
+        if view == "#/unnamed":
+            page.get_by_role("button", name="These are two people").first.click()
+            expect(page.locator("button.thumbnail canvas")).to_have_count(2)
+        if view == "#/history":
+            page.locator(".row-button").first.click()
+            expect(page.locator(".layout .box")).to_have_count(2)
         expect(page.locator(".busy")).to_have_count(0)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, view
         page.add_script_tag(path=axe)
