@@ -114,6 +114,13 @@ def test_the_pages_own_files_are_asked_for_again(service: Service) -> None:
     assert (again.status_code, again.headers["cross-origin-resource-policy"]) == (304, "same-origin")
 
 
+def test_only_the_pages_own_files_are_compressed(service: Service) -> None:
+    assert service.client.get("/static/main.js").headers["content-encoding"] == "gzip"
+    plain = service.client.get("/static/main.js", headers={"Accept-Encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    assert "content-encoding" not in service.client.get("/calibration").headers
+
+
 @pytest.mark.parametrize("name", ["Host", "Origin", "Referer"])
 @pytest.mark.parametrize(
     "value", ["[", "http://[", "http://[::1", "http://a]b", "//", "http://\u00e9", "a" * 9000, "\u2100"]

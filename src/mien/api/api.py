@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -91,7 +92,9 @@ def create_api(
     if forms:
         api.include_router(uploads.form_routes)
     if (service.PAGES / "static").is_dir():
-        api.mount("/static", _Assets(api.state.static, directory=service.PAGES / "static"))
+        files = _Assets(api.state.static, directory=service.PAGES / "static")
+        # Only what is the same for everybody: compressed secrets could be guessed from their lengths (BREACH).
+        api.mount("/static", GZipMiddleware(files))
     problems.install(api)
     max_bytes = app.policy.max_image_bytes + FORM_OVERHEAD_BYTES
     api.add_middleware(HeadMiddleware)
