@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import boto3
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from mien.backends.aws import clients
 from mien.backends.aws.secret_keys import edit_keys
 from mien.security.api_keys import Scope
-from tests.aws import emulator, local
+from tests.aws import emulator, local, world
 from tests.aws.rekognition import COLLECTION, Rekognition
 from tests.support.fake_engine import FakeFaceEngine
 
@@ -23,6 +24,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("aws"):
                 item.add_marker(skip)
+
+
+@pytest.fixture(name="world")
+def _world(tmp_path: Path) -> Iterator[world.World]:
+    with world.opened(tmp_path) as opened:
+        yield opened
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ class RuntimeApi(ThreadingHTTPServer):
         self.seconds = seconds
         self.waiting: queue.Queue[Invocation] = queue.Queue()
         self.running: dict[str, Invocation] = {}
-        self.output = ""
+        self.pid, self.output = 0, ""
+        self.started = threading.Event()  # the function has initialised and asks for an event
 
     def invoke(self, event: Any) -> Any:
         """The handler's answer; its failure is raised."""
@@ -62,6 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: RuntimeApi
 
     def do_GET(self) -> None:
+        self.server.started.set()
         try:
             invocation = self.server.waiting.get(timeout=PATIENCE)
         except queue.Empty:
@@ -105,6 +107,7 @@ def function(handler: str, code: Path, environment: Mapping[str, str], seconds: 
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
+    api.pid = process.pid
     try:
         yield api
     finally:

@@ -14,9 +14,7 @@ from mien.backends.aws import clients, secret_keys
 from mien.backends.aws.key_rates import KeyRates
 from mien.security.api_keys import key_id_of
 from tests.aws import local, stack
-from tests.aws.test_runtime import World, request, world
-
-__all__ = ["world"]
+from tests.aws.world import World, request
 
 ARN = f"arn:aws:execute-api:{stack.REGION}:{stack.ACCOUNT}:abcdef123/dev/GET/users"
 OPEN = {"/", "/static/{file+}", "/{path+}"}
