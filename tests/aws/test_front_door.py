@@ -106,14 +106,38 @@ def test_every_route_but_the_pages_files_asks_for_a_key() -> None:
     assert authorizer["authorizerResultTtlInSeconds"] == 60
 
 
-def test_what_the_gateway_answers_itself_is_a_problem_document() -> None:
+def test_pages_of_api_origins_read_what_the_gateway_answers_itself() -> None:
     (api,) = stack.resources("AWS::ApiGateway::RestApi").values()
     answers = api["Body"]["x-amazon-apigateway-gateway-responses"]
-    assert {"UNAUTHORIZED", "ACCESS_DENIED", "AUTHORIZER_FAILURE", "THROTTLED", "REQUEST_TOO_LARGE"} <= answers.keys()
+    assert {"DEFAULT_4XX", "DEFAULT_5XX"} <= answers.keys()
     for answer in answers.values():
-        document = json.loads(answer["responseTemplates"]["application/json"])
-        assert document["status"] == int(answer["statusCode"])
-        assert document["type"].startswith("urn:mien:")
+        headers = answer["responseParameters"]
+        allowed = headers["gatewayresponse.header.Access-Control-Allow-Origin"]
+        assert allowed == {"Fn::If": ["HasOrigins", "'*'", {"Ref": "AWS::NoValue"}]}
+        if "gatewayresponse.header.Retry-After" in headers:
+            assert "Retry-After" in str(headers["gatewayresponse.header.Access-Control-Expose-Headers"])
+    condition = stack.translated()["Conditions"]["HasOrigins"]
+    assert condition == {"Fn::Not": [{"Fn::Equals": [{"Ref": "ApiOrigins"}, ""]}]}
+
+
+def test_pages_of_api_origins_read_each_refusal_of_a_function(world: World, tmp_path: Path) -> None:
+    world.keep_keys(tmp_path)
+    friend, stranger = {"Origin": "https://friend.example"}, {"Origin": "https://stranger.example"}
+    guarded = ("GET", "/health", "/health")
+    with world.function("recognize", MIEN_CORS_ORIGINS=friend["Origin"]) as function:
+        refused = function.invoke(request(*guarded, headers=friend))
+        hidden = function.invoke(request(*guarded, headers=stranger))
+        unknown = function.invoke(request("GET", "/nowhere", "/nowhere", headers=friend))
+    assert (refused["statusCode"], refused["headers"]["access-control-allow-origin"]) == (401, friend["Origin"])
+    assert (hidden["statusCode"], "access-control-allow-origin" in hidden["headers"]) == (401, False)
+    assert (unknown["statusCode"], unknown["headers"]["Access-Control-Allow-Origin"]) == (404, "*")
+    world.secrets.delete_secret(SecretId="keys", ForceDeleteWithoutRecovery=True)
+    with world.function("recognize", MIEN_CORS_ORIGINS=friend["Origin"]) as function:
+        failed = function.invoke(request(*guarded, headers=friend))
+    with world.function("recognize") as function:
+        closed = function.invoke(request(*guarded, headers=friend))
+    assert (failed["statusCode"], failed["headers"]["Access-Control-Allow-Origin"]) == (500, "*")
+    assert (closed["statusCode"], "Access-Control-Allow-Origin" in closed["headers"]) == (500, False)
 
 
 def test_browsers_keep_the_pages_files_for_as_long_as_they_stay_the_same(world: World, tmp_path: Path) -> None:

@@ -240,16 +240,29 @@ def test_the_reconciliation_waits_for_its_hour_and_only_reports_until_it_is_swit
 def test_the_gateways_own_refusals_are_problem_documents() -> None:
     (api,) = stack.resources("AWS::ApiGateway::RestApi").values()
     answers = api["Body"]["x-amazon-apigateway-gateway-responses"]
-    assert {"REQUEST_TOO_LARGE", "MISSING_AUTHENTICATION_TOKEN", "THROTTLED"} <= answers.keys()
-    for answer in answers.values():
+    assert {
+        "UNAUTHORIZED",
+        "ACCESS_DENIED",
+        "MISSING_AUTHENTICATION_TOKEN",
+        "THROTTLED",
+        "WAF_FILTERED",
+    } <= answers.keys()
+    assert {"AUTHORIZER_FAILURE", "INTEGRATION_FAILURE", "DEFAULT_5XX"} <= answers.keys()
+    for kind, answer in answers.items():
         headers = answer["responseParameters"]
         assert headers["gatewayresponse.header.Content-Type"] == f"'{problems.MEDIA_TYPE}'"
         body = json.loads(answer["responseTemplates"]["application/json"])
-        of_the_api = problems.document(int(answer["statusCode"]), body["detail"])
-        assert body.keys() == of_the_api.keys()
-        assert body["status"] == of_the_api["status"]
         assert body["type"].startswith("urn:mien:")
+        if kind == "DEFAULT_4XX":  # of several statuses, so that none can be written down
+            assert {*body, "status"} == problems.document(400, "").keys()
+            assert "statusCode" not in answer
+        else:
+            of_the_api = problems.document(int(answer["statusCode"]), body["detail"])
+            assert (body.keys(), body["status"]) == (of_the_api.keys(), of_the_api["status"])
+            assert ("gatewayresponse.header.Retry-After" in headers) is (body["status"] in {429, 503})
     assert "POST /uploads" in answers["REQUEST_TOO_LARGE"]["responseTemplates"]["application/json"]
+    for unknown in ("MISSING_AUTHENTICATION_TOKEN", "RESOURCE_NOT_FOUND"):
+        assert int(answers[unknown]["statusCode"]) == 404
 
 
 def test_vectors_that_nothing_leads_to_raise_an_alarm_and_are_on_the_dashboard() -> None:

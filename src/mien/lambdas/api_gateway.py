@@ -18,12 +18,13 @@ from typing import Any
 
 from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from mien.api import problems
-from mien.api.api import create_api
+from mien.api.api import CORS, create_api
 from mien.api.security import Guard
 from mien.api.telemetry import ROUTE, TelemetryMiddleware
 from mien.backends.aws import clients
@@ -156,8 +157,11 @@ def answer(function: str, event: dict[str, Any], context: Any) -> dict[str, Any]
 
 
 def _problem(status: int, detail: str, code: str) -> dict[str, Any]:
-    body = problems.document(status, detail, code)
-    return {"statusCode": status, "headers": {"Content-Type": problems.MEDIA_TYPE}, "body": json.dumps(body)}
+    headers = {"Content-Type": problems.MEDIA_TYPE, "Cache-Control": "no-store"}
+    with suppress(MienError):
+        if Settings.from_environment().cors_origins:  # as the gateway's own refusals, which tell nothing of anybody
+            headers["Access-Control-Allow-Origin"] = "*"
+    return {"statusCode": status, "headers": headers, "body": json.dumps(problems.document(status, detail, code))}
 
 
 class Gateway:
@@ -174,7 +178,10 @@ class Gateway:
         app = open_inside(guarded, deadline.seconds_left)
         api = create_api(app, guarded, audit=audit, count_call=rates.take, pages_stay=True)
         guard = Guard(KeyFile(self._keys.copy), rates.take)
-        watched = TelemetryMiddleware(StageMiddleware(api, guard), api.state.context.metrics)
+        stage: ASGIApp = StageMiddleware(api, guard)
+        if settings.cors_origins:  # here, too, because the stage refuses calls before the API sees them
+            stage = CORSMiddleware(stage, allow_origins=settings.cors_origins, **CORS)
+        watched = TelemetryMiddleware(stage, api.state.context.metrics)
         self._mangum = Mangum(watched, lifespan="off", text_mime_types=TEXT_TYPES)
 
     def answer(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
