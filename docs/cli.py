@@ -48,8 +48,9 @@ def page() -> str:
 
 
 def _section(command: Any, prefix: str = "") -> str:
-    arguments = [param for param in command.params if param.param_type_name == "argument"]
-    options = [param for param in command.params if param.param_type_name == "option" and param.name not in SHARED]
+    params = command.get_params(typer.Context(command))
+    arguments = [param for param in params if param.param_type_name == "argument"]
+    options = [param for param in params if param.param_type_name == "option" and param.name not in SHARED]
     usage = " ".join([f"mien {prefix}{command.name}", *map(_word, arguments), *["[OPTIONS]"] * bool(options)])
     rows = "".join(_rows([*arguments, *options]))
     table = f"\n| | |\n|---|---|\n{rows}" if rows else ""

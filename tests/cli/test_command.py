@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 import threading
 import time
 
@@ -15,6 +18,7 @@ from mien.cli.photos import map_photos
 from mien.config import Settings
 from mien.domain import errors
 from mien.domain.errors import DamagedImage, StorageFull
+from tests.support.painter import photo_of
 
 
 def leaves(kind: type[errors.MienError]) -> list[type[errors.MienError]]:
@@ -48,6 +52,31 @@ def test_every_command_explains_itself(mien, command):
     assert "--data-dir" in answer.out
     assert "--backend" in answer.out
     assert command == ("serve",) or "--json" in answer.out
+
+
+@pytest.mark.parametrize("command", [(), *COMMANDS], ids=" ".join)
+def test_help_names_values_in_words_and_flags_without_one(mien, command):
+    out = mien(*command, "--help").out
+    assert not re.search(r"<[a-z ]+|list\[", out)
+    assert re.search(r"--help +Show", out)
+
+
+@pytest.mark.parametrize("words", [["people"], ["enroll", "new"], ["doctor"], ["keys", "list"]], ids=" ".join)
+def test_the_backend_for_aws_says_which_libraries_it_lacks(tmp_path, words):
+    (tmp_path / "new" / "Ada").mkdir(parents=True)
+    (tmp_path / "new" / "Ada" / "0.jpg").write_bytes(photo_of("Ada"))
+    script = "import sys; sys.modules['boto3'] = None; from mien.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words, "--backend", "aws"],
+        cwd=tmp_path,
+        env=os.environ | {"MIEN_BUCKET": "photos", "MIEN_KEYS_SECRET": "keys", "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 4
+    assert "pip install 'mien[aws]'" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_help_names_every_command(mien):

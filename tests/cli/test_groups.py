@@ -58,6 +58,24 @@ def test_a_folder_is_discovered_and_videos_are_counted(mien, pile):
     assert "Passed over 21 files that are no photos (20 .mp4, 1 .json)." in mien("discover", pile).err
 
 
+def test_discovering_says_what_is_not_shown_and_what_to_do_next(mien, pile):
+    out = mien("discover", pile).out
+    assert "5 photos: 0 faces of 0 known people, 5 unknown faces." in out
+    assert "--min-faces 1 shows them" in out
+    assert "mien groups list --sheet" in out
+    assert "mien groups name g-" in out
+    assert "--min-faces 1 shows them" not in mien("discover", pile, "--min-faces", "1").out
+
+
+def test_a_group_that_is_given_to_somebody_known_says_so_and_a_similar_name_whose_it_is(mien, pile):
+    ada, grace = (group["group_id"] for group in mien("discover", pile, "--json").json["groups"])
+    assert mien("groups", "name", ada, "Ada").out.startswith("Ada: 3 faces enrolled.")
+    refused = mien("groups", "name", grace, "ada")
+    assert refused.code == 2
+    assert refused.err.endswith("Did you mean Ada?\n")
+    assert mien("groups", "name", grace, "Ada").out.startswith("Ada, who was enrolled already: 2 faces enrolled.")
+
+
 def test_a_file_that_was_named_by_hand_is_complained_of(mien, pile):
     answer = mien("discover", pile / "0.mp4", "--json")
     assert (answer.code, len(answer.json["refused"])) == (3, 1)

@@ -59,6 +59,12 @@ def test_forgetting_asks_first(known):
     assert [person["name"] for person in known("people", "--json").json["people"]] == ["Grace"]
 
 
+def test_forgetting_nobody_asks_nothing_and_says_who_has_a_similar_name(known):
+    answer = known("forget", "Grac", answer="")
+    assert answer.code == 1
+    assert answer.err.strip() == "Nobody is enrolled as Grac. Did you mean Grace?"
+
+
 def test_who_is_forgotten_is_not_recognised(known, tmp_path):
     (tmp_path / "new.jpg").write_bytes(photo_of("Ada", photo=5))
     assert known("recognize", "new.jpg").code == 0
@@ -195,6 +201,10 @@ def test_who_is_enrolled_is_looked_over(known, people):
     (finding,) = known("inspect", "--json").json["findings"]
     assert finding["trouble"] == "same_face_two_names"
     assert finding["action"] in answer.out
+    photo = known("photos", "Impostor", "--json").json["photos"][0]["file"]
+    assert photo in answer.out
+    assert known("move", photo, "Ada").code == 0
+    assert "under one name" not in known("inspect").out
 
 
 @pytest.mark.parametrize("words", [["people"], ["recognize", "new.jpg"]])

@@ -28,6 +28,7 @@ def test_a_person_is_renamed_and_enrolled_under_the_new_name(mien, people):
     mien("enroll", people / "Ada" / "9.jpg", "--user", "Ada Lovelace")
     assert enrolled(mien)["Ada Lovelace"]["faces"] == 3
     assert mien("rename", user_id, "Grace").code == 2
+    assert mien("rename", user_id, "grace").err.endswith("Did you mean Grace?\n")
     assert mien("rename", "Nobody", "Name").code == 1
     assert mien("forget", "Ada Lovelace", "--yes").code == 0
     for text in ("Ada Lovelace", user_id, "Ada"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +122,8 @@ def test_inspect_names_people_and_photos(known, tmp_path):
     known("enroll", "twin.jpg", "--user", "Grace")
     answer = known("inspect")
     assert answer.code == 1
-    assert "Ada: uploaded/p-" in answer.out
-    assert "Grace: uploaded/p-" in answer.out
+    assert re.search(r"Ada: \S+/bucket/uploaded/p-", answer.out)
+    assert re.search(r"Grace: \S+/bucket/uploaded/p-", answer.out)
 
 
 def test_faces_are_numbered_from_left_to_right_in_the_table(known, tmp_path):

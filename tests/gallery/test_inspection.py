@@ -77,11 +77,10 @@ def test_all_near_duplicates_but_one_are_to_be_deleted() -> None:
     assert [(f.trouble, f.face_ids, f.remove) for f in found] == [(IssueKind.NEAR_DUPLICATES, ("f0", "f1"), ("f1",))]
 
 
-def test_low_confidence_is_reported_with_or_without_a_person() -> None:
+def test_low_confidence_is_reported_of_people_and_not_of_strangers() -> None:
     found = findings(("Ann", direction(0)), ("", direction(5)), confidence=62.0)
     assert [(f.trouble, f.people, f.remove) for f in found] == [
         (IssueKind.POOR_QUALITY, ("Ann",), ("f0",)),
-        (IssueKind.POOR_QUALITY, (), ("f1",)),
     ]
     assert "62 %" in found[0].evidence
 

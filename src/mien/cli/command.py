@@ -80,6 +80,9 @@ NEEDS_DATA = frozenset(
 ALIASES = {"enrol": "enroll", "recognise": "recognize"}
 """British spellings."""
 
+VALUES = {"int": "NUMBER", "list[int]": "NUMBER", "str": "TEXT", "Path": "FILE", "datetime": "DATE"}
+"""What help calls a value, by its type."""
+
 INTERRUPTED = "interrupted"
 NOT_RECORDED = "The data folder is read-only, so the audit log does not record this command."
 
@@ -151,6 +154,9 @@ class Command(TyperCommand):
     def __init__(self, *arguments: Any, params: list[Any], **options: Any) -> None:
         super().__init__(*arguments, params=[*params, *_shared_options()], **options)
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        return list(map(_described, super().get_params(ctx)))
+
     def invoke(self, ctx: Any) -> Any:
         with handle_errors(as_json=ctx.params.get("as_json", False)):
             _check_data_dir(ctx)
@@ -171,6 +177,21 @@ class Group(TyperGroup):
 
     def __init__(self, *arguments: Any, params: list[Any], **options: Any) -> None:
         super().__init__(*arguments, params=[*params, *_shared_options()], **options)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return list(map(_described, super().get_params(ctx)))
+
+
+def _described(param: Any) -> Any:
+    """Let help show a word for the value where one is expected, and for flags none, instead of Python's types."""
+    if param.param_type_name == "argument":
+        param.metavar = param.metavar or str(param.name).upper()
+        param.display_type_rich = lambda ctx: ""
+    elif param.is_flag:
+        param.metavar = ""
+    elif param.metavar is None:
+        param.metavar = VALUES.get(param.bare_type(), str(param.name).upper())
+    return param
 
 
 def _check_data_dir(context: Context) -> None:

@@ -75,7 +75,10 @@ def _run_checks(settings: Settings) -> Iterator[CheckResult]:
         except MienError as error:
             yield CheckResult(name, works=False, detail=str(error))
     if settings.backend is Backend.AWS:
-        yield from _stack(settings)
+        try:
+            yield from _stack(settings)
+        except SetupError as error:
+            yield CheckResult("stack", works=False, detail=str(error))
 
 
 def _system(_: Settings) -> str:
@@ -84,7 +87,11 @@ def _system(_: Settings) -> str:
 
 
 def _libraries(settings: Settings) -> str:
-    names = LIBRARIES if settings.backend is Backend.EMBEDDED else ("boto3", "botocore")
+    names: tuple[str, ...] = LIBRARIES
+    if settings.backend is Backend.AWS:
+        from mien.backends import aws
+
+        names = aws.LIBRARIES
     return ", ".join(f"{name} {version(name)}" for name in names)
 
 

@@ -13,7 +13,7 @@ import typer
 from mien.cli import output
 from mien.cli.command import Command, Context, Group, Json, Limit
 from mien.cli.exit_codes import ExitCode, error_json, fail
-from mien.cli.naming import user_id_of
+from mien.cli.naming import suggesting, user_id_of
 from mien.cli.photos import Found, PhotoReader, map_photos, photo_files
 from mien.cli.recognize import check_image_file, write_image
 from mien.cli.retention import expire
@@ -75,7 +75,7 @@ def discover(
         listed = _groups(app, min_faces, SHEET_GROUPS)
         if sheet:
             _draw(app, listed, sheet)
-    _report(results, found, listed, grouped, failure, as_json=as_json)
+    _report(results, found, listed, grouped, failure, min_faces, as_json=as_json)
     if failure:
         fail(failure)
     if any(isinstance(result, MienError) for result in results.values()):
@@ -116,14 +116,16 @@ def name(
     with open_app(context.settings) as app:
         known = user_id_of(app, name)
         is_known = known != name
-        naming = app.groups.name(group, known if is_known else None, None if is_known else name)
+        with suggesting(app, name):
+            naming = app.groups.name(group, known if is_known else None, None if is_known else name)
         context.activity.note(naming)
     if as_json:
         output.print_json(naming)
         return
     left = f" {output.count(naming.left, 'face')} not clear enough, left in the group." if naming.left else ""
-    sentence = f"{name}: {output.count(naming.enrolled, 'face')} enrolled.{left} To undo it: mien groups unname {group}"
-    output.show(output.escape(sentence))
+    joined = ", who was enrolled already" * is_known
+    enrolled = f"{name}{joined}: {output.count(naming.enrolled, 'face')} enrolled.{left}"
+    output.show(output.escape(f"{enrolled} To undo it: mien groups unname {group}"))
 
 
 @groups.command(cls=Command)
@@ -150,7 +152,7 @@ def split(
     context: Context,
     group: GroupArgument,
     faces: Annotated[
-        list[str] | None, typer.Argument(metavar="[FACE]...", help="The second person's faces; else found by likeness.")
+        list[str] | None, typer.Argument(metavar="FACE", help="The second person's faces; else found by likeness.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -180,7 +182,7 @@ def erase(
     no_face: Annotated[
         bool, typer.Option("--no-face", help="It is no face: do not find it again in the same photos.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation.")] = False,
     as_json: Json = False,
 ) -> None:
     """Erase all faces of a group."""
@@ -218,6 +220,7 @@ def _report(
     listed: Sequence[domain.Group],
     grouped: int,
     failure: BaseException | None,
+    min_faces: int,
     *,
     as_json: bool,
 ) -> None:
@@ -245,11 +248,14 @@ def _report(
     strangers = sum(map(len, files.values())) + grouped
     known = f"{output.count(sum(people.values()), 'face')} of {output.count(len(people), 'known person')}"
     known = known.replace("known persons", "known people")
-    output.show(
-        f"{output.count(len(results) - len(errors), 'photo')}: {known}, {output.count(strangers, 'unknown face')} in "
-        f"groups{f', of which {SHOWN_GROUPS} are shown' if len(listed) > SHOWN_GROUPS else ''}."
-    )
+    photos = output.count(len(results) - len(errors), "photo")
+    output.show(f"{photos}: {known}, {output.count(strangers, 'unknown face')}.")
+    if min_faces > 1 and strangers:
+        output.show(f"Faces that are fewer than {min_faces} alike are not shown; --min-faces 1 shows them.")
+    if len(listed) > SHOWN_GROUPS:
+        output.show(f"The {SHOWN_GROUPS} largest groups are shown; mien groups list shows all.")
     if listed:
+        output.show("See them: mien groups list --sheet people.jpg, or mien serve, and Unnamed on the page.")
         output.show(output.escape(f"Say who they are: mien groups name {listed[0].group_id} NAME"))
     found.note_skipped()
 

@@ -12,7 +12,8 @@ from mien.cli.backup import note_backups
 from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode
 from mien.cli.naming import user_id_of
-from mien.config import Backend, open_app, open_embedded
+from mien.cli.past import photo_file
+from mien.config import Backend, Settings, open_app, open_embedded
 from mien.domain.errors import FaceNotFound
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def inspect(context: Context, as_json: Json = False) -> None:
     """
     with open_app(context.settings) as app:
         issues = app.inspect()
-        photos = {face_id: _describe(app, face_id) for issue in issues for face_id in issue.face_ids}
+        photos = {face_id: _describe(context.settings, app, face_id) for issue in issues for face_id in issue.face_ids}
     context.activity.note(list(issues))
     if as_json:
         output.print_json({"findings": issues})
@@ -51,18 +52,18 @@ def inspect(context: Context, as_json: Json = False) -> None:
         for issue in issues:
             shown = "".join(f"\n  {line}" for line in (*map(photos.__getitem__, issue.face_ids), issue.action))
             output.show(output.escape(f"{issue.evidence}{shown}\n"))
-        if not issues:
-            output.show("No mistakes found among the people enrolled.")
+        hint = "To correct them: mien move PHOTO PERSON, mien merge PERSON INTO, or mien forget --face FACE."
+        output.show(hint if issues else "No mistakes found among the people enrolled.")
     raise typer.Exit(ExitCode.NO if issues else ExitCode.SUCCESS)
 
 
-def _describe(app: FaceApp, face_id: str) -> str:
+def _describe(settings: Settings, app: FaceApp, face_id: str) -> str:
     """Name a face's person and photo."""
     try:
         face = app.face(face_id)
     except FaceNotFound:
         return f"face {face_id}"
-    return f"{face.name or 'nobody'}: {face.image_path} (face {face_id})"
+    return f"{face.name}: {photo_file(settings, face.image_path) or face.image_path} (face {face_id})"
 
 
 def repair(

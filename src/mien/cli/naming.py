@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ import typer
 from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.config import open_app
-from mien.domain.errors import InvalidInput, UserNotFound
+from mien.domain.errors import InvalidInput, UserExists, UserNotFound
 from mien.domain.faces import iterate_pages
 from mien.security.audit import Action
 
@@ -40,10 +41,22 @@ def known_id_of(app: FaceApp, text: str) -> str:
 
 def not_enrolled(app: FaceApp, text: str) -> UserNotFound:
     """Say that nobody has an id or name, and who has a similar one."""
+    return UserNotFound(f"Nobody is enrolled as {text}.{_hint(app, text)}")
+
+
+@contextmanager
+def suggesting(app: FaceApp, name: str) -> Iterator[None]:
+    """Say whose name looks like a new one that is refused inside: whoever works here may see all who are enrolled."""
+    try:
+        yield
+    except UserExists as error:
+        raise UserExists(f"{error}{_hint(app, name)}") from error
+
+
+def _hint(app: FaceApp, text: str) -> str:
     names = {person.name.casefold(): person.name for person in iterate_pages(lambda token: app.people(1000, token))}
     similar = [names[each] for each in get_close_matches(text.casefold(), names, MAX_SUGGESTIONS)]
-    hint = f" Did you mean {' or '.join(similar)}?" if similar else ""
-    return UserNotFound(f"Nobody is enrolled as {text}.{hint}")
+    return f" Did you mean {' or '.join(similar)}?" if similar else ""
 
 
 def rename(
@@ -56,7 +69,8 @@ def rename(
     with open_app(context.settings) as app:
         user_id = known_id_of(app, person)
         context.activity.concern(user_id)
-        renamed = app.rename(user_id, name)
+        with suggesting(app, name):
+            renamed = app.rename(user_id, name)
     if as_json:
         output.print_json(renamed)
     else:

@@ -12,7 +12,7 @@ import typer
 from mien.cli import output
 from mien.cli.command import Context, Json, Limit
 from mien.cli.exit_codes import ExitCode
-from mien.cli.naming import PersonArgument, known_id_of
+from mien.cli.naming import PersonArgument, known_id_of, suggesting
 from mien.config import Backend, Settings, open_app
 from mien.domain import object_keys
 from mien.domain.errors import UserNotFound
@@ -37,13 +37,17 @@ def photos(context: Context, person: PersonArgument, limit: Limit = 1000, as_jso
     context.activity.counts["listed"] = len(found)
     if as_json:
         output.print_json(
-            {"photos": [output.jsonable(each) | {"file": _file(context.settings, each)} for each in found]}
+            {
+                "photos": [
+                    output.jsonable(each) | {"file": photo_file(context.settings, each.image_path)} for each in found
+                ]
+            }
         )
         return
     table = output.table("Added (UTC)", "Status", "Photo", "Note")
     for upload in found:
         notes = " ".join(notice.message for notice in (*upload.reasons, *upload.warnings))
-        place = output.escape(str(_file(context.settings, upload) or upload.image_path))
+        place = output.escape(str(photo_file(context.settings, upload.image_path) or upload.image_path))
         table.add_row(f"{upload.timestamp.astimezone(UTC):{TIME_FORMAT}}", upload.status, place, output.escape(notes))
     output.show(table if found else output.escape(f"{person} has no photos."))
 
@@ -110,13 +114,14 @@ def _move(app: FaceApp, path: str, person: str) -> Upload:
     try:
         user_id = app.find_person(person).user_id
     except UserNotFound:
-        return app.move(path, name=person)
+        with suggesting(app, person):
+            return app.move(path, name=person)
     return app.move(path, user_id)
 
 
-def _file(settings: Settings, upload: Upload) -> Path | None:
-    """Where a photo lies on this machine."""
-    return settings.data_dir / "bucket" / upload.image_path if settings.backend is Backend.EMBEDDED else None
+def photo_file(settings: Settings, image_path: str) -> Path | None:
+    """Return where a photo lies on this machine; None on AWS."""
+    return settings.data_dir / "bucket" / image_path if settings.backend is Backend.EMBEDDED else None
 
 
 def _image_path(settings: Settings, photo: str) -> str:

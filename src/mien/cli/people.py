@@ -126,7 +126,8 @@ def reject(
         output.print_json({"rejections": rejections})
         return
     for face in rejections:
-        output.show(output.escape(f"{face.face_id} is not {face.name} (since {face.timestamp:%Y-%m-%d %H:%M})."))
+        undoing = f"To undo it: mien reject --undo {face.face_id}"
+        output.show(output.escape(f"A face is not {face.name}'s, since {face.timestamp:%Y-%m-%d %H:%M}. {undoing}"))
     if undo is not None:
         output.show("The rejection is undone.")
     elif not rejections:
@@ -157,8 +158,9 @@ def forget(
         raise InvalidInput("Name a person, or one of --face, --recognition and --unnamed-recognitions.")
     with open_app(context.settings) as app:
         user_id = user_id_of(app, user or "")
-        if not yes:
-            what = given[0] if user is None else f"{user}, with {_extent(app, user_id)},"
+        extent = "" if yes or user is None else _extent(app, user_id)
+        if not yes and (user is None or extent):
+            what = f"{user}, with {extent}," if user else given[0]
             typer.confirm(f"Erase {what} for good?", abort=True, err=True)
         context.activity.concern(user and user_id)
         if recognition is not None or unnamed_recognitions:
@@ -202,14 +204,15 @@ def _delete_recognitions(app: FaceApp, recognition_id: str | None) -> int:
 
 
 def _extent(app: FaceApp, user_id: str) -> str:
-    """Count what an erasure would remove."""
+    """Count what an erasure would remove; nothing for somebody of whom nothing is stored."""
     kinds: tuple[tuple[str, Callable[[str | None], Page[Any]]], ...] = (
         ("face", lambda token: app.faces(user_id, limit=PAGE_SIZE, token=token)),
         ("photo", lambda token: app.uploads(user_id, limit=PAGE_SIZE, token=token)),
         ("stored recognition", lambda token: app.recognitions(user_id, limit=PAGE_SIZE, token=token)),
     )
-    counts = [output.count(sum(1 for _ in iterate_pages(listing)), noun) for noun, listing in kinds]
-    return f"{counts[0]}, {counts[1]} and {counts[2]}"
+    counts = {noun: sum(1 for _ in iterate_pages(listing)) for noun, listing in kinds}
+    face, photo, recognition = (output.count(count, noun) for noun, count in counts.items())
+    return f"{face}, {photo} and {recognition}" if any(counts.values()) else ""
 
 
 def _summary(user: str, report: ErasureReport) -> str:

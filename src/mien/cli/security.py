@@ -35,7 +35,11 @@ def create(
     context: Context,
     name: Annotated[str, typer.Argument(help="What the key is for, such as the name of a device.")],
     scope: Annotated[
-        list[Scope] | None, typer.Option(help="What the key may do; may be given several times. Default: everything.")
+        list[Scope] | None,
+        typer.Option(
+            metavar="SCOPE",
+            help="What the key may do: upload, recognize or manage; may be given several times. Default: everything.",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -102,7 +106,9 @@ def audit(
     context: Context,
     since: Annotated[datetime | None, typer.Option(help="Only entries from this time on, in UTC.")] = None,
     until: Annotated[datetime | None, typer.Option(help="Only entries before this time, in UTC.")] = None,
-    action: Annotated[Action | None, typer.Option(help="Only entries of this action.")] = None,
+    action: Annotated[
+        Action | None, typer.Option(metavar="ACTION", help="Only entries of this action, such as erase.")
+    ] = None,
     actor: Annotated[
         str | None, typer.Option(help='Only entries of this caller, such as "key 1a2b3c4d" or "command line".')
     ] = None,

@@ -65,8 +65,8 @@ def sort(
 ) -> None:
     """Sort photos into a folder for each person. Shows the plan; `--yes` carries it out, `--undo DIR` undoes it.
 
-    A photo of several people is put into the folder of each. Strangers have a folder for each group, once `mien
-    discover` has grouped them. Repeat an interrupted command to continue it.
+    A photo of several people is put into the folder of each. Strangers have a folder for each group, once
+    `mien discover` has grouped them. Repeat an interrupted command to continue it.
     """
     if undo is not None:
         _show_undone(Folder(undo).undo(), as_json=as_json)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.domain.faces import Issue, IssueKind, StoredFace
-from mien.domain.thresholds import CERTAIN_SIMILARITY, similarity_of_fmr
+from mien.domain.thresholds import CERTAIN_SIMILARITY, format_similarity, similarity_of_fmr
 from mien.gallery.scoring import SHIPPED, Calibration, similarity
 
 SAME_FACE = CERTAIN_SIMILARITY
@@ -100,9 +100,9 @@ def _same_face_two_names(pairs: Iterable[Pair], names: Mapping[str, str]) -> Ite
             (first, second),
             (left, right),
             score,
-            f"A face of {first} and a face of {second} have the similarity {score:.2f}; one pair of different people "
-            f"in a million reaches {SAME_FACE:.0f}.",
-            "Look at both photos. Delete the face that has the wrong name, or enrol both people under one name.",
+            f"A face of {first} and a face of {second} have the similarity {format_similarity(score)}; one pair of "
+            f"different people in a million reaches {SAME_FACE:.0f}.",
+            "Look at both photos. Move the one that has the wrong name to the right person, or merge the two people.",
         )
 
 
@@ -127,9 +127,9 @@ def _unlinked(name: str, ids: tuple[str, ...], nearest: float, others: int) -> I
         (name,),
         ids,
         nearest,
-        f"{len(ids)} of the faces of {name} {reach} a similarity of at most {nearest:.2f} with the other {others}; "
-        f"one pair of different people in a thousand reaches {SAME_PERSON:.0f}.",
-        "Look at the photos. Delete the faces that show somebody else, or enrol them under that person's name.",
+        f"{len(ids)} of the faces of {name} {reach} a similarity of at most {format_similarity(nearest)} with the "
+        f"other {others}; one pair of different people in a thousand reaches {SAME_PERSON:.0f}.",
+        "Look at the photos. Move those that show somebody else to that person, or delete them.",
         ids if outlier else (),
     )
 
@@ -167,11 +167,10 @@ def _near_duplicates(enrolled: _NamedFaces) -> Iterator[Issue]:
 
 def _poor_quality(faces: Sequence[StoredFace], names: Mapping[str, str]) -> Iterator[Issue]:
     for face in faces:
-        if face.confidence < MIN_CONFIDENCE:
-            name = names.get(face.face_id, "")
+        if face.face_id in names and face.confidence < MIN_CONFIDENCE:
             yield Issue(
                 IssueKind.POOR_QUALITY,
-                (name,) if name else (),
+                (names[face.face_id],),
                 (face.face_id,),
                 None,
                 f"The detector is only {face.confidence:.0f} % sure that this is a face.",
