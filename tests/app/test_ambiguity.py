@@ -5,7 +5,8 @@ import pytest
 from mien.app.recognition import identify
 from mien.domain.faces import Box, Detection, Landmarks, Point, Pose, Quality
 from mien.domain.policy import Policy
-from mien.domain.records import Probe, RecognitionStatus, RecognizedFace, UserHit
+from mien.domain.records import RecognitionStatus, RecognizedFace
+from mien.domain.results import Probe, UserHit
 
 MIDDLE = Point(0.5, 0.5)
 FACE = Detection(

@@ -15,19 +15,10 @@ from pathlib import Path
 import pytest
 
 from mien.app.app import FaceApp
-from mien.app.people import claims
+from mien.app.name_claims import claims
 from mien.backends.embedded.backend import EmbeddedBackend
 from mien.domain.errors import UserNotFound
-from mien.domain.records import (
-    Consent,
-    Erasure,
-    FaceRecord,
-    NameClaim,
-    Person,
-    Recognition,
-    Upload,
-    UploadStatus,
-)
+from mien.domain.records import Consent, Erasure, FaceRecord, NameClaim, Person, Recognition, Upload, UploadStatus
 from tests.app.victim import POLICY, WORK
 from tests.support.fake_engine import FakeFaceEngine
 from tests.support.process import PATIENCE_SECONDS

@@ -20,7 +20,8 @@ from mien.backends.aws.recognizer import RekognitionRecognizer
 from mien.domain.errors import ImageNotFound, ImageTooSmall, Overloaded
 from mien.domain.object_keys import installation_mark
 from mien.domain.policy import Policy
-from mien.domain.records import Recognition, StoredPhoto, UploadStatus
+from mien.domain.records import Recognition, UploadStatus
+from mien.domain.results import StoredPhoto
 from mien.gallery import Gallery
 from mien.rekognition.server import create_app
 from mien.rekognition.settings import SigV4, WireSettings

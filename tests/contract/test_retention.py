@@ -17,13 +17,13 @@ from mien.domain.records import (
     Candidate,
     Consent,
     Erasure,
-    Expiry,
     FaceRecord,
     Recognition,
     RecognitionStatus,
     RecognizedFace,
     Upload,
 )
+from mien.domain.results import Expiry
 from tests.contract.backends import Ports
 from tests.contract.test_catalog import BOX
 

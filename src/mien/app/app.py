@@ -24,22 +24,8 @@ from mien.domain import image_types, object_keys
 from mien.domain.errors import FaceNotFound, ImageNotFound, ImageTooLarge, InvalidInput, RecognitionNotFound, UserExists
 from mien.domain.faces import Detection, Issue, Page
 from mien.domain.policy import Policy
-from mien.domain.records import (
-    Comparison,
-    Erasure,
-    ErasureReceipt,
-    ErasureReport,
-    Expiry,
-    FaceRecord,
-    FaceSummary,
-    Image,
-    Person,
-    Recognition,
-    StoredPhoto,
-    Upload,
-    UploadForm,
-    UploadStatus,
-)
+from mien.domain.records import Erasure, ErasureReceipt, FaceRecord, Person, Recognition, Upload, UploadStatus
+from mien.domain.results import Comparison, ErasureReport, Expiry, FaceSummary, Image, StoredPhoto, UploadForm
 from mien.domain.thresholds import Threshold
 
 LINK_SECONDS = 60
@@ -239,7 +225,7 @@ class FaceApp:
         """
         page = self._catalog.find(Upload, user_id=self._ids(user_id), limit=limit, token=token)
         uploads = [upload for upload in page.items if status in {None, upload.status}]
-        return Page(tuple(self._people.named(uploads)), page.next_token)
+        return Page(tuple(self._people.present_names.named(uploads)), page.next_token)
 
     def index_upload(self, image_path: str) -> Upload:
         """Index a photo of the bucket; the handler of the object-created event. Doing it again changes nothing.
@@ -359,7 +345,7 @@ class FaceApp:
         stored = self._catalog.get(Recognition, [recognition_id])
         if not stored:
             raise RecognitionNotFound("There is no recognition of this id.")
-        return self._people.named_recognitions(stored)[0]
+        return self._people.present_names.recognitions(stored)[0]
 
     def recognitions(
         self,
@@ -377,7 +363,7 @@ class FaceApp:
             token: Where to continue.
         """
         page = self._catalog.find(Recognition, user_id=self._ids(user_id), since=since, limit=limit, token=token)
-        return Page(tuple(self._people.named_recognitions(page.items)), page.next_token)
+        return Page(tuple(self._people.present_names.recognitions(page.items)), page.next_token)
 
     def delete_recognition(self, recognition_id: str) -> None:
         """Delete a stored recognition. Raises RecognitionNotFound."""
@@ -420,7 +406,7 @@ class FaceApp:
         stored = self._catalog.get(FaceRecord, [face_id])
         if not stored:
             raise FaceNotFound("There is no face of this id.")
-        return self._people.named(stored)[0]
+        return self._people.present_names.named(stored)[0]
 
     def faces(
         self,
@@ -442,7 +428,7 @@ class FaceApp:
         page = self._catalog.find(
             FaceRecord, user_id=self._ids(user_id), image_path=image_path, limit=limit, token=token
         )
-        faces = self._people.named([face for face in page.items if not face.negative])
+        faces = self._people.present_names.named([face for face in page.items if not face.negative])
         return Page(tuple(faces), page.next_token)
 
     def reject(self, image: bytes, user_id: str) -> FaceRecord:
@@ -452,12 +438,12 @@ class FaceApp:
         Raises UserNotFound, and NoFace when no face of the photo is similar to the person at all.
         """
         self._check_size(image)
-        return self._people.named([self._rejections.add(image, self.person(user_id).user_id)])[0]
+        return self._people.present_names.named([self._rejections.add(image, self.person(user_id).user_id)])[0]
 
     def rejections(self, user_id: str, limit: int = 100, token: str | None = None) -> Page[FaceRecord]:
         """List the faces that were rejected for a person, newest first; a page may hold fewer than `limit`."""
         page = self._rejections.list(object_keys.parse_user_id(user_id), limit, token)
-        return Page(tuple(self._people.named(page.items)), page.next_token)
+        return Page(tuple(self._people.present_names.named(page.items)), page.next_token)
 
     def undo_rejection(self, face_id: str) -> None:
         """Take a rejection back. Raises FaceNotFound when the face is not a rejected one."""
@@ -501,7 +487,7 @@ class FaceApp:
 
     def people_by_id(self, user_ids: Collection[str]) -> dict[str, Person]:
         """Return whom each user id leads to, through merges; ids of nobody are left out."""
-        return self._people.by_id(user_ids)
+        return self._people.aliases.by_id(user_ids)
 
     def ids_of(self, text: str) -> tuple[str, ...]:
         """Return every id that a text may stand for: itself, and all ids of the person of that id or exact name."""
@@ -509,7 +495,7 @@ class FaceApp:
 
     def face_summaries(self, people: Collection[Person]) -> dict[str, FaceSummary]:
         """Return how many faces each of the people has, and the newest, by user id; people without one are left out."""
-        return self._people.face_summaries(people)
+        return self._people.present_names.face_summaries(people)
 
     def find_person(self, text: str) -> Person:
         """Return the person of an id or, failing that, of exactly this name. Raises UserNotFound."""
@@ -626,7 +612,7 @@ class FaceApp:
 
     def verify_erased(self, user_id: str) -> tuple[str, ...]:
         """Name the stores in which data of a person remains; an empty tuple when there are none."""
-        family = self._people.family(object_keys.parse_user_id(user_id))
+        family = self._people.aliases.family(object_keys.parse_user_id(user_id))
         return tuple(dict.fromkeys(store for each in family for store in self._erasure.remaining_stores(each)))
 
     def _admit(self, user_id: str | None, name: str | None, *, discreet: bool = False) -> str | None:
@@ -644,20 +630,20 @@ class FaceApp:
     def _relabel(self, path: str, moved: Upload) -> None:
         for former in self._catalog.get(Upload, [path]):
             if former.user_id is not None and self._indexing.is_only_photo_of_its_faces(former):
-                self._recognition.relabel(former, moved, self._people.family(former.user_id))
+                self._recognition.relabel(former, moved, self._people.aliases.family(former.user_id))
 
     def _root(self, user_id: str) -> str:
-        return self._people.family(object_keys.parse_user_id(user_id))[0]
+        return self._people.aliases.family(object_keys.parse_user_id(user_id))[0]
 
     def _ids(self, user_id: str | None) -> str | tuple[str, ...] | None:
         """The ids of a person for a listing: a single one as it is, which a catalog looks up faster."""
         if user_id is None:
             return None
-        family = self._people.family(object_keys.parse_user_id(user_id))
+        family = self._people.aliases.family(object_keys.parse_user_id(user_id))
         return family if len(family) > 1 else family[0]
 
     def _named(self, upload: Upload) -> Upload:
-        return self._people.named([upload])[0]
+        return self._people.present_names.named([upload])[0]
 
     def _sized(self, image: bytes) -> bytes:
         self._check_size(image)

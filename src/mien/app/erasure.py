@@ -31,7 +31,8 @@ from mien.app.ports import Bucket, Catalog, R, Recognizer
 from mien.domain import object_keys
 from mien.domain.errors import AccessDenied, ErasureNotFound, StorageFull, UserNotFound
 from mien.domain.groups import FaceGroup
-from mien.domain.records import Consent, Erasure, ErasureReceipt, ErasureReport, FaceRecord, Person, Recognition, Upload
+from mien.domain.records import Consent, Erasure, ErasureReceipt, FaceRecord, Person, Recognition, Upload
+from mien.domain.results import ErasureReport
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ class ErasureService:
         Raises UserNotFound when no store knows the person.
         """
         self._pseudonym(user_id)  # without its key, nothing may be erased: no receipt could be found again
-        user_ids = self._people.with_merged(user_id)
+        user_ids = self._people.aliases.with_merged(user_id)
         stored = self._catalog.get(Erasure, [user_id])
         if not stored and not any(map(self._stores_with, user_ids)):
             raise UserNotFound("Nobody is enrolled under this user id.")
@@ -116,7 +117,7 @@ class ErasureService:
         Until nothing is left that is older than the intent, the intent remains, so that `resume` tries again.
         """
         with self._marked_as_running(intent.user_id):
-            user_ids = self._people.with_merged(intent.user_id)
+            user_ids = self._people.aliases.with_merged(intent.user_id)
             merged = [self._finish_with_room(each, {}) for each in self._catalog.get(Erasure, user_ids[:0:-1])]
             return _sum(self._finish_with_room(intent, {}), merged)
 

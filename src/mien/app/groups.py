@@ -22,15 +22,8 @@ from mien.domain import image_types, object_keys
 from mien.domain.errors import GroupNamed, GroupNotFound, ImageNotFound, InvalidInput, MienError, StorageError
 from mien.domain.faces import Page, iterate_pages
 from mien.domain.groups import DismissedFace, FaceGroup, Group, GroupCount, Naming, new_group_id
-from mien.domain.records import (
-    FaceRecord,
-    Portrait,
-    Recognition,
-    RecognitionStatus,
-    RecognizedFace,
-    Upload,
-    UploadStatus,
-)
+from mien.domain.records import FaceRecord, Recognition, RecognitionStatus, RecognizedFace, Upload, UploadStatus
+from mien.domain.results import Portrait
 
 SHOWN_FACES = 6
 PAGE = 1000

@@ -21,17 +21,8 @@ from mien.domain import object_keys
 from mien.domain.errors import AccessDenied, ImageError, ImageNotFound, StorageBusy, StorageError, UserExists
 from mien.domain.faces import Reason, iterate_pages
 from mien.domain.policy import MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER, Policy, SeveralFaces
-from mien.domain.records import (
-    Consent,
-    FaceRecord,
-    Image,
-    IndexedFace,
-    IndexResult,
-    StoredPhoto,
-    Upload,
-    UploadNotice,
-    UploadStatus,
-)
+from mien.domain.records import Consent, FaceRecord, Upload, UploadNotice, UploadStatus
+from mien.domain.results import Image, IndexedFace, IndexResult, StoredPhoto
 
 log = logging.getLogger(__name__)
 
@@ -292,7 +283,7 @@ class IndexingService:
             if indexed.face_id not in enrolled:
                 face = indexed.face
                 self._catalog.put(FaceRecord(indexed.face_id, user_id, path, timestamp, face.box, face.confidence))
-        family = () if user_id is None else self._people.family(user_id)
+        family = () if user_id is None else self._people.aliases.family(user_id)
         warnings = list(_warnings(path, result, family, enrolled))
         if user_id is not None:
             warnings += self._associate(user_id, family, result.faces[0], enrolled, timestamp)

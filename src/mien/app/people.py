@@ -12,41 +12,23 @@ person, also when they are uploaded for the alias.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import TypeVar
+from datetime import datetime
 
+from mien.app.aliases import Aliases
+from mien.app.name_claims import NameClaims, claims, clash
 from mien.app.ports import Bucket, Catalog
+from mien.app.present_names import PresentNames
 from mien.domain import object_keys
-from mien.domain.errors import InvalidInput, Overloaded, UserExists, UserNotFound
-from mien.domain.records import (
-    Candidate,
-    FaceRecord,
-    FaceSummary,
-    NameClaim,
-    Person,
-    Recognition,
-    RecognizedFace,
-    Record,
-    Upload,
-)
+from mien.domain.errors import InvalidInput, Overloaded, UserNotFound
+from mien.domain.records import Person, Record, Upload
 
 ATTEMPTS = 5
-ANNOUNCED = timedelta(hours=1)
-"""How long a person without a photo keeps their name: longer than a signed form is valid."""
 MAX_STALE_ENTRIES = 10
 
-V = TypeVar("V", Candidate, RecognizedFace, FaceRecord, Upload)
-
-_LOOKALIKE = (
-    "Another person's id or name looks the same: it differs only in case, in Unicode form or in characters that do "
-    "not show. Write it as it is enrolled, or choose another."
-)
-_TAKEN = "Another person has this name already. Use their id, merge the two, or choose another name."
 _CHANGING = "Others are changing this person at the same time; try again."
-_IS_AN_ID = "Another person has this as their id. Use the id, or choose another name."
 
 
 class PeopleService:
@@ -54,70 +36,41 @@ class PeopleService:
 
     def __init__(self, bucket: Bucket, catalog: Catalog, now: Callable[[], datetime]) -> None:
         self._bucket, self._catalog, self._now = bucket, catalog, now
+        self.aliases = Aliases(catalog)
+        self.present_names = PresentNames(self.aliases, catalog)
+        self._claims = NameClaims(catalog, now, self.is_without_photos, self.remove)
 
     # Finding
 
     def get(self, user_id: str) -> Person:
         """Return the person of an id, or the one whom it was merged into. Raises UserNotFound."""
-        person = self.by_id([user_id]).get(user_id)
+        person = self.aliases.by_id([user_id]).get(user_id)
         if person is None or person.pending:
             raise UserNotFound("Nobody is enrolled under this user id.")
         return person
 
     def find(self, text: str) -> Person:
         """Return the person of an id or, failing that, of exactly this name. Raises UserNotFound."""
-        if person := self.by_id([text]).get(text):
+        if person := self.aliases.by_id([text]).get(text):
             return person
-        holder = self._holder(text)
-        person = self.by_id([holder.user_id]).get(holder.user_id) if holder and holder.name == text else None
+        holder = self._claims.holder(text)
+        person = self.aliases.by_id([holder.user_id]).get(holder.user_id) if holder and holder.name == text else None
         if person is None:
             raise UserNotFound("Nobody is enrolled under this id or name.")
         return person
 
-    def by_id(self, user_ids: Collection[str]) -> dict[str, Person]:
-        """Return whom each id leads to, through merges; ids of nobody are left out."""
-        found = {person.user_id: person for person in self._catalog.get(Person, list(dict.fromkeys(user_ids)))}
-        while missing := {p.merged_into for p in found.values() if p.merged_into} - found.keys():
-            targets = self._catalog.get(Person, sorted(missing))
-            found |= {person.user_id: person for person in targets}
-            if not targets:
-                break
-        return {user_id: _final(found, user_id) for user_id in user_ids if user_id in found}
-
     def ids_of(self, text: str) -> tuple[str, ...]:
         """Return every id that a text may stand for: itself, and all ids of the person of that id or exact name."""
         with suppress(UserNotFound):
-            return tuple(dict.fromkeys((text, *self._with_merged(self.find(text)))))
+            return tuple(dict.fromkeys((text, *self.aliases.ids_of(self.find(text)))))
         return (text,)
-
-    def family(self, user_id: str) -> tuple[str, ...]:
-        """Return every id of the person whom an id leads to, theirs first; the id alone when it is nobody's."""
-        person = self.by_id([user_id]).get(user_id)
-        return (user_id,) if person is None else self._with_merged(person)
 
     def possible_ids(self, user_id: str | None, name: str | None) -> tuple[str, ...]:
         """Return every id of the person whom `admit` would choose, if there is one."""
         if user_id is not None:
-            return tuple(dict.fromkeys((user_id, *self.family(user_id))))
-        holder = self._holder(name) if name is not None else None
-        return () if holder is None else self.family(holder.user_id)
-
-    def with_merged(self, user_id: str) -> tuple[str, ...]:
-        """Return an id and every one that was merged into it; the id alone when it is nobody's."""
-        stored = self._catalog.get(Person, [user_id])
-        return self._with_merged(stored[0]) if stored else (user_id,)
-
-    def with_merged_each(self, user_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
-        """Return the same as `with_merged` for several ids; only people with whom others were merged take a query."""
-        stored = {person.user_id: person for person in self._catalog.get(Person, list(dict.fromkeys(user_ids)))}
-        return {each: self._with_merged(stored[each]) if each in stored else (each,) for each in user_ids}
-
-    def _with_merged(self, person: Person) -> tuple[str, ...]:
-        family, merged = [person.user_id], person.merged
-        while merged := tuple(dict.fromkeys(each for each in merged if each not in family)):
-            family += merged
-            merged = tuple(each for person in self._catalog.get(Person, merged) for each in person.merged)
-        return tuple(family)
+            return tuple(dict.fromkeys((user_id, *self.aliases.family(user_id))))
+        holder = self._claims.holder(name) if name is not None else None
+        return () if holder is None else self.aliases.family(holder.user_id)
 
     def owner(self, path: str) -> str | None:
         """Return the id that the photo of a path belongs to; None for nobody.
@@ -129,12 +82,12 @@ class PeopleService:
         user_id = object_keys.user_id_of(path)
         if user_id is None or self._catalog.get(Person, [user_id]):
             return user_id
-        holder = self._holder(user_id)
+        holder = self._claims.holder(user_id)
         if holder is None:
             return user_id
         if holder.name == user_id:
             return holder.user_id
-        raise UserExists(_LOOKALIKE)
+        raise clash(user_id, holder)
 
     def admit(self, user_id: str | None, name: str | None) -> str | None:
         """Return the id under which a photo is to be stored; None for nobody.
@@ -156,13 +109,13 @@ class PeopleService:
                     continue
             elif user_id and name and name != person.name and (person.pending or person.name == person.user_id):
                 self.rename(person.user_id, name)
-            if admitted := self.by_id([person.user_id]).get(person.user_id):
+            if admitted := self.aliases.by_id([person.user_id]).get(person.user_id):
                 return admitted.user_id
         raise Overloaded(_CHANGING)
 
     def holder_of(self, text: str) -> str:
         """Return the id of the person whose id or name looks like the text. Raises UserNotFound."""
-        holder = self._holder(text)
+        holder = self._claims.holder(text)
         if holder is None:
             raise UserNotFound("Nobody is enrolled under this name.")
         return holder.user_id
@@ -196,16 +149,16 @@ class PeopleService:
     def rename(self, user_id: str, name: str) -> Person:
         """Give a person another name, in one write. Raises UserNotFound and UserExists."""
         for _ in range(ATTEMPTS):
-            person = self.by_id([user_id]).get(user_id)
+            person = self.aliases.by_id([user_id]).get(user_id)
             if person is None:
                 raise UserNotFound("Nobody is enrolled under this user id.")
             if name == person.name:
                 return person
-            self._refuse_taken(name, person)
+            self._claims.refuse_taken(name, person)
             renamed = replace(person, name=name)
             held, wanted = ({claim.key for claim in claims(each)} for each in (person, renamed))
             fresh = [claim for claim in claims(renamed) if claim.key not in held]
-            gone = [claim for claim in self._reserved([person]) if claim.key not in wanted]
+            gone = [claim for claim in self._claims.reserved([person]) if claim.key not in wanted]
             if self._catalog.put(renamed, fresh=fresh, gone=gone, unchanged=[person]):
                 return renamed
         raise Overloaded(_CHANGING)
@@ -219,7 +172,7 @@ class PeopleService:
             source = self._own(user_id)
             if source.merged_into:
                 raise InvalidInput("This person is merged with another already; undo that first.")
-            target = self.by_id([into]).get(into)
+            target = self.aliases.by_id([into]).get(into)
             if target is None:
                 raise UserNotFound("Nobody is enrolled under the user id to merge into.")
             if target.user_id == source.user_id:
@@ -240,7 +193,7 @@ class PeopleService:
             source = self._own(user_id)
             if source.merged_into is None:
                 raise InvalidInput("This person is not merged with another.")
-            vanishing = self.vanishing(source.merged_into, apart_from=self.with_merged(user_id))
+            vanishing = self.vanishing(source.merged_into, apart_from=self.aliases.with_merged(user_id))
             for each in vanishing:
                 remove_belongings(each)
             separate = replace(source, merged_into=None)
@@ -265,7 +218,7 @@ class PeopleService:
             roots, aliases = (self._catalog.get(Person, sorted(ids)) for ids in (above, below))
             others = [replace(r, merged=tuple(each for each in r.merged if each not in user_ids)) for r in roots]
             others += [replace(alias, merged_into=None) for alias in aliases]
-            gone: list[Record] = [*people, *self._reserved(people)]
+            gone: list[Record] = [*people, *self._claims.reserved(people)]
             if self._catalog.put(*others, gone=gone, unchanged=[*gone, *roots, *aliases]):
                 return True
         raise Overloaded(_CHANGING)
@@ -290,7 +243,7 @@ class PeopleService:
         gone: tuple[str, ...] = ()
         above: str | None = user_id
         while above is not None:
-            family = tuple(each for each in self.with_merged(above) if each not in apart_from)
+            family = tuple(each for each in self.aliases.with_merged(above) if each not in apart_from)
             if not all(self.is_without_photos(each, but) for each in family):
                 break
             gone = family
@@ -305,51 +258,6 @@ class PeopleService:
         uploads = self._catalog.find(Upload, user_id=user_id, limit=MAX_STALE_ENTRIES).items
         return all(upload.image_path == but for upload in uploads)
 
-    # Answering
-
-    def named(self, values: Sequence[V]) -> list[V]:
-        """Put the present id and name of each value's person into it, all of them read at once."""
-        people = self.by_id([value.user_id for value in values if value.user_id is not None])
-        return [_named(value, people) for value in values]
-
-    def face_summaries(self, people: Collection[Person]) -> dict[str, FaceSummary]:
-        """Return how many faces each person has under all of their ids, and the newest, by the person's id."""
-        roots = self._roots(people)
-        by_id, found = {person.user_id: person for person in people}, dict[str, FaceSummary]()
-        for user_id, summary in self._catalog.summarize_faces(list(roots)).items():
-            root = roots[user_id]
-            newest = replace(summary.newest, user_id=root, name=by_id[root].name)
-            if before := found.get(root):
-                newest = max(before.newest, newest, key=lambda face: (face.timestamp, face.face_id))
-            found[root] = FaceSummary(summary.count + (before.count if before else 0), newest)
-        return found
-
-    def _roots(self, people: Collection[Person]) -> dict[str, str]:
-        """Return by each id of the people whose it is, reading the merged ones of all of them at once."""
-        roots = {person.user_id: person.user_id for person in people}
-        merged = {alias: person.user_id for person in people for alias in person.merged}
-        while merged := {alias: root for alias, root in merged.items() if alias not in roots}:
-            roots |= merged
-            stored = self._catalog.get(Person, list(merged))
-            merged = {alias: roots[person.user_id] for person in stored for alias in person.merged}
-        return roots
-
-    def named_recognitions(
-        self, recognitions: Sequence[Recognition], people: Mapping[str, Person] | None = None
-    ) -> list[Recognition]:
-        """Put present ids, names and likelihoods into recognitions; `people` are those of `by_id`, if known already."""
-        if people is None:
-            people = self.by_id(sorted({user_id for each in recognitions for user_id in each.user_ids}))
-        return [
-            replace(
-                each,
-                faces=tuple(
-                    replace(_named_face(face, people), likelihood=each.likelihood(face)) for face in each.faces
-                ),
-            )
-            for each in recognitions
-        ]
-
     # Helpers
 
     def _own(self, user_id: str) -> Person:
@@ -363,98 +271,13 @@ class PeopleService:
             if stored := self._catalog.get(Person, [user_id]):
                 return stored[0]
             for text in filter(None, (user_id, name)):
-                self._refuse_taken(text, None)
+                self._claims.refuse_taken(text, None)
             return None
-        holder = self._holder_or_free(name or "")
+        holder = self._claims.holder_or_free(name or "")
         if holder is None or holder.name == name:
             return holder
-        raise UserExists(_IS_AN_ID if holder.user_id == name else _LOOKALIKE)
-
-    def _holder(self, text: str) -> Person | None:
-        """Return who has an id or a name that looks like the text."""
-        stored = self._catalog.get(NameClaim, [object_keys.claim_key(text)])
-        return self._claimant(stored[0]) if stored else None
-
-    def _holder_or_free(self, text: str) -> Person | None:
-        """Return who has an id or a name that looks like the text; when nobody has, free it for somebody new."""
-        for claim in self._catalog.get(NameClaim, [object_keys.claim_key(text)]):
-            if holder := self._claimant(claim):
-                return holder
-            self._free(claim)
-        return None
-
-    def _claimant(self, claim: NameClaim) -> Person | None:
-        """Return who has the id or name that is claimed; None for a claim without effect."""
-        for person in self._catalog.get(Person, [claim.user_id]):
-            if claim.key in {each.key for each in claims(person)} and not self._never_came(person):
-                return person
-        return None
-
-    def _free(self, claim: NameClaim) -> None:
-        """Remove a claim without effect, unless another has taken its place meanwhile, or its person has changed."""
-        people = self._catalog.get(Person, [claim.user_id])
-        if any(map(self._never_came, people)):
-            self.remove(claim.user_id)
-        else:
-            self._catalog.put(*people, gone=[claim], unchanged=[claim, *people])
-
-    def _never_came(self, person: Person) -> bool:
-        """Whether the form that a person was announced with has expired without a photo."""
-        is_old = person.pending and self._now() - person.timestamp > ANNOUNCED
-        return is_old and not person.merged and self.is_without_photos(person.user_id)
-
-    def _refuse_taken(self, text: str, by_other_than: Person | None) -> None:
-        holder = self._holder_or_free(text)
-        if holder is None or (by_other_than and holder.user_id == by_other_than.user_id):
-            return
-        raise UserExists(_TAKEN if text == holder.name else _IS_AN_ID if text == holder.user_id else _LOOKALIKE)
-
-    def _reserved(self, people: Sequence[Person]) -> list[NameClaim]:
-        """Return the claims that are stored for people: of two look-alikes from before claims, one has the claim."""
-        user_ids = {person.user_id for person in people}
-        keys = dict.fromkeys(claim.key for person in people for claim in claims(person))
-        return [claim for claim in self._catalog.get(NameClaim, list(keys)) if claim.user_id in user_ids]
-
-
-def claims(person: Person) -> list[NameClaim]:
-    """Return what reserves a person's id and name."""
-    keys = dict.fromkeys((object_keys.claim_key(person.user_id), object_keys.claim_key(person.name)))
-    return [NameClaim(key, person.user_id, person.timestamp) for key in keys]
+        raise clash(name or "", holder)
 
 
 def _without_alias(targets: Iterable[Person], source: Person) -> list[Person]:
     return [replace(t, merged=tuple(each for each in t.merged if each != source.user_id)) for t in targets]
-
-
-def canonical(records: Iterable[FaceRecord], people: Mapping[str, Person]) -> dict[str, FaceRecord]:
-    """Return records by face id, each with the id that its person has after merges."""
-    with_present_ids = {}
-    for record in records:
-        person = people.get(record.user_id or "")
-        is_alias = person is not None and person.user_id != record.user_id
-        with_present_ids[record.face_id] = replace(record, user_id=person.user_id) if person and is_alias else record
-    return with_present_ids
-
-
-def _final(found: Mapping[str, Person], user_id: str) -> Person:
-    person = found[user_id]
-    for _ in found:  # and no longer, should two merges at once have made a circle
-        person = found.get(person.merged_into or "", person)
-    return person
-
-
-def _named(value: V, people: Mapping[str, Person]) -> V:
-    if value.user_id is None:
-        return value
-    person = people.get(value.user_id)
-    if person is None:
-        return replace(value, name=value.user_id)
-    return replace(value, user_id=person.user_id, name=person.name)
-
-
-def _named_face(face: RecognizedFace, people: Mapping[str, Person]) -> RecognizedFace:
-    candidates: dict[tuple[str | None, int], Candidate] = {}
-    for number, candidate in enumerate(face.candidates):
-        named = _named(candidate, people)
-        candidates.setdefault((named.user_id, 0 if named.user_id is not None else number), named)
-    return replace(_named(face, people), candidates=tuple(candidates.values()))

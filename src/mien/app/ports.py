@@ -18,16 +18,15 @@ from typing import Protocol, TypeVar
 from mien.domain.faces import Box, Detection, Page
 from mien.domain.groups import GroupCount
 from mien.domain.policy import MAX_FACES_PER_PHOTO
-from mien.domain.records import (
+from mien.domain.records import FaceRecord, Record
+from mien.domain.results import (
     Comparison,
     FaceHit,
-    FaceRecord,
     FaceSummary,
     Image,
     IndexResult,
     ListedFace,
     Portrait,
-    Record,
     SearchResult,
     StoredPhoto,
     UploadForm,

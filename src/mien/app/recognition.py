@@ -14,24 +14,14 @@ from dataclasses import replace
 from datetime import datetime
 from math import inf
 
-from mien.app.people import PeopleService, canonical
+from mien.app.people import PeopleService
 from mien.app.ports import Catalog, Recognizer
+from mien.app.present_names import canonical
 from mien.domain import thresholds
 from mien.domain.faces import iterate_pages
 from mien.domain.policy import MAX_FACES_PER_USER, Policy
-from mien.domain.records import (
-    Candidate,
-    FaceRecord,
-    Person,
-    Portrait,
-    Probe,
-    Recognition,
-    RecognitionStatus,
-    RecognizedFace,
-    SearchResult,
-    StoredPhoto,
-    Upload,
-)
+from mien.domain.records import Candidate, FaceRecord, Person, Recognition, RecognitionStatus, RecognizedFace, Upload
+from mien.domain.results import Portrait, Probe, SearchResult, StoredPhoto
 from mien.domain.thresholds import Threshold
 
 
@@ -174,7 +164,7 @@ class RecognitionService:
         records = {record.face_id: record for record in self._catalog.get(FaceRecord, list(face_ids))}
         if image_path is not None:  # a photo that was indexed without a user would find its own faces
             records = {i: r for i, r in records.items() if r.user_id or r.image_path != image_path}
-        people = self._people.by_id(user_ids(probes, records))
+        people = self._people.aliases.by_id(user_ids(probes, records))
         people |= {person.user_id: person for person in people.values()}
         probes, merged = with_present_ids(probes, people), canonical(records.values(), people)
         faces = identify(probes, merged, limit.similarity, self._policy)
@@ -192,7 +182,7 @@ class RecognitionService:
             stored = replace(recognition, faces=tuple(_as_enrolled(face, records) for face in faces))
             self._catalog.put(stored)
             self._withdraw_if_forgotten(stored)
-        return self._people.named_recognitions([recognition], people)[0]
+        return self._people.present_names.recognitions([recognition], people)[0]
 
     def relabel(self, former: Upload, moved: Upload, user_ids: Collection[str]) -> None:
         """Let stored recognitions that named somebody for one photo's face name its new person.
@@ -228,7 +218,7 @@ class RecognitionService:
         named = {c.face_id for face in recognition.faces for c in face.candidates if c.face_id and c.user_id}
         known = {record.face_id for record in self._catalog.get(FaceRecord, sorted(named))}
         unseen = {c.user_id for face in recognition.faces for c in face.candidates if c.user_id and not c.face_id}
-        families = [self._people.family(user_id) for user_id in sorted(unseen)]
+        families = [self._people.aliases.family(user_id) for user_id in sorted(unseen)]
         if named - known or not all(self._catalog.find(FaceRecord, user_id=ids, limit=1).items for ids in families):
             self._catalog.delete(Recognition, [recognition.recognition_id])
 

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
 
-from mien.app.people import claims
+from mien.app.name_claims import claims
 from mien.app.photo_faces import PhotoFaces
 from mien.app.ports import Bucket, Catalog, Recognizer
 from mien.domain import object_keys

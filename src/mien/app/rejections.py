@@ -12,12 +12,14 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from mien.app import recognition
-from mien.app.people import PeopleService, canonical
+from mien.app.people import PeopleService
 from mien.app.ports import Catalog, Recognizer
+from mien.app.present_names import canonical
 from mien.domain import object_keys
 from mien.domain.errors import FaceNotFound, NoFace
 from mien.domain.faces import Page
-from mien.domain.records import FaceRecord, Probe
+from mien.domain.records import FaceRecord
+from mien.domain.results import Probe
 
 MAX_HITS = 50
 
@@ -38,7 +40,7 @@ class RejectionService:
         probes: Sequence[Probe] = self._recognizer.search(image, 0.0, MAX_HITS).probes
         face_ids = {hit.face_id for probe in probes for hit in probe.face_hits}
         records = {record.face_id: record for record in self._catalog.get(FaceRecord, sorted(face_ids))}
-        people = self._people.by_id(recognition.user_ids(probes, records))
+        people = self._people.aliases.by_id(recognition.user_ids(probes, records))
         probes, records = recognition.with_present_ids(probes, people), canonical(records.values(), people)
         similarities = [(_similarity(probe, records, user_id), index) for index, probe in enumerate(probes)]
         best, index = max(similarities, default=(0.0, 0))
@@ -60,7 +62,7 @@ class RejectionService:
 
     def list(self, user_id: str, limit: int, token: str | None) -> Page[FaceRecord]:
         """Return one page of a person's rejected faces, newest first; it may hold fewer than `limit`."""
-        page = self._catalog.find(FaceRecord, user_id=self._people.family(user_id), limit=limit, token=token)
+        page = self._catalog.find(FaceRecord, user_id=self._people.aliases.family(user_id), limit=limit, token=token)
         return Page(tuple(record for record in page.items if record.negative), page.next_token)
 
 

@@ -19,7 +19,8 @@ from mien.domain import object_keys
 from mien.domain.errors import InvalidInput, MienError, UserNotFound
 from mien.domain.faces import Page, iterate_pages
 from mien.domain.policy import Policy
-from mien.domain.records import Consent, ErasureReport, Expiry, Person, Recognition, Upload
+from mien.domain.records import Consent, Person, Recognition, Upload
+from mien.domain.results import ErasureReport, Expiry
 
 STEP = 200
 """How many recognitions one transaction deletes; between two, others may write."""
@@ -64,7 +65,7 @@ class RetentionService:
 
         None stands for a consent without end. Raises InvalidInput for a day in the past.
         """
-        user_ids = self._people.with_merged(user_id)
+        user_ids = self._people.aliases.with_merged(user_id)
         if last_day is None:
             self._catalog.delete(Consent, user_ids)
             return
@@ -87,7 +88,7 @@ class RetentionService:
 
         Of a person with whom others were merged it is the earliest of all of them.
         """
-        families = self._people.with_merged_each(user_ids)
+        families = self._people.aliases.with_merged_each(user_ids)
         all_ids = list(dict.fromkeys(each for family in families.values() for each in family))
         days = {consent.user_id: consent.last_day for consent in self._catalog.get(Consent, all_ids)}
         found = {user_id: [days[each] for each in family if each in days] for user_id, family in families.items()}
@@ -97,7 +98,7 @@ class RetentionService:
         """List the people whose last day of consent comes before a day, the latest of these days first."""
         midnight = datetime.combine(day, time(), UTC)
         page = self._catalog.find(Consent, until=midnight, limit=limit, token=token)
-        people = self._people.by_id([consent.user_id for consent in page.items]).values()
+        people = self._people.aliases.by_id([consent.user_id for consent in page.items]).values()
         return Page(tuple(person for person in dict.fromkeys(people) if not person.pending), page.next_token)
 
     def _expire_recognitions(self, stop: Callable[[], bool]) -> int:

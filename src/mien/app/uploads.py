@@ -10,7 +10,8 @@ from mien.app.people import PeopleService
 from mien.app.ports import Bucket, Catalog
 from mien.domain import image_types, object_keys
 from mien.domain.errors import ImageNotFound, UserExists
-from mien.domain.records import Upload, UploadForm, UploadStatus
+from mien.domain.records import Upload, UploadStatus
+from mien.domain.results import UploadForm
 
 FORM_SECONDS = 900
 

@@ -19,7 +19,7 @@ from mien.domain.thresholds import format_similarity, is_automatic
 
 if TYPE_CHECKING:
     from mien.domain.faces import Detection
-    from mien.domain.records import Comparison
+    from mien.domain.results import Comparison
 
 
 def detect(

@@ -25,7 +25,8 @@ from mien.security.audit import Action
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
     from mien.domain.faces import Page
-    from mien.domain.records import ErasureReport, FaceRecord
+    from mien.domain.records import FaceRecord
+    from mien.domain.results import ErasureReport
 
 PAGE_SIZE = 1000
 

@@ -1,14 +1,12 @@
-"""Define what the application stores and returns: uploads, faces, people, recognitions, erasures.
+"""Define what the application stores: uploads, faces, people, recognitions, erasures.
 
-Frozen values like those of `mien.domain.faces`; the ports take and return them. A Catalog stores the kinds of
-`Record`. A `name` beside a `user_id` is looked up for each call and never stored there, so that a person's name
-stands in their Person record only. Timestamps are aware and in UTC; similarities and confidences run from 0 to 100;
-boxes are fractions of the upright photo.
+Frozen values like those of `mien.domain.faces`; a Catalog stores the kinds of `Record`. A `name` beside a `user_id` is
+looked up for each call and never stored there, so that a person's name stands in their Person record only. Timestamps
+are aware and in UTC; similarities and confidences run from 0 to 100; boxes are fractions of the upright photo.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -17,7 +15,7 @@ from typing import Any, Self
 
 from mien.domain import object_keys
 from mien.domain.errors import InvalidInput
-from mien.domain.faces import Box, Detection, Reason, SearchedFace
+from mien.domain.faces import Box
 from mien.domain.groups import DismissedFace, FaceGroup
 from mien.domain.thresholds import Likelihood, Threshold, likelihood_of_match
 
@@ -90,14 +88,6 @@ class FaceRecord:
     negative: bool = False
     group_id: str | None = None
     name: str | None = _looked_up()
-
-
-@dataclass(frozen=True, slots=True)
-class FaceSummary:
-    """How many faces of somebody are enrolled, and the newest of them; rejected ones do not count."""
-
-    count: int
-    newest: FaceRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,160 +254,3 @@ Record = (
     | FaceGroup
     | DismissedFace
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ErasureReport:
-    """Counts what forgetting a person removed; `remaining_stores` names the stores that still hold something."""
-
-    user_id: str
-    timestamp: datetime
-    faces: int
-    images: int
-    uploads: int
-    recognitions: int
-    remaining_stores: tuple[str, ...] = ()
-    erasure_id: str = ""
-
-    def receipt(self, pseudonym: str) -> ErasureReceipt:
-        """Return the part that is kept, with another text in place of the user id."""
-        return ErasureReceipt(
-            self.erasure_id,
-            pseudonym,
-            self.timestamp,
-            self.faces,
-            self.images,
-            self.uploads,
-            self.recognitions,
-            self.remaining_stores,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Expiry:
-    """What was over and is removed: counts of recognitions and photos, and the receipts of the people erased.
-
-    `failed` counts photos and people that could not be removed now; the next expiry tries again.
-    """
-
-    recognitions: int = 0
-    photos: int = 0
-    receipts: tuple[ErasureReport, ...] = ()
-    failed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """An object of the bucket: the bytes of an image file, its MIME type and its metadata."""
-
-    body: bytes
-    content_type: str
-    metadata: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredPhoto:
-    """A photo of the bucket, which a recognizer may read there by itself; `read` returns its bytes."""
-
-    image_path: str
-    read: Callable[[], bytes]
-
-
-def image_bytes(image: bytes | StoredPhoto) -> bytes:
-    """Return the bytes of a photo. Raises ImageNotFound for one of the bucket that is gone."""
-    return image if isinstance(image, bytes) else image.read()
-
-
-@dataclass(frozen=True, slots=True)
-class UploadForm:
-    """A signed form: POST `fields` and then the photo as `file` to `url` before `expires_at`."""
-
-    url: str
-    fields: dict[str, str]
-    image_path: str
-    expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class FaceHit:
-    """An enrolled face that is similar to the probe."""
-
-    face_id: str
-    similarity: float
-
-
-@dataclass(frozen=True, slots=True)
-class ListedFace:
-    """A face of the collection. `is_marked` tells that this installation indexed it; old faces have no mark.
-
-    `user_id` is the person for whom a marked face was indexed, where `Recognizer.face_ids` may miss it.
-    """
-
-    face_id: str
-    is_marked: bool
-    user_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class UserHit:
-    """A person whose aggregated faces are similar to the probe."""
-
-    user_id: str
-    similarity: float
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """A face of the searched photo with the enrolled faces and users similar to it, most similar first."""
-
-    face: Detection | SearchedFace
-    face_hits: tuple[FaceHit, ...]
-    user_hits: tuple[UserHit, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Portrait:
-    """A face that was cut out of a photo: `image` is a JPEG, and `box` the face's place in it.
-
-    `probe` is about the photo. `is_clear` tells whether the face is good enough to be enrolled; the embedding is for
-    the recognizer that made it.
-    """
-
-    probe: Probe
-    image: bytes = field(repr=False)
-    box: Box
-    is_clear: bool
-    embedding: Any = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class SearchResult:
-    """The faces of a photo that were searched for, largest first, and how many more were seen."""
-
-    probes: tuple[Probe, ...]
-    left_out: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class IndexedFace:
-    """A face that was added to the collection, with the other enrolled faces similar to it, most similar first."""
-
-    face_id: str
-    face: Detection
-    face_hits: tuple[FaceHit, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class IndexResult:
-    """The outcome of indexing a photo: the faces added, largest first, and the reasons why each other was rejected."""
-
-    faces: tuple[IndexedFace, ...]
-    rejected: tuple[tuple[Reason, ...], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A face of the target photo and its similarity to the largest face of the source photo."""
-
-    face: Detection
-    similarity: float

@@ -21,18 +21,8 @@ from typing import Any, Protocol
 from mien.domain.errors import InvalidInput, MienError
 from mien.domain.faces import Detection, Issue, Page
 from mien.domain.groups import Group, GroupCount, Naming
-from mien.domain.records import (
-    Comparison,
-    ErasureReport,
-    Expiry,
-    FaceRecord,
-    Image,
-    Person,
-    Recognition,
-    Upload,
-    UploadForm,
-    UploadStatus,
-)
+from mien.domain.records import FaceRecord, Person, Recognition, Upload, UploadStatus
+from mien.domain.results import Comparison, ErasureReport, Expiry, Image, UploadForm
 from mien.security.signing import Signer
 
 COMMAND_LINE = "command line"

@@ -18,7 +18,7 @@ from mien.api.photo_input import photo_request_body, read_photo
 from mien.api.problems import problem_responses
 from mien.api.routes.recognition import Limit
 from mien.app.app import FaceApp
-from mien.domain import records
+from mien.domain import records, results
 from mien.security.api_keys import Scope
 
 log = logging.getLogger(__name__)
@@ -219,7 +219,7 @@ def _erasure(erasure: records.Erasure | records.ErasureReceipt) -> schemas.Erasu
     )
 
 
-def _log_failure(work: asyncio.Future[records.ErasureReport]) -> None:
+def _log_failure(work: asyncio.Future[results.ErasureReport]) -> None:
     if not work.cancelled() and (error := work.exception()):
         log.warning("erasure failed", extra={"error": type(error).__name__})
 
@@ -229,7 +229,7 @@ def _summaries(app: FaceApp, people: Sequence[records.Person]) -> list[schemas.P
     return [_summary(person, faces.get(person.user_id), consents.get(person.user_id)) for person in people]
 
 
-def _summary(person: records.Person, faces: records.FaceSummary | None, consent_until: date | None) -> schemas.Person:
+def _summary(person: records.Person, faces: results.FaceSummary | None, consent_until: date | None) -> schemas.Person:
     return schemas.Person(
         user_id=person.user_id,
         name=person.name,

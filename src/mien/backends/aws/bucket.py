@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from mien.app.ports import SIGNED_AT
 from mien.backends.aws.clients import batches, code, domain_errors
 from mien.domain.errors import ImageNotFound, StorageError
-from mien.domain.records import Image, UploadForm
+from mien.domain.results import Image, UploadForm
 
 MAX_SINGLE_LISTINGS = 5
 DELETE_BATCH = 1000

@@ -37,13 +37,13 @@ from mien.domain.records import (
     Erasure,
     ErasureReceipt,
     FaceRecord,
-    FaceSummary,
     NameClaim,
     Person,
     Recognition,
     Record,
     Upload,
 )
+from mien.domain.results import FaceSummary
 
 GET_BATCH = 100
 WRITE_BATCH = 100

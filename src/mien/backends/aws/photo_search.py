@@ -25,7 +25,7 @@ from mien.backends.aws.photos import RekognitionPhoto
 from mien.backends.aws.shapes import detection, face_hits, to_box, user_hits
 from mien.domain.errors import Overloaded
 from mien.domain.faces import Box, Detection, SearchedFace
-from mien.domain.records import Probe, SearchResult
+from mien.domain.results import Probe, SearchResult
 
 MARGINS = (0.5, 0.1)  # around a crop, in box sizes: room for the detector, less where a neighbouring face gets in
 PARALLEL_SEARCHES = 4

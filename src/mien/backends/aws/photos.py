@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from mien.backends.aws.clients import code
-from mien.domain.records import StoredPhoto, image_bytes
+from mien.domain.results import StoredPhoto, image_bytes
 
 if TYPE_CHECKING:
     from mien.backends.aws.image_limits import PreparedPhoto

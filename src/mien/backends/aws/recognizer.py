@@ -21,7 +21,7 @@ from mien.domain import object_keys, thresholds
 from mien.domain.errors import InvalidInput, NoFace
 from mien.domain.faces import Box, Detection, Page
 from mien.domain.policy import MAX_FACE_MATCHES, MAX_FACES_PER_PHOTO
-from mien.domain.records import Comparison, FaceHit, IndexedFace, IndexResult, ListedFace, SearchResult, StoredPhoto
+from mien.domain.results import Comparison, FaceHit, IndexedFace, IndexResult, ListedFace, SearchResult, StoredPhoto
 
 MAX_SIMILAR_FACES = 20
 LIST_PAGE = 1000

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien.domain import object_keys
 from mien.domain.faces import Box, Detection, Landmarks, Point, Pose, Quality, Reason
-from mien.domain.records import FaceHit, UserHit
+from mien.domain.results import FaceHit, UserHit
 
 if TYPE_CHECKING:
     from mien.backends.aws.photos import RekognitionPhoto

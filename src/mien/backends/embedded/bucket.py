@@ -24,7 +24,7 @@ from mien.backends.embedded.drafts import sync_folder
 from mien.backends.embedded.folder_tree import Entry, Kind
 from mien.domain import image_types, object_keys
 from mien.domain.errors import ImageError, ImageNotFound, StorageError
-from mien.domain.records import Image, UploadForm
+from mien.domain.results import Image, UploadForm
 from mien.gallery.store import private_files
 from mien.gallery.store.database import Database, storage_errors
 from mien.security.signing import UPLOAD_FORM, UPLOAD_FORM_PATH, Signer

@@ -23,7 +23,8 @@ from mien.backends.embedded.database import (
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import Page
 from mien.domain.groups import GroupCount
-from mien.domain.records import FaceRecord, FaceSummary, Recognition, Record
+from mien.domain.records import FaceRecord, Recognition, Record
+from mien.domain.results import FaceSummary
 from mien.gallery.store.database import Database, Transaction
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mien.app.people import claims
+from mien.app.name_claims import claims
 from mien.backends import serialization
 from mien.backends.embedded import migrations
 from mien.domain.errors import StorageReadOnly

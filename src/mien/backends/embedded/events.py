@@ -25,7 +25,8 @@ from mien.backends.embedded.watcher import RETRY_SECONDS, FolderWatcher
 from mien.domain import object_keys
 from mien.domain.errors import ImageNotFound, InvalidInput, Overloaded, StorageError
 from mien.domain.faces import iterate_pages
-from mien.domain.records import Expiry, Upload, UploadStatus
+from mien.domain.records import Upload, UploadStatus
+from mien.domain.results import Expiry
 from mien.domain.waiting import REQUEST_SECONDS, waiting_seconds
 from mien.security.audit import WORKER, Action, Activity, expiry_activities
 

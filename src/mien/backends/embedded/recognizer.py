@@ -21,7 +21,7 @@ from mien.domain.errors import (
 )
 from mien.domain.faces import Box, Detection, FaceMatch, Page, QualityFilter, UserMatch
 from mien.domain.policy import MAX_FACE_MATCHES, MAX_FACES_PER_PHOTO
-from mien.domain.records import (
+from mien.domain.results import (
     Comparison,
     FaceHit,
     IndexedFace,

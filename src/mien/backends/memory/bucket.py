@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from mien.domain.errors import ImageNotFound
-from mien.domain.records import Image, UploadForm
+from mien.domain.results import Image, UploadForm
 
 
 class MemoryBucket:

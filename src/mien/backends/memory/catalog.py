@@ -13,7 +13,8 @@ from mien.backends import serialization
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import Page
 from mien.domain.groups import FaceGroup, GroupCount
-from mien.domain.records import FaceRecord, FaceSummary, Recognition, Record
+from mien.domain.records import FaceRecord, Recognition, Record
+from mien.domain.results import FaceSummary
 
 
 class MemoryCatalog:

@@ -15,7 +15,7 @@ from mien.domain import object_keys, thresholds
 from mien.domain.errors import NoFace
 from mien.domain.faces import Box, Detection, Page, QualityFilter
 from mien.domain.policy import ASSOCIATION_THRESHOLD, MAX_FACE_MATCHES, MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER
-from mien.domain.records import (
+from mien.domain.results import (
     Comparison,
     FaceHit,
     IndexedFace,
