@@ -36,10 +36,12 @@ def steps(document: Path) -> list[Step]:
     """The commands of a document in their order, each with what the document says that it prints."""
     steps = []
     text = document.read_text(encoding="utf-8")
-    for kind, body in re.findall(r"^```(console|python)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-        if kind == "python":
+    for kind, body in re.findall(r"^```(console|python|sh)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        if body == "mien serve\n":  # in a terminal of its own
+            steps.append(Step("mien serve &", ""))
+        elif kind == "python":
             steps.append(Step(f"python - <<'END'\n{body}END", None))
-        else:
+        elif kind == "console":
             parts = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", body, re.MULTILINE)
             steps += [Step(command, expected) for command, expected in parts]
     return steps

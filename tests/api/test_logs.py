@@ -106,6 +106,24 @@ def test_of_a_flood_some_lines_are_written_and_the_others_counted(
     )
 
 
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_lines_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, logger = Terminal(), logging.getLogger("mien.shown")
+    monkeypatch.setattr(logger, "handlers", [LimitedHandler(stream)])
+    monkeypatch.setattr(logger, "propagate", False)
+    logger.setLevel(logging.INFO)
+    request = {"method": "POST", "route": "/recognize", "status": 200, "ms": 297.9, "bytes_in": 15750}
+    logger.info("request", extra=request | {"request_id": "9275d3bc", "key_id": "1a2b3c4d"})
+    logger.warning("a photo could not be indexed", extra={"attempt": 3, "name_of_somebody": "SECRET"})
+    first, second = (line.partition(" ")[2] for line in stream.getvalue().splitlines())
+    assert first == "POST /recognize 200 298 ms key_id=1a2b3c4d"
+    assert second == "warning a photo could not be indexed attempt=3"
+
+
 def test_no_line_of_a_caller_with_a_key_is_left_out(written: Callable[[], Lines]) -> None:
     for _ in range(3000):
         logging.getLogger("mien.flood").info("request", extra={"status": 200, "key_id": "one"})

@@ -15,7 +15,7 @@ from PIL import Image
 from mien.cli import output
 from mien.cli.photos import PhotoReader, photo_files
 from mien.domain.errors import ImageError, ImageTooLarge
-from mien.domain.image_types import is_litter
+from mien.domain.image_types import UNKNOWN_FORMAT, is_litter
 from mien.evaluation.dataset import read_folder
 from tests.support.painter import photo_of
 from tests.support.process import MIEN_ON_FAKE_ENGINE
@@ -127,6 +127,13 @@ def test_the_other_photos_are_evaluated(people, spoil):
     assert len(folder.photos) in {3, 4}, "an empty file is a photo whose error the evaluation counts"
     if spoil not in {loop, loop_above, empty}:
         assert any("passed over" in note for note in folder.notes)
+
+
+def test_enrolling_and_recognising_name_the_same_formats(mien, people):
+    (people / "Ada" / "0.jpg").write_text("hello")
+    enrolled, recognised = mien("enroll", people), mien("recognize", people / "Ada" / "0.jpg")
+    assert UNKNOWN_FORMAT in enrolled.out
+    assert UNKNOWN_FORMAT in recognised.out
 
 
 def test_a_dangling_link_for_a_person_is_no_person(people):

@@ -1,5 +1,7 @@
 """Write the server's log: one JSON object a line on standard error, whoever writes, and never more than a disk bears.
 
+A terminal gets the same in lines for people.
+
 Lines of Mien and of uvicorn have constant messages and the fields that are listed here. Of what other libraries log or
 warn of, the line tells the place in their source, not the text, which may quote a client. Native libraries write to the
 descriptor of standard error past Python: their lines are counted. Of similar lines in quick succession some are left
@@ -64,7 +66,24 @@ class JsonLines(logging.Formatter):
         line |= {name: getattr(record, name) for name in self.FIELDS if hasattr(record, name)}
         if record.exc_info and record.exc_info[0]:
             line |= {"error": record.exc_info[0].__name__, "frames": frames(record.exc_info[2])}
+        return self.written(line)
+
+    def written(self, line: dict[str, Any]) -> str:
         return json.dumps(line)
+
+
+class TerminalLines(JsonLines):
+    """Formats log records for people: the time of day, what happened, and the fields."""
+
+    REQUEST = ("method", "route", "operation", "status")
+
+    def written(self, line: dict[str, Any]) -> str:
+        told = [line.pop("time")[11:19], *[line["level"]] * (line["level"] != "info")]
+        told += [str(line[name]) for name in self.REQUEST if name in line] or [line["message"]]
+        told += [f"{line[name]:.0f} ms" for name in ("ms",) if name in line]
+        hidden = {"level", "message", "ms", "bytes_in", "bytes_out", "request_id", *self.REQUEST}
+        told += [f"{name}={value}" for name, value in line.items() if name not in hidden]
+        return " ".join(told)
 
 
 class LimitedHandler(logging.StreamHandler[TextIO]):
@@ -72,7 +91,7 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self.setFormatter(JsonLines())
+        self.setFormatter(TerminalLines() if stream.isatty() else JsonLines())
         self._buckets: dict[tuple[object, ...], TokenBucket] = {}
         self._left_out: Counter[tuple[object, ...]] = Counter()
 
@@ -113,7 +132,7 @@ class _Nowhere:
 
 @contextmanager
 def json_on_stderr() -> Iterator[TextIO]:
-    """Write all logs, warnings and uncaught exceptions to standard error as JSON, and nothing else.
+    """Write all logs, warnings and uncaught exceptions to standard error as JSON, and nothing else but on a terminal.
 
     Yields the stream, for what is to be shown on a terminal.
     """

@@ -105,7 +105,7 @@ class Enrolment:
 
 def _enroll(app: FaceApp, read: PhotoReader, photo: PhotoToEnroll) -> Enrolment:
     if photo.person is None:
-        raise InvalidInput("The photo is not in a person's folder.")
+        raise InvalidInput("The photo is not in a person's folder, as in FOLDER/NAME/photo.jpg.")
     stored = _store(app, read(photo.path), photo.person)
     indexed = app.index_upload(stored.image_path)
     warnings = tuple(_naming_the_other(app, warning) for warning in indexed.warnings)

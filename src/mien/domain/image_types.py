@@ -21,6 +21,7 @@ _SIGNATURES = (
     (re.compile(rb"BM"), "image/bmp", "bmp"),
     (re.compile(rb"II\*\x00|MM\x00\*"), "image/tiff", "tiff"),
 )
+UNKNOWN_FORMAT = "The file is not a photo of a known format: JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF or BMP."
 FACELESS_PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAGAAAABgCAAAAADH8yjkAAAAPUlEQVR42u3NQQ0AAAgEoNPkRjeFDzcoQE1udQQCgUAgEAgEAoFA"
     "IBAIBAKBQCAQCAQCgUAgEAgEAsHTYAH5sQFASgoZHgAAAABJRU5ErkJggg=="
@@ -55,7 +56,7 @@ def sniff(image: bytes) -> tuple[str, str]:
     for signature, content_type, extension in _SIGNATURES:
         if signature.match(image):
             return content_type, extension
-    raise UnsupportedImage("The bytes are not a JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF image.")
+    raise UnsupportedImage(UNKNOWN_FORMAT)
 
 
 PHOTO_SUFFIXES = frozenset(

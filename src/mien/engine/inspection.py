@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from math import isqrt
 
 from mien.domain.errors import DamagedImage, ImageTooLarge, ImageTooSmall, UnsupportedImage
+from mien.domain.image_types import UNKNOWN_FORMAT
 from mien.engine import jpeg, tiff
 from mien.engine.limits import RGB_BYTES, WORKING_PIXELS, Cost, Limits, refuse_above
 
@@ -39,7 +40,6 @@ REPAIR_FACTOR = 4
 MAX_RUN_LENGTH_BYTES = 4 * 1024 * 1024
 """Of a run-length encoded bitmap, which is decoded byte by byte."""
 
-UNKNOWN_FORMAT = "The file is not an image of a known format (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF, BMP, ICO)."
 UNREADABLE_HEADER = "The photo is damaged: its header cannot be read."
 TOO_FEW_PIXELS = "The photo has {} x {} pixels; each side needs at least {}."
 JPEG_HELPS = "export it as JPEG, which may have more: as {} "

@@ -17,7 +17,7 @@ from mien.domain import image_types
 from mien.domain.errors import DamagedImage, ImageTooLarge, UnsupportedImage
 from mien.engine import jpeg
 from mien.engine.context import Pixels
-from mien.engine.inspection import UNKNOWN_FORMAT, UNREADABLE_HEADER
+from mien.engine.inspection import UNREADABLE_HEADER
 from mien.engine.limits import WORKING_PIXELS
 
 JPEG_START = b"\xff\xd8"
@@ -71,7 +71,7 @@ def _open(content: bytes) -> Image.Image:
     except UnidentifiedImageError as error:
         if _is_known_format(content):
             raise DamagedImage(UNREADABLE_HEADER) from error
-        raise UnsupportedImage(UNKNOWN_FORMAT) from error
+        raise UnsupportedImage(image_types.UNKNOWN_FORMAT) from error
     except _PILLOW_ERRORS as error:
         raise DamagedImage(UNREADABLE_HEADER) from error
 
