@@ -1,7 +1,8 @@
 """Build .package/, the code of all functions: locks/lambda.txt and the packages of mien that run on AWS.
 
 Wheels are downloaded for Lambda's platform, whatever this machine is. The engine, the gallery and the embedded backend
-are left out.
+are left out. Modules are compiled where this machine has the runtime's Python: Lambda cannot write next to them, so
+that each start of a function would compile them again.
 """
 
 from __future__ import annotations
@@ -34,6 +35,17 @@ def add_mien(target: Path) -> None:
     shutil.rmtree(target / "bin", ignore_errors=True)
 
 
+def compile_modules(target: Path, python: str) -> None:
+    """Compile all modules, not to be compared with their sources: unpacking a ZIP file changes their times."""
+    is_this = python == f"{sys.version_info.major}.{sys.version_info.minor}"
+    interpreter = sys.executable if is_this else shutil.which(f"python{python}")
+    if interpreter is None:
+        sys.stderr.write(f"python{python} is not here, so that each start of a function will compile its modules.\n")
+        return
+    options = ["-m", "compileall", "-qq", "-j0", "--invalidation-mode", "unchecked-hash"]
+    subprocess.run([interpreter, "-I", *options, target], check=True)  # noqa: S603
+
+
 def remove_unused(mien: Path) -> None:
     """Delete the packages that the functions never import."""
     for parent, kept in KEPT.items():
@@ -51,6 +63,7 @@ def main() -> None:
     shutil.rmtree(options.target, ignore_errors=True)
     add_libraries(options.target, options.python, options.machine)
     add_mien(options.target)
+    compile_modules(options.target, options.python)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,43 @@ open_app(Settings.from_environment({"MIEN_BACKEND": "aws"}))
     subprocess.run([sys.executable, "-c", program], check=True, env=environment)
 
 
+PACKAGE = "import package, pathlib, sys; package.compile_modules(pathlib.Path(sys.argv[1]), sys.argv[2])"
+
+
+def _compile(folder: Path, python: str) -> str:
+    command = [sys.executable, "-c", PACKAGE, folder, python]
+    return subprocess.run(command, check=True, cwd=stack.INFRA, capture_output=True, encoding="utf-8").stderr
+
+
+def test_modules_are_compiled_once_for_all_starts_of_a_function(tmp_path: Path) -> None:
+    (tmp_path / "asked.py").write_text("answer = 1")
+    assert _compile(tmp_path, f"{sys.version_info.major}.{sys.version_info.minor}") == ""
+    (tmp_path / "asked.py").write_text("answer = 2")  # which ends later than the compiled one
+    command = [sys.executable, "-c", "import asked; print(asked.answer)"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout == b"1\n"
+
+
+def test_a_machine_without_the_runtimes_python_says_what_it_costs(tmp_path: Path) -> None:
+    (tmp_path / "asked.py").write_text("answer = 1")
+    assert "python9.9 is not here" in _compile(tmp_path, "9.9")
+    assert [path.name for path in tmp_path.iterdir()] == ["asked.py"]
+
+
+def _prints(program: str, **environment: str) -> str:
+    command = [sys.executable, "-c", f"import gc; {program}"]
+    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("name", ["upload", "recognize", "people", "reconcile", "authorizer", "failed"])
+def test_no_garbage_is_looked_for_until_a_function_has_started(name: str) -> None:
+    handler = stack.handler(name)
+    module = handler.rpartition(".")[0]
+    assert _prints("import mien.lambdas; print(gc.isenabled())", _HANDLER=handler) == "False\n"
+    assert _prints("import mien.lambdas; print(gc.isenabled())") == "True\n"
+    started = _prints(f"import {module}; print(gc.isenabled(), gc.get_freeze_count() > 1000)", _HANDLER=handler)
+    assert started == "True True\n"
+
+
 def test_an_event_loads_no_web_framework() -> None:
     for name in ("upload", "failed", "authorizer"):
         assert not _loaded(stack.handler(name).rpartition(".")[0]) & {"fastapi", "starlette", "pydantic"}

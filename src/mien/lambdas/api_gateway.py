@@ -33,8 +33,7 @@ from mien.backends.aws.secret_keys import SecretKeys
 from mien.backends.aws.stack import open_inside
 from mien.config import Settings
 from mien.domain.errors import MalformedRequest, MienError, SetupError
-from mien.lambdas import deadline, upload_queue
-from mien.lambdas.deadline import is_starting
+from mien.lambdas import deadline
 from mien.lambdas.telemetry import MODEL, count, logger, metrics
 from mien.security.api_keys import KeyFile, Scope
 from mien.security.audit import LogLines
@@ -128,6 +127,8 @@ def people(event: dict[str, Any], context: Any) -> Any:
     response = answer("people", event, context)
     is_erasure = (event.get("httpMethod"), event.get("resource")) == ("DELETE", "/users/{user_id+}")
     if is_erasure and (response["statusCode"] == HTTPStatus.ACCEPTED or response["statusCode"] >= SERVER_ERRORS):
+        from mien.lambdas import upload_queue  # loads the batch processor, which no other request needs
+
         upload_queue.send(upload_queue.ERASURES)
     return response
 
@@ -250,6 +251,4 @@ def _gateway() -> Gateway:
     return Gateway(Settings.from_environment())
 
 
-if is_starting(__name__):  # Lambda gives an instance more processor time before its first call than in it
-    with suppress(MienError):  # which the first call then answers with
-        _gateway()
+deadline.prepare(__name__, _gateway)

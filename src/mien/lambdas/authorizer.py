@@ -6,7 +6,6 @@ the key is known or not. What a key allows is checked by the function that answe
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tempfile import gettempdir
@@ -19,8 +18,8 @@ from aws_lambda_powertools.utilities.data_classes.api_gateway_authorizer_event i
 
 from mien.backends.aws.secret_keys import SecretKeys
 from mien.config import Settings
-from mien.domain.errors import MienError, NotAuthenticated, SetupError
-from mien.lambdas.deadline import is_starting
+from mien.domain.errors import NotAuthenticated, SetupError
+from mien.lambdas.deadline import prepare
 from mien.lambdas.telemetry import count, logger, metrics
 from mien.security.api_keys import KeyFile, key_id_in
 
@@ -72,6 +71,4 @@ def _keys() -> SecretKeys:
     return SecretKeys(secret, Path(gettempdir()) / "mien-api-keys.json")
 
 
-if is_starting(__name__):
-    with suppress(MienError):
-        _keys().refresh()
+prepare(__name__, lambda: _keys().refresh())

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from math import inf
 from typing import Any
+
+from mien.domain.errors import MienError
 
 _ends_at = inf
 
 
-def is_starting(module: str) -> bool:
-    """Whether Lambda starts this process for a handler of a module, and has not called it yet."""
-    return os.environ.get("_HANDLER", "").rpartition(".")[0] == module and _ends_at == inf
+def prepare(module: str, step: Callable[[], object]) -> None:
+    """Take a function's first step now if Lambda starts this process for a handler of the module.
+
+    Lambda gives an instance more processor time before its first call than in it. Should the step fail, the first call
+    takes it again and says why.
+    """
+    if os.environ.get("_HANDLER", "").rpartition(".")[0] == module:
+        with without_collecting(), suppress(MienError):
+            step()
+
+
+@contextmanager
+def without_collecting() -> Iterator[None]:
+    """Look for no garbage while modules are loaded, and later not among what they have made."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def begin(context: Any) -> None:

@@ -51,7 +51,8 @@ def upload(event: dict[str, Any], context: Any) -> Any:
     """Handle an event of the function `upload`: a batch of the queue's messages, or a request of its routes."""
     if "Records" in event:
         return _each_message(event, context, _follow)
-    from mien.lambdas import api_gateway  # loads the web framework, which a batch does not need
+    with deadline.without_collecting():
+        from mien.lambdas import api_gateway  # loads the web framework, which a batch does not need
 
     return api_gateway.answer("upload", event, context)
 
@@ -306,6 +307,4 @@ def _record(action: Action, answer: object) -> None:
     audit_log().record(activity)
 
 
-if deadline.is_starting(__name__):
-    with suppress(MienError):
-        application()
+deadline.prepare(__name__, application)
