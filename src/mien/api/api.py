@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Mapping
+from importlib import import_module
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -23,8 +24,7 @@ from mien.api.context import ApiContext, BoundedExecutor, Health
 from mien.api.descriptions import describe
 from mien.api.forwarding import HeadMiddleware
 from mien.api.request_bodies import BodyMiddleware
-from mien.api.routes import groups, history, page, people, recognition, service, uploads
-from mien.api.routes import history as audit_log
+from mien.api.routes import service
 from mien.api.security import Guard, HostOriginMiddleware
 from mien.api.telemetry import Metrics, TelemetryMiddleware
 from mien.app.app import FaceApp
@@ -35,6 +35,12 @@ from mien.security.audit import Audit, LogLines
 from mien.security.rate_limit import RatePerKey
 from mien.security.signing import Signer
 
+if TYPE_CHECKING:
+    from mien.api.routes.page import SamplePhotos
+
+PACKAGE = "mien.api.routes"
+PARTS = ("uploads", "recognition", "people", "groups", "corrections", "history", "page", "service")
+"""The modules of routes, in the order in which the OpenAPI document lists them."""
 STORAGE_THREADS = 4
 FORM_OVERHEAD_BYTES = 64 * 1024  # what a multipart body may hold beside its photos
 CORS: dict[str, Any] = {
@@ -54,8 +60,9 @@ def create_api(
     hosts: Collection[str] | None = None,
     gauges: Mapping[str, Callable[[], float]] | None = None,
     count_call: Callable[[str], bool] | None = None,
-    samples: page.SamplePhotos | None = None,
+    samples: SamplePhotos | None = None,
     pages_stay: bool = False,
+    parts: Collection[str] = PARTS,
 ) -> FastAPI:
     """Build the REST API of an application.
 
@@ -73,24 +80,17 @@ def create_api(
         samples: Fetches photos for a first try; None when there are none.
         pages_stay: Whether the page's files stay as they are while this runs, so that browsers may keep them under
             addresses that change with them, instead of asking each time.
+        parts: The modules of `routes` that are served; no other is loaded.
     """
     api = _fastapi()
     api.state.settings, api.state.samples = settings, samples
     api.state.static = service.static_path(is_versioned=pages_stay)
     api.state.context = context = _context(app, settings, audit or LogLines(), signer, gauges or {}, count_call)
-    care = (people.correction_routes, history.routes, audit_log.audit_routes)
-    for routes in (
-        uploads.routes,
-        recognition.routes,
-        people.routes,
-        groups.routes,
-        *care,
-        page.routes,
-        service.routes,
-    ):
-        api.include_router(routes)
+    for part in (part for part in PARTS if part in parts):
+        for routes in import_module(f"{PACKAGE}.{part}").ROUTERS:
+            api.include_router(routes)
     if forms:
-        api.include_router(uploads.form_routes)
+        api.include_router(import_module(f"{PACKAGE}.uploads").form_routes)
     if (service.PAGES / "static").is_dir():
         files = _Assets(api.state.static, directory=service.PAGES / "static")
         # Only what is the same for everybody: compressed secrets could be guessed from their lengths (BREACH).

@@ -30,6 +30,7 @@ MAX_CURSOR_LENGTH = 600
 Cursor = Annotated[
     str | None, Query(max_length=MAX_CURSOR_LENGTH, description="The `next_cursor` of the previous page.")
 ]
+Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
 class Cursors:

@@ -101,6 +101,14 @@ ROUTES = {
 }
 """The method and resource of each route of each function, as in the template: where GET is answered, HEAD is, too."""
 
+PARTS = {
+    "upload": ("uploads", "corrections"),
+    "recognize": ("recognition", "service"),
+    "people": ("uploads", "recognition", "people", "corrections", "history", "service"),
+}
+"""The modules of the API's routes that each function loads: those of its own, and for `people`, which serves the
+description of the whole API, of all that are served on AWS."""
+
 _STATUS_METRICS = {"matched": "FacesMatched", "ambiguous": "FacesAmbiguous", "unknown": "FacesUnknown"}
 
 
@@ -148,7 +156,7 @@ def answer(function: str, event: dict[str, Any], context: Any) -> dict[str, Any]
         return _problem(HTTPStatus.NOT_FOUND, "There is no such route.", "not_found")
     deadline.begin(context)
     try:
-        response = _gateway().answer(event, context)
+        response = _gateway(function).answer(event, context)
     except MienError as error:  # the secret or the event cannot be read: no request has begun
         logger.error("request refused", error=type(error).__name__)
         response = _problem(problems.status_of(error), str(error), error.code)
@@ -168,7 +176,7 @@ def _problem(status: int, detail: str, code: str) -> dict[str, Any]:
 class Gateway:
     """The REST API on the resources of the stack, with the API keys of the stack's secret."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, function: str, settings: Settings) -> None:
         if settings.keys_secret is None:
             raise SetupError("MIEN_KEYS_SECRET is not set. Without keys, nobody may call the API.")
         self._keys = SecretKeys(settings.keys_secret, Path(gettempdir()) / "mien-api-keys.json")
@@ -177,7 +185,7 @@ class Gateway:
         audit = LogLines(Signer(self._keys.signing.encode()), MODEL)
         rates = KeyRates(clients.dynamodb(), settings.records_table, settings.rate_per_minute)
         app = open_inside(guarded, deadline.seconds_left)
-        api = create_api(app, guarded, audit=audit, count_call=rates.take, pages_stay=True)
+        api = create_api(app, guarded, audit=audit, count_call=rates.take, pages_stay=True, parts=PARTS[function])
         guard = Guard(KeyFile(self._keys.copy), rates.take)
         stage: ASGIApp = StageMiddleware(api, guard)
         if settings.cors_origins:  # here, too, because the stage refuses calls before the API sees them
@@ -247,8 +255,8 @@ def _headers(event: dict[str, Any]) -> Iterator[tuple[bytes, bytes]]:
 
 
 @cache
-def _gateway() -> Gateway:
-    return Gateway(Settings.from_environment())
+def _gateway(function: str) -> Gateway:
+    return Gateway(function, Settings.from_environment())
 
 
 deadline.prepare(__name__, _gateway)

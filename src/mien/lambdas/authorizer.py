@@ -71,4 +71,4 @@ def _keys() -> SecretKeys:
     return SecretKeys(secret, Path(gettempdir()) / "mien-api-keys.json")
 
 
-prepare(__name__, lambda: _keys().refresh())
+prepare(__name__, lambda _: _keys().refresh())

@@ -15,15 +15,20 @@ from mien.domain.errors import MienError
 _ends_at = inf
 
 
-def prepare(module: str, step: Callable[[], object]) -> None:
+def prepare(module: str, step: Callable[[str], object]) -> None:
     """Take a function's first step now if Lambda starts this process for a handler of the module.
 
     Lambda gives an instance more processor time before its first call than in it. Should the step fail, the first call
     takes it again and says why.
+
+    Args:
+        module: The module that the handler is in.
+        step: Is given the handler's name.
     """
-    if os.environ.get("_HANDLER", "").rpartition(".")[0] == module:
+    handler_module, _, handler = os.environ.get("_HANDLER", "").rpartition(".")
+    if handler_module == module:
         with without_collecting(), suppress(MienError):
-            step()
+            step(handler)
 
 
 @contextmanager

@@ -307,4 +307,4 @@ def _record(action: Action, answer: object) -> None:
     audit_log().record(activity)
 
 
-deadline.prepare(__name__, application)
+deadline.prepare(__name__, lambda _: application())

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Query
 
 from mien.api import schemas
 from mien.api.audit import AuditedRoute
-from mien.api.context import Context, Cursor, needs
+from mien.api.context import Context, Cursor, Limit, needs
 from mien.api.problems import problem_responses
-from mien.api.routes.recognition import Limit
 from mien.security.api_keys import Scope
 
 routes = APIRouter(prefix="/groups", tags=["groups"], dependencies=[needs(Scope.MANAGE)], route_class=AuditedRoute)
+ROUTERS = (routes,)
 
 
 @routes.get("", responses=problem_responses(422))

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query, Request
 
 from mien.api import schemas
 from mien.api.audit import AuditedRoute
-from mien.api.context import Context, Cursor, needs
+from mien.api.context import Context, Cursor, Limit, needs
 from mien.api.problems import problem_responses
-from mien.api.routes.recognition import Limit, Since
+from mien.api.routes.recognition import Since
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import Page
 from mien.security.api_keys import Scope
@@ -47,6 +47,7 @@ async def delete_recognitions(
 
 
 audit_routes = APIRouter(tags=["audit"], dependencies=[needs(Scope.MANAGE)], route_class=AuditedRoute)
+ROUTERS = (routes, audit_routes)
 
 
 @audit_routes.get("/audit", responses=problem_responses(422))

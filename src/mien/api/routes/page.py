@@ -25,6 +25,7 @@ SamplePhotos = Callable[[], list[tuple[str, list[Path]]]]
 Size = Annotated[int, Query(ge=16, le=4096, description="Pixels that the longer side has at most.")]
 
 routes = APIRouter(tags=["service"], route_class=AuditedRoute)
+ROUTERS = (routes,)
 
 
 @routes.post(

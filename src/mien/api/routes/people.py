@@ -1,4 +1,4 @@
-"""List, correct and erase enrolled faces and people."""
+"""List, change and erase enrolled faces and people."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ from starlette.responses import JSONResponse
 
 from mien.api import schemas
 from mien.api.audit import AuditedRoute
-from mien.api.context import Context, Cursor, external_path, needs
-from mien.api.photo_input import photo_request_body, read_photo
+from mien.api.context import Context, Cursor, Limit, external_path, needs
 from mien.api.problems import problem_responses
-from mien.api.routes.recognition import Limit
 from mien.app.app import FaceApp
 from mien.domain import records, results
 from mien.security.api_keys import Scope
@@ -29,10 +27,8 @@ ERASURE_SECONDS = 10.0
 
 LOCATION = {"description": "Where to ask for the receipt", "schema": {"type": "string", "format": "uri-reference"}}
 
-UserId = Annotated[str, Query(max_length=80)]
-
 routes = APIRouter(dependencies=[needs(Scope.MANAGE)], route_class=AuditedRoute)
-correction_routes = APIRouter(tags=["care"], dependencies=[needs(Scope.MANAGE)], route_class=AuditedRoute)
+ROUTERS = (routes,)
 
 
 @routes.get("/faces", tags=["faces"], responses=problem_responses(422))
@@ -164,45 +160,6 @@ async def forget(user_id: str, request: Request, context: Context) -> schemas.Re
 async def erasure(erasure_id: str, context: Context) -> schemas.Erasure:
     """Get the state of an erasure and, once it is done, what it removed."""
     return _erasure(await context.storage.run(context.app.erasure, erasure_id))
-
-
-@correction_routes.post(
-    "/rejections",
-    status_code=201,
-    responses=problem_responses(400, 404, 413, 415, 422),
-    openapi_extra=photo_request_body("image"),
-)
-async def reject(request: Request, user_id: UserId, context: Context) -> schemas.Face:
-    """Record that a photo does not show a person.
-
-    Of the faces in the photo, the one most similar to the person is rejected. From then on, a face at least as
-    similar to the rejected face as to the person is not matched to them.
-    """
-    image, _ = await read_photo(request)
-    return schemas.Face.model_validate(await context.inference.run(context.app.reject, image, user_id))
-
-
-@correction_routes.get("/rejections", responses=problem_responses(422))
-async def rejections(user_id: UserId, context: Context, limit: Limit = 50, cursor: Cursor = None) -> schemas.Faces:
-    """List the faces that were rejected for a person, newest first."""
-    listing = {"list": "rejections", "user_id": user_id}
-    token = context.cursors.verify(listing, cursor)
-    page = await context.storage.run(context.app.rejections, user_id, limit, token)
-    return schemas.Faces(
-        faces=schemas.Face.from_each(page.items), next_cursor=context.cursors.sign(listing, page.next_token)
-    )
-
-
-@correction_routes.delete("/rejections/{face_id}", status_code=204, responses=problem_responses(404, 422))
-async def undo(face_id: str, context: Context) -> None:
-    """Take back a rejection."""
-    await context.storage.run(context.app.undo_rejection, face_id)
-
-
-@correction_routes.get("/hygiene", responses=problem_responses(422))
-async def hygiene(context: Context) -> schemas.Findings:
-    """Inspect the enrolled faces and list what looks wrong, with the evidence and a remedy. Changes nothing."""
-    return schemas.Findings(findings=schemas.Finding.from_each(await context.storage.run(context.app.inspect)))
 
 
 def _one(app: FaceApp, person: records.Person) -> schemas.Person:

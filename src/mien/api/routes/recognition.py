@@ -10,7 +10,7 @@ from pydantic import AfterValidator
 
 from mien.api import schemas
 from mien.api.audit import AuditedRoute
-from mien.api.context import ApiContext, Context, Cursor, needs
+from mien.api.context import ApiContext, Context, Cursor, Limit, needs
 from mien.api.forwarding import IS_HEAD
 from mien.api.photo_input import photo_request_body, read_photo, read_photos
 from mien.api.problems import problem_responses
@@ -44,9 +44,9 @@ Since = Annotated[
     ),
 ]
 Remember = Annotated[bool, Query(description="Whether to keep portraits of unknown faces, to know them again.")]
-Limit = Annotated[int, Query(ge=1, le=1000)]
 
 routes = APIRouter(tags=["recognition"], dependencies=[needs(Scope.RECOGNIZE)], route_class=AuditedRoute)
+ROUTERS = (routes,)
 
 
 @routes.post("/recognize", responses=problem_responses(400, 413, 415, 422), openapi_extra=photo_request_body("image"))

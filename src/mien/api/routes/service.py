@@ -27,6 +27,7 @@ CONTENT_SECURITY_POLICY = (
 )
 
 routes = APIRouter(tags=["service"])
+ROUTERS = (routes,)
 
 
 @routes.get("/health", responses=problem_responses())

@@ -16,11 +16,10 @@ from starlette.responses import RedirectResponse
 
 from mien.api import schemas
 from mien.api.audit import AuditedRoute
-from mien.api.context import Context, Cursor, external_path, needs
+from mien.api.context import Context, Cursor, Limit, external_path, needs
 from mien.api.forwarding import IS_HEAD
 from mien.api.photo_input import photo_request_body, read_file, read_form, read_photo
 from mien.api.problems import problem_responses
-from mien.api.routes.recognition import Limit
 from mien.app.indexing import ABOUT_PHOTO
 from mien.domain import image_types, object_keys, records
 from mien.domain.errors import AccessDenied, ImageNotFound, InvalidInput
@@ -37,6 +36,7 @@ Name = Annotated[str | None, Query(max_length=200, description=NAME, examples=["
 LOCATION = {"description": "Where to ask for the state", "schema": {"type": "string", "format": "uri-reference"}}
 
 routes = APIRouter(tags=["uploads"], route_class=AuditedRoute)
+ROUTERS = (routes,)
 form_routes = APIRouter(include_in_schema=False, route_class=AuditedRoute)
 may_upload, may_manage = needs(Scope.UPLOAD), needs(Scope.MANAGE)
 
