@@ -38,7 +38,7 @@ def test_a_merge_can_be_undone(page: Page, server: Server, ada: list[Path], grac
     user_id = enrol(server, "One", ada[0])
     enrol(server, "Other", grace[0])
     page.goto(f"/#/person/{user_id}")
-    page.get_by_role("button", name="Merge …").click()
+    page.get_by_role("button", name="Merge…").click()
     dialog = page.locator("dialog")
     dialog.get_by_label("The other person").fill("oth")
     dialog.get_by_role("option", name="Other").click()
@@ -179,7 +179,7 @@ def test_a_photo_of_someone_else_is_moved_and_moved_back(
     user_id = enrol(server, "Ada", ada[0])
     enrol(server, "Ada", grace[0], user_id=user_id)
     page.goto(f"/#/person/{user_id}")
-    page.locator(".tile").first.get_by_role("button", name="This is someone else …").click()
+    page.locator(".tile").first.get_by_role("button", name="This is someone else…").click()
     expect(page.get_by_role("dialog").locator(".pair canvas")).to_have_count(1)
     page.get_by_role("dialog").get_by_label("Who is it?").fill("Grace")
     page.get_by_role("dialog").get_by_role("button", name="Move the photo").click()
@@ -197,7 +197,7 @@ def test_a_photo_of_someone_else_is_moved_and_moved_back(
 def test_the_only_photo_of_a_person_is_moved_and_moved_back(page: Page, server: Server, ada: list[Path]) -> None:
     user_id = enrol(server, "Ada", ada[0])
     page.goto(f"/#/person/{user_id}")
-    page.get_by_role("button", name="This is someone else …").click()
+    page.get_by_role("button", name="This is someone else…").click()
     page.get_by_role("dialog").get_by_label("Who is it?").fill("Grace")
     page.keyboard.press("Enter")
     expect(page.locator("h1")).to_have_text("Grace")
@@ -223,6 +223,15 @@ def test_two_thousand_people_are_listed_found_and_suggested(page: Page, ada: lis
     expect(page.locator(".tile")).to_have_count(2000)
     expect(page.locator(".tile").first.locator("canvas")).to_be_visible()
     assert len(loaded) < 100  # those in view and soon to come
+    page.get_by_text("Person 1200", exact=True).scroll_into_view_if_needed()
+    page.wait_for_timeout(200)  # until the tiles around it have their real heights
+    before = page.evaluate("scrollY")
+    assert before > 5000
+    page.get_by_text("Person 1200", exact=True).click()
+    page.get_by_role("link", name="← People").click()
+    expect(page.locator(".tile")).to_have_count(2000)
+    expect(page.get_by_text("Person 1200", exact=True)).to_be_in_viewport()
+    assert abs(page.evaluate("scrollY") - before) < 50
     page.get_by_label("Find a person").fill("1999")
     expect(page.locator(".tile:visible")).to_have_text(["Person 19991 photo"])
     expect(page.locator(".tile:visible canvas")).to_be_visible()

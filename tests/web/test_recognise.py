@@ -72,6 +72,80 @@ def test_a_stopped_server_loses_nothing(page: Page, server: Server, couple: Path
     expect(page.locator(".card .box")).to_have_count(2)
 
 
+def test_a_name_is_saved_after_the_server_was_away(page: Page, server: Server, ada: list[Path]) -> None:
+    page.goto("/")
+    page.set_input_files("#photos", ada[0])
+    form = page.locator(".face.unknown form")
+    form.get_by_label("Who is this?").fill("Ada")
+    server.stop()
+    form.get_by_role("button", name="Save").click()
+    expect(page.locator(".toast.error")).to_contain_text("Your work is still here")
+    expect(form.get_by_label("Who is this?")).to_have_value("Ada")
+    server.start()
+    expect(page.locator("#offline")).to_be_hidden()
+    form.get_by_role("button", name="Save").click()
+    expect(page.locator(".face.matched")).to_contain_text("Saved")
+
+
+def test_a_first_timer_tries_sample_photos(page: Page, ada: list[Path], grace: list[Path]) -> None:
+    photos = {"ada.jpg": ada[0], "ada2.jpg": ada[1], "grace.jpg": grace[0]}
+    people = [{"name": "Ada", "photos": ["ada.jpg", "ada2.jpg"]}, {"name": "Grace", "photos": ["grace.jpg"]}]
+    page.route("**/samples", lambda route: route.fulfill(json={"people": people}))
+    page.route("**/samples/*", lambda route: route.fulfill(path=photos[route.request.url.rpartition("/")[2]]))
+    page.goto("/")
+    expect(page.get_by_role("heading", name="Two steps to the first name")).to_be_visible()
+    page.get_by_role("button", name="Try it with sample photos").click()
+    expect(page.locator("#toasts")).to_contain_text("Ada was added from another photo. Now name Grace.")
+    expect(page.locator(".card")).to_have_count(2)
+    expect(page.locator(".face.matched")).to_contain_text("Ada")
+    expect(page.locator(".face.unknown")).to_have_count(1)
+    expect(page.get_by_role("heading", name="Two steps to the first name")).to_be_hidden()
+    page.get_by_label("Who is this?").fill("Grace")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".face.matched")).to_have_count(2)
+
+
+def test_many_photos_get_a_summary_and_rows_that_open(
+    page: Page, server: Server, tmp_path: Path, ada: list[Path], grace: list[Path], couple: Path, nobody: Path
+) -> None:
+    damaged = tmp_path / "damaged.jpg"
+    damaged.write_bytes(ada[0].read_bytes()[:200])
+    enrol(server, "Ada", ada[0])
+    page.goto("/")
+    page.set_input_files("#photos", [*ada, *grace, couple, nobody, damaged])
+    expect(page.locator(".card")).to_have_count(9)
+    expect(page.locator(".summary strong")).to_have_text("9 photos · 1 person · 5 unknown")
+    rows = page.locator(".card.compact")
+    expect(rows).to_have_count(8)  # what is wrong with a photo is never hidden
+    expect(rows.filter(has_text=nobody.name)).to_contain_text("No face")
+    expect(page.locator(".card:not(.compact) .problem")).to_contain_text("damaged")
+    row = rows.filter(has_text=couple.name)
+    expect(row).to_contain_text("2 unknown")
+    row.get_by_role("button").click()
+    expect(rows).to_have_count(7)
+    expect(page.locator(".box:visible")).to_have_count(2)
+    page.get_by_role("button", name="Open all").click()
+    expect(rows).to_have_count(0)
+    page.get_by_role("button", name="Close all").click()
+    expect(rows).to_have_count(8)
+    page.get_by_role("button", name="Dismiss all").click()
+    expect(page.locator(".card")).to_have_count(0)
+    expect(page.locator(".summary")).to_be_hidden()
+
+
+def test_the_server_is_heard_in_the_language_of_the_page(page: Page, tmp_path: Path, nobody: Path) -> None:
+    note = tmp_path / "note.jpg"
+    note.write_text("not a picture")
+    page.goto("/?lang=de")
+    page.set_input_files("#photos", note)
+    expect(page.locator(".problem")).to_contain_text("Die Datei ist kein Bild in einem bekannten Format")
+    page.goto("/?lang=fr#/people/add")
+    page.get_by_label("Nom", exact=True).fill("Ada")
+    page.set_input_files("#new-photos", nobody)
+    page.get_by_role("button", name="Ajouter", exact=True).click()
+    expect(page.locator(".progress")).to_contain_text("non ajoutée · Aucun visage qui convienne")
+
+
 def test_photos_stay_while_another_view_is_looked_at(page: Page, couple: Path) -> None:
     page.goto("/")
     page.set_input_files("#photos", couple)

@@ -21,9 +21,11 @@ test("the slider starts at the step nearest to the chosen similarity", () => {
   assert.equal(nearestExponent(points, 100), 6);
 });
 
-test("a similarity has the rate of the point at it, or next below", () => {
+test("a similarity has the rate of its point, and between two points one between theirs", () => {
   assert.equal(rateAt(points, 20), 1e-2);
-  assert.equal(rateAt(points, 20.9), 1e-2);
+  assert.ok(Math.abs(rateAt(points, 20.5) - 10 ** -2.05) < 1e-12);
+  assert.equal(rateAt(points.slice(10), 5), 1e-1);
+  assert.equal(rateAt(points.slice(0, 31), 80), 1e-3);
 });
 
 test("the more faces are enrolled, the more strangers are given a name", () => {

@@ -42,8 +42,11 @@ test("a task that fails does not hold up the others", async () => {
 });
 
 test("an upload is described with its reasons or its warnings", () => {
-  assert.equal(describeUpload({ status: "indexed", reasons: [], warnings: ["Blurred."] }), "added · Blurred.");
-  assert.equal(describeUpload({ status: "rejected", reasons: ["No face."], warnings: [] }), "not added · No face.");
-  assert.equal(describeUpload({ status: "failed", reasons: ["Try later."] }), "failed · Try later.");
+  const remarks = [
+    { code: "low_sharpness", message: "Blurred." },
+    { code: "a_new_one", message: "Try later." },
+  ];
+  assert.equal(describeUpload({ status: "indexed", remarks: remarks.slice(0, 1) }), "added · Blurred.");
+  assert.equal(describeUpload({ status: "rejected", remarks }), "not added · Blurred. · Try later.");
   assert.equal(describeUpload({ status: "pending" }), "waiting");
 });

@@ -1,7 +1,7 @@
 // Calls the public REST routes. Every failure is an ApiError whose message is a sentence for the user.
 
 import { device, tab } from "./storage.js";
-import { text } from "./strings.js";
+import { serverSentence, text } from "./strings.js";
 
 const KEY = "mien-api-key"; // of the tab, and of the device for those who want that
 const MAX_PAGE = 1000;
@@ -90,7 +90,8 @@ async function errorFrom(response) {
     emit("key-needed", message);
     return new ApiError(message, 401, problem);
   }
-  const message = problem.detail || problem.title || GATEWAY_MESSAGES[response.status];
+  const code = problem.type?.replace("urn:mien:", "").replaceAll("-", "_");
+  const message = serverSentence(code, problem.detail) || problem.title || GATEWAY_MESSAGES[response.status];
   return new ApiError(message || text.errors.server(response.status), response.status, problem);
 }
 
@@ -181,6 +182,9 @@ export async function waitUntilIndexed(upload) {
   }
   return current;
 }
+
+/** List the sentences of an upload: why the photo was rejected or failed, or what to check about it. */
+export const uploadNotes = ({ remarks = [] }) => remarks.map(({ code, message }) => serverSentence(code, message));
 
 /** Iterate over the items of all pages; `list` names the field that holds them. */
 export async function* allPages(fetchPage, list) {

@@ -15,6 +15,9 @@ export const language = firstKnown([inAddress, device.get(CHOICE), ...(globalThi
 /** Every sentence of the page. */
 export const { text } = await import(`./languages/${language}.js`);
 
+/** Say what the server says in the language of the page; where it has no words for the code, the server's sentence. */
+export const serverSentence = (code, sentence) => text.server[code] ?? sentence;
+
 export function chooseLanguage(code) {
   const address = new URL(location.href);
   if (device.set(CHOICE, code)) address.searchParams.delete(PARAMETER);

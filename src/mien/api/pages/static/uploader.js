@@ -1,6 +1,6 @@
 // Uploads photos of one person, with a line for each file that shows its progress and, if it is rejected, the reason.
 
-import { api, waitUntilIndexed } from "./api.js";
+import { api, uploadNotes, waitUntilIndexed } from "./api.js";
 import { h } from "./dom.js";
 import { retryButton } from "./feedback.js";
 import { readPhoto } from "./photo.js";
@@ -58,7 +58,4 @@ async function sendPhoto({ file, person, line, status }) {
 }
 
 /** Word the result of an upload: its status, then the reasons for a rejection or the warnings about the photo. */
-export function describeUpload({ status, reasons, warnings }) {
-  const notes = ["rejected", "failed"].includes(status) ? reasons : warnings;
-  return [t[status], ...(notes ?? [])].join(" · ");
-}
+export const describeUpload = (upload) => [t[upload.status], ...uploadNotes(upload)].join(" · ");

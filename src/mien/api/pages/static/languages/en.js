@@ -14,8 +14,8 @@ export const text = {
   close: "Close",
   undo: "Undo",
   enterKey: "Enter the key",
-  loading: "Loading …",
-  offline: "Mien cannot be reached. Reconnecting …",
+  loading: "Loading…",
+  offline: "Mien cannot be reached. Reconnecting…",
   backOnline: "Connected again.",
   similarity: (value) => `similarity ${value}`,
   figures: "Show the figure",
@@ -48,6 +48,7 @@ export const text = {
     notEncoded: "The browser could not encode this photo.",
     video: "This is a video. Mien reads photos.",
   },
+  server: {}, // speaks English; the other languages say it in theirs
   recognize: {
     title: "Who is in this photo?",
     lead: "Drop or paste photos here,",
@@ -56,7 +57,7 @@ export const text = {
     camera: "take a photo",
     take: "Take the photo",
     hint: "Photos are sent to this server only.",
-    working: "Looking for faces …",
+    working: "Looking for faces…",
     noFace: "No face was found in this photo.",
     faces: (count) => (count === 1 ? "1 face" : `${n(count)} faces`),
     unknown: "Unknown",
@@ -122,14 +123,14 @@ export const text = {
     rename: "Rename",
     renamed: (name) => `Renamed to ${name}.`,
     renameHint: "Enter an existing name to merge the two people.",
-    mergeButton: "Merge …",
+    mergeButton: "Merge…",
     merge: "Merge",
     mergeAsk: (name) => `Is ${name} the same person as somebody else?`,
     mergeWith: "The other person",
     mergeText: (from, count, to, otherCount) =>
       `${from} (${photos(count)}) becomes part of ${to} (${photos(otherCount)}). You can undo this.`,
     merged: (from, to) => `${from} is now part of ${to}.`,
-    someoneElse: "This is someone else …",
+    someoneElse: "This is someone else…",
     whoElse: "Who is it?",
     move: "Move the photo",
     moved: (name) => `The photo was moved to ${name}.`,
@@ -177,7 +178,7 @@ export const text = {
   },
   unnamed: {
     title: "Unnamed",
-    lead: "Faces in photos of nobody, grouped by likeness. Name a group, and all its faces are enrolled.",
+    lead: "Faces without a name, grouped by likeness. Name a group, and all its faces are enrolled.",
     none: "Nobody without a name",
     noneText: "Photos that are uploaded without a person appear here, and those of “mien discover FOLDER”.",
     skip: "Skip",
@@ -255,7 +256,7 @@ export const text = {
       ],
       [
         "A name is wrong. What now?",
-        "Press “Not …” below the name; Mien remembers it. A photo under the wrong person is moved by “This is someone else …”, and two entries of one person become one by “Merge …”.",
+        "Press “Not\u00a0…” below the name; Mien remembers it. A photo under the wrong person is moved by “This is someone else…”, and two entries of one person become one by “Merge…”.",
       ],
       [
         "Which photos work best?",

@@ -1,7 +1,7 @@
 // Shows one photo with its faces; unknown ones can be named, wrong names corrected, all of it undone.
 
 import { downloadAnnotated } from "../annotated-photo.js";
-import { api, waitUntilIndexed } from "../api.js";
+import { api, uploadNotes, waitUntilIndexed } from "../api.js";
 import { h, personLink } from "../dom.js";
 import { faceBox, keepLabelsApart, linkHighlights, matchSummary } from "../face-overlay.js";
 import { showThumbnail } from "../face-thumbnail.js";
@@ -56,10 +56,11 @@ async function recognize(card) {
 
 function lay(card, list) {
   const { node, figure, photo, file } = card;
-  card.label = h("span", { class: "line", dir: "auto" }, file.name);
+  card.label = h("span", { class: "line", dir: "auto" }, t.working);
+  const fileName = h("span", { class: "file-name note", dir: "auto" }, file.name);
   const onclick = () => setCompact(card, !card.compact);
   const small = photo?.url && h("img", { src: photo.url, alt: "" });
-  card.row = h("button", { type: "button", class: "card-row", onclick }, small, card.label);
+  card.row = h("button", { type: "button", class: "card-row", onclick }, small, card.label, fileName);
   node.replaceChildren(card.row, figure, list);
   setCompact(card, card.compact);
 }
@@ -200,8 +201,9 @@ async function remember(target, person) {
   const { card, face, entry, image } = target;
   const whose = person.user_id ? { user_id: person.user_id } : { name: person.name };
   const upload = await api.upload(encodeJpeg(cropFace(image, face.bounding_box, UPLOAD_MARGIN)), whose);
-  const { status, reasons, face_ids: faceIds, user_id: userId } = await waitUntilIndexed(upload);
-  if (["rejected", "failed"].includes(status)) throw new Error(reasons.join(" "));
+  const result = await waitUntilIndexed(upload);
+  const { status, face_ids: faceIds, user_id: userId } = result;
+  if (["rejected", "failed"].includes(status)) throw new Error(uploadNotes(result).join(" "));
   forgetPeople();
   if (status === "pending") toast(t.enrolling(person.name));
   const before = { ...face };

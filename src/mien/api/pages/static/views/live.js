@@ -1,6 +1,6 @@
 // Names the people in front of the camera. Boxes follow the faces, names are voted on, a log tells who was seen when.
 
-import { api, waitUntilIndexed } from "../api.js";
+import { api, uploadNotes, waitUntilIndexed } from "../api.js";
 import { cameras, captureFrame, openCamera } from "../camera.js";
 import { h, placeAt } from "../dom.js";
 import { actionButton, runBusy, toast } from "../feedback.js";
@@ -226,8 +226,8 @@ function strangerForm(canvas) {
     const person = await field.answer();
     if (!person) return;
     const whose = person.user_id ? { user_id: person.user_id } : person;
-    const { status, reasons } = await waitUntilIndexed(await api.upload(encodeJpeg(canvas), whose));
-    if (["rejected", "failed"].includes(status)) throw new Error(reasons.join(" "));
+    const result = await waitUntilIndexed(await api.upload(encodeJpeg(canvas), whose));
+    if (["rejected", "failed"].includes(result.status)) throw new Error(uploadNotes(result).join(" "));
     forgetPeople();
     form.replaceWith(h("strong", { dir: "auto" }, person.name), h("span", { class: "saved" }, text.recognize.saved));
   };

@@ -1,6 +1,6 @@
 // Shows one person: all photos with their quality; adds, moves and deletes photos; renames or merges; forgets.
 
-import { api } from "../api.js";
+import { api, uploadNotes } from "../api.js";
 import { h, personLink, table } from "../dom.js";
 import { showThumbnail } from "../face-thumbnail.js";
 import { actionButton, confirmed, errorWithRetry, spinner, toast, toastWithUndo } from "../feedback.js";
@@ -8,7 +8,7 @@ import { ago, dateTime, day } from "../format.js";
 import { askForName, askForOther, askWhoElse } from "../person-dialogs.js";
 import { showPhoto } from "../photo-dialog.js";
 import { forgetPeople, usesOwnEngine } from "../state.js";
-import { text } from "../strings.js";
+import { serverSentence, text } from "../strings.js";
 import { uploadPhotos } from "../uploader.js";
 
 const t = text.people;
@@ -124,7 +124,9 @@ async function markIssues(tiles) {
   for (const { trouble, evidence, action, face_ids: faceIds } of findings) {
     for (const id of faceIds) {
       const badge = h("summary", { class: "badge" }, t.trouble[trouble] ?? trouble);
-      badgesByFace.get(id)?.append(h("details", {}, badge, h("p", { class: "note" }, `${evidence} ${action}`)));
+      badgesByFace
+        .get(id)
+        ?.append(h("details", {}, badge, h("p", { class: "note" }, serverSentence(trouble, `${evidence} ${action}`))));
     }
   }
 }
@@ -134,7 +136,7 @@ async function moveToOther(scene, user, face) {
   if (!person) return;
   const whose = person.user_id ? { user_id: person.user_id } : person;
   const moved = await api.move(face.image_path, whose);
-  if (moved.status === "rejected") throw new Error(moved.reasons.join(" "));
+  if (moved.status === "rejected") throw new Error(uploadNotes(moved).join(" "));
   forgetPeople();
   const back = () => takeBack(api.move(moved.image_path, { user_id: user.user_id, name: user.name }));
   toastWithUndo(t.moved(person.name), back);
