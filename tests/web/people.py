@@ -29,6 +29,13 @@ def enrol(server: Server, name: str, *photos: Path, user_id: str | None = None) 
     return enrolled
 
 
+def post(server: Server, route: str, fields: dict[str, str]) -> Any:
+    body, headers = json.dumps(fields).encode(), {"Content-Type": "application/json"}
+    request = urllib.request.Request(server.url + route, body, headers)
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
+        return json.load(answer)
+
+
 def call(server: Server, route: str, photo: bytes | None = None) -> Any:
     request = urllib.request.Request(server.url + route, photo, {"Content-Type": "image/jpeg"} if photo else {})
     with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:

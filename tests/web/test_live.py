@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserType, Page, expect
 
 from tests.web.conftest import CHROMIUM, QUIET, Server, new_page
-from tests.web.people import enrol
+from tests.web.people import call, enrol
 
 pytestmark = pytest.mark.web
 
@@ -66,6 +66,19 @@ def test_a_known_face_is_named_and_logged_once(watching: Page, server: Server, a
     expect(watching.locator(".layer .box")).to_have_count(0)
     watching.get_by_role("link", name="History").click()
     expect(watching.get_by_text("Nothing has been recognised yet")).to_be_visible()
+
+
+def test_a_stranger_is_logged_and_named(watching: Page, server: Server) -> None:
+    watching.goto("/#/live")
+    watching.get_by_role("button", name="Start the camera").click()
+    stranger = watching.locator(".log .stranger")
+    expect(stranger).to_have_count(1)
+    expect(stranger.locator("canvas")).to_be_visible()
+    stranger.get_by_label("Who is this?").fill("Vera")
+    stranger.get_by_role("button", name="Save").click()
+    expect(stranger).to_contain_text("Saved")
+    expect(watching.locator(".layer .box.matched")).to_contain_text("Vera")
+    assert [user["name"] for user in call(server, "/users")["users"]] == ["Vera"]
 
 
 def test_frames_that_are_paid_for_are_sent_one_a_second(watching: Page) -> None:

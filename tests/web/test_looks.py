@@ -15,7 +15,7 @@ from tests.web.people import call, enrol
 pytestmark = pytest.mark.web
 
 AXE = "axe-core@4.10.3"
-VIEWS = ("#/", "#/live", "#/people", "#/person/Alice", "#/unnamed", "#/history", "#/settings", "#/help")
+VIEWS = ("#/", "#/live", "#/people", "#/people/add", "#/person/Alice", "#/unnamed", "#/history", "#/settings", "#/help")
 PAGE_WEIGHT = 200_000
 
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.web.conftest import Server
-from tests.web.people import call
+from tests.web.people import call, enrol, post
 
 pytestmark = pytest.mark.web
 
@@ -51,6 +51,38 @@ def test_a_group_is_named_and_the_name_taken_back(
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".group")).to_have_count(2)
     assert (names(server), sizes(server)) == ([], [2, 1])
+
+
+def test_a_group_with_the_name_of_a_person_becomes_that_person(
+    page: Page, server: Server, ada: list[Path], grace: list[Path]
+) -> None:
+    enrol(server, "Zoë", ada[0])
+    remember(server, grace[0])
+    page.goto("/#/unnamed")
+    field = page.get_by_label("Who is this?")
+    field.fill("zoe")
+    expect(page.locator(".name-field .note")).to_contain_text("Zoë is enrolled.")
+    field.fill("zoë")
+    expect(page.locator(".name-field .note")).to_have_text("Saves to Zoë.")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#toasts")).to_contain_text("Zoë: 1 face enrolled.")
+    assert names(server) == ["Zoë"]
+
+
+def test_a_group_that_somebody_else_named_meanwhile_is_told_and_gone(
+    page: Page, server: Server, ada: list[Path], grace: list[Path]
+) -> None:
+    remember(server, *ada[:2], grace[0])
+    page.goto("/#/unnamed")
+    expect(page.locator(".group")).to_have_count(2)
+    largest = call(server, "/groups")["groups"][0]["group_id"]
+    post(server, f"/groups/{largest}/name", {"name": "Grace"})
+    first = page.locator(".group").first
+    first.get_by_label("Who is this?").fill("Ada")
+    first.get_by_role("button", name="Save").click()
+    expect(page.locator(".toast.error")).to_contain_text("group")
+    expect(page.locator(".group")).to_have_count(1)
+    assert names(server) == ["Grace"]
 
 
 def test_a_group_without_a_name_is_told_so(page: Page, server: Server, ada: list[Path]) -> None:

@@ -111,9 +111,14 @@ const oneIn = (rate) => Number((1 / rate).toPrecision(rate > 1e-4 ? 3 : 1));
 /** The share of strangers who would be given a name among so many enrolled faces: 1 - (1 - FMR)^N. */
 export const strangersNamed = (fmr, faces) => -Math.expm1(faces * Math.log1p(-fmr));
 
-/** The false match rate at a similarity, by the nearest point of the curve from there down. */
-export const rateAt = (points, similarity) =>
-  (points.findLast((point) => point.similarity <= similarity + 1e-6) ?? points[0]).fmr;
+/** The false match rate at a similarity: between two points of the curve, its logarithm lies on a line. */
+export function rateAt(points, similarity) {
+  const next = points.findIndex((point) => point.similarity >= similarity);
+  if (next < 1) return points.at(next).fmr;
+  const [below, above] = [points[next - 1], points[next]];
+  const share = (similarity - below.similarity) / (above.similarity - below.similarity);
+  return below.fmr * (above.fmr / below.fmr) ** share;
+}
 
 /** Find the least similarity that at most one in 10^exponent pairs of strangers reaches. */
 export function similarityAt(points, exponent) {
@@ -195,6 +200,11 @@ async function showHealth(panel, keyPanel) {
   }
 }
 
+function thresholdInWords(given) {
+  if (given === "auto") return t.automatic;
+  return Number(given) >= 1 ? text.similarity(given) : given; // else an error rate, as it was set
+}
+
 function facts(version, system, people) {
   const rows = [[t.version, version]];
   if (people) {
@@ -202,7 +212,7 @@ function facts(version, system, people) {
     rows.push([t.enrolled, `${text.peopleCount(people.length)}, ${text.photos(photos)}`]);
   }
   if (!system) return rows;
-  rows.push([t.serverThreshold, system.threshold === "auto" ? t.automatic : system.threshold]);
+  rows.push([t.serverThreshold, thresholdInWords(system.threshold)]);
   if (system.data_dir !== null) rows.push([t.dataFolder, system.data_dir]);
   if (system.free_bytes !== null) rows.push([t.freeSpace, gigabytes(system.free_bytes)]);
   return rows;

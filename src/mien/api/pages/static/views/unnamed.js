@@ -11,6 +11,7 @@ import { text } from "../strings.js";
 
 const t = text.unnamed;
 const MAX_SHOWN = 8; // of the clearest faces
+const GONE = ["urn:mien:group-named", "urn:mien:group-not-found"];
 
 export function render() {
   const scene = { list: h("div", { class: "cards" }), rest: h("div", {}, spinner()) };
@@ -85,7 +86,8 @@ function nameForm(target) {
 
 async function name({ scene, group, card }, person) {
   const who = person.user_id ? { user_id: person.user_id } : { name: person.name };
-  const { group_id: id, name: given, enrolled, left } = await api.nameGroup(group.group_id, who);
+  const naming = await current(scene, api.nameGroup(group.group_id, who));
+  const { group_id: id, name: given, enrolled, left } = naming;
   forgetPeople();
   toastWithUndo(`${t.named(given, enrolled)} ${left ? t.left(left) : ""}`.trim(), async () => {
     await api.unnameGroup(id);
@@ -97,7 +99,7 @@ async function name({ scene, group, card }, person) {
 }
 
 async function skip({ scene, group, card }) {
-  await api.skipGroup(group.group_id, true);
+  await current(scene, api.skipGroup(group.group_id, true));
   toastWithUndo(t.skipped, async () => {
     await api.skipGroup(group.group_id, false);
     await load(scene);
@@ -107,8 +109,18 @@ async function skip({ scene, group, card }) {
 
 async function dismiss({ scene, group, card }) {
   if (!(await confirmed(t.notFaceAsk, t.notFaceText(group.faces), t.notFace))) return;
-  await api.dismissGroup(group.group_id);
+  await current(scene, api.dismissGroup(group.group_id));
   leave(scene, card);
+}
+
+/** Await a request about a group; if others named or removed it meanwhile, show what there is now. */
+async function current(scene, request) {
+  try {
+    return await request;
+  } catch (error) {
+    if (GONE.includes(error.problem?.type)) await load(scene);
+    throw error;
+  }
 }
 
 /** Remove a card, and go on to the next one. */
@@ -121,7 +133,7 @@ function leave(scene, card) {
 
 /** Let the faces of the second person be pressed; with none pressed, Mien divides the group by likeness. */
 async function chooseSecond({ scene, group }, container) {
-  const { faces } = await api.facesOfGroup(group.group_id);
+  const { faces } = await current(scene, api.facesOfGroup(group.group_id));
   const chosen = new Set();
   const buttons = faces.map((face, i) => {
     const button = h("button", {
@@ -138,7 +150,7 @@ async function chooseSecond({ scene, group }, container) {
     return button;
   });
   const split = async () => {
-    await api.splitGroup(group.group_id, [...chosen]);
+    await current(scene, api.splitGroup(group.group_id, [...chosen]));
     await load(scene);
   };
   const cancel = actionButton(text.cancel, () => load(scene), "quiet");
