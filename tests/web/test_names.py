@@ -1,4 +1,4 @@
-"""Names in any script, with emoji, written from right to left, or very long: shown whole, found, and in nobody's way."""
+"""Names in any script, with emoji, from right to left, or very long: shown whole, found, and in nobody's way."""
 
 from __future__ import annotations
 
