@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -79,8 +80,26 @@ def test_every_example_is_of_its_schema_and_the_answers_of_objects_have_one() ->
         whole = {"$ref": f"#/components/schemas/{name}", "components": described["components"]}
         for example in schema.get("examples", ()):
             jsonschema.Draft202012Validator(whole).validate(example)
-    answers = {"Upload", "Form", "Face", "Person", "PersonDetail", "Receipt", "Erasure", "Finding", "Recognition"}
-    assert {name for name in answers if not schemas[name].get("examples")} == set()
+    assert {name for name in _sent_and_answered(described) if not schemas[name].get("examples")} == set()
+
+
+def _sent_and_answered(described: dict[str, Any]) -> set[str]:
+    """The schemas of all JSON that is sent whole, is answered, or tells of an error."""
+    operations = [operation for methods in described["paths"].values() for operation in methods.values()]
+    bodies = [answer for operation in operations for answer in operation["responses"].values()]
+    bodies += [operation["requestBody"] for operation in operations if "requestBody" in operation]
+    content = [kind for body in bodies for kind in body.get("content", {}).items()]
+    references = {each["schema"].get("$ref", "") for name, each in content if name.endswith("json") and each}
+    return {reference.rpartition("/")[2] for reference in references if reference}
+
+
+def test_every_route_tells_its_errors_in_words() -> None:
+    for path, methods in json.loads(document())["paths"].items():
+        for operation in methods.values():
+            refusals = {int(status): answer for status, answer in operation["responses"].items() if status >= "4"}
+            assert {401, 403, 429, 500} <= refusals.keys(), path
+            assert all(len(answer["description"].split()) >= 2 for answer in refusals.values()), path
+            assert "{" not in path or {404, 422} <= refusals.keys(), path
 
 
 @pytest.mark.slow

@@ -28,6 +28,13 @@ def example(**values: Any) -> ConfigDict:
     return ConfigDict(from_attributes=True, json_schema_extra={"examples": [values]})
 
 
+def example_of(model: type[Schema]) -> dict[str, Any]:
+    """Return the example of a model, as a part of another's."""
+    extra: Any = model.model_config["json_schema_extra"]
+    example: dict[str, Any] = extra["examples"][0]
+    return example
+
+
 class Problem(Schema):
     """An error, as a problem document (RFC 9457)."""
 
@@ -100,6 +107,9 @@ class CalibrationPoint(Schema):
 class Calibration(Schema):
     """The false match rate (FMR) at each similarity; `points` is empty where the recogniser publishes no rates."""
 
+    model_config = example(
+        points=[{"similarity": 80.0, "fmr": 0.0001}, {"similarity": 99.0, "fmr": 0.000001}], default_threshold=80.0
+    )
     points: list[CalibrationPoint]
     default_threshold: Similarity
 
@@ -134,5 +144,6 @@ class AuditEntry(Schema):
 
 
 class AuditEntries(Schema):
+    model_config = example(entries=[example_of(AuditEntry)], next_cursor=None)
     entries: list[AuditEntry]
     next_cursor: str | None

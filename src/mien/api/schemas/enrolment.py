@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from mien.api.schemas.base import BOX, FACE_ID, PATH, BoundingBox, Schema, Similarity, example
+from mien.api.schemas.base import BOX, FACE_ID, PATH, BoundingBox, Schema, Similarity, example, example_of
 from mien.domain.faces import IssueKind
 from mien.domain.records import UploadStatus
 
@@ -107,11 +107,13 @@ class Face(Schema):
 
 
 class Uploads(Schema):
+    model_config = example(uploads=[example_of(Upload)], next_cursor=None)
     uploads: list[Upload]
     next_cursor: str | None
 
 
 class Faces(Schema):
+    model_config = example(faces=[example_of(Face)], next_cursor=None)
     faces: list[Face]
     next_cursor: str | None
 
@@ -142,6 +144,7 @@ class Person(Schema):
 
 
 class People(Schema):
+    model_config = example(users=[example_of(Person)], next_cursor=None)
     users: list[Person]
     next_cursor: str | None
 
@@ -248,9 +251,11 @@ class Finding(Schema):
         trouble="same_face_two_names",
         people=["Alice", "Bob"],
         face_ids=[FACE_ID, "0b6f9a52-8c1e-4d7a-9f33-5a2e7c4d1b90"],
-        similarity=98.7,
-        evidence="A face of Alice and one of Bob are the same person's.",
-        action="Look at both photos, and delete the wrong face or merge the two.",
+        similarity=99.3,
+        evidence="A face of Alice and a face of Bob have the similarity 99.3; one pair of different people in a "
+        "million reaches 99.",
+        action="Look at both photos. Move the one that has the wrong name to the right person, or merge the two "
+        "people.",
         remove=[],
         names=["Alice Smith", "Bob Miller"],
     )
@@ -265,4 +270,5 @@ class Finding(Schema):
 
 
 class Findings(Schema):
+    model_config = example(findings=[example_of(Finding)])
     findings: list[Finding]

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from mien.api.schemas.base import BOX, FACE_ID, Schema, example
+from mien.api.schemas.base import BOX, FACE_ID, Schema, example, example_of
 from mien.api.schemas.enrolment import Face
 
 GROUP_ID = "g-3f9c0a7be2d15486"
@@ -49,11 +49,13 @@ class Group(Schema):
 
 
 class Groups(Schema):
+    model_config = example(groups=[example_of(Group)], next_cursor=None)
     groups: list[Group]
     next_cursor: str | None
 
 
 class GroupFaces(Schema):
+    model_config = example(faces=[_FACE])
     faces: list[Face]
 
 
@@ -96,4 +98,5 @@ class GroupMerge(Schema):
 class GroupedFaces(Schema):
     """How many faces a request changed."""
 
+    model_config = example(faces=12)
     faces: int

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from mien.api.schemas.base import BOX, FACE_ID, PATH, BoundingBox, Schema, Similarity, example
+from mien.api.schemas.base import BOX, FACE_ID, PATH, BoundingBox, Schema, Similarity, example, example_of
 from mien.domain.records import RecognitionStatus
 from mien.domain.thresholds import Likelihood
 
@@ -94,6 +94,7 @@ class Recognition(Schema):
 
 
 class Recognitions(Schema):
+    model_config = example(recognitions=[example_of(Recognition)], next_cursor=None)
     recognitions: list[Recognition]
     next_cursor: str | None
 
@@ -101,6 +102,7 @@ class Recognitions(Schema):
 class DeletedRecognitions(Schema):
     """How many recognitions a request deleted; `next_cursor` leads to those that it did not look at."""
 
+    model_config = example(deleted=41, next_cursor=None)
     deleted: int
     next_cursor: str | None
 
@@ -130,6 +132,19 @@ class Quality(Schema):
 
 
 class Detection(Schema):
+    model_config = example(
+        bounding_box=BOX,
+        confidence=94.2,
+        landmarks={
+            "left_eye": {"x": 0.39, "y": 0.38},
+            "right_eye": {"x": 0.51, "y": 0.38},
+            "nose": {"x": 0.45, "y": 0.46},
+            "mouth_left": {"x": 0.40, "y": 0.53},
+            "mouth_right": {"x": 0.50, "y": 0.53},
+        },
+        pose={"roll": 1.4, "yaw": -6.2, "pitch": 3.0},
+        quality={"brightness": 71.5, "sharpness": 88.0},
+    )
     bounding_box: BoundingBox = Field(validation_alias="box")
     confidence: Similarity
     landmarks: Landmarks
@@ -138,6 +153,7 @@ class Detection(Schema):
 
 
 class Detections(Schema):
+    model_config = example(faces=[example_of(Detection)])
     faces: list[Detection]
 
 
@@ -149,4 +165,5 @@ class Comparison(Schema):
 class Comparisons(Schema):
     """The largest face in the source photo against every face in the target photo, most similar first."""
 
+    model_config = example(matches=[{"similarity": 99.3, "face": example_of(Detection)}])
     matches: list[Comparison]
