@@ -153,12 +153,15 @@ def _erase_bucket(name: str) -> None:
 def _erase_table(name: str) -> None:
     """Switch recovery off first: DynamoDB would keep a last backup of the table for 35 days."""
     client = boto3.client("dynamodb")
-    client.update_table(TableName=name, DeletionProtectionEnabled=False)
-    client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 2, "MaxAttempts": 100})
-    client.update_continuous_backups(
-        TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False}
-    )
-    client.delete_table(TableName=name)
+    if (
+        client.describe_table(TableName=name)["Table"]["TableStatus"] != "DELETING"
+    ):  # by an erasure that was interrupted
+        client.update_table(TableName=name, DeletionProtectionEnabled=False)
+        client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 2, "MaxAttempts": 100})
+        client.update_continuous_backups(
+            TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False}
+        )
+        client.delete_table(TableName=name)
     client.get_waiter("table_not_exists").wait(TableName=name, WaiterConfig={"Delay": 2, "MaxAttempts": 100})
 
 

@@ -34,6 +34,10 @@ class Stack:
     def exists(self) -> bool:
         return self.status not in {"", "REVIEW_IN_PROGRESS"}
 
+    @property
+    def is_busy(self) -> bool:
+        return self.exists and self.status.endswith("_IN_PROGRESS")
+
 
 def find(name: str) -> Stack:
     try:
@@ -52,12 +56,7 @@ def settled(name: str) -> Stack:
 
     Raises Refused for a stack that only its owner can repair.
     """
-    stack = find(name)
-    if stack.exists and stack.status.endswith("_IN_PROGRESS"):
-        print(f"{name}: an earlier operation is still running ({stack.status}); waiting for it.")  # noqa: T201
-        while stack.exists and stack.status.endswith("_IN_PROGRESS"):
-            time.sleep(POLL["Delay"])
-            stack = find(name)
+    stack = _at_rest(name)
     if stack.status in NEVER_CAME_UP:
         print(f"{name}: an earlier operation failed ({stack.status}); removing what it left.")  # noqa: T201
         delete(name)
@@ -65,7 +64,8 @@ def settled(name: str) -> Stack:
     if stack.status == "UPDATE_ROLLBACK_FAILED":
         raise Refused(
             f"{name} could not return to its former state: {_first_failure(name)} Remove the cause, then run `aws "
-            f"cloudformation continue-update-rollback --stack-name {name}`, and this command again."
+            f"cloudformation continue-update-rollback --stack-name {name}`, and this command again. `make destroy` "
+            "takes an application away in this state, too."
         )
     return stack
 
@@ -108,6 +108,14 @@ def apply(
     return True
 
 
+def remove(name: str) -> bool:
+    """Delete a stack in whatever state it is, also one of which there is nothing but its name; tell whether it was."""
+    if not _at_rest(name).status:
+        return False
+    delete(name)
+    return True
+
+
 def delete(name: str) -> None:
     """Delete a stack; its resources with a policy to be retained stay. Raises Refused with CloudFormation's reason."""
     _client().delete_stack(StackName=name)
@@ -140,6 +148,17 @@ def owner(physical: str) -> str | None:
         return None
     alive = [each["StackName"] for each in found if each["ResourceStatus"] != "DELETE_COMPLETE"]
     return alive[0] if alive else None
+
+
+def _at_rest(name: str) -> Stack:
+    """Return a stack when what is under way has ended."""
+    stack = find(name)
+    if stack.is_busy:
+        print(f"{name}: an earlier operation is still running ({stack.status}); waiting for it.")  # noqa: T201
+        while stack.is_busy:
+            time.sleep(POLL["Delay"])
+            stack = find(name)
+    return stack
 
 
 def _wait(name: str, operation: str) -> None:

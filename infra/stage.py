@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import checks
 import kept
 import stacks
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
@@ -25,7 +26,6 @@ HERE = Path(__file__).parent
 PLAIN = "dev"
 """The stage whose resources have the plain names."""
 STAGE = re.compile("[a-z][a-z0-9]{0,9}")
-LONGEST_BUCKET = 63
 DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403")
 SAM = Path(sys.executable).with_name("sam")
 SAM_STACK = "aws-sam-cli-managed-default"
@@ -75,14 +75,16 @@ class Stage:
 def deploy(stage: Stage) -> None:
     """Deploy both stacks: what is new is created, what was kept is taken up, and what has not changed stays."""
     _refuse_legacy(stage)
+    _access_log(stage)
     deploy_data(stage)
     deploy_app(stage)
 
 
 def deploy_data(stage: Stage) -> None:
     parameters = stage.data_parameters()
-    _check_names(parameters, stage)
-    _check_rekognition(parameters, stage)
+    checks.bucket_name(stage.kept()[0].name)
+    if not parameters["RekognitionEndpoint"]:
+        checks.rekognition(stage.region)
     stacks.settled(stage.data)
     _adopt(stage)
     changed = stacks.apply(stage.data, stage.template("data"), parameters)
@@ -95,6 +97,7 @@ def deploy_app(stage: Stage) -> None:
     declared = stage.template("app")["Parameters"]
     joined = data.parameters | data.outputs | stage.given | {"Stage": stage.name}
     values = {name: value for name, value in joined.items() if name in declared}
+    values["AccessLog"] = _access_log(stage)
     options = ["--resolve-s3", "--s3-prefix", stage.app, "--capabilities", "CAPABILITY_IAM", "--no-progressbar"]
     command = [SAM, "deploy", "--template", stage.templates / "app.yaml", "--stack-name", stage.app, *options]
     overrides = [f'{name}="{_escaped(value)}"' for name, value in sorted(values.items())]
@@ -108,11 +111,7 @@ def deploy_app(stage: Stage) -> None:
 def destroy(stage: Stage) -> None:
     """Delete the application, and keep the data."""
     _refuse_legacy(stage)
-    if stacks.settled(stage.app).exists:
-        stacks.delete(stage.app)
-        _say(f"{stage.app}: deleted")
-    else:
-        _say(f"{stage.app}: there is none")
+    _say(f"{stage.app}: deleted" if stacks.remove(stage.app) else f"{stage.app}: there is none")
     _remove_packages(stage.app)
     _tell_what_is_left(stage, stage.kept())
 
@@ -120,7 +119,7 @@ def destroy(stage: Stage) -> None:
 def erase(stage: Stage, confirmed: str | None) -> None:
     """Delete what the stage keeps, by name, when the caller repeats the bucket's name."""
     _refuse_legacy(stage)
-    if stacks.find(stage.app).exists:
+    if stacks.find(stage.app).status:
         raise Refused(f"The application {stage.app} still uses the data. Run `make destroy STAGE={stage.name}` first.")
     everything = stage.kept()
     found = [(each, there) for each in everything if (there := kept.described(each)) is not None]
@@ -132,9 +131,7 @@ def erase(stage: Stage, confirmed: str | None) -> None:
         _say(f"Nothing is left of the stage {stage.name} in {stage.account}, {stage.region}.")
         return
     _confirm(everything[0].name, confirmed)
-    if stack.status:
-        stacks.settled(stage.data)
-        stacks.delete(stage.data)
+    if stacks.remove(stage.data):
         _say(f"{stage.data}: deleted, with the queues")
     for each, _ in found:
         kept.erase(each)
@@ -226,33 +223,16 @@ def _check_owners(stage: Stage, found: list[kept.Kept]) -> None:
             )
 
 
+def _access_log(stage: Stage) -> str:
+    return checks.access_log(stage.given.get("AccessLog", stacks.find(stage.app).parameters.get("AccessLog")))
+
+
 def _refuse_legacy(stage: Stage) -> None:
     if "DataStores" in stacks.find(stage.app).parameters:
         raise Refused(
             f"{stage.app} is of an earlier version, with the data in it. Run `make migrate STAGE={stage.name}` first: "
             "it keeps data, API keys and URL."
         )
-
-
-def _check_names(parameters: dict[str, str], stage: Stage) -> None:
-    bucket = next(kept.names(parameters, stage.account, stage.region)).name
-    if len(bucket) > LONGEST_BUCKET:
-        raise Refused(
-            f"The bucket's name {bucket} would have {len(bucket)} characters, and S3 takes {LONGEST_BUCKET}. Choose a "
-            "shorter stage, or WITH=BucketPrefix=…"
-        )
-
-
-def _check_rekognition(parameters: dict[str, str], stage: Stage) -> None:
-    if parameters["RekognitionEndpoint"]:
-        return
-    offered = boto3.Session().get_available_regions("rekognition")
-    if offered and stage.region not in offered:
-        raise Refused(
-            f"Amazon Rekognition is not offered in {stage.region}. Choose one of {', '.join(offered)}, with "
-            "AWS_DEFAULT_REGION, or your own Mien with WITH=RekognitionEndpoint=https://…"
-        )
-    boto3.client("rekognition").list_collections(MaxResults=1)
 
 
 def _confirm(bucket: str, confirmed: str | None) -> None:
@@ -272,7 +252,7 @@ def _remove_packages(prefix: str) -> None:
 
 def _tell_what_is_left(stage: Stage, everything: list[kept.Kept]) -> None:
     left = [str(each) for each in everything if kept.described(each) is not None]
-    if stacks.find(stage.data).exists:
+    if stacks.find(stage.data).status:
         left.append(f"stack {stage.data} with the queues")
     for each in left:
         _say(f"kept {each}")
@@ -300,9 +280,8 @@ def _stage(options: argparse.Namespace) -> Stage:
     given = dict(pair.partition("=")[::2] for pair in options.parameters)
     stage = Stage(options.stage, "", "", options.templates, given)
     data, app = stage.template("data"), stage.template("app")
-    declared = (data["Parameters"].keys() | app["Parameters"].keys()) - data["Outputs"].keys() - {"Stage"}
-    if unknown := given.keys() - declared:
-        raise Refused(f"There is no parameter {', '.join(sorted(unknown))}. There are {', '.join(sorted(declared))}.")
+    declared = app["Parameters"] | data["Parameters"]  # those of the data are repeated without their constraints
+    checks.parameters(given, {n: p for n, p in declared.items() if n not in data["Outputs"] and n != "Stage"})
     account = boto3.client("sts").get_caller_identity()["Account"]
     return Stage(options.stage, account, boto3.Session().region_name, options.templates, given)
 
@@ -328,6 +307,8 @@ def main() -> None:
                 migrate(stage)
     except Refused as refusal:
         sys.exit(str(refusal))
+    except KeyboardInterrupt:
+        sys.exit("Interrupted. AWS ends what it has begun; run the same command again, and it goes on from there.")
     except (NoRegionError, NoCredentialsError) as error:
         sys.exit(f"{str(error).rstrip(chr(46))}. Set AWS_DEFAULT_REGION and AWS_PROFILE, or run `aws configure`.")
     except ClientError as error:

@@ -128,6 +128,7 @@ def test_pages_of_api_origins_read_each_refusal_of_a_function(world: World, tmp_
         refused = function.invoke(request(*guarded, headers=friend))
         hidden = function.invoke(request(*guarded, headers=stranger))
         unknown = function.invoke(request("GET", "/nowhere", "/nowhere", headers=friend))
+    assert function.output.count('"KeysRefused":[1.0]') == 2  # and not the unknown route
     assert (refused["statusCode"], refused["headers"]["access-control-allow-origin"]) == (401, friend["Origin"])
     assert (hidden["statusCode"], "access-control-allow-origin" in hidden["headers"]) == (401, False)
     assert (unknown["statusCode"], unknown["headers"]["Access-Control-Allow-Origin"]) == (404, "*")

@@ -31,11 +31,20 @@ READ_AND_ERASE_RECORDS = {
     "dynamodb:Query": INDEXES,
 }
 RECONCILE = f"arn:aws:lambda:{stack.REGION}:{stack.ACCOUNT}:function:mien-dev-reconcile"
-READ_KEYS = {"secretsmanager:GetSecretValue": {KEYS}, "dynamodb:UpdateItem": {RECORDS}}
+READ_KEYS = {"secretsmanager:GetSecretValue": {KEYS}}
+ANSWER = {**READ_KEYS, "dynamodb:UpdateItem": {RECORDS}}  # which counts the requests of each key
+SHARED = {
+    "UploadRole": ["FunctionPolicy", "ApiPolicy"],
+    "AuthorizerRole": [],
+    "RecognizeRole": ["FunctionPolicy", "ApiPolicy"],
+    "PeopleRole": ["FunctionPolicy", "ApiPolicy"],
+    "ReconcileRole": ["FunctionPolicy"],
+    "ScheduleRole": [],
+}
 ROLES: dict[str, dict[str, set[str]]] = {
     "UploadRole": {
         **ERASE,
-        **READ_KEYS,
+        **ANSWER,
         "s3:GetObject": {IMAGES},
         "s3:PutObject": {IMAGES},
         "rekognition:IndexFaces": {COLLECTION},
@@ -56,7 +65,7 @@ ROLES: dict[str, dict[str, set[str]]] = {
     },
     "AuthorizerRole": READ_KEYS,
     "RecognizeRole": {
-        **READ_KEYS,
+        **ANSWER,
         "s3:GetObject": {IMAGES},
         "s3:ListBucket": {BUCKET},
         "rekognition:SearchFacesByImage": {COLLECTION},
@@ -71,9 +80,8 @@ ROLES: dict[str, dict[str, set[str]]] = {
     "PeopleRole": {
         **ERASE,
         **READ_AND_ERASE_RECORDS,
-        **READ_KEYS,
+        **ANSWER,
         "s3:GetObject": {IMAGES},
-        "rekognition:DescribeCollection": {COLLECTION},
         "sqs:SendMessage": {QUEUE},
     },
     "ReconcileRole": {
@@ -94,15 +102,13 @@ WITHOUT_RESOURCE = {  # AWS offers none for these (Service Authorization Referen
 
 
 def _statements(role: str) -> list[dict[str, Any]]:
-    """What every function may do, and what the role adds to it; without the statements that a parameter switches on."""
+    """What a role may do, by itself and by the policies that it shares; without what a parameter switches on."""
     properties = stack.resources("AWS::IAM::Role")[role]
-    if role in ROLES:
-        assert properties["ManagedPolicyArns"] == [{"Ref": "FunctionPolicy"}]
-    found = [s for policy in properties["Policies"] for s in policy["PolicyDocument"]["Statement"]]
-    if role in ROLES:
-        (shared,) = stack.resources("AWS::IAM::ManagedPolicy").values()
-        found += shared["PolicyDocument"]["Statement"]
-    return [stack.resolve(s) for s in found if "Fn::If" not in s]
+    assert properties.get("ManagedPolicyArns", []) == [{"Ref": name} for name in SHARED[role]]
+    policies = stack.resources("AWS::IAM::ManagedPolicy")
+    documents = [policy["PolicyDocument"] for policy in properties["Policies"]]
+    documents += [policies[name]["PolicyDocument"] for name in SHARED[role]]
+    return [stack.resolve(s) for document in documents for s in document["Statement"] if "Fn::If" not in s]
 
 
 def _granted(role: str) -> dict[str, set[str]]:
@@ -148,18 +154,23 @@ def test_a_star_stands_only_where_aws_offers_no_resource(role: str) -> None:
 
 
 def test_the_counts_of_requests_are_all_that_a_function_may_add_to() -> None:
-    (shared,) = stack.resources("AWS::IAM::ManagedPolicy").values()
-    (statement,) = (s for s in shared["PolicyDocument"]["Statement"] if s.get("Sid") == "KeyRates")
+    (statement,) = stack.resources("AWS::IAM::ManagedPolicy")["ApiPolicy"]["PolicyDocument"]["Statement"]
     assert statement["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["KeyRate/*"]}}
 
 
 def test_the_optional_statements_read_one_secret_and_use_one_key() -> None:
-    (shared,) = stack.resources("AWS::IAM::ManagedPolicy").values()
-    optional = [s["Fn::If"] for s in shared["PolicyDocument"]["Statement"] if "Fn::If" in s]
-    assert [(o[0], o[1]["Action"], o[1]["Resource"]) for o in optional] == [
+    shared = stack.resources("AWS::IAM::ManagedPolicy")["FunctionPolicy"]["PolicyDocument"]["Statement"]
+    assert _optional(shared) == [
         ("HasRekognitionKeys", "secretsmanager:GetSecretValue", {"Ref": "RekognitionKeysSecret"}),
         ("HasCustomerKey", ["kms:Decrypt", "kms:GenerateDataKey"], {"Ref": "CustomerKey"}),
     ]
     for role in ROLES:
         policies = stack.resources("AWS::IAM::Role")[role]["Policies"]
-        assert [s for p in policies for s in p["PolicyDocument"]["Statement"] if "Fn::If" in s] == []
+        found = _optional([s for policy in policies for s in policy["PolicyDocument"]["Statement"]])
+        reads_secrets = [("HasCustomerKey", "kms:Decrypt", {"Ref": "CustomerKey"})]
+        assert found == (reads_secrets if role == "AuthorizerRole" else [])
+
+
+def _optional(statements: list[dict[str, Any]]) -> list[tuple[str, str | list[str], dict[str, str]]]:
+    switched = [statement["Fn::If"] for statement in statements if "Fn::If" in statement]
+    return [(condition, granted["Action"], granted["Resource"]) for condition, granted, _ in switched]

@@ -183,6 +183,37 @@ def test_what_several_sources_count_is_added_up_also_when_some_are_silent() -> N
         assert len({json.dumps(m["MetricStat"]["Metric"]) for m in metrics if "MetricStat" in m}) >= 4
 
 
+def test_the_access_log_tells_nothing_of_anybody() -> None:
+    """A path or a query holds ids and names, and an address is somebody's; the key's id is what may be kept."""
+    (gateway,) = stack.resources("AWS::ApiGateway::Stage").values()
+    condition, settings, otherwise = gateway["AccessLogSetting"]["Fn::If"]
+    assert (condition, otherwise) == ("HasAccessLog", {"Ref": "AWS::NoValue"})
+    line = stack.resolve(settings["Format"])
+    assert set(re.findall(r"\$context\.([A-Za-z.]+)", line)) == {
+        *("requestTimeEpoch", "httpMethod", "resourcePath", "status", "responseLatency", "responseLength"),
+        *("authorizer.principalId", "error.responseType", "requestId", "extendedRequestId"),
+    }
+    assert "\n" not in line
+    assert json.loads(re.sub(r"\$context\.status", "401", line))["service"] == "mien-dev"
+    group = stack.translated()["Resources"][settings["DestinationArn"]["Fn::GetAtt"][0]]
+    assert (group["Condition"], "RetentionInDays" in group["Properties"]) == ("HasAccessLog", True)
+
+
+def test_bursts_of_refused_calls_ring() -> None:
+    """The functions count what they and the authorizer refuse, the access log also what the gateway refuses."""
+    alarms = stack.resources("AWS::CloudWatch::Alarm")
+    (counted,) = stack.resources("AWS::Logs::MetricFilter").values()
+    assert counted["FilterPattern"] == "{ $.status = 401 || $.status = 403 }"
+    (to,) = counted["MetricTransformations"]
+    assert to["Dimensions"] == [{"Key": "service", "Value": "$.service"}]
+    for name, metric in (("KeysRefusedAlarm", "KeysRefused"), ("CallsRefusedAlarm", to["MetricName"])):
+        alarm = stack.resolve(alarms[name])
+        assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == ("Mien", metric, "Sum")
+        assert alarm["Dimensions"] == [{"Name": "service", "Value": "mien-dev"}]
+    for name in ("AccessLogs", "CallsRefused", "CallsRefusedAlarm"):  # without the log, nothing is counted
+        assert stack.translated()["Resources"][name]["Condition"] == "HasAccessLog"
+
+
 def test_every_metric_of_the_functions_is_read(counted: set[str]) -> None:
     (dashboard,) = stack.resources("AWS::CloudWatch::Dashboard").values()
     alarms = stack.resources("AWS::CloudWatch::Alarm").values()

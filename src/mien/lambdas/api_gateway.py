@@ -162,6 +162,8 @@ def answer(function: str, event: dict[str, Any], context: Any) -> dict[str, Any]
         response = _problem(problems.status_of(error), str(error), error.code)
     if response["statusCode"] == HTTPStatus.SERVICE_UNAVAILABLE:
         count("Throttled")
+    if response["statusCode"] in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        count("KeysRefused")
     return response
 
 
