@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -232,3 +233,25 @@ def test_the_photos_of_large_sensors_are_taken(encode, size, is_taken):
     else:
         with pytest.raises(ImageTooLarge):
             measure(content)
+
+
+@pytest.mark.parametrize("how", ["cut off", "invalid"])
+def test_a_repair_takes_no_more_memory_than_was_reserved(encode, how):
+    whole = encode(landscape(2400, 1600), "JPEG", quality=90)
+    place = len(whole) * 4 // 5
+    content = whole[:place] if how == "cut off" else whole[:place] + b"\xff\0" * 200 + whole[place:]
+    reserved, photo = measure(content).cost.memory, open_photo(content)
+    tracemalloc.start()
+    try:
+        pixels = photo.pixels(2400)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert not photo.is_isolated
+    assert pixels.nbytes <= peak <= reserved
+
+
+@pytest.mark.parametrize("options", [BASELINE, PROGRESSIVE], ids=["baseline", "progressive"])
+def test_a_photo_of_four_colours_that_was_cut_off_fits_into_its_memory(encode, options):
+    content = encode(landscape(1200, 800).convert("CMYK"), "JPEG", **options)
+    assert open_photo(content[: len(content) * 9 // 10]).pixels(1200).shape == (800, 1200, 3)

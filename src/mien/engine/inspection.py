@@ -34,9 +34,6 @@ MAX_TEXTS = 32
 MAX_EXIF_BYTES = 64 * 1024
 """A photo has at most tens of scans and icons, hundreds of tiles, and a few thousand chunks."""
 
-REPAIR_FACTOR = 4
-"""How much more memory a JPEG takes that was cut off, and of which what is there is kept."""
-
 MAX_RUN_LENGTH_BYTES = 4 * 1024 * 1024
 """Of a run-length encoded bitmap, which is decoded byte by byte."""
 
@@ -168,9 +165,9 @@ def _jpeg(content: bytes, limits: Limits) -> Inspection:
         samples * (2.2 + (1.5 * scans if is_whole else 0)) + len(content) * (30 if is_whole else 10) * slowness
     ) / 1e9
     refuse_above("scans", round(seconds, 1), 2 * limits.max_seconds, "seconds of work in its scans")
-    cost = Cost(memory, seconds)
+    cost = Cost(min(memory + jpeg.REPAIR_COPIES * len(content), limits.max_memory), seconds)
     if header.odd or not cost.is_ordinary:
-        cost = Cost(min(REPAIR_FACTOR * memory, limits.max_memory), seconds).isolated(pixels)
+        cost = cost.isolated(pixels)
     return Inspection(header.width, header.height, cost, eighths)
 
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import reduce
 
 import numpy as np
 import simplejpeg  # type: ignore[import-untyped]
@@ -32,11 +33,15 @@ MAX_SEGMENTS = 2000
 MAX_FILL = 1024 * 1024
 """Bytes before the picture that are in none of its segments; readers of headers look at them one by one."""
 
+REPAIR_COPIES = 3
+"""Copies of the file that a repair makes at most: rebuilt, and beginnings of it that are rebuilt again."""
+
 USUAL_SEGMENTS, USUAL_FILL = 100, 16 * 1024
 
 _PREFIX_STEPS = 8
 """Decodings that look for the place where picture data becomes invalid; each halves the uncertainty."""
 
+_STRIP_PIXELS = 65_536
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _JFIF, _ADOBE = b"JFIF\0", b"Adobe"
 _SEQUENTIAL, _PROGRESSIVE, _ARITHMETIC = (0xC0, 0xC1, 0xC9), (0xC2, 0xCA), (0xC9, 0xCA)
@@ -44,6 +49,7 @@ _EXTENSION = 0xC8  # which readers of headers do not skip
 _FRAMES = tuple(code for code in range(0xC0, 0xD0) if code not in (0xC4, 0xC8, 0xCC))
 _MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xdf\xe0-\xef\xfe])")
 _AFTER_DATA = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")  # without the fill bytes before: `\xff+` takes quadratic time
+_SCAN, _DATA = 0xDA, 0
 _GREY = 128
 EXIF = b"Exif\0\0"
 MAX_EXIF_TAGS = 256
@@ -159,7 +165,7 @@ def decode_jpeg(content: bytes, min_width: int = 1, min_height: int = 1) -> Pixe
 def read_header(content: bytes) -> Header:
     """Read the segments up to the first scan, whose data is not looked at."""
     header, code, end_of_last = Header(), 0, len(_SOI)
-    for code, start, end in _header_segments(content):
+    for code, start, end in _segments(content):
         header.segments += 1
         header.fill += max(0, start - end_of_last)
         end_of_last = start if code == _EXTENSION else max(end, start)
@@ -173,16 +179,20 @@ def read_header(content: bytes) -> Header:
         elif code in (0xE1, 0xE2):
             header.exif_segments += segment.startswith(EXIF)
             header.odd = header.odd or header.exif_segments > 1 or has_many_tags(segment)
-        elif code == 0xDA:
+        elif code == _SCAN:
             header.components_in_scan = segment[0] if segment else 0
-    if code != 0xDA:
+            break
+    if code != _SCAN:
         header.fill += max(0, len(content) - end_of_last)
     header.odd = header.odd or header.segments > USUAL_SEGMENTS or header.fill > USUAL_FILL
     return header
 
 
-def _header_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield (marker, start, end) of the segments up to the first scan's header."""
+def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield (marker, start, end) of the segments, and of each scan's data behind its header.
+
+    The last one is that before the end marker, or before what cannot be a segment; it may be longer than the file.
+    """
     found = _MARKER.search(content, len(_SOI))
     for _ in range(MAX_SEGMENTS + 1):
         if not found or found[1] == b"\xd9" or found.end() + 2 > len(content):
@@ -190,9 +200,14 @@ def _header_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
         code, start = found[1][0], found.end() - 2
         end = start + 2 + struct.unpack_from(">H", content, start + 2)[0]
         yield code, start, end
-        if code == 0xDA:
-            return
-        found = _MARKER.search(content, max(end, start + 2))
+        after = None
+        if code == _SCAN and end <= len(content):
+            after = _AFTER_DATA.search(content, end)
+            data = content[end : after.start() if after else len(content)]
+            yield _DATA, end, end + len(data.rstrip(b"\xff"))
+            if after and not _MARKER.match(content, after.start()):
+                return
+        found = after or _MARKER.search(content, end)
 
 
 def _samples_per_pixel(components: bytes) -> float:
@@ -220,18 +235,22 @@ def rebuild(content: bytes) -> _Rebuilt:
     Raises:
         ValueError: there is no picture data.
     """
-    parts, scans, is_progressive, size = [_SOI], [], False, len(_SOI)
-    frame, luma = 0, -1
+    parts: list[bytes | memoryview] = [_SOI]
+    scans, is_progressive, size, frame, luma = [], False, len(_SOI), 0, -1
     for code, start, end in _segments(content):
+        if end > len(content):
+            break
+        if code == _DATA:
+            parts.append(memoryview(content)[start:end])  # without a copy
+            size += end - start
+            continue
         segment = content[start:end]
         if code in _FRAMES and len(segment) > 10:
             frame, luma, is_progressive = code, segment[10], code in _PROGRESSIVE
-        elif code == 0xDA:
-            header = 2 + struct.unpack_from(">H", segment, 2)[0]
+        elif code == _SCAN:
             if frame in _SEQUENTIAL:
-                segment = segment[: header - 3] + b"\x00\x3f\x00" + segment[header:]
-            components = segment[5 : header - 3 : 2]
-            scans.append(_Scan(size + header, luma in components, segment[header - 2] > 0))
+                segment = segment[:-3] + b"\x00\x3f\x00"
+            scans.append(_Scan(size + len(segment), luma in segment[5:-3:2], segment[-2] > 0))
         elif code == 0xE0 and segment[4:9] == _JFIF:
             segment = segment[:9] + b"\x01" + segment[10:]
         elif code == 0xEE and segment[4:9] == _ADOBE and segment[15:16] > b"\x02":
@@ -243,9 +262,18 @@ def rebuild(content: bytes) -> _Rebuilt:
     return _Rebuilt(b"".join(parts) + _EOI, tuple(scans), is_progressive)
 
 
-def missing_share(pixels: NDArray[np.uint8]) -> float:
-    """Return the share of pixels (height, width, channels) that decoders write where picture data is missing."""
-    return float(((pixels == _GREY) | (pixels == _GREY - 1)).all(axis=2).mean())
+def missing_share(strips: Iterable[NDArray[np.uint8]]) -> float:
+    """Return the share of pixels that decoders write where picture data is missing.
+
+    Args:
+        strips: the picture from top to bottom, each (rows, width, channels), so that nothing of its size arises.
+    """
+    missing = total = 0
+    for strip in strips:
+        distance = strip - np.uint8(_GREY - 1)  # 0 or 1; what is darker wraps around
+        furthest = reduce(np.bitwise_or, (distance[..., channel] for channel in range(strip.shape[2])))
+        missing, total = missing + int(np.count_nonzero(furthest <= 1)), total + furthest.size
+    return missing / total
 
 
 def _decode(content: bytes, min_width: int, min_height: int, *, strict: bool = True) -> Pixels:
@@ -259,7 +287,8 @@ def _decode_damaged(jpeg: _Rebuilt, min_width: int, min_height: int) -> Pixels:
     if verdict is _Verdict.INVALID:
         jpeg = _valid_part(jpeg)
     pixels = _decode(jpeg.content, min_width, min_height, strict=False)
-    if missing_share(pixels) > MAX_MISSING:
+    rows = max(1, _STRIP_PIXELS // pixels.shape[1])
+    if missing_share(pixels[top : top + rows] for top in range(0, len(pixels), rows)) > MAX_MISSING:
         raise ValueError("too much of the picture is missing")
     if jpeg.is_progressive and not jpeg.has_detail(last_is_complete=verdict in (None, _Verdict.HARMLESS)):
         raise ValueError("the picture has no detail")
@@ -288,27 +317,3 @@ def _valid_part(jpeg: _Rebuilt) -> _Rebuilt:
         else:
             valid = middle
     return rebuild(jpeg.content[:valid])
-
-
-def _segments(content: bytes) -> list[tuple[int, int, int]]:
-    """List (marker, start, end) up to the end marker or the first segment that cannot be one; a scan with its data."""
-    segments: list[tuple[int, int, int]] = []
-    found = _MARKER.search(content, len(_SOI))
-    while found and found[1] != b"\xd9" and len(segments) < MAX_SEGMENTS:
-        code, start = found[1][0], found.end() - 2
-        if start + 4 > len(content):
-            break
-        header_end = start + 2 + struct.unpack_from(">H", content, start + 2)[0]
-        if header_end > len(content):
-            break
-        after: re.Match[bytes] | None = None
-        if code == 0xDA:
-            after = _AFTER_DATA.search(content, header_end)
-            data = content[header_end : after.start() if after else len(content)]
-            segments.append((code, start, header_end + len(data.rstrip(b"\xff"))))
-            if after and not _MARKER.match(content, after.start()):
-                break
-        else:
-            segments.append((code, start, header_end))
-        found = after or _MARKER.search(content, header_end)
-    return segments

@@ -25,7 +25,7 @@ QUICK_SECONDS = 0.04
 """Up to which estimate a photo never waits for a core: most portraits, and photos of up to about five megapixels."""
 
 ORDINARY_SECONDS = 0.2
-ORDINARY_BYTES = 128 * 1024 * 1024
+ORDINARY_BYTES = 160 * 1024 * 1024
 """Up to which estimates a photo is ordinary."""
 
 QUICK_MEMORY = 128 * 1024 * 1024
@@ -60,7 +60,7 @@ class Limits:
     max_bytes: int = 32 * 1024 * 1024
     max_pixels: int = 89_000_000
     max_memory: int = 340 * 1024 * 1024
-    max_seconds: float = 2.4
+    max_seconds: float = 1.7
     min_side: int = 16
 
 

@@ -136,6 +136,7 @@ def _loaded(image: Image.Image, content: bytes) -> Image.Image:
     except _PILLOW_ERRORS:
         if image.format not in ("JPEG", "MPO"):
             raise
+        image.close()  # or it would keep its memory
         return _rebuilt_jpeg(content)
     return image
 
@@ -144,7 +145,10 @@ def _rebuilt_jpeg(content: bytes) -> Image.Image:
     """Load a JPEG of four components that lacks its end. Raises what Pillow raises."""
     image = _open(jpeg.rebuild(content).content)
     image.load()
-    if jpeg.missing_share(np.asarray(image)) > jpeg.MAX_MISSING:
+    width, height = image.size
+    rows = ceil(STRIP_PIXELS / width)
+    strips = (image.crop((0, top, width, min(top + rows, height))) for top in range(0, height, rows))
+    if jpeg.missing_share(map(np.asarray, strips)) > jpeg.MAX_MISSING:
         raise OSError("too much of the picture is missing")
     return image
 
