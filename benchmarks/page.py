@@ -30,7 +30,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as tool:
         server = Server(Path(scratch) / "data", free_port())
         server.start()
-        video = _camera(next((given.folder / "lfw_dev").glob("*/*.jpg")), Path(scratch) / "face.mjpeg")
+        video = make_camera(next((given.folder / "lfw_dev").glob("*/*.jpg")), Path(scratch) / "face.mjpeg")
         arguments = [*QUIET, *CAMERA, f"--use-file-for-fake-video-capture={video}"]
         browser = tool.chromium.launch(executable_path=CHROMIUM, chromium_sandbox=False, args=arguments)
         try:
@@ -93,7 +93,8 @@ def _live(page: Page) -> float:
     return len(answers) / LIVE_SECONDS
 
 
-def _camera(photo: Path, video: Path) -> Path:
+def make_camera(photo: Path, video: Path) -> Path:
+    """Write a video of a photo that Chromium takes for a camera."""
     still = ["-loop", "1", "-i", str(photo), "-t", "2", "-r", "30", "-vf", "scale=480:480,pad=640:480:80:0"]
     subprocess.run(
         ["ffmpeg", "-y", "-loglevel", "error", *still, "-pix_fmt", "yuvj420p", "-q:v", "2", str(video)], check=True

@@ -118,8 +118,19 @@ function showFaces(card, faces) {
 
 function changed(card) {
   card.label.replaceChildren(summarizeFaces(card.faces));
+  showFacesInRow(card);
   card.placeLabels();
   card.node.dispatchEvent(new Event("changed"));
+}
+
+/** Of a photo that is higher or wider than the row's small picture, show the part with the faces. */
+function showFacesInRow({ row, faces }) {
+  const small = row.querySelector("img");
+  if (!small || !faces.length) return;
+  const mean = (middle) => (100 * faces.reduce((sum, { bounding_box: box }) => sum + middle(box), 0)) / faces.length;
+  const across = mean((box) => box.left + box.width / 2);
+  const down = mean((box) => box.top + box.height / 2);
+  small.style.objectPosition = `${across}% ${down}%`;
 }
 
 function keepTypedNames(node, entries) {
