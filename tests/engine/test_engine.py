@@ -158,6 +158,16 @@ def test_a_hundred_faces_are_a_hundred_faces(engine, variants):
     assert len(engine.detect(encoded(sheet, "PNG"))) == 100
 
 
+def test_faces_of_twelve_pixels_are_found_in_a_crowd(engine, hopper):
+    picture, box = Image.open(hopper).convert("RGB"), engine.detect(hopper.read_bytes())[0].box
+    scale = 12 / (box.height * picture.height)
+    person = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.BOX)
+    sheet = Image.new("RGB", (400, 160), (90, 110, 90))
+    for number in range(12):
+        sheet.paste(person, (20 + number % 6 * 60, 20 + number // 6 * 80))
+    assert len(engine.detect(encoded(sheet, "PNG"))) == 12
+
+
 def test_models_compiled_by_many_threads_leave_the_locale_alone(variants):
     before = locale.setlocale(locale.LC_ALL)
     list(FaceEngine(threads=2).read_many(variants))

@@ -4,9 +4,10 @@ Wu, Peng, Yu: YuNet: A Tiny Millisecond-level Face Detector, Machine Intelligenc
 three grids (strides 8, 16, 32) the network predicts class, objectness, a box and five landmarks. A cell's score is the
 geometric mean of the probabilities of class and objectness.
 
-A pass detects faces of about 10 to 300 pixels. The first pass is at a medium scale; larger scales follow where small
-faces may have been missed, and a smaller one where a face may be too large. YuNet also detects faces that lie on
-their side, but with a lower score and wrong landmarks, so such photos are rotated.
+A pass detects faces of about 10 to 300 pixels, though not all of those below 28. The first pass is at a medium scale;
+larger scales follow where small faces may have been missed, the last of them enlarging the photo, and a smaller one
+where a face may be too large. YuNet also detects faces that lie on their side, but with a lower score and wrong
+landmarks, so such photos are rotated.
 """
 
 from __future__ import annotations
@@ -37,6 +38,12 @@ LARGER_SIDES = (1280, 2560)
 SMALLER_SIDE = 256
 SMALL_FACE_SIZE = 40
 """Pixels of a face in a pass; where the smallest is below it, there may be still smaller ones."""
+
+RELIABLE_SIZE = 28
+"""Pixels of a face that no pass misses for its size; a photo whose smallest face is below it, or that shows none, is
+enlarged."""
+
+MAX_ENLARGEMENT = 2
 
 ROTATIONS = (90, 180, 270)
 CONFIDENT_SCORE = 0.88
@@ -116,13 +123,16 @@ def _detect_at_scales(network: Network, photo: Photo) -> RawDetections:
     if not len(passes[0]):
         passes.append(_detect_at(network, photo, SMALLER_SIDE))
     for side, previous in zip(LARGER_SIDES, (FIRST_SIDE, *LARGER_SIDES), strict=False):
-        if available > previous and _may_miss_small_faces(passes[-1], previous / available):
+        if available > previous and _smallest(passes[-1]) * previous / available < SMALL_FACE_SIZE:
             passes.append(_detect_at(network, photo, side))
+    if available < LARGER_SIDES[-1] and _smallest(passes[-1]) < RELIABLE_SIZE:
+        passes.append(_detect_enlarged(network, photo, min(MAX_ENLARGEMENT * available, LARGER_SIDES[-1])))
     return suppress_overlaps(concatenate(passes))
 
 
-def _may_miss_small_faces(faces: RawDetections, scale: float) -> bool:
-    return not len(faces) or float(faces.boxes[:, 2:].max(axis=1).min()) * scale < SMALL_FACE_SIZE
+def _smallest(faces: RawDetections) -> float:
+    """Return the longer side of the smallest face; 0 if there is none, since it may be too small to be found."""
+    return float(faces.boxes[:, 2:].max(axis=1).min()) if len(faces) else 0.0
 
 
 def _detect_at(network: Network, photo: Photo, side: int) -> RawDetections:
@@ -139,6 +149,14 @@ def _detect_resized(network: Network, pixels: Pixels, side: int) -> RawDetection
         return NO_FACES
     small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     return detect_once(network, small, MIN_SCORE).scaled(1 / scale)  # type: ignore[arg-type]
+
+
+def _detect_enlarged(network: Network, photo: Photo, side: int) -> RawDetections:
+    """Run a pass over the photo with a longer side of `side`, more than it has; faces in pixels at full size."""
+    pixels = photo.pixels(side)
+    scale = side / max(pixels.shape[:2])
+    large = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    return detect_once(network, large, MIN_SCORE).scaled(1 / scale)  # type: ignore[arg-type]
 
 
 def detect_once(network: Network, pixels: Pixels, min_score: float) -> RawDetections:
