@@ -46,9 +46,11 @@ def main() -> None:
     with serving() as server:
         _fill(photos, given.enrolled)
         served = _served(photos, given, server.pid)
+        resident = _resident(server.pid)
         burst = _burst(photos, given.burst, server.pid) if given.burst else ""
     after = _engine(engine, photos, given)
     _report(before, served, after)
+    print(f"resident memory    {resident:.0f} MiB after {len(served.latencies)} recognitions and more")
     print(burst)
 
 
@@ -193,7 +195,7 @@ def serving() -> Iterator[subprocess.Popen[bytes]]:
         begun = time.perf_counter()
         server = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
         try:
-            _until_healthy()
+            _until_healthy(server)
             print(f"cold start         {time.perf_counter() - begun:7.1f} s to the first inference answered")
             yield server
         finally:
@@ -201,8 +203,11 @@ def serving() -> Iterator[subprocess.Popen[bytes]]:
             server.wait()
 
 
-def _until_healthy() -> None:
+def _until_healthy(server: subprocess.Popen[bytes]) -> None:
+    """Wait for the first answer; another server on the same port must not be measured in this one's place."""
     while True:
+        if server.poll() is not None:
+            raise SystemExit(f"The server did not start. Is port {PORT} in use? Set PORT to another one.")
         try:
             _Client("GET", lambda _: ("/health", b""))(0)
         except ConnectionError:
