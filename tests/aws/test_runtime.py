@@ -125,30 +125,8 @@ def test_a_photo_that_became_a_dead_letter_has_failed_and_can_be_tried_again(wor
     assert state["Status"]["S"] == "indexed"
 
 
-def test_a_photo_that_ends_its_function_each_time_fails_in_the_end(world: World, robert: list[bytes]) -> None:
-    """SQS counts what it has handed out, not what was answered."""
-    url, dead = queues(world)
-    key = "uploaded/Bo/1.jpg"
-    world.s3.put_object(Bucket=BUCKET, Key=key, Body=robert[0])
-    sqs = world.client("sqs")
-    sqs.send_message(QueueUrl=url, MessageBody=message(key)["body"])
-    world.rekognition.stall_after("IndexFaces")
-    while received := sqs.receive_message(QueueUrl=url, AttributeNames=["All"], VisibilityTimeout=0).get("Messages"):
-        with world.function("upload", MIEN_UPLOAD_QUEUE_URL=url) as function:
-            function.begin({"Records": [as_event(received[0])]})
-            assert world.rekognition.stalled.wait(runtime.PATIENCE)
-        world.rekognition.heal()
-        world.rekognition.stall_after("IndexFaces")
-    world.rekognition.heal()
-    (letter,) = sqs.receive_message(QueueUrl=dead, AttributeNames=["All"])["Messages"]
-    with world.function("failed") as function:
-        assert function.invoke({"Records": [as_event(letter)]}) == {"batchItemFailures": []}
-    (state,) = world.items("MienRecords")
-    assert state["Status"]["S"] == "failed"
-
-
 def test_what_failed_comes_again_later_each_time(world: World, robert: list[bytes]) -> None:
-    url, _ = queues(world)
+    url, _ = queues(world, receives=2)
     key = "uploaded/Bo/1.jpg"
     world.s3.put_object(Bucket=BUCKET, Key=key, Body=robert[0])
     world.rekognition.fail(400, "AccessDeniedException")

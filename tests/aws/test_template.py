@@ -14,6 +14,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from mien.api import problems
 from mien.app.reconciliation import Counts
+from mien.backends.aws import clients
 from mien.lambdas import api_gateway, upload_queue
 from tests.aws import stack
 
@@ -111,10 +112,21 @@ def test_a_burst_waits_and_a_failure_is_set_aside() -> None:
     function = stack.resources("AWS::Lambda::Function")["UploadFunction"]
     assert queue["VisibilityTimeout"] >= 2 * function["Timeout"]
     assert function["Timeout"] > upload_queue.ATTEMPT_SECONDS
+    attempts = int(function["Environment"]["Variables"]["AWS_MAX_ATTEMPTS"])
+    seconds_per_attempt = (clients.SECONDS_PER_CALL - 1) / clients.ATTEMPTS
+    assert attempts * seconds_per_attempt + 2**attempts <= upload_queue.ATTEMPT_SECONDS
     assert queue["RedrivePolicy"] == {
         "deadLetterTargetArn": "<UploadDeadLetters.Arn>",
         "maxReceiveCount": upload_queue.MAX_RECEIVES,
     }
+
+
+def test_a_call_that_hangs_ends_before_its_function_and_that_before_the_gateway() -> None:
+    gateway = 29  # seconds that it waits by default
+    functions = stack.resources("AWS::Lambda::Function")
+    for name in ("RecognizeFunction", "PeopleFunction"):
+        assert clients.SECONDS_PER_CALL < functions[name]["Timeout"] < gateway
+    assert clients.SECONDS_PER_CALL < api_gateway.GATEWAY_SECONDS < gateway
 
 
 def test_the_policies_by_which_the_api_calls_functions_fit() -> None:

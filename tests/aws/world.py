@@ -127,12 +127,12 @@ def request(method: str, resource: str, path: str, key: str | None = None, **mor
     }
 
 
-def queues(world: World) -> tuple[str, str]:
-    """The URLs of a queue that gives up at the third attempt, and of its dead letters."""
+def queues(world: World, receives: int) -> tuple[str, str]:
+    """The URLs of a queue that hands a message out so often, and of its dead letters."""
     sqs = world.client("sqs")
     dead: str = sqs.create_queue(QueueName="dead")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 2})
+    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": receives})
     url: str = sqs.create_queue(QueueName="photos", Attributes={"RedrivePolicy": policy})["QueueUrl"]
     return url, dead
 

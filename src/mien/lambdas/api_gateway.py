@@ -44,6 +44,7 @@ TEXT_TYPES = [*DEFAULT_TEXT_MIME_TYPES, problems.MEDIA_TYPE]
 # Open on one machine. On AWS no route is, and a call of /health costs an inference.
 _PARAMETER = re.compile(r"\{[^}]+\}")
 SERVER_ERRORS = 500  # the statuses from here on
+GATEWAY_SECONDS = 28.0  # API Gateway answers 504 itself after 29
 GUARDED_RESOURCES = frozenset({"/health", "/calibration", "/openapi.json"})
 
 _METHODS: dict[str, frozenset[tuple[str, str]]] = {
@@ -154,7 +155,7 @@ def answer(function: str, event: dict[str, Any], context: Any) -> dict[str, Any]
         return _problem(HTTPStatus.BAD_REQUEST, "The event is no request of a REST API.", MalformedRequest.code)
     if (event["httpMethod"], event["resource"]) not in ROUTES[function]:
         return _problem(HTTPStatus.NOT_FOUND, "There is no such route.", "not_found")
-    deadline.begin(context)
+    deadline.begin(context, GATEWAY_SECONDS)
     try:
         response = _gateway(function).answer(event, context)
     except MienError as error:  # the secret or the event cannot be read: no request has begun

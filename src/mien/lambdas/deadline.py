@@ -42,10 +42,10 @@ def without_collecting() -> Iterator[None]:
         gc.enable()
 
 
-def begin(context: Any) -> None:
-    """Note when the call of a Lambda context ends at the latest."""
+def begin(context: Any, at_most: float = inf) -> None:
+    """Note when the call of a Lambda context ends at the latest, and in how many seconds its caller gives up."""
     global _ends_at
-    _ends_at = time.monotonic() + context.get_remaining_time_in_millis() / 1000
+    _ends_at = time.monotonic() + min(at_most, context.get_remaining_time_in_millis() / 1000)
 
 
 def seconds_left() -> float:

@@ -2,8 +2,9 @@
 
 S3 sends a message for each photo that is created, deleted or expires, at least once and in any order. So a message
 only says which photo to look at: whether it exists is asked of the bucket. A message that could not be handled goes
-back to the queue alone, for longer each time; the rest of its batch is done. SQS counts the attempts, those that ended
-with their process included, and then moves the message to the dead letters, whose consumer marks the photo as failed.
+back to the queue alone, for longer each time; the rest of its batch is done. SQS counts the attempts, and after ten
+moves the message to the dead letters, whose consumer marks the photo as failed. One that ended the process three times
+is marked so at once.
 Nothing here writes to the bucket, so that no message leads to another.
 """
 
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus, unquote_plus
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.data_classes import S3Event
 
 from mien.config import Settings, open_app
 from mien.domain.errors import ImageNotFound, InvalidInput, MienError, Overloaded, SetupError
@@ -33,8 +35,10 @@ if TYPE_CHECKING:
 
     from mien.app.app import FaceApp
     from mien.app.reconciliation import Reconciliation
+    from mien.backends.aws.attempts import Attempts
 
 MAX_RECEIVES = 10  # maxReceiveCount of the upload queue
+MAX_DEATHS = 3  # of processes in which a message was handled
 FIRST_PAUSE, LONGEST_PAUSE = 10, 900  # seconds until a message comes again; the first one doubles
 ATTEMPT_SECONDS = 40.0  # what a photo takes at most; with less left, its attempt is not begun
 CREATED = "ObjectCreated"
@@ -157,10 +161,11 @@ def changes(body: str) -> Iterator[tuple[str, bool]]:
 
     S3's test event is about none.
     """
-    for record in json.loads(body).get("Records", ()):
-        kind = record["eventName"].removeprefix("s3:").partition(":")[0]
+    event = json.loads(body)
+    for record in S3Event(event).records if "Records" in event else ():
+        kind = record.event_name.removeprefix("s3:").partition(":")[0]
         if kind in {CREATED, *REMOVED}:
-            yield unquote_plus(record["s3"]["object"]["key"]), kind in REMOVED
+            yield unquote_plus(record.s3.get_object.key), kind in REMOVED
 
 
 def message_body(image_path: str, *, removed: bool = False) -> str:
@@ -181,6 +186,13 @@ def audit_log() -> LogLines:
     from mien.backends.aws.secret_keys import signing_key
 
     return LogLines(Signer(signing_key(Settings.from_environment().keys_secret)), MODEL)
+
+
+@cache
+def _attempts() -> Attempts:
+    from mien.backends.aws import attempts, clients
+
+    return attempts.Attempts(clients.dynamodb(), Settings.from_environment().records_table)
 
 
 @cache
@@ -216,13 +228,27 @@ def _follow(record: SQSRecord) -> None:
     if deadline.seconds_left() < ATTEMPT_SECONDS:
         raise Overloaded("The messages before this one took too long.")
     try:
-        _handle(record.body)
+        _attempt(record)
     except Exception as error:
         count("UploadsRetried")
         if isinstance(error, Overloaded):
             count("Throttled")
         logger.warning("a photo goes back to the queue", error=type(error).__name__)
         _come_again_later(record)
+        raise
+
+
+def _attempt(record: SQSRecord) -> None:
+    attempts = _attempts()
+    if attempts.begin(record.message_id) >= MAX_DEATHS:
+        logger.error("a message that ended its function each time is given up")
+        _give_up(record)
+        return
+    try:
+        _handle(record.body)
+    except Exception:
+        with suppress(MienError):  # then it counts as one that did not end
+            attempts.end(record.message_id)
         raise
 
 

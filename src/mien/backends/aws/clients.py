@@ -40,8 +40,8 @@ T = TypeVar("T")
 
 BACKOFF = (0.1, 0.3, 1.0, 2.0)  # seconds
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 2.0, 8.0, 2
-SECONDS_PER_CALL = ATTEMPTS * READ_SECONDS + 1.0
-"""How long a call may take in the worst case: less than the functions that answer requests have."""
+SECONDS_PER_CALL = ATTEMPTS * (CONNECT_SECONDS + READ_SECONDS) + 1.0
+"""How long a call may take in the worst case, with a pause: less than the functions that answer requests have."""
 
 AMAZON_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
