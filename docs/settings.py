@@ -34,7 +34,8 @@ GROUPS = {
     "How long it is kept": "result_days visitor_days audit_days",
     "The photo folder": "look_seconds",
     "The engine": "threads cpu models_dir max_pixels mirrored",
-    "The server": "api_keys_file keys_secret secret rate_per_minute max_waiting cors_origins root_path",
+    "The server": "api_keys_file keys_secret jwt_issuer jwt_audience jwt_scopes secret rate_per_minute max_waiting "
+    "cors_origins root_path",
     "Rekognition's wire API": (
         "sigv4 access_keys_file rekognition_keys_secret rekognition_region rekognition_account rekognition_limits "
         "rekognition_delay"
@@ -83,6 +84,10 @@ MEANINGS = {
     "api_keys_file": "the file with the hashes of the API keys",
     "keys_secret": "the secret in Secrets Manager, by name or ARN, with the API keys and the signing key, which also "
     "makes the pseudonyms of people",
+    "jwt_issuer": "the issuer whose JSON Web Tokens the authorizer accepts beside API keys, as their claim `iss` has "
+    "it, beginning with `https://`",
+    "jwt_audience": "what the claim `aud` of its tokens has to name",
+    "jwt_scopes": "the claim of its tokens with the scopes `upload`, `recognize` and `manage`, as words or as a list",
     "secret": "signs page cursors and upload forms, so that they stay valid after a restart and on several servers; "
     "at least 16 bytes",
     "rate_per_minute": "requests per API key and minute",

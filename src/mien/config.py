@@ -93,6 +93,9 @@ class Settings:
     upload_queue_url: str | None = None
     keys_secret: str | None = None
     rekognition_keys_secret: str | None = None
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    jwt_scopes: str = "scope"
     api_keys_file: Path | None = None
     access_keys_file: Path | None = None
     sigv4: SigV4 | None = None
@@ -234,6 +237,9 @@ UNAVAILABLE = {
         "upload_queue_url",
         "keys_secret",
         "rekognition_keys_secret",
+        "jwt_issuer",
+        "jwt_audience",
+        "jwt_scopes",
         "user_vectors",
     ),
     Backend.AWS: (

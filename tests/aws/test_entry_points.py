@@ -22,7 +22,7 @@ from mien.lambdas import api_gateway
 from mien.lambdas.api_gateway import PARTS, ROUTES
 from tests.aws import stack
 
-HEAVY = ["numpy", "cv2", "llvmlite", "onnx", "scipy", "PIL"]
+HEAVY = ["numpy", "cv2", "llvmlite", "onnx", "scipy", "PIL", "jwt", "cryptography"]
 SOURCES = Path(mien.__file__).parent
 
 

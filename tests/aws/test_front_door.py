@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mien.backends.aws.key_rates import KeyRates
 from mien.security.api_keys import key_id_of
 from tests.aws import local, stack
 from tests.aws.world import World, request
+from tests.support import token_issuer
 
 ARN = f"arn:aws:execute-api:{stack.REGION}:{stack.ACCOUNT}:abcdef123/dev/GET/users"
 OPEN = {"/", "/static/{file+}", "/{path+}"}
@@ -44,6 +46,73 @@ def test_an_authorizer_without_the_secret_lets_nobody_in(world: World) -> None:
     world.secrets.delete_secret(SecretId="keys", ForceDeleteWithoutRecovery=True)
     with world.function("authorizer") as function, pytest.raises(RuntimeError, match="SetupError"):
         function.invoke(question("mien_00000000_" + 43 * "a"))
+
+
+@pytest.fixture
+def issuer(tmp_path: Path) -> Iterator[token_issuer.Issuer]:
+    with token_issuer.running(tmp_path) as issuer:
+        yield issuer
+
+
+def trusting(issuer: token_issuer.Issuer) -> dict[str, str]:
+    """The settings of an authorizer that accepts an issuer's tokens."""
+    audience = {"MIEN_JWT_AUDIENCE": token_issuer.AUDIENCE}
+    return audience | {"MIEN_JWT_ISSUER": issuer.url, "SSL_CERT_FILE": str(issuer.certificate)}
+
+
+def test_a_token_of_the_issuer_opens_what_its_scopes_allow(
+    world: World, tmp_path: Path, issuer: token_issuer.Issuer
+) -> None:
+    key, until = world.keep_keys(tmp_path), int(time.time()) + 300
+    token = issuer.token("ec", exp=until, scope="recognize manage")
+    with world.function("authorizer", **trusting(issuer)) as authorizer:
+        allowed = authorizer.invoke(question(token))
+        same = authorizer.invoke(question(issuer.token("rsa")))
+        other = authorizer.invoke(question(issuer.token("rsa", sub="grace@example.org")))
+        by_key = authorizer.invoke(question(key))
+        denied = authorizer.invoke(question(issuer.token("rsa", exp=until - 600)))
+        issuer.is_down = True
+        assert authorizer.invoke(question(token)) == allowed  # its keys are known
+    assert [answer["policyDocument"]["Statement"][0]["Effect"] for answer in (allowed, by_key, denied)] == [
+        *("Allow", "Allow", "Deny")
+    ]
+    assert allowed["context"] == {"scopes": "manage recognize", "until": str(until)}
+    assert allowed["principalId"] == same["principalId"] != other["principalId"]
+    assert (by_key["principalId"], denied["principalId"]) == (key_id_of(key), "nobody")
+    for told in (json.dumps([allowed, same, other, denied]), authorizer.output):
+        assert "ada@" not in told
+        assert "grace@" not in told
+        assert token not in told
+
+    asked = request("GET", "/users", "/users", token)
+    told = {"principalId": allowed["principalId"]}
+    asked["requestContext"]["authorizer"] = told | allowed["context"]
+    narrow = request("GET", "/users", "/users", token)
+    narrow["requestContext"]["authorizer"] = told | {"scopes": "recognize", "until": str(until)}
+    late = request("GET", "/users", "/users", token)
+    late["requestContext"]["authorizer"] = told | {"scopes": "manage", "until": str(until - 600)}
+    with world.function("people") as people:
+        statuses = [people.invoke(each)["statusCode"] for each in (asked, narrow, late)]
+        unasked = people.invoke(request("GET", "/users", "/users", token))  # the authorizer did not vouch for it
+    assert (statuses, unasked["statusCode"]) == ([200, 403, 401], 401)
+    assert f'"key_id":"{allowed["principalId"]}"' in people.output
+
+
+def test_no_token_opens_anything_while_the_issuer_is_down_or_unset(
+    world: World, tmp_path: Path, issuer: token_issuer.Issuer
+) -> None:
+    key = world.keep_keys(tmp_path)
+    with world.function("authorizer") as authorizer:
+        assert authorizer.invoke(question(issuer.token("rsa")))["principalId"] == "nobody"
+    assert issuer.asked == []
+    issuer.is_down = True
+    with world.function("authorizer", **trusting(issuer)) as authorizer:
+        with pytest.raises(RuntimeError, match="StorageError"):  # which the gateway answers with 503, and does not keep
+            authorizer.invoke(question(issuer.token("rsa")))
+        assert authorizer.invoke(question(key))["principalId"] == key_id_of(key)  # keys do not depend on it
+    without_tls = trusting(issuer) | {"MIEN_JWT_ISSUER": issuer.url.replace("https", "http")}
+    with world.function("authorizer", **without_tls) as authorizer, pytest.raises(RuntimeError, match="SetupError"):
+        authorizer.invoke(question(issuer.token("rsa")))
 
 
 def test_a_key_is_known_seconds_after_it_was_made(world: World, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,6 @@ import httpx
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mien.api.server import Server
@@ -31,6 +26,7 @@ from mien.config import Settings
 from mien.domain.errors import InvalidInput, SetupError
 from mien.security import api_keys
 from tests.rekognition.wire_server import running
+from tests.support.certificates import write_certificate
 from tests.support.fake_engine import use_fake_engine
 from tests.support.process import MIEN_ON_FAKE_ENGINE
 
@@ -61,29 +57,6 @@ def test_port_0_takes_a_free_one(host):
 def certificate(tmp_path_factory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("tls")
     return write_certificate(folder, "one")
-
-
-def write_certificate(folder: Path, name: str, password: bytes | None = None) -> tuple[Path, Path]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
-    pem = serialization.Encoding.PEM
-    paths = folder / f"{name}.crt", folder / f"{name}.key"
-    paths[0].write_bytes(built.public_bytes(pem))
-    paths[1].write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, encryption))
-    return paths
 
 
 def test_a_certificate_and_its_key_are_checked_before_the_server_starts(certificate, tmp_path):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -25,17 +26,17 @@ from starlette.types import Scope as AsgiScope
 
 from mien.api import problems
 from mien.api.api import CORS, create_api
-from mien.api.security import Guard
+from mien.api.security import CHECKED, Guard
 from mien.api.telemetry import ROUTE, TelemetryMiddleware
 from mien.backends.aws import clients
 from mien.backends.aws.key_rates import KeyRates
 from mien.backends.aws.secret_keys import SecretKeys
 from mien.backends.aws.stack import open_inside
 from mien.config import Settings
-from mien.domain.errors import MalformedRequest, MienError, SetupError
+from mien.domain.errors import MalformedRequest, MienError, NotAuthenticated, SetupError
 from mien.lambdas import deadline
 from mien.lambdas.telemetry import MODEL, count, logger, metrics
-from mien.security.api_keys import KeyFile, Scope
+from mien.security.api_keys import ApiKey, KeyFile, Scope
 from mien.security.audit import LogLines
 from mien.security.origins import refuse_ambiguous
 from mien.security.signing import Signer
@@ -218,6 +219,8 @@ class StageMiddleware:
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         event = scope["aws.event"]
         try:
+            if (bearer := _bearer(event)) is not None:
+                scope["state"][CHECKED] = bearer
             if event["resource"] in GUARDED_RESOURCES:
                 self._guard.check(Request(scope), Scope.RECOGNIZE)
         except MienError as error:
@@ -244,11 +247,28 @@ def _stage(event: dict[str, Any]) -> str:
 
 def _known_to_the_authorizer(event: dict[str, Any]) -> str | None:
     """Return the id of the key that the authorizer knows, which may be newer than the keys of this instance."""
-    try:
-        key_id = event["requestContext"]["authorizer"]["principalId"]
-    except (LookupError, TypeError):
-        return None
+    told = _told_by_the_authorizer(event)
+    key_id = None if "scopes" in told else told.get("principalId")
     return key_id if isinstance(key_id, str) else None
+
+
+def _bearer(event: dict[str, Any]) -> ApiKey | None:
+    """Return what a token allows that the authorizer has verified, as a key; None for a call with a key.
+
+    The gateway keeps the authorizer's answer for a minute, so a token may have ended since. Raises NotAuthenticated.
+    """
+    told = _told_by_the_authorizer(event)
+    if "scopes" not in told:
+        return None
+    if int(told["until"]) < time.time():
+        raise NotAuthenticated("The token has expired.")
+    return ApiKey(told["principalId"], "", frozenset(map(Scope, told["scopes"].split())), "")
+
+
+def _told_by_the_authorizer(event: dict[str, Any]) -> dict[str, Any]:
+    context = event.get("requestContext")
+    told = context.get("authorizer") if isinstance(context, dict) else None
+    return told if isinstance(told, dict) else {}
 
 
 def _headers(event: dict[str, Any]) -> Iterator[tuple[bytes, bytes]]:
