@@ -16,12 +16,15 @@ const SIMILARITIES = { min: 50, max: 100, step: 0.5 };
 const CURVE = { width: 640, height: 240, left: 180, right: 16, top: 14, bottom: 34, minRate: 1e-6 };
 
 export function render() {
-  const thresholdPanel = h("section", { class: "panel" });
-  const healthPanel = h("section", { class: "panel" }, h("h2", {}, t.health), spinner());
-  const keyPanel = h("div");
-  const load = () => {
-    showThreshold(thresholdPanel);
-    showHealth(healthPanel, keyPanel);
+  const thresholdPanel = h("section", { class: "panel" }, spinner());
+  const healthPanel = h("section", { class: "panel", hidden: true }, h("h2", {}, t.health), spinner());
+  const keyPanel = h("div", { hidden: true });
+  const load = async () => {
+    const system = api.system().catch(() => null); // not on AWS, and not with every key
+    await showThreshold(thresholdPanel);
+    keyPanel.hidden = (await system)?.requires_key === false;
+    healthPanel.hidden = false; // not before: each panel would push the next one down
+    showHealth(healthPanel, await system, load);
   };
   keyPanel.append(keyForm("key", load, { className: "panel" }));
   load();
@@ -184,18 +187,15 @@ function svgNode(name, attributes, ...children) {
 
 const svgText = (x, y, words, anchor = "middle") => svgNode("text", { x, y, "text-anchor": anchor }, String(words));
 
-async function showHealth(panel, keyPanel) {
+async function showHealth(panel, system, retry) {
   const title = h("h2", {}, t.health);
   try {
     const { warnings, version } = await api.health();
-    const system = await api.system().catch(() => null); // not on AWS, and not with every key
-    if (system && !system.requires_key) keyPanel.replaceChildren();
     const people = await knownPeople().catch(() => null);
     const sentences = warnings.map((warning) => h("p", { class: "problem" }, warning));
     const words = h("p", {}, warnings.length ? t.works : t.healthy);
     panel.replaceChildren(title, words, ...sentences, table(facts(version, system, people)));
   } catch (error) {
-    const retry = () => showHealth(panel, keyPanel);
     panel.replaceChildren(title, h("p", { class: "problem" }, t.unhealthy), ...errorWithRetry(error, retry));
   }
 }
