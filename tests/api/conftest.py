@@ -48,9 +48,8 @@ JPEG = {"Content-Type": "image/jpeg"}
 def open_service(engine: FakeFaceEngine) -> Callable[..., Service]:
     def open_service(policy: Policy | None = None, settings: Settings | None = None, **more: Any) -> Service:
         waiting: list[str] = []
-        grouping = Grouping(MemoryRecognizer(engine), MemoryCatalog())
-        bucket = MemoryBucket(waiting.append)
-        app = FaceApp(bucket, grouping.recognizer, grouping.catalog, policy, grouping=grouping)
+        grouping = Grouping(MemoryBucket(waiting.append), MemoryRecognizer(engine), MemoryCatalog())
+        app = FaceApp(grouping.bucket, grouping.recognizer, grouping.catalog, policy, grouping=grouping)
         api = create_api(app, settings or Settings(), **more)
         return Service(TestClient(api, raise_server_exceptions=False), app, waiting)
 

@@ -8,7 +8,7 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.app.recognition import assign
+from mien.app.assignment import assign
 
 Scores = list[dict[str, float]]
 

@@ -37,7 +37,7 @@ Open = Callable[[Path, FakeFaceEngine, Policy], AbstractContextManager[Ports]]
 def memory(_: Path, engine: FakeFaceEngine, policy: Policy) -> Iterator[Ports]:
     waiting: list[str] = []
     bucket, recognizer, catalog = MemoryBucket(waiting.append), MemoryRecognizer(engine), MemoryCatalog()
-    app = FaceApp(bucket, recognizer, catalog, policy, grouping=Grouping(recognizer, catalog))
+    app = FaceApp(bucket, recognizer, catalog, policy, grouping=Grouping(bucket, recognizer, catalog))
 
     def run_events() -> None:
         while waiting:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from mien.app import grouping, recognition
 from mien.app.app import FaceApp
 from mien.app.groups import Grouping
-from mien.domain.errors import GroupNamed, GroupNotFound, InvalidInput, UserNotFound
+from mien.domain.errors import GroupNamed, GroupNotFound, InvalidInput, StorageFull, UnsupportedImage, UserNotFound
 from mien.domain.groups import DismissedFace, FaceGroup
 from mien.domain.policy import Policy
-from mien.domain.records import FaceRecord, RecognitionStatus, Upload
+from mien.domain.records import FaceRecord, Recognition, RecognitionStatus, Upload
+from mien.domain.results import Image
 from tests.contract.backends import BACKENDS, Ports
 from tests.support.painter import Portrait, encoded, paint, photo_of
 
@@ -33,7 +36,7 @@ class Service:
 
     def __post_init__(self) -> None:
         ports = self.ports
-        grouping = Grouping(ports.recognizer, ports.catalog)  # type: ignore[arg-type]
+        grouping = Grouping(ports.bucket, ports.recognizer, ports.catalog)  # type: ignore[arg-type]
         self.app = FaceApp(
             ports.bucket, ports.recognizer, ports.catalog, self.policy, now=lambda: self.time, grouping=grouping
         )
@@ -89,6 +92,91 @@ def test_the_same_photo_again_changes_nothing(service: Service) -> None:
     assert service.stored() == before
 
 
+def test_many_photos_are_grouped_together_as_each_alone(service: Service) -> None:
+    service.app.enroll(photo_of("Salma"), "Salma")
+    service.remember("Ada")
+    names = [("Ada", "Grace"), ("Grace",), (), ("Salma", "Hedy"), ("Ada",), ("Hedy",), ("Grace",)]
+    photos = [photo_of(*each, photo=1 + number) for number, each in enumerate(names)]
+    outcomes = list(service.app.groups.remember_many([*photos[:3], b"a letter", *photos[3:]]))
+    assert isinstance(outcomes.pop(3), UnsupportedImage)
+    found = [[face.group_id for face in each.faces] for each in outcomes if isinstance(each, Recognition)]
+    assert found == [service.remember(*each, photo=1 + number) for number, each in enumerate(names)]
+    assert sorted(group.faces for group in service.app.groups.list().items) == [2, 3, 3]
+    assert sum(group is None for each in found for group in each) == 1
+
+
+def test_a_photo_that_comes_twice_among_many_is_kept_once(service: Service) -> None:
+    once, twice = service.app.groups.remember_many([photo_of("Ada")] * 2)
+    assert isinstance(once, Recognition)
+    assert isinstance(twice, Recognition)
+    assert once.faces == twice.faces
+    assert service.stored() == (1, 1, 1)
+
+
+def test_groups_are_merged_by_one_of_many_photos(service: Service) -> None:
+    (group,), _ = service.remember("Ada"), service.remember("Ada", photo=1)
+    (one, _) = service.app.groups.faces(group or "")
+    service.ports.catalog.put(
+        FaceGroup("g-other", START),
+        FaceRecord(one.face_id, None, one.image_path, START, one.box, 99, group_id="g-other"),
+    )
+    photos = [photo_of("Grace"), photo_of("Ada", photo=2), photo_of("Ada", photo=3), photo_of("Grace", photo=1)]
+    found = [
+        each.faces[0].group_id for each in service.app.groups.remember_many(photos) if not isinstance(each, Exception)
+    ]
+    assert found[0] == found[3]
+    assert found[1] == found[2]
+    assert sorted(group.faces for group in service.app.groups.list().items) == [2, 4]
+
+
+def test_nothing_is_left_of_portraits_that_cannot_be_stored(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def full(_: object) -> Iterator[Callable[[], None]]:
+        def move() -> None:
+            raise StorageFull("The disk is full.")
+
+        yield move
+
+    monkeypatch.setattr(service.ports.bucket, "staged", full)
+    with pytest.raises(StorageFull):
+        list(service.app.groups.remember_many([photo_of("Ada"), photo_of("Grace")]))
+    assert service.stored() == (0, 0, 0)
+    assert service.app.groups.list().items == ()
+
+
+def test_staged_photos_are_stored_together_or_not_at_all(ports: Ports) -> None:
+    bucket: Any = ports.bucket
+    path = "uploaded/_/0123456789abcdef0123456789abcdef.jpg"
+    images = {path: Image(photo_of("Ada"), "image/jpeg", {"user-id": "nobody"})}
+    with bucket.staged(images):
+        assert list(bucket.keys("uploaded/")) == []
+    assert list(bucket.keys("uploaded/")) == []
+    with bucket.staged(images) as move:
+        move()
+    assert bucket.get(path) == images[path]
+
+
+def test_faces_join_a_group_that_is_larger_than_what_is_compared(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grouping, "MAX_HITS", 2)
+    groups = [service.remember("Ada", photo=number) for number in range(6)]
+    assert len(set(map(tuple, groups))) == 1
+
+
+def test_a_rejection_counts_among_many_strangers(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recognition, "MAX_UNGROUPED_HITS", 0)
+    for number in range(2, 5):
+        service.remember("Ada", photo=number)
+    service.app.enroll(photo_of("Ada"), "Ada")
+    photo = photo_of("Ada", photo=1)
+    (face,) = service.app.recognize(photo).faces
+    assert face.status is RecognitionStatus.MATCHED
+    service.app.reject(photo, "Ada")
+    (face,) = service.app.recognize(photo).faces
+    assert face.status is RecognitionStatus.UNKNOWN
+
+
 def test_people_who_are_enrolled_are_not_remembered(service: Service) -> None:
     service.app.enroll(photo_of("Ada"), "Ada")
     assert service.remember("Ada", photo=1) == [None]
@@ -99,6 +187,7 @@ def test_portraits_that_are_read_again_are_the_same_faces(service: Service) -> N
     (group,) = service.remember("Ada")
     before = service.app.groups.faces(group or "")
     service.ports.run_events()
+    service.app.index_upload(before[0].image_path)
     assert service.app.groups.faces(group or "") == before
     assert service.stored() == (1, 1, 1)
 
@@ -270,16 +359,16 @@ def test_a_photo_that_is_deleted_while_its_face_is_grouped_leaves_nothing(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recognizer = service.ports.recognizer
-    similar = recognizer.similar
+    similar = recognizer.similar_to_each  # type: ignore[attr-defined]
 
-    def delete_meanwhile(face_id: str, threshold: float) -> object:
-        found = similar(face_id, threshold)
+    def delete_meanwhile(*arguments: Any) -> object:
+        found = similar(*arguments)
         for path in list(service.ports.bucket.keys("uploaded/_/")):
             service.ports.bucket.delete([path])
             service.app.remove_upload(path)
         return found
 
-    monkeypatch.setattr(recognizer, "similar", delete_meanwhile)
+    monkeypatch.setattr(recognizer, "similar_to_each", delete_meanwhile)
     service.app.enroll(photo_of("Ada"))
     assert service.stored() == (0, 0, 0)
     assert service.ports.catalog.find(FaceGroup).items == ()

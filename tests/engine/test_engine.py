@@ -70,6 +70,18 @@ def test_read_many_answers_in_order_and_puts_errors_in_their_place(engine, encod
     assert [type(answer) for answer in answers] == [list, EmptyImage, list, UnsupportedImage]
 
 
+def test_portraits_of_many_photos_are_those_of_each(engine, real_photos):
+    photos = [real_photos.hopper.read_bytes(), real_photos.biden.read_bytes(), b"a letter"]
+    *cut, error = engine.portraits_many(photos)
+    assert isinstance(error, UnsupportedImage)
+    for portraits, photo in zip(cut, photos, strict=False):
+        alone = engine.portraits(photo)
+        assert [(each.image, each.box) for each in portraits] == [(each.image, each.box) for each in alone]
+        assert all(
+            (one.face.embedding == other.face.embedding).all() for one, other in zip(portraits, alone, strict=True)
+        )
+
+
 def test_read_many_takes_photos_as_they_are_needed(encode, scene):
     taken = []
     photos = (taken.append(number) or encode(scene, "PNG") for number in range(1000))

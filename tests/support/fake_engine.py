@@ -7,12 +7,12 @@ quality filter are the real ones; only who is in a photo is told by markers (tes
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from functools import cache
 from math import acos, atan2, degrees
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cv2
 import numpy as np
@@ -44,6 +44,7 @@ LOOK_ALIKE_SPREAD = 0.9
 
 CONTENT_SPREAD = 0.02
 Vector = NDArray[np.float32]
+T = TypeVar("T")
 
 _UNIT_SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
 _MARKER_ON_FACE = (_UNIT_SQUARE * (CELLS - 2) + 1) / CELLS
@@ -89,12 +90,19 @@ class FakeFaceEngine:
             for face in self.read(image)
         ]
 
+    def portraits_many(self, images: Iterable[bytes]) -> Iterator[list[FacePortrait] | ImageError]:
+        return _each(images, self.portraits)
+
     def read_many(self, images: Iterable[bytes]) -> Iterator[list[Face] | ImageError]:
-        for image in images:
-            try:
-                yield self.read(image)
-            except ImageError as error:
-                yield error
+        return _each(images, self.read)
+
+
+def _each(images: Iterable[bytes], read: Callable[[bytes], T]) -> Iterator[T | ImageError]:
+    for image in images:
+        try:
+            yield read(image)
+        except ImageError as error:
+            yield error
 
 
 def use_fake_engine(patch: pytest.MonkeyPatch) -> None:

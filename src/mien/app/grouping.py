@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from math import inf
 
 from mien.app.ports import GroupCatalog, PortraitRecognizer
 from mien.domain import thresholds
 from mien.domain.groups import FaceGroup, new_group_id
-from mien.domain.records import FaceRecord, Upload
+from mien.domain.records import FaceRecord, Record, Upload
+from mien.domain.results import FaceHit
 
 MAX_LINK_FMR = 1e-5
 """The false match rate from which two faces link, while there are few."""
@@ -30,6 +32,9 @@ ALIKE = thresholds.similarity_of_fmr(1e-3)
 
 ALIKE_SHARE = 0.5
 
+MAX_HITS = 500
+"""The most similar faces that count. Of a group that has more, half as many have to be among them."""
+
 
 class Grouper:
     """Finds or makes the group of a face. Faces that are grouped at once wait for each other."""
@@ -41,19 +46,31 @@ class Grouper:
     def join(self, face: FaceRecord) -> bool:
         """Put a stored face without a person into its group; False when the face was changed or removed meanwhile."""
         with self.lock:
-            group, others, new = self._choose(face.face_id)
-            if not self._catalog.put(replace(face, group_id=group.group_id), *new, unchanged=[face]):
+            near = self._near([face.face_id])
+            joined = near.join(face)
+            if not self._catalog.put(joined, *near.made, unchanged=[face]):
                 return False
-            self._merge_into(group, others)
+            self._merge_same(near)
             return True
 
-    def store(self, face: FaceRecord, upload: Upload) -> str:
-        """Store a new face, whose embedding is in the recognizer, with its upload, and return its group's id."""
+    def store(self, new: Sequence[tuple[FaceRecord, Upload]]) -> list[str]:
+        """Store new faces, whose embeddings are in the recognizer, with their uploads, and return their groups' ids.
+
+        One after the other joins its group, as if each were stored alone; they are written together.
+        """
+        stored: list[FaceRecord] = []
         with self.lock:
-            group, others, new = self._choose(face.face_id)
-            self._catalog.put(replace(face, group_id=group.group_id), *new, upload)
-            self._merge_into(group, others)
-            return group.group_id
+            while waiting := new[len(stored) :]:
+                near, records = self._near([face.face_id for face, _ in waiting]), list[Record]()
+                for face, upload in waiting:
+                    stored.append(near.join(face))
+                    records += [stored[-1], upload]
+                    if near.same:  # which other faces may be in then
+                        break
+                self._catalog.put(*records, *near.made)
+                self._merge_same(near)
+            groups = self._catalog.groups_of([face.face_id for face in stored])
+        return [groups.get(face.face_id, face.group_id or "") for face in stored]
 
     def move(self, face_id: str, group_id: str) -> None:
         """Put a face into a certain group; one that was removed meanwhile stays removed."""
@@ -73,35 +90,71 @@ class Grouper:
                 if self._catalog.put(*moved, gone=gone, unchanged=faces):
                     return
 
-    def _choose(self, face_id: str) -> tuple[FaceGroup, Sequence[FaceGroup], Sequence[FaceGroup]]:
-        """Choose the group for a face. Returns it, others that the face shows to be the same, and it again if new."""
-        groups = self._alike(face_id)
-        if groups:
-            return groups[0], groups[1:], ()
-        group = FaceGroup(new_group_id(), self._now())
-        return group, (), (group,)
+    def _near(self, face_ids: Sequence[str]) -> _NearGroups:
+        hits = self._recognizer.similar_to_each(face_ids, ALIKE, MAX_HITS)
+        return _NearGroups(self._catalog, dict(zip(face_ids, hits, strict=True)), self._link(), self._now)
 
-    def _alike(self, face_id: str) -> list[FaceGroup]:
-        """The groups that a face may join, the most similar first."""
-        hits = {hit.face_id: hit.similarity for hit in self._recognizer.similar(face_id, ALIKE)}
-        similarities: dict[str, list[float]] = defaultdict(list)
-        for each, group_id in self._catalog.groups_of(list(hits)).items():
-            similarities[group_id].append(hits[each])
-        link = self._link()
-        near = {group_id: scores for group_id, scores in similarities.items() if max(scores) >= link}
-        counts = self._catalog.count_groups(list(near))
-        likely = [each for each in counts if len(near[each]) >= ALIKE_SHARE * counts[each].faces]
-        likely.sort(key=lambda each: -max(near[each]))
-        return [group for group in self._catalog.get(FaceGroup, likely) if group.user_id is None]
-
-    def _merge_into(self, group: FaceGroup, others: Sequence[FaceGroup]) -> None:
-        for other in others:
+    def _merge_same(self, near: _NearGroups) -> None:
+        for group, other in near.same:
             if not _are_apart(group, other):
                 self.merge(other.group_id, group.group_id)
 
     def _link(self) -> float:
         rate = thresholds.fmr_for_fpir(LINK_FPIR, self._recognizer.count_faces())
         return thresholds.similarity_of_fmr(max(min(rate, MAX_LINK_FMR), thresholds.MIN_RATE))
+
+
+class _NearGroups:
+    """The groups near some faces, as they are stored, and as they become while one face after the other joins.
+
+    Attributes:
+        made: Groups that are new.
+        same: Groups that the last face showed to be the same: the one that it joined, and another.
+    """
+
+    def __init__(
+        self,
+        catalog: GroupCatalog,
+        hits: Mapping[str, Sequence[FaceHit]],
+        link: float,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._hits, self._link, self._now = hits, link, now
+        self._group_of = catalog.groups_of(list({hit.face_id for each in hits.values() for hit in each}))
+        group_ids = list(set(self._group_of.values()))
+        self._faces = {each: count.faces for each, count in catalog.count_groups(group_ids).items()}
+        self._groups = {group.group_id: group for group in catalog.get(FaceGroup, group_ids)}
+        self.made: list[FaceGroup] = []
+        self.same: list[tuple[FaceGroup, FaceGroup]] = []
+
+    def join(self, face: FaceRecord) -> FaceRecord:
+        """Return a face in its group."""
+        groups = self._alike(face.face_id)
+        if groups:
+            self.same = [(groups[0], other) for other in groups[1:]]
+        else:
+            groups = [FaceGroup(new_group_id(), self._now())]
+            self.made += groups
+        group_id = groups[0].group_id
+        self._groups[group_id], self._group_of[face.face_id] = groups[0], group_id
+        self._faces[group_id] = self._faces.get(group_id, 0) + 1
+        return replace(face, group_id=group_id)
+
+    def _alike(self, face_id: str) -> list[FaceGroup]:
+        """The groups that a face may join, the most similar first."""
+        similarities: dict[str, list[float]] = defaultdict(list)
+        for hit in self._hits[face_id]:
+            if group_id := self._group_of.get(hit.face_id):
+                similarities[group_id].append(hit.similarity)
+        near = {group_id: scores for group_id, scores in similarities.items() if max(scores) >= self._link}
+        likely = [each for each in near if len(near[each]) >= ALIKE_SHARE * self._countable(each)]
+        likely.sort(key=lambda each: -max(near[each]))
+        groups = [self._groups[each] for each in likely if each in self._groups]
+        return [group for group in groups if group.user_id is None]
+
+    def _countable(self, group_id: str) -> float:
+        """How many faces of a group may be among the hits; that of a group that is gone is never enough."""
+        return min(self._faces[group_id], MAX_HITS) if group_id in self._faces else inf
 
 
 def _are_apart(one: FaceGroup, other: FaceGroup) -> bool:

@@ -8,18 +8,18 @@ call goes on.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 
 from mien.app.grouping import Grouper, halves
 from mien.app.indexing import IndexingService
-from mien.app.ports import Bucket, GroupCatalog, PortraitRecognizer
+from mien.app.portraits import PortraitKeeper
+from mien.app.ports import GroupCatalog, PortraitRecognizer, StagingBucket
 from mien.app.recognition import RecognitionService
-from mien.domain import image_types, object_keys
-from mien.domain.errors import GroupNamed, GroupNotFound, ImageNotFound, InvalidInput, MienError, StorageError
+from mien.domain.errors import GroupNamed, GroupNotFound, ImageError, ImageNotFound, InvalidInput
 from mien.domain.faces import Page, iterate_pages
 from mien.domain.groups import DismissedFace, FaceGroup, Group, GroupCount, Naming, new_group_id
 from mien.domain.records import FaceRecord, Recognition, RecognitionStatus, RecognizedFace, Upload, UploadStatus
@@ -27,12 +27,15 @@ from mien.domain.results import Portrait
 
 SHOWN_FACES = 6
 PAGE = 1000
+STORED_TOGETHER = 16
+"""Photos whose portraits are flushed to the disk together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """The two ports of a backend that can group faces."""
+    """The ports of a backend that can group faces."""
 
+    bucket: StagingBucket
     recognizer: PortraitRecognizer
     catalog: GroupCatalog
 
@@ -42,7 +45,6 @@ class GroupService:
 
     def __init__(
         self,
-        bucket: Bucket,
         grouping: Grouping,
         indexing: IndexingService,
         recognition: RecognitionService,
@@ -55,18 +57,19 @@ class GroupService:
         """Compose the service.
 
         Args:
-            bucket: Stores the portraits.
-            grouping: The recognizer and the catalog.
+            grouping: The ports.
             indexing, recognition: The flows of photos and of recognitions.
             now: Returns the time, aware and in UTC.
             admit: Returns the id of the person of an id or a name, who may be new.
             enroll: Stores and indexes a photo for a person or, for None, for nobody.
             remove_copies: Deletes copies of the data that the stores do not know, such as from before an upgrade.
         """
-        self._bucket, self._recognizer, self._catalog = bucket, grouping.recognizer, grouping.catalog
+        self._bucket, self._recognizer, self._catalog = grouping.bucket, grouping.recognizer, grouping.catalog
         self._indexing, self._recognition, self._now = indexing, recognition, now
         self._admit, self._enroll, self._remove_copies = admit, enroll, remove_copies
         self._grouper = Grouper(grouping.recognizer, grouping.catalog, now)
+        ports = (grouping.bucket, grouping.recognizer, grouping.catalog)
+        self._portraits = PortraitKeeper(*ports, self._grouper, indexing, now, self.add)
 
     # Finding
 
@@ -78,9 +81,18 @@ class GroupService:
         faces have a `group_id`.
         """
         recognize, cut = self._recognition.recognize_portraits, self._recognizer.portraits
-        recognition, portraits = recognize(image, cut, threshold, store=store)
-        faces = [self._remember(face, portrait) for face, portrait in zip(recognition.faces, portraits, strict=True)]
-        return replace(recognition, faces=tuple(faces))
+        return next(self._remember([recognize(image, cut, threshold, store=store)]))
+
+    def remember_many(self, images: Iterable[bytes]) -> Iterator[Recognition | ImageError]:
+        """Do the same for many photos, on all cores, and yield the outcome of each, in order.
+
+        The recognitions are not stored. Some photos are stored together, so what was yielded is stored, and a call
+        that is cut off has stored a few photos more at most.
+        """
+        outcomes = self._recognition.recognize_portraits_many(images, self._recognizer.portraits_many)
+        while batch := list(islice(outcomes, STORED_TOGETHER)):
+            remembered = self._remember([each for each in batch if not isinstance(each, ImageError)])
+            yield from [each if isinstance(each, ImageError) else next(remembered) for each in batch]
 
     def add(self, face_ids: Sequence[str]) -> None:
         """Group enrolled faces of nobody, but for those that look like a person who is enrolled."""
@@ -205,36 +217,21 @@ class GroupService:
         """Remove what was decided about groups that have no face any more."""
         self._catalog.delete(FaceGroup, self._catalog.empty_groups())
 
-    def _remember(self, face: RecognizedFace, portrait: Portrait) -> RecognizedFace:
-        if face.status is not RecognitionStatus.UNKNOWN or not portrait.is_clear:
-            return face
-        return replace(face, group_id=self._keep(portrait))
-
-    def _keep(self, portrait: Portrait) -> str | None:
-        """Store a portrait as a photo of nobody, and return its group; None for one that was dismissed."""
-        upload_id = object_keys.upload_id(portrait.image)
-        path = object_keys.image_path(None, upload_id, "jpg")
-        if self._catalog.get(DismissedFace, [upload_id]):
-            return None
-        with self._grouper.lock:
-            stored = self._catalog.get(Upload, [path])
-            if stored and stored[0].status is UploadStatus.INDEXED and path in self._bucket.keys(path):
-                self.add(stored[0].face_ids)
-                return next(iter(self._catalog.groups_of(stored[0].face_ids).values()), None)
-            face_id = self._recognizer.index_portrait(portrait)
-            now, confidence = self._now(), portrait.probe.face.confidence
-            digest = hashlib.sha256(portrait.image).hexdigest()
-            upload = Upload(path, None, UploadStatus.INDEXED, now, digest, (face_id,))
-            face = FaceRecord(face_id, None, path, now, portrait.box, confidence)
-            group_id = self._grouper.store(face, upload)
-        try:
-            content_type, _ = image_types.sniff(portrait.image)
-            self._bucket.put(path, portrait.image, content_type, {"user-id": object_keys.to_recognizer_id(None)})
-        except StorageError:
-            with suppress(MienError):  # or else a reconciliation removes it
-                self._indexing.remove_missing(path)
-            raise
-        return group_id
+    def _remember(self, read: Sequence[tuple[Recognition, Sequence[Portrait]]]) -> Iterator[Recognition]:
+        """Keep the unknown faces of some photos."""
+        strangers = [
+            portrait
+            for recognition, portraits in read
+            for face, portrait in zip(recognition.faces, portraits, strict=True)
+            if _is_kept(face, portrait)
+        ]
+        groups = iter(self._portraits.keep(strangers))
+        for recognition, portraits in read:
+            faces = (
+                replace(face, group_id=next(groups)) if _is_kept(face, portrait) else face
+                for face, portrait in zip(recognition.faces, portraits, strict=True)
+            )
+            yield replace(recognition, faces=tuple(faces))
 
     def _divide(self, group_id: str, face_ids: Sequence[str], new: FaceGroup) -> bool:
         """Give the second person's faces to a new group; False when one of them was changed or removed meanwhile."""
@@ -340,3 +337,7 @@ class GroupService:
 
     def _similarities(self, face_id: str) -> dict[str, float]:
         return {hit.face_id: hit.similarity for hit in self._recognizer.similar(face_id, 0.0)}
+
+
+def _is_kept(face: RecognizedFace, portrait: Portrait) -> bool:
+    return face.status is RecognitionStatus.UNKNOWN and portrait.is_clear

@@ -11,10 +11,12 @@ service asks for fewer calls.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from mien.domain.errors import ImageError
 from mien.domain.faces import Box, Detection, Page
 from mien.domain.groups import GroupCount
 from mien.domain.policy import MAX_FACES_PER_PHOTO
@@ -290,14 +292,33 @@ class PortraitRecognizer(Recognizer, Protocol):
     def portraits(self, image: bytes, threshold: float, limit: int) -> list[Portrait]:
         """Search the collection for every face of a photo as `search` does, and cut each face out of it."""
 
-    def index_portrait(self, portrait: Portrait) -> str:
-        """Add the portrait's face without a user, and return its face id.
+    def portraits_many(
+        self, images: Iterable[bytes], threshold: float, limit: int
+    ) -> Iterator[list[Portrait] | ImageError]:
+        """Do the same as `portraits` for many photos, in order, on all cores; an error about one is its result."""
+
+    def index_portraits(self, portraits: Sequence[Portrait]) -> list[str]:
+        """Add the portraits' faces without a user, all of them or none, and return their face ids.
 
         The same portrait gives the same id again, and so does `index` of its image.
         """
 
+    def similar_to_each(self, face_ids: Sequence[str], threshold: float, limit: int) -> list[tuple[FaceHit, ...]]:
+        """Return the same as `similar` for several faces, of each so many hits at most."""
+
     def count_faces(self) -> int:
         """Count the faces of the collection."""
+
+
+class StagingBucket(Bucket, Protocol):
+    """Stores several photos at once."""
+
+    def staged(self, images: Mapping[str, Image]) -> AbstractContextManager[Callable[[], None]]:
+        """Write photos aside, by their paths, and return what moves them to their places, all at once.
+
+        What was not moved is dropped at the end of the block. Nothing is announced: the caller has stored the uploads
+        with their outcomes.
+        """
 
 
 class GroupCatalog(Catalog, Protocol):

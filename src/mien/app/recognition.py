@@ -1,103 +1,26 @@
-"""Recognise the faces of a photo: search them, rank the people whose faces match, decide who each face is.
-
-Each person is assigned to at most one face of a photo, by the Hungarian method (Kuhn 1955, Munkres 1957) in its O(n^3)
-form with potentials, the dual variables of the linear programme, as on
-https://cp-algorithms.com/graph/hungarian-algorithm.html (from e-maxx.ru). It is plain Python, because a photo has at
-most 100 faces, and the Lambda functions should not carry SciPy for it.
-"""
+"""Recognise the faces of a photo: search them, rank the people whose faces match, decide who each face is."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from math import inf
 
+from mien.app.assignment import assign
 from mien.app.people import PeopleService
 from mien.app.ports import Catalog, Recognizer
 from mien.app.present_names import canonical
 from mien.domain import thresholds
+from mien.domain.errors import ImageError
 from mien.domain.faces import iterate_pages
 from mien.domain.policy import MAX_FACES_PER_USER, Policy
 from mien.domain.records import Candidate, FaceRecord, Person, Recognition, RecognitionStatus, RecognizedFace, Upload
 from mien.domain.results import Portrait, Probe, SearchResult, StoredPhoto
 from mien.domain.thresholds import Threshold
 
-
-def assign(scores: Sequence[Mapping[str, float]]) -> list[str | None]:
-    """Assign each face to a person or to nobody, each person at most once.
-
-    Args:
-        scores: For each face, a score above 0 for each user id that it may be.
-
-    Returns the user id of each face, or None; the sum of the scores is the highest possible.
-    """
-    # A column is somebody whom a face may be: for each face a "nobody" of its own that scores 0, then the people.
-    columns: list[tuple[int, str | None]] = [(row, None) for row in range(len(scores))]
-    columns += [(-1, user_id) for user_id in dict.fromkeys(user_id for row in scores for user_id in row)]
-    costs = [[_cost(row, i, column) for column in columns] for i, row in enumerate(scores)]
-    return [columns[j][1] for j in _cheapest_columns(costs)]
-
-
-def _cost(row: Mapping[str, float], index: int, column: tuple[int, str | None]) -> float:
-    nobody_of, user_id = column
-    if user_id is None:
-        return 0.0 if nobody_of == index else inf
-    return -row[user_id] if user_id in row else inf
-
-
-def _cheapest_columns(costs: list[list[float]]) -> list[int]:
-    """Match every row to a column of its own at the lowest total cost.
-
-    The potentials u (rows) and v (columns) keep every reduced cost, cost[i][j] - u[i] - v[j], at 0 or above, and
-    at 0 for matched pairs. Each row is added along the shortest augmenting path in reduced costs (Dijkstra).
-    """
-    width = len(costs[0]) if costs else 0
-    row_potential, column_potential = [0.0] * len(costs), [0.0] * width
-    row_of: list[int | None] = [None] * width
-    for start in range(len(costs)):
-        distance, previous, visited = [inf] * width, [-1] * width, [False] * width
-        row, here, reached = start, -1, 0.0
-        while True:
-            for j in range(width):
-                length = reached + costs[row][j] - row_potential[row] - column_potential[j]
-                if not visited[j] and length < distance[j]:
-                    distance[j], previous[j] = length, here
-            here = min((j for j in range(width) if not visited[j]), key=distance.__getitem__)
-            visited[here], reached = True, distance[here]
-            matched = row_of[here]
-            if matched is None:
-                break
-            row = matched
-        _update_potentials(row_potential, column_potential, row_of, start, distance, visited, reached)
-        while here >= 0:
-            before = previous[here]
-            row_of[here] = start if before < 0 else row_of[before]
-            here = before
-    columns = {row: j for j, row in enumerate(row_of) if row is not None}
-    return [columns[i] for i in range(len(costs))]
-
-
-def _update_potentials(
-    row_potential: list[float],
-    column_potential: list[float],
-    row_of: Sequence[int | None],
-    start: int,
-    distance: Sequence[float],
-    visited: Sequence[bool],
-    reached: float,
-) -> None:
-    row_potential[start] += reached
-    for j, is_visited in enumerate(visited):
-        if is_visited:
-            matched = row_of[j]
-            column_potential[j] -= reached - distance[j]
-            if matched is not None:
-                row_potential[matched] += reached - distance[j]
-
-
 PAGE = 1000
+MAX_UNGROUPED_HITS = 100
 HITS_PER_FACE = 20  # enough that several photos of one person do not hide the runner-up
 
 
@@ -111,9 +34,11 @@ class RecognitionService:
         people: PeopleService,
         policy: Policy,
         now: Callable[[], datetime],
+        groups_of: Callable[[Sequence[str]], Mapping[str, str]] = lambda _: {},
     ) -> None:
+        """Compose the service; `groups_of` is that of `GroupCatalog`."""
         self._recognizer, self._catalog, self._people = recognizer, catalog, people
-        self._policy, self._now = policy, now
+        self._policy, self._now, self._groups_of = policy, now, groups_of
 
     def recognize(self, image: bytes | StoredPhoto, threshold: str | float | None, *, store: bool) -> Recognition:
         """Recognise every face of a photo.
@@ -146,7 +71,21 @@ class RecognitionService:
         `portraits` is that of `PortraitRecognizer`.
         """
         limit = self.threshold(threshold)
-        seen = portraits(image, self._floor(limit), HITS_PER_FACE)
+        return self._recognize_portraits(portraits(image, self._floor(limit), HITS_PER_FACE), limit, store=store)
+
+    def recognize_portraits_many(
+        self,
+        images: Iterable[bytes],
+        portraits: Callable[[Iterable[bytes], float, int], Iterator[list[Portrait] | ImageError]],
+    ) -> Iterator[tuple[Recognition, list[Portrait]] | ImageError]:
+        """Do the same for many photos, in order, at the policy's threshold and without storing the recognitions."""
+        limit = self.threshold(None)
+        for seen in portraits(images, self._floor(limit), HITS_PER_FACE):
+            yield seen if isinstance(seen, ImageError) else self._recognize_portraits(seen, limit, store=False)
+
+    def _recognize_portraits(
+        self, seen: list[Portrait], limit: Threshold, *, store: bool
+    ) -> tuple[Recognition, list[Portrait]]:
         cut = seen[: self._policy.max_faces]
         found = SearchResult(tuple(each.probe for each in cut), len(seen) - len(cut))
         return self._recognize(found, None, limit, store=store), cut
@@ -159,7 +98,7 @@ class RecognitionService:
         return thresholds.odds_floor(limit.similarity, self._policy.margin)
 
     def _recognize(self, found: SearchResult, image_path: str | None, limit: Threshold, *, store: bool) -> Recognition:
-        probes: Sequence[Probe] = found.probes
+        probes: Sequence[Probe] = found.probes if image_path is not None else self._without_repeats(found.probes)
         face_ids = dict.fromkeys(hit.face_id for probe in probes for hit in probe.face_hits)
         records = {record.face_id: record for record in self._catalog.get(FaceRecord, list(face_ids))}
         if image_path is not None:  # a photo that was indexed without a user would find its own faces
@@ -183,6 +122,18 @@ class RecognitionService:
             self._catalog.put(stored)
             self._withdraw_if_forgotten(stored)
         return self._people.present_names.recognitions([recognition], people)[0]
+
+    def _without_repeats(self, probes: Sequence[Probe]) -> Sequence[Probe]:
+        """Leave out hits of strangers but for the most similar of each group, which may have thousands."""
+        face_ids = list({hit.face_id for probe in probes for hit in probe.face_hits})
+        groups = self._groups_of(face_ids) if len(face_ids) > MAX_UNGROUPED_HITS else {}
+        if not groups:
+            return probes
+        first = [{groups.get(hit.face_id, hit.face_id): hit for hit in reversed(each.face_hits)} for each in probes]
+        return [
+            replace(probe, face_hits=tuple(hits[key] for key in reversed(hits)))
+            for probe, hits in zip(probes, first, strict=True)
+        ]
 
     def relabel(self, former: Upload, moved: Upload, user_ids: Collection[str]) -> None:
         """Let stored recognitions that named somebody for one photo's face name its new person.

@@ -14,7 +14,7 @@ from mien.cli import output
 from mien.cli.command import Command, Context, Group, Json, Limit
 from mien.cli.exit_codes import ExitCode, error_json, fail
 from mien.cli.naming import suggesting, user_id_of
-from mien.cli.photos import Found, PhotoReader, map_photos, photo_files
+from mien.cli.photos import Found, PhotoReader, map_together, photo_files
 from mien.cli.recognize import check_image_file, write_image
 from mien.cli.retention import expire
 from mien.config import open_app
@@ -65,9 +65,7 @@ def discover(
         service, read = app.groups, PhotoReader(app.policy.max_image_bytes)
         grouped = 0 if paths else service.add_all()
         try:
-            for photo, result in map_photos(
-                context.settings, found.photos, lambda photo: service.remember(read(photo)), "Looking for people"
-            ):
+            for photo, result in map_together(found.photos, read, service.remember_many, "Looking for people"):
                 results[photo] = result
                 context.activity.note(result)
         except (MienError, KeyboardInterrupt) as error:

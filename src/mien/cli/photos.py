@@ -6,11 +6,12 @@ import os
 import stat
 import sys
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -231,6 +232,34 @@ def map_photos(
                 yield pending[future], result
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def map_together(
+    photos: Sequence[Path],
+    read: Callable[[Path], bytes],
+    job: Callable[[Iterator[bytes]], Iterator[R | ImageError]],
+    label: str,
+) -> Iterator[tuple[Path, R | MienError]]:
+    """Yield each photo with its result, as `map_photos` does, of a job that works on many photos at once, in order."""
+    waiting: deque[Path] = deque()
+    unreadable: deque[tuple[Path, MienError]] = deque()
+
+    def images() -> Iterator[bytes]:
+        for photo in photos:
+            image = _result(partial(read, photo))
+            if isinstance(image, bytes):
+                waiting.append(photo)
+                yield image
+            else:
+                unreadable.append((photo, image))
+
+    with _progress(label, len(photos)) as advance:
+        for result in job(images()):
+            advance()
+            yield waiting.popleft(), result
+        for photo, error in unreadable:
+            advance()
+            yield photo, error
 
 
 def _workers(settings: Settings) -> int:

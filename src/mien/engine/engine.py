@@ -7,12 +7,12 @@ photo at the scale of a decoding), and fractions of the upright photo (every res
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ from mien.engine.networks.onnx_passes import STRIDES
 from mien.engine.portrait import cut_portrait
 from mien.engine.quality import estimate_pose, measure_quality
 from mien.engine.refine import DetectedFace, RefinedLandmarks, faces_to_refine, refine
+
+T = TypeVar("T")
 
 PREPROCESSING_VERSION = 2
 """Part of the model version: raised when a change moves embeddings too far to compare."""
@@ -154,11 +156,8 @@ class FaceEngine:
 
     def portraits(self, image: bytes) -> list[FacePortrait]:
         """Detect and embed the faces in a photo as `read` does, and cut each out of it."""
-        with self._context.track_call(), admitted_photo(image, self._limits) as photo:
-            (aligned,) = self._align([self._detect(photo)])
-            cut = [cut_portrait(face.pixels, face.box) for face in aligned]
-            faces = self._embed_aligned([aligned])[0]
-        return [FacePortrait(face, *portrait) for face, portrait in zip(faces, cut, strict=True)]
+        with self._context.track_call(), admitted_photo(image, self._limits, self._context.budget) as photo:
+            return self._cut_out([self._detect(photo)])[0]
 
     def read_many(self, images: Iterable[bytes]) -> Iterator[list[Face] | ImageError]:
         """Detect and embed the faces in many photos, on all cores.
@@ -169,22 +168,36 @@ class FaceEngine:
         Yields:
             For each photo, in order, the same as `read`, or the ImageError that it would raise.
         """
-        pending: deque[Future[list[list[Face] | ImageError]]] = deque()
+        return self._describe_many(images, self._embed)
+
+    def portraits_many(self, images: Iterable[bytes]) -> Iterator[list[FacePortrait] | ImageError]:
+        """Do the same as `portraits` for many photos, on all cores; see `read_many`."""
+        return self._describe_many(images, self._cut_out)
+
+    def _describe_many(
+        self, images: Iterable[bytes], describe: Callable[[Sequence[_DetectedPhoto]], list[T]]
+    ) -> Iterator[T | ImageError]:
+        pending: deque[Future[list[T | ImageError]]] = deque()
         source = iter(images)
         batches = iter(lambda: list(islice(source, READ_BATCH)), [])
         workers = WORKERS_PER_CORE * self._context.threads
         with ThreadPoolExecutor(workers) as pool:
-            pending.extend(pool.submit(self._read_batch, batch) for batch in islice(batches, workers + 1))
-            while pending:
-                yield from pending.popleft().result()
-                pending.extend(pool.submit(self._read_batch, batch) for batch in islice(batches, 1))
+            pending.extend(pool.submit(self._describe_batch, batch, describe) for batch in islice(batches, workers + 1))
+            try:
+                while pending:
+                    yield from pending.popleft().result()
+                    pending.extend(pool.submit(self._describe_batch, batch, describe) for batch in islice(batches, 1))
+            finally:  # who is interrupted does not wait for batches that have not begun
+                pool.shutdown(wait=False, cancel_futures=True)
 
-    def _read_batch(self, images: Sequence[bytes]) -> list[list[Face] | ImageError]:
-        results: list[list[Face] | ImageError] = []
+    def _describe_batch(
+        self, images: Sequence[bytes], describe: Callable[[Sequence[_DetectedPhoto]], list[T]]
+    ) -> list[T | ImageError]:
+        results: list[T | ImageError] = []
         with self._context.track_call():
             for outcomes in _within_memory(map(self._detect_or_error, images)):
-                faces = iter(self._embed([photo for photo in outcomes if isinstance(photo, _DetectedPhoto)]))
-                results += [next(faces) if isinstance(photo, _DetectedPhoto) else photo for photo in outcomes]
+                described = iter(describe([photo for photo in outcomes if isinstance(photo, _DetectedPhoto)]))
+                results += [next(described) if isinstance(photo, _DetectedPhoto) else photo for photo in outcomes]
         return results
 
     def _detect_or_error(self, image: bytes) -> _DetectedPhoto | ImageError:
@@ -218,6 +231,14 @@ class FaceEngine:
         mirrored: bool | None = None,
     ) -> list[list[Face]]:
         return self._embed_aligned([faces[:max_faces] for faces in self._align(photos)], mirrored)
+
+    def _cut_out(self, photos: Sequence[_DetectedPhoto]) -> list[list[FacePortrait]]:
+        aligned = self._align(photos)
+        cut = [[cut_portrait(face.pixels, face.box) for face in faces] for faces in aligned]
+        return [
+            [FacePortrait(face, *portrait) for face, portrait in zip(faces, portraits, strict=True)]
+            for faces, portraits in zip(self._embed_aligned(aligned), cut, strict=True)
+        ]
 
     def _embed_aligned(
         self, aligned: Sequence[Sequence[_AlignedFace]], mirrored: bool | None = None

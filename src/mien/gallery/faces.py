@@ -93,6 +93,26 @@ class Faces:
             stored = faces_by_row(transaction, rows)
         return tuple(stored[row].stored(collection.model_version) for row in rows)
 
+    def index_each(
+        self,
+        collection_id: str,
+        faces: Sequence[HasEmbedding],
+        *,
+        image_ids: Sequence[str],
+        external_image_id: str | None = None,
+    ) -> tuple[StoredFace, ...]:
+        """Store faces of as many images, one of each, all of them or none; see `index`."""
+        images, external = [_image(image_id) for image_id in image_ids], _external(external_image_id)
+        vectors = validation.embeddings(_stack(faces))
+        with self._database.write() as transaction:
+            rows: list[int] = []
+            for number, image in enumerate(images):
+                collection = self._access.find_comparable(collection_id, transaction)  # which counts what was added
+                only = slice(number, number + 1)
+                rows += index_image(transaction, collection, faces[only], vectors[only], image, external)
+            stored = faces_by_row(transaction, rows)
+        return tuple(stored[row].stored(self._access.model_version) for row in rows)
+
     def add_embeddings(
         self, collection_id: str, embeddings: ArrayLike, external_image_ids: Sequence[str] | None = None
     ) -> tuple[str, ...]:

@@ -79,10 +79,24 @@ class Search:
         Raises:
             FaceNotFound: The face is not in the collection.
         """
+        return self.similar_to_each(collection_id, [face_id], threshold=threshold, limit=limit)[0]
+
+    def similar_to_each(
+        self,
+        collection_id: str,
+        face_ids: Sequence[str],
+        *,
+        threshold: float = MATCH_THRESHOLD,
+        limit: int | None = None,
+    ) -> list[list[FaceMatch]]:
+        """Search for the other faces that match each of several stored ones; see `similar_faces`."""
         collection = self._access.find_comparable(collection_id)
         max_matches = _limit(limit, MAX_FACE_MATCHES)
-        (matches,) = self._match_faces(collection, self._face(collection_id, face_id), threshold, max_matches + 1)
-        return [match for match in matches if match.face.face_id != face_id][:max_matches]
+        found = self._match_faces(collection, self._faces(collection_id, face_ids), threshold, max_matches + 1)
+        return [
+            [match for match in matches if match.face.face_id != face_id][:max_matches]
+            for face_id, matches in zip(face_ids, found, strict=True)
+        ]
 
     def users(
         self,
@@ -124,7 +138,7 @@ class Search:
         collection = self._access.find_comparable(collection_id)
         max_matches = _limit(limit, MAX_USER_MATCHES)
         if face_id is not None and user_id is None:
-            return self._match_users(collection, self._face(collection_id, face_id), threshold, max_matches)[0]
+            return self._match_users(collection, self._faces(collection_id, [face_id]), threshold, max_matches)[0]
         if user_id is None or face_id is not None:
             raise InvalidInput("Give either a user id or a face id.")
         found = self._match_users(collection, self._user(collection, user_id), threshold, max_matches + 1)
@@ -149,10 +163,10 @@ class Search:
                 if one in stored and other in stored and score >= threshold:
                     yield stored[one], stored[other], score
 
-    def _face(self, collection_id: str, face_id: str) -> Vectors:
-        """Read a face's embedding as a probe (1, 128)."""
+    def _faces(self, collection_id: str, face_ids: Sequence[str]) -> Vectors:
+        """Read the embeddings of faces as probes (n, 128)."""
         with self._database.snapshot() as snapshot:
-            return embeddings_of(snapshot, self._access.find(collection_id, snapshot), [face_id])
+            return embeddings_of(snapshot, self._access.find(collection_id, snapshot), face_ids)
 
     def _user(self, collection: CollectionRow, user_id: str) -> Vectors:
         """Read a user's embedding as a probe (1, 128), or none (0, 128) for a user without faces."""

@@ -126,7 +126,7 @@ class EmbeddedBackend:
             warnings=self._warnings,
             close=self.close,
             pseudonym=keyed_hash(secret),
-            grouping=Grouping(self.recognizer, self.catalog),
+            grouping=Grouping(self.bucket, self.recognizer, self.catalog),
             make_room=reserve.release,
             remove_copies=lambda: remove_copies(data_dir),
         )

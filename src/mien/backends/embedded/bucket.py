@@ -14,7 +14,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -33,7 +33,7 @@ VOLUME_MARKER = ".mark"
 
 
 class FolderBucket:
-    """Implements `mien.app.ports.Bucket` in a folder.
+    """Implements `mien.app.ports.StagingBucket` in a folder.
 
     Attributes:
         marker: What the folder's marker file holds: a text of its own for each data folder.
@@ -80,14 +80,30 @@ class FolderBucket:
     def put(self, key: str, body: bytes, content_type: str, metadata: Mapping[str, str]) -> None:
         object_keys.parse_image_path(key)
         self.check_volume()
-        with self._database.write() as transaction:
-            transaction.execute(
-                "INSERT OR REPLACE INTO BucketObjects VALUES (?, ?, ?)",
-                (key, content_type, json.dumps(dict(metadata))),
-            )
+        self._describe({key: Image(body, content_type, dict(metadata))})
         with storage_errors("bucket"):
             drafts.write(self._folder, key, body)
         self._on_created(key, self.version(key))
+
+    @contextmanager
+    def staged(self, images: Mapping[str, Image]) -> Iterator[Callable[[], None]]:
+        bodies = {object_keys.parse_image_path(key): image.body for key, image in images.items()}
+        self.check_volume()
+
+        def move() -> None:
+            self._describe(images)
+            with storage_errors("bucket"):
+                move_drafts()
+
+        with ExitStack() as stack:
+            with storage_errors("bucket"):
+                move_drafts = stack.enter_context(drafts.written(self._folder, bodies))
+            yield move
+
+    def _describe(self, images: Mapping[str, Image]) -> None:
+        rows = [(key, image.content_type, json.dumps(image.metadata)) for key, image in images.items()]
+        with self._database.write() as transaction:
+            transaction.executemany("INSERT OR REPLACE INTO BucketObjects VALUES (?, ?, ?)", rows)
 
     def get(self, key: str) -> Image:
         with storage_errors("bucket"):

@@ -12,8 +12,8 @@ import os
 import stat
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from mien.backends.embedded import folder_tree
@@ -38,22 +38,45 @@ def write(root: Path, key: str, body: bytes) -> None:
 
     Raises OSError when the disk fails, and StorageBusy when the draft is removed again and again.
     """
-    target = root / key
-    for _ in range(MAX_ATTEMPTS):
-        draft = root / INCOMING / f"{_prefix(key)}{uuid.uuid4().hex}"
-        try:
-            with os.fdopen(private_files.create_file(draft), "wb") as file:
-                _lock(file.fileno())
-                file.write(body)
-                file.flush()
-                os.fsync(file.fileno())
-                is_moved = _move(root, draft, target)
-        finally:
-            draft.unlink(missing_ok=True)
-        if is_moved:
-            sync_folder(target.parent)
+    for _ in range(MAX_ATTEMPTS - 1):
+        with suppress(StorageBusy), written(root, {key: body}) as move:
+            move()
             return
-    raise StorageBusy("The photo was removed while it was stored; try again.")
+    with written(root, {key: body}) as move:
+        move()
+
+
+@contextmanager
+def written(root: Path, bodies: Mapping[str, bytes]) -> Iterator[Callable[[], None]]:
+    """Write files aside, by their paths below the root, and return what moves all of them to their places.
+
+    They are flushed to the disk together, which for many takes hardly longer than for one. Drafts that were not moved
+    are removed at the end of the block. Moving raises StorageBusy when a draft was removed meanwhile.
+    """
+    drafts = {key: root / INCOMING / f"{_prefix(key)}{uuid.uuid4().hex}" for key in bodies}
+    try:
+        with ExitStack() as stack:
+            files = {
+                key: stack.enter_context(os.fdopen(private_files.create_file(draft), "wb"))
+                for key, draft in drafts.items()
+            }
+            for key, file in files.items():
+                _lock(file.fileno())
+                file.write(bodies[key])
+                file.flush()
+            for file in files.values():
+                os.fsync(file.fileno())
+            yield lambda: _move_all(root, drafts)
+    finally:
+        for draft in drafts.values():
+            draft.unlink(missing_ok=True)
+
+
+def _move_all(root: Path, drafts: Mapping[str, Path]) -> None:
+    if not all(_move(root, draft, root / key) for key, draft in drafts.items()):
+        raise StorageBusy("The photo was removed while it was stored; try again.")
+    for folder in {(root / key).parent for key in drafts}:
+        sync_folder(folder)
 
 
 def remove_abandoned(root: Path, prefix: str | None = None) -> int:

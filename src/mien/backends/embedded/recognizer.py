@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from mien.domain import object_keys, thresholds
@@ -14,6 +15,7 @@ from mien.domain.errors import (
     CollectionExists,
     CollectionNotFound,
     FaceNotFound,
+    ImageError,
     LimitExceeded,
     NoFace,
     UserExists,
@@ -36,7 +38,7 @@ from mien.domain.results import (
 )
 
 if TYPE_CHECKING:
-    from mien.engine import Face, FaceEngine
+    from mien.engine import Face, FaceEngine, FacePortrait
     from mien.gallery import Gallery
 
 P = ParamSpec("P")
@@ -45,6 +47,8 @@ log = logging.getLogger(__name__)
 
 LIST_PAGE = 1000
 MAX_SIMILAR_FACES = 20
+SEARCH_BATCH = 16
+"""Photos whose faces are searched for together."""
 
 
 def _create_when_missing(
@@ -162,13 +166,24 @@ class LocalRecognizer:
         seen = self._engine().read(image_bytes(image))
         return SearchResult(tuple(self._probes(seen[:max_faces], threshold, limit)), max(0, len(seen) - max_faces))
 
-    @_create_when_missing
     def portraits(self, image: bytes, threshold: float, limit: int) -> list[Portrait]:
+        return self._searched(self._engine().portraits(image), threshold, limit)
+
+    def portraits_many(
+        self, images: Iterable[bytes], threshold: float, limit: int
+    ) -> Iterator[list[Portrait] | ImageError]:
+        found = self._engine().portraits_many(images)
+        while batch := list(islice(found, SEARCH_BATCH)):
+            faces = [face for each in batch if not isinstance(each, ImageError) for face in each]
+            searched = iter(self._searched(faces, threshold, limit))
+            for each in batch:
+                yield each if isinstance(each, ImageError) else list(islice(searched, len(each)))
+
+    @_create_when_missing
+    def _searched(self, found: Sequence[FacePortrait], threshold: float, limit: int) -> list[Portrait]:
         from mien.engine import quality
 
-        found = self._engine().portraits(image)
-        faces = [each.face for each in found]
-        probes = self._probes(faces, threshold, limit)
+        probes = self._probes([each.face for each in found], threshold, limit)
         return [
             Portrait(
                 probe,
@@ -181,16 +196,17 @@ class LocalRecognizer:
         ]
 
     @_create_when_missing
-    def index_portrait(self, portrait: Portrait) -> str:
+    def index_portraits(self, portraits: Sequence[Portrait]) -> list[str]:
         from mien.gallery import image_id
 
-        face = _CutFace(portrait.box, portrait.probe.face.confidence, portrait.embedding)
-        own_name = self._mark + object_keys.to_recognizer_id(None)
-        own_image = image_id(portrait.image)
-        (stored,) = self._gallery().faces.index(
-            self._collection, [face], image_id=own_image, external_image_id=own_name
+        faces = [_CutFace(each.box, each.probe.face.confidence, each.embedding) for each in portraits]
+        stored = self._gallery().faces.index_each(
+            self._collection,
+            faces,
+            image_ids=[image_id(each.image) for each in portraits],
+            external_image_id=self._mark + object_keys.to_recognizer_id(None),
         )
-        return stored.face_id
+        return [face.face_id for face in stored]
 
     @_create_when_missing
     def count_faces(self) -> int:
@@ -231,6 +247,15 @@ class LocalRecognizer:
     @_create_when_missing
     def similar(self, face_id: str, threshold: float) -> tuple[FaceHit, ...]:
         return self._similar_faces(face_id, threshold, MAX_FACE_MATCHES)
+
+    @_create_when_missing
+    def similar_to_each(self, face_ids: Sequence[str], threshold: float, limit: int) -> list[tuple[FaceHit, ...]]:
+        search = self._gallery().search
+        try:
+            found = search.similar_to_each(self._collection, face_ids, threshold=threshold, limit=limit)
+        except FaceNotFound:  # one was forgotten meanwhile
+            return [self._similar_faces(face_id, threshold, limit) for face_id in face_ids]
+        return [_face_hits(matches) for matches in found]
 
     @_create_when_missing
     def delete(self, face_ids: Sequence[str]) -> int:

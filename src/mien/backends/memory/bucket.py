@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from mien.domain.errors import ImageNotFound
@@ -10,7 +11,7 @@ from mien.domain.results import Image, UploadForm
 
 
 class MemoryBucket:
-    """Implements `mien.app.ports.Bucket` in memory."""
+    """Implements `mien.app.ports.StagingBucket` in memory."""
 
     def __init__(self, on_created: Callable[[str], None] = lambda _: None) -> None:
         """`on_created` is called with each key after its object was stored."""
@@ -22,6 +23,14 @@ class MemoryBucket:
         self._images[key] = Image(body, content_type, dict(metadata))
         self._stored_at[key] = datetime.now(UTC)
         self._on_created(key)
+
+    @contextmanager
+    def staged(self, images: Mapping[str, Image]) -> Iterator[Callable[[], None]]:
+        def move() -> None:
+            self._images |= images
+            self._stored_at |= dict.fromkeys(images, datetime.now(UTC))
+
+        yield move
 
     def get(self, key: str) -> Image:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import RLock
 from typing import Protocol, TypeVar
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.domain import object_keys, thresholds
-from mien.domain.errors import NoFace
+from mien.domain.errors import ImageError, NoFace
 from mien.domain.faces import Box, Detection, Page, QualityFilter
 from mien.domain.policy import ASSOCIATION_THRESHOLD, MAX_FACE_MATCHES, MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER
 from mien.domain.results import (
@@ -146,12 +146,23 @@ class MemoryRecognizer:
             for probe, each in zip(probes, found, strict=True)
         ]
 
-    def index_portrait(self, portrait: Portrait) -> str:
-        user, image_id = object_keys.to_recognizer_id(None), hashlib.sha256(portrait.image).hexdigest()
-        face_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{image_id} {user} 0"))
+    def portraits_many(
+        self, images: Iterable[bytes], threshold: float, limit: int
+    ) -> Iterator[list[Portrait] | ImageError]:
+        for image in images:
+            try:
+                yield self.portraits(image, threshold, limit)
+            except ImageError as error:
+                yield error
+
+    def index_portraits(self, portraits: Sequence[Portrait]) -> list[str]:
+        user = object_keys.to_recognizer_id(None)
+        image_ids = [hashlib.sha256(portrait.image).hexdigest() for portrait in portraits]
+        face_ids = [str(uuid.uuid5(uuid.NAMESPACE_OID, f"{image_id} {user} 0")) for image_id in image_ids]
         with self._lock:
-            self._embeddings[face_id], self._indexed_for[face_id] = portrait.embedding, user
-        return face_id
+            for face_id, portrait in zip(face_ids, portraits, strict=True):
+                self._embeddings[face_id], self._indexed_for[face_id] = portrait.embedding, user
+        return face_ids
 
     def count_faces(self) -> int:
         return len(self._embeddings)
@@ -175,6 +186,9 @@ class MemoryRecognizer:
             others = dict(self._embeddings)
         embedding = others.pop(face_id, None)
         return () if embedding is None else _hits(FaceHit, embedding, others, threshold, MAX_FACE_MATCHES)
+
+    def similar_to_each(self, face_ids: Sequence[str], threshold: float, limit: int) -> list[tuple[FaceHit, ...]]:
+        return [self.similar(face_id, threshold)[:limit] for face_id in face_ids]
 
     def delete(self, face_ids: Sequence[str]) -> int:
         with self._lock:
