@@ -31,7 +31,7 @@ accuracy: .venv/tools ; $(BIN)/python -m benchmarks.accuracy $(DATA)
 lock: .venv/tools ; infra/lock.sh $(if $(UPGRADE),--upgrade)
 sbom: build/release/ready .venv/tools
 	mkdir -p dist && $(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o dist/mien.cdx.json build/release
-docs: build/docs-tools/ready ; NO_MKDOCS_2_WARNING=1 build/docs-tools/bin/mkdocs build --strict --quiet --site-dir build/site
+docs: build/docs-tools/ready ; build/docs-tools/bin/zensical build --strict --clean
 build/docs-tools/ready: locks/docs.txt
 	python3 -m venv --clear $(@D) && $(@D)/bin/pip $(LOCKED) locks/docs.txt && touch $@
 dist: .venv/ready ; $(BIN)/hatchling build --directory dist

@@ -23,6 +23,15 @@ def test_links_lead_somewhere(document):
     assert [link for link in links if not (document.parent / link).exists()] == []
 
 
+def test_the_site_has_no_links_to_what_is_not_in_it():
+    links = {
+        (path.name, link)
+        for path in (ROOT / "docs").glob("*.md")
+        for link in re.findall(r"\]\((\.\./[^)]+)\)", path.read_text(encoding="utf-8"))
+    }
+    assert links == set()
+
+
 def modules_in_the_tree() -> set[str]:
     """The modules that docs/architecture.md draws, as paths below src/mien."""
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
