@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import gc
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -119,6 +122,28 @@ def test_a_restore_never_replaces_data_and_a_backup_never_a_file(known, tmp_path
     (tmp_path / "other" / "holiday.txt").write_text("mine")
     assert known("restore", "a.mien", "--data-dir", "other").code == 2
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["holiday.txt"]
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("words", [[], ["--passphrase-file", "passphrase"]])
+def test_a_full_disk_is_one_sentence_and_leaves_no_file(known, tmp_path, monkeypatch, words):
+    (tmp_path / "passphrase").write_text("open sesame")
+    before = set(tmp_path.iterdir())
+
+    def full(self: archive.ArchiveWriter) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(archive.ArchiveWriter, "close", full)
+    answer = known("backup", "a.mien", *words)
+    gc.collect()
+    assert (answer.code, answer.err) == (4, "The disk is full.\n")
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_rejected_faces_are_not_counted(known, people, tmp_path):
+    known("reject", "Ada", people / "Grace" / "0.jpg")
+    made = known("backup", "a.mien", "--json").json
+    assert made["faces"] == known("restore", "a.mien", "--data-dir", "new", "--json").json["faces"] == 3
 
 
 def test_a_backup_does_not_go_into_the_data_folder(known, tmp_path):

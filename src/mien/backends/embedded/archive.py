@@ -60,7 +60,7 @@ class ArchiveWriter:
     """Appends files to an archive."""
 
     def __init__(self, stream: IO[bytes], head: dict[str, Any]) -> None:
-        self._tar = tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT)  # noqa: SIM115 - closed by close
+        self._tar = tarfile.open(fileobj=_Closable(stream), mode="w|", format=tarfile.PAX_FORMAT)  # noqa: SIM115 - closed by close
         self._digest = hashlib.sha256()
         self.add_bytes(HEAD, json.dumps({"format": FORMAT, **head}).encode())
 
@@ -219,6 +219,16 @@ class _Background:
     def raise_error(self) -> None:
         if self._error:
             raise self._error
+
+
+class _Closable(io.RawIOBase):
+    """Passes on what is written, until the stream is closed: tarfile also writes when it is thrown away."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def write(self, chunk: Any) -> int:
+        return len(chunk) if self._stream.closed else self._stream.write(chunk)
 
 
 class _Digesting(io.RawIOBase):

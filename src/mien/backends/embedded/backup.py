@@ -144,7 +144,9 @@ def _photos_of(backend: EmbeddedBackend, snapshot: Connection) -> Iterator[str]:
 
 def _head(snapshot: Connection, created_at: datetime, *, has_keys: bool) -> dict[str, Any]:
     ((mark,),) = snapshot.execute("SELECT Mark FROM BucketMark").fetchall()
-    ((faces,),) = snapshot.execute("SELECT count(*) FROM FaceMetadata").fetchall()
+    ((faces,),) = snapshot.execute(
+        "SELECT count(*) FROM FaceMetadata WHERE json_extract(Item, '$.Negative') IS NOT 1"
+    ).fetchall()
     ((people,),) = snapshot.execute(
         "SELECT count(*) FROM People WHERE json_extract(Item, '$.Pending') IS NOT 1"
         " AND json_extract(Item, '$.MergedInto') IS NULL"
