@@ -23,15 +23,15 @@ DESKTOP, PHONE = (1440, 900), (360, 740)
 SHOWN = ("obama3.jpg", "biden.jpg")
 NOBODY_ENROLLED = (  # file, view, what to wait for, size, colours
     ("start-light-1440", "", ".welcome li", DESKTOP, "light"),
-    ("unnamed-light-1440", "unnamed", ".group canvas", DESKTOP, "light"),
+    ("unnamed-light-1440", "unnamed", ".group img", DESKTOP, "light"),
 )
 LIVED_IN = (
     ("recognise-light-1440", "", ".card .box", DESKTOP, "light"),
     ("many-dark-1440", "", ".card.compact img", DESKTOP, "dark"),
     ("live-light-1440", "live", ".layer .box.matched", DESKTOP, "light"),
-    ("people-dark-1440", "people", ".tile canvas", DESKTOP, "dark"),
-    ("person-light-360", "person/Barack%20Obama", ".tile canvas", PHONE, "light"),
-    ("history-light-1440", "history", ".timeline canvas", DESKTOP, "light"),
+    ("people-dark-1440", "people", ".tile img", DESKTOP, "dark"),
+    ("person-light-360", "person/Barack%20Obama", ".tile img", PHONE, "light"),
+    ("history-light-1440", "history", ".timeline img", DESKTOP, "light"),
     ("settings-light-1440", "settings", ".curve", DESKTOP, "light"),
 )
 

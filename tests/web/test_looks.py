@@ -58,7 +58,7 @@ def test_views_fit_and_axe_finds_nothing(
             expect(page.locator(".card .box")).to_have_count(2)
         if view == "#/unnamed":
             page.get_by_role("button", name="These are two people").first.click()
-            expect(page.locator("button.thumbnail canvas")).to_have_count(2)
+            expect(page.locator("button.thumbnail img")).to_have_count(2)
         if view == "#/history":
             page.locator(".row-button").first.click()
             expect(page.locator(".layout .box")).to_have_count(2)

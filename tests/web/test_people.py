@@ -43,7 +43,7 @@ def test_a_merge_can_be_undone(page: Page, server: Server, ada: list[Path], grac
     dialog.get_by_label("The other person").fill("oth")
     dialog.get_by_role("option", name="Other").click()
     expect(dialog).to_contain_text("One (1 photo) becomes part of Other (1 photo)")
-    expect(dialog.locator(".pair canvas")).to_have_count(2)
+    expect(dialog.locator(".pair img")).to_have_count(2)
     dialog.get_by_role("button", name="Merge").click()
     expect(page.locator("#toasts")).to_contain_text("One is now part of Other.")
     expect(page.locator("h1")).to_have_text("Other")
@@ -180,7 +180,7 @@ def test_a_photo_of_someone_else_is_moved_and_moved_back(
     enrol(server, "Ada", grace[0], user_id=user_id)
     page.goto(f"/#/person/{user_id}")
     page.locator(".tile").first.get_by_role("button", name="This is someone else…").click()
-    expect(page.get_by_role("dialog").locator(".pair canvas")).to_have_count(1)
+    expect(page.get_by_role("dialog").locator(".pair img")).to_have_count(1)
     page.get_by_role("dialog").get_by_label("Who is it?").fill("Grace")
     page.get_by_role("dialog").get_by_role("button", name="Move the photo").click()
     expect(page.locator("#toasts")).to_contain_text("The photo was moved to Grace.")
@@ -221,7 +221,7 @@ def test_two_thousand_people_are_listed_found_and_suggested(page: Page, ada: lis
     page.goto("/#/people")
     expect(page.get_by_text("2,000 people")).to_be_visible()
     expect(page.locator(".tile")).to_have_count(2000)
-    expect(page.locator(".tile").first.locator("canvas")).to_be_visible()
+    expect(page.locator(".tile").first.locator("img")).to_be_visible()
     assert len(loaded) < 100  # those in view and soon to come
     page.get_by_text("Person 1200", exact=True).scroll_into_view_if_needed()
     page.wait_for_timeout(200)  # until the tiles around it have their real heights
@@ -234,7 +234,7 @@ def test_two_thousand_people_are_listed_found_and_suggested(page: Page, ada: lis
     assert abs(page.evaluate("scrollY") - before) < 50
     page.get_by_label("Find a person").fill("1999")
     expect(page.locator(".tile:visible")).to_have_text(["Person 19991 photo"])
-    expect(page.locator(".tile:visible canvas")).to_be_visible()
+    expect(page.locator(".tile:visible img")).to_be_visible()
     page.get_by_role("link", name="Recognise", exact=True).click()
     page.set_input_files("#photos", ada[1])
     page.get_by_label("Who is this?").fill("person 19")

@@ -41,7 +41,7 @@ def test_a_group_is_named_and_the_name_taken_back(
     expect(page.locator(".group")).to_have_count(2)
     first = page.locator(".group").first
     expect(first.locator("h2")).to_contain_text("2 faces")
-    expect(first.locator("canvas")).to_have_count(2)
+    expect(first.locator("img")).to_have_count(2)
     first.get_by_label("Who is this?").fill("Ada")
     first.get_by_role("button", name="Save").click()
     expect(page.locator("#toasts")).to_contain_text("Ada: 2 faces enrolled.")

@@ -3,15 +3,14 @@
 
 import { connection, fetchFace, fetchPhoto } from "./api.js";
 import { h } from "./dom.js";
-import { createCanvas, cropFace } from "./photo.js";
+import { cropFace } from "./photo.js";
 
 const MARGIN = 0.3;
 const MAX_KEPT = 400; // suggestions and lists show the same faces again and again
 const SIZE = 320;
-const WHOLE = { left: 0, top: 0, width: 1, height: 1 };
 
 const facesByContainer = new WeakMap();
-const kept = new Map(); // by face id, the least recently shown first
+const kept = new Map(); // addresses of pictures by face id, the one that was fetched first in front
 let observer = null;
 
 /** Fill a container with the face once it comes near the visible part of the page. */
@@ -31,34 +30,43 @@ function loadVisible(entries) {
 
 async function load(container, face) {
   try {
-    const canvas = copy(kept.get(face.face_id) ?? (await crop(face)));
-    if (face.name) {
-      canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", face.name);
-    } else canvas.setAttribute("aria-hidden", "true");
-    container.replaceChildren(canvas);
+    container.replaceChildren(face.face_id ? await enrolledFace(face) : await crop(face));
   } catch (error) {
     if (error.status === 401) connection.addEventListener("key-accepted", () => load(container, face), { once: true });
     container.replaceChildren(); // the photo was deleted, or this key may not see it: the tile stays empty
   }
 }
 
-async function crop(face) {
-  const url = face.face_id ? await fetchFace(face.face_id, SIZE) : await fetchPhoto(face.image_path);
+async function enrolledFace({ face_id: id, name }) {
+  const image = h("img", { src: await (kept.get(id) ?? keep(id)), alt: name ?? "" });
+  await image.decode();
+  return image;
+}
+
+async function keep(id) {
+  const address = fetchFace(id, SIZE);
+  kept.set(id, address);
+  address.catch(() => kept.delete(id));
+  if (kept.size > MAX_KEPT) {
+    const [oldest, outdated] = kept.entries().next().value;
+    kept.delete(oldest);
+    outdated.then(URL.revokeObjectURL, () => {});
+  }
+  return address;
+}
+
+async function crop({ image_path: path, bounding_box: box, name }) {
+  const url = await fetchPhoto(path);
   try {
     const image = h("img", { src: url });
     await image.decode();
-    const canvas = face.face_id ? cropFace(image, WHOLE, 0) : cropFace(image, face.bounding_box, MARGIN);
-    if (face.face_id) kept.set(face.face_id, canvas);
-    if (kept.size > MAX_KEPT) kept.delete(kept.keys().next().value);
+    const canvas = cropFace(image, box, MARGIN);
+    if (name) {
+      canvas.setAttribute("role", "img");
+      canvas.setAttribute("aria-label", name);
+    } else canvas.setAttribute("aria-hidden", "true");
     return canvas;
   } finally {
     URL.revokeObjectURL(url);
   }
-}
-
-function copy(canvas) {
-  const drawn = createCanvas(canvas.width, canvas.height);
-  drawn.getContext("2d").drawImage(canvas, 0, 0);
-  return drawn;
 }
