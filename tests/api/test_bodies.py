@@ -17,6 +17,7 @@ from starlette.types import Message
 from mien.api import request_bodies
 from mien.config import Settings
 from mien.domain.policy import Policy
+from mien.security import bodies
 from mien.security.api_keys import KeyFile, Scope, key_id_of
 from mien.security.signing import UPLOAD_FORM, UPLOAD_FORM_ISSUER, Signer
 from tests.api.conftest import Service
@@ -225,13 +226,13 @@ def test_photos_in_forms_touch_no_disk(service: Service, monkeypatch: pytest.Mon
 def test_a_body_that_stalls_is_given_up(
     service: Service, path: str, content_type: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(request_bodies, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(bodies, "PAUSE_SECONDS", 0.05)
     begun = piecewise(b"--x\r\n" if content_type == MULTIPART else b"{", ending="stall")
     assert ask(service, path, begun, content_type=content_type) in {408, 415}
 
 
 def test_a_byte_now_and_then_is_not_enough(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_bodies, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.2)
 
     async def drip() -> Message:
         await asyncio.sleep(0.01)

@@ -107,8 +107,9 @@ def test_too_many_requests_at_once_are_throttled(serve):
     assert error(post(crowded.url, b"{}")) == "ThrottlingException"
 
 
-def test_a_body_that_never_arrives_times_out(strict, monkeypatch):
-    monkeypatch.setattr("mien.rekognition.server.BODY_TIMEOUT_SECONDS", 0.2)
+@pytest.mark.parametrize("limit", ["BODY_SECONDS", "PAUSE_SECONDS"])
+def test_a_body_that_never_arrives_times_out(strict, monkeypatch, limit):
+    monkeypatch.setattr(f"mien.security.bodies.{limit}", 0.2)
     with socket.create_connection(("127.0.0.1", strict.port), timeout=10) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n{")
         assert b" 408 " in connection.recv(1000)

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from mien.domain.errors import MalformedRequest, Overloaded
+from mien.domain.errors import BodyTooSlow, ImageTooLarge, MalformedRequest, Overloaded
 from mien.domain.waiting import RequestThreads, available_cores
 from mien.rekognition.dispatcher import Dispatcher, WireResponse, operation_name, throttled
 from mien.rekognition.images import ReadObject, no_local_bucket
@@ -26,8 +26,8 @@ from mien.rekognition.service import EventualConsistency, Service
 from mien.rekognition.settings import WireSettings
 from mien.rekognition.sigv4 import RawRequest
 from mien.security.audit import LogLines
+from mien.security.bodies import ByteBudget, Claim, bounded, declared_length, refuse_declared
 from mien.security.origins import TRUST, is_local_program, refuse_ambiguous
-from mien.security.rate_limit import ByteBudget, Claim
 
 if TYPE_CHECKING:
     from mien.engine import FaceEngine
@@ -40,11 +40,6 @@ MAX_BODIES_BYTES = 256 * 1024 * 1024
 
 SMALL_BODY_BYTES = 64 * 1024
 """A larger body is read only from a caller who may have signed it; so that the order of checks is AWS's for others."""
-
-MAX_DISCARDED_BYTES = 128 * 1024 * 1024
-"""A body that is too large is still read up to this size, so that the client gets to read the response."""
-
-BODY_TIMEOUT_SECONDS = 60.0
 
 
 def create_app(
@@ -90,34 +85,36 @@ class WireApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; nothing is sent to a client that has gone."""
-        request = Request(scope, receive)
+        claim = Claim(self._budget)
+        request = Request(scope, bounded(receive, MAX_BODY_BYTES, claim))
         request.state.route, request.state.operation = "/", operation_name(request.headers.get("x-amz-target", ""))
-        budget = Claim(self._budget)
         try:
-            response = await self._respond(request, budget)
+            response = await self._respond(request)
         except ClientDisconnect:
             return
         finally:
-            budget.end()
+            claim.end()
         await response(scope, receive, send)
 
-    async def _respond(self, request: Request, budget: Claim) -> Response:
+    async def _respond(self, request: Request) -> Response:
         try:
             refuse_ambiguous(request.scope.get("http_version", "1.1"), request.headers.raw)
+            refuse_declared(request.headers, MAX_BODY_BYTES)
+            return await self._respond_to_bounded(request)
         except MalformedRequest as error:
             return Response(str(error), 400, headers={"connection": "close"})
+        except ImageTooLarge as error:  # the connection stays, so that the client gets to read the answer
+            return Response(str(error), 413)
+        except BodyTooSlow as error:
+            return Response(str(error), 408, headers={"connection": "close"})
+        except Overloaded:
+            return _response(throttled())
+
+    async def _respond_to_bounded(self, request: Request) -> Response:
         raw, is_local = _raw_request(request), _is_local(request)
         if _is_large(request) and (refused := self._dispatcher.refuse_signer(raw, is_local=is_local)):
             return _response(refused)
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
-                body = await _read_body(request, budget)
-        except TimeoutError:
-            return Response("The body did not come in time.", 408, headers={"connection": "close"})
-        except Overloaded:
-            return _response(throttled())
-        if body is None:
-            return Response("The body is too large.", 413, headers={"connection": "close"})
+        body = await request.body()
         if self._waiting >= self._max_waiting:  # counted from here on: a body that never ends holds up nobody
             return _response(throttled())
         answer = await self._answer(replace(raw, body=body), is_local=is_local)
@@ -137,25 +134,8 @@ class WireApp:
 
 
 def _is_large(request: Request) -> bool:
-    length = request.headers.get("content-length", "")
-    return not length.isdecimal() or SMALL_BODY_BYTES < int(length[:20]) <= MAX_BODY_BYTES
-
-
-async def _read_body(request: Request, budget: Claim) -> bytes | None:
-    """Return the body, or None when it has more than `MAX_BODY_BYTES`. Raises Overloaded when the budget is used up."""
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size <= MAX_BODY_BYTES:
-            budget.take(len(chunk))
-            chunks.append(chunk)
-        elif size <= MAX_DISCARDED_BYTES:
-            chunks.clear()
-            budget.end()
-        else:
-            return None
-    return b"".join(chunks) if size <= MAX_BODY_BYTES else None
+    length = declared_length(request.headers)
+    return length is None or length > SMALL_BODY_BYTES
 
 
 def _raw_request(request: Request) -> RawRequest:

@@ -1,7 +1,6 @@
-"""Limit how many calls somebody may make per second, and how many bytes all requests may hold at once.
+"""Limit how many calls somebody may make per second, by token buckets.
 
-Rates are limited by token buckets: the bucket holds tokens; each call takes one; tokens come back evenly at the rate,
-up to the bucket's capacity.
+A bucket holds tokens; each call takes one; they come back evenly at the rate, up to the bucket's capacity.
 """
 
 from __future__ import annotations
@@ -9,8 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from threading import Lock
-
-from mien.domain.errors import Overloaded
 
 KEY_BURST_SECONDS = 5
 
@@ -56,29 +53,3 @@ class RatePerKey:
     def take(self, key_id: str) -> bool:
         """Count a call of a key, and return whether it is within the limit."""
         return self._buckets.setdefault(key_id, TokenBucket(self._rate, KEY_BURST_SECONDS)).take() == 0
-
-
-class ByteBudget:
-    """Counts the bytes of the bodies that are in memory; for one event loop."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self.left = max_bytes
-
-
-class Claim:
-    """The share of one request in a budget; `end` gives it back."""
-
-    def __init__(self, budget: ByteBudget) -> None:
-        self._budget, self._taken = budget, 0
-
-    def take(self, count: int) -> None:
-        """Take `count` bytes more. Raises Overloaded when the budget has none left."""
-        if count > self._budget.left:
-            raise Overloaded("Too many large requests are in progress already.")
-        self._budget.left -= count
-        self._taken += count
-
-    def end(self) -> None:
-        """Give back all that was taken; doing it again changes nothing."""
-        self._budget.left += self._taken
-        self._taken = 0

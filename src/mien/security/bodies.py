@@ -1,0 +1,86 @@
+"""Bound the bodies of requests: how large, how slow, and how much memory all of them take together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mien.domain.errors import BodyTooSlow, ImageTooLarge, Overloaded
+
+if TYPE_CHECKING:
+    from starlette.types import Message, Receive
+
+BODY_SECONDS, PAUSE_SECONDS = 60.0, 20.0
+"""How long a body may take, and how long nothing of it may arrive."""
+
+
+class ByteBudget:
+    """Counts the bytes of the bodies that are in memory; for one event loop."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.left = max_bytes
+
+
+class Claim:
+    """The share of one request in a budget; `end` gives it back."""
+
+    def __init__(self, budget: ByteBudget) -> None:
+        self._budget, self._taken = budget, 0
+
+    def take(self, count: int) -> None:
+        """Take `count` bytes more. Raises Overloaded when the budget has none left."""
+        if count > self._budget.left:
+            raise Overloaded("Too many large requests are in progress already.")
+        self._budget.left -= count
+        self._taken += count
+
+    def end(self) -> None:
+        """Give back all that was taken; doing it again changes nothing."""
+        self._budget.left += self._taken
+        self._taken = 0
+
+
+def declared_length(headers: Mapping[str, str]) -> int | None:
+    """Return how long a request says that its body is; None when it does not, as where the body comes in chunks."""
+    length = headers.get("content-length", "")
+    return int(length[:20]) if length.isdecimal() else None  # no number of more digits is meant
+
+
+def refuse_declared(headers: Mapping[str, str], max_bytes: int) -> None:
+    """Raise ImageTooLarge when a request says that its body has more bytes than it may."""
+    if (declared_length(headers) or 0) > max_bytes:
+        raise _too_large(max_bytes)
+
+
+def bounded(receive: Receive, max_bytes: int, claim: Claim) -> Receive:
+    """Return what receives a request's body within its limits, and takes its bytes from a budget.
+
+    It raises ImageTooLarge for more than `max_bytes`, BodyTooSlow, and Overloaded when the budget has none left.
+    """
+    received, is_complete, until = 0, False, 0.0
+
+    async def receive_bounded() -> Message:
+        nonlocal received, is_complete, until
+        if is_complete:  # what is waited for now is the client's leaving
+            return await receive()
+        now = asyncio.get_running_loop().time()
+        until = until or now + BODY_SECONDS
+        try:
+            async with asyncio.timeout_at(min(until, now + PAUSE_SECONDS)):
+                message = await receive()
+        except TimeoutError:
+            raise BodyTooSlow("The request's body did not arrive in time.") from None
+        size = len(message.get("body", b""))
+        received += size
+        if received > max_bytes:
+            raise _too_large(max_bytes)
+        claim.take(size)
+        is_complete = not message.get("more_body", False)
+        return message
+
+    return receive_bounded
+
+
+def _too_large(max_bytes: int) -> ImageTooLarge:
+    return ImageTooLarge(f"The request has more than {max_bytes:,} bytes.")
