@@ -183,7 +183,11 @@ def test_a_moment_without_a_zone_is_the_same_as_in_utc(service: Service) -> None
 
 
 @pytest.mark.parametrize(
-    "since", ["yesterday", "2026-13-01", "27.11.2026", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"]
+    "since",
+    [
+        *("yesterday", "2026-13-01", "27.11.2026", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"),
+        *("2026", "-5", "20261127", "1795000000", "99999999999999"),
+    ],
 )
 def test_a_date_that_cannot_be_is_refused(service: Service, since: str) -> None:
     answer = service.client.get("/recognitions", params={"since": since})

@@ -77,13 +77,48 @@ def test_a_consent_is_set_shown_listed_and_taken_back(
     assert service.client.get("/users", params={"consent_before": day(11)}).json()["users"] == []
 
 
-@pytest.mark.parametrize("until", ["yesterday", "2000-01-01", "2026-13-01", "9999-12-31", 5])
+@pytest.mark.parametrize(
+    "until",
+    [
+        "yesterday",
+        "2000-01-01",
+        "0001-01-01",
+        "2026-13-01",
+        "2027-02-29",
+        "10000-01-01",
+        "9999-12-31",
+        5,
+        4_000_060_800,
+    ],
+)
 def test_a_consent_that_cannot_be_is_refused(service: Service, robert: list[bytes], until: object) -> None:
     service.enroll(robert[0], "Robert")
     assert service.client.patch("/users/Robert", json={"consent_until": until}).status_code == 422
     query = {"user_id": "Robert", "consent_until": str(until)}
     assert service.client.post("/upload", params=query, content=robert[1], headers=JPEG).status_code == 422
     assert service.client.get("/users/Robert").json()["consent_until"] is None
+
+
+@pytest.mark.parametrize(
+    ("until", "sentence"),
+    [
+        ("9999-12-31", "it has no end"),
+        ("2000-01-01", "today or later"),
+        ("2027-02-29", "There is no day 2027-02-29."),
+        ("20270630", "written as YYYY-MM-DD"),
+    ],
+)
+def test_a_refused_consent_says_why_wherever_it_is_sent(
+    service: Service, robert: list[bytes], until: str, sentence: str
+) -> None:
+    service.enroll(robert[0], "Robert")
+    changed = service.client.patch("/users/Robert", json={"consent_until": until, "name": "Bob"})
+    uploaded = service.client.post(
+        "/upload", data={"user_id": "Robert", "consent_until": until}, files={"image": robert[1]}
+    )
+    for answer in (changed, uploaded):
+        assert (answer.status_code, sentence in answer.json()["detail"]) == (422, True), answer.json()
+    assert service.client.get("/users/Robert").json()["name"] == "Robert"  # nothing of a refused change is made
 
 
 def test_a_consent_of_nobody_is_not_found(service: Service) -> None:

@@ -44,6 +44,8 @@ def test_history_lists_who_was_recognised_and_only_of_one_person_on_wish(known, 
     (grace,) = known("history", "Grace", "--json").json["recognitions"]
     assert grace["recognition_id"] in known("history", "Grace").out
     assert known("history", "--since", "2999-01-01").out == "No recognitions are stored.\n"
+    assert "There is no such moment" in known("history", "--since", "2027-02-29").err
+    assert "is written as" in known("audit", "--since", "2027").err
 
 
 def test_config_shows_each_setting_and_where_it_comes_from_but_no_secret(mien, monkeypatch, tmp_path):

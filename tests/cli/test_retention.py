@@ -74,6 +74,8 @@ def test_a_consent_is_shown_set_listed_and_taken_back(known):
         (["Nobody", day(1)], 1),
         (["Ada", "2000-01-01"], 2),
         (["Ada", "soon"], 2),
+        (["Ada", "9999-12-31"], 2),
+        (["Ada", "2027-02-29"], 2),
         (["Ada", day(1), "--no-end"], 2),
     ],
 )

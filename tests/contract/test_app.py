@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 from PIL import Image
@@ -200,6 +201,16 @@ def test_a_photo_without_faces_is_answered_and_stored(ports: Ports, landscape: b
     assert ports.app.recognition(answer.recognition_id) == answer
 
 
+@pytest.mark.parametrize("last_day", [date.min, date(2000, 2, 29), date.max, datetime(2099, 1, 1, tzinfo=UTC)])
+def test_a_day_that_cannot_end_a_consent_is_refused(ports: Ports, robert: list[bytes], last_day: date) -> None:
+    ports.app.enroll(robert[0], ROBERT)
+    with pytest.raises(InvalidInput):
+        ports.app.set_consent(ROBERT, last_day)
+    with pytest.raises(InvalidInput):
+        ports.app.upload(robert[1], ROBERT, consent_until=last_day)
+    assert ports.app.consents([ROBERT]) == {}
+
+
 def test_recognitions_are_remembered_by_person_and_time(ports: Ports, robert: list[bytes], venus: list[bytes]) -> None:
     ports.app.enroll(robert[0], ROBERT)
     known, unknown = ports.app.recognize(robert[1]), ports.app.recognize(venus[0])
@@ -207,6 +218,9 @@ def test_recognitions_are_remembered_by_person_and_time(ports: Ports, robert: li
     assert ports.app.recognitions().items == (unknown, known)
     assert ports.app.recognitions(user_id=ROBERT).items == (known,)
     assert ports.app.recognitions(since=unknown.timestamp).items == (unknown,)
+    assert ports.app.recognitions(since=unknown.timestamp.astimezone(UTC).replace(tzinfo=None)).items == (unknown,)
+    with pytest.raises(InvalidInput):
+        ports.app.recognitions(since=datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))))
     with pytest.raises(RecognitionNotFound):
         ports.app.recognition("none")
 

@@ -145,7 +145,8 @@ async def _http_error(request: Request, error: Any) -> Response:
 async def _invalid_request(request: Request, error: Any) -> Response:
     first = error.errors()[0]
     field = " ".join(str(part) for part in first["loc"] if part != "body")
-    return _problem(request, 422, f"{field}: {first['msg']}.", "invalid-request")
+    message = first["msg"].removeprefix("Value error, ")
+    return _problem(request, 422, f"{field}: {message}.", "invalid-request")
 
 
 async def _hung_up(_request: Request, _error: Any) -> Response:

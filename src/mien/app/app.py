@@ -21,6 +21,7 @@ from mien.app.rejections import RejectionService
 from mien.app.retention import RetentionService
 from mien.app.uploads import UploadService
 from mien.domain import image_types, object_keys
+from mien.domain.dates import in_utc
 from mien.domain.errors import FaceNotFound, ImageNotFound, ImageTooLarge, InvalidInput, RecognitionNotFound, UserExists
 from mien.domain.faces import Detection, Issue, Page
 from mien.domain.policy import Policy
@@ -359,10 +360,11 @@ class FaceApp:
 
         Args:
             user_id: Only recognitions that name this person as match or as candidate, or are of a photo of theirs.
-            since: Only recognitions from this time on.
+            since: Only recognitions from this time on, in UTC if it names no zone.
             limit: How many at most.
             token: Where to continue.
         """
+        since = None if since is None else in_utc(since)
         page = self._catalog.find(Recognition, user_id=self._ids(user_id), since=since, limit=limit, token=token)
         return Page(tuple(self._people.present_names.recognitions(page.items)), page.next_token)
 
@@ -527,6 +529,10 @@ class FaceApp:
         None stands for a consent without end. Raises UserNotFound, and InvalidInput for a day in the past.
         """
         self._retention.set_consent(self.person(user_id).user_id, last_day)
+
+    def check_consent(self, last_day: date) -> None:
+        """Raise InvalidInput for a day that cannot be the last one of a consent."""
+        self._retention.check_last_day(last_day)
 
     def consents(self, user_ids: Collection[str]) -> dict[str, date]:
         """Return the last days of people's consents, by user id; people whose consent has no end are left out."""

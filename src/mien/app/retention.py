@@ -79,8 +79,12 @@ class RetentionService:
             self._catalog.put(Consent(to, consent.timestamp))
 
     def check_last_day(self, last_day: date) -> None:
-        """Raise InvalidInput for a day in the past, to whose end no consent can hold."""
-        if not self._now().astimezone(UTC).date() <= last_day < date.max:
+        """Raise InvalidInput for a day in the past, to whose end no consent can hold, and for the last of all days."""
+        if isinstance(last_day, datetime):
+            raise InvalidInput("The last day of a consent is a day, without a time.")
+        if last_day == date.max:
+            raise InvalidInput(f"A consent ends before {date.max}, or it has no end, which needs no date.")
+        if last_day < self._now().astimezone(UTC).date():
             raise InvalidInput("A consent ends today or later (in UTC). To erase a person now, forget them.")
 
     def last_days(self, user_ids: Collection[str]) -> dict[str, date]:

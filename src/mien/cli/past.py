@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +15,7 @@ from mien.cli.exit_codes import ExitCode
 from mien.cli.naming import PersonArgument, known_id_of, suggesting
 from mien.config import Backend, Settings, open_app
 from mien.domain import object_keys
+from mien.domain.dates import parse_moment
 from mien.domain.errors import UserNotFound
 from mien.domain.faces import iterate_pages
 from mien.domain.records import RecognitionStatus, Upload, UploadStatus
@@ -57,12 +58,14 @@ def history(
     person: Annotated[
         str | None, typer.Argument(metavar="PERSON", help="Only recognitions that name this person.")
     ] = None,
-    since: Annotated[datetime | None, typer.Option(help="Only recognitions from this time on, in UTC.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Only recognitions from this time on, in UTC.")
+    ] = None,
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
     """List the stored recognitions, newest first: who was recognised when."""
-    moment = None if since is None else since.replace(tzinfo=UTC)
+    moment = None if since is None else parse_moment(since)
     with open_app(context.settings) as app:
         user_id = None if person is None else known_id_of(app, person)
         context.activity.concern(user_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,8 +15,9 @@ from mien.cli.command import Context, Json, Limit
 from mien.cli.exit_codes import ExitCode
 from mien.cli.naming import known_id_of, not_enrolled, user_id_of
 from mien.cli.photos import PhotoReader
-from mien.cli.retention import DAY_FORMAT, day
+from mien.cli.retention import day
 from mien.config import open_app
+from mien.domain.dates import parse_day
 from mien.domain.errors import InvalidInput, UserNotFound
 from mien.domain.faces import iterate_pages
 from mien.security.audit import Action
@@ -34,14 +34,14 @@ PAGE_SIZE = 1000
 def people(
     context: Context,
     consent_before: Annotated[
-        datetime | None,
-        typer.Option(metavar="DATE", formats=[DAY_FORMAT], help="Only those whose consent ends before this day."),
+        str | None,
+        typer.Option(metavar="DATE", help="Only those whose consent ends before this day."),
     ] = None,
     limit: Limit = 1000,
     as_json: Json = False,
 ) -> None:
     """List the people who are enrolled, with their number of faces and the last day of their consent."""
-    before = consent_before.date() if consent_before else None
+    before = None if consent_before is None else parse_day(consent_before)
     with open_app(context.settings) as app:
         listing = iterate_pages(lambda token: app.people(token=token, consent_before=before))
         enrolled = list(islice(listing, limit))

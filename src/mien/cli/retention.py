@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import date, datetime
+from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +12,7 @@ from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.cli.naming import user_id_of
 from mien.config import Backend, open_app, open_audit
+from mien.domain.dates import parse_day
 from mien.domain.errors import InvalidInput, MienError
 from mien.security.audit import Action, expiry_activities
 
@@ -20,15 +21,12 @@ if TYPE_CHECKING:
     from mien.cli.naming import user_id_of
 from mien.config import Settings
 
-DAY_FORMAT = "%Y-%m-%d"
-
 
 def consent(
     context: Context,
     user: Annotated[str, typer.Argument(metavar="NAME", help="The person.")],
     last_day: Annotated[
-        datetime | None,
-        typer.Argument(metavar="DATE", formats=[DAY_FORMAT], help="The last day of the consent (in UTC), YYYY-MM-DD."),
+        str | None, typer.Argument(metavar="DATE", help="The last day of the consent (in UTC), YYYY-MM-DD.")
     ] = None,
     no_end: Annotated[bool, typer.Option("--no-end", help="The consent has no end.")] = False,
     as_json: Json = False,
@@ -36,6 +34,7 @@ def consent(
     """Set the last day on which a person's consent holds, or show it. After that day the person is erased."""
     if last_day is not None and no_end:
         raise InvalidInput("Give a date or --no-end, not both.")
+    until = None if last_day is None else parse_day(last_day)
     if last_day is None and not no_end:
         context.activity.action = Action.READ
     with open_app(context.settings) as app:
@@ -43,7 +42,7 @@ def consent(
         context.activity.concern(user_id)
         user_id = app.person(user_id).user_id
         if last_day is not None or no_end:
-            app.set_consent(user_id, last_day.date() if last_day else None)
+            app.set_consent(user_id, until)
         until = app.consents([user_id]).get(user_id)
     if as_json:
         output.print_json({"user_id": user_id, "consent_until": day(until)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +15,7 @@ from mien.cli import output
 from mien.cli.command import Command, Context, Json, Limit
 from mien.cli.exit_codes import ExitCode
 from mien.config import Backend, Settings, open_embedded
+from mien.domain.dates import parse_moment
 from mien.domain.errors import InvalidInput, SetupError
 from mien.domain.faces import iterate_pages
 from mien.security.api_keys import KeyFile, Scope, key_id_of
@@ -104,8 +105,8 @@ PAGE_SIZE = 1000
 
 def audit(
     context: Context,
-    since: Annotated[datetime | None, typer.Option(help="Only entries from this time on, in UTC.")] = None,
-    until: Annotated[datetime | None, typer.Option(help="Only entries before this time, in UTC.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="DATE", help="Only entries from this time on, in UTC.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DATE", help="Only entries before this time, in UTC.")] = None,
     action: Annotated[
         Action | None, typer.Option(metavar="ACTION", help="Only entries of this action, such as erase.")
     ] = None,
@@ -132,7 +133,7 @@ def audit(
         context.activity.user_ids.update(user_ids)
         if len(user_ids) > 1:
             output.note(f"{person} may be any of these ids: {', '.join(user_ids)}.")
-        wanted = AuditFilter(_utc(since), _utc(until), action, actor, user_ids)
+        wanted = AuditFilter(_moment(since), _moment(until), action, actor, user_ids)
         if verify:
             context.activity.counts["breaks"] = _verify(backend.audit, as_json=as_json)
         elif export:
@@ -151,8 +152,8 @@ def _embedded(settings: Settings) -> Settings:
     return settings
 
 
-def _utc(time: datetime | None) -> datetime | None:
-    return None if time is None else time.replace(tzinfo=UTC)
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else parse_moment(text)
 
 
 def _find(log: SqliteAudit, wanted: AuditFilter, limit: int) -> list[AuditEntry]:

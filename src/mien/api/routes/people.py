@@ -78,7 +78,9 @@ async def delete_face(face_id: str, context: Context) -> None:
 @routes.get("/users", tags=["users"], responses=problem_responses(422))
 async def users(
     context: Context,
-    consent_before: Annotated[date | None, Query(description="Only those whose consent ends before this day.")] = None,
+    consent_before: Annotated[
+        schemas.Day | None, Query(description="Only those whose consent ends before this day.")
+    ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> schemas.People:
@@ -108,6 +110,8 @@ async def change_user(user_id: str, change: schemas.PersonChange, context: Conte
     The new name shows in all answers, also in stored recognitions; no photo is moved. After the last day of the
     consent the person is erased.
     """
+    if change.consent_until is not None:
+        context.app.check_consent(change.consent_until)  # before the name is changed
     if change.name is not None:
         await context.storage.run(context.app.rename, user_id, change.name)
     if "consent_until" in change.model_fields_set:

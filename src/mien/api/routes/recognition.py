@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AfterValidator
 
 from mien.api import schemas
 from mien.api.audit import AuditedRoute
@@ -29,15 +27,8 @@ Threshold = Annotated[
 ]
 
 
-def _in_utc(moment: datetime) -> datetime:
-    try:
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("no such moment") from None
-
-
 Since = Annotated[
-    Annotated[datetime, AfterValidator(_in_utc)] | None,
+    schemas.Moment | None,
     Query(
         description="A moment or a date; in UTC where it names no time zone.",
         examples=["2026-11-23T00:00:00Z", "2026-11-23"],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -22,7 +22,8 @@ from mien.api.photo_input import photo_request_body, read_file, read_form, read_
 from mien.api.problems import problem_responses
 from mien.app.indexing import ABOUT_PHOTO
 from mien.domain import image_types, object_keys, records
-from mien.domain.errors import AccessDenied, ImageNotFound, InvalidInput
+from mien.domain.dates import parse_day
+from mien.domain.errors import AccessDenied, ImageNotFound
 from mien.security.api_keys import Scope
 from mien.security.audit import UPLOAD_FORM_HOLDER
 from mien.security.signing import UPLOAD_FORM, UPLOAD_FORM_ISSUER, UPLOAD_FORM_PATH
@@ -64,7 +65,8 @@ async def upload(
     """
     image, sent = await read_photo(request, "user_id", "name", "consent_until")
     person = (user_id if user_id is not None else sent.get("user_id"), name if name is not None else sent.get("name"))
-    last_day = _last_day(sent.get("consent_until") if consent_until is None else consent_until)
+    written_day = sent.get("consent_until") if consent_until is None else consent_until
+    last_day = parse_day(written_day) if written_day else None
     if last_day is not None:  # it may bring the erasure of a person forward
         context.guard.check(request, Scope.MANAGE)
     discreet = _is_discreet(request)
@@ -210,13 +212,6 @@ def _without_who(upload: records.Upload) -> records.Upload:
         reasons=reasons,
         warnings=warnings,
     )
-
-
-def _last_day(text: str | None) -> date | None:
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError:
-        raise InvalidInput("The last day of a consent is written as YYYY-MM-DD.") from None
 
 
 def _upload(upload: records.Upload) -> schemas.Upload:

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import date, datetime
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from mien.domain.dates import parse_day, parse_moment
+from mien.domain.errors import InvalidInput
 
 Similarity = Annotated[float, Field(ge=0, le=100)]
 
 PATH = "uploaded/Alice/6a0f3c1d9b7e4f52a8c3d0e1f2a4b5c6.jpg"
 FACE_ID = "2f1c6d0e-0b7d-5a55-9d3e-6f0b5c9f8f11"
 BOX = {"left": 0.31, "top": 0.22, "width": 0.28, "height": 0.41}
+
+
+def _written(parse: Callable[[str], date]) -> BeforeValidator:
+    """Read a date of a request only as it is written, in text: Pydantic would take numbers, too."""
+
+    def read(value: object) -> date:
+        try:
+            return parse(value if isinstance(value, str) else "")
+        except InvalidInput as error:
+            raise ValueError(str(error).removesuffix(".")) from None
+
+    return BeforeValidator(read)
+
+
+Day = Annotated[date, _written(parse_day)]
+Moment = Annotated[datetime, _written(parse_moment)]
 
 
 class Schema(BaseModel):

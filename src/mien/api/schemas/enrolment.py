@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from mien.api.schemas.base import BOX, FACE_ID, PATH, BoundingBox, Schema, Similarity, example, example_of
+from mien.api.schemas.base import BOX, FACE_ID, PATH, BoundingBox, Day, Schema, Similarity, example, example_of
 from mien.domain.faces import IssueKind
 from mien.domain.records import UploadStatus
 
@@ -173,7 +173,7 @@ class PersonChange(Schema):
 
     model_config = example(name="Alice Smith", consent_until="2027-06-30")
     name: str | None = None
-    consent_until: date | None = Field(None, description="The last day (in UTC) of the consent; null for no end.")
+    consent_until: Day | None = Field(None, description="The last day (in UTC) of the consent; null for no end.")
 
 
 class Receipt(Schema):
