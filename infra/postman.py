@@ -54,9 +54,17 @@ def _request(path: str, method: str, operation: dict[str, Any]) -> dict[str, Any
         "variable": [{"key": p["name"], "value": _example(p)} for p in parameters if p["in"] == "path"],
     }
     body = {"body": content} if (content := _body(operation)) else {}
+    # Postman would send the key along when it follows the redirect to a photo; so the answer is the photo's address.
+    link = {"header": [{"key": "Accept", "value": "application/json"}]} if "307" in operation["responses"] else {}
     return {
         "name": f"{method.upper()} {path}",
-        "request": {"method": method.upper(), "url": url, "description": operation.get("description", ""), **body},
+        "request": {
+            "method": method.upper(),
+            "url": url,
+            "description": operation.get("description", ""),
+            **body,
+            **link,
+        },
     }
 
 

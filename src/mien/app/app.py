@@ -299,7 +299,7 @@ class FaceApp:
         return link
 
     def render(self, image: bytes, long_side: int) -> bytes:
-        """Convert a photo to an upright JPEG with at most so many pixels a side. InvalidInput on AWS."""
+        """Convert a photo to an upright JPEG with at most so many pixels a side. InvalidInput in memory."""
         self._check_size(image)
         if self._render is None:
             raise InvalidInput("Photos are not converted here.")

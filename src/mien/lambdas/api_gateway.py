@@ -64,6 +64,7 @@ _METHODS: dict[str, frozenset[tuple[str, str]]] = {
             ("POST", "/recognize"),
             ("POST", "/compare"),
             ("POST", "/detect"),
+            ("POST", "/render"),
             ("GET", "/health"),
         }
     ),
@@ -105,8 +106,8 @@ ROUTES = {
 
 PARTS = {
     "upload": ("uploads", "corrections"),
-    "recognize": ("recognition", "service"),
-    "people": ("uploads", "recognition", "people", "corrections", "history", "service"),
+    "recognize": ("recognition", "page", "service"),
+    "people": ("uploads", "recognition", "people", "corrections", "history", "page", "service"),
 }
 """The modules of the API's routes that each function loads: those of its own, and for `people`, which serves the
 description of the whole API, of all that are served on AWS."""

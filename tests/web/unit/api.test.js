@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { ApiError, allPages, api, apiKey, connection, waitUntilIndexed } from "#page/api.js";
+import { ApiError, allPages, api, apiKey, connection, fetchPhoto, waitUntilIndexed } from "#page/api.js";
 import { json, resetBrowser, serve } from "./browser.js";
 
 beforeEach(resetBrowser);
@@ -162,4 +162,29 @@ test("all pages are read to the last", async () => {
   const items = [];
   for await (const item of allPages(async (cursor) => pages[cursor], "users")) items.push(item);
   assert.deepEqual(items, [1, 2, 3]);
+});
+
+test("a photo is read from the bucket without the API key", async () => {
+  sessionStorage.setItem("mien-api-key", "secret");
+  const headers = { "Content-Type": "application/json" };
+  const link = JSON.stringify({ url: "https://bucket.test/photo?signed", expires_in: 60 });
+  const photo = new Response("photo", { headers: { "Content-Type": "image/jpeg" } });
+  const requests = serve((_, number) => (number === 1 ? new Response(link, { headers }) : photo));
+  URL.revokeObjectURL(await fetchPhoto("uploaded/Ada/1.jpg"));
+  assert.deepEqual(
+    requests.map((request) => [request.url, request.headers?.["X-Api-Key"]]),
+    [
+      ["https://mien.test/stage/images/uploaded/Ada/1.jpg", "secret"],
+      ["https://bucket.test/photo?signed", undefined],
+    ],
+  );
+});
+
+test("a photo that the server sends itself is not read again", async () => {
+  const requests = serve(() => new Response("photo", { headers: { "Content-Type": "image/jpeg" } }));
+  URL.revokeObjectURL(await fetchPhoto("uploaded/Ada/1.heic"));
+  assert.deepEqual(
+    requests.map((request) => request.url),
+    ["https://mien.test/stage/images/uploaded/Ada/1.heic?size=2048"],
+  );
 });

@@ -20,6 +20,7 @@ from mien.api.context import Context, Cursor, Limit, external_path, needs
 from mien.api.forwarding import IS_HEAD
 from mien.api.photo_input import photo_request_body, read_file, read_form, read_photo
 from mien.api.problems import problem_responses
+from mien.app.app import LINK_SECONDS
 from mien.app.indexing import ABOUT_PHOTO
 from mien.domain import image_types, object_keys, records
 from mien.domain.dates import parse_day
@@ -129,7 +130,11 @@ async def upload_state(image_path: str, request: Request, context: Context) -> s
     "/images/{image_path:path}",
     dependencies=[may_manage],
     response_class=Response,
-    responses=problem_responses(404, 422, media_type="image/*"),
+    responses={
+        **problem_responses(404, 422),
+        200: {"content": {"image/*": {}, "application/json": {"schema": schemas.PhotoLink.model_json_schema()}}},
+        307: {"description": "On AWS: the photo is at the address in `Location`, for a minute"},
+    },
 )
 async def image(
     image_path: str,
@@ -139,11 +144,12 @@ async def image(
 ) -> Response:
     """Get an uploaded photo, byte for byte; with `size`, a JPEG of at most so many pixels a side.
 
-    On AWS, a redirect to the bucket, which is valid for a minute.
+    On AWS, without `size`, a redirect to the bucket, which is valid for a minute; to a client that accepts
+    `application/json` only, the address as JSON. Whoever follows the redirect must not send the API key along.
     """
     link = await context.storage.run(context.app.image_link, image_path)
-    if link is not None and not request.scope.get(IS_HEAD):  # the link is signed for GET
-        return RedirectResponse(link, headers={"Cache-Control": "private, no-store"})
+    if link is not None and size is None and not request.scope.get(IS_HEAD):  # the link is signed for GET
+        return _link(request, link)
     stored = await context.storage.run(context.app.image, image_path)
     if not stored.content_type.startswith("image/"):
         raise ImageNotFound("There is no photo under this path.")
@@ -151,10 +157,20 @@ async def image(
         "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
         "Cache-Control": "private, no-store",
     }
-    if size is not None and link is None:
+    if size is not None:
         jpeg = await context.inference.run(context.app.render, stored.body, size)
         return Response(jpeg, headers=headers, media_type="image/jpeg")
     return Response(stored.body, headers=headers, media_type=stored.content_type)
+
+
+def _link(request: Request, link: str) -> Response:
+    """Redirect to a photo, or name its address to clients that would follow a redirect with their key."""
+    headers = {"Cache-Control": "private, no-store", "Vary": "Accept"}
+    accepted = {each.partition(";")[0].strip().lower() for each in request.headers.get("accept", "").split(",")}
+    if accepted == {"application/json"}:
+        body = schemas.PhotoLink(url=link, expires_in=LINK_SECONDS)
+        return Response(body.model_dump_json(), headers=headers, media_type="application/json")
+    return RedirectResponse(link, headers=headers)
 
 
 @routes.patch(

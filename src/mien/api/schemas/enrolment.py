@@ -57,6 +57,16 @@ class FormRequest(Schema):
     name: str | None = None
 
 
+class PhotoLink(Schema):
+    """Where a photo can be read without a key, and for how many seconds. Send the API key nowhere but to Mien."""
+
+    model_config = example(
+        url="https://facial-recognition-bucket-….s3.amazonaws.com/…?X-Amz-Signature=…", expires_in=60
+    )
+    url: str
+    expires_in: int
+
+
 class Form(Schema):
     """A signed upload form. POST the `fields`, and then the photo as `file`, to `url` as multipart/form-data."""
 

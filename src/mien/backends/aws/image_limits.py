@@ -21,6 +21,9 @@ from mien.domain.faces import Box
 MAX_BYTES = 5_242_880  # Rekognition's limit on Image.Bytes
 MIN_SIDE = 80  # pixels, Rekognition's limit on an image
 SIDES = (4096, 2048, 1024)  # pixels; larger photos gain nothing and cost transfer, noisy ones are scaled further
+MAX_RENDERED_PIXELS = 60_000_000
+LARGE_DECODERS = {"WEBP": 27_000_000, "AVIF": 29_000_000}
+"""Pixels by format, for those that take more memory: all take some 450 MB at most, and the functions have 1,024."""
 _ACCEPTED_TYPES = {"image/jpeg", "image/png"}
 
 pillow_heif.register_heif_opener()
@@ -109,6 +112,20 @@ def face_image(image: bytes, box: Box, side: int) -> bytes:
     face = upright.crop((round(left), round(top), round(left + extent), round(top + extent)))
     face.thumbnail((side, side))
     return _jpeg(face)
+
+
+def render(image: bytes, long_side: int) -> bytes:
+    """Return an image file as an upright JPEG of at most so many pixels a side; raise an ImageError if it cannot be."""
+    with _pillow_errors():
+        opened = Image.open(io.BytesIO(image))
+        opened.draft("RGB", (long_side, long_side))  # decodes a JPEG at a fraction of its size
+        most = LARGE_DECODERS.get(opened.format or "", MAX_RENDERED_PIXELS)
+        if opened.width * opened.height > most:
+            raise ImageTooLarge(
+                f"Photos of more than {most:,} pixels are not converted here; a JPEG may help.", "pixels"
+            )
+        opened.thumbnail((long_side, long_side))
+        return _jpeg(ImageOps.exif_transpose(opened).convert("RGB"))
 
 
 def _span(start: float, length: float, margin: float, pixels: int) -> tuple[int, int]:

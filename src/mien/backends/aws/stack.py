@@ -67,8 +67,15 @@ def _compose(kind: type[A], settings: Settings, seconds_left: Callable[[], float
         catalog,
         settings.policy,
         find_remains=recognizer.find_remains,
+        render=_render,
         pseudonym=_pseudonym(settings.keys_secret),
     )
+
+
+def _render(image: bytes, long_side: int) -> bytes:
+    from mien.backends.aws import image_limits  # loads Pillow, which most functions and commands do without
+
+    return image_limits.render(image, long_side)
 
 
 def _pseudonym(secret: str | None) -> Callable[[str], str]:

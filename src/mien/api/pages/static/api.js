@@ -151,7 +151,11 @@ async function requestBlob(method, route, body) {
   const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
   const response = await send(new URL(route, document.baseURI), { method, body, headers: headers(body), signal });
   if (!response.ok) throw await errorFrom(response);
-  return response.blob();
+  if (response.headers.get("Content-Type") !== "application/json") return response.blob();
+  // The address of a photo in the bucket. A redirect would be followed with the API key, which is none of the bucket's.
+  const photo = await send((await response.json()).url, { signal });
+  if (!photo.ok) throw await errorFrom(photo);
+  return photo.blob();
 }
 
 const SHOWN_BY_BROWSERS = /\.(jpe?g|png|webp|gif|bmp|avif|ico)$/i;
