@@ -19,6 +19,7 @@ from mien.kernels import compiler, instruction_sets
 from mien.kernels.code import Code
 from mien.kernels.compiler import compiled, llvm_ir, load
 from mien.kernels.expressions import Pointer, Value
+from mien.kernels.file_cache import FileCache
 from mien.kernels.instruction_sets import INSTRUCTION_SETS, InstructionSet, available, current
 from mien.kernels.signatures import Array, Kernel, Size
 from mien.kernels.types import S64
@@ -71,7 +72,8 @@ def test_other_kernels_of_the_same_name_together_are_compiled_anew(cache: Path, 
 
 
 @pytest.mark.parametrize(
-    "harm", ["changed", "cut short", "of another instruction set", "read-only folder", "no folder"]
+    "harm",
+    ["changed", "cut short", "of another instruction set", "of another version", "read-only folder", "no folder"],
 )
 def test_a_cache_that_cannot_be_used_is_done_without(
     cache: Path, compilations: list[bytes], isa: InstructionSet, harm: str, monkeypatch: pytest.MonkeyPatch
@@ -86,6 +88,9 @@ def test_a_cache_that_cannot_be_used_is_done_without(
         path.write_bytes(content[:-1])
     elif harm == "of another instruction set":
         path.rename(path.with_name(path.name.replace(isa.name, "other")))
+    elif harm == "of another version":  # which cannot know what this one's kernels are given
+        FileCache(path.parent).get_or_make("double-of-another-version.o", lambda: compiled([DOUBLE], isa))
+        path.with_name("double-of-another-version.o").replace(path)
     elif harm == "read-only folder":
         path.unlink()
         monkeypatch.setattr("mien.kernels.file_cache.tempfile.mkstemp", _refuse)

@@ -3,6 +3,9 @@
 Products are added in s32. The epilogue of a channel, one or two pairs of scale and bias, turns a sum into a byte: the
 larger of scale * sum + bias, truncated to an integer and clamped to 0 to 255. Two pairs are a PReLU.
 
+Sums of integers are exact, so the loops may take pixels and channels in any order: a tile of pixels by a panel of
+channels, whose sums stay in registers, and four inputs, a quad, at a time.
+
 Maps lie in memory as (height, width, channels). A row has a stride of its own, as maps may have a border.
 Weights are bounded (`instruction_sets.MAX_WEIGHT_SUM`), but for a pointwise layer that is told otherwise.
 `engine.networks.reference` says in NumPy what each kernel computes, `engine.networks.pack` how weights are laid out.
@@ -47,7 +50,11 @@ Panel = list[list[Variable]]
 def stem(stride: int, panel: int, pairs: int) -> Kernel:
     """3x3 convolution of RGB pixels at a stride, to `panel` channels; `pairs` are those of the epilogue.
 
-    The source has a border of one pixel, above and left of which it begins; rows are read three bytes further.
+        sums[y, x, n] = sum over row, column and colour of
+            source[stride * y + row, stride * x + column, colour] * weights[n, colour, row, column]
+
+    The nine bytes of a row of weights are three quads, whose last three bytes weigh nothing. The source has a border of
+    one pixel, above and left of which it begins; rows are read three bytes further.
     """
     reach = (HEIGHT - 1) * stride * SOURCE_ROW + 2 * SOURCE_ROW + (WIDTH - 1) * (stride * COLOURS) + STEM_QUADS * QUAD
     parameters = (
@@ -92,6 +99,8 @@ def _stem(
 @cache
 def pointwise(panel: int, pairs: int, *, bounded: bool) -> Kernel:
     """1x1 convolution, `panel` channels at a time; it takes nine tenths of the networks' time.
+
+        sums[y, x, n] = sum over k of source[y, x, k] * weights[n, k]
 
     The source's pixels follow one another without a border.
     """
@@ -159,6 +168,8 @@ def matrix_product(
 ) -> Panel:
     """Multiply rows of `inputs` bytes with the first columns of weights (inputs / 4, panel, 4).
 
+        sums[row, n] = sum over quad and i of rows[row][4 * quad + i] * weights[quad, n, i]
+
     Other weights of this size, which are to be read next, are fetched into the second cache meanwhile.
     """
     sums = _accumulators(code, len(rows), columns)
@@ -176,6 +187,8 @@ def matrix_product(
 @cache
 def linear(images: int, outputs: int) -> Kernel:
     """Multiply the maps of several images with the weights of a fully connected layer, to floats.
+
+        target[image, n] = scale[n] * (sum over k of source[image, k] * weights[n, k]) + bias[n]
 
     The weights, larger than a cache, are read once for all images. The epilogue is one scale and bias for each output.
     """
@@ -224,6 +237,7 @@ def requantize(sums: Value, epilogue: Sequence[Value]) -> Value:
 
 
 def _requantize_to(target: Pointer, sums: Sequence[Variable], epilogue: Sequence[Sequence[Value]]) -> None:
+    """Store the bytes of a pixel's channels; `narrow` clamps them to 0 to 255."""
     results = [requantize(one.value, of_one) for one, of_one in zip(sums, zip(*epilogue, strict=True), strict=True)]
     target.store(target.code.isa.narrow(results))
 

@@ -34,6 +34,9 @@ def channels_at_once(channels: int, isa: InstructionSet) -> int:
 def depthwise(stride: int, at_once: int, pairs: int) -> Kernel:
     """3x3 convolution of each channel, `at_once` channels at a time: 16, 32 or 64.
 
+        sums[y, x, c] = sum over row and column of
+            source[stride * y + row, stride * x + column, c] * weights[c, row, column]
+
     The source has a border of one pixel, above and left of which it begins; the target's pixels follow one another.
     """
     pixel_reach = (WIDTH - 1) * stride + SIDE
@@ -124,6 +127,7 @@ def _depthwise_narrow(
 
 
 def _packed_quarters(sums: Sequence[Value], epilogue: Pointer, pairs: int) -> Value:
+    """Return the bytes of a vector's channels in their order; `pack` clamps them to 0 to 255."""
     code, lanes = sums[0].code, sums[0].lanes
     quarters = [_quarters(epilogue, number, lanes) for number in range(2 * pairs)]
     each = zip(sums, zip(*quarters, strict=True), strict=True)
@@ -155,8 +159,8 @@ def _interleaved(pixels: Sequence[Value]) -> list[Value]:
     In each 16 bytes the first vector has the first four of sixteen channels, the second the next four, and so on.
     """
     one, two, three, four = pixels
-    pairs = [(_zipped(one, two, half), _zipped(three, four, half)) for half in (0, 1)]
-    return [_zipped(left.view(U16), right.view(U16), half).view(U8) for left, right in pairs for half in (0, 1)]
+    halves = [(_zipped(one, two, half), _zipped(three, four, half)) for half in (0, 1)]
+    return [_zipped(left.view(U16), right.view(U16), half).view(U8) for left, right in halves for half in (0, 1)]
 
 
 def _zipped(left: Value, right: Value, half: int) -> Value:

@@ -39,15 +39,20 @@ def fma(left: Floats, right: Floats, addend: Floats) -> Floats:
 
 
 def convolve(source: Pixels, weights: NDArray[np.int8], border: NDArray[np.uint8], stride: int = 1) -> Sums:
-    """Convolve a map with weights (n, k, side, side), or (n, 1, side, side) for each channel by itself."""
+    """Convolve a map with weights (n, k, side, side), or (n, 1, side, side) for each channel by itself.
+
+    sums[y, x, n] = sum over row, column and k of
+        padded[stride * y + row, stride * x + column, k] * weights[n, k, row, column]
+    """
     side = weights.shape[2]
     padded = pad(source, border) if side > 1 else source
     height, width = (length // stride for length in source.shape[:2])
     sums = np.zeros((height, width, len(weights)))
-    for y in range(side):
-        for x in range(side):
-            seen = padded[y : y + stride * height : stride, x : x + stride * width : stride].astype(np.float64)
-            kernel = weights[:, :, y, x].astype(np.float64)
+    for row in range(side):
+        for column in range(side):
+            rows, columns = (slice(first, first + stride * n, stride) for first, n in ((row, height), (column, width)))
+            seen = padded[rows, columns].astype(np.float64)
+            kernel = weights[:, :, row, column].astype(np.float64)
             sums += seen * kernel[:, 0] if weights.shape[1] == 1 else seen @ kernel.T
     return sums
 
