@@ -4,7 +4,10 @@
 
 FOLDER contains `*/*.jpg`, such as lfw_dev. Coordinate descent: each layer's number of standard deviations is raised and
 lowered by steps, and a step is kept if it brings the embeddings of every sixth photo's faces nearer to those that
-OpenCV computes in fp32, by the mean cosine.
+OpenCV computes in fp32, by the mean cosine. It begins with the numbers in use, and shows what they give.
+
+Those were found with the crops of an earlier build. With today's they give 0.99784 on lfw_dev, and steps in three
+layers raise that to 0.99790: not worth other embeddings.
 """
 
 from __future__ import annotations
@@ -71,6 +74,7 @@ def main() -> None:
 
     best = list(sface_layers.CLIP_SIGMAS)
     cosine = mean_cosine(best)
+    print(f"{cosine:.5f} {tuple(best)}, in use", flush=True)
     for _ in range(arguments.rounds):
         for layer in range(len(best)):
             for step in STEPS:
