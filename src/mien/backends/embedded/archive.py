@@ -96,7 +96,7 @@ def entries(stream: IO[bytes]) -> Iterator[Entry]:
     try:
         with tarfile.open(fileobj=stream, mode="r|") as tar:
             for entry in tar:
-                if not entry.isreg() or expected is not None:
+                if not entry.isreg() or entry.issparse() or expected is not None:  # a hole may be larger than any disk
                     raise StorageDamaged(DAMAGED.format("it holds something that Mien does not write"))
                 source = tar.extractfile(entry) or io.BytesIO()
                 if entry.name == END:
@@ -108,7 +108,7 @@ def entries(stream: IO[bytes]) -> Iterator[Entry]:
                 yield Entry(entry.name, changed_ns, entry.size, content)
                 while content.read(CHUNK_BYTES):
                     pass
-    except (tarfile.TarError, EOFError, ValueError, KeyError, TypeError) as error:
+    except (tarfile.TarError, EOFError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StorageDamaged(DAMAGED.format("it is not an archive of Mien, or it was cut off")) from error
     if expected != digest.hexdigest():
         raise StorageDamaged(DAMAGED.format("its checksum is missing" if expected is None else "its checksum differs"))
@@ -131,9 +131,9 @@ def read_head(entry: Entry) -> dict[str, Any]:
         if head["format"] > FORMAT:
             made_by = f"a newer version of Mien ({head['version']})"
             raise InvalidInput(f"The backup was made by {made_by}. Update Mien first.")
-        datetime.fromisoformat(head["created_at"])
-        is_whole = head.keys() >= {"version", "has_keys"} and head["mark"].isascii()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        is_aware = datetime.fromisoformat(head["created_at"]).tzinfo is not None
+        is_whole = is_aware and head.keys() >= {"version", "has_keys"} and head["mark"].isascii()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise not_ours from error
     if not is_whole:
         raise not_ours

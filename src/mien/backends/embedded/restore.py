@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import hmac
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -87,6 +88,7 @@ def restore(
         with _opened(file) as source, archive.reading(source, passphrase) as stream:
             head, photos = _unpack(archive.entries(stream), draft)
         created_at = datetime.fromisoformat(head["created_at"])
+        _refuse_programs(draft / DATABASE)
         backend = open_backend(draft)
         with backend.app as app:
             backend.database.check()
@@ -172,6 +174,14 @@ def _unpack(found: Iterator[Entry], draft: Path) -> tuple[dict[str, Any], int]:
     with open(draft / "bucket" / VOLUME_MARKER, "w", encoding="ascii", opener=private_files.opener) as marker:
         marker.write(f"{head['mark']}\n")
     return head, photos
+
+
+def _refuse_programs(database: Path) -> None:
+    """Raise StorageDamaged for a database with triggers or the like, which would work on whatever is stored later."""
+    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        kept = "type IN ('table', 'index') AND ifnull(sql, '') NOT LIKE 'CREATE VIRTUAL%'"
+        if connection.execute(f"SELECT 1 FROM sqlite_master WHERE NOT ({kept}) LIMIT 1").fetchall():  # noqa: S608
+            raise StorageDamaged(archive.DAMAGED.format("its database holds something that Mien does not write"))
 
 
 def _write_entry(entry: Entry, draft: Path) -> bool:
