@@ -34,6 +34,7 @@ def mien(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answe
     use_fake_engine(monkeypatch)
     monkeypatch.setenv("MIEN_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("MIEN_BACKEND", "embedded")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
 
     def run(*words: object, answer: str | None = None) -> Answer:
@@ -54,3 +55,27 @@ def people(tmp_path: Path) -> Path:
         for number in range(photos):
             (folder / name / f"{number}.jpg").write_bytes(photo_of(name, photo=number))
     return folder
+
+
+@pytest.fixture
+def pile(tmp_path: Path) -> Path:
+    """Two photos of Ada, one of Grace, one of both, a landscape, and what is no photo."""
+    folder = tmp_path / "pile"
+    folder.mkdir()
+    shown = {"a.jpg": ("Ada", 0), "b.jpg": ("Ada", 1), "c.jpg": ("Grace", 0)}
+    for name, (person, photo) in shown.items():
+        (folder / name).write_bytes(photo_of(person, photo=photo))
+    (folder / "both.jpg").write_bytes(photo_of("Ada", "Grace", photo=2))
+    (folder / "hills.jpg").write_bytes(photo_of())
+    for number in range(20):
+        (folder / f"{number}.mp4").write_bytes(b"\0\0\0\x18ftypmp42")
+    (folder / "a.jpg.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture
+def named(mien, pile):
+    """The pile is discovered, and Ada's group has her name."""
+    largest, *_ = mien("discover", pile, "--json").json["groups"]
+    mien("groups", "name", largest["group_id"], "Ada")
+    return pile

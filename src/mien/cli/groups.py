@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mien.app.app import FaceApp
+    from mien.app.groups import GroupService
     from mien.domain import groups as domain
     from mien.domain.records import Recognition
 
@@ -65,11 +66,10 @@ def discover(
         service, read = app.groups, PhotoReader(app.policy.max_image_bytes)
         grouped = 0 if paths else service.add_all()
         try:
-            for photo, result in map_together(found.photos, read, service.remember_many, "Looking for people"):
-                results[photo] = result
-                context.activity.note(result)
+            remember_all(service, found.photos, read, "Looking for people", results)
         except (MienError, KeyboardInterrupt) as error:
             failure = error
+        context.activity.note(list(results.values()))
         listed = _groups(app, min_faces, SHEET_GROUPS)
         if sheet:
             _draw(app, listed, sheet)
@@ -190,6 +190,29 @@ def erase(
         erased = app.groups.dismiss(group) if no_face else app.groups.erase(group)
     context.activity.note(erased)
     output.print_json(erased) if as_json else output.show(f"Erased {output.count(erased.faces, 'face')}.")
+
+
+def remember_all(
+    service: GroupService,
+    photos: Sequence[Path],
+    read: PhotoReader,
+    label: str,
+    results: dict[Path, Recognition | MienError] | None = None,
+) -> dict[Path, Recognition | MienError]:
+    """Recognise photos and group the strangers in them; `results` has what was reached when that ends early."""
+    results = {} if results is None else results
+    for photo, result in map_together(photos, read, service.remember_many, label):
+        results[photo] = result
+    of_photos = {photo: {face.group_id for face in each.faces} for photo, each in _recognitions(results)}
+    groups = set[str | None]().union(*of_photos.values()) - {None}
+    merged = groups - service.counts([each for each in groups if each is not None]).keys()  # by a later photo
+    for photo in (each for each, own in of_photos.items() if own & merged):
+        results[photo] = service.remember(read(photo))
+    return results
+
+
+def _recognitions(results: Mapping[Path, Recognition | MienError]) -> list[tuple[Path, Recognition]]:
+    return [(photo, result) for photo, result in results.items() if not isinstance(result, MienError)]
 
 
 def _groups(app: FaceApp, min_faces: int, limit: int, *, skipped: bool = False) -> list[domain.Group]:

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import count
 from pathlib import Path
 
-from mien.domain.errors import InvalidInput, StorageError, StorageFull
+from mien.cli.journal import Entry, Journal
+from mien.domain.errors import StorageError, StorageFull
 
-JOURNAL = ".mien-sort.jsonl"
 DRAFT = ".mien-sort-draft-"
 CHUNK = 1 << 20
 
@@ -36,22 +35,16 @@ class Placing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A line of the journal: a file that was made, from which file, with which content."""
-
-    made: str
-    source: str | None
-    digest: str
-    moved: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Undone:
-    """How many files `undo` removed and put back, and which it left because they were changed."""
+    """How many files `undo` removed and put back, and which it left.
+
+    `kept` were changed, or are the only copy; `unsealed` were moved by somebody else, or so an edited journal says.
+    """
 
     removed: int
     restored: int
-    kept: tuple[str, ...]
+    kept: tuple[str, ...] = ()
+    unsealed: tuple[str, ...] = ()
 
 
 class Folder:
@@ -59,8 +52,8 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         """`root` need not exist yet."""
-        self._root = root
-        self._made = {entry.made for entry in self._entries()} if (root / JOURNAL).exists() else set()
+        self._root, self._journal = root, Journal(root)
+        self._disk: tuple[int, int] | None = None
 
     def place(self, source: Path, folders: Sequence[str], placing: Placing) -> tuple[list[Path], bool]:
         """Put a photo into sub-folders.
@@ -72,8 +65,12 @@ class Folder:
         places = [self._place(source, folder, placing, digest) for folder in folders]
         if placing is not Placing.MOVE:
             return places, False
+        with _target(self._root):
+            is_stored = all(_digest(place) == digest for place in places)  # before the only other copy goes
+            for folder in {place.parent for place in places}:
+                _sync(folder)
         try:
-            if all(_digest(place) == digest for place in places):  # read back before the only other copy goes
+            if is_stored:
                 source.unlink()
                 return places, False
         except PermissionError:
@@ -86,29 +83,35 @@ class Folder:
     def write(self, path: Path, content: bytes) -> None:
         """Write a new file beside a photo; one that exists stays as it is. Raises StorageError."""
         with _target(self._root):
+            self._require_disk()
             if not path.exists():
                 digest = hashlib.sha256(content).hexdigest()
-                self._note(Entry(self._relative(path), None, digest))
+                self._journal.note(Entry(self._relative(path), None, digest))
                 self._finish(self._draft(path, content), path)
 
-    def undo(self) -> Undone:
+    def undo(self, *, trusting: bool = False) -> Undone:
         """Remove what the journal tells of, put moved photos back, and remove the folders that are empty then.
 
-        A file that was changed since stays, and so does one whose photo is gone from where it came. Raises
+        A file that was changed since stays, and so does one whose photo is gone from where it came. A photo is put
+        back only where this user moved it from, unless the journal is trusted: others may have written it. Raises
         InvalidInput without a journal, and StorageError.
         """
         removed = restored = 0
         kept: list[Entry] = []
+        unsealed: list[Entry] = []
         with _target(self._root):
-            entries = self._entries()
+            entries = self._journal.entries()
             for entry in reversed(entries):
                 made, source = self._root / entry.made, Path(entry.source) if entry.source else None
                 if not os.path.lexists(made):
                     continue
-                if not made.is_symlink() and _digest(made) != entry.digest:
+                if not self._is_ours(made, entry.digest):
                     kept.append(entry)
                     continue
                 if source is not None and entry.moved and not os.path.lexists(source):
+                    if not (trusting or entry.is_sealed):
+                        unsealed.append(entry)
+                        continue
                     source.parent.mkdir(parents=True, exist_ok=True)
                     self._finish(self._copied(made, source), source)
                     restored += 1
@@ -118,21 +121,38 @@ class Folder:
                 made.unlink()
                 removed += 1
             self._remove_drafts()
-            self._rewrite(kept[::-1])
+            left = set(map(id, kept + unsealed))
+            self._journal.rewrite(entry for entry in entries if id(entry) in left)
             self._remove_folders(entries)
-        return Undone(removed, restored, tuple(entry.made for entry in kept[::-1]))
+        return Undone(removed, restored, *(tuple(entry.made for entry in each[::-1]) for each in (kept, unsealed)))
+
+    def _is_ours(self, made: Path, digest: str) -> bool:
+        """Whether a file lies in this folder, behind no link that leads out of it, and is as it was made."""
+        is_inside = self._root.resolve() in made.parent.resolve().parents
+        return is_inside and (made.is_symlink() or _holds(made, digest))
+
+    def _require_disk(self) -> None:
+        """Make the folder once; should it vanish, its disk was pulled out, and another must not take its place."""
+        if self._disk is None:
+            self._root.mkdir(parents=True, exist_ok=True)
+            self._disk = _identity(self._root)
+        elif not self._root.is_dir() or _identity(self._root) != self._disk:
+            raise StorageError(f"{self._root} is gone; its disk may have been pulled out.")
 
     def _place(self, source: Path, folder: str, placing: Placing, digest: str) -> Path:
         with _target(self._root):
+            self._require_disk()
             (self._root / folder).mkdir(parents=True, exist_ok=True)
+            if self._root.resolve() not in (self._root / folder).resolve().parents:
+                raise StorageError(f"{self._root / folder} is a link that leads out of {self._root}; remove it first.")
             for name in _names(source):
                 path = self._root / folder / name
                 if os.path.lexists(path):
-                    is_ours = self._relative(path) in self._made  # or else nothing could undo a move
+                    is_ours = self._relative(path) in self._journal.made  # or else nothing could undo a move
                     if _holds(path, digest) and (is_ours or placing is not Placing.MOVE):
                         return path
                     continue
-                self._note(Entry(self._relative(path), str(source.absolute()), digest, placing is Placing.MOVE))
+                self._journal.note(Entry(self._relative(path), str(source.absolute()), digest, placing is Placing.MOVE))
                 if placing is Placing.LINK:
                     _link(source, path)
                 else:
@@ -174,39 +194,6 @@ class Folder:
     def _relative(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix()
 
-    def _note(self, entry: Entry) -> None:
-        with open(self._root / JOURNAL, "ab") as journal:
-            cut_off = journal.tell() and not (self._root / JOURNAL).read_bytes().endswith(b"\n")
-            journal.write(b"\n" * bool(cut_off) + json.dumps(asdict(entry)).encode() + b"\n")
-            journal.flush()
-            os.fsync(journal.fileno())
-        self._made.add(entry.made)
-
-    def _entries(self) -> list[Entry]:
-        try:
-            lines = (self._root / JOURNAL).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-        except FileNotFoundError:
-            raise InvalidInput(f"Nothing was sorted into {self._root}: it has no {JOURNAL}.") from None
-        return [entry for line in lines if (entry := self._entry(line)) is not None]
-
-    def _entry(self, line: str) -> Entry | None:
-        """Read a line; None for one that was cut off, before anything was made of it."""
-        try:
-            entry = Entry(**json.loads(line))
-            is_inside = not Path(entry.made).is_absolute() and ".." not in Path(entry.made).parts
-        except ValueError:
-            return None
-        except TypeError:
-            is_inside = False
-        if not is_inside:
-            raise InvalidInput(f"{self._root / JOURNAL} holds something that Mien does not write. Nothing was changed.")
-        return entry
-
-    def _rewrite(self, entries: list[Entry]) -> None:
-        (self._root / JOURNAL).unlink()
-        for entry in entries:
-            self._note(entry)
-
     def _remove_folders(self, entries: list[Entry]) -> None:
         """Remove the folders of files that were made, where they are empty; not those that somebody else made."""
         folders = {folder for entry in entries for folder in Path(entry.made).parents} - {Path()}
@@ -233,6 +220,11 @@ def _link(source: Path, path: Path) -> None:
         path.symlink_to(source.resolve())
 
 
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
 def _digest(path: Path) -> str:
     sha256 = hashlib.sha256()
     with path.open("rb") as file:
@@ -246,16 +238,24 @@ def _holds(path: Path, digest: str) -> bool:
 
 
 def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
 def _target(root: Path) -> Iterator[None]:
-    """Raise StorageError for what the folder does not take: a full disk, one that is read-only, one that is gone."""
+    """Raise StorageError for what the folder does not take: a full disk, one that is read-only, one that is gone.
+
+    What is wrong with a single name, such as one that the disk's file system does not allow, stays an OSError.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise StorageFull(f"There is no space left for {root}.") from error
+        if error.errno in {errno.EINVAL, errno.ENAMETOOLONG, errno.EILSEQ}:
+            raise
         raise StorageError(f"{root} cannot be written or read: {error.strerror}.") from error

@@ -6,7 +6,9 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,12 +17,14 @@ import typer
 from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode, error_json, fail
+from mien.cli.groups import remember_all
+from mien.cli.journal import JOURNAL
 from mien.cli.photos import Found, PhotoReader, map_photos, photo_files
 from mien.cli.placing import Folder, Placing, Undone
 from mien.cli.retention import expire
 from mien.cli.sidecars import XMP_SUFFIX, Region, sidecar
 from mien.config import Backend, open_app
-from mien.domain.errors import InvalidInput, MienError
+from mien.domain.errors import InvalidInput, MienError, StorageReadOnly
 from mien.domain.object_keys import fold
 
 if TYPE_CHECKING:
@@ -33,6 +37,7 @@ STRANGERS, NO_FACES = "Unknown", "No faces"
 MIN_GROUP_FACES = 2
 MAX_FOLDER_BYTES = 200
 EXIF_ORIENTATION = 274
+_PLACED = {Placing.COPY: "copied", Placing.LINK: "linked", Placing.MOVE: "moved"}
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]|^\.+')
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
@@ -58,46 +63,80 @@ def sort(
         bool, typer.Option("--sidecar", help="Write an XMP file with names and their places beside each photo.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Carry the plan out; else nothing is changed.")] = False,
+    no_groups: Annotated[
+        bool, typer.Option("--no-groups", help="Do not group strangers, of whom then nothing is kept.")
+    ] = False,
     undo: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Undo what was sorted into this folder instead.")
     ] = None,
+    trust_journal: Annotated[
+        bool, typer.Option("--trust-journal", help="With --undo: put photos back that another user or system moved.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Sort photos into a folder for each person. Shows the plan; `--yes` carries it out, `--undo DIR` undoes it.
 
-    A photo of several people is put into the folder of each. Strangers have a folder for each group, once
-    `mien discover` has grouped them. Repeat an interrupted command to continue it.
+    A photo of several people is put into the folder of each. Strangers are grouped as by `mien discover`, and each
+    group of several faces has a folder. Links that lead out of the folders are passed over. Repeat an interrupted
+    command to continue it.
     """
     if undo is not None:
-        _show_undone(Folder(undo).undo(), as_json=as_json)
+        _show_undone(Folder(undo).undo(trusting=trust_journal), as_json=as_json)
         return
     if into is None or not paths:
         raise InvalidInput("Name photos and, with --into DIR, the folder in which the people's folders are made.")
     if copy + link + move > 1:
         raise InvalidInput("Choose one of --copy, --link and --move.")
     placing = Placing.LINK if link else Placing.MOVE if move else Placing.COPY
-    found = photo_files(paths)
-    target = into.resolve()
-    photos = [photo for photo in found.photos if target not in photo.resolve().parents]
+    found, outside = _within(photo_files(paths), paths, into.resolve())
     with open_app(context.settings) as app:
         expire(context.settings, app)
-        read = PhotoReader(app.policy.max_image_bytes)
-        results: dict[Path, Recognition | MienError] = dict(
-            map_photos(context.settings, photos, lambda photo: app.recognize(read(photo), store=False), "Recognising")
-        )
+        has_groups = context.settings.backend is Backend.EMBEDDED
+        results = _recognized(context, app, found.photos, with_groups=has_groups and not no_groups)
         context.activity.note(list(results.values()))
-        plan = _plan(app, results, with_groups=context.settings.backend is Backend.EMBEDDED)
+        plan = _plan(app, results, with_groups=has_groups)
     failure: BaseException | None = None
+    done: list[Sorted] = []
     if yes:
         try:
-            plan = _carry_out(plan, Folder(into), placing, with_sidecars=with_sidecars)
+            _carry_out(plan, done, Folder(into), placing, with_sidecars=with_sidecars)
         except (MienError, KeyboardInterrupt) as error:
             failure = error
-    _report(plan, found, into, placing, failure, is_done=yes, as_json=as_json)
+    _report(plan, done if yes else None, found, into, placing, failure, as_json=as_json)
+    if outside and not as_json:
+        output.note(f"Passed over {output.count(outside, 'photo')} to which links lead out of the folders.")
     if failure:
         fail(failure)
-    if any(photo.refused for photo in plan):
+    if any(photo.refused for photo in (done if yes else plan)):
         raise typer.Exit(ExitCode.REJECTED)
+
+
+def _within(found: Found[Path], paths: Sequence[Path], into: Path) -> tuple[Found[Path], int]:
+    """Leave out what is sorted already, and what a link leads to that lies elsewhere; count the latter."""
+    roots = {path.resolve() for path in paths}
+    places = {photo: photo.resolve() for photo in found.photos}
+    named = set(paths)
+    inside = [photo for photo, place in places.items() if photo in named or roots & {place, *place.parents}]
+    kept = [photo for photo in inside if into not in places[photo].parents]
+    return replace(found, photos=kept), len(places) - len(inside)
+
+
+def _recognized(
+    context: Context, app: FaceApp, photos: Sequence[Path], *, with_groups: bool
+) -> Mapping[Path, Recognition | MienError]:
+    """Recognise photos and, where that can be stored, group the strangers in them."""
+    read = PhotoReader(app.policy.max_image_bytes)
+    if with_groups:
+        try:
+            return remember_all(app.groups, photos, read, "Recognising")
+        except StorageReadOnly:
+            output.note("The data folder is read-only: strangers are not grouped.")
+    job = partial(_recognize, app, read)
+    return dict(map_photos(context.settings, photos, job, "Recognising"))
+
+
+def _recognize(app: FaceApp, read: PhotoReader, photo: Path) -> Recognition:
+    return app.recognize(read(photo), store=False)
 
 
 def _plan(app: FaceApp, results: Mapping[Path, Recognition | MienError], *, with_groups: bool) -> list[Sorted]:
@@ -124,9 +163,11 @@ def _plan(app: FaceApp, results: Mapping[Path, Recognition | MienError], *, with
 
 
 def _groups(app: FaceApp, faces: Sequence[RecognizedFace]) -> list[str]:
-    """The folders of the groups that faces of strangers belong to."""
-    like = [candidate.face_id for face in faces for candidate in face.candidates[:1] if candidate.user_id is None]
-    groups = {app.face(face_id).group_id for face_id in like if face_id is not None} - {None}
+    """The folders of the groups that faces of strangers belong to, or that they are like."""
+    groups = {face.group_id for face in faces}
+    like = [face.candidates[:1] for face in faces if face.group_id is None]
+    face_ids = [each.face_id for candidates in like for each in candidates if each.user_id is None]
+    groups |= {app.face(face_id).group_id for face_id in face_ids if face_id is not None}
     counts = app.groups.counts([group_id for group_id in groups if group_id is not None])
     return sorted(f"{STRANGERS}/{each}" for each, count in counts.items() if count.faces >= MIN_GROUP_FACES)
 
@@ -137,38 +178,43 @@ def _folder_names(people: Mapping[str, str]) -> dict[str, str]:
     names = {}
     for user_id, name in sorted(people.items()):
         folder = folder_name(name)
-        if fold(folder) in taken:
-            folder = folder_name(f"{name} ({user_id})")
+        for suffix in chain([f" ({user_id})"], (f" ({number})" for number in count(2))):
+            if fold(folder) not in taken:
+                break
+            folder = folder_name(name, suffix)
         taken.add(fold(folder))
         names[user_id] = folder
     return names
 
 
-def folder_name(name: str) -> str:
-    """Return a person's name as the name of a folder that Linux, macOS and Windows allow."""
-    safe = _UNSAFE.sub("_", unicodedata.normalize("NFC", name).strip(" ")).rstrip(". ")
-    safe = f"{safe}_" if _DEVICES.fullmatch(safe) else safe
-    return safe.encode()[:MAX_FOLDER_BYTES].decode(errors="ignore").rstrip(". ") or "_"
+def folder_name(name: str, suffix: str = "") -> str:
+    """Return a person's name as the name of a folder that Linux, macOS and Windows allow; a suffix is never cut off."""
+    safe, end = (_UNSAFE.sub("_", unicodedata.normalize("NFC", text)) for text in (name.strip(" "), suffix))
+    safe = f"{safe}_" if _DEVICES.fullmatch(safe.rstrip(". ")) else safe.rstrip(". ")
+    end = end.rstrip(". ")
+    cut = safe.encode()[: MAX_FOLDER_BYTES - len(end.encode())].decode(errors="ignore")
+    return (cut + end).rstrip(". ") or "_"
 
 
-def _carry_out(plan: Sequence[Sorted], folder: Folder, placing: Placing, *, with_sidecars: bool) -> list[Sorted]:
-    done = []
+def _carry_out(
+    plan: Sequence[Sorted], done: list[Sorted], folder: Folder, placing: Placing, *, with_sidecars: bool
+) -> None:
+    """Place the photos, and add to `done` what became of each."""
     for photo in plan:
-        if photo.refused:
-            done.append(photo)
-            continue
-        try:
-            xmp = _sidecar(photo) if with_sidecars and photo.regions else None
-            places, has_stayed = folder.place(photo.photo, photo.folders, placing)
-        except OSError as error:
-            done.append(Sorted(photo.photo, (), refused=f"{photo.photo} cannot be read: {error.strerror}."))
-            continue
-        if xmp is not None:
-            for place in places:
-                folder.write(place.with_name(place.name + XMP_SUFFIX), xmp)
-        stayed = f"{photo.photo} was copied, but its folder is read-only: it is still there, too."
-        done.append(Sorted(photo.photo, photo.folders, photo.regions, stayed if has_stayed else None))
-    return done
+        result = photo if photo.refused else _place(photo, folder, placing, with_sidecar=with_sidecars)
+        done += [result]
+
+
+def _place(photo: Sorted, folder: Folder, placing: Placing, *, with_sidecar: bool) -> Sorted:
+    try:
+        xmp = _sidecar(photo) if with_sidecar and photo.regions else None
+        places, has_stayed = folder.place(photo.photo, photo.folders, placing)
+        for place in places if xmp is not None else ():
+            folder.write(place.with_name(place.name + XMP_SUFFIX), xmp or b"")
+    except OSError as error:
+        return Sorted(photo.photo, (), refused=f"{photo.photo} cannot be {_PLACED[placing]}: {error.strerror}.")
+    stayed = f"{photo.photo} was copied, but its folder is read-only: it is still there, too."
+    return replace(photo, refused=stayed if has_stayed else None)
 
 
 def _sidecar(photo: Sorted) -> bytes:
@@ -187,44 +233,48 @@ def _sidecar(photo: Sorted) -> bytes:
 
 def _report(
     plan: Sequence[Sorted],
+    done: Sequence[Sorted] | None,
     found: Found[Path],
     into: Path,
     placing: Placing,
     failure: BaseException | None,
     *,
-    is_done: bool,
     as_json: bool,
 ) -> None:
-    counts = Counter(folder for photo in plan for folder in photo.folders)
+    """Tell what was done or, without `done`, what would be."""
+    shown = plan if done is None else done
+    counts = Counter(folder for photo in shown for folder in photo.folders)
     if as_json:
         output.print_json(
             {
-                "done": is_done and failure is None,
+                "done": done is not None and failure is None,
                 "placing": placing,
                 "folders": dict(sorted(counts.items())),
-                "photos": [{"photo": each.photo, "folders": each.folders, "problem": each.refused} for each in plan],
+                "photos": [{"photo": each.photo, "folders": each.folders, "problem": each.refused} for each in shown],
+                "not_reached": len(plan) - len(shown),
                 "skipped": found.skipped,
                 "error": failure and error_json(failure),
             }
         )
         return
     table = output.table("Folder", ">Photos")
-    for folder, count in sorted(counts.items()):
-        table.add_row(output.escape(folder), f"{count:,}")
+    for folder, count_of_photos in sorted(counts.items()):
+        table.add_row(output.escape(folder), f"{count_of_photos:,}")
     if counts:
         output.show(table)
-    for photo in plan:
+    for photo in shown:
         if photo.refused:
             output.note(photo.refused)
-    photos = output.count(sum(bool(photo.folders) for photo in plan), "photo")
-    folders = output.count(len(counts), "folder")
-    verb = {Placing.COPY: "copied", Placing.LINK: "linked", Placing.MOVE: "moved"}[placing]
-    if is_done:
-        sentence = f"{photos} {verb} into {folders} of {into}. To undo it: mien sort --undo {into}"
+    photos = output.count(sum(bool(photo.folders) for photo in shown), "photo")
+    where = f"{photos} {{}} into {output.count(len(counts), 'folder')} of {into}."
+    if done is None:
+        sentence = f"{where.format(f'would be {_PLACED[placing]}')} No photo is touched yet: add --yes to do it."
+    elif failure:
+        sentence = f"{where.format(_PLACED[placing])} {output.count(len(plan) - len(shown), 'photo')} not reached. "
+        sentence += f"Repeat the command to go on, or undo it: mien sort --undo {into}"
     else:
-        sentence = f"{photos} would be {verb} into {folders} of {into}. Nothing is changed yet: add --yes to do it."
-    if not failure:
-        output.show(output.escape(sentence))
+        sentence = f"{where.format(_PLACED[placing])} To undo it: mien sort --undo {into}"
+    output.show(output.escape(sentence))
     found.note_skipped()
 
 
@@ -236,5 +286,11 @@ def _show_undone(undone: Undone, *, as_json: bool) -> None:
         output.show(f"{output.count(undone.removed, 'file')} removed{restored}.")
         for path in undone.kept:
             output.note(f"{path} was changed, or its photo is gone from where it came: it is left.")
-    if undone.kept:
+        if undone.unsealed:
+            files = output.count(len(undone.unsealed), "photo")
+            output.note(
+                f"{files} left: moved by another user or on another system, or somebody has edited {JOURNAL}. If you "
+                "trust it with where they are put, add --trust-journal."
+            )
+    if undone.kept or undone.unsealed:
         raise typer.Exit(ExitCode.REJECTED)
