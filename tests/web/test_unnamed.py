@@ -33,6 +33,19 @@ def test_nobody_unnamed_says_where_faces_come_from(page: Page) -> None:
     expect(page.get_by_role("heading", name="Nobody without a name")).to_be_visible()
 
 
+def test_unknown_faces_of_recognised_photos_are_grouped_on_wish(
+    page: Page, server: Server, ada: list[Path], grace: list[Path]
+) -> None:
+    page.goto("/")
+    page.set_input_files("#photos", [*ada[:2], grace[0]])
+    expect(page.get_by_role("status").filter(has_text="3 photos")).to_contain_text("3 unknown")
+    assert sizes(server) == []
+    page.get_by_role("button", name="Group unknown faces").click()
+    expect(page.locator(".group")).to_have_count(2)
+    assert sizes(server) == [2, 1]
+    assert len(call(server, "/recognitions")["recognitions"]) == 3
+
+
 def test_a_group_is_named_and_the_name_taken_back(
     page: Page, server: Server, ada: list[Path], grace: list[Path]
 ) -> None:

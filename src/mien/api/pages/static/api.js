@@ -107,8 +107,8 @@ const GATEWAY_MESSAGES = {
 const encodePath = (path) => path.split("/").map(encodeURIComponent).join("/");
 
 export const api = {
-  recognize: (blob, { threshold, store, signal } = {}) =>
-    request("POST", "recognize", { body: blob, query: { threshold, store }, signal }),
+  recognize: (blob, { threshold, store, remember, signal } = {}) =>
+    request("POST", "recognize", { body: blob, query: { threshold, store, remember }, signal }),
   render: (blob) => requestBlob("POST", "render", blob),
   recognition: (id) => request("GET", `recognitions/${encodeURIComponent(id)}`),
   recognitions: (query) => request("GET", "recognitions", { query }),

@@ -124,6 +124,7 @@ export const text = {
     rejected: (name) => `Notiert: Das ist nicht ${name}.`,
     dismiss: "Ausblenden",
     dismissAll: "Alle ausblenden",
+    group: "Unbekannte Gesichter gruppieren",
     openAll: "Alle öffnen",
     closeAll: "Alle schließen",
     download: "Mit Namen herunterladen",
@@ -234,7 +235,8 @@ export const text = {
     title: "Unbenannt",
     lead: "Gesichter ohne Namen, nach Ähnlichkeit gruppiert. Ein Name gilt für die ganze Gruppe.",
     none: "Niemand ohne Namen",
-    noneText: "Hier stehen Fotos, die ohne Person hochgeladen wurden, und die von „mien discover ORDNER“.",
+    noneText:
+      "Lass Fotos erkennen und drücke „Unbekannte Gesichter gruppieren“. Auch Fotos, die ohne Person hochgeladen wurden, stehen hier, und die von „mien discover ORDNER“.",
     skip: "Überspringen",
     skipped: "Die Gruppe wurde übersprungen.",
     notFace: "Kein Gesicht",

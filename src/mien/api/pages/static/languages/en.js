@@ -71,6 +71,7 @@ export const text = {
     rejected: (name) => `Noted: this is not ${name}.`,
     dismiss: "Dismiss",
     dismissAll: "Dismiss all",
+    group: "Group unknown faces",
     openAll: "Open all",
     closeAll: "Close all",
     download: "Download with names",
@@ -180,7 +181,8 @@ export const text = {
     title: "Unnamed",
     lead: "Faces without a name, grouped by likeness. Name a group, and all its faces are enrolled.",
     none: "Nobody without a name",
-    noneText: "Photos that are uploaded without a person appear here, and those of “mien discover FOLDER”.",
+    noneText:
+      "Recognise photos and press “Group unknown faces”. Photos that are uploaded without a person appear here, too, and those of “mien discover FOLDER”.",
     skip: "Skip",
     skipped: "The group was skipped.",
     notFace: "Not a face",

@@ -119,6 +119,7 @@ export const text = {
     rejected: (name) => `Anotado: no es ${name}.`,
     dismiss: "Ocultar",
     dismissAll: "Ocultar todo",
+    group: "Agrupar las caras desconocidas",
     openAll: "Abrir todo",
     closeAll: "Cerrar todo",
     download: "Descargar con nombres",
@@ -227,7 +228,8 @@ export const text = {
     title: "Sin nombre",
     lead: "Caras sin nombre, agrupadas por parecido. Un nombre vale para todo el grupo.",
     none: "Nadie sin nombre",
-    noneText: "Aquí aparecen las fotos subidas sin persona y las de «mien discover CARPETA».",
+    noneText:
+      "Reconoce fotos y pulsa «Agrupar las caras desconocidas». También aparecen aquí las fotos subidas sin persona y las de «mien discover CARPETA».",
     skip: "Saltar",
     skipped: "Se saltó el grupo.",
     notFace: "No es una cara",

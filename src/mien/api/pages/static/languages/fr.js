@@ -129,6 +129,7 @@ export const text = {
     rejected: (name) => `Noté\u00a0: ce n’est pas ${name}.`,
     dismiss: "Masquer",
     dismissAll: "Tout masquer",
+    group: "Regrouper les visages inconnus",
     openAll: "Tout ouvrir",
     closeAll: "Tout fermer",
     download: "Télécharger avec les noms",
@@ -240,7 +241,7 @@ export const text = {
     lead: "Visages sans nom, groupés par ressemblance. Un nom vaut pour tout le groupe.",
     none: "Personne sans nom",
     noneText:
-      "Les photos envoyées sans personne apparaissent ici, ainsi que celles de «\u00a0mien discover DOSSIER\u00a0».",
+      "Faites reconnaître des photos et appuyez sur «\u00a0Regrouper les visages inconnus\u00a0». Les photos envoyées sans personne et celles de «\u00a0mien discover DOSSIER\u00a0» apparaissent aussi ici.",
     skip: "Passer",
     skipped: "Le groupe a été passé.",
     notFace: "Pas un visage",

@@ -117,6 +117,7 @@ export const text = {
     rejected: (name) => `${name} ではないと記録しました。`,
     dismiss: "閉じる",
     dismissAll: "すべて片付ける",
+    group: "不明な顔をまとめる",
     openAll: "すべて開く",
     closeAll: "すべて折りたたむ",
     download: "名前付きでダウンロード",
@@ -224,7 +225,8 @@ export const text = {
     title: "名前なし",
     lead: "名前のない顔を、似た者どうしでまとめました。名前はグループ全体に付きます。",
     none: "名前のない人はいません",
-    noneText: "人物を指定せずに送った写真と「mien discover フォルダー」の写真がここに並びます。",
+    noneText:
+      "写真を認識して「不明な顔をまとめる」を押してください。人物を指定せずに送った写真と「mien discover フォルダー」の写真もここに並びます。",
     skip: "スキップ",
     skipped: "グループをスキップしました。",
     notFace: "顔ではない",

@@ -4,7 +4,7 @@ import { api } from "../api.js";
 import { captureFrame, openCamera } from "../camera.js";
 import { h } from "../dom.js";
 import { actionButton, toast } from "../feedback.js";
-import { forgetPeople, knownPeople, offers } from "../state.js";
+import { forgetPeople, knownPeople, offers, threshold } from "../state.js";
 import { text } from "../strings.js";
 import { summarizePhotos } from "../summary.js";
 import { taskQueue } from "../task-queue.js";
@@ -74,8 +74,18 @@ function summaryBar(scene) {
       "link",
     ),
     actionButton(t.dismissAll, each(dismiss), "link"),
+    ...(offers("groups") ? [actionButton(t.group, () => groupUnknown(scene), "link")] : []),
   );
   return scene.summary;
+}
+
+/** Keep portraits of the unknown faces, grouped by likeness, and show the groups, where each needs a name once. */
+async function groupUnknown({ cards }) {
+  for (const { photo, faces } of cards) {
+    if (!faces?.some((face) => face.status === "unknown")) continue;
+    await api.recognize(photo.blob, { threshold: threshold.get(), store: false, remember: true });
+  }
+  location.hash = "#/unnamed";
 }
 
 function dropZone(scene, add) {
