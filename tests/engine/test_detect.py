@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from mien.engine.detect import RawDetections, concatenate, detect_on_canvas, suppress_overlaps
+from mien.engine.decode import admitted_photo
+from mien.engine.detect import RawDetections, concatenate, detect_on_canvas, find_faces, suppress_overlaps
+from mien.engine.limits import Limits
 from mien.engine.networks.onnx_passes import STRIDES
 
 
@@ -51,3 +54,23 @@ def test_each_grid_places_its_faces(grids, stride):
 @pytest.mark.parametrize(("least", "faces"), [(0.599, 1), (0.601, 0)])
 def test_a_face_below_the_least_score_is_left_out(least, faces):
     assert len(detect_on_canvas(OneFace(STRIDES, 16, 1, 0), np.zeros((64, 64, 3), np.uint8), least)) == faces
+
+
+class NoFace:
+    """A network that sees no face, and records how wide its canvases are."""
+
+    def __init__(self) -> None:
+        self.widths: list[int] = []
+
+    def __call__(self, canvases: np.ndarray) -> np.ndarray:
+        _, height, width, _ = canvases.shape
+        self.widths.append(width)
+        return np.full((1, sum(height * width // stride**2 for stride in STRIDES), 16), -9, np.float32)
+
+
+@pytest.mark.parametrize(("width", "widest"), [(300, 640), (400, 512)])
+def test_of_photos_without_a_face_only_small_ones_are_enlarged(encode, width, widest):
+    network = NoFace()
+    with admitted_photo(encode(Image.new("RGB", (width, 100)), "PNG"), Limits()) as photo:
+        find_faces(network, photo)
+    assert max(network.widths) == widest

@@ -40,8 +40,7 @@ SMALL_FACE_SIZE = 40
 """Pixels of a face in a pass; where the smallest is below it, there may be still smaller ones."""
 
 RELIABLE_SIZE = 28
-"""Pixels of a face that no pass misses for its size; a photo whose smallest face is below it, or that shows none, is
-enlarged."""
+"""Pixels of a face that no pass misses for its size; a photo whose smallest face is below it is enlarged."""
 
 MAX_ENLARGEMENT = 2
 
@@ -125,9 +124,17 @@ def _detect_at_scales(network: Network, photo: Photo) -> RawDetections:
     for side, previous in zip(LARGER_SIDES, (FIRST_SIDE, *LARGER_SIDES), strict=False):
         if available > previous and _smallest(passes[-1]) * previous / available < SMALL_FACE_SIZE:
             passes.append(_detect_at(network, photo, side))
-    if available < LARGER_SIDES[-1] and _smallest(passes[-1]) < RELIABLE_SIZE:
-        passes.append(_detect_enlarged(network, photo, min(MAX_ENLARGEMENT * available, LARGER_SIDES[-1])))
+    if side := _enlarged_side(available, passes[-1]):
+        passes.append(_detect_enlarged(network, photo, side))
     return suppress_overlaps(concatenate(passes))
+
+
+def _enlarged_side(available: int, faces: RawDetections) -> int:
+    """Return to which longer side a photo is enlarged, 0 for not at all; without a face, only a small one is."""
+    enlarged = MAX_ENLARGEMENT * available
+    if not len(faces):
+        return enlarged if enlarged <= FIRST_SIDE else 0
+    return min(enlarged, LARGER_SIDES[-1]) if available < LARGER_SIDES[-1] and _smallest(faces) < RELIABLE_SIZE else 0
 
 
 def _smallest(faces: RawDetections) -> float:
