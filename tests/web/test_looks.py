@@ -17,6 +17,11 @@ pytestmark = pytest.mark.web
 AXE = "axe-core@4.10.3"
 VIEWS = ("#/", "#/live", "#/people", "#/people/add", "#/person/Alice", "#/unnamed", "#/history", "#/settings", "#/help")
 PAGE_WEIGHT = 200_000
+CUT_OFF = """
+[...document.querySelectorAll("button, a, label, h1, h2, p, nav a, summary")]
+  .filter((node) => node.clientWidth > 2 && node.scrollWidth > node.clientWidth + 1)
+  .map((node) => node.outerHTML.slice(0, 200))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +74,21 @@ def test_views_fit_and_axe_finds_nothing(
             "axe.run().then(r => r.violations.map(v => v.id + ': ' + v.nodes.map(n => n.html).join(' | ')))"
         )
         assert found == [], view
+    page.context.close()
+
+
+@pytest.mark.parametrize("language", ["de", "es", "fr", "ja"])
+def test_every_language_fits_a_phone(lived_in: Server, chromium: Browser, couple: Path, language: str) -> None:
+    page = new_page(chromium, lived_in, viewport={"width": 320, "height": 700}, locale=language)
+    for view in VIEWS:
+        _open(page, view)
+        assert page.evaluate("document.documentElement.lang") == language
+        if view == "#/":
+            page.set_input_files("#photos", couple)
+            expect(page.locator(".card .box")).to_have_count(2)
+        expect(page.locator(".busy")).to_have_count(0)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320, view
+        assert page.evaluate(CUT_OFF) == [], view
     page.context.close()
 
 

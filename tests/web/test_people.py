@@ -67,6 +67,17 @@ def test_forgetting_shows_the_receipt(page: Page, server: Server, ada: list[Path
     assert call(server, "/users")["users"] == []
 
 
+def test_a_photo_that_looks_like_somebody_else_says_who(page: Page, server: Server, ada: list[Path]) -> None:
+    user_id = enrol(server, "Ada", ada[0])
+    page.goto("/#/people/add")
+    page.get_by_label("Name", exact=True).fill("Eve")
+    page.set_input_files("#new-photos", ada[1])
+    page.get_by_role("button", name="Add", exact=True).click()
+    line = page.locator(".progress li")
+    expect(line).to_contain_text("added · The face looks like one that is enrolled under another name. → Ada")
+    expect(line.get_by_role("link", name="Ada")).to_have_attribute("href", f"#/person/{user_id}")
+
+
 def test_a_refused_photo_keeps_its_line_with_the_reason(
     page: Page, server: Server, ada: list[Path], nobody: Path
 ) -> None:

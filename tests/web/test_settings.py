@@ -39,6 +39,13 @@ def test_without_a_measured_curve_the_threshold_is_a_similarity(page: Page) -> N
     assert page.evaluate("localStorage.getItem('mien-threshold')") == "100"
 
 
+def test_nobody_is_said_to_be_missing_when_a_key_may_not_list_people(page: Page) -> None:
+    page.route("**/users?*", lambda route: route.fulfill(status=403, json={"type": "urn:mien:access-denied"}))
+    page.goto("/?lang=de#/settings")
+    expect(page.locator("output")).to_contain_text("Etwa ein falscher Treffer auf 10.000 Vergleiche · Ähnlichkeit 80,0")
+    expect(page.locator("output strong")).to_have_count(0)
+
+
 def test_what_needs_attention_is_said_though_mien_works(page: Page, server: Server) -> None:
     odd = server.folder / "bucket" / "uploaded" / "con"
     odd.mkdir()

@@ -126,6 +126,7 @@ export const api = {
   setConsent: (userId, day) =>
     request("PATCH", `users/${encodeURIComponent(userId)}`, { body: JSON.stringify({ consent_until: day || null }) }),
   forget: (userId) => request("DELETE", `users/${encodeURIComponent(userId)}`),
+  face: (faceId) => request("GET", `faces/${encodeURIComponent(faceId)}`),
   deleteFace: (faceId) => request("DELETE", `faces/${encodeURIComponent(faceId)}`),
   reject: (blob, userId) => request("POST", "rejections", { body: blob, query: { user_id: userId } }),
   deleteRejection: (faceId) => request("DELETE", `rejections/${encodeURIComponent(faceId)}`),

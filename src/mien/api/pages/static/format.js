@@ -14,7 +14,8 @@ const UNITS = [
 export const number = (value) => value.toLocaleString(language);
 
 /** Write a similarity (0 to 100) as Mien does everywhere: one decimal, rounded down, never 100. */
-export const similarity = (value) => Math.min(99.9, Math.floor(value * 10 + 1e-6) / 10).toFixed(1);
+export const similarity = (value) =>
+  Math.min(99.9, Math.floor(value * 10 + 1e-6) / 10).toLocaleString(language, { minimumFractionDigits: 1 });
 
 export const dateTime = (moment) =>
   new Date(moment).toLocaleString(language, { dateStyle: "medium", timeStyle: "short" });

@@ -1,7 +1,7 @@
 // Uploads photos of one person, with a line for each file that shows its progress and, if it is rejected, the reason.
 
 import { api, uploadNotes, waitUntilIndexed } from "./api.js";
-import { h } from "./dom.js";
+import { h, personLink } from "./dom.js";
 import { retryButton } from "./feedback.js";
 import { readPhoto } from "./photo.js";
 import { text } from "./strings.js";
@@ -32,7 +32,7 @@ async function uploadOne(entry) {
   const { line, status } = entry;
   try {
     const upload = await sendPhoto(entry);
-    status.textContent = describeUpload(upload);
+    status.replaceChildren(describeUpload(upload), ...(await linkToLookalike(upload)));
     line.className = upload.status;
     return upload.status === "indexed";
   } catch (error) {
@@ -55,6 +55,13 @@ async function sendPhoto({ file, person, line, status }) {
   const result = await waitUntilIndexed(upload);
   if (result.status === "failed") throw new Error(describeUpload(result));
   return result;
+}
+
+/** Say whom the photo looks like when the face is enrolled under another name. */
+async function linkToLookalike({ remarks = [] }) {
+  const remark = remarks.find(({ code, face_id: id }) => code === "looks_like_another" && id);
+  const face = remark && (await api.face(remark.face_id).catch(() => null)); // forgotten since, or not with this key
+  return face?.user_id ? [" → ", h("a", { href: personLink(face.user_id), dir: "auto" }, face.name)] : [];
 }
 
 /** Word the result of an upload: its status, then the reasons for a rejection or the warnings about the photo. */

@@ -35,7 +35,7 @@ async function showThreshold(panel) {
   const title = h("h2", {}, t.threshold);
   try {
     const { points, default_threshold: usual } = await api.calibration();
-    const people = await knownPeople().catch(() => []);
+    const people = await knownPeople().catch(() => null); // not with every key
     const show = points.length ? errorRates : plainSimilarity;
     panel.replaceChildren(title, h("p", { class: "note" }, t.thresholdHint), ...show(panel, points, usual, people));
   } catch (error) {
@@ -48,7 +48,7 @@ function errorRates(panel, points, usual, people) {
   const curve = rateCurve(points);
   const toSimilarity = (exponent) => similarityAt(points, exponent).toFixed(1);
   const describe = (value) => [
-    h("strong", {}, effect(points, value, people)),
+    people && h("strong", {}, effect(points, value, people)),
     h(
       "span",
       { class: "note" },
@@ -73,7 +73,7 @@ function slider(panel, attributes, { toSimilarity, describe, chosen, onChanged =
   const range = h("input", { type: "range", id: "sure", ...attributes });
   const words = h("output", { for: "sure" });
   const show = (value) => {
-    words.replaceChildren(...describe(value));
+    words.replaceChildren(...describe(value).filter(Boolean));
     onChanged(value);
   };
   show(chosen);
@@ -202,7 +202,7 @@ async function showHealth(panel, system, retry) {
 
 function thresholdInWords(given) {
   if (given === "auto") return t.automatic;
-  return Number(given) >= 1 ? text.similarity(given) : given; // else an error rate, as it was set
+  return Number(given) >= 1 ? text.similarity(written(Number(given))) : given; // else an error rate, as it was set
 }
 
 function facts(version, system, people) {
