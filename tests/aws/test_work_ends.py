@@ -82,6 +82,7 @@ def test_a_photo_that_ends_its_function_fails_after_the_third_time_and_others_go
     with world.function("upload", MIEN_UPLOAD_QUEUE_URL=url) as function:
         assert function.invoke({"Records": [_received(sqs, url)]}) == {"batchItemFailures": []}
         assert _status(world, poisoned) == "failed"
+        assert "indexing_interrupted" in str(world.items("MienRecords"))
         assert world.items("FaceMetadata") == []
         assert function.invoke({"Records": [message(other, message_id="m-2")]}) == {"batchItemFailures": []}
         assert _status(world, other) == "indexed"
@@ -99,10 +100,11 @@ def test_a_photo_that_fails_politely_comes_more_often_than_one_that_ends_its_fun
     world.s3.put_object(Bucket=BUCKET, Key=path, Body=robert[0])
     world.rekognition.fail(400, "ProvisionedThroughputExceededException")
     with world.function("upload") as function:
-        for _ in range(upload_queue.MAX_RECEIVES - 1):
-            assert function.invoke({"Records": [message(path)]}) == AGAIN
+        for receives in range(1, upload_queue.MAX_RECEIVES):
+            assert function.invoke({"Records": [message(path, receives=receives)]}) == AGAIN
         world.rekognition.heal()
-        assert function.invoke({"Records": [message(path)]}) == {"batchItemFailures": []}
+        last = {"Records": [message(path, receives=upload_queue.MAX_RECEIVES)]}
+        assert function.invoke(last) == {"batchItemFailures": []}
     assert _status(world, path) == "indexed"
 
 

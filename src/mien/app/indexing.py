@@ -18,7 +18,15 @@ from mien.app.people import PeopleService
 from mien.app.photo_faces import PhotoFaces
 from mien.app.ports import SIGNED_AT, Bucket, Catalog, Recognizer
 from mien.domain import object_keys
-from mien.domain.errors import AccessDenied, ImageError, ImageNotFound, StorageBusy, StorageError, UserExists
+from mien.domain.errors import (
+    AccessDenied,
+    ImageError,
+    ImageNotFound,
+    ImageTooLarge,
+    StorageBusy,
+    StorageError,
+    UserExists,
+)
 from mien.domain.faces import Reason, iterate_pages
 from mien.domain.policy import MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER, Policy, SeveralFaces
 from mien.domain.records import Consent, FaceRecord, Upload, UploadNotice, UploadStatus
@@ -84,7 +92,10 @@ class IndexingService:
         than the person's erasure is deleted, and counts as missing. Raises StorageBusy when its faces disappear
         again and again.
         """
-        image = self._photo(path)
+        try:
+            image = self._photo(path)
+        except ImageTooLarge as error:
+            return self._reject_unread(path, error)
         self._refuse_late(path, image)
         upload = self._upload(path)
         digest = hashlib.sha256(image.body).hexdigest()
@@ -203,6 +214,21 @@ class IndexingService:
             self._remove_traces(path)
             raise
 
+    def _reject_unread(self, path: str, error: ImageTooLarge) -> Upload:
+        """Reject a photo that the bucket does not read for its size, and remove the faces of what was there before."""
+        upload = self._upload(path)
+        self._release(path)
+        rejected = Upload(
+            path,
+            self._owner_if_known(path, upload),
+            UploadStatus.REJECTED,
+            upload.timestamp if upload else self._now(),
+            reasons=(UploadNotice(error.code, str(error)),),
+        )
+        self._catalog.put(rejected)
+        self._require_photo(path)
+        return rejected
+
     def _refuse_late(self, path: str, image: Image) -> None:
         signed_at, user_id = image.metadata.get(SIGNED_AT), object_keys.user_id_of(path)
         if signed_at is None or user_id is None:
@@ -230,7 +256,7 @@ class IndexingService:
     def _digest(self, path: str) -> str | None:
         try:
             return hashlib.sha256(self._bucket.get(path).body).hexdigest()
-        except StorageError:  # which may be why indexing failed
+        except (StorageError, ImageTooLarge):  # which may be why indexing failed
             return None
 
     def _index_for_owner(

@@ -59,7 +59,7 @@ class Bucket(Protocol):
         """
 
     def get(self, key: str) -> Image:
-        """Return an object. Raises ImageNotFound."""
+        """Return an object. Raises ImageNotFound, and ImageTooLarge for one that is too large to be read."""
 
     def keys(self, prefix: str) -> Iterator[str]:
         """List every key that starts with the prefix, in any order; a whole key is a prefix, too."""

@@ -240,9 +240,9 @@ def _follow(record: SQSRecord) -> None:
 
 def _attempt(record: SQSRecord) -> None:
     attempts = _attempts()
-    if attempts.begin(record.message_id) >= MAX_DEATHS:
+    if attempts.begin(record.message_id, _receives(record)) >= MAX_DEATHS:
         logger.error("a message that ended its function each time is given up")
-        _give_up(record)
+        _give_up(record, interrupted=True)
         return
     try:
         _handle(record.body)
@@ -250,6 +250,10 @@ def _attempt(record: SQSRecord) -> None:
         with suppress(MienError):  # then it counts as one that did not end
             attempts.end(record.message_id)
         raise
+
+
+def _receives(message: SQSRecord) -> int:
+    return int(message.attributes.approximate_receive_count)
 
 
 def _handle(body: str) -> None:
@@ -269,7 +273,7 @@ def _come_again_later(message: SQSRecord) -> None:
     from mien.backends.aws import clients
 
     queue = Settings.from_environment().upload_queue_url
-    seconds = pause(int(message.attributes.approximate_receive_count))
+    seconds = pause(_receives(message))
     with suppress(MienError), clients.domain_errors():
         if queue is not None:
             _sqs().change_message_visibility(
@@ -277,7 +281,7 @@ def _come_again_later(message: SQSRecord) -> None:
             )
 
 
-def _give_up(record: SQSRecord) -> None:
+def _give_up(record: SQSRecord, *, interrupted: bool = False) -> None:
     """Mark a message's photos as failed. Those that are gone lose their faces however often it takes."""
     try:
         told = list(changes(record.body))
@@ -289,7 +293,7 @@ def _give_up(record: SQSRecord) -> None:
             _remove(image_path)
             continue
         try:
-            upload = application().mark_failed(image_path)
+            upload = application().mark_failed(image_path, interrupted=interrupted)
         except (ImageNotFound, InvalidInput):
             logger.info("the photo that could not be indexed is gone")
         else:

@@ -18,7 +18,7 @@ KEPT_SECONDS = 86_400  # after the last attempt; longer than the pauses between 
 
 @dataclass(frozen=True)
 class Attempts:
-    """Counts the attempts at messages that have begun and not ended.
+    """Counts the attempts at messages that have begun and not ended; a photo that is indexed at once costs no write.
 
     Attributes:
         client: A boto3 client of DynamoDB.
@@ -30,9 +30,15 @@ class Attempts:
     table: str
     clock: Callable[[], float] = time.time
 
-    def begin(self, message_id: str) -> int:
-        """Note that an attempt begins, and return how many before it have not ended."""
-        return self._add(message_id, 1) - 1
+    def begin(self, message_id: str, receives: int) -> int:
+        """Note that an attempt begins, and return how many before it have not ended.
+
+        Args:
+            message_id: The message's id.
+            receives: How often SQS has handed the message out.
+        """
+        # The first attempt is not noted. If it is over without `end`, the present one stands for it in the count.
+        return 0 if receives == 1 else self._add(message_id, 1)
 
     def end(self, message_id: str) -> None:
         """Note that an attempt has ended, so that its message comes again."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -12,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from mien.app.ports import SIGNED_AT
 from mien.backends.aws.clients import batches, code, domain_errors
-from mien.domain.errors import ImageNotFound, StorageError
+from mien.domain.errors import ImageNotFound, ImageTooLarge, StorageError
 from mien.domain.results import Image, UploadForm
 
 MAX_SINGLE_LISTINGS = 5
@@ -22,9 +23,16 @@ DELETE_BATCH = 1000
 class S3Bucket:
     """The bucket port on S3: each image is an object."""
 
-    def __init__(self, client: Any, name: str) -> None:
-        """Use a bucket that exists; `client` is a boto3 client of S3."""
-        self._s3, self._name = client, name
+    def __init__(self, client: Any, name: str, max_bytes: float = inf) -> None:
+        """Use a bucket that exists.
+
+        Args:
+            client: A boto3 client of S3.
+            name: The bucket.
+            max_bytes: The size of an image up to which `get` reads it; above, it raises ImageTooLarge. Anybody with the
+                right to write into the bucket may put files there which would fill a function's memory.
+        """
+        self._s3, self._name, self._max_bytes = client, name, max_bytes
 
     def put(self, key: str, body: bytes, content_type: str, metadata: Mapping[str, str]) -> None:
         with domain_errors():
@@ -44,6 +52,9 @@ class S3Bucket:
                 if code(error) == "NoSuchKey":
                     raise ImageNotFound("There is no photo under this path.") from error
                 raise
+            if response["ContentLength"] > self._max_bytes:
+                response["Body"].close()
+                raise ImageTooLarge(f"The photo has more than {self._max_bytes:,} bytes.")
             metadata = {name: unquote(value) for name, value in response["Metadata"].items()}
             return Image(response["Body"].read(), response["ContentType"], metadata)
 

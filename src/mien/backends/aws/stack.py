@@ -46,7 +46,7 @@ def ports(
     rekognition = clients.rekognition(settings.rekognition_keys_secret)
     named = tables(settings.faces_table, settings.recognitions_table, settings.records_table)
     return (
-        S3Bucket(clients.s3(), settings.bucket),
+        S3Bucket(clients.s3(), settings.bucket, settings.policy.max_image_bytes),
         RekognitionRecognizer(
             rekognition,
             settings.collection,
