@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,7 +17,7 @@ import httpx
 import pytest
 
 from mien.lambdas import upload_queue
-from tests.aws import runtime
+from tests.aws import runtime, stack
 from tests.aws.world import BUCKET, World, as_event, message, queues, request
 
 
@@ -461,16 +462,42 @@ def test_nobody_is_erased_or_enrolled_without_the_key_of_the_pseudonyms(
 
 
 def test_no_trace_leaves_the_functions(world: World, robert: list[bytes], tmp_path: Path) -> None:
-    """X-Ray's daemon gets what a function traces; AWS's SDK would send keys and error texts, with user ids in them."""
+    """X-Ray's daemon gets what a function traces; AWS's SDK would send keys and error texts, with user ids in them.
+
+    Each function does its work, and fails at it, too.
+    """
     key, path = world.keep_keys(tmp_path), "uploaded/Bo/1.jpg"
+    queue = world.client("sqs").create_queue(QueueName="uploads")["QueueUrl"]
     world.s3.put_object(Bucket=BUCKET, Key=path, Body=robert[0])
+    arn = f"arn:aws:execute-api:{stack.REGION}:{stack.ACCOUNT}:abcdef123/dev/GET/users"
+    stored = request("GET", "/recognize", "/recognize", key, query={"image_path": path})
+    forget = request("DELETE", "/users/{user_id+}", "/users/Bo", key)
+    events = [
+        ("authorizer", request("GET", "/users", "/users", key) | {"type": "REQUEST", "methodArn": arn}),
+        ("upload", {"Records": [message(path), message("uploaded/Bo/gone.jpg")]}),
+        ("recognize", stored),
+        ("failed", {"Records": [message("uploaded/Bo/gone.jpg")]}),
+        ("people", forget),
+        ("reconcile", {}),
+    ]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as daemon:
         daemon.bind(("127.0.0.1", 0))
         daemon.settimeout(1)
-        address = "{}:{}".format(*daemon.getsockname())
-        with world.function("upload", AWS_XRAY_DAEMON_ADDRESS=address) as function:
-            _follow(function, message(path), message("uploaded/Bo/gone.jpg"))
-        with world.function("recognize", AWS_XRAY_DAEMON_ADDRESS=address) as function:
-            function.invoke(request("GET", "/recognize", "/recognize", key, query={"image_path": path}))
+        settings = {
+            "AWS_XRAY_DAEMON_ADDRESS": "{}:{}".format(*daemon.getsockname()),
+            "MIEN_UPLOAD_QUEUE_URL": queue,
+        }
+        for name, event in events:
+            with world.function(name, 900, **settings) as function:
+                answer = function.invoke(event) or {}
+                assert answer.get("statusCode", 200) == 200, (name, answer)
+                world.rekognition.fail(400, "AccessDeniedException")
+                with suppress(RuntimeError):  # as a failed reconciliation ends
+                    function.invoke(event)
+                world.rekognition.heal()
         with pytest.raises(TimeoutError):
             raise AssertionError(daemon.recv(65536).decode())
+
+
+def test_nothing_is_packed_that_could_trace_aws_calls() -> None:
+    assert "xray" not in (stack.INFRA.parent / "locks" / "lambda.txt").read_text()
