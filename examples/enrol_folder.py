@@ -18,7 +18,9 @@ def main(table: Path) -> int:
         for name, photo in csv.reader(rows):
             try:
                 upload = app.enroll((table.parent / photo).read_bytes(), name=name)
-            except (MienError, OSError) as error:
+            except OSError as error:
+                problems = [f"{error.strerror}."]
+            except MienError as error:
                 problems = [str(error)]
             else:
                 problems = [reason.message for reason in upload.reasons]

@@ -148,7 +148,7 @@ class LocalRecognizer:
         return stored.face_id
 
     def face_image(self, image: bytes, box: Box, side: int) -> bytes:
-        from mien.engine.face_image import face_image
+        from mien.engine.rendition import face_image
 
         return face_image(image, box, side)
 

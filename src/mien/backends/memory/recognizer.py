@@ -29,7 +29,7 @@ from mien.domain.results import (
     image_bytes,
 )
 from mien.engine import Face, FacePortrait, quality
-from mien.engine.face_image import face_image
+from mien.engine.rendition import face_image
 from mien.gallery import compare
 
 LIST_PAGE = 1000
