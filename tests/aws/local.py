@@ -15,8 +15,9 @@ import uvicorn
 from moto import mock_aws
 
 from mien.backends.aws.bucket import S3Bucket
-from mien.backends.aws.catalog import DynamoCatalog, tables
+from mien.backends.aws.catalog import DynamoCatalog
 from mien.backends.aws.recognizer import RekognitionRecognizer
+from mien.backends.aws.tables import tables
 from mien.domain.object_keys import installation_mark
 from mien.gallery import Gallery
 from tests.aws import stack

@@ -81,7 +81,7 @@ def _queue(deployment: Deployment, name: str) -> str:
 def _final_states(dynamodb: Any, paths: list[str]) -> dict[str, str] | None:
     """When every photo has one."""
     items = _scan(dynamodb, "MienRecords")
-    found = {item["ImagePath"]["S"]: item["Status"]["S"] for item in items if item["Kind"]["S"] == "Upload"}
+    found = {item["ImagePath"]["S"]: item["Status"]["S"] for item in items if item["RecordId"]["S"].startswith("Upload/")}
     states = {path: found[path] for path in paths if found.get(path, "pending") != "pending"}
     return states if len(states) == len(paths) else None
 

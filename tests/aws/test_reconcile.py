@@ -13,9 +13,10 @@ import pytest
 from mien.app.app import FaceApp
 from mien.app.erasure import keyed_hash
 from mien.app.reconciliation import MAX_UNASKED, Counts, Reconciler, Reconciliation
-from mien.backends.aws.catalog import DynamoCatalog, tables
+from mien.backends.aws.catalog import DynamoCatalog
 from mien.backends.aws.recognizer import RekognitionRecognizer
 from mien.backends.aws.stack import RemoteApp
+from mien.backends.aws.tables import tables
 from mien.domain.errors import ImageNotFound, InvalidInput
 from mien.domain.object_keys import installation_mark
 from mien.domain.records import FaceRecord, NameClaim, Upload, UploadStatus
@@ -239,6 +240,24 @@ def test_photos_of_nobody_from_an_earlier_version_expire(aws: Stack, robert: lis
     assert listed() == {old.image_path, new.image_path}
     assert aws.catalog.get(Upload, [old.image_path]) == [old]
     assert aws.daily().found.uploads_unlisted == 0
+
+
+def test_people_whose_faces_an_earlier_version_did_not_count_are_counted_and_remembered(
+    aws: Stack, robert: list[bytes], venus: list[bytes]
+) -> None:
+    for number in range(2):
+        aws.enroll(f"uploaded/Bo/{number}.jpg", robert[number])
+    aws.enroll("uploaded/Venus/1.jpg", venus[0])
+    dynamodb = boto3.client("dynamodb", **local.CREDENTIALS)
+    assert dynamodb.delete_item(
+        TableName="MienRecords", Key={"RecordId": {"S": "FaceCount/Bo"}}, ReturnValues="ALL_OLD"
+    )["Attributes"]
+    counted = {"Bo": 2, "Venus": 1}
+    assert {each: one.count for each, one in aws.catalog.summarize_faces(list(counted)).items()} == counted
+    assert aws.app.reconcile(repair=False, grace=0).found.people_miscounted == 1
+    assert aws.daily().found.people_miscounted == 1
+    assert aws.daily().found.people_miscounted == 0
+    assert {each: one.count for each, one in aws.catalog.summarize_faces(list(counted)).items()} == counted
 
 
 def test_an_upload_that_was_deleted_meanwhile_is_not_brought_back(aws: Stack, robert: list[bytes]) -> None:

@@ -239,6 +239,63 @@ def test_counts_the_faces_of_many_at_once_and_knows_the_newest(ports: Ports) -> 
     assert ports.catalog.summarize_faces([]) == {}
 
 
+def test_whatever_happens_to_faces_they_are_counted(ports: Ports) -> None:
+    catalog = ports.catalog
+    faces = [_face(number, "Ada") for number in range(4)]
+
+    def counted() -> dict[str, tuple[int, str]]:
+        assert catalog.recount_faces(["Ada", "Bob"], write=False) == []
+        found = catalog.summarize_faces(["Ada", "Bob"])
+        return {user_id: (one.count, one.newest.face_id) for user_id, one in found.items()}
+
+    catalog.put(*faces[:2])
+    catalog.put(fresh=[faces[2]])
+    assert not catalog.put(faces[3], fresh=[faces[2]])
+    assert counted() == {"Ada": (3, "face-2")}
+    catalog.put(faces[0])
+    catalog.put(replace(faces[1], image_path="uploaded/copy.jpg"), unchanged=[faces[1]])
+    assert not catalog.put(replace(faces[1], user_id="Bob"), unchanged=[faces[1]])
+    assert counted() == {"Ada": (3, "face-2")}
+    catalog.put(replace(faces[2], user_id="Bob"), unchanged=[faces[2]])
+    assert counted() == {"Ada": (2, "face-1"), "Bob": (1, "face-2")}
+    catalog.put(replace(faces[0], negative=True))
+    assert counted() == {"Ada": (1, "face-1"), "Bob": (1, "face-2")}
+    catalog.put(faces[0], faces[3], gone=[faces[2]])
+    assert counted() == {"Ada": (3, "face-3")}
+    assert catalog.delete(FaceRecord, ["face-3", "face-3", "face-9", "face-0"]) == 2
+    assert counted() == {"Ada": (1, "face-1")}
+    catalog.delete(FaceRecord, ["face-1"])
+    assert counted() == {}
+    catalog.put(faces[3])
+    assert counted() == {"Ada": (1, "face-3")}
+
+
+def test_more_faces_than_one_write_takes_are_counted(ports: Ports) -> None:
+    for number in range(130):
+        ports.catalog.put(_face(number, f"user-{number % 2}"))
+    assert ports.catalog.delete(FaceRecord, [f"face-{number}" for number in range(4, 130)]) == 126
+    found = ports.catalog.summarize_faces(["user-0", "user-1"])
+    assert [(one.count, one.newest.face_id) for one in found.values()] == [(2, "face-2"), (2, "face-3")]
+    assert ports.catalog.recount_faces(["user-0", "user-1"], write=False) == []
+
+
+def _face(number: int, user_id: str) -> FaceRecord:
+    at = NOON + timedelta(seconds=number)
+    return FaceRecord(f"face-{number}", user_id, f"uploaded/x/{number}.jpg", at, BOX, 99.0)
+
+
+def test_lists_in_one_order_whatever_the_page(ports: Ports) -> None:
+    """Also where many have one timestamp, so that no page repeats or passes over any."""
+    for number in range(40):
+        moment = NOON + timedelta(days=number // 20)
+        ports.catalog.put(Recognition(f"r-{number}", None, moment, 80.0, (SEEN,)))
+    whole = [r.recognition_id for r in ports.catalog.find(Recognition, limit=1000).items]
+    assert len(set(whole)) == 40
+    for limit in (1, 7, 39):
+        assert [r.recognition_id for r in _all(ports.catalog, Recognition, limit)] == whole
+        assert [r.recognition_id for r in _all(ports.catalog, Recognition, limit, "Bob")] == whole
+
+
 def test_what_somebody_else_changed_meanwhile_is_not_replaced(ports: Ports) -> None:
     catalog, now = ports.catalog, datetime.now(UTC)
     first = Person("1", "Ann", now, pending=True)

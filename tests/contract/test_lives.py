@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
@@ -334,6 +335,7 @@ class Lives(RuleBasedStateMachine):
     def everything_fits_together(self) -> None:
         self.photos_have_their_faces()
         self.people_have_photos_and_names()
+        self.faces_are_counted()
         assert {each.recognition_id for each in self._all(Recognition)} == self.model.answers.keys()
         assert not self._all(Erasure)
 
@@ -374,6 +376,14 @@ class Lives(RuleBasedStateMachine):
         }
         negatives = {record.face_id: record.user_id for record in self._all(FaceRecord) if record.negative}
         assert negatives == model.rejected
+
+    def faces_are_counted(self) -> None:
+        user_ids = sorted({*PEOPLE, *NAMES, *self._known()})
+        faces = [face.user_id for face in self._all(FaceRecord) if face.user_id and not face.negative]
+        found = self.world.catalog.summarize_faces(user_ids)
+        assert {user_id: one.count for user_id, one in found.items()} == dict(Counter(faces))
+        assert all(one.newest.user_id == user_id for user_id, one in found.items())
+        assert self.world.catalog.recount_faces(user_ids, write=False) == []
 
     def people_are_recognised_by_their_present_names(self) -> None:
         model = self.model

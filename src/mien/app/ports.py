@@ -282,6 +282,14 @@ class Catalog(Protocol):
     def summarize_faces(self, user_ids: Collection[str]) -> dict[str, FaceSummary]:
         """Return how many faces each user has, and the newest; users without a face are left out."""
 
+    def recount_faces(self, user_ids: Collection[str], *, write: bool) -> list[str]:
+        """Return the users whose number of faces is kept wrongly, or not yet.
+
+        Args:
+            user_ids: The users.
+            write: Whether to keep the right number from now on.
+        """
+
     def delete(self, kind: type[R], keys: Sequence[str]) -> int:
         """Remove records for good and return how many existed; missing ones are no error."""
 

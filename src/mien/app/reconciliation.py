@@ -68,6 +68,7 @@ class Counts:
         people_without_claim: People whose id or name nothing reserves, as an earlier version left them.
         faces_of_erased: Faces with the mark, but without metadata, of people who were forgotten.
         uploads_unlisted: Uploads of nobody that retention does not see, as an earlier version left them.
+        people_miscounted: People whose number of faces is kept wrongly or, as by an earlier version, not at all.
     """
 
     faces: int = 0
@@ -81,6 +82,7 @@ class Counts:
     people_without_claim: int = 0
     faces_of_erased: int = 0
     uploads_unlisted: int = 0
+    people_miscounted: int = 0
 
     @property
     def removals(self) -> int:
@@ -174,7 +176,8 @@ class Reconciler:
             retry_failed: Whether to index photos again that could not be indexed, after all attempts.
             is_erased: Tells whether a person was forgotten.
             finish_overdue: Whether to do, even if nothing is repaired, what was promised long ago: to remove the faces
-                of people who were forgotten, and to let uploads of nobody expire that an earlier version stored.
+                of people who were forgotten, to let uploads of nobody expire that an earlier version stored, and to
+                correct the numbers of people's faces.
         """
         self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
         self._index, self._remove, self._grace = index, remove, grace
@@ -315,7 +318,15 @@ class Reconciler:
         if is_repairing:
             for claim in missing:
                 self._catalog.put(fresh=[claim])  # not in place of one that somebody got meanwhile
+        self._recount([person.user_id for person in page.items], counts)
         return page.next_token
+
+    def _recount(self, user_ids: Sequence[str], counts: Counts) -> None:
+        miscounted = self._catalog.recount_faces(user_ids, write=False)
+        if miscounted:
+            time.sleep(self._grace)
+            miscounted = self._catalog.recount_faces(miscounted, write=self._finish_overdue)
+        counts.people_miscounted += len(miscounted)
 
     def _gone(self, paths: Iterable[str]) -> set[str]:
         """Return the paths of photos that do not exist."""

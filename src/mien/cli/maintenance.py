@@ -33,6 +33,7 @@ REPAIRS = {
     "people_without_claim": "People whose id or name nothing reserved, reserved now",
     "faces_of_erased": "Faces that an erasure had left, removed",
     "uploads_unlisted": "Photos of nobody that would never have expired, will now",
+    "people_miscounted": "People whose number of faces was missing or wrong, counted anew",
     "foreign_faces": "Faces of others in the same collection, left alone",
 }
 

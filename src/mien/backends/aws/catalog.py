@@ -1,10 +1,4 @@
-"""Keep the metadata in DynamoDB.
-
-Three tables hold ten kinds of records: FaceMetadata (key FaceId), RecognitionResults (key RecognitionId), and
-MienRecords for uploads, people, reserved names, consents, erasures and their receipts (key RecordId, such as
-`Upload/uploaded/…`).
-Every item has `Kind` and `Timestamp`. The indexes ByTime, ByUser, ByImage and, for uploads, ByDigest are sorted by
-timestamp and hold keys only.
+"""Keep the metadata in DynamoDB, in the tables that `mien.backends.aws.tables` describes.
 
 `get` reads consistently. `find` asks an index for keys and then reads the items consistently: it never returns
 deleted records, but a new one may appear a moment later, usually well under a second. In this point alone this
@@ -13,93 +7,52 @@ backend is weaker than the embedded one.
 
 from __future__ import annotations
 
-import base64
-import json
-import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
-from itertools import chain
+from functools import partial
 from typing import Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from mien.app.ports import R
 from mien.backends import serialization
-from mien.backends.aws.clients import BACKOFF, batches, code, domain_errors
-from mien.domain.errors import InvalidInput, Overloaded
-from mien.domain.faces import Page
-from mien.domain.groups import DismissedFace, FaceGroup
-from mien.domain.records import (
-    Consent,
-    Erasure,
-    ErasureReceipt,
-    FaceRecord,
-    NameClaim,
-    Person,
-    Recognition,
-    Record,
-    Upload,
+from mien.backends.aws.clients import batches, code, domain_errors
+from mien.backends.aws.face_counts import FaceCounts
+from mien.backends.aws.index_queries import Span, choose_index, list_keys
+from mien.backends.aws.tables import (
+    OWNER,
+    Item,
+    Table,
+    Tables,
+    entries,
+    is_of,
+    items,
+    owner_of_nobody,
+    to_dynamo,
 )
+from mien.backends.aws.transactions import (
+    READ_BATCH,
+    Write,
+    is_free,
+    is_stored,
+    read,
+    repeat,
+    transact,
+    with_condition,
+)
+from mien.domain.faces import Page
+from mien.domain.records import FaceRecord, Recognition, Record, Upload
 from mien.domain.results import FaceSummary
 
-GET_BATCH = 100
-WRITE_BATCH = 100
-MAX_FACES = 1_000_000  # of one person
 MAX_KEY_BYTES = 2048
-OWNER = "Owner"  # of an upload or a receipt. Not UserId: their table's index ByUser would hold people and erasures too
-EARLIEST, LATEST = "0", "9999"  # before and after every timestamp
-NOBODY = " "  # the owner of an upload without a user: no user id is blank, and an index takes no empty text
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """The DynamoDB table of one kind of record.
-
-    Attributes:
-        name: The table's name.
-        key: The attribute that is the table's key.
-        prefix: What precedes the record's key in the item's key.
-        user: The key attribute of the index ByUser, if there is one.
-        image: The key attribute of the index ByImage, if there is one.
-    """
-
-    name: str
-    key: str
-    prefix: str = ""
-    user: str | None = None
-    image: str | None = None
-
-    def item_key(self, key: str) -> str:
-        return self.prefix + key
-
-    def record_key(self, item_key: str) -> str:
-        """Return the record's key of an index entry's. A recognition's entry ends in a slash and a user id."""
-        return item_key.removeprefix(self.prefix) if self.prefix else item_key.partition("/")[0]
-
-
-def tables(faces: str, recognitions: str, records: str) -> dict[type, Table]:
-    """Return the tables by kind of record; the arguments are the tables' names."""
-    return {
-        FaceRecord: Table(faces, "FaceId", user="UserId", image="ImagePath"),
-        Recognition: Table(recognitions, "RecognitionId", user="UserId", image="ImagePath"),
-        Upload: Table(records, "RecordId", "Upload/", user=OWNER),
-        Person: Table(records, "RecordId", "Person/"),
-        NameClaim: Table(records, "RecordId", "NameClaim/"),
-        Consent: Table(records, "RecordId", "Consent/"),
-        Erasure: Table(records, "RecordId", "Erasure/"),
-        ErasureReceipt: Table(records, "RecordId", "ErasureReceipt/", user=OWNER),
-        FaceGroup: Table(records, "RecordId", "FaceGroup/", user=OWNER),
-        DismissedFace: Table(records, "RecordId", "DismissedFace/"),
-    }
+FACES_AT_ONCE = 50  # that go in one transaction, each perhaps with another user's count
 
 
 class DynamoCatalog:
     """The catalog port on DynamoDB."""
 
-    def __init__(self, client: Any, tables: Mapping[type, Table], result_days: int | None = None) -> None:
+    def __init__(self, client: Any, tables: Tables, result_days: int | None = None) -> None:
         """Use tables that exist.
 
         Args:
@@ -108,6 +61,7 @@ class DynamoCatalog:
             result_days: Days after which a recognition expires; None keeps recognitions.
         """
         self._dynamodb, self._tables, self._result_days = client, tables, result_days
+        self._counts = FaceCounts(client, tables)
 
     def put(
         self,
@@ -116,31 +70,23 @@ class DynamoCatalog:
         gone: Sequence[Record] = (),
         unchanged: Sequence[Record] = (),
     ) -> bool:
-        writes = [self._put(record, item) for record in records for item in _items(self._tables[type(record)], record)]
-        removals = list(self._removals(gone, writes))
-        for record in unchanged:
-            _require([*removals, *writes], _main_item(self._tables[type(record)], record), record)
-        writes += [self._put(record, _main_item(self._tables[type(record)], record), is_fresh=True) for record in fresh]
+        writes = self._writes(records, fresh, gone, unchanged)
+        faces = [record for record in (*records, *fresh) if isinstance(record, FaceRecord)]
+        gone_faces = [record.face_id for record in gone if isinstance(record, FaceRecord)]
         with domain_errors():
-            if len(writes) == 1 and not fresh and not gone and not unchanged:
-                self._dynamodb.put_item(**writes[0])
+            if len(writes) == 1 and not faces and not writes[0].condition.expression and writes[0].item is not None:
+                self._dynamodb.put_item(**writes[0].request()["Put"])
                 return True
-            try:
-                self._transact([*({"Delete": each} for each in removals), *({"Put": each} for each in writes)])
-            except ClientError as error:
-                if _is_taken(error):
-                    return False
-                raise
-        return True
+            return repeat(lambda: transact(self._dynamodb, self._counted(writes, faces, gone_faces)))
 
     def get(self, kind: type[R], keys: Sequence[str]) -> list[R]:
         table = self._tables[kind]
         found: dict[str, R] = {}
         valid = [key for key in dict.fromkeys(keys) if 0 < len(key.encode()) <= MAX_KEY_BYTES // 2]
         with domain_errors():
-            for portion in batches(valid, GET_BATCH):
-                for item in self._read(table, [table.item_key(key) for key in portion]):
-                    if item.get("Kind") == kind.__name__:
+            for portion in batches(valid, READ_BATCH):
+                for item in read(self._dynamodb, table, [table.item_key(key) for key in portion]):
+                    if is_of(kind, item):
                         record = serialization.from_item(kind, item)
                         found[serialization.key(record)] = record
         return [found[key] for key in keys if key in found]
@@ -159,62 +105,31 @@ class DynamoCatalog:
         token: str | None = None,
     ) -> Page[R]:
         table = self._tables[kind]
-        if of_nobody:
-            user_id = NOBODY
-        user_ids = [user_id] if user_id is None or isinstance(user_id, str) else list(user_id)
-        indexes = [_index(table, kind, each, image_path, digest) for each in user_ids]
-        if any(attribute is None for _, attribute, _ in indexes):
-            records = self.get(kind, [value for *_, value in indexes])
+        chosen = choose_index(table, kind, user_id, image_path, digest, of_nobody)
+        if chosen.attribute is None:
+            records = self.get(kind, chosen.values)
             return Page(tuple(r for r in records if _is_within(r, since, until)), None)
-        entries: dict[str, dict[str, Any]] = {}  # by the record's key: a recognition may be in several of the indexes
         with domain_errors():
-            for index, attribute, value in indexes:
-                query = _query(table, index, attribute or "", value, since, until)
-                if token is not None:
-                    start = _start(token, table)
-                    if kind is Recognition and index == "ByUser":
-                        start[table.key] = f"{table.record_key(start[table.key])}/{value}"
-                    query["ExclusiveStartKey"] = _to_dynamo(start | {attribute or "": value})
-                for entry in self._entries(query, limit + 1):
-                    entries.setdefault(table.record_key(entry[table.key]), entry)
-        if len(indexes) > 1:
-            entries = dict(sorted(entries.items(), key=lambda item: (item[1]["Timestamp"], item[0]), reverse=True))
-        keys = list(entries)
-        token = _token(entries[keys[limit - 1]], table) if len(keys) > limit else None
-        return Page(tuple(self.get(kind, keys[:limit])), token)
-
-    def _entries(self, query: dict[str, Any], limit: int) -> Iterator[dict[str, Any]]:
-        """Yield the first entries of an index; DynamoDB ends a page at 1 MB, or earlier, whatever is asked for."""
-        while True:
-            page = self._dynamodb.query(**query, Limit=limit)
-            yield from map(_from_dynamo, page["Items"])
-            limit -= len(page["Items"])
-            if limit <= 0 or "LastEvaluatedKey" not in page:
-                return
-            query = query | {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+            keys = list_keys(self._dynamodb, table, chosen, Span.of(since, until), limit, token)
+        return Page(tuple(self.get(kind, keys.items)), keys.next_token)
 
     def summarize_faces(self, user_ids: Collection[str]) -> dict[str, FaceSummary]:
-        face_ids = {user_id: self._face_ids(user_id) for user_id in user_ids}  # newest first
-        faces = {face.face_id: face for face in self.get(FaceRecord, [*chain.from_iterable(face_ids.values())])}
-        found: dict[str, FaceSummary] = {}
-        for user_id, ids in face_ids.items():
-            known = [faces[face_id] for face_id in ids if face_id in faces and not faces[face_id].negative]
-            if known:
-                found[user_id] = FaceSummary(len(known), known[0])
-        return found
-
-    def _face_ids(self, user_id: str) -> list[str]:
-        table = self._tables[FaceRecord]
-        query = _query(table, "ByUser", table.user or "", user_id, None, None)
         with domain_errors():
-            return [entry[table.key] for entry in self._entries(query, MAX_FACES)]
+            return self._counts.summarize(user_ids)
+
+    def recount_faces(self, user_ids: Collection[str], *, write: bool) -> list[str]:
+        with domain_errors():
+            found = list(self._counts.miscounted(user_ids))
+            for user_id in found if write else ():
+                self._counts.recount(user_id)
+        return found
 
     def list_uploads_of_nobody(self, image_paths: Sequence[str], *, write: bool) -> int:
         table = self._tables[Upload]
         with domain_errors():
             keys = [table.item_key(path) for path in image_paths]
-            items = [item for portion in batches(keys, GET_BATCH) for item in self._read(table, portion)]
-            unlisted = [item for item in items if OWNER not in item]
+            stored = [item for keys in batches(keys, READ_BATCH) for item in read(self._dynamodb, table, keys)]
+            unlisted = [item for item in stored if OWNER not in item]
             if write:
                 for item in unlisted:
                     self._list_upload_of_nobody(table, item)
@@ -222,200 +137,89 @@ class DynamoCatalog:
 
     def delete(self, kind: type[R], keys: Sequence[str]) -> int:
         table = self._tables[kind]
-        if kind is Recognition:
-            return sum(self._delete_recognition(table, r) for r in self.get(Recognition, keys))
         with domain_errors():
+            if kind is Recognition:
+                return sum(self._delete_recognition(table, r) for r in self.get(Recognition, keys))
+            if kind is FaceRecord:
+                portions = batches(list(dict.fromkeys(keys)), FACES_AT_ONCE)
+                return sum(repeat(partial(self._delete_faces, table, portion)) for portion in portions)
             return sum(self._delete(table, table.item_key(key)) for key in dict.fromkeys(keys))
 
-    def _put(self, record: Record, item: Mapping[str, Any], *, is_fresh: bool = False) -> dict[str, Any]:
-        table = self._tables[type(record)]
-        write = {"TableName": table.name, "Item": _to_dynamo({**item, **self._expiry(record)})}
-        if is_fresh:
-            write |= {"ConditionExpression": "attribute_not_exists(#k)", "ExpressionAttributeNames": {"#k": table.key}}
-        return write
+    def _writes(
+        self,
+        records: Sequence[Record],
+        fresh: Sequence[Record],
+        gone: Sequence[Record],
+        unchanged: Sequence[Record],
+    ) -> list[Write]:
+        """Return the writes that `put` asks for, those that others depend on last."""
+        puts = [write for record in records for write in self._puts(record)]
+        places = {(write.table.name, write.key) for write in puts}
+        removals = [write for record in gone for write in self._removals(record)]
+        writes = [*(write for write in removals if (write.table.name, write.key) not in places), *puts]
+        for record in unchanged:
+            table = self._tables[type(record)]
+            writes = with_condition(writes, table.item_key(serialization.key(record)), is_stored(table, record))
+        return writes + [
+            replace(self._puts(record)[-1], condition=is_free(self._tables[type(record)])) for record in fresh
+        ]
 
-    def _list_upload_of_nobody(self, table: Table, item: Mapping[str, Any]) -> None:
+    def _puts(self, record: Record) -> list[Write]:
+        table, more = self._tables[type(record)], self._expiry(record)
+        return [Write(table, item[table.key], item | more) for item in items(table, record)]
+
+    def _removals(self, record: Record) -> list[Write]:
+        table = self._tables[type(record)]
+        return [Write(table, item[table.key]) for item in items(table, record)]
+
+    def _counted(self, writes: Sequence[Write], faces: Sequence[FaceRecord], gone: Sequence[str]) -> list[Write]:
+        """Let writes of face records change the counts of their users, too."""
+        if not faces and not gone:
+            return list(writes)
+        conditions, of_counts = self._counts.writes(faces, gone)
+        table = self._tables[FaceRecord]
+        on_faces = [
+            replace(write, condition=conditions[write.key], is_repeated=True)
+            if write.table is table and not write.condition.expression
+            else write
+            for write in writes
+        ]
+        return [*on_faces, *of_counts]
+
+    def _delete_faces(self, table: Table, face_ids: Sequence[str]) -> int:
+        found = [face.face_id for face in self.get(FaceRecord, face_ids)]
+        if found:
+            transact(self._dynamodb, self._counted([Write(table, face_id) for face_id in found], (), found))
+        return len(found)
+
+    def _list_upload_of_nobody(self, table: Table, item: Item) -> None:
+        path = table.record_key(item[table.key])
         try:
             self._dynamodb.put_item(
                 TableName=table.name,
-                Item=_to_dynamo({**item, OWNER: NOBODY}),
+                Item=to_dynamo({**item, OWNER: owner_of_nobody(path)}),
                 ConditionExpression="attribute_exists(#k) AND attribute_not_exists(#o) AND #t = :t",
                 ExpressionAttributeNames={"#k": table.key, "#o": OWNER, "#t": "Timestamp"},
-                ExpressionAttributeValues=_to_dynamo({":t": item["Timestamp"]}),
+                ExpressionAttributeValues=to_dynamo({":t": item["Timestamp"]}),
             )
         except ClientError as error:
             if code(error) != "ConditionalCheckFailedException":  # deleted or written anew meanwhile: all is well
                 raise
 
     def _delete(self, table: Table, key: str) -> bool:
-        response = self._dynamodb.delete_item(
-            TableName=table.name, Key=_to_dynamo({table.key: key}), ReturnValues="ALL_OLD"
-        )
+        response = self._dynamodb.delete_item(**table.where(key), ReturnValues="ALL_OLD")
         return "Attributes" in response
 
     def _delete_recognition(self, table: Table, record: Recognition) -> int:
-        keys = [*(entry[table.key] for entry in _entries(record)), record.recognition_id]
-        with domain_errors():
-            self._transact({"Delete": {"TableName": table.name, "Key": _to_dynamo({table.key: key})}} for key in keys)
+        keys = [*(entry[table.key] for entry in entries(record)), record.recognition_id]
+        repeat(lambda: transact(self._dynamodb, [Write(table, key) for key in keys]))
         return 1
 
-    def _removals(self, gone: Sequence[Record], writes: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Delete what is gone, with its entries, but for what is written at once."""
-        tables = [(self._tables[type(record)], record) for record in gone]
-        items = ((table, item[table.key]) for table, record in tables for item in _items(table, record))
-        for table, key in items:
-            where = {"TableName": table.name, "Key": _to_dynamo({table.key: key})}
-            if not any(_is_at(write, where) for write in writes):
-                yield where
-
-    def _transact(self, writes: Iterable[dict[str, Any]]) -> None:
-        """Write up to 100 items at once or not at all. Of more, the last batch has the recognition itself."""
-        for portion in batches(list(writes), WRITE_BATCH):
-            self._dynamodb.transact_write_items(TransactItems=list(portion))
-
-    def _read(self, table: Table, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
-        remaining = [_to_dynamo({table.key: key}) for key in keys]
-        for pause in BACKOFF:
-            request = {table.name: {"Keys": remaining, "ConsistentRead": True}}
-            response = self._dynamodb.batch_get_item(RequestItems=request)
-            yield from map(_from_dynamo, response["Responses"].get(table.name, ()))
-            remaining = response.get("UnprocessedKeys", {}).get(table.name, {}).get("Keys", [])
-            if not remaining:
-                return
-            time.sleep(pause)
-        raise Overloaded("The table accepts no more requests at the moment; try again.")
-
-    def _expiry(self, record: Record) -> dict[str, Any]:
+    def _expiry(self, record: Record) -> Item:
         if self._result_days is None or not isinstance(record, Recognition):
             return {}
         return {"ExpiresAt": int((record.timestamp + timedelta(days=self._result_days)).timestamp())}
 
 
-def _index(
-    table: Table, kind: type, user_id: str | None, image_path: str | None, digest: str | None
-) -> tuple[str, str | None, str]:
-    """Return an index, its key attribute and the value to look for. No attribute: the value is the record's own key."""
-    if user_id is not None:
-        return "ByUser", table.user, user_id
-    if image_path is not None:
-        return "ByImage", table.image, image_path
-    if digest is not None:
-        return "ByDigest", "Digest", digest
-    return "ByTime", "Kind", kind.__name__
-
-
 def _is_within(record: Record, since: datetime | None, until: datetime | None) -> bool:
     return (since is None or record.timestamp >= since) and (until is None or record.timestamp <= until)
-
-
-def _query(
-    table: Table, index: str, attribute: str, value: str, since: datetime | None, until: datetime | None
-) -> dict[str, Any]:
-    condition, values = "#a = :v", {":v": value}
-    names = {"#a": attribute}
-    if since is not None or until is not None:  # a key condition has one comparison of the sort key at most
-        condition += " AND #t BETWEEN :s AND :u"
-        names["#t"] = "Timestamp"
-        values[":s"] = serialization.timestamp(since) if since else EARLIEST
-        values[":u"] = serialization.timestamp(until) if until else LATEST
-    return {
-        "TableName": table.name,
-        "IndexName": index,
-        "KeyConditionExpression": condition,
-        "ExpressionAttributeNames": names,
-        "ExpressionAttributeValues": _to_dynamo(values),
-        "ScanIndexForward": False,
-    }
-
-
-def _token(entry: dict[str, Any], table: Table) -> str:
-    return base64.urlsafe_b64encode(json.dumps([entry[table.key], entry["Timestamp"]]).encode()).decode()
-
-
-def _start(token: str, table: Table) -> dict[str, str]:
-    try:
-        key, timestamp = json.loads(base64.urlsafe_b64decode(token.encode()))
-        return {table.key: str(key), "Timestamp": serialization.timestamp(datetime.fromisoformat(timestamp))}
-    except (ValueError, TypeError) as error:
-        raise InvalidInput("The page token belongs to another listing.") from error
-
-
-def _is_at(write: Mapping[str, Any], where: Mapping[str, Any]) -> bool:
-    """Whether a write replaces the item of a table's key."""
-    is_of_table: bool = write["TableName"] == where["TableName"]
-    return is_of_table and where["Key"].items() <= write["Item"].items()
-
-
-def _place(write: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The attributes that hold the key of what is put or deleted, among others."""
-    place: Mapping[str, Any] = write.get("Key") or write["Item"]
-    return place
-
-
-def _is_taken(error: ClientError) -> bool:
-    """Tell whether a transaction was cancelled because an item that had to be new exists."""
-    reasons = error.response.get("CancellationReasons", ())
-    return any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons)
-
-
-def _require(writes: Sequence[dict[str, Any]], item: Mapping[str, Any], record: Record) -> None:
-    """Make what replaces or removes an item depend on the item being stored as it is given."""
-    key = next(name for name in ("RecordId", "FaceId", "RecognitionId") if name in item)
-    (write,) = (each for each in writes if _place(each).get(key) == _to_dynamo({key: item[key]})[key])
-    names, values, conditions = {}, {}, []
-    for number, name in enumerate(dict.fromkeys((*item, *serialization.attributes(type(record))))):
-        names[f"#a{number}"] = name
-        is_missing, is_equal = f"attribute_not_exists(#a{number})", f"#a{number} = :a{number}"
-        if name not in item:
-            conditions.append(is_missing)
-            continue
-        values[f":a{number}"] = item[name]
-        may_lack = isinstance(record, Person) and name == "Name" and record.name == record.user_id  # as once stored
-        conditions.append(f"({is_equal} OR {is_missing})" if may_lack else is_equal)
-    write["ConditionExpression"] = " AND ".join(conditions)
-    write["ExpressionAttributeNames"], write["ExpressionAttributeValues"] = names, _to_dynamo(values)
-
-
-def _items(table: Table, record: Record) -> list[dict[str, Any]]:
-    return [*_entries(record), _main_item(table, record)]
-
-
-def _main_item(table: Table, record: Record) -> dict[str, Any]:
-    item = serialization.to_item(record)
-    extra = {}
-    if isinstance(record, Upload | ErasureReceipt):
-        extra = {OWNER: record.user_id or NOBODY}
-    elif isinstance(record, FaceGroup) and record.user_id is not None:
-        extra = {OWNER: record.user_id}
-    return {**item, **extra, table.key: table.item_key(serialization.key(record)), "Kind": type(record).__name__}
-
-
-def _entries(record: Record) -> list[dict[str, Any]]:
-    """Return one small item for each person that a recognition names: an item has one UserId only."""
-    if not isinstance(record, Recognition):
-        return []
-    at = serialization.timestamp(record.timestamp)
-    return [
-        {"RecognitionId": f"{record.recognition_id}/{user}", "UserId": user, "Timestamp": at}
-        for user in sorted(record.user_ids)
-    ]
-
-
-_serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
-
-
-def _to_dynamo(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _serialize(_decimal(value)) for name, value in item.items()}
-
-
-def _from_dynamo(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _deserialize(value) for name, value in item.items()}
-
-
-def _decimal(value: Any) -> Any:
-    if isinstance(value, float):
-        return Decimal(repr(value))  # the shortest decimal that gives the same float back
-    if isinstance(value, dict):
-        return {name: _decimal(part) for name, part in value.items()}
-    return [_decimal(part) for part in value] if isinstance(value, list) else value

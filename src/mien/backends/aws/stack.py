@@ -13,8 +13,9 @@ from mien.app.erasure import keyed_hash
 from mien.app.reconciliation import Reconciler
 from mien.backends.aws import clients, secret_keys
 from mien.backends.aws.bucket import S3Bucket
-from mien.backends.aws.catalog import DynamoCatalog, tables
+from mien.backends.aws.catalog import DynamoCatalog
 from mien.backends.aws.recognizer import RekognitionRecognizer
+from mien.backends.aws.tables import tables
 from mien.domain import object_keys
 from mien.domain.errors import Overloaded
 from mien.domain.records import Upload, UploadStatus

@@ -109,6 +109,9 @@ class SqliteCatalog:
             for user_id, count, newest, _ in rows
         }
 
+    def recount_faces(self, user_ids: Collection[str], *, write: bool) -> list[str]:
+        return []  # numbers of faces are not kept
+
     def list_groups(self, min_faces: int, *, skipped: bool, limit: int, token: str | None = None) -> Page[GroupCount]:
         last = _parse_token(token) if token is not None else ("9" * 18, "")
         rows = self._database.read(LIST_GROUPS, (skipped, min_faces, int(last[0]), last[1], limit + 1))
