@@ -19,13 +19,13 @@ ROBERT = "Robert De Niro"
 PATIENCE = 120.0
 
 
-def until(ask: Callable[[], Any], patience: float = PATIENCE) -> Any:
+def until(ask: Callable[[], Any], patience: float = PATIENCE, pause: float = 0.5) -> Any:
     """The first answer that is not empty."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if answer := ask():
             return answer
-        time.sleep(0.5)
+        time.sleep(pause)
     raise TimeoutError("it has not come to pass")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,9 @@ from tests.support.painter import photo_of
 
 pytestmark = pytest.mark.aws
 
-BURST = int(os.environ.get("MIEN_AWS_BURST", "60"))
+BURST = int(os.environ.get("MIEN_AWS_BURST", "300"))
+QUOTA = max(5, BURST // 100)  # calls per second, of each operation
+PEOPLE = 100
 SECONDS_PER_PHOTO = 2.0
 JPEG = {"Content-Type": "image/jpeg"}
 
@@ -49,16 +52,20 @@ def test_a_rekognition_that_fails_loses_nothing_and_names_nobody(
 
 def test_a_burst_beyond_rekognitions_quota_waits_and_loses_nothing(deployment: Deployment) -> None:
     s3, dynamodb = deployment.stack.client("s3"), deployment.stack.client("dynamodb")
-    deployment.rekognition.throttle(IndexFaces=5, SearchFaces=5, CreateUser=5, AssociateFaces=5)
-    paths = [f"uploaded/Person {number % 100}/{number}.jpg" for number in range(BURST)]
+    deployment.rekognition.throttle(IndexFaces=QUOTA, SearchFaces=QUOTA, CreateUser=QUOTA, AssociateFaces=QUOTA)
+    left_before = _without_metadata(deployment)
+    paths = [f"uploaded/Person {number % PEOPLE}/{number}.jpg" for number in range(BURST)]
     for number, path in enumerate(paths):
-        s3.put_object(Bucket=deployment.bucket, Key=path, Body=photo_of(number % 100, photo=number // 100))
-    states = until(lambda: _final_states(dynamodb, paths), patience=60 + BURST * SECONDS_PER_PHOTO)
-    faces = _scan(dynamodb, "FaceMetadata")
-    assert sorted(face["ImagePath"]["S"] for face in faces) == sorted(
-        path for path, status in states.items() if status == "indexed"
-    )
-    assert set(states.values()) == {"indexed"}
+        body = photo_of(number % PEOPLE, photo=number // PEOPLE)
+        s3.put_object(Bucket=deployment.bucket, Key=path, Body=body)
+    pause = BURST / 100  # a look at all states takes long, too
+    states = until(lambda: _final_states(dynamodb, paths), patience=60 + BURST * SECONDS_PER_PHOTO, pause=pause)
+    assert Counter(states.values()) == {"indexed": BURST}
+    faces = [face for face in _scan(dynamodb, "FaceMetadata") if face["ImagePath"]["S"] in states]
+    assert sorted(face["ImagePath"]["S"] for face in faces) == sorted(paths)
+    assert {face["FaceId"]["S"] for face in faces} <= set(deployment.rekognition.faces())
+    assert _without_metadata(deployment) == left_before
+    assert _face_counts(deployment) == {f"Person {n}": len(range(n, BURST, PEOPLE)) for n in range(min(PEOPLE, BURST))}
     dead = deployment.stack.client("sqs").get_queue_attributes(
         QueueUrl=_queue(deployment, "mien-dev-photos-failed"), AttributeNames=["ApproximateNumberOfMessages"]
     )
@@ -78,10 +85,28 @@ def _queue(deployment: Deployment, name: str) -> str:
     return url
 
 
+def _without_metadata(deployment: Deployment) -> set[str]:
+    known = {face["FaceId"]["S"] for face in _scan(deployment.stack.client("dynamodb"), "FaceMetadata")}
+    return set(deployment.rekognition.faces()) - known
+
+
+def _face_counts(deployment: Deployment) -> dict[str, int]:
+    """How many faces each person of the burst has, as the list of people says."""
+    found: dict[str, int] = {}
+    with deployment.stack.api(deployment.key) as api:
+        parameters: dict[str, str | int] = {"limit": 30}
+        while True:
+            page = api.get("/users", params=parameters).raise_for_status().json()
+            found |= {user["user_id"]: user["face_count"] for user in page["users"]}
+            if not page["next_cursor"]:
+                return {user_id: count for user_id, count in found.items() if user_id.startswith("Person ")}
+            parameters["cursor"] = page["next_cursor"]
+
+
 def _final_states(dynamodb: Any, paths: list[str]) -> dict[str, str] | None:
     """When every photo has one."""
-    items = _scan(dynamodb, "MienRecords")
-    found = {item["ImagePath"]["S"]: item["Status"]["S"] for item in items if item["RecordId"]["S"].startswith("Upload/")}
+    uploads = [item for item in _scan(dynamodb, "MienRecords") if item["RecordId"]["S"].startswith("Upload/")]
+    found = {item["ImagePath"]["S"]: item["Status"]["S"] for item in uploads}
     states = {path: found[path] for path in paths if found.get(path, "pending") != "pending"}
     return states if len(states) == len(paths) else None
 
