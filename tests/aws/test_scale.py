@@ -11,12 +11,15 @@ from typing import Any
 import boto3
 import pytest
 
+from mien.app.app import FaceApp
 from mien.backends.aws.catalog import DynamoCatalog
 from mien.backends.aws.tables import SHARDS
+from mien.backends.memory.recognizer import MemoryRecognizer
 from mien.domain.errors import Overloaded
 from mien.domain.faces import Box, iterate_pages
 from mien.domain.records import FaceRecord, NameClaim, Person, Recognition, Upload, UploadStatus
 from tests.aws import local
+from tests.support.fake_engine import FakeFaceEngine
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 BOX = Box(0.1, 0.1, 0.3, 0.3)
@@ -81,12 +84,13 @@ def test_what_earlier_versions_stored_is_listed_among_what_came_later(catalog: D
     for number in range(20, 40):
         put(number)
     for limit in (3, 1000):
-        pages = iterate_pages(lambda token, limit=limit: catalog.find(Recognition, limit=limit, token=token))
-        found = list(pages)
+        found = list(iterate_pages(lambda token, limit=limit: catalog.find(Recognition, limit=limit, token=token)))
         assert len(found) == len({each.recognition_id for each in found}) == 40
         assert [each.timestamp for each in found] == sorted((each.timestamp for each in found), reverse=True)
-        pages = iterate_pages(lambda token, limit=limit: catalog.find(Upload, of_nobody=True, limit=limit, token=token))
-        assert len({upload.image_path for upload in pages}) == 40
+        uploads = iterate_pages(
+            lambda token, limit=limit: catalog.find(Upload, of_nobody=True, limit=limit, token=token)
+        )
+        assert len({upload.image_path for upload in uploads}) == 40
     assert catalog.get(Recognition, ["r-0"])[0].recognition_id == "r-0"
 
 
@@ -179,6 +183,17 @@ def test_nothing_is_kept_of_somebody_who_is_forgotten_while_their_faces_are_coun
     catalog._dynamodb.meta.events.register("before-call.dynamodb.TransactWriteItems", meanwhile)
     catalog.recount_faces(["Ada"], write=True)
     assert client().scan(TableName="MienRecords")["Items"] == []
+
+
+def test_a_number_of_faces_that_is_left_of_somebody_is_seen_and_erased() -> None:
+    with local.storage() as (bucket, catalog):
+        app = FaceApp(bucket, MemoryRecognizer(FakeFaceEngine()), catalog)
+        catalog.put(face(1), Person("Ada", "Ada", NOW))
+        client().delete_item(TableName="FaceMetadata", Key={"FaceId": {"S": "f-1"}})
+        assert "faces" in app.verify_erased("Ada")
+        assert app.forget("Ada").remaining_stores == ()
+        assert app.verify_erased("Ada") == ()
+        assert not [item for item in client().scan(TableName="MienRecords")["Items"] if "Ada" in str(item)]
 
 
 def test_who_never_gets_a_turn_is_told_so(catalog: DynamoCatalog, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -241,7 +241,7 @@ class ErasureService:
         holds = {
             "bucket": any(self._holds(folder, user_id) for folder in self._named_folders(user_id)),
             "recognizer": bool(self._recognizer.face_ids(user_id)),
-            "faces": bool(self._catalog.find(FaceRecord, user_id=user_id, limit=1).items),
+            "faces": self._has_faces(user_id),
             "uploads": bool(self._catalog.find(Upload, user_id=user_id, limit=1).items),
             "recognitions": bool(self._catalog.find(Recognition, user_id=user_id, limit=1).items),
             "people": bool(self._catalog.get(Person, [user_id])),
@@ -249,6 +249,11 @@ class ErasureService:
             "groups": bool(self._catalog.find(FaceGroup, user_id=user_id, limit=1).items),
         }
         return [store for store, does_hold in holds.items() if does_hold]
+
+    def _has_faces(self, user_id: str) -> bool:
+        """Whether there is a face, or no face but their number."""
+        has_any = bool(self._catalog.find(FaceRecord, user_id=user_id, limit=1).items)
+        return has_any or bool(self._catalog.recount_faces([user_id], write=False))
 
     def _remove(self, intent: Erasure, kept: Mapping[str, datetime], counts: Counter[str]) -> None:
         user_id = intent.user_id
@@ -298,6 +303,8 @@ class ErasureService:
         own -= {face.face_id for face in records if face.image_path in kept}
         for face_ids in _batches(sorted(own)):
             counts["faces"] += self._delete_faces(face_ids)
+        if not kept:
+            self._catalog.recount_faces([user_id], write=True)
 
     def _remove_photos_without_user(
         self, recognitions: Sequence[Recognition], user_id: str, counts: Counter[str]
