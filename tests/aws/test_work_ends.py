@@ -114,7 +114,7 @@ def _received(sqs: Any, url: str) -> dict[str, Any]:
 
 
 def _status(world: World, path: str) -> str:
-    uploads = [item for item in world.items("MienRecords") if item["Kind"]["S"] == "Upload"]
+    uploads = [item for item in world.items("MienRecords") if item["RecordId"]["S"].startswith("Upload/")]
     (status,) = [item["Status"]["S"] for item in uploads if item["ImagePath"]["S"] == path]
     return str(status)
 
