@@ -19,6 +19,10 @@ from tests.web.conftest import CHROMIUM, QUIET, Server, free_port
 
 ROUNDS = 5
 LIVE_SECONDS = 8
+WEIGHT = """
+["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind))
+  .reduce((sum, { encodedBodySize }) => sum + encodedBodySize, 0)
+"""
 CAMERA = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 
 
@@ -58,13 +62,12 @@ def _measure(browser: Browser, url: str, group: Path) -> dict[str, float]:
 def _load(browser: Browser, url: str) -> tuple[float, float]:
     """Load the page with an empty cache; returns first contentful paint in milliseconds and bytes fetched."""
     page = browser.new_page(base_url=url)
-    sizes: list[int] = []
-    page.on("response", lambda response: sizes.append(len(response.body())))
     page.goto("/")
     page.wait_for_load_state("networkidle")
     paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    weight = page.evaluate(WEIGHT)
     page.close()
-    return float(paint), float(sum(sizes))
+    return float(paint), float(weight)
 
 
 def _group(page: Page, photo: Path) -> float:

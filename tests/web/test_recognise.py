@@ -100,9 +100,12 @@ def test_a_first_timer_tries_sample_photos(page: Page, ada: list[Path], grace: l
     expect(page.locator(".face.matched")).to_contain_text("Ada")
     expect(page.locator(".face.unknown")).to_have_count(1)
     expect(page.get_by_role("heading", name="Two steps to the first name")).to_be_hidden()
+    group = page.get_by_role("button", name="Group unknown faces")
+    expect(group).to_be_visible()
     page.get_by_label("Who is this?").fill("Grace")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".face.matched")).to_have_count(2)
+    expect(group).to_be_hidden()
 
 
 def test_many_photos_get_a_summary_and_rows_that_open(

@@ -33,7 +33,7 @@ function annotate(image, faces) {
   const sizes = texts.map((text) => ({ width: context.measureText(text).width + size, height: size * 1.5 }));
   const labels = placeLabels(boxes, sizes, { width, height });
   faces.forEach((face, i) => {
-    context.strokeStyle = COLOURS[face.status];
+    context.strokeStyle = COLOURS[face.likelihood === "likely" ? "ambiguous" : face.status];
     context.strokeRect(boxes[i].left, boxes[i].top, boxes[i].width, boxes[i].height);
   });
   labels.forEach(({ left, top }, i) => {

@@ -18,7 +18,8 @@ export function faceLabel(face) {
 /** Build the box of a face, with its number and label, to be put over the photo. */
 export function faceBox(face, number) {
   const label = h("span", { class: "tag", dir: "auto" }, faceLabel(face));
-  const box = h("div", { class: `box ${face.status}` }, h("span", { class: "number" }, String(number)), label);
+  const doubt = face.likelihood === "likely" ? " doubtful" : "";
+  const box = h("div", { class: `box ${face.status}${doubt}` }, h("span", { class: "number" }, String(number)), label);
   return placeAt(box, face.bounding_box);
 }
 

@@ -23,6 +23,7 @@ export function render() {
     list: h("div", { class: "cards" }),
     summary: h("div", { class: "summary", hidden: true }),
     counts: h("strong", { role: "status" }),
+    group: actionButton(t.group, () => groupUnknown(scene), "link"),
     camera: h("div"),
     welcome: h("section", { class: "welcome", hidden: true }),
     enqueue: taskQueue(MAX_OPEN_PHOTOS),
@@ -50,10 +51,11 @@ function addPhotos(scene, files) {
 
 function updateSummary(scene) {
   scene.cards = scene.cards.filter((card) => card.node.parentNode);
-  const { cards, drop, summary, counts, welcome } = scene;
+  const { cards, drop, summary, counts, group, welcome } = scene;
   drop.classList.toggle("slim", cards.length > 0);
   if (cards.length) welcome.hidden = true;
   summary.hidden = cards.length < 2;
+  group.hidden = !offers("groups") || !cards.some(hasUnknown);
   counts.textContent = summarizePhotos(cards.map((card) => card.faces ?? []));
 }
 
@@ -74,15 +76,16 @@ function summaryBar(scene) {
       "link",
     ),
     actionButton(t.dismissAll, each(dismiss), "link"),
-    ...(offers("groups") ? [actionButton(t.group, () => groupUnknown(scene), "link")] : []),
+    scene.group,
   );
   return scene.summary;
 }
 
+const hasUnknown = ({ faces }) => faces?.some((face) => face.status === "unknown");
+
 /** Keep portraits of the unknown faces, grouped by likeness, and show the groups, where each needs a name once. */
 async function groupUnknown({ cards }) {
-  for (const { photo, faces } of cards) {
-    if (!faces?.some((face) => face.status === "unknown")) continue;
+  for (const { photo } of cards.filter(hasUnknown)) {
     await api.recognize(photo.blob, { threshold: threshold.get(), store: false, remember: true });
   }
   location.hash = "#/unnamed";
