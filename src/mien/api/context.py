@@ -112,13 +112,14 @@ class BoundedExecutor:
 class Health:
     """Checks the service by a real inference, and remembers success for some seconds.
 
-    Anybody may ask for the health, so a check must not cost an inference each time.
+    Anybody may ask for the health, so a check must not cost an inference each time, nor one for each who asks at once.
     """
 
     def __init__(self, app: FaceApp, inference: BoundedExecutor, storage: BoundedExecutor) -> None:
         self._app, self._inference, self._storage = app, inference, storage
         self._healthy_until = 0.0
         self._warnings: Sequence[str] = ()
+        self._running: asyncio.Task[None] | None = None
 
     async def check(self) -> list[str]:
         """Detect faces in a test image, unless that worked a moment ago; raise whatever it raises.
@@ -126,10 +127,15 @@ class Health:
         Returns what does not work as it should though the service works, a sentence each.
         """
         if time.monotonic() > self._healthy_until:
-            await self._inference.run(self._app.detect, FACELESS_PNG)
-            self._warnings = await self._storage.run(self._app.warnings)
-            self._healthy_until = time.monotonic() + HEALTHY_SECONDS
+            if self._running is None or self._running.done():
+                self._running = asyncio.create_task(self._check())
+            await asyncio.shield(self._running)  # one who leaves does not end it for the others
         return list(self._warnings)
+
+    async def _check(self) -> None:
+        await self._inference.run(self._app.detect, FACELESS_PNG)
+        self._warnings = await self._storage.run(self._app.warnings)
+        self._healthy_until = time.monotonic() + HEALTHY_SECONDS
 
 
 @dataclass(frozen=True)
