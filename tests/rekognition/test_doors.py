@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -18,6 +21,7 @@ from botocore.credentials import Credentials
 
 from mien.config import Settings
 from mien.domain.errors import SetupError
+from mien.rekognition import images
 from mien.rekognition import server as wire
 from mien.rekognition.access_keys import AccessKey, AccessKeyFile
 from mien.rekognition.settings import SigV4, WireSettings
@@ -175,3 +179,24 @@ def test_access_keys_are_read_again(serve, tmp_path: Path, caplog) -> None:
     assert status("ONE") == 200
     path.unlink()
     assert status("ONE") == 400
+
+
+def test_a_storage_that_does_not_answer_holds_up_only_those_who_ask_for_it(serve, monkeypatch) -> None:
+    asked, answering = threading.Semaphore(0), threading.Event()
+
+    def get_object(**_: str) -> None:
+        asked.release()
+        answering.wait(30)
+
+    monkeypatch.setattr(images, "s3_client", lambda: SimpleNamespace(get_object=get_object))
+    server = serve(WireSettings(keys=KEYS, workers=2))
+    body = json.dumps({"Image": {"S3Object": {"Bucket": "far", "Name": "a.jpg"}}}).encode()
+    with ThreadPoolExecutor(3) as pool:
+        stalled = [pool.submit(post, server.url, body, "DetectFaces", key="AKID", secret="s3cret") for _ in range(2)]
+        try:
+            assert all(asked.acquire(timeout=30) for _ in stalled)
+            other = pool.submit(post, server.url, b"{}", key="AKID", secret="s3cret")
+            assert other.result(timeout=20).status_code == 200
+        finally:
+            answering.set()
+        assert {error(each.result()) for each in stalled} == {"InvalidS3ObjectException"}

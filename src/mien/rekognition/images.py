@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from mien.domain import image_types
 from mien.domain.errors import ImageError, ImageTooLarge, ImageTooSmall, UnsupportedImage
+from mien.domain.waiting import step_aside
 from mien.engine import Limits, measure
 from mien.rekognition.errors import UNREADABLE_OBJECT, WireError, invalid
 
@@ -83,6 +84,7 @@ def _read_s3_object(s3_object: dict[str, str], read_object: ReadObject) -> bytes
 
 
 def _read_from_s3(bucket: str, key: str, version: str | None) -> bytes:
+    step_aside()  # a network that does not answer holds up nobody else
     try:
         version_id = {"VersionId": version} if version else {}
         answer = s3_client().get_object(Bucket=bucket, Key=key, **version_id)
