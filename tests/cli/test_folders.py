@@ -206,6 +206,23 @@ def test_json_is_json_on_every_terminal(people, encoding, tmp_path):
             assert len(json.loads(done.stdout.decode(encoding.partition(":")[0]))["photos"]) == 5
 
 
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/home/ada/Pictures/2026/summer/beach.jpg", "…/ada/Pictures/2026/summer/beach.jpg"),
+        (
+            "/home/ada/a name that is longer than the column is wide.jpg",
+            "…/a name that is longer than the column is wide.jpg",
+        ),
+    ],
+)
+def test_a_long_path_loses_its_first_folders_on_a_terminal_only(path, shown, monkeypatch):
+    assert output.photo_cell(Path(path)) == path
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert output.photo_cell(Path(path)) == shown
+    assert output.photo_cell(Path("a/b.jpg")) == "a/b.jpg"
+
+
 def test_what_cannot_be_printed_is_escaped():
     assert output.printable("Zoë\n\x1b[0m\udcfc") == "Zoë\n\\x1b[0m\\udcfc"
     assert output.printable("Ann\u202egpj.exe\u2069") == "Ann\\u202egpj.exe\\u2069"

@@ -62,7 +62,7 @@ def _show_faces(results: dict[Path, list[Detection] | MienError]) -> None:
         "Photo", ">Face", ">Left, top", ">Size", ">Confidence", ">Sharpness", ">Brightness", ">Roll, yaw, pitch"
     )
     for path, faces in results.items():
-        photo = output.escape(str(path))
+        photo = output.photo_cell(path)
         if isinstance(faces, MienError):
             table.add_row(photo, f"[red]{output.escape(str(faces))}[/red]")
         elif not faces:

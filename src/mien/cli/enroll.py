@@ -188,6 +188,6 @@ def _show_notes(results: Sequence[Result]) -> None:
     table = output.table("Photo", "Outcome", "Note")
     for result in results:
         if notes := [*result.reasons, *result.warnings]:
-            table.add_row(output.escape(str(result.photo)), result.outcome.label, output.escape(" ".join(notes)))
+            table.add_row(output.photo_cell(result.photo), result.outcome.label, output.escape(" ".join(notes)))
     if table.row_count:
         output.show(table)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Format characters that turn the direction of the text after them. Names in any script do without."""
+MAX_PATH_WIDTH = 36  # leaves room for the other columns at 80
 PIPED_WIDTH = 240  # wide enough that no line breaks in a file
 HIDDEN_FIELDS = {"embedding", "pending", "merged_into"}  # embeddings never leave engine and gallery
 JSON_NAMES = {"box": "bounding_box", "remaining_stores": "traces", "rotation": "turned"}  # as in the REST API
@@ -74,6 +75,24 @@ def table(*headings: str, title: str | None = None, whole: str | None = None) ->
         justify: Literal["left", "right"] = "right" if heading.startswith(">") else "left"
         made.add_column(heading.lstrip(">"), justify=justify, overflow="fold", no_wrap=heading == whole)
     return made
+
+
+def photo_cell(photo: Path) -> str:
+    """Name a photo in a table. On a terminal, a long path would be broken: it loses its first folders there."""
+    text = str(photo)
+    if sys.stdout.isatty() and len(text) > MAX_PATH_WIDTH:
+        text = without_first_folders(photo, MAX_PATH_WIDTH)
+    return escape(text)
+
+
+def without_first_folders(path: Path, width: int) -> str:
+    """Return as many of a path's last parts as fit into so many characters, at least its name."""
+    text = path.name
+    for folder in reversed(path.parts[:-1]):
+        if len(f"…/{folder}/{text}") > width:
+            break
+        text = f"{folder}/{text}"
+    return f"…/{text}"
 
 
 def count(number: int, noun: str) -> str:

@@ -112,7 +112,7 @@ def faces_table(results: Sequence[Result]) -> Table:
     """Make a table with a row for each face, and for each photo without a face."""
     table = output.table("Photo", ">Face", "Who", "How likely", ">Similarity")
     for path, recognition in results:
-        photo = output.escape(str(path))
+        photo = output.photo_cell(path)
         if isinstance(recognition, MienError):
             table.add_row(photo, "", f"[red]{output.escape(str(recognition))}[/red]", "", "")
         elif not recognition.faces:
