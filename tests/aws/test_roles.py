@@ -34,11 +34,11 @@ RECONCILE = f"arn:aws:lambda:{stack.REGION}:{stack.ACCOUNT}:function:mien-dev-re
 READ_KEYS = {"secretsmanager:GetSecretValue": {KEYS}}
 ANSWER = {**READ_KEYS, "dynamodb:UpdateItem": {RECORDS}}  # which counts the requests of each key
 SHARED = {
-    "UploadRole": ["FunctionPolicy", "ApiPolicy"],
+    "UploadRole": ["FunctionPolicy", "ApiPolicy", "ErasurePolicy"],
     "AuthorizerRole": [],
     "RecognizeRole": ["FunctionPolicy", "ApiPolicy"],
-    "PeopleRole": ["FunctionPolicy", "ApiPolicy"],
-    "ReconcileRole": ["FunctionPolicy"],
+    "PeopleRole": ["FunctionPolicy", "ApiPolicy", "ErasurePolicy"],
+    "ReconcileRole": ["FunctionPolicy", "ErasurePolicy"],
     "ScheduleRole": [],
 }
 ROLES: dict[str, dict[str, set[str]]] = {
