@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -19,6 +20,7 @@ from mien.config import Settings
 from mien.domain import errors
 from mien.domain.errors import DamagedImage, StorageFull
 from tests.support.painter import photo_of
+from tests.support.process import MIEN_ON_FAKE_ENGINE
 
 
 def leaves(kind: type[errors.MienError]) -> list[type[errors.MienError]]:
@@ -217,3 +219,47 @@ def test_doctor_closes_the_data_folder_or_says_that_it_cannot(mien, people, tmp_
     assert not checks["permissions"]["works"]
     assert "cannot take them away" in checks["permissions"]["detail"]
     assert answer.code == 4
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["people", "--nonsense"], ["nonsense"], ["groups", "nonsense"], ["compare", "a.jpg"], ["people", "--limit", "x"]],
+)
+def test_wrong_arguments_are_json_too(mien, words):
+    answer = mien(*words, "--json")
+    assert answer.code == 2
+    assert answer.json["error"]["code"] == "invalid_input"
+    assert answer.json["error"]["message"]
+
+
+def test_what_is_not_confirmed_is_json_too(mien, people):
+    mien("enroll", people)
+    answer = mien("forget", "Ada", "--json", answer="n\n")
+    assert (answer.code, json.loads(answer.out.splitlines()[-1])["error"]["code"]) == (1, "aborted")  # after the echo
+
+
+@pytest.mark.parametrize("words", [["people"], ["people", "--json"]])
+def test_an_answer_that_cannot_be_written_is_no_traceback(tmp_path, words):
+    environment = os.environ | {"MIEN_DATA_DIR": str(tmp_path / "data")}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*MIEN_ON_FAKE_ENGINE, *words], stdout=full, stderr=subprocess.PIPE, env=environment)
+    assert (done.returncode, done.stderr.decode().splitlines()) == (
+        4,
+        ["The answer could not be written: No space left on device."],
+    )
+
+
+@pytest.mark.parametrize("words", [["people"], ["people", "--json"], ["--help"]])
+def test_a_reader_that_leaves_early_causes_no_traceback(tmp_path, words):
+    environment = os.environ | {"MIEN_DATA_DIR": str(tmp_path / "data")}
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([*MIEN_ON_FAKE_ENGINE, *words], stdout=writing, stderr=subprocess.PIPE, env=environment)
+    os.close(writing)
+    assert b"Traceback" not in done.stderr
+    assert b"Exception ignored" not in done.stderr
+
+
+def test_groups_of_a_mistyped_folder_make_none(mien, tmp_path):
+    assert mien("groups", "list", "--data-dir", tmp_path / "typo").code == 2
+    assert not (tmp_path / "typo").exists()

@@ -154,3 +154,19 @@ def test_a_run_that_is_cut_off_keeps_what_it_has_and_can_go_on(crowd, tmp_path, 
     answer = json.loads(again.communicate(timeout=300)[0])
     assert again.returncode == 0
     assert answer["enrolled"] + answer["already_enrolled"] == photos == enrolled(data)
+
+
+def test_many_people_are_summarised_and_listed_on_demand(mien, tmp_path):
+    for number in range(25):
+        (tmp_path / "many" / f"Person {number:02}").mkdir(parents=True)
+        (tmp_path / "many" / f"Person {number:02}" / "p.jpg").write_bytes(photo_of(number))
+        (tmp_path / "many" / f"Person {number:02}" / "hills.jpg").write_bytes(photo_of())
+    answer = mien("enroll", tmp_path / "many")
+    assert "Person 19" in answer.out
+    assert "Person 20" not in answer.out.split("Note")[0]
+    assert "… and 5 more people: --verbose lists all." in answer.out
+    assert "… and 5 more remarks: --verbose lists all." in answer.out
+    assert "25 enrolled, 0 already enrolled, 25 rejected." in answer.out
+    verbose = mien("enroll", tmp_path / "many", "--verbose").out
+    assert "Person 24" in verbose
+    assert "--verbose" not in verbose

@@ -215,3 +215,11 @@ def few(root: Path, counts: tuple[int, ...]) -> Path:
         for number in range(1, count + 1):
             photo(root / f"p{person}" / f"p{person}_{number:04d}.png", person + 1, number)
     return root
+
+
+def test_the_main_results_are_said_in_plain_words_first(root: Path) -> None:
+    data = gather(root, ColourEngine(), EmbeddingCache(":memory:", "colour-1"))
+    _, first, second, empty, *_ = as_lines(data, evaluate(data, draw_pairs(data.folder), mean_vector))
+    assert first == "Whether two photos show one person: right in 100.0% of the cases."
+    assert second.endswith("of their other photos are recognised, if 1 in 10 strangers may get a name.")
+    assert empty == ""

@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from mien.cli import output
-from mien.cli.exit_codes import handle_errors
+from mien.cli.exit_codes import handle_errors, usage_errors
 from mien.config import Backend, Settings, check_writable, open_audit
 from mien.domain.errors import InvalidInput, StorageError, StorageReadOnly
 from mien.security.audit import COMMAND_LINE, Action, Activity
@@ -73,6 +73,7 @@ NEEDS_DATA = frozenset(
     {
         *("people", "faces", "photos", "history", "rename", "merge", "move", "consent", "reject", "forget"),
         *("verify-erased", "inspect", "repair", "audit", "calibrate", "backup", "keys list", "keys revoke"),
+        *("groups list", "groups name", "groups unname", "groups skip", "groups split", "groups merge", "groups erase"),
     }
 )
 """The commands that make no sense without data: for them, a folder of --data-dir that is missing is a mistyped one."""
@@ -157,6 +158,10 @@ class Command(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
         return list(map(_described, super().get_params(ctx)))
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with usage_errors(as_json="--json" in args):
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         with handle_errors(as_json=ctx.params.get("as_json", False)):
             _check_data_dir(ctx)
@@ -171,6 +176,10 @@ class Group(TyperGroup):
 
     Commands may also be called by their British names.
     """
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        with usage_errors(as_json="--json" in args):
+            return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         return super().get_command(ctx, ALIASES.get(cmd_name, cmd_name))

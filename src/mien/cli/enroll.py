@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,6 +25,9 @@ from mien.domain.thresholds import format_similarity
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
+
+
+SHOWN_ROWS = 20
 
 
 class Outcome(StrEnum):
@@ -54,6 +58,7 @@ def enroll(
         list[Path], typer.Argument(help="A folder with one sub-folder per person, or photos; - is standard input.")
     ],
     user: Annotated[str | None, typer.Option(metavar="NAME", help="The person in all these photos.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help=f"List all people and remarks, not {SHOWN_ROWS}.")] = False,
     as_json: Json = False,
 ) -> None:
     """Enrol people from photos.
@@ -78,7 +83,7 @@ def enroll(
         except (MienError, KeyboardInterrupt) as error:
             failure = error
     results.sort(key=lambda result: (result.photo, result.name or ""))
-    _report(results, found, failure, as_json=as_json)
+    _report(results, found, failure, sys.maxsize if verbose else SHOWN_ROWS, as_json=as_json)
     if failure:
         fail(failure)
     if any(result.outcome is Outcome.REJECTED for result in results):
@@ -147,7 +152,12 @@ def _result(photo: PhotoToEnroll, enrolment: Enrolment | MienError) -> Result:
 
 
 def _report(
-    results: Sequence[Result], found: Found[PhotoToEnroll], failure: BaseException | None, *, as_json: bool
+    results: Sequence[Result],
+    found: Found[PhotoToEnroll],
+    failure: BaseException | None,
+    rows: int,
+    *,
+    as_json: bool,
 ) -> None:
     counts = Counter(result.outcome for result in results)
     not_reached = len(found.photos) - len(results)
@@ -164,30 +174,38 @@ def _report(
             }
         )
         return
-    _show_people(results)
-    _show_notes(results)
+    _show_people(results, rows)
+    _show_notes(results, rows)
     parts = [f"{counts[outcome]} {outcome.label}" for outcome in Outcome]
     parts += [f"{not_reached} not reached"] * bool(failure)
     output.show(f"{', '.join(parts)}.")
     found.note_skipped()
 
 
-def _show_people(results: Sequence[Result]) -> None:
+def _show_people(results: Sequence[Result], rows: int) -> None:
     people: dict[str, Counter[Outcome]] = {}
     for result in results:
         if result.name is not None:
             people.setdefault(result.name, Counter())[result.outcome] += 1
     table = output.table("Person", *(f">{outcome.label.capitalize()}" for outcome in Outcome))
-    for name, counts in sorted(people.items()):
+    for name, counts in sorted(people.items())[:rows]:
         table.add_row(output.escape(name), *(str(counts[outcome] or "") for outcome in Outcome))
     if people:
         output.show(table)
+    _show_left_out(len(people) - rows, "more person")
 
 
-def _show_notes(results: Sequence[Result]) -> None:
+def _show_notes(results: Sequence[Result], rows: int) -> None:
     table = output.table("Photo", "Outcome", "Note")
-    for result in results:
-        if notes := [*result.reasons, *result.warnings]:
-            table.add_row(output.photo_cell(result.photo), result.outcome.label, output.escape(" ".join(notes)))
+    remarkable = sorted((each for each in results if each.reasons or each.warnings), key=lambda each: not each.reasons)
+    for result in remarkable[:rows]:
+        notes = " ".join([*result.reasons, *result.warnings])
+        table.add_row(output.photo_cell(result.photo), result.outcome.label, output.escape(notes))
     if table.row_count:
         output.show(table)
+    _show_left_out(len(remarkable) - rows, "more remark")
+
+
+def _show_left_out(rows: int, what: str) -> None:
+    if rows > 0:
+        output.show(f"… and {output.count(rows, what).replace('persons', 'people')}: --verbose lists all.")

@@ -12,9 +12,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 
@@ -50,6 +50,10 @@ PHOTO_ERRORS = (errors.ImageError, errors.NoFace, errors.InvalidInput, errors.Al
 """Errors about one photo: a command that works on many photos reports them and goes on."""
 
 
+_USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
+"""What Typer raises for wrong arguments: click's error, or that of Typer's own copy of click."""
+
+
 def exit_code(error: BaseException) -> ExitCode:
     """Return the code of the nearest base class in the table."""
     if isinstance(error, KeyboardInterrupt):
@@ -75,7 +79,23 @@ def handle_errors(*, as_json: bool) -> Iterator[None]:
     """Turn an error that is raised inside into a message, with `as_json` also into JSON, and an exit code."""
     try:
         yield
+    except typer.Abort:
+        if as_json:
+            output.print_json({"error": {"code": "aborted", "message": "Nothing was done: it was not confirmed."}})
+        raise
     except (errors.MienError, KeyboardInterrupt) as error:
         if as_json:
-            output.print_json({"error": error_json(error)})
+            with suppress(errors.StorageError):  # standard output may be what failed
+                output.print_json({"error": error_json(error)})
         fail(error)
+
+
+@contextmanager
+def usage_errors(*, as_json: bool) -> Iterator[None]:
+    """Describe wrong arguments for programs, too, when they asked for JSON."""
+    try:
+        yield
+    except Exception as error:
+        if as_json and isinstance(error, _USAGE_ERROR):
+            output.print_json({"error": {"code": errors.InvalidInput.code, "message": error.format_message()}})
+        raise

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -12,6 +14,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from unicodedata import category
+
+from mien.domain.errors import StorageError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -33,12 +37,28 @@ def print_json(value: object) -> None:
         text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:  # a file name that is not Unicode, or a stream that does not take all of it
         text = json.dumps(jsonable(value))
-    sys.stdout.write(f"{text}\n")
+    with _standard_output():
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
 
 
 def show(answer: RenderableType) -> None:
     """Print a table, or a sentence with Rich's markup."""
-    _console().print(answer, soft_wrap=isinstance(answer, str))
+    with _standard_output():
+        _console().print(answer, soft_wrap=isinstance(answer, str))
+        sys.stdout.flush()
+
+
+@contextmanager
+def _standard_output() -> Iterator[None]:
+    """Raise StorageError when the answer cannot be written, but for a pipe that its reader closed."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (or Python flushes again at its end)
+        raise StorageError(f"The answer could not be written: {error.strerror}.") from error
 
 
 def note(sentence: str) -> None:

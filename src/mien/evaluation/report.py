@@ -83,6 +83,7 @@ def as_lines(data: EvaluationData, evaluation: Evaluation) -> Iterator[str]:
     """Yield lines for a terminal."""
     folder = data.folder
     yield f"{len(folder.photos):,} photos of {len(folder.people):,} people, {data.model_version}"
+    yield from _in_words(evaluation)
     yield f"No face found in (failures to acquire)   {len(data.embedded.failures)}"
     yield f"Accuracy, {evaluation.pairs:,} pairs in folds      {accuracy_text(evaluation)}"
     yield f"Equal error rate                         {evaluation.eer:.3%}"
@@ -101,6 +102,22 @@ def as_lines(data: EvaluationData, evaluation: Evaluation) -> Iterator[str]:
     if evaluation.partial:
         yield "Partial result:"
     yield from evaluation.notes
+
+
+USUAL_FPIR = 0.01
+
+
+def _in_words(evaluation: Evaluation) -> Iterator[str]:
+    """Say the main results in plain words."""
+    if evaluation.accuracy is not None:
+        yield f"Whether two photos show one person: right in {evaluation.accuracy:.1%} of the cases."
+    if evaluation.open_set:
+        result = min(evaluation.open_set, key=lambda each: (abs(each.fpir - USUAL_FPIR), -each.gallery, -each.photos))
+        yield (
+            f"With {result.gallery} people enrolled, {plural(result.photos, 'photo')} each: {1 - result.fnir:.1%} of "
+            f"their other photos are recognised, if 1 in {1 / result.fpir:,.0f} strangers may get a name."
+        )
+    yield ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,7 @@ class FolderBucket:
     @contextmanager
     def staged(self, images: Mapping[str, Image]) -> Iterator[Callable[[], None]]:
         bodies = {object_keys.parse_image_path(key): image.body for key, image in images.items()}
+        self._database.check_writable()
         self.check_volume()
 
         def move() -> None:
