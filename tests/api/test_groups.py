@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from starlette.testclient import TestClient
 
+from mien.api.api import create_api
+from mien.app.app import FaceApp
+from mien.backends.memory.bucket import MemoryBucket
+from mien.backends.memory.catalog import MemoryCatalog
+from mien.backends.memory.recognizer import MemoryRecognizer
+from mien.config import Settings
 from tests.support.painter import photo_of
 
 JPEG = {"Content-Type": "image/jpeg"}
@@ -61,3 +68,17 @@ def test_groups_are_skipped_divided_merged_dismissed_and_erased(client):
     assert client.post(f"/groups/{group_id}/dismiss").json()["faces"] == 2
     assert client.delete(f"/groups/{group_id}").status_code == 404
     assert client.post("/groups").json()["faces"] == 0
+
+
+def test_a_backend_that_cannot_group_says_so(engine):
+    app = FaceApp(MemoryBucket(), MemoryRecognizer(engine), MemoryCatalog())
+    client = TestClient(create_api(app, Settings()), raise_server_exceptions=False)
+    answers = [
+        client.get("/groups"),
+        client.post("/recognize?remember=true", content=photo_of("Ada"), headers=JPEG),
+        client.post("/groups/g-0123456789abcdef/name", json={"name": "Ada"}),
+    ]
+    assert [answer.status_code for answer in answers] == [422] * 3
+    assert {answer.json()["detail"] for answer in answers} == {
+        "Unknown faces are grouped on the embedded backend only, not on AWS (docs/groups.md)."
+    }

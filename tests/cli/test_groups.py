@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from mien.app.groups import GroupService
 from tests.support.painter import photo_of
 
 
@@ -56,3 +59,20 @@ def test_groups_are_named_skipped_divided_merged_and_erased(mien, pile):
     assert mien("groups", "erase", ada, "--yes", "--json").json["faces"] == 3
     assert mien("verify-erased", ada).code == 0
     assert mien("groups", "list").code == 0
+
+
+def test_who_is_interrupted_learns_how_far_it_came_and_goes_on(mien, pile, monkeypatch):
+    remember_many = GroupService.remember_many
+
+    def interrupted(self: GroupService, images: Iterator[bytes]) -> Iterator[object]:
+        yield next(remember_many(self, images))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GroupService, "remember_many", interrupted)
+        answer = mien("discover", pile)
+        assert answer.code == 130
+        assert "4 photos not reached: repeat the command to go on." in answer.out
+        assert mien("discover", pile, "--json").json["error"]["message"] == "Interrupted."
+    assert "not reached" not in mien("discover", pile).out
+    assert [group["faces"] for group in mien("groups", "list", "--json").json["groups"]] == [3, 2]

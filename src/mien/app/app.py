@@ -397,9 +397,9 @@ class FaceApp:
 
     @property
     def groups(self) -> GroupService:
-        """People whom nobody has named. Raises InvalidInput on AWS, where a face is never without its photo."""
+        """People whom nobody has named. Raises InvalidInput on AWS, where each face would take charged searches."""
         if self._groups is None:
-            raise InvalidInput("Groups of unknown faces need the embedded backend; the one in use has none.")
+            raise InvalidInput("Unknown faces are grouped on the embedded backend only, not on AWS (docs/groups.md).")
         return self._groups
 
     # Faces and people

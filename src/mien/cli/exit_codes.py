@@ -65,7 +65,7 @@ def error_json(error: BaseException) -> dict[str, str]:
     """Describe an error for programs."""
     code = error.code if isinstance(error, errors.MienError) else "keyboard_interrupt"
     limit = {"limit": error.limit} if isinstance(error, errors.ImageTooLarge) else {}
-    return {"code": code, "message": str(error), **limit}
+    return {"code": code, "message": str(error) or "Interrupted.", **limit}
 
 
 def fail(error: BaseException) -> NoReturn:

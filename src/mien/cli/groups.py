@@ -270,7 +270,10 @@ def _report(
     known = f"{output.count(sum(people.values()), 'face')} of {output.count(len(people), 'known person')}"
     known = known.replace("known persons", "known people")
     photos = output.count(len(results) - len(errors), "photo")
-    output.show(f"{photos}: {known}, {output.count(strangers, 'unknown face')}.")
+    not_reached = (
+        f" {output.count(len(found.photos) - len(results), 'photo')} not reached: repeat the command to go on."
+    )
+    output.show(f"{photos}: {known}, {output.count(strangers, 'unknown face')}.{not_reached * bool(failure)}")
     if min_faces > 1 and strangers:
         output.show(f"Faces that are fewer than {min_faces} alike are not shown; --min-faces 1 shows them.")
     if len(listed) > SHOWN_GROUPS:
