@@ -49,7 +49,7 @@ def test_one_bad_photo_among_a_hundred_is_reported_and_the_others_are_taken(mien
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("text.jpg", b"hello", "not a JPEG"),
+        ("text.jpg", b"hello", "not a photo of a known format"),
         ("empty.jpg", b"", "no bytes"),
         ("nobody.jpg", photo_of(), "no face"),
         ("huge.jpg", b"\xff\xd8\xff" + bytes(16 * 1024 * 1024), "more than"),
