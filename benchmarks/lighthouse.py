@@ -1,7 +1,8 @@
 """Rate every view of the page by Lighthouse, empty and with people: `python -m benchmarks.lighthouse FOLDER`.
 
 FOLDER contains `lfw_dev` and `photos/groups`. Lighthouse simulates a phone on a slow line; each rating is the best of
-some runs, for whatever else the machine does counts against the page. Needs Chromium, npm and the npm registry.
+some runs, for whatever else the machine does counts against the page (`chrt -r 1` in front lets it wait). Needs
+Chromium, npm and the npm registry.
 """
 
 from __future__ import annotations
