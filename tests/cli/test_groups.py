@@ -22,6 +22,7 @@ def test_discovering_says_what_is_not_shown_and_what_to_do_next(mien, pile):
     assert "mien groups list --sheet" in out
     assert "mien groups name g-" in out
     assert "--min-faces 1 shows them" not in mien("discover", pile, "--min-faces", "1").out
+    assert "See them: people.jpg, or" in mien("discover", pile, "--sheet", "people.jpg").out
 
 
 def test_a_group_that_is_given_to_somebody_known_says_so_and_a_similar_name_whose_it_is(mien, pile):

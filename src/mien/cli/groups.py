@@ -73,7 +73,7 @@ def discover(
         listed = _groups(app, min_faces, SHEET_GROUPS)
         if sheet:
             _draw(app, listed, sheet)
-    _report(results, found, listed, grouped, failure, min_faces, as_json=as_json)
+    _report(results, found, listed, grouped, failure, min_faces, sheet, as_json=as_json)
     if failure:
         fail(failure)
     if any(isinstance(result, MienError) for result in results.values()):
@@ -242,6 +242,7 @@ def _report(
     grouped: int,
     failure: BaseException | None,
     min_faces: int,
+    sheet: Path | None,
     *,
     as_json: bool,
 ) -> None:
@@ -275,11 +276,12 @@ def _report(
     )
     output.show(f"{photos}: {known}, {output.count(strangers, 'unknown face')}.{not_reached * bool(failure)}")
     if min_faces > 1 and strangers:
-        output.show(f"Faces that are fewer than {min_faces} alike are not shown; --min-faces 1 shows them.")
+        output.show(f"Groups of fewer than {min_faces} faces are not shown; --min-faces 1 shows them.")
     if len(listed) > SHOWN_GROUPS:
         output.show(f"The {SHOWN_GROUPS} largest groups are shown; mien groups list shows all.")
     if listed:
-        output.show("See them: mien groups list --sheet people.jpg, or mien serve, and Unnamed on the page.")
+        seen = sheet or "mien groups list --sheet people.jpg"
+        output.show(output.escape(f"See them: {seen}, or mien serve, and Unnamed on the page."))
         output.show(output.escape(f"Say who they are: mien groups name {listed[0].group_id} NAME"))
     found.note_skipped()
 
