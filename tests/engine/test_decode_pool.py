@@ -108,6 +108,11 @@ def test_a_photo_is_not_blamed_for_a_decoder_that_ended_before_it_came(pool, web
     assert pid_of(pool) != pid
 
 
+def test_a_decoder_tells_how_long_it_took(pool, webp):
+    decoded, _ = pool.decode(webp, 0, LIMITS, LIMITS.max_memory)
+    assert 0 < decoded.seconds < 2 * LIMITS.max_seconds
+
+
 def test_what_takes_too_long_is_ended_and_the_limit_is_named(pool, encode, scene):
     large = encode(scene.resize((3000, 2000)), "WEBP", method=0)
     with pytest.raises(ImageTooLarge) as refused:
@@ -171,10 +176,12 @@ def test_an_idle_decoder_is_ended(pool, webp, monkeypatch):
         {"size": [0, 96]},
         {"size": [float("inf"), 64]},
         {"orientation": None},
+        {"seconds": -1.0},
+        {"seconds": float("nan")},
     ],
 )
 def test_an_answer_that_is_not_possible_is_not_believed_and_ends_its_decoder(pool, webp, monkeypatch, claim):
-    answer = {"size": [96, 64], "shape": [64, 96, 3], "orientation": 1} | claim
+    answer = {"size": [96, 64], "shape": [64, 96, 3], "orientation": 1, "seconds": 0.1} | claim
 
     def ask(_process: object, _content: bytes, _long_side: int, _limits: Limits, descriptor: int) -> dict[str, object]:
         os.ftruncate(descriptor, 64 * 96 * 3)

@@ -84,11 +84,21 @@ def jpeg_with_size(width: int, height: int, content: bytes) -> bytes:
     return content[: frame + 5] + struct.pack(">HH", height, width) + content[frame + 9 :]
 
 
-def jpeg_damaged_late(side: int) -> bytes:
-    """Large, and invalid near its end, so that a repair decodes it again and again."""
-    content = encoded(plain(side, side), "JPEG", progressive=True)
+def jpeg_damaged_late(picture: Image.Image) -> bytes:
+    """Invalid near its end, so that a repair decodes it again and again."""
+    content = encoded(picture, "JPEG", progressive=True, quality=90)
     place = len(content) * 95 // 100
     return content[:place] + b"\xff\0" * 200 + content[place:]
+
+
+def jpeg_restarts(side: int, size: int) -> bytes:
+    """Nothing but restart markers where the picture's data should be."""
+    content = jpeg_with_size(side, side, encoded(plain(64, 64), "JPEG"))
+    start = content.index(b"\xff\xda")
+    data = start + 2 + struct.unpack(">H", content[start + 2 : start + 4])[0]
+    markers = b"".join(bytes([0xFF, 0xD0 + number]) for number in range(8))
+    interval = b"\xff\xdd\0\4\0\1"
+    return content[:start] + interval + content[start:data] + markers * (size // len(markers)) + b"\xff\xd9"
 
 
 def jpeg_noise(side: int, **options: object) -> bytes:
@@ -355,7 +365,9 @@ BOMBS: dict[str, Generator] = {
     "JPEG, size made up": lambda _: jpeg_with_size(18000, 18000, encoded(plain(64, 64), "JPEG")),
     "JPEG, noise": lambda _: jpeg_noise(3000, quality=95),
     "JPEG, noise, progressive": lambda _: jpeg_noise(3000, quality=95, progressive=True),
-    "JPEG, damaged late": lambda _: jpeg_damaged_late(8000),
+    "JPEG, damaged late": lambda _: jpeg_damaged_late(plain(8000, 8000)),
+    "JPEG, noise, damaged late": lambda _: jpeg_damaged_late(noise(2000)),
+    "JPEG, restart markers": lambda size: jpeg_restarts(9000, size),
     "JPEG, four colours": lambda _: encoded(plain(7000, 7000, "CMYK"), "JPEG"),
     "JPEG, nothing but segments": jpeg_of_segments,
     "JPEG, tags that share their value": lambda _: jpeg_exif(4000, 12_000),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 
+import numpy as np
 import pytest
 
 from mien.domain.errors import DamagedImage, ImageError, ImageTooLarge
-from mien.engine import Limits, measure
+from mien.engine import Limits, decode, measure
 from mien.engine.decode import open_photo
+from mien.engine.decode_pool import Decoded
 from mien.engine.limits import WORKING_PIXELS
 from tests.hostile import bombs
 from tests.hostile.bombs import BOMBS, MEGABYTE
@@ -159,3 +161,29 @@ def test_limits_follow_the_operator(tmp_path):
     content = bombs.encoded(bombs.plain(64, 64), "WEBP")
     with pytest.raises(ImageTooLarge, match="64 x 64"):
         measure(content, Limits(max_memory=64 * 64))
+
+
+class SlowPool:
+    """Decodes any photo of 2000 x 1000 pixels in 0.9 s, and keeps what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, float]] = []
+
+    def prepare(self) -> None:
+        """Nothing has to be started."""
+
+    def decode(self, _content, long_side, limits, _memory):
+        self.asked.append((long_side, round(limits.max_seconds, 2)))
+        width = long_side or 2000
+        return Decoded((2000, 1000), 1, 0.9), np.zeros((max(1, width // 2), width, 3), np.uint8)
+
+
+def test_a_photo_has_one_limit_of_time_however_often_it_is_decoded(monkeypatch):
+    pool = SlowPool()
+    monkeypatch.setattr(decode, "POOL", pool)
+    content = bombs.encoded(bombs.plain(2000, 1000), "JPEG", progressive=True)
+    photo = open_photo(content[:2] + b"\xff\xe5\0\2" * 200 + content[2:])
+    for long_side in (photo.width // 4, 1000, 2000):
+        photo.pixels(long_side)
+    assert photo.is_isolated
+    assert pool.asked == [(1, 1.7), (0, 0.8)]

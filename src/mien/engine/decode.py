@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -30,6 +31,9 @@ OVERVIEW_SIDE = 2560
 
 REPEATED_SECONDS = 0.4
 """Up to which estimate a JPEG in a process of its own is decoded anew at a larger scale, as any other is."""
+
+MIN_SECONDS = 0.01
+"""An alarm that is set to no time at all never rings."""
 
 POOL = DecodingPool()
 
@@ -151,6 +155,7 @@ class _IsolatedSource:
     def __init__(self, content: bytes, limits: Limits, inspection: Inspection) -> None:
         POOL.prepare()
         self._content, self._limits, self._memory = content, limits, inspection.cost.memory
+        self._seconds_left = limits.max_seconds
         self._has_scales = content.startswith(JPEG_START) and inspection.cost.seconds <= REPEATED_SECONDS
         self._decoded: Decoded | None = None
         self._pixels: Pixels | None = None
@@ -175,7 +180,12 @@ class _IsolatedSource:
         return self._decoded
 
     def _ask(self, long_side: int) -> tuple[Decoded, Pixels]:
-        return POOL.decode(self._content, long_side, self._limits, self._memory)
+        """Decode, within what is left of the photo's time; one that takes longer than estimated at once as a whole."""
+        limits = replace(self._limits, max_seconds=max(self._seconds_left, MIN_SECONDS))
+        decoded, pixels = POOL.decode(self._content, long_side, limits, self._memory)
+        self._seconds_left -= decoded.seconds
+        self._has_scales = self._has_scales and decoded.seconds <= REPEATED_SECONDS
+        return decoded, pixels
 
 
 @contextmanager

@@ -54,10 +54,14 @@ _TOO_LONG = f"Decoding the photo takes too long; {_SMALLER}"
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What a decoder tells beside the pixels: width and height in pixels as stored, and the EXIF orientation."""
+    """What a decoder tells beside the pixels.
+
+    `size` is width and height in pixels as stored, `orientation` that of EXIF, `seconds` the processor time it took.
+    """
 
     size: tuple[int, int]
     orientation: int
+    seconds: float = 0.0
 
 
 class DecodingPool:
@@ -278,10 +282,11 @@ def _result(answer: dict[str, Any], descriptor: int, limits: Limits) -> tuple[De
     """
     width, height = map(int, answer["size"])
     rows, columns, channels = map(int, answer["shape"])
-    decoded = Decoded((width, height), int(answer["orientation"]))
+    decoded = Decoded((width, height), int(answer["orientation"]), float(answer["seconds"]))
     _fix_size(descriptor)
     size = rows * columns * channels
     is_possible = channels == 3 and min(rows, columns, width, height) > 0 and size <= limits.max_memory
+    is_possible = is_possible and 0 <= decoded.seconds < MAX_WALL_SECONDS
     if not is_possible or size != os.fstat(descriptor).st_size:
         raise ValueError(size)
     memory = mmap.mmap(descriptor, size)

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,7 @@ def _answer(channel: socket.socket, own_memory: int | None) -> None:
     if own_memory is not None:
         most = own_memory + request["memory"] + SPARE_BYTES + 2 * len(content)
         resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+    begun = time.process_time()
     signal.setitimer(signal.ITIMER_PROF, limits.max_seconds)
     try:
         answer = _decode(content, request["long_side"], limits, descriptors[0])
@@ -106,7 +108,7 @@ def _answer(channel: socket.socket, own_memory: int | None) -> None:
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         os.close(descriptors[0])
-    send_message(channel, answer)
+    send_message(channel, answer | {"seconds": time.process_time() - begun})
 
 
 def _decode(content: bytes, long_side: int, limits: Limits, descriptor: int) -> dict[str, Any]:
