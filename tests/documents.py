@@ -47,10 +47,10 @@ def steps(document: Path) -> list[Step]:
     return steps
 
 
-def run(document: Path, home: Path, mien: Sequence[str] = MIEN) -> list[str]:
+def run(document: Path, home: Path, mien: Sequence[str] = MIEN, before: str = ":") -> list[str]:
     """What each step printed, in `home` as the working directory; a server gets a port of its own.
 
-    `mien`: the program that the document's `mien` is.
+    `mien`: the program that the document's `mien` is. `before`: a command that the reader has given already.
     """
     port = free_port()
     script = f"\necho '{MARK}'\n".join(step.command for step in steps(document))
@@ -58,7 +58,7 @@ def run(document: Path, home: Path, mien: Sequence[str] = MIEN) -> list[str]:
     script = script.replace(":8000", f":{port}").replace("sleep 3", f"sleep {3 * PATIENCE}")
     aliases = f"shopt -s expand_aliases; {CURL}; alias mien='{shlex.join(mien)}'"
     done = subprocess.run(
-        ["bash", "-c", f"{aliases}; trap 'kill %1' EXIT\n{script}"],
+        ["bash", "-c", f"{aliases}; trap 'kill %1' EXIT\n{before} > /dev/null\n{script}"],
         cwd=home,
         env={
             "HOME": str(home),
