@@ -144,6 +144,38 @@ def test_nothing_is_left_of_portraits_that_cannot_be_stored(service: Service, mo
     assert service.app.groups.list().items == ()
 
 
+@pytest.mark.parametrize("place", ["index_portraits", "move"])
+def test_what_a_crash_leaves_of_portraits_is_repaired_and_found_again(
+    service: Service, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    bucket, recognizer = service.ports.bucket, service.ports.recognizer
+    index = recognizer.index_portraits  # type: ignore[attr-defined]
+
+    def crash_after_indexing(portraits: object) -> None:
+        index(portraits)
+        raise SystemExit
+
+    @contextmanager
+    def crash_before_moving(_: object) -> Iterator[Callable[[], None]]:
+        def move() -> None:
+            raise SystemExit
+
+        yield move
+
+    photos = [photo_of("Ada"), photo_of("Grace"), photo_of("Ada", photo=1)]
+    crashes = {"index_portraits": (recognizer, "index_portraits", crash_after_indexing)}
+    crashes["move"] = (bucket, "staged", crash_before_moving)
+    with monkeypatch.context() as patch:
+        patch.setattr(*crashes[place])
+        with pytest.raises(SystemExit):
+            list(service.app.groups.remember_many(photos))
+    assert service.app.reconcile(repair=True, force=True, grace=0).found.removals == 3
+    assert service.stored() == (0, 0, 0)
+    list(service.app.groups.remember_many(photos))
+    assert sorted(group.faces for group in service.app.groups.list().items) == [1, 2]
+    assert service.app.reconcile(repair=False, grace=0).found.removals == 0
+
+
 def test_staged_photos_are_stored_together_or_not_at_all(ports: Ports) -> None:
     bucket: Any = ports.bucket
     path = "uploaded/_/0123456789abcdef0123456789abcdef.jpg"

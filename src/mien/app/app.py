@@ -111,8 +111,8 @@ class FaceApp:
         )
         check_form = self._erasure.check_not_erased_since
         self._indexing = IndexingService(bucket, recognizer, catalog, people, self.policy, now, check_form)
-        groups_of = {"groups_of": grouping.catalog.groups_of} if grouping else {}
-        self._recognition = RecognitionService(recognizer, catalog, people, self.policy, now, **groups_of)
+        groups_of = grouping.catalog.groups_of if grouping else None
+        self._recognition = RecognitionService(recognizer, catalog, people, self.policy, now, groups_of)
         self._rejections = RejectionService(recognizer, catalog, people, now)
         self._retention = RetentionService(catalog, people, self._indexing, self._erasure, self.policy, now)
         self._inspect, self._render, self._warnings, self._close = inspect, render, warnings, close

@@ -34,9 +34,9 @@ class RecognitionService:
         people: PeopleService,
         policy: Policy,
         now: Callable[[], datetime],
-        groups_of: Callable[[Sequence[str]], Mapping[str, str]] = lambda _: {},
+        groups_of: Callable[[Sequence[str]], Mapping[str, str]] | None,
     ) -> None:
-        """Compose the service; `groups_of` is that of `GroupCatalog`."""
+        """Compose the service; `groups_of` is that of `GroupCatalog`, and None where faces are not grouped."""
         self._recognizer, self._catalog, self._people = recognizer, catalog, people
         self._policy, self._now, self._groups_of = policy, now, groups_of
 
@@ -126,9 +126,9 @@ class RecognitionService:
     def _without_repeats(self, probes: Sequence[Probe]) -> Sequence[Probe]:
         """Leave out hits of strangers but for the most similar of each group, which may have thousands."""
         face_ids = list({hit.face_id for probe in probes for hit in probe.face_hits})
-        groups = self._groups_of(face_ids) if len(face_ids) > MAX_UNGROUPED_HITS else {}
-        if not groups:
+        if self._groups_of is None or len(face_ids) <= MAX_UNGROUPED_HITS:
             return probes
+        groups = self._groups_of(face_ids)
         first = [{groups.get(hit.face_id, hit.face_id): hit for hit in reversed(each.face_hits)} for each in probes]
         return [
             replace(probe, face_hits=tuple(hits[key] for key in reversed(hits)))
