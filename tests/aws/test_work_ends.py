@@ -108,6 +108,21 @@ def test_a_photo_that_fails_politely_comes_more_often_than_one_that_ends_its_fun
     assert _status(world, path) == "indexed"
 
 
+def test_an_erasure_takes_as_many_attempts_as_it_needs(world: World) -> None:
+    intent = {"RecordId": "Erasure/Bo", "Kind": "Erasure", "UserId": "Bo", "Timestamp": "2026-01-01T00:00:00.000000Z"}
+    world.dynamodb.put_item(TableName="MienRecords", Item={name: {"S": text} for name, text in intent.items()})
+    with world.function("upload") as function:
+        world.rekognition.fail(500, "InternalServerError")
+        for receives in range(1, upload_queue.MAX_DEATHS + 3):
+            assert function.invoke({"Records": [message(body=upload_queue.ERASURES, receives=receives)]}) == AGAIN
+        assert "Attempts/" not in str(world.items("MienRecords"))
+    world.rekognition.heal()
+    last = {"Records": [message(body=upload_queue.ERASURES, receives=upload_queue.MAX_RECEIVES)]}
+    with world.function("upload") as function:
+        assert function.invoke(last) == {"batchItemFailures": []}
+    assert [item["Kind"]["S"] for item in world.items("MienRecords")] == ["ErasureReceipt"]
+
+
 def _received(sqs: Any, url: str) -> dict[str, Any]:
     (received,) = sqs.receive_message(QueueUrl=url, AttributeNames=["All"], VisibilityTimeout=0)["Messages"]
     return as_event(received)

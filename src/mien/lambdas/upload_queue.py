@@ -239,13 +239,17 @@ def _follow(record: SQSRecord) -> None:
 
 
 def _attempt(record: SQSRecord) -> None:
+    audit_log()  # before anything is done that could not be recorded
+    if record.body == ERASURES:  # a large one may take several functions
+        _finish_erasures()
+        return
     attempts = _attempts()
     if attempts.begin(record.message_id, _receives(record)) >= MAX_DEATHS:
         logger.error("a message that ended its function each time is given up")
         _give_up(record, interrupted=True)
         return
     try:
-        _handle(record.body)
+        _follow_photos(record.body)
     except Exception:
         with suppress(MienError):  # then it counts as one that did not end
             attempts.end(record.message_id)
@@ -256,11 +260,7 @@ def _receives(message: SQSRecord) -> int:
     return int(message.attributes.approximate_receive_count)
 
 
-def _handle(body: str) -> None:
-    audit_log()  # before anything is done that could not be recorded
-    if body == ERASURES:
-        _finish_erasures()
-        return
+def _follow_photos(body: str) -> None:
     for image_path, is_gone in changes(body):
         if is_gone:
             _remove(image_path)
