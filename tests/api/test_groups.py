@@ -11,6 +11,7 @@ from mien.backends.memory.bucket import MemoryBucket
 from mien.backends.memory.catalog import MemoryCatalog
 from mien.backends.memory.recognizer import MemoryRecognizer
 from mien.config import Settings
+from mien.domain.groups import NO_GROUPS
 from tests.support.painter import photo_of
 
 JPEG = {"Content-Type": "image/jpeg"}
@@ -79,6 +80,4 @@ def test_a_backend_that_cannot_group_says_so(engine):
         client.post("/groups/g-0123456789abcdef/name", json={"name": "Ada"}),
     ]
     assert [answer.status_code for answer in answers] == [422] * 3
-    assert {answer.json()["detail"] for answer in answers} == {
-        "Unknown faces are grouped on the embedded backend only, not on AWS (docs/groups.md)."
-    }
+    assert {answer.json()["detail"] for answer in answers} == {NO_GROUPS}

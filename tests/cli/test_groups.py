@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pytest
+
 from mien.app.groups import GroupService
+from mien.domain.groups import NO_GROUPS
 from tests.support.painter import photo_of
 
 
@@ -77,3 +80,9 @@ def test_who_is_interrupted_learns_how_far_it_came_and_goes_on(mien, pile, monke
         assert mien("discover", pile, "--json").json["error"]["message"] == "Interrupted."
     assert "not reached" not in mien("discover", pile).out
     assert [group["faces"] for group in mien("groups", "list", "--json").json["groups"]] == [3, 2]
+
+
+@pytest.mark.parametrize("words", [["discover", "."], ["groups", "list"], ["groups", "name", "g-1", "Ada"]])
+def test_groups_are_refused_on_aws_before_anything_is_asked_of_it(mien, words):
+    answer = mien(*words, "--backend", "aws", "--json")
+    assert (answer.code, answer.json["error"]["message"]) == (2, NO_GROUPS)

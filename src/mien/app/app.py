@@ -24,6 +24,7 @@ from mien.domain import image_types, object_keys
 from mien.domain.dates import in_utc
 from mien.domain.errors import FaceNotFound, ImageNotFound, ImageTooLarge, InvalidInput, RecognitionNotFound, UserExists
 from mien.domain.faces import Detection, Issue, Page
+from mien.domain.groups import NO_GROUPS
 from mien.domain.policy import Policy
 from mien.domain.records import Erasure, ErasureReceipt, FaceRecord, Person, Recognition, Upload, UploadStatus
 from mien.domain.results import Comparison, ErasureReport, Expiry, FaceSummary, Image, StoredPhoto, UploadForm
@@ -399,7 +400,7 @@ class FaceApp:
     def groups(self) -> GroupService:
         """People whom nobody has named. Raises InvalidInput on AWS, where each face would take charged searches."""
         if self._groups is None:
-            raise InvalidInput("Unknown faces are grouped on the embedded backend only, not on AWS (docs/groups.md).")
+            raise InvalidInput(NO_GROUPS)
         return self._groups
 
     # Faces and people

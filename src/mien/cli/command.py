@@ -16,6 +16,7 @@ from mien.cli import output
 from mien.cli.exit_codes import handle_errors, usage_errors
 from mien.config import Backend, Settings, check_writable, open_audit
 from mien.domain.errors import InvalidInput, StorageError, StorageReadOnly
+from mien.domain.groups import NO_GROUPS
 from mien.security.audit import COMMAND_LINE, Action, Activity
 
 ACTIONS: dict[str, Action] = {
@@ -165,6 +166,7 @@ class Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         with handle_errors(as_json=ctx.params.get("as_json", False)):
             _check_data_dir(ctx)
+            _check_groups(ctx)
             if ctx.command_name in EXEMPT:
                 return super().invoke(ctx)
             with recorded(ctx.settings, ctx.activity):
@@ -208,6 +210,13 @@ def _check_data_dir(context: Context) -> None:
     folder = context.meta.get("data_dir")
     if folder is not None and context.command_name in NEEDS_DATA and not folder.exists():
         raise InvalidInput(f"There is no data folder {folder}; `mien enroll` and `mien serve` make one.")
+
+
+def _check_groups(context: Context) -> None:
+    """Refuse a command about groups on AWS before anything is asked of it. Raises InvalidInput."""
+    is_about_groups = context.command_name == "discover" or context.command_name.startswith("groups ")
+    if is_about_groups and context.settings.backend is not Backend.EMBEDDED:
+        raise InvalidInput(NO_GROUPS)
 
 
 def _check_backend(context: typer.Context, option: typer.CallbackParam, value: str | None) -> None:

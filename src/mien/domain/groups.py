@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 GROUP_PREFIX = "g-"
 GROUP_ID_BYTES = 8
 
+NO_GROUPS = "Unknown faces are grouped on the embedded backend only, not on AWS (docs/groups.md)."
+
 
 @dataclass(frozen=True, slots=True)
 class FaceGroup:
