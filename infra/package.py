@@ -38,12 +38,19 @@ def add_mien(target: Path) -> None:
 def compile_modules(target: Path, python: str) -> None:
     """Compile all modules, not to be compared with their sources: unpacking a ZIP file changes their times."""
     is_this = python == f"{sys.version_info.major}.{sys.version_info.minor}"
-    interpreter = sys.executable if is_this else shutil.which(f"python{python}")
+    interpreter = sys.executable if is_this else _interpreter(f"python{python}")
     if interpreter is None:
         sys.stderr.write(f"python{python} is not here, so that each start of a function will compile its modules.\n")
         return
     options = ["-m", "compileall", "-qq", "-j0", "--invalidation-mode", "unchecked-hash"]
     subprocess.run([interpreter, "-I", *options, target], check=True)  # noqa: S603
+
+
+def _interpreter(name: str) -> str | None:
+    """Return where an interpreter is that runs: pyenv has a command that only fails for versions not chosen."""
+    found = shutil.which(name)
+    runs = found and not subprocess.run([found, "-c", ""], check=False, capture_output=True).returncode  # noqa: S603
+    return found if runs else None
 
 
 def remove_unused(mien: Path) -> None:

@@ -75,6 +75,15 @@ def test_a_machine_without_the_runtimes_python_says_what_it_costs(tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["asked.py"]
 
 
+def test_a_python_that_is_only_a_name_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As pyenv leaves it of a version that is installed and not chosen."""
+    shim = tmp_path / "python9.9"
+    shim.write_text("#!/bin/sh\nexit 127\n")
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert "python9.9 is not here" in _compile(tmp_path, "9.9")
+
+
 def _prints(program: str, **environment: str) -> str:
     command = [sys.executable, "-c", f"import gc; {program}"]
     return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True).stdout
