@@ -187,3 +187,13 @@ def test_a_photo_has_one_limit_of_time_however_often_it_is_decoded(monkeypatch):
         photo.pixels(long_side)
     assert photo.is_isolated
     assert pool.asked == [(1, 1.7), (0, 0.8)]
+
+
+@pytest.mark.parametrize("segments", [0, 200], ids=["by the server", "by a process of its own"])
+def test_a_jpeg_that_has_to_be_mended_is_decoded_once(segments):
+    content = bombs.jpeg_damaged_late(bombs.noise(640))
+    photo = open_photo(content[:2] + b"\xff\xe5\0\2" * segments + content[2:])
+    assert photo.is_isolated == bool(segments)
+    pixels = photo.pixels(100)
+    assert pixels.shape == (640, 640, 3)
+    assert all(photo.pixels(long_side) is pixels for long_side in (80, 320, 640))

@@ -140,9 +140,13 @@ class _LocalSource:
     def decode(self, long_side: int) -> Pixels:
         if not is_scalable(self._header):
             return pillow_decoder.decode(self._header, self._content)
+        largest = self._max_eighths / MAX_EIGHTHS
+        scale = min(long_side / max(self.size), largest)
+        return jpeg.decode_jpeg(self._content, self._scaled(scale), self._scaled(largest))
+
+    def _scaled(self, scale: float) -> tuple[int, int]:
         width, height = self.size
-        scale = min(long_side / max(width, height), self._max_eighths / MAX_EIGHTHS)
-        return jpeg.decode_jpeg(self._content, int(width * scale), int(height * scale))
+        return int(width * scale), int(height * scale)
 
 
 class _IsolatedSource:

@@ -138,13 +138,16 @@ class _Rebuilt:
         return any(scan.has_luma and scan.has_detail for scan in complete)
 
 
-def decode_jpeg(content: bytes, min_width: int = 1, min_height: int = 1) -> Pixels:
+def decode_jpeg(content: bytes, min_size: tuple[int, int], largest_size: tuple[int, int]) -> Pixels:
     """Decode a JPEG at the smallest scale with at least this size; at full size when there is none.
+
+    One that has to be mended, which takes many decodings, is decoded at the scale of `largest_size`, so that nobody
+    has to ask for it again.
 
     Args:
         content: a JPEG of one (grey) or three components.
-        min_width: pixels before the EXIF orientation is applied.
-        min_height: likewise.
+        min_size: width and height in pixels before the EXIF orientation is applied.
+        largest_size: likewise; the largest that may be asked for.
 
     Returns:
         RGB (height, width, 3), uint8; what is missing of the picture is grey, 128.
@@ -153,11 +156,11 @@ def decode_jpeg(content: bytes, min_width: int = 1, min_height: int = 1) -> Pixe
         DamagedImage: too much of the picture is missing.
     """
     try:
-        return _decode(content, min_width, min_height)
+        return _decode(content, *min_size)
     except ValueError:
         pass
     try:
-        return _decode_damaged(rebuild(content), min_width, min_height)
+        return _decode_damaged(rebuild(content), *largest_size)
     except ValueError as error:
         raise DamagedImage("The photo is damaged or cut short.") from error
 
