@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from starlette.responses import JSONResponse
@@ -25,11 +26,15 @@ class Rekognition:
     def __init__(self, engine: FakeFaceEngine, gallery: Gallery) -> None:
         self._engine, self._gallery = engine, gallery
         self.stalled = threading.Event()
+        self.refused = 0
         self._app = self._with()
 
     def throttle(self, **per_second: float) -> None:
-        """Requests per second by operation."""
-        self._app = self._with(rates=per_second)
+        """Requests per second by operation. Of 50 calls, five are refused however slow the test is."""
+        self._app = Throttle(self._with(rates=per_second), self._count_refused)
+
+    def _count_refused(self) -> None:
+        self.refused += 1
 
     def fail(self, status: int, code: str) -> None:
         self._app = JSONResponse({"__type": code, "Message": "as asked"}, status)
@@ -53,6 +58,20 @@ class Rekognition:
     def _with(self, **settings: Any) -> ASGIApp:
         options = WireSettings(sigv4=SigV4.ACCEPT_ANY, max_waiting=1000, **settings)
         return create_app(self._engine, self._gallery, settings=options)
+
+
+class Throttle:
+    def __init__(self, app: ASGIApp, note: Callable[[], None]) -> None:
+        self._app, self._note, self._calls = app, note, 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._calls += 1
+        if self._calls % 50 >= 5:
+            await self._app(scope, receive, send)
+            return
+        self._note()
+        error = {"__type": "ProvisionedThroughputExceededException", "Message": "as asked"}
+        await JSONResponse(error, 400)(scope, receive, send)
 
 
 class Stall:

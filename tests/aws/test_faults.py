@@ -61,6 +61,7 @@ def test_a_burst_beyond_rekognitions_quota_waits_and_loses_nothing(deployment: D
     pause = BURST / 100  # a look at all states takes long, too
     states = until(lambda: _final_states(dynamodb, paths), patience=60 + BURST * SECONDS_PER_PHOTO, pause=pause)
     assert Counter(states.values()) == {"indexed": BURST}
+    assert deployment.rekognition.refused > BURST // 10
     faces = [face for face in _scan(dynamodb, "FaceMetadata") if face["ImagePath"]["S"] in states]
     assert sorted(face["ImagePath"]["S"] for face in faces) == sorted(paths)
     assert {face["FaceId"]["S"] for face in faces} <= set(deployment.rekognition.faces())

@@ -64,6 +64,7 @@ _ERRORS: dict[str, tuple[type[MienError], str]] = {
     "SlowDown": (Overloaded, _BUSY),
     "ThrottlingException": (Overloaded, _BUSY),
     "TransactionCanceledException": (Overloaded, _BUSY),
+    "TransactionConflictException": (Overloaded, _BUSY),
     "TransactionInProgressException": (Overloaded, _BUSY),
     "AccessDenied": (SetupError, _REFUSED),
     "AccessDeniedException": (SetupError, _REFUSED),
