@@ -262,6 +262,17 @@ def test_a_journal_that_somebody_edited_puts_no_photo_elsewhere(tmp_path, mien):
     assert elsewhere.read_bytes() == b"photo"
 
 
+def test_undoing_twice_seals_nobody_elses_moves(tmp_path):
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    (out / "Ada").mkdir(parents=True)
+    (out / "Ada" / "p.jpg").write_bytes(b"photo")
+    entry = {"made": "Ada/p.jpg", "source": str(elsewhere), "digest": sha256(b"photo").hexdigest(), "moved": True}
+    (out / JOURNAL).write_text(json.dumps(entry) + "\n")
+    for _ in range(2):
+        assert Folder(out).undo().unsealed == ("Ada/p.jpg",)
+    assert not elsewhere.exists()
+
+
 def test_another_users_journal_puts_no_photo_back_by_itself(tmp_path, monkeypatch):
     source, out = tmp_path / "p.jpg", tmp_path / "out"
     source.write_bytes(b"photo")

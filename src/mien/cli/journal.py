@@ -59,7 +59,7 @@ class Journal:
         if entry.moved and not entry.seal:
             entry = replace(entry, seal=_seal(entry))
         with open(self.path, "ab") as journal:
-            journal.write(b"\n" * self._is_cut_off() + json.dumps(asdict(entry)).encode() + b"\n")
+            journal.write(b"\n" * self._is_cut_off() + _line(entry))
             journal.flush()
             os.fsync(journal.fileno())
         self._is_whole = True
@@ -74,10 +74,11 @@ class Journal:
         return [entry for line in lines if (entry := self._entry(line)) is not None]
 
     def rewrite(self, entries: Iterable[Entry]) -> None:
-        """Leave these lines, or no journal. Raises OSError."""
-        self.path.unlink()
-        for entry in entries:
-            self.note(entry)
+        """Leave these lines as they were read, in one step, or no journal. Raises OSError."""
+        if lines := list(map(_line, entries)):
+            secret_files.write(self.path, b"".join(lines))
+        else:
+            self.path.unlink()
 
     def _is_cut_off(self) -> bool:
         return not self._is_whole and bool(content := self.path.read_bytes()) and not content.endswith(b"\n")
@@ -93,6 +94,10 @@ class Journal:
         if entry is None or not _is_possible(entry):
             raise InvalidInput(f"{self.path} holds something that Mien does not write. Nothing was changed.")
         return entry
+
+
+def _line(entry: Entry) -> bytes:
+    return json.dumps(asdict(entry)).encode() + b"\n"
 
 
 def _is_possible(entry: Entry) -> bool:
