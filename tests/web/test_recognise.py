@@ -57,7 +57,7 @@ def test_a_file_that_is_no_picture_gets_a_sentence(page: Page, tmp_path: Path) -
     note.write_text("not a picture")
     page.goto("/")
     page.set_input_files("#photos", note)
-    expect(page.locator(".problem")).to_contain_text("not an image")
+    expect(page.locator(".problem")).to_contain_text("not a photo of a known format")
 
 
 def test_a_stopped_server_loses_nothing(page: Page, server: Server, couple: Path) -> None:
@@ -141,7 +141,7 @@ def test_the_server_is_heard_in_the_language_of_the_page(page: Page, tmp_path: P
     note.write_text("not a picture")
     page.goto("/?lang=de")
     page.set_input_files("#photos", note)
-    expect(page.locator(".problem")).to_contain_text("Die Datei ist kein Bild in einem bekannten Format")
+    expect(page.locator(".problem")).to_contain_text("Die Datei ist kein Foto in einem bekannten Format: JPEG")
     page.goto("/?lang=fr#/people/add")
     page.get_by_label("Nom", exact=True).fill("Ada")
     page.set_input_files("#new-photos", nobody)

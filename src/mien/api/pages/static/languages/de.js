@@ -50,7 +50,7 @@ export const text = {
   server: {
     empty_image: "Die Datei ist leer.",
     unsupported_image:
-      "Die Datei ist kein Bild in einem bekannten Format (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF, BMP, ICO).",
+      "Die Datei ist kein Foto in einem bekannten Format: JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF oder BMP.",
     damaged_image: "Das Foto ist beschädigt oder unvollständig.",
     image_too_large:
       "Das Foto ist zu groß: Es hat zu viele Bytes oder Pixel, oder es braucht zu viel Speicher oder Zeit.",

@@ -50,7 +50,7 @@ export const text = {
   server: {
     empty_image: "El archivo está vacío.",
     unsupported_image:
-      "El archivo no es una imagen de un formato conocido (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF, BMP, ICO).",
+      "El archivo no es una foto de un formato conocido: JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF o BMP.",
     damaged_image: "La foto está dañada o incompleta.",
     image_too_large:
       "La foto es demasiado grande: tiene demasiados bytes o píxeles, o exige demasiada memoria o tiempo.",

@@ -56,7 +56,7 @@ export const text = {
   server: {
     empty_image: "Le fichier est vide.",
     unsupported_image:
-      "Ce fichier n’est pas une image d’un format connu (JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF, BMP, ICO).",
+      "Ce fichier n’est pas une photo d’un format connu\u00a0: JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF ou BMP.",
     damaged_image: "La photo est abîmée ou incomplète.",
     image_too_large:
       "La photo est trop grande\u00a0: elle a trop d’octets ou de pixels, ou demande trop de mémoire ou de temps.",

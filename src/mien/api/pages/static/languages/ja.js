@@ -49,7 +49,7 @@ export const text = {
   },
   server: {
     empty_image: "ファイルが空です。",
-    unsupported_image: "対応している形式（JPEG、PNG、WebP、AVIF、HEIC、TIFF、GIF、BMP、ICO）の画像ではありません。",
+    unsupported_image: "対応している形式（JPEG、PNG、WebP、HEIC、AVIF、TIFF、GIF、BMP）の写真ではありません。",
     damaged_image: "写真が壊れているか、途中で切れています。",
     image_too_large: "写真が大きすぎます。容量か画素数が多すぎるか、処理にメモリーや時間がかかりすぎます。",
     image_too_small: "写真が小さすぎて、顔を読み取れません。",
