@@ -9,6 +9,7 @@ comes again within a test's patience.
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shutil
@@ -19,7 +20,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import boto3
@@ -80,18 +83,22 @@ def deployed(folder: Path, rekognition: str) -> Iterator[Stack]:
 
 
 def write_templates(folder: Path) -> None:
-    """Pack the code, and write both templates as the emulator can take them."""
-    package(folder / "package")
+    """Write both templates as the emulator can take them, with the packed code."""
+    code = package()
     for part, template in (("data", stack.DATA), ("app", stack.APP)):
-        (folder / f"{part}.yaml").write_text(adapted(part, template.read_text(), folder / "package"))
+        (folder / f"{part}.yaml").write_text(adapted(part, template.read_text(), code))
 
 
-def package(target: Path) -> None:
-    """For this machine's Python, which is the one that the emulator runs functions with."""
+@cache
+def package() -> Path:
+    """Pack the code once, for this machine's Python, which is the one that the emulator runs functions with."""
+    target = Path(mkdtemp(prefix="mien-package-"))
+    atexit.register(shutil.rmtree, target, ignore_errors=True)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     machine = os.uname().machine
     command = [sys.executable, ROOT / "infra" / "package.py", "--target", target]
     subprocess.run([*command, "--python", version, "--machine", machine], check=True)
+    return target
 
 
 def adapted(part: str, template: str, code: Path) -> str:
