@@ -174,7 +174,7 @@ def test_a_journal_that_was_cut_off_is_continued_and_undone(tmp_path):
     assert (source.read_bytes(), (tmp_path / "q.jpg").read_bytes()) == (b"photo", b"another")
 
 
-@pytest.mark.parametrize("line", ['{"made": "%s", "source": null, "digest": "%s"}', "[1]", '{"file": 1}'])
+@pytest.mark.parametrize("line", ['{"made": "%s", "source": null, "digest": "%s"}', "[1]", '{"file": 1}', "[" * 60_000])
 def test_a_journal_of_somebody_else_changes_nothing(tmp_path, line):
     outside, out = tmp_path / "mine.txt", tmp_path / "out"
     outside.write_bytes(b"mine")

@@ -89,7 +89,7 @@ class Journal:
             entry = Entry(**json.loads(line))
         except ValueError:
             return None
-        except TypeError:
+        except (TypeError, RecursionError):
             entry = None
         if entry is None or not _is_possible(entry):
             raise InvalidInput(f"{self.path} holds something that Mien does not write. Nothing was changed.")
