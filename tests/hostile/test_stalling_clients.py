@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -75,6 +76,18 @@ def test_whoever_has_a_key_is_served_beside_a_flood_of_stalled_connections(
         for _ in range(100):
             stack.enter_context(connect(server, sent))
         assert honest_answer(server, honest) == 1
+
+
+@pytest.mark.parametrize("more", [{}, {"X-Amz-Target": "RekognitionService.ListFaces"}], ids=["REST", "wire API"])
+def test_a_client_that_closes_after_a_body_that_is_too_large_reads_the_answer(
+    key: tuple[Server, str], more: dict[str, str]
+) -> None:
+    server, _ = key
+    path = "/" if more else "/detect"
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_SECONDS)
+    headers = {"Content-Type": "image/jpeg", "Connection": "close", **more}
+    connection.request("POST", path, bytes(40_000_000), headers)
+    assert connection.getresponse().status == 413
 
 
 def test_one_address_has_so_many_connections_and_the_oldest_make_room(key: tuple[Server, str]) -> None:

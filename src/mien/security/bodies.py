@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mien.domain.errors import BodyTooSlow, ImageTooLarge, Overloaded
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 BODY_SECONDS, PAUSE_SECONDS = 60.0, 20.0
 """How long a body may take, and how long nothing of it may arrive."""
+
+DISCARD_SECONDS = 10.0
 
 
 class ByteBudget:
@@ -80,6 +83,19 @@ def bounded(receive: Receive, max_bytes: int, claim: Claim) -> Receive:
         return message
 
     return receive_bounded
+
+
+async def discard(receive: Receive, headers: Mapping[str, str]) -> None:
+    """Take a refused body from a client that closes after the answer, and could not read that one otherwise.
+
+    From any other, the server takes it after the answer.
+    """
+    if headers.get("connection", "").lower() != "close":
+        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_SECONDS):
+            while (await receive()).get("more_body", False):
+                pass
 
 
 def _too_large(max_bytes: int) -> ImageTooLarge:
