@@ -62,8 +62,15 @@ class World:
         }
 
     def items(self, table: str) -> list[dict[str, Any]]:
+        """Without the counts of attempts at messages, which expire."""
         found: list[dict[str, Any]] = self.dynamodb.scan(TableName=table)["Items"]
-        return found
+        return [item for item in found if item.get("Kind") != {"S": "Attempts"}]
+
+    def unended_attempts(self) -> dict[str, int]:
+        """By the ids of messages."""
+        found = self.dynamodb.scan(TableName="MienRecords")["Items"]
+        counts = [item for item in found if item["Kind"] == {"S": "Attempts"}]
+        return {item["RecordId"]["S"].removeprefix("Attempts/"): int(item["Unended"]["N"]) for item in counts}
 
 
 @contextmanager
