@@ -92,7 +92,8 @@ def test_a_refused_photo_keeps_its_line_with_the_reason(
 def test_a_photo_that_was_given_up_says_why_and_is_sent_again(page: Page, server: Server, ada: list[Path]) -> None:
     first, second, *_ = ada
     user_id = enrol(server, "Ann", first)
-    state = {"image_path": "uploaded/Ann/x.jpg", "status": "failed", "reasons": ["Something went wrong."]}
+    remarks = [{"code": "indexing_failed", "message": "Something went wrong."}]
+    state = {"image_path": "uploaded/Ann/x.jpg", "status": "failed", "remarks": remarks}
     page.route("**/uploads/**", lambda route: route.fulfill(json=state))
     page.goto(f"/#/person/{user_id}")
     page.get_by_label("Add photos").set_input_files([second])
