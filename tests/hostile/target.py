@@ -188,10 +188,13 @@ class Target:
         assert answer["type"] == f"lifespan.{event}.complete", answer
 
     async def _ask(self, request: Request) -> Answer:
-        answer, messages = Answer(), _messages(request)
+        answer, messages, is_answered = Answer(), _messages(request), asyncio.Event()
 
         async def receive() -> dict[str, Any]:
-            return next(messages, {"type": "http.disconnect"})
+            message = next(messages, None)
+            if message is None and not request.hangs_up:
+                await is_answered.wait()
+            return message or {"type": "http.disconnect"}
 
         async def send(message: Any) -> None:
             if message["type"] == "http.response.start":
@@ -199,6 +202,8 @@ class Target:
                 answer.headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in message["headers"]}
             else:
                 answer.body += message.get("body", b"")
+                if not message.get("more_body", False):
+                    is_answered.set()
 
         try:
             await self._app(_scope(request), receive, send)
