@@ -49,4 +49,6 @@ def _codes() -> set[str]:
 
 
 def _error_codes(kind: type[errors.MienError]) -> set[str]:
-    return {code for each in kind.__subclasses__() for code in {each.code, *_error_codes(each)}}
+    """Return the codes of the error tree; what a backend keeps to itself is not in its module."""
+    kinds = [each for each in kind.__subclasses__() if each.__module__ == errors.__name__]
+    return {code for each in kinds for code in {each.code, *_error_codes(each)}}
