@@ -11,7 +11,7 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from mien.config import PREFIX, UNAVAILABLE, Settings
-from mien.domain.policy import Policy
+from mien.domain.policy import MAX_FACES_PER_PHOTO, Policy
 
 INTRODUCTION = """# Settings
 
@@ -67,7 +67,8 @@ MEANINGS = {
     "several_faces": "for a photo of several people uploaded for one person: enrol the `largest` face, or `refuse` the "
     "photo",
     "max_image_bytes": "the largest photo, in bytes",
-    "max_faces": "how many faces of a photo are recognised at most, the largest; `faces_left_out` counts the others",
+    "max_faces": "how many faces of a photo are recognised at most, the largest; `faces_left_out` counts the others "
+    f"among its {MAX_FACES_PER_PHOTO} largest",
     "user_vectors": "whether the faces of a person are also searched together, as one, with Rekognition's users; "
     "without, a photo costs fewer calls",
     "enrollment_checks": "whether a new face is compared with those that are enrolled, to warn of one that looks like "

@@ -12,6 +12,7 @@ import typer
 
 from docs import cli, settings
 from mien.cli.main import COMMANDS, app
+from mien.domain.policy import MAX_FACES_PER_PHOTO
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -30,6 +31,11 @@ def test_the_site_has_no_links_to_what_is_not_in_it():
         for link in re.findall(r"\]\((\.\./[^)]+)\)", path.read_text(encoding="utf-8"))
     }
     assert links == set()
+
+
+def test_the_api_page_tells_how_many_faces_of_a_photo_are_looked_at():
+    text = (ROOT / "docs" / "rest-api.md").read_text(encoding="utf-8")
+    assert f"the {MAX_FACES_PER_PHOTO} largest faces are looked at" in text
 
 
 def modules_in_the_tree() -> set[str]:

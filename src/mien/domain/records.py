@@ -183,8 +183,9 @@ class Recognition:
     """Who is in a photo; `image_path` is None for a photo that was not kept.
 
     `faces_left_out` counts the faces that were seen but not searched for, because the photo shows more than the
-    policy allows, or than there was time for. `threshold` is a similarity; `threshold_fmr` and `threshold_fpir` are
-    its error rates among the faces that were enrolled then, None where they are not known.
+    policy allows, or than there was time for; of a photo, the 100 largest are seen. `threshold` is a similarity;
+    `threshold_fmr` and `threshold_fpir` are its error rates among the faces that were enrolled then, None where they
+    are not known.
     """
 
     recognition_id: str

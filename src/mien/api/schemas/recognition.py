@@ -51,7 +51,7 @@ class Recognition(Schema):
     `threshold_fmr` is the false match rate of one comparison at the threshold; `threshold_fpir` is the rate at which
     a stranger would be named among the faces enrolled at that time. Both are null where the recogniser publishes no
     rates. `faces_left_out` counts the faces that were seen but not searched for, because the photo shows more than
-    the server looks for, or than it had time for.
+    the server looks for, or than it had time for. Of a photo, the 100 largest faces are seen.
     """
 
     model_config = example(
