@@ -79,21 +79,26 @@ def test_a_time_without_a_zone_is_refused(tmp_path: Path) -> None:
     assert "begin as a backup" in refused(tmp_path / "odd", tmp_path / "data")
 
 
+REWRITTEN = "PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = replace(sql"
+
+
 @pytest.mark.parametrize(
     "program",
     [
         "CREATE TRIGGER t AFTER INSERT ON Uploads BEGIN DELETE FROM FaceMetadata; END",
         "CREATE VIEW v AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n",
         "CREATE VIRTUAL TABLE f USING fts5(x)",
+        f"CREATE VIRTUAL TABLE f USING fts5(x); {REWRITTEN}, 'CREATE VIRTUAL', 'CREATE  VIRTUAL')",
+        f"CREATE VIRTUAL TABLE f USING fts5(x); {REWRITTEN}, 'CREATE VIRTUAL', 'CREATE/**/VIRTUAL')",
     ],
-    ids=["trigger", "view", "virtual table"],
+    ids=["trigger", "view", "virtual table", "virtual table after spaces", "virtual table after a comment"],
 )
 def test_programs_in_the_database_are_not_restored(tmp_path: Path, program: str) -> None:
     contents = backed_up(tmp_path)
     database = tmp_path / "changed.db"
     database.write_bytes(contents["mien.db"])
     connection = sqlite3.connect(database)
-    connection.execute(program)
+    connection.executescript(program)
     connection.commit()
     connection.close()
     with (tmp_path / "odd").open("wb") as file:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from mien.backends.embedded.backend import EmbeddedBackend
 
 PAGE_SIZE = 1000
+TABLE_KIND = 2
+"""The column of `PRAGMA table_list` that tells a table from a view or a virtual table."""
 _KEPT = frozenset({"lost+found"})
 """What an empty folder may hold: file systems make it."""
 
@@ -177,10 +179,14 @@ def _unpack(found: Iterator[Entry], draft: Path) -> tuple[dict[str, Any], int]:
 
 
 def _refuse_programs(database: Path) -> None:
-    """Raise StorageDamaged for a database with triggers or the like, which would work on whatever is stored later."""
+    """Raise StorageDamaged for a database with triggers or the like, which would work on whatever is stored later.
+
+    SQLite itself tells what is a virtual table, whatever its statement looks like.
+    """
     with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        kept = "type IN ('table', 'index') AND ifnull(sql, '') NOT LIKE 'CREATE VIRTUAL%'"
-        if connection.execute(f"SELECT 1 FROM sqlite_master WHERE NOT ({kept}) LIMIT 1").fetchall():  # noqa: S608
+        kinds = {kind for (kind,) in connection.execute("SELECT DISTINCT type FROM sqlite_master")}
+        tables = {row[TABLE_KIND] for row in connection.execute("PRAGMA table_list")}
+        if kinds - {"table", "index"} or tables != {"table"}:
             raise StorageDamaged(archive.DAMAGED.format("its database holds something that Mien does not write"))
 
 
