@@ -109,6 +109,24 @@ def test_wrong_usage_is_exit_code_2(mien, words):
 @pytest.mark.parametrize(
     "words",
     [
+        ["people", "--limit", "0", "--json"],
+        ["--backend", "foo", "people", "--json"],
+        ["--unknown", "people", "--json"],
+        ["groups", "--json"],
+        ["recognise-all", "--json"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_json_for_programs(mien, words):
+    answer = mien(*words)
+    assert answer.code == 2
+    assert answer.json["error"]["code"] == errors.InvalidInput.code
+    assert answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
         ["people", "--data-dir", "folder", "--json"],
         ["people", "--json", "--data-dir=folder", "--backend", "embedded"],
         ["--data-dir", "folder", "people", "--json"],

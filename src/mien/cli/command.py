@@ -179,6 +179,10 @@ class Group(TyperGroup):
     Commands may also be called by their British names.
     """
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with usage_errors(as_json="--json" in args):
+            return super().parse_args(ctx, args)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         with usage_errors(as_json="--json" in args):
             return super().resolve_command(ctx, args)
