@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import stat
 import xml.etree.ElementTree as ET
 from hashlib import sha256
 from pathlib import Path
@@ -393,3 +394,127 @@ def test_a_name_that_the_disk_does_not_allow_stops_only_that_photo(tmp_path, mon
     assert answer.code == 3
     assert "b.jpg cannot be copied: Invalid argument" in " ".join(answer.err.split())
     assert "Ada/a.jpg" in photos(tmp_path / "out")
+
+
+def refuse_hard_links(*_: object) -> None:
+    raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+
+@pytest.mark.parametrize("way", [Placing.COPY, Placing.MOVE])
+def test_a_symbolic_link_becomes_a_copy_before_its_photo_goes(tmp_path, monkeypatch, way):
+    source, out = tmp_path / "p.jpg", tmp_path / "out"
+    source.write_bytes(b"photo")
+    monkeypatch.setattr(os, "link", refuse_hard_links)
+    Folder(out).place(source, ["Ada"], Placing.LINK)
+    assert (out / "Ada" / "p.jpg").is_symlink()
+    assert Folder(out).place(source, ["Ada"], way) == ([out / "Ada" / "p.jpg"], False)
+    assert not (out / "Ada" / "p.jpg").is_symlink()
+    assert (out / "Ada" / "p.jpg").read_bytes() == b"photo"
+    assert source.exists() == (way is Placing.COPY)
+    assert Folder(out).undo() == Undone(1, int(way is Placing.MOVE))
+    assert (source.read_bytes(), files(out)) == (b"photo", {})
+
+
+def test_a_photo_whose_place_is_the_photo_itself_is_not_removed(tmp_path, monkeypatch):
+    source, out = tmp_path / "p.jpg", tmp_path / "out"
+    source.write_bytes(b"photo")
+    Folder(out).place(source, ["Ada"], Placing.COPY)
+    monkeypatch.setattr(Path, "samefile", lambda *_: True)  # as where one folder is mounted twice
+    assert Folder(out).place(source, ["Ada"], Placing.MOVE)[1]
+    assert source.read_bytes() == b"photo"
+
+
+def test_undoing_keeps_a_copy_to_which_its_photo_has_become_a_link(tmp_path):
+    source, out = tmp_path / "p.jpg", tmp_path / "out"
+    source.write_bytes(b"photo")
+    Folder(out).place(source, ["Ada"], Placing.COPY)
+    source.unlink()
+    source.symlink_to(out / "Ada" / "p.jpg")
+    assert Folder(out).undo().kept == ("Ada/p.jpg",)
+    assert source.read_bytes() == b"photo"
+
+
+@pytest.mark.parametrize("first", [Placing.COPY, Placing.LINK])
+def test_a_photo_that_was_moved_after_it_was_copied_or_linked_is_put_back(tmp_path, first):
+    source, out = tmp_path / "p.jpg", tmp_path / "out"
+    source.write_bytes(b"photo")
+    for way in (first, Placing.MOVE):
+        Folder(out).place(source, ["Ada"], way)
+    assert not source.exists()
+    assert Folder(out).undo() == Undone(1, 1)
+    assert (source.read_bytes(), files(out)) == (b"photo", {})
+
+
+def test_identical_photos_that_were_moved_are_all_put_back(tmp_path):
+    sources, out = [tmp_path / name / "p.jpg" for name in ("x", "y")], tmp_path / "out"
+    for source in sources:
+        source.parent.mkdir()
+        source.write_bytes(b"photo")
+        Folder(out).place(source, ["Ada", "Grace"], Placing.MOVE)
+    assert photos(out) == {"Ada/p.jpg", "Grace/p.jpg"}
+    assert Folder(out).undo() == Undone(2, 2)
+    assert [source.read_bytes() for source in sources] == [b"photo"] * 2
+    assert files(out) == {}
+
+
+def test_undoing_leaves_the_journal_to_whom_it_belongs(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    for name in ("p.jpg", "q.jpg"):
+        (tmp_path / name).write_bytes(name.encode())
+        Folder(out).place(tmp_path / name, ["Ada"], Placing.MOVE)
+    (out / JOURNAL).chmod(0o664)
+    before = (out / JOURNAL).stat()
+    with monkeypatch.context() as other:
+        other.setenv("XDG_STATE_HOME", str(tmp_path / "another"))
+        assert Folder(out).undo().unsealed == ("Ada/p.jpg", "Ada/q.jpg")
+    assert (out / JOURNAL).stat() == before
+    (out / "Ada" / "q.jpg").write_bytes(b"edited")
+    assert Folder(out).undo().kept == ("Ada/q.jpg",)
+    after = (out / JOURNAL).stat()
+    assert (after.st_mode, after.st_gid) == (before.st_mode, before.st_gid)
+
+
+def test_a_journal_that_cannot_be_read_is_refused(mien, tmp_path):
+    (tmp_path / "out" / JOURNAL).mkdir(parents=True)
+    answer = mien("sort", "--undo", tmp_path / "out", "--json")
+    assert (answer.code, "cannot be read" in answer.json["error"]["message"]) == (4, True)
+
+
+@pytest.mark.parametrize("damage", [{"source": "/tmp/\ud800"}, {"moved": []}])
+def test_a_journal_with_impossible_values_is_refused(tmp_path, damage):
+    (tmp_path / "out").mkdir()
+    entry = {"made": "Ada/p.jpg", "source": None, "digest": "", "moved": True} | damage
+    (tmp_path / "out" / JOURNAL).write_text(json.dumps(entry) + "\n")
+    with pytest.raises(InvalidInput, match="does not write"):
+        Folder(tmp_path / "out").undo()
+
+
+def test_a_key_that_was_cut_off_signs_no_move(tmp_path):
+    (tmp_path / "p.jpg").write_bytes(b"photo")
+    (tmp_path / "state" / "mien").mkdir(parents=True)
+    (tmp_path / "state" / "mien" / "sort.key").write_bytes(b"")
+    with pytest.raises(StorageError, match="damaged"):
+        Folder(tmp_path / "out").place(tmp_path / "p.jpg", ["Ada"], Placing.MOVE)
+    assert (tmp_path / "p.jpg").exists()
+
+
+def test_where_nothing_was_sorted_there_is_nothing_to_undo(mien, tmp_path):
+    (tmp_path / "pile").mkdir()
+    assert "--undo" not in mien("sort", tmp_path / "pile", "--into", tmp_path / "out", "--yes").out
+
+
+@pytest.mark.parametrize("number", [0, errno.EINVAL])  # EINVAL is the answer of file systems that sync no folders
+def test_a_photo_goes_only_after_its_new_folders_are_stored(tmp_path, monkeypatch, number):
+    source, out, stored = tmp_path / "p.jpg", tmp_path / "out", list[int]()
+    source.write_bytes(b"photo")
+
+    def sync(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode) and source.exists() and (out / "Unknown").exists():
+            stored.append(status.st_ino)
+            if number and status.st_ino in {each.stat().st_ino for each in (out, out / "Unknown")}:
+                raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    assert Folder(out).place(source, ["Unknown/g-1"], Placing.MOVE)[1] is False
+    assert {each.stat().st_ino for each in (out, out / "Unknown", out / "Unknown" / "g-1")} <= set(stored)

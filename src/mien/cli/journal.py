@@ -11,7 +11,9 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Iterable
+import stat
+from collections.abc import Set
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -52,33 +54,53 @@ class Journal:
     def __init__(self, root: Path) -> None:
         self._root, self.path = root, root / JOURNAL
         self._is_whole = False
-        self.made = {entry.made for entry in self.entries()} if self.path.exists() else set[str]()
+        self._noted = set(self._read() or ())
+        self.made = {entry.made for entry in self._noted}
 
     def note(self, entry: Entry) -> None:
-        """Add a line, which survives a crash. Raises OSError, and StorageError."""
+        """Add a line, unless it is there, which survives a crash. Raises OSError, and StorageError."""
         if entry.moved and not entry.seal:
             entry = replace(entry, seal=_seal(entry))
+        if entry in self._noted:
+            return
         with open(self.path, "ab") as journal:
             journal.write(b"\n" * self._is_cut_off() + _line(entry))
             journal.flush()
             os.fsync(journal.fileno())
         self._is_whole = True
+        self._noted.add(entry)
         self.made.add(entry.made)
 
     def entries(self) -> list[Entry]:
-        """Return what was made, in order. Raises InvalidInput without a journal, and for what Mien does not write."""
+        """Return what was made, in order.
+
+        Raises InvalidInput without a journal, and for what Mien does not write, and StorageError.
+        """
+        if (entries := self._read()) is None:
+            raise InvalidInput(f"Nothing was sorted into {self._root}: it has no {JOURNAL}.")
+        return entries
+
+    def keep(self, made: Set[str]) -> None:
+        """Leave only the lines of these files as they were read, in one step, or no journal. Raises OSError."""
+        entries = self.entries()
+        kept = [entry for entry in entries if entry.made in made]
+        if not kept:
+            self.path.unlink()
+        elif len(kept) < len(entries):
+            status = self.path.stat()
+            secret_files.write(self.path, b"".join(map(_line, kept)))
+            with suppress(OSError):  # the group of another user, or a file system without groups
+                os.chown(self.path, status.st_uid if os.geteuid() == 0 else -1, status.st_gid)
+                self.path.chmod(stat.S_IMODE(status.st_mode))
+
+    def _read(self) -> list[Entry] | None:
         try:
             lines = self.path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
         except FileNotFoundError:
-            raise InvalidInput(f"Nothing was sorted into {self._root}: it has no {JOURNAL}.") from None
+            return None
+        except OSError as error:
+            raise StorageError(f"{self.path} cannot be read: {error.strerror}.") from error
         return [entry for line in lines if (entry := self._entry(line)) is not None]
-
-    def rewrite(self, entries: Iterable[Entry]) -> None:
-        """Leave these lines as they were read, in one step, or no journal. Raises OSError."""
-        if lines := list(map(_line, entries)):
-            secret_files.write(self.path, b"".join(lines))
-        else:
-            self.path.unlink()
 
     def _is_cut_off(self) -> bool:
         return not self._is_whole and bool(content := self.path.read_bytes()) and not content.endswith(b"\n")
@@ -104,6 +126,12 @@ def _is_possible(entry: Entry) -> bool:
     texts = (entry.made, entry.source or "", entry.digest, entry.seal)
     if not all(isinstance(text, str) for text in texts) or "\0" in "".join(texts) or not entry.seal.isascii():
         return False
+    if not isinstance(entry.moved, bool):
+        return False
+    try:
+        os.fsencode("".join(texts))
+    except UnicodeEncodeError:
+        return False
     made = Path(entry.made)
     return len(made.parts) > 1 and not made.is_absolute() and ".." not in made.parts
 
@@ -121,6 +149,9 @@ def _key() -> bytes:
     try:
         if not path.exists():
             secret_files.create(path, secrets.token_bytes(KEY_BYTES))
-        return path.read_bytes()
+        key = path.read_bytes()
     except OSError as error:
         raise StorageError(f"{path}, with which moves are signed, cannot be used: {error.strerror}.") from error
+    if len(key) != KEY_BYTES:
+        raise StorageError(f"{path}, with which moves are signed, is damaged: remove it, and a new one is made.")
+    return key

@@ -66,9 +66,10 @@ class Folder:
         if placing is not Placing.MOVE:
             return places, False
         with _target(self._root):
-            is_stored = all(_digest(place) == digest for place in places)  # before the only other copy goes
-            for folder in {place.parent for place in places}:
-                _sync(folder)
+            is_stored = all(not place.is_symlink() and _survives(place, digest, source) for place in places)
+            folders_made = {folder for place in places for folder in place.relative_to(self._root).parents}
+            for folder in folders_made:  # also the one of the journal
+                _sync_folder(self._root / folder)
         try:
             if is_stored:
                 source.unlink()
@@ -96,40 +97,46 @@ class Folder:
         back only where this user moved it from, unless the journal is trusted: others may have written it. Raises
         InvalidInput without a journal, and StorageError.
         """
-        removed = restored = 0
-        kept: list[Entry] = []
-        unsealed: list[Entry] = []
         with _target(self._root):
             entries = self._journal.entries()
+            by_file: dict[str, list[Entry]] = {}
             for entry in reversed(entries):
-                made, source = self._root / entry.made, Path(entry.source) if entry.source else None
-                if not os.path.lexists(made):
-                    continue
-                if not self._is_ours(made, entry.digest):
-                    kept.append(entry)
-                    continue
-                if source is not None and entry.moved and not os.path.lexists(source):
-                    if not (trusting or entry.is_sealed):
-                        unsealed.append(entry)
-                        continue
-                    source.parent.mkdir(parents=True, exist_ok=True)
-                    self._finish(self._copied(made, source), source)
-                    restored += 1
-                if source is not None and not made.is_symlink() and not _holds(source, entry.digest):
-                    kept.append(entry)  # this may be the only copy
-                    continue
-                made.unlink()
-                removed += 1
+                by_file.setdefault(entry.made, []).append(entry)
+            undone = [self._undo(made, own, trusting=trusting) for made, own in by_file.items()][::-1]
+            kept = tuple(made for each in undone for made in each.kept)
+            unsealed = tuple(made for each in undone for made in each.unsealed)
             self._remove_drafts()
-            left = set(map(id, kept + unsealed))
-            self._journal.rewrite(entry for entry in entries if id(entry) in left)
+            self._journal.keep({*kept, *unsealed})
             self._remove_folders(entries)
-        return Undone(removed, restored, *(tuple(entry.made for entry in each[::-1]) for each in (kept, unsealed)))
+        return Undone(sum(each.removed for each in undone), sum(each.restored for each in undone), kept, unsealed)
 
-    def _is_ours(self, made: Path, digest: str) -> bool:
+    def _undo(self, made: str, entries: Sequence[Entry], *, trusting: bool) -> Undone:
+        """Put back each photo that was moved to one file, then remove it: identical photos of two folders share it."""
+        path = self._root / made
+        if not os.path.lexists(path):
+            return Undone(0, 0)
+        own = [entry for entry in entries if self._is_ours(path, entry)]
+        if not own:
+            return Undone(0, 0, kept=(made,))
+        restored = 0
+        for entry in own:
+            if (source := _missing(entry)) is not None and (trusting or entry.is_sealed):
+                source.parent.mkdir(parents=True, exist_ok=True)
+                self._finish(self._copied(path, source), source)
+                _sync_folder(source.parent)
+                restored += 1
+        if any(_missing(entry) is not None for entry in own):
+            return Undone(0, restored, unsealed=(made,))
+        sources = [(Path(entry.source), entry.digest) for entry in own if entry.source]
+        if not path.is_symlink() and not all(_survives(source, digest, path) for source, digest in sources):
+            return Undone(0, restored, kept=(made,))  # this may be the only copy
+        path.unlink()
+        return Undone(1, restored)
+
+    def _is_ours(self, path: Path, entry: Entry) -> bool:
         """Whether a file lies in this folder, behind no link that leads out of it, and is as it was made."""
-        is_inside = self._root.resolve() in made.parent.resolve().parents
-        return is_inside and (made.is_symlink() or _holds(made, digest))
+        is_inside = self._root.resolve() in path.parent.resolve().parents
+        return is_inside and ((path.is_symlink() and _missing(entry) is None) or _holds(path, entry.digest))
 
     def _require_disk(self) -> None:
         """Make the folder once; should it vanish, its disk was pulled out, and another must not take its place."""
@@ -147,18 +154,29 @@ class Folder:
                 raise StorageError(f"{self._root / folder} is a link that leads out of {self._root}; remove it first.")
             for name in _names(source):
                 path = self._root / folder / name
-                if os.path.lexists(path):
-                    is_ours = self._relative(path) in self._journal.made  # or else nothing could undo a move
-                    if _holds(path, digest) and (is_ours or placing is not Placing.MOVE):
-                        return path
+                entry = Entry(self._relative(path), str(source.absolute()), digest, placing is Placing.MOVE)
+                if not os.path.lexists(path):
+                    self._journal.note(entry)
+                    self._make(source, path, placing)
+                    return path
+                is_ours = entry.made in self._journal.made  # or else nothing could undo a move
+                if not _holds(path, digest) or (placing is Placing.MOVE and not is_ours):
                     continue
-                self._journal.note(Entry(self._relative(path), str(source.absolute()), digest, placing is Placing.MOVE))
-                if placing is Placing.LINK:
-                    _link(source, path)
-                else:
-                    self._finish(self._copied(source, path), path)
-                return path
+                if placing is Placing.LINK or not path.is_symlink():
+                    if placing is Placing.MOVE:
+                        self._journal.note(entry)  # this photo is put back, too
+                    return path
+                if is_ours:  # a link is no copy: it would lead nowhere once its photo is gone
+                    self._journal.note(entry)
+                    self._copied(source, path).replace(path)
+                    return path
         raise AssertionError("names never end")
+
+    def _make(self, source: Path, path: Path, placing: Placing) -> None:
+        if placing is Placing.LINK:
+            _link(source, path)
+        else:
+            self._finish(self._copied(source, path), path)
 
     def _copied(self, source: Path, path: Path) -> Path:
         draft = path.with_name(DRAFT + uuid.uuid4().hex)
@@ -235,6 +253,27 @@ def _digest(path: Path) -> str:
 
 def _holds(path: Path, digest: str) -> bool:
     return path.is_file() and _digest(path) == digest
+
+
+def _survives(path: Path, digest: str, other: Path) -> bool:
+    """Whether a file has the content, and still has it when another is removed: they may be one and the same."""
+    if not _holds(path, digest) or path.resolve() == other.resolve():
+        return False
+    return not (path.samefile(other) and path.stat().st_nlink == 1)
+
+
+def _missing(entry: Entry) -> Path | None:
+    """Return where a moved photo came from, if nothing is there."""
+    source = Path(entry.source) if entry.moved and entry.source else None
+    return None if source is None or os.path.lexists(source) else source
+
+
+def _sync_folder(path: Path) -> None:
+    try:
+        _sync(path)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that writes folders by itself
+            raise
 
 
 def _sync(path: Path) -> None:

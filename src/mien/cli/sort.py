@@ -273,7 +273,7 @@ def _report(
         sentence = f"{where.format(_PLACED[placing])} {output.count(len(plan) - len(shown), 'photo')} not reached. "
         sentence += f"Repeat the command to go on, or undo it: mien sort --undo {into}"
     else:
-        sentence = f"{where.format(_PLACED[placing])} To undo it: mien sort --undo {into}"
+        sentence = where.format(_PLACED[placing]) + f" To undo it: mien sort --undo {into}" * bool(counts)
     output.show(output.escape(sentence))
     found.note_skipped()
 
