@@ -18,7 +18,7 @@ LIMITED = ("mien.api.connections", "mien.api.request_bodies", "mien.domain.waiti
 LIMITED += ("mien.security.bodies",)
 """Modules that exist to bound clients: whatever they limit is to be in the table."""
 
-NOT_CLIENTS = {"LINGER_SECONDS", "DOWNLOAD_SECONDS", "MAX_FILES", "SMALL_BODY_BYTES", "DISCARD_SECONDS"}
+NOT_CLIENTS = {"LINGER_SECONDS", "DOWNLOAD_SECONDS", "MAX_FILES", "SMALL_BODY_BYTES"}
 NOT_CLIENTS |= {"connections.BODY_SECONDS"}
 """Limits that no client meets before another one."""
 

@@ -78,16 +78,72 @@ def test_whoever_has_a_key_is_served_beside_a_flood_of_stalled_connections(
         assert honest_answer(server, honest) == 1
 
 
-@pytest.mark.parametrize("more", [{}, {"X-Amz-Target": "RekognitionService.ListFaces"}], ids=["REST", "wire API"])
+WIRE = {"X-Amz-Target": "RekognitionService.ListFaces", "Content-Type": "application/x-amz-json-1.1"}
+SIGNED = {
+    "X-Amz-Date": "20260101T000000Z",
+    "Authorization": "AWS4-HMAC-SHA256 Credential=any/20260101/us-east-1/rekognition/aws4_request, "
+    "SignedHeaders=host;x-amz-date, Signature=" + "0" * 64,
+}
+"""By any access key, which is enough on the server's own machine as long as it has none."""
+
+CLOSING = ({"Connection": "close"}, {"Connection": "TE, Close"}, {})
+"""Ways to say that the connection closes after the answer; HTTP/1.0 needs none."""
+
+
+def status_after_whole_body(server: Server, headers: dict[str, str], size: int, *, chunked: bool = False) -> int:
+    """Send a body whole before reading the answer; in HTTP/1.0 when there is no header `Connection`."""
+    path = "/" if "X-Amz-Target" in headers else "/detect"
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_SECONDS)
+    if "Connection" not in headers:
+        connection._http_vsn_str = "HTTP/1.0"  # type: ignore[attr-defined]
+    body = (bytes(1_000_000) for _ in range(size // 1_000_000)) if chunked else bytes(size)
+    headers = {"Content-Type": "image/jpeg", **headers}
+    connection.request("POST", path, body, headers, encode_chunked=chunked)
+    return connection.getresponse().status
+
+
+@pytest.mark.parametrize("closing", CLOSING, ids=["close", "among others", "HTTP/1.0"])
+@pytest.mark.parametrize("more", [{}, WIRE], ids=["REST", "wire API"])
 def test_a_client_that_closes_after_a_body_that_is_too_large_reads_the_answer(
-    key: tuple[Server, str], more: dict[str, str]
+    key: tuple[Server, str], more: dict[str, str], closing: dict[str, str]
 ) -> None:
     server, _ = key
-    path = "/" if more else "/detect"
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_SECONDS)
-    headers = {"Content-Type": "image/jpeg", "Connection": "close", **more}
-    connection.request("POST", path, bytes(40_000_000), headers)
-    assert connection.getresponse().status == 413
+    assert status_after_whole_body(server, {**closing, **more}, 40_000_000) == 413
+
+
+@pytest.mark.parametrize("more", [{}, WIRE | SIGNED], ids=["REST", "wire API"])
+def test_a_client_that_closes_after_chunks_that_are_too_many_reads_the_answer(
+    tmp_path: Path, more: dict[str, str]
+) -> None:
+    server = Server(tmp_path)  # without keys, so that the bodies are read
+    try:
+        headers = {"Connection": "close", "Transfer-Encoding": "chunked", **more}
+        assert status_after_whole_body(server, headers, 40_000_000, chunked=True) == 413
+    finally:
+        server.process.terminate()
+        server.process.wait()
+
+
+@pytest.mark.parametrize("size", [5_000_000, 14_000_000])
+@pytest.mark.parametrize(
+    ("credentials", "status"),
+    [({}, 401), ({"X-Api-Key": "wrong"}, 401), (WIRE, 400)],
+    ids=["no key", "wrong key", "unsigned"],
+)
+def test_a_client_that_closes_reads_that_it_may_not_send_its_photo(
+    key: tuple[Server, str], credentials: dict[str, str], status: int, size: int
+) -> None:
+    server, _ = key
+    assert status_after_whole_body(server, {"Connection": "close", **credentials}, size) == status
+
+
+def test_a_body_is_not_taken_without_end_before_the_answer(key: tuple[Server, str]) -> None:
+    server, _ = key
+    head = b"POST /detect HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: 999999999\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_SECONDS) as endless:
+        endless.sendall(head)
+        with pytest.raises(ConnectionError):
+            endless.sendall(bytes(500_000_000))
 
 
 def test_one_address_has_so_many_connections_and_the_oldest_make_room(key: tuple[Server, str]) -> None:

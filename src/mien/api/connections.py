@@ -16,12 +16,15 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
+from http import HTTPStatus
 from typing import Any
 
 import h11
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from mien.security.bodies import discard
 from mien.security.origins import TRUST
 
 HEADER_SECONDS = 10.0
@@ -269,13 +272,37 @@ class BoundedProtocol(H11Protocol):
         async def with_connection(scope: Scope, receive: Receive, send: Send) -> None:
             scope[TRUST] = self._trust
             is_last = self.conn.they_are_waiting_for_100_continue or _has_two_lengths(scope)
-            await app(scope, receive, _closing(send) if is_last else send)
+            if is_last:
+                send = _closing(send)
+            elif _closes(scope):
+                send = self._after_body(receive, send)
+            await app(scope, receive, send)
 
         return with_connection
+
+    def _after_body(self, receive: Receive, send: Send) -> Send:
+        """Take the rest of the body before an answer, which a connection closed with bytes unread would lose.
+
+        Where the connection stays, the rest is taken after the answer. A body that was too slow is not awaited again.
+        """
+
+        async def after_body(message: Message) -> None:
+            is_start = message["type"] == "http.response.start"
+            if is_start and message["status"] != HTTPStatus.REQUEST_TIMEOUT and self.conn.their_state is h11.SEND_BODY:
+                await discard(receive)
+            await send(message)
+
+        return after_body
 
     def _trust(self) -> None:
         if self._connection is not None:
             self._connections.trust(self._connection)
+
+
+def _closes(scope: Scope) -> bool:
+    """Return whether the connection closes after the answer, as the client wishes or its HTTP/1.0 has it."""
+    options = ",".join(Headers(scope=scope).getlist("connection")).lower().split(",")
+    return scope["http_version"] == "1.0" or "close" in {option.strip() for option in options}
 
 
 def _has_two_lengths(scope: Scope) -> bool:

@@ -10,7 +10,7 @@ from mien.api import problems
 from mien.api.forwarding import path_below_prefix
 from mien.api.photo_input import JSON, content_type_of
 from mien.domain.errors import ImageTooLarge
-from mien.security.bodies import ByteBudget, Claim, bounded, discard, refuse_declared
+from mien.security.bodies import ByteBudget, Claim, bounded, refuse_declared
 from mien.security.signing import UPLOAD_FORM_PATH
 
 MAX_BODIES_BYTES = 512 * 1024 * 1024
@@ -43,7 +43,6 @@ class BodyMiddleware:
         try:
             refuse_declared(headers, max_bytes)
         except ImageTooLarge as error:
-            await discard(receive, headers)
             await problems.refusal(Request(scope), error)(scope, receive, send)
             return
         try:

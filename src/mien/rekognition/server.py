@@ -26,7 +26,7 @@ from mien.rekognition.service import EventualConsistency, Service
 from mien.rekognition.settings import WireSettings
 from mien.rekognition.sigv4 import RawRequest
 from mien.security.audit import LogLines
-from mien.security.bodies import ByteBudget, Claim, bounded, declared_length, discard, refuse_declared
+from mien.security.bodies import ByteBudget, Claim, bounded, declared_length, refuse_declared
 from mien.security.origins import TRUST, is_local_program, refuse_ambiguous
 
 if TYPE_CHECKING:
@@ -89,23 +89,22 @@ class WireApp:
         request = Request(scope, bounded(receive, MAX_BODY_BYTES, claim))
         request.state.route, request.state.operation = "/", operation_name(request.headers.get("x-amz-target", ""))
         try:
-            response = await self._respond(request, receive)
+            response = await self._respond(request)
         except ClientDisconnect:
             return
         finally:
             claim.end()
         await response(scope, receive, send)
 
-    async def _respond(self, request: Request, receive: Receive) -> Response:
+    async def _respond(self, request: Request) -> Response:
         try:
             refuse_ambiguous(request.scope.get("http_version", "1.1"), request.headers.raw)
             refuse_declared(request.headers, MAX_BODY_BYTES)
             return await self._respond_to_bounded(request)
         except MalformedRequest as error:
             return Response(str(error), 400, headers={"connection": "close"})
-        except ImageTooLarge as error:
-            await discard(receive, request.headers)
-            return Response(str(error), 413)  # the connection stays, so that the client gets to read the answer
+        except ImageTooLarge as error:  # the connection stays, so that the client gets to read the answer
+            return Response(str(error), 413)
         except BodyTooSlow as error:
             return Response(str(error), 408, headers={"connection": "close"})
         except Overloaded:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 BODY_SECONDS, PAUSE_SECONDS = 60.0, 20.0
 """How long a body may take, and how long nothing of it may arrive."""
 
-DISCARD_SECONDS = 10.0
+DISCARD_SECONDS, MAX_DISCARDED_BYTES = 10.0, 64 * 1024 * 1024
+"""How long, and how much of, a body is taken before the answer where the connection closes after it."""
 
 
 class ByteBudget:
@@ -85,17 +86,13 @@ def bounded(receive: Receive, max_bytes: int, claim: Claim) -> Receive:
     return receive_bounded
 
 
-async def discard(receive: Receive, headers: Mapping[str, str]) -> None:
-    """Take a refused body from a client that closes after the answer, and could not read that one otherwise.
-
-    From any other, the server takes it after the answer.
-    """
-    if headers.get("connection", "").lower() != "close":
-        return
+async def discard(receive: Receive) -> None:
+    """Take what is left of a body and throw it away, up to MAX_DISCARDED_BYTES in DISCARD_SECONDS."""
+    left = MAX_DISCARDED_BYTES
     with suppress(TimeoutError):
         async with asyncio.timeout(DISCARD_SECONDS):
-            while (await receive()).get("more_body", False):
-                pass
+            while left > 0 and (message := await receive()).get("more_body", False):
+                left -= len(message.get("body", b""))
 
 
 def _too_large(max_bytes: int) -> ImageTooLarge:
