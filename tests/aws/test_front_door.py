@@ -14,6 +14,7 @@ import pytest
 from mien.backends.aws import clients, secret_keys
 from mien.backends.aws.key_rates import KeyRates
 from mien.security.api_keys import key_id_of
+from mien.security.token_issuer import LEEWAY_SECONDS
 from tests.aws import local, stack
 from tests.aws.world import World, request
 from tests.support import token_issuer
@@ -76,7 +77,7 @@ def test_a_token_of_the_issuer_opens_what_its_scopes_allow(
     assert [answer["policyDocument"]["Statement"][0]["Effect"] for answer in (allowed, by_key, denied)] == [
         *("Allow", "Allow", "Deny")
     ]
-    assert allowed["context"] == {"scopes": "manage recognize", "until": str(until)}
+    assert allowed["context"] == {"scopes": "manage recognize", "until": str(until + LEEWAY_SECONDS)}
     assert allowed["principalId"] == same["principalId"] != other["principalId"]
     assert (by_key["principalId"], denied["principalId"]) == (key_id_of(key), "nobody")
     for told in (json.dumps([allowed, same, other, denied]), authorizer.output):

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from mien.domain.errors import MienError, NotAuthenticated, SetupError, StorageError
 from mien.security import token_issuer
 from mien.security.api_keys import Scope
-from mien.security.token_issuer import TokenIssuer
+from mien.security.token_issuer import LEEWAY_SECONDS, TokenIssuer
 from tests.support.token_issuer import AUDIENCE, Issuer, running
 
 
@@ -44,9 +44,15 @@ def tokens(issuer: Issuer, clock: Clock) -> TokenIssuer:
 
 @pytest.mark.parametrize("key", ["rsa", "ec"])
 def test_a_valid_token_names_its_bearer(issuer: Issuer, tokens: TokenIssuer, key: str) -> None:
-    until = int(time.time()) + 300
-    bearer = tokens.check(issuer.token(key, exp=until, aud=["other", AUDIENCE]))
-    assert (bearer.subject, bearer.scopes, bearer.until) == ("ada@example.org", {Scope.RECOGNIZE}, until)
+    end = int(time.time()) + 300
+    bearer = tokens.check(issuer.token(key, exp=end, aud=["other", AUDIENCE]))
+    assert (bearer.subject, bearer.scopes) == ("ada@example.org", {Scope.RECOGNIZE})
+    assert bearer.until == end + LEEWAY_SECONDS
+
+
+def test_a_token_within_the_leeway_is_not_over_for_those_who_look_later(issuer: Issuer, tokens: TokenIssuer) -> None:
+    now = time.time()
+    assert tokens.check(issuer.token("ec", exp=int(now) - LEEWAY_SECONDS // 3)).until > now
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from mien.security.api_keys import Scope
 
 ALGORITHMS = ("RS256", "ES256")  # by public keys only: whoever can verify a token by HS256 can also make one
 LEEWAY_SECONDS = 30
+"""By which clocks may differ: a token is accepted for so long before and after its times."""
 KEYS_SECONDS = 600.0
 """How long fetched keys are used: a key that the issuer withdraws is refused by then."""
 PAUSE_SECONDS = 10.0
@@ -32,7 +33,10 @@ _OPTIONS: Any = {"require": ["exp", "iss", "aud", "sub"], "enforce_minimum_key_l
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """Who holds a valid token: the issuer's id of a subject, what it may do, and until when (seconds since 1970)."""
+    """Who holds a valid token: the issuer's id of a subject, what it may do, and until when (seconds since 1970).
+
+    `until` is the token's end with the leeway, so that whoever looks at it later is as lenient as the check was.
+    """
 
     subject: str
     scopes: frozenset[Scope]
@@ -85,7 +89,7 @@ class TokenIssuer:
         scopes = _scopes(claims.get(self._claim))
         if not scopes:
             raise NotAuthenticated("The token has no scope of Mien.")
-        return Bearer(claims["sub"], scopes, int(claims["exp"]))
+        return Bearer(claims["sub"], scopes, int(claims["exp"]) + LEEWAY_SECONDS)
 
     def _key(self, key_id: object) -> jwt.PyJWK:
         now = self._now()
