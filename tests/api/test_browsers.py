@@ -121,6 +121,36 @@ def test_only_the_pages_own_files_are_compressed(service: Service) -> None:
     assert "content-encoding" not in service.client.get("/calibration").headers
 
 
+@pytest.mark.parametrize(
+    ("accepted", "is_compressed"),
+    [
+        ("gzip;q=0", False),
+        ("gzip; Q=0.000, br", False),
+        ("*, gzip;q=0.0", False),
+        ("gzip;q=no", False),
+        ("xgzip", False),
+        ("", False),
+        ("br, GZIP ; q=0.5", True),
+        ("*", True),
+        ("br;q=1.0, gzip;q=1.0", True),
+    ],
+)
+def test_files_are_compressed_for_those_who_take_gzip(service: Service, accepted: str, is_compressed: bool) -> None:
+    answer = service.client.get("/static/main.js", headers={"Accept-Encoding": accepted})
+    assert (answer.headers.get("content-encoding") == "gzip") == is_compressed
+    assert "Accept-Encoding" in answer.headers["vary"]
+
+
+def test_compressed_and_plain_files_share_no_strong_tag(service: Service) -> None:
+    tags = []
+    for coding in ("gzip", "identity"):
+        headers = {"Accept-Encoding": coding}
+        tags.append(service.client.get("/static/main.js", headers=headers).headers["etag"])
+        again = service.client.get("/static/main.js", headers=headers | {"If-None-Match": tags[-1]})
+        assert (again.status_code, again.headers["etag"]) == (304, tags[-1])
+    assert tags == [f"W/{tags[1]}", tags[1]]
+
+
 @pytest.mark.parametrize("name", ["Host", "Origin", "Referer"])
 @pytest.mark.parametrize(
     "value", ["[", "http://[", "http://[::1", "http://a]b", "//", "http://\u00e9", "a" * 9000, "\u2100"]
