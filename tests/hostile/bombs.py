@@ -232,18 +232,6 @@ def bmp_claim(width: int, height: int, *, os2: bool = False) -> bytes:
     return b"BM" + struct.pack("<IHHI", 14 + len(header) + 4096, 0, 0, 14 + len(header)) + header + bytes(4096)
 
 
-# ICO
-
-
-def ico(pictures: Iterable[bytes], claimed: int = 256) -> bytes:
-    pictures = list(pictures)
-    directory, offset = [], 6 + 16 * len(pictures)
-    for picture in pictures:
-        directory.append(struct.pack("<BBBBHHII", claimed % 256, claimed % 256, 0, 0, 1, 32, len(picture), offset))
-        offset += len(picture)
-    return struct.pack("<HHH", 0, 1, len(pictures)) + b"".join(directory) + b"".join(pictures)
-
-
 # TIFF
 
 
@@ -415,8 +403,6 @@ BOMBS: dict[str, Generator] = {
     "BMP, runs": lambda size: bmp_runs(6000, 6000, size),
     "BMP, runs of 4 MB": lambda _: bmp_runs(6000, 6000, 4 * MEGABYTE - 4096),
     "BMP, escapes": lambda _: bmp_runs(6000, 6000, 4 * MEGABYTE - 4096, escapes=True),
-    "ICO, PNG inside": lambda _: ico([png(7000, 7000, 8, 2)]),
-    "ICO, many pictures": lambda _: ico([png(256, 256, 8, 2)] * 60_000),
     "TIFF, LZW": lambda _: tiff_squeezed(7000, "tiff_lzw"),
     "TIFF, deflate": lambda _: tiff_squeezed(6400, "tiff_deflate"),
     "TIFF, huge tiles": lambda _: tiff_tile(65_520),

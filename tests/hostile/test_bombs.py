@@ -38,8 +38,6 @@ REFUSED = {
     "pixels, BMP": lambda: bombs.bmp_claim(30_000, 30_000),
     "pixels, BMP of OS/2": lambda: bombs.bmp_claim(9_000, 9_000, os2=True),
     "bytes, BMP": lambda: bombs.bmp_runs(600, 600, 8 * MEGABYTE),
-    "frames, ICO": lambda: bombs.ico([bombs.encoded(bombs.plain(32, 32), "PNG")] * 100),
-    "pixels, ICO": lambda: bombs.ico([bombs.png(9_000, 9_000, 1, 0)]),
     "memory, TIFF": lambda: bombs.tiff_tile(65_520),
     "bytes, TIFF": lambda: bombs.tiff_shared_strips(1_000, MEGABYTE),
     "metadata, TIFF": lambda: bombs.tiff_tags(400, MEGABYTE),
@@ -114,7 +112,7 @@ def test_a_jpeg_is_decoded_whatever_its_sampling_is_called():
     assert open_photo(bombs.jpeg_odd_sampling()).pixels(64).shape == (64, 64, 3)
 
 
-@pytest.mark.parametrize("form", ["WEBP", "GIF", "BMP", "TIFF", "ICO", "AVIF"])
+@pytest.mark.parametrize("form", ["WEBP", "GIF", "BMP", "TIFF", "AVIF"])
 def test_formats_with_large_decoders_are_decoded_in_a_process_of_their_own(form):
     assert measure(bombs.encoded(bombs.plain(64, 64), form)).is_isolated
 

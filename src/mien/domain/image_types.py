@@ -61,7 +61,7 @@ def sniff(image: bytes) -> tuple[str, str]:
 
 PHOTO_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".heic", ".heif", ".hif", ".avif"}
-    | {".gif", ".bmp", ".tif", ".tiff", ".ico"}
+    | {".gif", ".bmp", ".tif", ".tiff"}
 )
 SIGNATURE_BYTES = 16
 

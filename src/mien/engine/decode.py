@@ -211,7 +211,7 @@ def open_photo(content: bytes, limits: Limits = Limits()) -> Photo:  # noqa: B00
     """Inspect an image file and check it against the limits.
 
     Args:
-        content: a JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF, BMP or ICO file.
+        content: a JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF or BMP file.
         limits: which sizes are accepted.
 
     Raises:

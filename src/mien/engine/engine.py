@@ -122,7 +122,7 @@ class FaceEngine:
         """Detect the faces in a photo.
 
         Args:
-            image: a JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF, BMP or ICO file.
+            image: a JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF or BMP file.
 
         Returns:
             At most 100 detections, largest first. Boxes and landmarks are fractions of the upright photo (EXIF
@@ -139,7 +139,7 @@ class FaceEngine:
         """Detect and embed the faces in a photo.
 
         Args:
-            image: a JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF, BMP or ICO file.
+            image: a JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF or BMP file.
             max_faces: how many of the largest faces to embed, at most 100.
             mirrored: average each embedding with that of the mirrored face, as for enrolment and for comparing two
                 photos: their faces are embedded once. None for the engine's own setting. Both kinds are comparable.

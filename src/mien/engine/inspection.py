@@ -4,7 +4,7 @@ Only headers and tables are read, in steps whose number is limited. What a file 
 allows more than is read here, meets the limits of the process that decodes it (`decode_pool`).
 
 Sources: ITU-T T.81; PNG, W3C third edition; WebP container specification; GIF89a; TIFF 6.0; ISO/IEC 14496-12 and
-23008-12 (HEIF); Microsoft's documentation of bitmaps and icons.
+23008-12 (HEIF); Microsoft's documentation of bitmaps.
 """
 
 from __future__ import annotations
@@ -28,11 +28,10 @@ MAX_SCANS = 100
 MAX_CHUNKS = 10_000
 MAX_METADATA = 16 * 1024 * 1024
 MAX_ITEMS = 4_096
-MAX_ICONS = 64
 MAX_BOXES = 64
 MAX_TEXTS = 32
 MAX_EXIF_BYTES = 64 * 1024
-"""A photo has at most tens of scans and icons, hundreds of tiles, and a few thousand chunks."""
+"""A photo has at most tens of scans, hundreds of tiles, and a few thousand chunks."""
 
 MAX_RUN_LENGTH_BYTES = 4 * 1024 * 1024
 """Of a run-length encoded bitmap, which is decoded byte by byte."""
@@ -90,7 +89,6 @@ _HEIC = _Decoder("HEIC", 6, 14, 40, 60)
 _TIFF = _Decoder("TIFF", 8, 12, 12, 20)
 _GIF = _Decoder("GIF", 5, 8, 20, 20)
 _BMP = _Decoder("BMP", 8, 8, 8, 2)
-_ICO = _Decoder("ICO", 12, 12, 30, 20)
 
 
 def inspect(content: bytes, limits: Limits) -> Inspection:
@@ -280,7 +278,7 @@ def _gif(content: bytes, limits: Limits) -> Inspection:
     return _isolated(_GIF, width, height, content, limits)
 
 
-# BMP and ICO
+# BMP
 
 
 def _bmp(content: bytes, limits: Limits) -> Inspection:
@@ -298,23 +296,6 @@ def _bitmap_header(content: bytes, at: int) -> tuple[int, int, int]:
         return width, height, 0
     width, height, _, _, compression = struct.unpack_from("<iiHHI", content, at + 4)
     return abs(width), abs(height), compression
-
-
-def _ico(content: bytes, limits: Limits) -> Inspection:
-    (count,) = struct.unpack_from("<H", content, 4)
-    refuse_above("frames", count, MAX_ICONS, "pictures")
-    largest = max((_icon_size(content, 6 + 16 * number) for number in range(count)), default=(0, 0))
-    return _isolated(_ICO, *largest, content, limits)
-
-
-def _icon_size(content: bytes, entry: int) -> tuple[int, int]:
-    """Return the size that a picture itself names; its entry cannot tell more than 256 pixels."""
-    (at,) = struct.unpack_from("<I", content, entry + 12)
-    if content[at : at + 8] == b"\x89PNG\r\n\x1a\n":
-        width, height = struct.unpack_from(">II", content, at + 16)
-        return width, height
-    width, height, _ = _bitmap_header(content, at)
-    return width, height // 2  # the transparent parts are below the picture
 
 
 # TIFF and HEIF
@@ -364,7 +345,6 @@ _READERS: tuple[tuple[re.Pattern[bytes], Callable[[bytes, Limits], Inspection]],
     (re.compile(rb"RIFF....WEBP", re.DOTALL), _webp),
     (re.compile(rb"GIF8[79]a"), _gif),
     (re.compile(rb"BM"), _bmp),
-    (re.compile(rb"\0\0\x01\0"), _ico),
     (re.compile(rb"II(\*\0|\0\*|\+\0)|MM(\0\*|\*\0|\0\+)"), _tiff),
     (re.compile(rb"....ftyp", re.DOTALL), _heif),
 )

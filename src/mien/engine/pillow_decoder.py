@@ -22,8 +22,8 @@ from mien.engine.limits import WORKING_PIXELS
 
 JPEG_START = b"\xff\xd8"
 TOO_MANY_PIXELS = "The photo has more pixels than are accepted."
-PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "ICO", "AVIF")
-_PLUGINS = ("Avif", "Bmp", "Gif", "Ico", "Jpeg", "Mpo", "Png", "Tiff", "WebP")
+PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
+_PLUGINS = ("Avif", "Bmp", "Gif", "Jpeg", "Mpo", "Png", "Tiff", "WebP")
 EXIF_ORIENTATION = 0x0112
 _PILLOW_ERRORS = (
     OSError,

@@ -19,7 +19,7 @@ def render(image: bytes, long_side: int, limits: Limits = Limits()) -> bytes:  #
     """Render a photo as an upright JPEG without metadata.
 
     Args:
-        image: a JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF, BMP or ICO file.
+        image: a JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF or BMP file.
         long_side: pixels that the longer side has at most.
         limits: which images are accepted.
 
