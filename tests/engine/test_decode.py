@@ -219,6 +219,13 @@ def test_an_icon_is_no_photo_to_enrol_and_none_to_read(scene, encode):
             read(icon)
 
 
+def test_a_tiff_for_large_files_is_a_photo_to_read_and_to_enrol(scene, encode):
+    content = encode(scene, "TIFF", big_tiff=True)
+    assert content[2:4] == b"+\0"
+    assert error(decoded(content), scene) < 6
+    assert image_types.sniff(content) == ("image/tiff", "tiff")
+
+
 def test_an_empty_file_is_refused():
     with pytest.raises(EmptyImage):
         decoded(b"")

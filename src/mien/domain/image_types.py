@@ -19,7 +19,7 @@ _SIGNATURES = (
     (re.compile(rb"....ftypavi[fs]", re.DOTALL), "image/avif", "avif"),
     (re.compile(rb"GIF8[79]a"), "image/gif", "gif"),
     (re.compile(rb"BM"), "image/bmp", "bmp"),
-    (re.compile(rb"II\*\x00|MM\x00\*"), "image/tiff", "tiff"),
+    (re.compile(rb"II[*+]\x00|MM\x00[*+]"), "image/tiff", "tiff"),
 )
 UNKNOWN_FORMAT = "The file is not a photo of a known format: JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF or BMP."
 FACELESS_PNG = base64.b64decode(
