@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from mien.backends.embedded.backend import EmbeddedBackend
 
 PAGE_SIZE = 1000
-TABLE_KIND = 2
-"""The column of `PRAGMA table_list` that tells a table from a view or a virtual table."""
+PASSIVE = ("CREATE TABLE ", "CREATE INDEX ", "CREATE UNIQUE INDEX ")
+"""How the statements in a database's schema begin that do nothing by themselves."""
 _KEPT = frozenset({"lost+found"})
 """What an empty folder may hold: file systems make it."""
 
@@ -181,12 +181,12 @@ def _unpack(found: Iterator[Entry], draft: Path) -> tuple[dict[str, Any], int]:
 def _refuse_programs(database: Path) -> None:
     """Raise StorageDamaged for a database with triggers or the like, which would work on whatever is stored later.
 
-    SQLite itself tells what is a virtual table, whatever its statement looks like.
+    Only the statement tells what SQLite makes of a row of the schema, and it writes those of tables and indexes in one
+    form; the indexes that it makes by itself have none.
     """
     with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        kinds = {kind for (kind,) in connection.execute("SELECT DISTINCT type FROM sqlite_master")}
-        tables = {row[TABLE_KIND] for row in connection.execute("PRAGMA table_list")}
-        if kinds - {"table", "index"} or tables != {"table"}:
+        statements = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")]
+        if not all(isinstance(sql, str) and sql.startswith(PASSIVE) for sql in statements):
             raise StorageDamaged(archive.DAMAGED.format("its database holds something that Mien does not write"))
 
 
