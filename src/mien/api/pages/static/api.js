@@ -159,7 +159,7 @@ async function requestBlob(method, route, body) {
   return photo.blob();
 }
 
-const SHOWN_BY_BROWSERS = /\.(jpe?g|png|webp|gif|bmp|avif|ico)$/i;
+const SHOWN_BY_BROWSERS = /\.(jpe?g|png|webp|gif|bmp|avif)$/i;
 
 /**
  * Fetch a stored photo as an object URL, because an <img> cannot send the API key. The caller revokes it.
