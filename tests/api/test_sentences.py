@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import mien.app.indexing
 from mien.api.problems import document
 from mien.api.routes.service import PAGES
+from mien.app import indexing, upload_notices
 from mien.domain import errors
 from mien.domain.faces import IssueKind, Reason
 
@@ -41,10 +41,11 @@ def _words(language: str) -> set[str]:
 
 
 def _codes() -> set[str]:
-    notices = re.findall(r'UploadNotice\(\s*"(\w+)"', Path(mien.app.indexing.__file__).read_text("utf-8"))
+    sources = "".join(Path(module.__file__).read_text("utf-8") for module in (indexing, upload_notices))
+    notices = re.findall(r'UploadNotice\(\s*"(\w+)"', sources)
     reasons = {reason.value.lower() for reason in Reason}
     kinds = {kind.value.lower() for kind in IssueKind}
-    looks_like = mien.app.indexing.LOOKS_LIKE_ANOTHER_NAME
+    looks_like = upload_notices.LOOKS_LIKE_ANOTHER_NAME
     return {*notices, looks_like, "internal_server_error"} | reasons | kinds | _error_codes(errors.MienError)
 
 

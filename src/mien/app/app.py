@@ -12,13 +12,14 @@ from datetime import UTC, date, datetime
 
 from mien.app.erasure import ErasureService, FindRemains
 from mien.app.groups import Grouping, GroupService
-from mien.app.indexing import INDEXING_FAILED, INDEXING_INTERRUPTED, IndexingService
+from mien.app.indexing import IndexingService
 from mien.app.people import PeopleService
 from mien.app.ports import Bucket, Catalog, Recognizer
 from mien.app.recognition import RecognitionService
 from mien.app.reconciliation import GRACE_SECONDS, Reconciler, Reconciliation
 from mien.app.rejections import RejectionService
 from mien.app.retention import RetentionService
+from mien.app.upload_notices import INDEXING_FAILED, INDEXING_INTERRUPTED
 from mien.app.uploads import UploadService
 from mien.domain import image_types, object_keys
 from mien.domain.dates import in_utc

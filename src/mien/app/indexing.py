@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from mien.app.people import PeopleService
 from mien.app.photo_faces import PhotoFaces
 from mien.app.ports import SIGNED_AT, Bucket, Catalog, Recognizer
+from mien.app.upload_notices import LOOKS_LIKE_ANOTHER_NAME, count_bystanders, warnings_of, why_no_face
 from mien.domain import object_keys
 from mien.domain.errors import (
     AccessDenied,
@@ -27,7 +28,7 @@ from mien.domain.errors import (
     StorageError,
     UserExists,
 )
-from mien.domain.faces import Reason, iterate_pages
+from mien.domain.faces import iterate_pages
 from mien.domain.policy import MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER, Policy, SeveralFaces
 from mien.domain.records import Consent, FaceRecord, Upload, UploadNotice, UploadStatus
 from mien.domain.results import Image, IndexedFace, IndexResult, StoredPhoto
@@ -35,34 +36,6 @@ from mien.domain.results import Image, IndexedFace, IndexResult, StoredPhoto
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3
-LOOKS_LIKE_ANOTHER_NAME = "looks_like_another_name"
-INDEXING_FAILED = UploadNotice(
-    "indexing_failed",
-    "Indexing failed repeatedly because of a server error. The photo is kept; upload it again to retry.",
-)
-INDEXING_INTERRUPTED = UploadNotice(
-    "indexing_interrupted",
-    "The server ended, or did not come back, each time it indexed the photo, perhaps for lack of memory. The photo is "
-    "kept; upload it again to retry.",
-)
-
-_SENTENCES = {
-    Reason.EXTREME_POSE: "The face is turned too far away.",
-    Reason.LOW_BRIGHTNESS: "The face is too dark.",
-    Reason.LOW_SHARPNESS: "The face is blurred.",
-    Reason.LOW_CONFIDENCE: "It is not certain that this is a face.",
-    Reason.SMALL_BOUNDING_BOX: "The face is too small in the photo.",
-    Reason.LOW_FACE_QUALITY: "The face is not clear enough.",
-    Reason.EXCEEDS_MAX_FACES: "The photo shows more faces than can be enrolled at once.",
-}
-
-
-ABOUT_PHOTO = frozenset(
-    {"no_face", "several_faces", INDEXING_FAILED.code}
-    | {reason.value.lower() for reason in Reason}
-    | {ImageError.code, *(error.code for error in ImageError.__subclasses__())}
-)
-"""The codes of the notices that tell something of the photo alone, and nothing of who is enrolled."""
 
 
 class IndexingService:
@@ -294,8 +267,8 @@ class IndexingService:
 
     def _reasons_to_reject(self, result: IndexResult, user_id: str | None) -> Iterator[UploadNotice]:
         if not result.faces:
-            yield from _why_no_face(result.rejected)
-        elif user_id and self._policy.several_faces is SeveralFaces.REFUSE and _count_bystanders(result):
+            yield from why_no_face(result.rejected)
+        elif user_id and self._policy.several_faces is SeveralFaces.REFUSE and count_bystanders(result):
             yield UploadNotice("several_faces", "The photo shows several faces; it should show the person alone.")
 
     def _store_records(
@@ -310,7 +283,7 @@ class IndexingService:
                 face = indexed.face
                 self._catalog.put(FaceRecord(indexed.face_id, user_id, path, timestamp, face.box, face.confidence))
         family = () if user_id is None else self._people.aliases.family(user_id)
-        warnings = list(_warnings(path, result, family, enrolled))
+        warnings = list(warnings_of(path, result, family, enrolled))
         if user_id is not None:
             warnings += self._associate(user_id, family, result.faces[0], enrolled, timestamp)
         return warnings
@@ -379,35 +352,3 @@ def _moment(text: str) -> datetime:
 def _is_overwritten(upload: Upload, digest: str) -> bool:
     """Whether other bytes took the place of a photo that had its outcome, so that the photo is a new one."""
     return upload.status.final and upload.digest not in {None, digest}
-
-
-def _why_no_face(rejected: Sequence[tuple[Reason, ...]]) -> Iterator[UploadNotice]:
-    if not rejected:
-        yield UploadNotice("no_face", "The photo shows no face.")
-    for reason in dict.fromkeys(reason for reasons in rejected for reason in reasons):
-        yield UploadNotice(reason.value.lower(), _SENTENCES[reason])
-
-
-def _count_bystanders(result: IndexResult) -> int:
-    return sum(Reason.EXCEEDS_MAX_FACES in reasons for reasons in result.rejected)
-
-
-def _warnings(
-    path: str, result: IndexResult, family: Sequence[str], enrolled: dict[str, FaceRecord]
-) -> Iterator[UploadNotice]:
-    if family and (bystanders := _count_bystanders(result)):
-        yield UploadNotice("several_faces", f"The photo shows {bystanders + 1} faces; only the largest was enrolled.")
-    for indexed in result.faces:
-        if (same := enrolled.get(indexed.face_id)) and same.image_path != path:
-            yield UploadNotice("duplicate", "The same photo was enrolled before.", indexed.face_id, 100.0)
-        if family:
-            yield from _lookalikes(indexed, family, enrolled)
-
-
-def _lookalikes(indexed: IndexedFace, family: Sequence[str], enrolled: dict[str, FaceRecord]) -> Iterator[UploadNotice]:
-    for hit in indexed.face_hits:
-        record = enrolled.get(hit.face_id)
-        if record and record.user_id not in {None, *family}:
-            sentence = "The face looks like one that is enrolled under another name."
-            yield UploadNotice("looks_like_another", sentence, hit.face_id, hit.similarity)
-            return

@@ -21,7 +21,7 @@ from mien.api.forwarding import IS_HEAD
 from mien.api.photo_input import photo_request_body, read_file, read_form, read_photo
 from mien.api.problems import problem_responses
 from mien.app.app import LINK_SECONDS
-from mien.app.indexing import ABOUT_PHOTO
+from mien.app.upload_notices import ABOUT_PHOTO
 from mien.domain import image_types, object_keys, records
 from mien.domain.dates import parse_day
 from mien.domain.errors import AccessDenied, ImageNotFound

@@ -16,7 +16,8 @@ from mien.backends.embedded import backup
 from mien.backends.embedded.audit import SqliteAudit
 from mien.backends.embedded.bucket import FolderBucket
 from mien.backends.embedded.catalog import SqliteCatalog
-from mien.backends.embedded.database import Reserve, open_database, stored_model, truncate_wal
+from mien.backends.embedded.database import open_database, stored_model, truncate_wal
+from mien.backends.embedded.disk_reserve import DiskReserve
 from mien.backends.embedded.event_queue import EventQueue
 from mien.backends.embedded.events import PRESENCE_FILE, Worker
 from mien.backends.embedded.migrations import COPIES, remove_copies
@@ -96,7 +97,7 @@ class EmbeddedBackend:
         secret = _secret(data_dir / "secret")
         self.signer = Signer(secret)
         self.is_read_only = self.database.is_read_only
-        reserve = Reserve(data_dir / "reserve")
+        reserve = DiskReserve(data_dir / "reserve")
         self.queue = EventQueue(self.database)
         self.engine = _Lazy(open_engine)
         self.audit = SqliteAudit(self.database, self.signer, self._model_version, audit_days)

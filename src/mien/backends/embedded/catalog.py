@@ -9,7 +9,8 @@ from typing import Any
 
 from mien.app.ports import R
 from mien.backends import serialization
-from mien.backends.embedded.database import (
+from mien.backends.embedded.database import truncate_wal
+from mien.backends.embedded.statements import (
     COUNT_GROUPS,
     EMPTY_GROUPS,
     FACE_SUMMARIES,
@@ -18,7 +19,6 @@ from mien.backends.embedded.database import (
     LIST_GROUPS,
     STATEMENTS,
     UNGROUPED,
-    truncate_wal,
 )
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import Page

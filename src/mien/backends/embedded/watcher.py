@@ -15,8 +15,8 @@ from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 
-from mien.app.indexing import LOOKS_LIKE_ANOTHER_NAME
 from mien.app.ports import Catalog
+from mien.app.upload_notices import LOOKS_LIKE_ANOTHER_NAME
 from mien.backends.embedded.bucket import FolderBucket
 from mien.backends.embedded.event_queue import EventQueue
 from mien.backends.embedded.folder_tree import Entry, Kind, is_key
