@@ -326,9 +326,10 @@ def between_read_and_write(ports: Ports, monkeypatch: pytest.MonkeyPatch, act: C
     monkeypatch.setattr(ports.catalog, "put", put_later)
 
 
+@pytest.mark.parametrize("person", [{"name": "Robert"}, {"user_id": "Robert"}, {"user_id": "r-1", "name": "Robert"}])
 @pytest.mark.parametrize("number", range(6))
 def test_photos_of_somebody_new_that_come_at_once_are_of_one_person(
-    ports: Ports, robert: list[bytes], monkeypatch: pytest.MonkeyPatch, number: int
+    ports: Ports, robert: list[bytes], monkeypatch: pytest.MonkeyPatch, number: int, person: dict[str, str]
 ) -> None:
     """The second photo comes before the first one's `number`-th look at who has the name."""
     looks, get = iter(range(number)), ports.catalog.get
@@ -337,14 +338,30 @@ def test_photos_of_somebody_new_that_come_at_once_are_of_one_person(
     def get_later(kind: type[Any], keys: Sequence[str]) -> list[Any]:
         if kind is NameClaim and next(looks, None) is None and not others:
             others.append(None)
-            others[0] = ports.app.upload(robert[1], name="Robert").user_id
+            others[0] = ports.app.upload(robert[1], **person).user_id
         return get(kind, keys)
 
     monkeypatch.setattr(ports.catalog, "get", get_later)
-    first = ports.app.upload(robert[0], name="Robert")
-    assert ports.app.upload(robert[1], name="Robert").user_id == first.user_id
+    first = ports.app.upload(robert[0], **person)
+    assert ports.app.upload(robert[1], **person).user_id == first.user_id
     assert others in ([], [first.user_id])
     assert ports.app.find_person("Robert").user_id == first.user_id
+
+
+def test_a_photo_in_the_folder_of_somebody_who_comes_meanwhile_is_theirs(
+    ports: Ports, robert: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports.bucket.put("uploaded/r-1/copied.jpg", robert[0], "image/jpeg", {})
+    get, waiting = ports.catalog.get, [lambda: ports.app.upload(robert[1], "r-1", "Robert")]
+
+    def get_later(kind: type[Any], keys: Sequence[str]) -> list[Any]:
+        if kind is NameClaim and waiting:
+            waiting.pop()()
+        return get(kind, keys)
+
+    monkeypatch.setattr(ports.catalog, "get", get_later)
+    upload = ports.app.index_upload("uploaded/r-1/copied.jpg")
+    assert (upload.status, upload.user_id, waiting) == (UploadStatus.INDEXED, "r-1", [])
 
 
 def test_a_rename_while_the_first_photo_is_indexed_keeps_the_name(

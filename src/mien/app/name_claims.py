@@ -48,12 +48,11 @@ class NameClaims:
             self._free(claim)
         return None
 
-    def refuse_taken(self, text: str, by_other_than: Person | None) -> None:
-        """Raise UserExists for a text that looks like the id or name of another person than one."""
+    def refuse_taken(self, text: str, by_other_than: str) -> None:
+        """Raise UserExists for a text that looks like the id or name of another person than the one of an id."""
         holder = self.holder_or_free(text)
-        if holder is None or (by_other_than and holder.user_id == by_other_than.user_id):
-            return
-        raise clash(text, holder)
+        if holder is not None and holder.user_id != by_other_than:
+            raise clash(text, holder)
 
     def reserved(self, people: Sequence[Person]) -> list[NameClaim]:
         """Return the claims that are stored for people: of two look-alikes from before claims, one has the claim."""

@@ -83,7 +83,7 @@ class PeopleService:
         if user_id is None or self._catalog.get(Person, [user_id]):
             return user_id
         holder = self._claims.holder(user_id)
-        if holder is None:
+        if holder is None or holder.user_id == user_id:  # who may have come a moment ago
             return user_id
         if holder.name == user_id:
             return holder.user_id
@@ -154,7 +154,7 @@ class PeopleService:
                 raise UserNotFound("Nobody is enrolled under this user id.")
             if name == person.name:
                 return person
-            self._claims.refuse_taken(name, person)
+            self._claims.refuse_taken(name, person.user_id)
             renamed = replace(person, name=name)
             held, wanted = ({claim.key for claim in claims(each)} for each in (person, renamed))
             fresh = [claim for claim in claims(renamed) if claim.key not in held]
@@ -271,7 +271,7 @@ class PeopleService:
             if stored := self._catalog.get(Person, [user_id]):
                 return stored[0]
             for text in filter(None, (user_id, name)):
-                self._claims.refuse_taken(text, None)
+                self._claims.refuse_taken(text, user_id)  # who may have come a moment ago
             return None
         holder = self._claims.holder_or_free(name or "")
         if holder is None or holder.name == name:
