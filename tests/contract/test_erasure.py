@@ -192,7 +192,7 @@ def test_forms_of_others_go_on(ports: Ports, robert: list[bytes], venus: list[by
 
 
 def test_an_erasure_goes_step_by_step(ports: Ports, robert: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mien.app.erasure.STEP", 2)
+    monkeypatch.setattr("mien.app.personal_data.STEP", 2)
     for photo in robert:
         ports.app.enroll(photo, ROBERT)
         ports.app.recognize(photo)

@@ -1,10 +1,6 @@
 """Erase a person from every store, in an order that survives interruption at any point.
 
-The intent (an Erasure record) is written first and removed last; every step in between may be repeated. Photos are
-deleted before faces: indexing checks at its end that its photo still exists, so if both run at once, the one that
-finishes last removes the faces. Recognitions are deleted last: one that is stored later checks that the faces that it
-names still exist.
-
+The intent (an Erasure record) is written first and removed last; every step in between may be repeated.
 An erasure that is resumed leaves alone what was enrolled anew after it was requested.
 """
 
@@ -18,20 +14,18 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
-from itertools import islice
 from typing import TypeVar
 
 from mien.app.people import PeopleService
-from mien.app.ports import Bucket, Catalog, R, Recognizer
-from mien.domain import object_keys
+from mien.app.personal_data import PersonalData
+from mien.app.ports import Bucket, Catalog, Recognizer
 from mien.domain.errors import AccessDenied, ErasureNotFound, StorageFull, UserNotFound
-from mien.domain.groups import FaceGroup
-from mien.domain.records import Consent, Erasure, ErasureReceipt, FaceRecord, Person, Recognition, Upload
+from mien.domain.faces import iterate_pages
+from mien.domain.records import Erasure, ErasureReceipt, Person
 from mien.domain.results import ErasureReport
 
 T = TypeVar("T")
@@ -40,8 +34,7 @@ log = logging.getLogger(__name__)
 FindRemains = Callable[[str], tuple[str, ...]]
 """Searches below the ports, such as in the free pages of a database file, and names the places that hold a user id."""
 
-STEP = 500
-"""Photos, faces or recognitions that are removed at once."""
+PAGE = 500
 ROUNDS = 3
 """How often an erasure looks again for what was stored meanwhile."""
 STUCK_SECONDS = 300.0
@@ -81,8 +74,8 @@ class ErasureService:
             make_room: Frees some reserved space on a full disk; False when there was none.
             remove_copies: Deletes copies of the data that the stores do not know, such as from before an upgrade.
         """
-        self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
-        self._people = people
+        self._catalog, self._people = catalog, people
+        self._data = PersonalData(bucket, recognizer, catalog, people)
         self._find_remains, self._now, self._make_room = find_remains, now, make_room
         self._remove_copies = remove_copies
         self._pseudonym = pseudonym or keyed_hash(secrets.token_bytes(32))
@@ -102,7 +95,7 @@ class ErasureService:
         self._pseudonym(user_id)  # without its key, nothing may be erased: no receipt could be found again
         user_ids = self._people.aliases.with_merged(user_id)
         stored = self._catalog.get(Erasure, [user_id])
-        if not stored and not any(map(self._stores_with, user_ids)):
+        if not stored and not any(map(self._data.stores_with, user_ids)):
             raise UserNotFound("Nobody is enrolled under this user id.")
         erasure_id = (stored[0].erasure_id if stored else None) or uuid.uuid4().hex
         intent = Erasure(user_id, self._now(), erasure_id)
@@ -145,7 +138,8 @@ class ErasureService:
 
     def pending(self) -> list[Erasure]:
         """List the erasures that are not finished, oldest first."""
-        return sorted(self._all(Erasure), key=lambda intent: intent.timestamp)
+        intents = iterate_pages(lambda token: self._catalog.find(Erasure, limit=PAGE, token=token))
+        return sorted(intents, key=lambda intent: intent.timestamp)
 
     def warnings(self) -> list[str]:
         """Name the erasures that should be finished by now, by their ids."""
@@ -174,7 +168,7 @@ class ErasureService:
 
     def remaining_stores(self, user_id: str) -> tuple[str, ...]:
         """Name the stores that still hold something of the person; an empty tuple proves the erasure."""
-        return (*self._stores_with(user_id), *self._find_remains(user_id))
+        return (*self._data.stores_with(user_id), *self._find_remains(user_id))
 
     def _receipts(self, user_id: str) -> tuple[ErasureReceipt, ...]:
         """The latest receipt of a person's erasures, if there is one."""
@@ -182,7 +176,7 @@ class ErasureService:
 
     def _resume(self, intent: Erasure) -> ErasureReport:
         with self._marked_as_running(intent.user_id):
-            return self._finish_with_room(intent, self._newer_photos(intent))
+            return self._finish_with_room(intent, self._data.photos_since(intent.user_id, intent.timestamp))
 
     def _with_room(self, work: Callable[[], T]) -> T:
         """Do some work; on a full disk again, with reserved space, and with that of the photos removed so far."""
@@ -203,8 +197,8 @@ class ErasureService:
         self._remove_copies()
         remaining: list[str] = []
         for _ in range(ROUNDS):
-            self._remove(intent, kept, counts)
-            remaining = [] if kept else self._stores_with(intent.user_id)
+            self._data.remove(intent.user_id, intent.timestamp, kept, counts)
+            remaining = [] if kept else self._data.stores_with(intent.user_id)
             if not remaining:
                 break
         report = ErasureReport(
@@ -232,139 +226,6 @@ class ErasureService:
             if not is_running:
                 self._running.discard(user_id)
 
-    def _newer_photos(self, intent: Erasure) -> dict[str, datetime]:
-        paths = (path for folder in self._named_folders(intent.user_id) for path in self._bucket.keys(folder))
-        photos = ((path, self._bucket.stored_at(path)) for path in paths)
-        return {path: stored_at for path, stored_at in photos if stored_at and stored_at > intent.timestamp}
-
-    def _stores_with(self, user_id: str) -> list[str]:
-        holds = {
-            "bucket": any(self._holds(folder, user_id) for folder in self._named_folders(user_id)),
-            "recognizer": bool(self._recognizer.face_ids(user_id)),
-            "faces": self._has_faces(user_id),
-            "uploads": bool(self._catalog.find(Upload, user_id=user_id, limit=1).items),
-            "recognitions": bool(self._catalog.find(Recognition, user_id=user_id, limit=1).items),
-            "people": bool(self._catalog.get(Person, [user_id])),
-            "consents": bool(self._catalog.get(Consent, [user_id])),
-            "groups": bool(self._catalog.find(FaceGroup, user_id=user_id, limit=1).items),
-        }
-        return [store for store, does_hold in holds.items() if does_hold]
-
-    def _has_faces(self, user_id: str) -> bool:
-        """Whether there is a face, or no face but their number."""
-        has_any = bool(self._catalog.find(FaceRecord, user_id=user_id, limit=1).items)
-        return has_any or bool(self._catalog.recount_faces([user_id], write=False))
-
-    def _remove(self, intent: Erasure, kept: Mapping[str, datetime], counts: Counter[str]) -> None:
-        user_id = intent.user_id
-        self._remove_photos(user_id, kept, counts)
-        self._remove_faces(user_id, kept, counts)
-        for groups in self._pages(FaceGroup, user_id=user_id):
-            self._catalog.delete(FaceGroup, [group.group_id for group in groups])
-        until = min(kept.values(), default=None)
-        if until is not None:
-            self._people.begin_anew(user_id, intent.timestamp, until)
-        else:
-            self._recognizer.forget(user_id)
-            self._people.remove(user_id)
-            self._catalog.delete(Consent, [user_id])
-        for page in self._pages(Recognition, user_id=user_id):
-            older = [recognition for recognition in page if until is None or recognition.timestamp < until]
-            self._remove_photos_without_user(older, user_id, counts)
-            counts["recognitions"] += self._catalog.delete(Recognition, [r.recognition_id for r in older])
-
-    def _remove_photos(self, user_id: str, kept: Mapping[str, datetime], counts: Counter[str]) -> None:
-        for folder in self._named_folders(user_id):
-            is_shared = False
-            for keys in _batches(key for key in self._bucket.keys(folder) if key not in kept):
-                theirs = self._theirs(keys, user_id)
-                is_shared |= len(theirs) < len(keys)
-                counts["images"] += len(theirs)  # before: on a full disk, they are gone although it fails
-                self._bucket.delete(theirs)
-                counts["uploads"] += self._catalog.delete(Upload, theirs)
-                self._remove_recognitions_of(theirs, counts)
-            if not kept and not is_shared:
-                counts["images"] += self._bucket.delete_folder(folder)
-        for page in self._pages(Upload, user_id=user_id):
-            paths = [upload.image_path for upload in page if upload.image_path not in kept]
-            counts["images"] += self._bucket.delete(paths)
-            counts["uploads"] += self._catalog.delete(Upload, paths)
-            self._remove_recognitions_of(paths, counts)
-
-    def _remove_recognitions_of(self, paths: Sequence[str], counts: Counter[str]) -> None:
-        """Remove the recognitions of photos in a folder that is named otherwise, or stored by an earlier version."""
-        for path in paths:
-            for page in self._pages(Recognition, image_path=path):
-                counts["recognitions"] += self._catalog.delete(Recognition, [each.recognition_id for each in page])
-
-    def _remove_faces(self, user_id: str, kept: Mapping[str, datetime], counts: Counter[str]) -> None:
-        records = [face for page in self._pages(FaceRecord, user_id=user_id) for face in page]
-        own = {face.face_id for face in records} | self._recognizer.face_ids(user_id)
-        own -= {face.face_id for face in records if face.image_path in kept}
-        for face_ids in _batches(sorted(own)):
-            counts["faces"] += self._delete_faces(face_ids)
-        if not kept:
-            self._catalog.recount_faces([user_id], write=True)
-
-    def _remove_photos_without_user(
-        self, recognitions: Sequence[Recognition], user_id: str, counts: Counter[str]
-    ) -> None:
-        """Remove the photos that were uploaded for nobody and on which the person was recognised, and their copies."""
-        recognised = _photos_without_user(recognitions, user_id)
-        photos = sorted(recognised | self._copies_without_user(recognised))
-        counts["images"] += self._bucket.delete(photos)
-        for photo in photos:
-            faces = {face.face_id for page in self._pages(FaceRecord, image_path=photo) for face in page}
-            counts["faces"] += self._delete_faces(sorted(faces))
-        counts["uploads"] += self._catalog.delete(Upload, photos)
-
-    def _named_folders(self, user_id: str) -> list[str]:
-        """The person's folder, and one that somebody made for their name."""
-        names = [person.name for person in self._catalog.get(Person, [user_id])]
-        others = {person.user_id for person in self._catalog.get(Person, names)} - {user_id}
-        folders = [object_keys.folder(text) for text in dict.fromkeys((user_id, *names)) if text not in others]
-        return [folder for folder in folders if object_keys.is_possible_folder(folder)]
-
-    def _theirs(self, keys: Sequence[str], user_id: str) -> list[str]:
-        """The photos among those of a person's folder that are not another's, from before a change of names."""
-        owners = {upload.image_path: upload.user_id for upload in self._catalog.get(Upload, keys)}
-        return [key for key in keys if owners.get(key) in {None, user_id}]
-
-    def _holds(self, folder: str, user_id: str) -> bool:
-        is_shared = False
-        for keys in _batches(self._bucket.keys(folder)):
-            theirs = self._theirs(keys, user_id)
-            if theirs:
-                return True
-            is_shared = True
-        return not is_shared and self._bucket.holds(folder)
-
-    def _copies_without_user(self, photos: set[str]) -> set[str]:
-        digests = {upload.digest for upload in self._catalog.get(Upload, sorted(photos))} - {None}
-        uploads = (upload for digest in digests for page in self._pages(Upload, digest=digest) for upload in page)
-        return {upload.image_path for upload in uploads if upload.user_id is None and upload.digest in digests}
-
-    def _delete_faces(self, face_ids: Sequence[str]) -> int:
-        return max(self._recognizer.delete(face_ids), self._catalog.delete(FaceRecord, face_ids))
-
-    def _all(self, kind: type[R]) -> Iterator[R]:
-        return (record for page in self._pages(kind) for record in page)
-
-    def _pages(
-        self,
-        kind: type[R],
-        *,
-        user_id: str | None = None,
-        image_path: str | None = None,
-        digest: str | None = None,
-    ) -> Iterator[tuple[R, ...]]:
-        find = partial(self._catalog.find, kind, user_id=user_id, image_path=image_path, digest=digest, limit=STEP)
-        page = find()
-        yield page.items
-        while page.next_token is not None:
-            page = find(token=page.next_token)
-            yield page.items
-
 
 def describe_pending(intents: Sequence[Erasure]) -> str:
     """Count and name erasures that are not finished, oldest first, by their ids."""
@@ -385,19 +246,3 @@ def _sum(report: ErasureReport, merged: Sequence[ErasureReport]) -> ErasureRepor
         recognitions=sum(each.recognitions for each in reports),
         remaining_stores=tuple(dict.fromkeys(store for each in reports for store in each.remaining_stores)),
     )
-
-
-def _batches(items: Iterable[str]) -> Iterator[list[str]]:
-    remaining = iter(list(items))
-    while batch := list(islice(remaining, STEP)):
-        yield batch
-
-
-def _photos_without_user(recognitions: Iterable[Recognition], user_id: str) -> set[str]:
-    return {
-        r.image_path
-        for r in recognitions
-        if r.image_path is not None
-        and object_keys.user_id_of(r.image_path) is None
-        and any(face.user_id == user_id for face in r.faces)
-    }
