@@ -6,7 +6,10 @@ import errno
 import json
 import os
 import shutil
+import signal
 import stat
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from hashlib import sha256
 from pathlib import Path
@@ -15,10 +18,10 @@ import pytest
 
 from mien.cli import placing
 from mien.cli.journal import JOURNAL
-from mien.cli.placing import Folder, Placing, Undone
+from mien.cli.placing import Folder, Placing, Undone, opened
 from mien.cli.sidecars import Region, sidecar
 from mien.cli.sort import _folder_names, folder_name
-from mien.domain.errors import InvalidInput, StorageError, StorageFull
+from mien.domain.errors import InvalidInput, StorageBusy, StorageError, StorageFull
 from mien.domain.faces import Box
 from tests.support.painter import photo_of
 
@@ -518,3 +521,69 @@ def test_a_photo_goes_only_after_its_new_folders_are_stored(tmp_path, monkeypatc
     monkeypatch.setattr(os, "fsync", sync)
     assert Folder(out).place(source, ["Unknown/g-1"], Placing.MOVE)[1] is False
     assert {each.stat().st_ino for each in (out, out / "Unknown", out / "Unknown" / "g-1")} <= set(stored)
+
+
+@pytest.mark.parametrize("command", [["--undo"], ["--into"]])
+def test_a_second_run_in_one_folder_is_refused_at_once_and_loses_nothing(mien, named, tmp_path, command):
+    out = tmp_path / "out"
+    assert mien("sort", named, "--into", out, "--yes").code == 0
+    sorted_files = files(out)
+    arguments = ["sort", *command, out] if command == ["--undo"] else ["sort", named, *command, out, "--move", "--yes"]
+    with opened(out, make=True):
+        refused = mien(*arguments, "--json")
+        assert mien("sort", named, "--into", out).code == 0  # a plan reads and writes no journal
+    assert (refused.code, refused.json["error"]["code"]) == (5, "storage_busy")
+    assert f"Another `mien sort` is at work in {out}." in refused.json["error"]["message"]
+    assert files(out) == sorted_files
+    assert mien("sort", "--undo", out).code == 0
+    assert files(out) == {}
+
+
+def test_a_run_that_is_killed_holds_its_folder_no_longer(tmp_path):
+    out = tmp_path / "out"
+    script = "import sys, time, pathlib; from mien.cli.placing import opened\n"
+    script += "with opened(pathlib.Path(sys.argv[1]), make=True): print('open', flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", script, out], stdout=subprocess.PIPE) as run:
+        assert run.stdout.readline() == b"open\n"
+        with pytest.raises(StorageBusy), opened(out, make=True):
+            pass
+        run.send_signal(signal.SIGKILL)
+    source = tmp_path / "p.jpg"
+    source.write_bytes(b"a photo")
+    with opened(out, make=True) as folder:
+        assert folder.place(source, ["Ada"], Placing.COPY) == ([out / "Ada" / "p.jpg"], False)
+
+
+def test_a_folder_that_was_made_in_vain_is_gone_again_and_others_stay(mien, tmp_path):
+    (tmp_path / "nothing").mkdir()
+    assert mien("sort", tmp_path / "nothing", "--into", tmp_path / "out", "--yes").code == 0
+    assert not (tmp_path / "out").exists()
+    assert mien("sort", tmp_path / "nothing", "--into", tmp_path / "nothing", "--yes").code == 0
+    assert (tmp_path / "nothing").is_dir()
+
+
+def test_a_folder_that_the_run_before_removed_is_locked_anew(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    out.mkdir()
+    lock, removed = placing._lock_descriptor, []
+
+    def remove_meanwhile(descriptor: int, root: Path) -> None:
+        lock(descriptor, root)
+        if not removed:
+            removed.append(shutil.rmtree(root))
+            root.mkdir()
+
+    monkeypatch.setattr(placing, "_lock_descriptor", remove_meanwhile)
+    with opened(out, make=True), pytest.raises(StorageBusy), opened(out, make=True):
+        pass
+
+
+def test_a_file_system_without_locks_is_sorted_into_all_the_same(tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, "not supported")
+
+    monkeypatch.setattr(placing.fcntl, "flock", refuse)
+    source = tmp_path / "p.jpg"
+    source.write_bytes(b"a photo")
+    with opened(tmp_path / "out", make=True) as folder:
+        assert folder.place(source, ["Ada"], Placing.COPY)[0][0].is_file()

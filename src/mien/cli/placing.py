@@ -2,12 +2,13 @@
 
 A file gets its name only once it is complete, and never takes the place of another. What is about to be made is written
 into the journal first, so that whatever interrupts the work, the same command continues it and `undo` finds all of it.
-A photo that is moved leaves its place last.
+A photo that is moved leaves its place last. One run at a time works in a folder: two would write one journal.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
@@ -20,7 +21,7 @@ from itertools import count
 from pathlib import Path
 
 from mien.cli.journal import Entry, Journal
-from mien.domain.errors import StorageError, StorageFull
+from mien.domain.errors import StorageBusy, StorageError, StorageFull
 
 DRAFT = ".mien-sort-draft-"
 CHUNK = 1 << 20
@@ -45,6 +46,31 @@ class Undone:
     restored: int
     kept: tuple[str, ...] = ()
     unsealed: tuple[str, ...] = ()
+
+
+@contextmanager
+def opened(root: Path, *, make: bool) -> Iterator[Folder]:
+    """Open a folder for one run alone, until the block, or the process, ends.
+
+    Args:
+        root: The folder.
+        make: Whether to make it, if there is none; it is removed again if nothing was put into it.
+
+    Raises StorageBusy at once while another run works in it, and StorageError.
+    """
+    made = make and not root.exists()
+    with _target(root):
+        if make:
+            root.mkdir(parents=True, exist_ok=True)
+        descriptor = _lock(root) if root.is_dir() else None
+    try:
+        yield Folder(root)
+    finally:
+        if made:
+            with suppress(OSError):  # not empty, or gone
+                root.rmdir()
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 class Folder:
@@ -222,6 +248,30 @@ class Folder:
     def _remove_drafts(self) -> None:
         for draft in self._root.glob(f"**/{DRAFT}*"):
             draft.unlink()
+
+
+def _lock(root: Path) -> int:
+    """Lock a folder and return the descriptor that holds the lock. Raises StorageBusy, and OSError."""
+    while True:
+        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            _lock_descriptor(descriptor, root)
+            if os.path.samestat(os.fstat(descriptor), root.stat()):  # or else its last run has just removed it
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _lock_descriptor(descriptor: int, root: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StorageBusy(f"Another `mien sort` is at work in {root}. Repeat the command when it has ended.") from None
+    except OSError as error:
+        if error.errno not in {errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK}:  # a file system without locks
+            raise
 
 
 def _names(source: Path) -> Iterator[str]:

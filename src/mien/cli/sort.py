@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, count
@@ -20,7 +21,7 @@ from mien.cli.exit_codes import ExitCode, error_json, fail
 from mien.cli.groups import remember_all
 from mien.cli.journal import JOURNAL
 from mien.cli.photos import Found, PhotoReader, map_photos, photo_files
-from mien.cli.placing import Folder, Placing, Undone
+from mien.cli.placing import Folder, Placing, Undone, opened
 from mien.cli.retention import expire
 from mien.cli.sidecars import XMP_SUFFIX, Region, sidecar
 from mien.config import Backend, open_app
@@ -81,7 +82,9 @@ def sort(
     command to continue it.
     """
     if undo is not None:
-        _show_undone(Folder(undo).undo(trusting=trust_journal), as_json=as_json)
+        with opened(undo, make=False) as sorted_folder:
+            undone = sorted_folder.undo(trusting=trust_journal)
+        _show_undone(undone, as_json=as_json)
         return
     if into is None or not paths:
         raise InvalidInput("Name photos and, with --into DIR, the folder in which the people's folders are made.")
@@ -89,19 +92,15 @@ def sort(
         raise InvalidInput("Choose one of --copy, --link and --move.")
     placing = Placing.LINK if link else Placing.MOVE if move else Placing.COPY
     found, outside = _within(photo_files(paths), paths, into.resolve())
-    with open_app(context.settings) as app:
-        expire(context.settings, app)
-        has_groups = context.settings.backend is Backend.EMBEDDED
-        results = _recognized(context, app, found.photos, with_groups=has_groups and not no_groups)
-        context.activity.note(list(results.values()))
-        plan = _plan(app, results, with_groups=has_groups)
     failure: BaseException | None = None
     done: list[Sorted] = []
-    if yes:
-        try:
-            _carry_out(plan, done, Folder(into), placing, with_sidecars=with_sidecars)
-        except (MienError, KeyboardInterrupt) as error:
-            failure = error
+    with opened(into, make=True) if yes else nullcontext() as folder:
+        plan = _planned(context, found.photos, with_groups=not no_groups)
+        if folder is not None:
+            try:
+                _carry_out(plan, done, folder, placing, with_sidecars=with_sidecars)
+            except (MienError, KeyboardInterrupt) as error:
+                failure = error
     _report(plan, done if yes else None, found, into, placing, failure, as_json=as_json)
     if outside and not as_json:
         output.note(f"Passed over {output.count(outside, 'photo')} to which links lead out of the folders.")
@@ -119,6 +118,15 @@ def _within(found: Found[Path], paths: Sequence[Path], into: Path) -> tuple[Foun
     inside = [photo for photo, place in places.items() if photo in named or roots & {place, *place.parents}]
     kept = [photo for photo in inside if into not in places[photo].parents]
     return replace(found, photos=kept), len(places) - len(inside)
+
+
+def _planned(context: Context, photos: Sequence[Path], *, with_groups: bool) -> list[Sorted]:
+    with open_app(context.settings) as app:
+        expire(context.settings, app)
+        has_groups = context.settings.backend is Backend.EMBEDDED
+        results = _recognized(context, app, photos, with_groups=has_groups and with_groups)
+        context.activity.note(list(results.values()))
+        return _plan(app, results, with_groups=has_groups)
 
 
 def _recognized(
