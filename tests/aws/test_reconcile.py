@@ -12,7 +12,8 @@ import pytest
 
 from mien.app.app import FaceApp
 from mien.app.erasure import keyed_hash
-from mien.app.reconciliation import MAX_UNASKED, Counts, Reconciler, Reconciliation
+from mien.app.reconciler import Reconciler
+from mien.app.reconciliation import MAX_UNASKED, Counts, Reconciliation
 from mien.backends.aws.catalog import DynamoCatalog
 from mien.backends.aws.recognizer import RekognitionRecognizer
 from mien.backends.aws.stack import RemoteApp
@@ -282,7 +283,7 @@ def test_a_run_that_is_cut_off_after_every_step_finds_and_repairs_the_same(
     aws: Stack, robert: list[bytes], venus: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("PAGE", "RECORDS_PAGE", "FACE_PAGES"):
-        monkeypatch.setattr(f"mien.app.reconciliation.{name}", 1)
+        monkeypatch.setattr(f"mien.app.reconciler.{name}", 1)
     monkeypatch.setattr("mien.backends.aws.recognizer.LIST_PAGE", 1)
     gone, lost, _ = (aws.enroll(f"uploaded/Bo/{n}.jpg", robert[n]) for n in range(3))
     orphan = aws.recognizer.index(venus[0], "Venus", 1, 80).faces[0].face_id

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mien.app.reconciliation import Counts, PathSet, Reconciliation
+from mien.app.reconciler import PathSet
+from mien.app.reconciliation import Counts, Reconciliation
 from mien.domain.errors import InvalidInput, UserExists
 from mien.domain.records import FaceRecord, NameClaim, Upload
 from tests.contract.backends import Ports

@@ -16,7 +16,8 @@ from mien.app.indexing import IndexingService
 from mien.app.people import PeopleService
 from mien.app.ports import Bucket, Catalog, Recognizer
 from mien.app.recognition import RecognitionService
-from mien.app.reconciliation import GRACE_SECONDS, Reconciler, Reconciliation
+from mien.app.reconciler import GRACE_SECONDS, Reconciler
+from mien.app.reconciliation import Reconciliation
 from mien.app.rejections import RejectionService
 from mien.app.retention import RetentionService
 from mien.app.upload_notices import INDEXING_FAILED, INDEXING_INTERRUPTED

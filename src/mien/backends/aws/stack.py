@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mien.app.app import FaceApp
 from mien.app.erasure import keyed_hash
-from mien.app.reconciliation import Reconciler
+from mien.app.reconciler import Reconciler
 from mien.backends.aws import clients, secret_keys
 from mien.backends.aws.bucket import S3Bucket
 from mien.backends.aws.catalog import DynamoCatalog
