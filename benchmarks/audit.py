@@ -20,7 +20,8 @@ from typing import Any
 import httpx
 
 from mien.api.api import create_api
-from mien.config import Settings, open_embedded
+from mien.config import open_embedded
+from mien.settings import Settings
 
 HEADERS = {"Content-Type": "image/jpeg"}
 

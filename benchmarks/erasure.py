@@ -21,9 +21,9 @@ from starlette.testclient import TestClient
 
 from mien.api.api import create_api
 from mien.backends.embedded.backend import EmbeddedBackend
-from mien.config import Settings
 from mien.domain.policy import Policy
 from mien.engine import FaceEngine
+from mien.settings import Settings
 
 COLLECTION = "face-collection"
 CHUNK = 20_000

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from mien.config import PREFIX, UNAVAILABLE, Settings
 from mien.domain.policy import MAX_FACES_PER_PHOTO, Policy
+from mien.settings import PREFIX, UNAVAILABLE, Settings
 
 INTRODUCTION = """# Settings
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from mien.config import Backend, Settings, open_engine
+from mien.config import open_engine
 from mien.domain.errors import ImageTooLarge, SetupError
 from mien.engine.decode import open_photo
+from mien.settings import Backend, Settings
 from tests.support.fake_engine import use_fake_engine
 from tests.support.painter import photo_of
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mien.config import Settings, open_app
+    from mien.config import open_app
+    from mien.settings import Settings
 
 __all__ = ["Settings", "open_app"]
 
@@ -15,5 +16,6 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(name)
     import mien.config
+    import mien.settings
 
-    return getattr(mien.config, name)
+    return getattr(mien.config if name == "open_app" else mien.settings, name)

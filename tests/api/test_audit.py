@@ -14,11 +14,11 @@ from fastapi.routing import APIRoute, APIRouter
 from mien.api import routes
 from mien.api.audit import ACTIONS, EXEMPT, AuditedRoute
 from mien.backends.embedded.audit import SqliteAudit
-from mien.config import Settings
 from mien.gallery.store.database import Database
 from mien.security.api_keys import KeyFile, Scope, key_id_of
 from mien.security.audit import AuditEntry, AuditFilter, pseudonym
 from mien.security.signing import UPLOAD_FORM, UPLOAD_FORM_ISSUER, Signer
+from mien.settings import Settings
 from tests.api.conftest import JPEG, Service
 
 SIGNER = Signer(b"0123456789abcdef")

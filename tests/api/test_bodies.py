@@ -15,11 +15,11 @@ import pytest
 from starlette.types import Message
 
 from mien.api import request_bodies
-from mien.config import Settings
 from mien.domain.policy import Policy
 from mien.security import bodies
 from mien.security.api_keys import KeyFile, Scope, key_id_of
 from mien.security.signing import UPLOAD_FORM, UPLOAD_FORM_ISSUER, Signer
+from mien.settings import Settings
 from tests.api.conftest import Service
 from tests.support.painter import photo_of
 

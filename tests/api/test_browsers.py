@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mien.api.server import Server
-from mien.config import Settings
 from mien.domain.errors import SetupError
 from mien.security.api_keys import KeyFile, Scope
+from mien.settings import Settings
 from tests.api.conftest import JPEG, Service
 from tests.support.painter import photo_of
 

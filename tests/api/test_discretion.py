@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from mien.config import Settings
 from mien.domain.policy import Policy, SeveralFaces
 from mien.security.api_keys import KeyFile, Scope
+from mien.settings import Settings
 from tests.api.conftest import JPEG, Service
 from tests.support.painter import photo_of
 

@@ -13,9 +13,9 @@ from starlette.testclient import TestClient
 from mien.api.api import create_api
 from mien.api.routes import people
 from mien.backends.embedded.backend import EmbeddedBackend
-from mien.config import Settings
 from mien.domain.policy import Policy
 from mien.security.api_keys import KeyFile, Scope
+from mien.settings import Settings
 from tests.api.conftest import Service
 from tests.support.fake_engine import FakeFaceEngine
 from tests.support.process import wait_for

@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 import pytest
 from starlette.testclient import TestClient
 
+from mien import setting_parsers
 from mien.api.forwarding import PrefixMiddleware, trusted_peers
-from mien.config import Settings, parse_root_path
 from mien.domain.errors import InvalidInput
 from mien.domain.policy import Policy
 from mien.security.signing import Signer
+from mien.settings import Settings
 from tests.api.conftest import JPEG, Service
 from tests.support.painter import photo_of
 
@@ -276,14 +277,14 @@ def test_the_proxys_word_is_newer_than_the_setting(service: Service) -> None:
 
 @pytest.mark.parametrize(("text", "prefix"), [("/", ""), ("", ""), ("/mien", "/mien"), ("/a/b/", "/a/b")])
 def test_the_setting_is_a_path(text: str, prefix: str) -> None:
-    assert parse_root_path(text) == prefix
+    assert setting_parsers.root_path(text) == prefix
     assert Settings.from_environment({"MIEN_ROOT_PATH": text}).root_path == prefix
 
 
 @pytest.mark.parametrize("text", ["mien", "//x", "/a//b", "https://x/", "/..", "/a?b"])
 def test_a_setting_that_is_no_path_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput):
-        parse_root_path(text)
+        setting_parsers.root_path(text)
 
 
 def test_upload_forms_name_the_address_behind_the_prefix(open_service: Callable[..., Service]) -> None:

@@ -10,8 +10,8 @@ from mien.app.app import FaceApp
 from mien.backends.memory.bucket import MemoryBucket
 from mien.backends.memory.catalog import MemoryCatalog
 from mien.backends.memory.recognizer import MemoryRecognizer
-from mien.config import Settings
 from mien.domain.groups import NO_GROUPS
+from mien.settings import Settings
 from tests.support.painter import photo_of
 
 JPEG = {"Content-Type": "image/jpeg"}

@@ -21,9 +21,9 @@ from starlette.types import Message, Receive, Scope, Send
 from mien.api import logs
 from mien.api.logs import LimitedHandler
 from mien.api.telemetry import Metrics, TelemetryMiddleware
-from mien.config import Settings
 from mien.security.api_keys import KeyFile
 from mien.security.api_keys import Scope as KeyScope
+from mien.settings import Settings
 from tests.api.conftest import JPEG, Service
 from tests.cli.test_listening import served
 from tests.rekognition.raw import post

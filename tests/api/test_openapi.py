@@ -26,7 +26,7 @@ from mien.app.app import FaceApp
 from mien.backends.memory.bucket import MemoryBucket
 from mien.backends.memory.catalog import MemoryCatalog
 from mien.backends.memory.recognizer import MemoryRecognizer
-from mien.config import Settings
+from mien.settings import Settings
 from tests.support.fake_engine import FakeFaceEngine
 
 CHECKS = [

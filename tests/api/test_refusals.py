@@ -14,11 +14,11 @@ import pytest
 
 from mien.api import problems
 from mien.api.logs import JsonLines
-from mien.config import Settings
 from mien.domain import errors
 from mien.domain.policy import Policy
 from mien.security.api_keys import KeyFile, Scope
 from mien.security.signing import Signer
+from mien.settings import Settings
 from tests.api.conftest import JPEG, Service
 from tests.hostile.bombs import NAMED_WEBP
 

@@ -15,8 +15,8 @@ from mien.app.app import FaceApp
 from mien.backends.memory.bucket import MemoryBucket
 from mien.backends.memory.catalog import MemoryCatalog
 from mien.backends.memory.recognizer import MemoryRecognizer
-from mien.config import Settings
 from mien.engine import render
+from mien.settings import Settings
 from tests.support import painter
 from tests.support.fake_engine import FakeFaceEngine
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mien.config import Settings
 from mien.security.api_keys import KeyFile, Scope
+from mien.settings import Settings
 from tests.api.conftest import JPEG, Service
 
 TODAY = datetime.now(UTC).date()

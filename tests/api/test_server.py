@@ -18,8 +18,9 @@ from botocore.config import Config
 from starlette.testclient import TestClient
 
 from mien.api.server import Server
-from mien.config import Settings, open_embedded
+from mien.config import open_embedded
 from mien.domain.records import Consent
+from mien.settings import Settings
 from tests.support.fake_engine import use_fake_engine
 from tests.support.painter import photo_of
 from tests.support.process import MIEN, free_port, serve, wait_for

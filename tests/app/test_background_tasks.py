@@ -11,8 +11,9 @@ import pytest
 
 from mien.api.logs import JsonLines
 from mien.backends.embedded import events
-from mien.config import Settings, open_embedded
+from mien.config import open_embedded
 from mien.domain.errors import StorageBusy
+from mien.settings import Settings
 from tests.support.fake_engine import use_fake_engine
 
 

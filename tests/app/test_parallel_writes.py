@@ -17,9 +17,9 @@ from starlette.testclient import TestClient
 from mien.api.api import create_api
 from mien.backends.embedded import folder_tree
 from mien.backends.embedded.backend import EmbeddedBackend
-from mien.config import Settings
 from mien.domain.errors import MienError, StorageError, UserNotFound
 from mien.gallery.store import private_files
+from mien.settings import Settings
 from tests.support.painter import photo_of
 
 Write = Callable[[], int]

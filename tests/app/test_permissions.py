@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from mien.backends.embedded.backend import CONTENT
-from mien.config import Settings, open_embedded
+from mien.config import open_embedded
 from mien.gallery.store import private_files
 from mien.security.api_keys import KeyFile, Scope
+from mien.settings import Settings
 from tests.support.fake_engine import use_fake_engine
 from tests.support.painter import photo_of
 

@@ -24,9 +24,9 @@ from starlette.testclient import TestClient
 
 from mien.api.api import create_api
 from mien.backends.embedded.backend import EmbeddedBackend
-from mien.config import Settings
 from mien.domain.policy import Policy
 from mien.domain.records import UploadStatus
+from mien.settings import Settings
 from tests.support.fake_engine import FakeFaceEngine
 
 SAVED = Path(__file__).parents[1] / "data" / "previous_version"

@@ -17,9 +17,9 @@ from mien.api.api import create_api
 from mien.app.app import FaceApp
 from mien.backends.memory.bucket import MemoryBucket
 from mien.backends.memory.catalog import MemoryCatalog
-from mien.config import Settings
 from mien.lambdas import api_gateway
 from mien.lambdas.api_gateway import PARTS, ROUTES
+from mien.settings import Settings
 from tests.aws import stack
 
 HEAVY = ["numpy", "cv2", "llvmlite", "onnx", "scipy", "PIL", "jwt", "cryptography"]
@@ -45,7 +45,8 @@ def test_the_package_for_lambda_has_all_that_the_functions_import(tmp_path: Path
     program = """
 from mien.app import reconciliation
 from mien.backends.aws import image_limits
-from mien.config import Settings, open_app
+from mien.config import open_app
+from mien.settings import Settings
 from mien.lambdas import api_gateway, upload_queue
 open_app(Settings.from_environment({"MIEN_BACKEND": "aws"}))
 """

@@ -19,13 +19,13 @@ from mien.app.app import FaceApp
 from mien.app.ports import Catalog
 from mien.backends.aws import clients, doctor, prices, secret_keys
 from mien.backends.aws.recognizer import RekognitionRecognizer
-from mien.config import Settings
 from mien.domain.errors import Overloaded, SetupError, StorageBusy
 from mien.domain.faces import Box
 from mien.domain.records import FaceRecord, Upload, UploadStatus
 from mien.lambdas import upload_queue
 from mien.security.api_keys import KeyFile, Scope
 from mien.security.audit import LogLines
+from mien.settings import Settings
 from tests.aws import local
 from tests.support.fake_engine import FakeFaceEngine
 

@@ -8,7 +8,7 @@ import pytest
 
 from mien.backends.aws import clients, roles
 from mien.backends.aws.doctor import Check, examine
-from mien.config import Settings
+from mien.settings import Settings
 
 ROLE = "arn:aws:iam::123456789012:role/mien-dev-UploadRole"
 

@@ -9,8 +9,8 @@ import pytest
 from botocore.stub import Stubber
 
 from mien.backends.aws import clients, outputs
-from mien.config import Backend, Settings
 from mien.domain.errors import SetupError
+from mien.settings import Backend, Settings
 from tests.aws import stack
 
 REGION = stack.REGION

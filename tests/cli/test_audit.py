@@ -13,10 +13,11 @@ import typer
 from mien.backends.embedded.backend import EmbeddedBackend
 from mien.cli.command import ACTIONS, EXEMPT
 from mien.cli.main import COMMANDS, app
-from mien.config import Settings, open_embedded
+from mien.config import open_embedded
 from mien.domain.policy import Policy
 from mien.security.audit import pseudonym
 from mien.security.signing import Signer
+from mien.settings import Settings
 from tests.support.fake_engine import FakeFaceEngine
 from tests.support.painter import photo_of
 

@@ -16,9 +16,9 @@ import typer
 from mien.cli import main
 from mien.cli.exit_codes import EXIT_CODES, exit_code
 from mien.cli.photos import map_photos
-from mien.config import Settings
 from mien.domain import errors
 from mien.domain.errors import DamagedImage, StorageFull
+from mien.settings import Settings
 from tests.support.painter import photo_of
 from tests.support.process import MIEN_ON_FAKE_ENGINE
 

@@ -22,9 +22,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mien.api.server import Server
 from mien.cli.serve import _behind_proxies, check_certificate, listen
-from mien.config import Settings
 from mien.domain.errors import InvalidInput, SetupError
 from mien.security import api_keys
+from mien.settings import Settings
 from tests.rekognition.wire_server import running
 from tests.support.certificates import write_certificate
 from tests.support.fake_engine import use_fake_engine

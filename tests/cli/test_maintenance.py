@@ -13,9 +13,10 @@ from mien.backends.memory.bucket import MemoryBucket
 from mien.backends.memory.catalog import MemoryCatalog
 from mien.backends.memory.recognizer import MemoryRecognizer
 from mien.cli import people as mien_people
-from mien.config import Settings, open_embedded
+from mien.config import open_embedded
 from mien.domain.faces import Box
 from mien.domain.records import FaceRecord, Person, UploadStatus
+from mien.settings import Settings
 from tests.support.fake_engine import FakeFaceEngine
 from tests.support.painter import photo_of
 

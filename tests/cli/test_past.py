@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mien.cli.configuration import SECRETS
-from mien.config import Settings
+from mien.settings import Settings
 from tests.support.painter import photo_of
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from mien.config import Settings, open_embedded
+from mien.config import open_embedded
 from mien.domain.errors import StorageReadOnly
+from mien.settings import Settings
 from tests.support.painter import photo_of
 from tests.support.process import MIEN_ON_FAKE_ENGINE
 

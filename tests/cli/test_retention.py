@@ -6,8 +6,9 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from mien.config import Settings, open_embedded
+from mien.config import open_embedded
 from mien.domain.records import Consent, Recognition, Upload, UploadStatus
+from mien.settings import Settings
 from tests.support.painter import photo_of
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)

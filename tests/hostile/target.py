@@ -22,8 +22,8 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from mien.api.forwarding import PrefixMiddleware, trusted_peers
 from mien.api.logs import JsonLines
 from mien.api.server import Server
-from mien.config import Settings
 from mien.security.api_keys import KeyFile, Scope, key_id_of
+from mien.settings import Settings
 from tests.hostile.signing import sign
 from tests.support.painter import photo_of
 

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from mien import setting_parsers
 from mien.api.forwarding import trusted_peers
-from mien.config import parse_root_path
 from mien.domain import image_types, object_keys, thresholds
 from mien.domain.errors import AccessDenied, ImageError, InvalidInput, NotAuthenticated, SetupError
 from mien.engine.decode import open_photo
@@ -61,7 +61,7 @@ LATIN = st.text(st.characters(max_codepoint=255), max_size=200)
         object_keys.parse_name,
         object_keys.parse_image_path,
         thresholds.parse,
-        parse_root_path,
+        setting_parsers.root_path,
         lambda text: Signer(b"0123456789abcdef").verify("cursor", text),
     ],
 )

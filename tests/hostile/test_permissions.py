@@ -26,9 +26,9 @@ from mien.api.api import create_api
 from mien.app.app import FaceApp
 from mien.backends.memory.bucket import MemoryBucket
 from mien.backends.memory.catalog import MemoryCatalog
-from mien.config import Settings
 from mien.rekognition.parsing import operation_model
 from mien.security.api_keys import Scope
+from mien.settings import Settings
 from tests.hostile.target import Answer, Target, rest, wire
 from tests.support.painter import photo_of
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mien.config import Processor
 from mien.kernels.instruction_sets import AUTO, INSTRUCTION_SETS
+from mien.settings import Processor
 
 
 def test_every_instruction_set_can_be_named_in_the_settings() -> None:

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mien.config import Settings
 from mien.domain.errors import SetupError
 from mien.rekognition.access import find_key
 from mien.rekognition.access_keys import AccessKey, load_keys
 from mien.rekognition.errors import WireError
 from mien.rekognition.settings import LARGE_REGION_RATES, SigV4, WireSettings
 from mien.rekognition.sigv4 import SignatureClaim
+from mien.settings import Settings
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 

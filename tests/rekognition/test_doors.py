@@ -19,12 +19,12 @@ import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from mien.config import Settings
 from mien.domain.errors import SetupError
 from mien.rekognition import images
 from mien.rekognition import server as wire
 from mien.rekognition.access_keys import AccessKey, AccessKeyFile
 from mien.rekognition.settings import SigV4, WireSettings
+from mien.settings import Settings
 from tests.support.process import wait_for
 
 from .raw import JSON_TYPE, PresignedBody, error, post, signed_headers

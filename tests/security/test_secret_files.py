@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from mien.config import Settings, open_embedded
+from mien.config import open_embedded
 from mien.domain.errors import InvalidInput, NotAuthenticated, SetupError
 from mien.security import secret_files
 from mien.security.api_keys import KeyFile, Scope, key_id_of
 from mien.security.signing import Signer
+from mien.settings import Settings
 
 
 def test_a_write_that_fails_leaves_the_file_and_no_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

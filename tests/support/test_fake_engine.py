@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.config import Settings, open_engine
+from mien.config import open_engine
 from mien.domain.errors import DamagedImage, EmptyImage, ImageError, ImageTooLarge, ImageTooSmall, UnsupportedImage
 from mien.domain.faces import Detection, QualityFilter, Reason
 from mien.engine import Face, Limits, quality
 from mien.gallery.scoring import similarity
+from mien.settings import Settings
 from tests.support.fake_engine import FakeFaceEngine, use_fake_engine
 from tests.support.markers import CAST, PEOPLE
 from tests.support.painter import (

@@ -30,12 +30,12 @@ from mien.api.routes import service
 from mien.api.security import Guard, HostOriginMiddleware
 from mien.api.telemetry import Metrics, TelemetryMiddleware
 from mien.app.app import FaceApp
-from mien.config import Settings
 from mien.domain.waiting import available_cores
 from mien.security.api_keys import KeyFile
 from mien.security.audit import Audit, LogLines
 from mien.security.rate_limit import RatePerKey
 from mien.security.signing import Signer
+from mien.settings import Settings
 
 if TYPE_CHECKING:
     from mien.api.routes.page import SamplePhotos

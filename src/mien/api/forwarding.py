@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mien.config import parse_root_path
+from mien import setting_parsers
 from mien.domain.errors import InvalidInput
 
 IS_HEAD = "mien.is_head"
@@ -51,8 +51,8 @@ class PrefixMiddleware:
 
         Args:
             app: The application.
-            root_path: The prefix where no proxy names one; empty, or as `parse_root_path` returns it. A request's path
-                may begin with it or not.
+            root_path: The prefix where no proxy names one; empty, or as `setting_parsers.root_path` returns it. A
+                request's path may begin with it or not.
             is_trusted: Whether a peer, by its address, may name the prefix.
         """
         self._app, self._root_path, self._is_trusted = app, root_path, is_trusted
@@ -72,7 +72,7 @@ class PrefixMiddleware:
         if not text or not scope.get("client") or not self._is_trusted(scope["client"][0]):
             return ""
         try:
-            return parse_root_path(text.decode("latin-1"))
+            return setting_parsers.root_path(text.decode("latin-1"))
         except InvalidInput:
             return ""
 

@@ -13,7 +13,7 @@ from mien.app.app import FaceApp
 from mien.app.ports import Recognizer
 from mien.backends.memory.bucket import MemoryBucket
 from mien.backends.memory.catalog import MemoryCatalog
-from mien.config import Settings
+from mien.settings import Settings
 
 
 def document() -> str:

@@ -22,11 +22,12 @@ from mien.api.logs import log_loop_errors
 from mien.api.routes.page import SamplePhotos
 from mien.api.telemetry import MalformedRequests, TelemetryMiddleware
 from mien.backends.embedded.backend import EmbeddedBackend
-from mien.config import Settings, open_embedded
+from mien.config import open_embedded
 from mien.domain.errors import ImageNotFound, InvalidInput, SetupError
 from mien.domain.waiting import available_cores
 from mien.rekognition.settings import SigV4
 from mien.security.origins import LOOPBACK_NAMES, is_loopback
+from mien.settings import Settings
 
 UNVERSIONED = "null"
 """S3's name for the only version of an object in a bucket that keeps none."""

@@ -12,9 +12,10 @@ import typer
 
 from mien.cli import output
 from mien.cli.command import Context, Json
-from mien.config import Backend, Settings, open_audit, open_embedded
+from mien.config import open_audit, open_embedded
 from mien.domain.errors import InvalidInput, NotFound, StorageBusy
 from mien.security.audit import COMMAND_LINE, DONE, Action, Activity, AuditFilter
+from mien.settings import Backend, Settings
 
 BACKUPS = AuditFilter(action=Action.BACK_UP)
 MAX_LOOKED_AT = 20

@@ -14,10 +14,11 @@ from typer.main import get_command
 
 from mien.cli import output
 from mien.cli.exit_codes import handle_errors, usage_errors
-from mien.config import Backend, Settings, check_writable, open_audit
+from mien.config import check_writable, open_audit
 from mien.domain.errors import InvalidInput, StorageError, StorageReadOnly
 from mien.domain.groups import NO_GROUPS
 from mien.security.audit import COMMAND_LINE, Action, Activity
+from mien.settings import Backend, Settings
 
 ACTIONS: dict[str, Action] = {
     "enroll": Action.ENROLL,

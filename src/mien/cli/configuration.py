@@ -8,8 +8,8 @@ from typing import Any
 
 from mien.cli import output
 from mien.cli.command import Context, Json
-from mien.config import PREFIX, UNAVAILABLE, Settings
 from mien.domain.policy import Policy
+from mien.settings import PREFIX, UNAVAILABLE, Settings
 
 SECRETS = frozenset({"secret"})
 OPTIONS = {"data_dir": "--data-dir", "backend": "--backend"}

@@ -16,7 +16,8 @@ import typer
 from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.cli.recognize import check_image_file, faces_table, photo_json, write_image
-from mien.config import Backend, open_app
+from mien.config import open_app
+from mien.settings import Backend
 
 if TYPE_CHECKING:
     from mien.demo.story import Step

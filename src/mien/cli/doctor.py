@@ -19,12 +19,13 @@ from mien.app.erasure import describe_pending
 from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode
-from mien.config import Backend, Settings, open_app, open_embedded, open_engine
+from mien.config import open_app, open_embedded, open_engine
 from mien.domain.errors import MienError, SetupError, StorageDamaged, StorageError
 from mien.domain.faces import iterate_pages
 from mien.domain.image_types import FACELESS_PNG
 from mien.domain.records import Upload
 from mien.domain.waiting import available_cores
+from mien.settings import Backend, Settings
 
 LIBRARIES = ("llvmlite", "numpy", "opencv-python-headless", "pillow", "simplejpeg", "fastapi")
 MAX_LISTED = 20

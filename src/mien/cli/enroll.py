@@ -18,10 +18,11 @@ from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode, error_json, fail
 from mien.cli.photos import Found, PhotoReader, PhotoToEnroll, map_photos, photos_to_enroll
 from mien.cli.retention import expire
-from mien.config import Backend, open_app
+from mien.config import open_app
 from mien.domain.errors import FaceNotFound, InvalidInput, MienError, UserNotFound
 from mien.domain.records import Upload, UploadNotice, UploadStatus
 from mien.domain.thresholds import format_similarity
+from mien.settings import Backend
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp

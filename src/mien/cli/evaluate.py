@@ -12,8 +12,9 @@ import typer
 
 from mien.cli import output
 from mien.cli.command import Context, Json
-from mien.config import Backend, Settings, open_embedded, open_engine
+from mien.config import open_embedded, open_engine
 from mien.domain.errors import InvalidInput
+from mien.settings import Backend, Settings
 
 if TYPE_CHECKING:
     from mien.evaluation.dataset import Folder, Pairs

@@ -13,8 +13,9 @@ from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode
 from mien.cli.naming import user_id_of
 from mien.cli.past import photo_file
-from mien.config import Backend, Settings, open_app, open_embedded
+from mien.config import open_app, open_embedded
 from mien.domain.errors import FaceNotFound
+from mien.settings import Backend, Settings
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp

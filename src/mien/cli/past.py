@@ -13,12 +13,13 @@ from mien.cli import output
 from mien.cli.command import Context, Json, Limit
 from mien.cli.exit_codes import ExitCode
 from mien.cli.naming import PersonArgument, known_id_of, suggesting
-from mien.config import Backend, Settings, open_app
+from mien.config import open_app
 from mien.domain import object_keys
 from mien.domain.dates import parse_moment
 from mien.domain.errors import UserNotFound
 from mien.domain.faces import iterate_pages
 from mien.domain.records import RecognitionStatus, Upload, UploadStatus
+from mien.settings import Backend, Settings
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp

@@ -17,10 +17,10 @@ from typing import Generic, TypeVar
 
 from mien.cli import output
 from mien.cli.exit_codes import PHOTO_ERRORS
-from mien.config import Backend, Settings
 from mien.domain import image_types
 from mien.domain.errors import ImageError, ImageTooLarge, InvalidInput, MienError
 from mien.domain.waiting import available_cores
+from mien.settings import Backend, Settings
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -11,15 +11,16 @@ import typer
 from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.cli.naming import user_id_of
-from mien.config import Backend, open_app, open_audit
+from mien.config import open_app, open_audit
 from mien.domain.dates import parse_day
 from mien.domain.errors import InvalidInput, MienError
 from mien.security.audit import Action, expiry_activities
+from mien.settings import Backend
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp
     from mien.cli.naming import user_id_of
-from mien.config import Settings
+from mien.settings import Settings
 
 
 def consent(

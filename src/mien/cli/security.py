@@ -14,12 +14,13 @@ import typer
 from mien.cli import output
 from mien.cli.command import Command, Context, Json, Limit
 from mien.cli.exit_codes import ExitCode
-from mien.config import Backend, Settings, open_embedded
+from mien.config import open_embedded
 from mien.domain.dates import parse_moment
 from mien.domain.errors import InvalidInput, SetupError
 from mien.domain.faces import iterate_pages
 from mien.security.api_keys import KeyFile, Scope, key_id_of
 from mien.security.audit import Action, AuditEntry, AuditFilter
+from mien.settings import Backend, Settings
 
 if TYPE_CHECKING:
     from mien.backends.embedded.audit import SqliteAudit

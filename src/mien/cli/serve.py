@@ -18,8 +18,9 @@ import typer
 
 from mien.cli import output
 from mien.cli.command import Context
-from mien.config import Settings, check_writable
+from mien.config import check_writable
 from mien.domain.errors import InvalidInput, SetupError
+from mien.settings import Settings
 
 if TYPE_CHECKING:
     import uvicorn

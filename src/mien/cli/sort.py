@@ -24,9 +24,10 @@ from mien.cli.photos import Found, PhotoReader, map_photos, photo_files
 from mien.cli.placing import Folder, Placing, Undone, opened
 from mien.cli.retention import expire
 from mien.cli.sidecars import XMP_SUFFIX, Region, sidecar
-from mien.config import Backend, open_app
+from mien.config import open_app
 from mien.domain.errors import InvalidInput, MienError, StorageReadOnly
 from mien.domain.object_keys import fold
+from mien.settings import Backend
 
 if TYPE_CHECKING:
     from mien.app.app import FaceApp

@@ -32,7 +32,6 @@ from mien.backends.aws import clients
 from mien.backends.aws.key_rates import KeyRates
 from mien.backends.aws.secret_keys import SecretKeys
 from mien.backends.aws.stack import open_inside
-from mien.config import Settings
 from mien.domain.errors import MalformedRequest, MienError, NotAuthenticated, SetupError
 from mien.lambdas import deadline
 from mien.lambdas.telemetry import MODEL, count, logger, metrics
@@ -40,6 +39,7 @@ from mien.security.api_keys import ApiKey, KeyFile, Scope
 from mien.security.audit import LogLines
 from mien.security.origins import refuse_ambiguous
 from mien.security.signing import Signer
+from mien.settings import Settings
 
 TEXT_TYPES = [*DEFAULT_TEXT_MIME_TYPES, problems.MEDIA_TYPE]
 # Open on one machine. On AWS no route is, and a call of /health costs an inference.

@@ -18,12 +18,12 @@ from aws_lambda_powertools.utilities.data_classes.api_gateway_authorizer_event i
 )
 
 from mien.backends.aws.secret_keys import SecretKeys
-from mien.config import Settings
 from mien.domain.errors import NotAuthenticated, SetupError
 from mien.lambdas.deadline import prepare
 from mien.lambdas.telemetry import count, logger, metrics
 from mien.security.api_keys import KeyFile, key_id_in
 from mien.security.signing import Signer
+from mien.settings import Settings
 
 if TYPE_CHECKING:
     from mien.security.token_issuer import TokenIssuer

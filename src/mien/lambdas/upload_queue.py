@@ -21,7 +21,7 @@ from urllib.parse import quote_plus, unquote_plus
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes import S3Event
 
-from mien.config import Settings, open_app
+from mien.config import open_app
 from mien.domain.errors import ImageNotFound, InvalidInput, MienError, Overloaded, SetupError
 from mien.domain.object_keys import UPLOADED
 from mien.domain.records import UploadStatus
@@ -29,6 +29,7 @@ from mien.lambdas import deadline
 from mien.lambdas.telemetry import MODEL, count, logger, metrics
 from mien.security.audit import WORKER, Action, Activity, LogLines
 from mien.security.signing import Signer
+from mien.settings import Settings
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord

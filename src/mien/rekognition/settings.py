@@ -1,4 +1,4 @@
-"""Define the settings of the wire API as values, which `mien.config` fills from the environment.
+"""Define the settings of the wire API as values, which `mien.settings` fills from the environment.
 
 AWS's default request rates are here as well, for people who test their retry code against them.
 

@@ -15,9 +15,9 @@ from mien.api.audit import AuditedRoute
 from mien.api.context import Context, needs
 from mien.api.photo_input import photo_request_body, read_photo
 from mien.api.problems import problem_responses
-from mien.config import Backend, Settings
 from mien.domain.errors import ImageNotFound
 from mien.security.api_keys import Scope
+from mien.settings import Backend, Settings
 
 SamplePhotos = Callable[[], list[tuple[str, list[Path]]]]
 """Fetches a few photos for a first try, the best first, by the name of the person whom they show."""

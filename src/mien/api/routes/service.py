@@ -16,9 +16,9 @@ from starlette.responses import HTMLResponse
 from mien.api import schemas
 from mien.api.context import Context, needs
 from mien.api.problems import problem_responses
-from mien.config import Backend, Settings
 from mien.domain import thresholds
 from mien.security.api_keys import Scope
+from mien.settings import Backend, Settings
 
 PAGES = Path(__file__).parents[1] / "pages"
 CONTENT_SECURITY_POLICY = (

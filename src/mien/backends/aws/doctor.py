@@ -19,7 +19,7 @@ from mien.backends.aws.clients import code
 from mien.domain.errors import MienError
 
 if TYPE_CHECKING:
-    from mien.config import Settings
+    from mien.settings import Settings
 
 
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden"}

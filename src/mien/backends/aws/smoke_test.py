@@ -25,7 +25,7 @@ from mien.domain.records import UploadStatus
 from mien.security.api_keys import Scope, key_id_of
 
 if TYPE_CHECKING:
-    from mien.config import Settings
+    from mien.settings import Settings
 
 PATIENCE_SECONDS, POLL_SECONDS = 360.0, 2.0
 UNAUTHORIZED = {401, 403}  # until the functions have read the new key

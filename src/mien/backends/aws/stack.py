@@ -21,7 +21,7 @@ from mien.domain.errors import Overloaded
 from mien.domain.records import Upload, UploadStatus
 
 if TYPE_CHECKING:
-    from mien.config import Settings
+    from mien.settings import Settings
 
 A = TypeVar("A", bound=FaceApp)
 
