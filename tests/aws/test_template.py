@@ -18,6 +18,9 @@ from mien.backends.aws import clients
 from mien.lambdas import api_gateway, upload_queue
 from tests.aws import stack
 
+NAMED = r"\w*(?<!Metric)(?<!Domain)Name|CollectionId"
+"""Properties that name a resource of CloudFormation; the metric's is a kind, the domain's the operator's."""
+
 
 def _findings(file: Path) -> list[str]:
     return [f"{match.rule.id} {match.message}" for match in lint_file(file)]
@@ -145,6 +148,14 @@ def test_the_policies_by_which_the_api_calls_functions_fit() -> None:
         sizes[function] = sizes.get(function, 0) + len(json.dumps(statement))
     assert len(sizes) == 4
     assert max(sizes.values()) < 20_000
+
+
+def test_no_name_of_one_stage_is_that_of_another() -> None:
+    """SAM itself names a schedule after the function, alike in every stack, and AWS then refuses the second stage."""
+    for name, resource in (stack.data()["Resources"] | stack.translated()["Resources"]).items():
+        own = {key: value for key, value in resource["Properties"].items() if re.fullmatch(NAMED, key)}
+        written = [value for value in own.values() if isinstance(value, str)]
+        assert written == [], f"{name} is called {written} in every stage"
 
 
 def test_a_function_that_calls_itself_is_not_stopped() -> None:
