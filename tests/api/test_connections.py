@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from mien.api import connections
 from mien.api.connections import BoundedProtocol, Connections, Listener, bounded
+from mien.security import bodies
 from mien.security.origins import TRUST
 from tests.cli.test_listening import write_certificate
 from tests.support.process import wait_for
@@ -191,6 +192,17 @@ def test_a_body_that_was_answered_early_may_end_and_the_connection_goes_on(
     assert status(connection) == 401
     connection.sendall(b"x" * 99 + GET)
     assert status(connection) == 200
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1\r\nConnection: close", b"HTTP/1.0"], ids=["close", "HTTP/1.0"])
+def test_a_client_that_waits_with_its_body_is_refused_at_once(
+    serve: Serve, connect: Callable[..., socket.socket], monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
+    monkeypatch.setattr(bodies, "DISCARD_SECONDS", 3600)
+    connection = connect(serve(), b"POST /early?bytes=9 %s\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n" % head)
+    assert status(connection) == 401
+    connection.sendall(bytes(1_000_000))  # is taken: the connection was not closed with the answer
+    assert connection.recv(1) == b""
 
 
 def test_the_body_is_not_asked_for_when_the_answer_is_known(

@@ -134,6 +134,37 @@ def test_json_without_a_photo_is_refused_with_a_sentence(
     assert answer.json()["detail"].endswith(".")
 
 
+UNREADABLE = {
+    b'{"name": tru': "The body is not JSON from character 10 on.",
+    b'{"name": "secret" "b"}': "The body is not JSON from character 19 on.",
+    b'{"name": "\xff"}': "The body is not JSON.",
+    b'{"name": ' + b"9" * 5000 + b"}": "The body is not JSON.",
+    b"[" * 60_000: "The body is not JSON.",
+}
+
+
+@pytest.mark.parametrize(("body", "detail"), UNREADABLE.items(), ids=range(len(UNREADABLE)))
+@pytest.mark.parametrize(("method", "path"), [("PATCH", "/users/Ada"), ("POST", "/groups/x/name")])
+def test_what_is_no_json_is_told_from_where_on(
+    service: Service, method: str, path: str, body: bytes, detail: str
+) -> None:
+    answer = service.client.request(method, path, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in {400, 422}
+    assert answer.json()["detail"] == detail
+
+
+def test_json_with_a_photo_is_told_from_where_on(service: Service) -> None:
+    answer = service.client.post("/detect", content=b'{"image": ', headers={"Content-Type": "application/json"})
+    assert answer.json()["detail"] == "The body is not JSON from character 11 on."
+
+
+@pytest.mark.parametrize(("body", "kind"), [(b"", "application/json"), (b"[]", "application/json"), (b"{}", "a/b")])
+def test_a_body_that_is_no_object_is_told_what_to_send(service: Service, body: bytes, kind: str) -> None:
+    answer = service.client.patch("/users/Ada", content=body, headers={"Content-Type": kind})
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "Send a JSON object with the content type application/json."
+
+
 def test_json_of_a_comparison_needs_both_photos(service: Service) -> None:
     answer = service.client.post("/compare", json={"source": in_base64(photo_of("Ada"))})
     assert (answer.status_code, "`target`" in answer.json()["detail"]) == (422, True)

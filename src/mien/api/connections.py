@@ -281,15 +281,21 @@ class BoundedProtocol(H11Protocol):
         return with_connection
 
     def _after_body(self, receive: Receive, send: Send) -> Send:
-        """Take the rest of the body before an answer, which a connection closed with bytes unread would lose.
+        """Take the rest of the body before an answer ends, which a connection closed with bytes unread would lose.
 
-        Where the connection stays, the rest is taken after the answer. A body that was too slow is not awaited again.
+        All bytes of the answer are sent at once: a client may wait for them before it sends its body. Where the
+        connection stays, the rest is taken after the answer. A body that was too slow is not awaited again.
         """
+        is_late = False
 
         async def after_body(message: Message) -> None:
-            is_start = message["type"] == "http.response.start"
-            if is_start and message["status"] != HTTPStatus.REQUEST_TIMEOUT and self.conn.their_state is h11.SEND_BODY:
+            nonlocal is_late
+            if message["type"] == "http.response.start":
+                is_late = message["status"] == HTTPStatus.REQUEST_TIMEOUT
+            elif not (message.get("more_body", False) or is_late) and self.conn.their_state is h11.SEND_BODY:
+                await send({**message, "more_body": True})
                 await discard(receive)
+                message = {"type": "http.response.body"}
             await send(message)
 
         return after_body

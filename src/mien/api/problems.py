@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from mien.api.telemetry import HUNG_UP
 from mien.domain import errors
+from mien.security.json_input import NOT_JSON, not_json
 
 log = logging.getLogger(__name__)
 
@@ -139,14 +140,20 @@ async def _mien_error(request: Request, error: Any) -> Response:
 
 
 async def _http_error(request: Request, error: Any) -> Response:
-    return _problem(request, error.status_code, f"{error.detail}.", **(error.headers or {}))
+    is_unreadable = isinstance(error.__cause__, (ValueError, RecursionError))  # as FastAPI tells of JSON
+    detail = NOT_JSON if is_unreadable else f"{error.detail}."
+    return _problem(request, error.status_code, detail, **(error.headers or {}))
 
 
 async def _invalid_request(request: Request, error: Any) -> Response:
     first = error.errors()[0]
     field = " ".join(str(part) for part in first["loc"] if part != "body")
-    message = first["msg"].removeprefix("Value error, ")
-    return _problem(request, 422, f"{field}: {message}.", "invalid-request")
+    detail = f"{field}: {first['msg'].removeprefix('Value error, ')}."
+    if first["type"] == "json_invalid":
+        detail = not_json(first["loc"][-1])
+    elif not field:
+        detail = "Send a JSON object with the content type application/json."
+    return _problem(request, 422, detail, "invalid-request")
 
 
 async def _hung_up(_request: Request, _error: Any) -> Response:

@@ -16,7 +16,7 @@ BODY_SECONDS, PAUSE_SECONDS = 60.0, 20.0
 """How long a body may take, and how long nothing of it may arrive."""
 
 DISCARD_SECONDS, MAX_DISCARDED_BYTES = 10.0, 64 * 1024 * 1024
-"""How long, and how much of, a body is taken before the answer where the connection closes after it."""
+"""How long, and how much of, a body is taken that was refused, before the connection closes."""
 
 
 class ByteBudget:

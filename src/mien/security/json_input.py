@@ -17,6 +17,8 @@ are short."""
 
 SHORT_BYTES = 64 * 1024
 
+NOT_JSON = "The body is not JSON."
+
 
 def parse_object(body: bytes, max_members: int) -> dict[str, Any]:
     """Return a JSON object.
@@ -33,11 +35,18 @@ def parse_object(body: bytes, max_members: int) -> dict[str, Any]:
         raise InvalidInput("The JSON in the body has too many escape sequences.")
     try:
         value = json.loads(body, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise InvalidInput(not_json(error.pos)) from None
     except (ValueError, RecursionError):
-        raise InvalidInput("The body is not JSON.") from None
+        raise InvalidInput(NOT_JSON) from None
     if not isinstance(value, dict):
         raise InvalidInput("The body is not a JSON object.")
     return value
+
+
+def not_json(position: int) -> str:
+    """Say where a body stops being JSON, by the position that the parser tells, which counts from 0."""
+    return f"The body is not JSON from character {position + 1:,} on."
 
 
 def _refuse_constant(name: str) -> NoReturn:
