@@ -57,6 +57,22 @@ def test_a_face_of_a_group_can_be_shown(client):
     assert client.get(f"/images/{face['image_path']}").headers["Content-Type"] == "image/jpeg"
 
 
+def test_the_faces_of_a_group_come_in_pages(client):
+    ada, *_ = (remember(client, "Ada", photo)["group_id"] for photo in range(5))
+    other = remember(client, "Grace")["group_id"]
+    path = f"/groups/{ada}/faces"
+    whole = client.get(path).json()
+    assert (len(whole["faces"]), whole["next_cursor"]) == (5, None)
+    first = client.get(path, params={"limit": 2}).json()
+    second = client.get(path, params={"limit": 2, "cursor": first["next_cursor"]}).json()
+    last = client.get(path, params={"limit": 2, "cursor": second["next_cursor"]}).json()
+    assert [*first["faces"], *second["faces"], *last["faces"]] == whole["faces"]
+    assert last["next_cursor"] is None
+    foreign = client.get(f"/groups/{other}/faces", params={"cursor": first["next_cursor"]})
+    assert (foreign.status_code, foreign.json()["detail"]) == (422, "The cursor belongs to another listing.")
+    assert client.get(path, params={"limit": 1001}).status_code == 422
+
+
 def test_groups_are_skipped_divided_merged_dismissed_and_erased(client):
     group_id = remember(client, "Ada")["group_id"]
     remember(client, "Ada", 1)

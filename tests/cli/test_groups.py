@@ -42,6 +42,20 @@ def test_a_file_that_was_named_by_hand_is_complained_of(mien, pile):
     assert (answer.code, len(answer.json["refused"])) == (3, 1)
 
 
+def test_the_faces_of_a_group_are_listed_by_the_ids_that_divide_it(mien, pile, tmp_path):
+    ada = mien("discover", pile, "--json").json["groups"][0]["group_id"]
+    listed = mien("groups", "faces", ada, "--sheet", tmp_path / "ada.jpg", "--json").json["faces"]
+    assert (tmp_path / "ada.jpg").read_bytes().startswith(b"\xff\xd8")
+    ids = [face["face_id"] for face in listed]
+    assert len(ids) == 3
+    shown = mien("groups", "faces", ada, "--limit", "2").out
+    assert [face_id in shown for face_id in ids] == [True, True, False]
+    parts = mien("groups", "split", ada, ids[2], "--json").json["groups"]
+    second = parts[1]["group_id"]
+    assert [face["face_id"] for face in mien("groups", "faces", second, "--json").json["faces"]] == ids[2:]
+    assert mien("groups", "faces", "g-0123456789abcdef").code == 1
+
+
 def test_photos_of_tomorrow_join_the_groups_of_today(mien, pile):
     mien("discover", pile)
     (pile / "later.jpg").write_bytes(photo_of("Ada", photo=3))

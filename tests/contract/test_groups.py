@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from mien.app import grouping, recognition
 from mien.app.app import FaceApp
 from mien.app.groups import Grouping
 from mien.domain.errors import GroupNamed, GroupNotFound, InvalidInput, StorageFull, UnsupportedImage, UserNotFound
+from mien.domain.faces import iterate_pages
 from mien.domain.groups import DismissedFace, FaceGroup
 from mien.domain.policy import Policy
 from mien.domain.records import FaceRecord, Recognition, RecognitionStatus, Upload
@@ -115,7 +117,7 @@ def test_a_photo_that_comes_twice_among_many_is_kept_once(service: Service) -> N
 
 def test_groups_are_merged_by_one_of_many_photos(service: Service) -> None:
     (group,), _ = service.remember("Ada"), service.remember("Ada", photo=1)
-    (one, _) = service.app.groups.faces(group or "")
+    (one, _) = service.app.groups.faces(group or "").items
     service.ports.catalog.put(
         FaceGroup("g-other", START),
         FaceRecord(one.face_id, None, one.image_path, START, one.box, 99, group_id="g-other"),
@@ -217,10 +219,10 @@ def test_people_who_are_enrolled_are_not_remembered(service: Service) -> None:
 
 def test_portraits_that_are_read_again_are_the_same_faces(service: Service) -> None:
     (group,) = service.remember("Ada")
-    before = service.app.groups.faces(group or "")
+    before = service.app.groups.faces(group or "").items
     service.ports.run_events()
     service.app.index_upload(before[0].image_path)
-    assert service.app.groups.faces(group or "") == before
+    assert service.app.groups.faces(group or "").items == before
     assert service.stored() == (1, 1, 1)
 
 
@@ -253,7 +255,7 @@ def test_undoing_takes_back_no_bystander(service: Service) -> None:
     picture.paste(Portrait("Hedy", side=48).image(), (picture.width // 2 - 24, picture.height // 2 - 200))
     photo = encoded(picture)
     group, _ = (face.group_id for face in service.app.groups.remember(photo).faces)
-    (face,) = service.app.groups.faces(group or "")
+    (face,) = service.app.groups.faces(group or "").items
     assert len(service.app.detect(service.ports.bucket.get(face.image_path).body)) == 2
     before = service.stored()
     service.app.groups.name(group or "", name="Ada")
@@ -345,7 +347,9 @@ def test_two_people_in_a_group_are_divided_and_stay_apart(service: Service) -> N
     service.app.groups.merge(grace or "", ada or "")
     first, second = service.app.groups.split(ada or "")
     assert sorted([first.faces, second.faces]) == [1, 2]
-    chosen = [face.face_id for face in service.app.groups.faces(max(first, second, key=lambda g: g.faces).group_id)][:1]
+    chosen = [
+        face.face_id for face in service.app.groups.faces(max(first, second, key=lambda g: g.faces).group_id).items
+    ][:1]
     service.app.groups.split(first.group_id if first.faces == 2 else second.group_id, chosen)
     service.remember("Ada", photo=2)  # like both
     assert sorted(group.faces for group in service.app.groups.list().items) == [1, 1, 2]
@@ -353,7 +357,7 @@ def test_two_people_in_a_group_are_divided_and_stay_apart(service: Service) -> N
 
 def test_groups_that_a_face_shows_to_be_one_are_merged(service: Service) -> None:
     (group,), _ = service.remember("Ada"), service.remember("Ada", photo=1)
-    (one, _) = service.app.groups.faces(group or "")
+    (one, _) = service.app.groups.faces(group or "").items
     former = service.ports.catalog.get(FaceGroup, [group or ""])
     service.ports.catalog.put(
         FaceGroup("g-other", START),
@@ -378,10 +382,10 @@ def test_erasing_a_group_leaves_nothing(service: Service) -> None:
 
 def test_deleting_a_portrait_takes_its_face_out_of_the_group(service: Service) -> None:
     (group,), _ = service.remember("Ada"), service.remember("Ada", photo=1)
-    one, other = service.app.groups.faces(group or "")
+    one, other = service.app.groups.faces(group or "").items
     service.ports.bucket.delete([one.image_path])
     service.app.remove_upload(one.image_path)
-    assert [face.face_id for face in service.app.groups.faces(group or "")] == [other.face_id]
+    assert [face.face_id for face in service.app.groups.faces(group or "").items] == [other.face_id]
     service.app.delete_face(other.face_id)
     service.app.expire()
     assert service.app.verify_erased(group or "") == ()
@@ -412,7 +416,7 @@ def test_a_photo_that_is_deleted_while_groups_change_leaves_nothing(
 ) -> None:
     (ada,), _, _ = (service.remember("Ada", photo=number) for number in range(3))
     (grace,) = service.remember("Grace")
-    first, *_ = service.app.groups.faces(ada or "")
+    first, *_ = service.app.groups.faces(ada or "").items
     catalog: Any = service.ports.catalog
     read = catalog.faces_of_group
 
@@ -472,12 +476,40 @@ def test_groups_come_in_pages(service: Service) -> None:
     assert second.next_token is None
 
 
+def test_the_faces_of_a_group_come_in_pages_also_while_some_go(service: Service) -> None:
+    group, *_ = (service.remember("Ada", photo=photo)[0] or "" for photo in range(7))
+    catalog = service.ports.catalog
+    stored = catalog.find(FaceRecord).items
+    confidences = (99.1, 0.1 + 0.2, 99.1, 87.65432109876543, 1e-7, 100.0, 99.1)
+    catalog.put(*(replace(face, confidence=each) for face, each in zip(stored, confidences, strict=True)))
+    everything = service.app.groups.faces(group).items
+    assert [face.confidence for face in everything] == sorted(confidences, reverse=True)
+    for size in (1, 2, 3, 7):
+        fetch = partial(service.app.groups.faces, group, limit=size)
+        assert tuple(iterate_pages(lambda token, fetch=fetch: fetch(token=token))) == everything  # type: ignore[misc]
+    first = service.app.groups.faces(group, limit=2)
+    catalog.delete(FaceRecord, [first.items[-1].face_id])
+    assert service.app.groups.faces(group, token=first.next_token).items == everything[2:]
+    assert service.app.groups.faces(group, limit=7).next_token is None
+    with pytest.raises(GroupNotFound):
+        service.app.groups.faces("g-0123456789abcdef")
+
+
+@pytest.mark.parametrize("token", ["2026-03-01T12:00:00.000000Z|x", "|", "x", "nan|x", "1e999999|x", "[1]|x"])
+def test_a_page_token_of_another_listing_is_refused(service: Service, token: str) -> None:
+    (group,) = service.remember("Ada")
+    with pytest.raises(InvalidInput, match="page token"):
+        service.app.groups.faces(group or "", token=token)
+    with pytest.raises(InvalidInput, match="page token"):
+        service.app.groups.list(token=token)
+
+
 def test_a_group_of_faces_that_are_not_clear_enough_keeps_them(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (group,) = service.remember("Ada")
     photo = photo_of()
-    (face,) = service.app.groups.faces(group or "")
+    (face,) = service.app.groups.faces(group or "").items
     service.ports.bucket.put(face.image_path, photo, "image/jpeg", {})
     with pytest.raises(InvalidInput, match="clear enough"):
         service.app.groups.name(group or "", name="Ada")

@@ -130,6 +130,25 @@ def test_a_group_of_two_people_is_divided_by_the_pressed_faces(page: Page, serve
     assert sizes(server) == [2, 1]
 
 
+def test_the_faces_of_a_large_group_are_shown_page_by_page(page: Page, server: Server, ada: list[Path]) -> None:
+    remember(server, *ada)
+    page.route("**/groups/*/faces?limit=*", lambda route: route.continue_(url=route.request.url.replace("=60", "=2")))
+    page.goto("/#/unnamed")
+    page.get_by_role("button", name="These are two people").click()
+    faces = page.locator("button.thumbnail")
+    expect(faces).to_have_count(2)
+    faces.first.click()
+    page.get_by_role("button", name="Show more").click()
+    expect(faces).to_have_count(3)
+    expect(faces.last).to_be_focused()
+    expect(faces.last).to_have_accessible_name("3")
+    expect(faces.first).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("button", name="Show more")).to_have_count(0)
+    page.get_by_role("button", name="Divide").click()
+    expect(page.locator(".group")).to_have_count(2)
+    assert sizes(server) == [2, 1]
+
+
 def test_what_is_no_face_is_deleted_after_a_question(page: Page, server: Server, ada: list[Path]) -> None:
     remember(server, ada[0])
     page.goto("/#/unnamed")

@@ -123,10 +123,10 @@ class GroupService:
         """Return how many faces groups have, and since when, by group id."""
         return self._catalog.count_groups(group_ids)
 
-    def faces(self, group_id: str) -> Sequence[FaceRecord]:
-        """Return all faces of a group, the most certain first. Raises GroupNotFound."""
+    def faces(self, group_id: str, *, limit: int = 100, token: str | None = None) -> Page[FaceRecord]:
+        """List the faces of a group, the most certain first. Raises GroupNotFound."""
         self._count(group_id)
-        return self._catalog.faces_of_group(group_id)
+        return self._catalog.list_faces_of_group(group_id, limit, token)
 
     # Deciding
 
@@ -197,9 +197,9 @@ class GroupService:
     def dismiss(self, group_id: str) -> GroupCount:
         """Remove a group of what is no face, and remember that, so that it is not found again. Returns the count of
         its faces. Raises GroupNotFound."""
-        faces = self.faces(group_id)
+        self._count(group_id)
         now = self._now()
-        for face in faces:
+        for face in self._catalog.faces_of_group(group_id):
             upload_id = face.image_path.rpartition("/")[2].partition(".")[0]
             self._catalog.put(DismissedFace(upload_id, now))
         return self.erase(group_id)
@@ -235,7 +235,8 @@ class GroupService:
 
     def _divide(self, group_id: str, face_ids: Sequence[str], new: FaceGroup) -> bool:
         """Give the second person's faces to a new group; False when one of them was changed or removed meanwhile."""
-        faces = {face.face_id: face for face in self.faces(group_id)}
+        self._count(group_id)
+        faces = {face.face_id: face for face in self._catalog.faces_of_group(group_id)}
         if len(faces) < 2:
             raise InvalidInput("The group has a single face.")
         second = set(face_ids) or halves(list(faces), self._similarities)

@@ -351,6 +351,12 @@ class GroupCatalog(Catalog, Protocol):
     def faces_of_group(self, group_id: str, *, named: bool = False, limit: int | None = None) -> list[FaceRecord]:
         """Return the faces of a group, the most certain first: those without a person, or those with one (`named`)."""
 
+    def list_faces_of_group(self, group_id: str, limit: int, token: str | None = None) -> Page[FaceRecord]:
+        """List the faces of a group without a person, the most certain first; none for a group that is not there.
+
+        InvalidInput for a token of another listing.
+        """
+
     def ungrouped(self, limit: int, token: str | None = None) -> Page[FaceRecord]:
         """List the faces that have neither a person nor a group, newest first."""
 

@@ -44,6 +44,7 @@ ACTIONS: dict[str, Action] = {
     "discover": Action.DISCOVER,
     "sort": Action.RECOGNIZE,
     "groups list": Action.READ,
+    "groups faces": Action.READ,
     "groups name": Action.NAME_GROUP,
     "groups unname": Action.NAME_GROUP,
     "groups skip": Action.CHANGE_GROUP,
@@ -75,7 +76,8 @@ NEEDS_DATA = frozenset(
     {
         *("people", "faces", "photos", "history", "rename", "merge", "move", "consent", "reject", "forget"),
         *("verify-erased", "inspect", "repair", "audit", "calibrate", "backup", "keys list", "keys revoke"),
-        *("groups list", "groups name", "groups unname", "groups skip", "groups split", "groups merge", "groups erase"),
+        *("groups list", "groups faces", "groups name", "groups unname", "groups skip", "groups split"),
+        *("groups merge", "groups erase"),
     }
 )
 """The commands that make no sense without data: for them, a folder of --data-dir that is missing is a mistyped one."""

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from mien.app.app import FaceApp
     from mien.app.groups import GroupService
     from mien.domain import groups as domain
-    from mien.domain.records import Recognition
+    from mien.domain.records import FaceRecord, Recognition
 
-SHEET_GROUPS = 60
+SHEET_GROUPS = SHEET_FACES = 60
+PAGE = 1000
 SHOWN_GROUPS = 20
 SHOWN_FILES = 3
 
@@ -103,6 +104,36 @@ def list_groups(
     output.show(_table(listed, {}) if listed else "No unknown faces are grouped. Begin with: mien discover FOLDER")
 
 
+@groups.command("faces", cls=Command)
+def faces_of_group(
+    context: Context,
+    group: GroupArgument,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write an image with these faces, by their numbers, to this file."),
+    ] = None,
+    limit: Limit = 1000,
+    as_json: Json = False,
+) -> None:
+    """List the faces of a group, the clearest first, with the ids that `mien groups split` takes."""
+    if sheet:
+        check_image_file(sheet)
+    with open_app(context.settings) as app:
+        pages = iterate_pages(lambda token: app.groups.faces(group, limit=min(limit, PAGE), token=token))
+        listed = list(islice(pages, limit))
+        if sheet:
+            tiles = [(face, str(number), f"{face.timestamp:%Y-%m-%d}") for number, face in enumerate(listed, 1)]
+            _draw_sheet(app, output.count(len(listed), "face"), tiles[:SHEET_FACES], sheet)
+    context.activity.counts["listed"] = len(listed)
+    if as_json:
+        output.print_json({"faces": listed, "sheet": sheet})
+        return
+    table = output.table(">No.", "Face", "Seen", whole="Face")
+    for number, face in enumerate(listed, 1):
+        table.add_row(str(number), face.face_id, f"{face.timestamp:%Y-%m-%d}")
+    output.show(table)
+
+
 @groups.command(cls=Command)
 def name(
     context: Context,
@@ -150,7 +181,10 @@ def split(
     context: Context,
     group: GroupArgument,
     faces: Annotated[
-        list[str] | None, typer.Argument(metavar="FACE", help="The second person's faces; else found by likeness.")
+        list[str] | None,
+        typer.Argument(
+            metavar="FACE", help="The second person's faces, by the ids of `mien groups faces`; else by likeness."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -301,12 +335,14 @@ def _files(results: Mapping[Path, Recognition | MienError]) -> tuple[dict[str, l
 
 def _draw(app: FaceApp, listed: Sequence[domain.Group], file: Path) -> None:
     """Write the contact sheet of the groups' clearest faces; without a group, nothing."""
+    faces = [(face, group.group_id, output.count(group.faces, "face")) for group in listed for face in group.best[:1]]
+    if faces:
+        _draw_sheet(app, output.count(len(faces), "group"), faces, file)
+
+
+def _draw_sheet(app: FaceApp, title: str, faces: Sequence[tuple[FaceRecord, str, str]], file: Path) -> None:
+    """Write a contact sheet of faces, each with a caption and a second line."""
     from mien.annotate import Tile, contact_sheet, open_upright
 
-    tiles = [
-        Tile(open_upright(app.image(face.image_path).body), (), group.group_id, output.count(group.faces, "face"))
-        for group in listed
-        for face in group.best[:1]
-    ]
-    if tiles:
-        write_image(file, contact_sheet(output.count(len(tiles), "group"), tiles, columns=6))
+    tiles = [Tile(open_upright(app.image(face.image_path).body), (), *captions) for face, *captions in faces]
+    write_image(file, contact_sheet(title, tiles, columns=6))

@@ -46,10 +46,16 @@ async def group(group_id: str, context: Context) -> schemas.Group:
 
 
 @routes.get("/{group_id}/faces", responses=problem_responses(404, 422))
-async def faces_of_group(group_id: str, context: Context) -> schemas.GroupFaces:
-    """List all faces of a group, the clearest first."""
-    faces = await context.storage.run(context.app.groups.faces, group_id)
-    return schemas.GroupFaces(faces=schemas.Face.from_each(faces))
+async def faces_of_group(
+    group_id: str, context: Context, limit: Limit = 1000, cursor: Cursor = None
+) -> schemas.GroupFaces:
+    """List the faces of a group, the clearest first."""
+    listing = {"list": "faces of group", "group_id": group_id}
+    token = context.cursors.verify(listing, cursor)
+    page = await context.storage.run(context.app.groups.faces, group_id, limit=limit, token=token)
+    return schemas.GroupFaces(
+        faces=schemas.Face.from_each(page.items), next_cursor=context.cursors.sign(listing, page.next_token)
+    )
 
 
 @routes.patch("/{group_id}", responses=problem_responses(400, 404, 422))

@@ -55,8 +55,9 @@ class Groups(Schema):
 
 
 class GroupFaces(Schema):
-    model_config = example(faces=[_FACE])
+    model_config = example(faces=[_FACE], next_cursor=None)
     faces: list[Face]
+    next_cursor: str | None
 
 
 class GroupName(Schema):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ from mien.backends.embedded.statements import (
     FACE_SUMMARIES,
     FACES_OF_GROUP,
     GROUPS_OF,
+    LIST_FACES_OF_GROUP,
     LIST_GROUPS,
     STATEMENTS,
     UNGROUPED,
@@ -26,6 +28,10 @@ from mien.domain.groups import GroupCount
 from mien.domain.records import FaceRecord, Recognition, Record
 from mien.domain.results import FaceSummary
 from mien.gallery.store.database import Database, Transaction
+
+_NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?(e-?\d{1,3})?", re.ASCII)
+_ABOVE_ALL = "1000"
+"""More than any confidence, which are percentages."""
 
 
 class SqliteCatalog:
@@ -113,8 +119,8 @@ class SqliteCatalog:
         return []  # numbers of faces are not kept
 
     def list_groups(self, min_faces: int, *, skipped: bool, limit: int, token: str | None = None) -> Page[GroupCount]:
-        last = _parse_token(token) if token is not None else ("9" * 18, "")
-        rows = self._database.read(LIST_GROUPS, (skipped, min_faces, int(last[0]), last[1], limit + 1))
+        last = _parse_numbered(token) if token is not None else ("9" * 18, "")
+        rows = self._database.read(LIST_GROUPS, (skipped, min_faces, float(last[0]), last[1], limit + 1))
         counts = tuple(map(_count, rows[:limit]))
         return Page(counts, f"{counts[-1].faces}|{counts[-1].group_id}" if len(rows) > limit else None)
 
@@ -128,6 +134,13 @@ class SqliteCatalog:
     def faces_of_group(self, group_id: str, *, named: bool = False, limit: int | None = None) -> list[FaceRecord]:
         limit = -1 if limit is None else limit
         return _records(FaceRecord, self._database.read(FACES_OF_GROUP, (group_id, named, limit)))
+
+    def list_faces_of_group(self, group_id: str, limit: int, token: str | None = None) -> Page[FaceRecord]:
+        last = _parse_numbered(token) if token is not None else (_ABOVE_ALL, "")
+        rows = self._database.read(LIST_FACES_OF_GROUP, (group_id, *last, limit + 1))
+        faces = _records(FaceRecord, rows[:limit])
+        next_token = f"{json.dumps(faces[-1].confidence)}|{faces[-1].face_id}" if len(rows) > limit else None
+        return Page(tuple(faces), next_token)
 
     def ungrouped(self, limit: int, token: str | None = None) -> Page[FaceRecord]:
         before = _parse_token(token) if token is not None else ("9", "")
@@ -183,3 +196,10 @@ def _parse_token(token: str) -> tuple[str, str]:
     if not bar:
         raise InvalidInput("The page token belongs to another listing.")
     return timestamp, key
+
+
+def _parse_numbered(token: str) -> tuple[str, str]:
+    number, key = _parse_token(token)
+    if not _NUMBER.fullmatch(number):
+        raise InvalidInput("The page token belongs to another listing.")
+    return number, key

@@ -145,6 +145,12 @@ FACES_OF_GROUP = (
     "SELECT Item FROM FaceMetadata WHERE json_extract(Item, '$.GroupId') = ? AND (UserId IS NOT NULL) = ?"
     " ORDER BY json_extract(Item, '$.Confidence') DESC, FaceId LIMIT ?"
 )
+LIST_FACES_OF_GROUP = (
+    "SELECT Item FROM FaceMetadata WHERE json_extract(Item, '$.GroupId') = ? AND UserId IS NULL"
+    " AND (-json_extract(Item, '$.Confidence'), FaceId) > (-json_extract(?, '$'), ?)"
+    " ORDER BY json_extract(Item, '$.Confidence') DESC, FaceId LIMIT ?"
+)
+"""Takes the last confidence as JSON: SQLite reads it as it reads the items, while Python may round it otherwise."""
 UNGROUPED = (
     "SELECT Item FROM FaceMetadata WHERE UserId IS NULL AND json_extract(Item, '$.GroupId') IS NULL"
     " AND (Timestamp, FaceId) < (?, ?) ORDER BY Timestamp DESC, FaceId DESC LIMIT ?"

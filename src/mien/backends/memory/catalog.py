@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -97,8 +98,8 @@ class MemoryCatalog:
             count for count in self._counts().values() if count.faces >= min_faces and count.group_id not in hidden
         ]
         counts.sort(key=lambda count: (-count.faces, count.group_id))
-        last = _parse_token(token) if token is not None else None
-        rest = [each for each in counts if last is None or (-each.faces, each.group_id) > (-int(last[0]), last[1])]
+        number, key = _parse_numbered(token) if token is not None else (math.inf, "")
+        rest = [each for each in counts if (-each.faces, each.group_id) > (-number, key)]
         items = tuple(rest[:limit])
         return Page(items, f"{items[-1].faces}|{items[-1].group_id}" if len(rest) > limit else None)
 
@@ -113,6 +114,12 @@ class MemoryCatalog:
         faces = self._table(FaceRecord).values()
         own = [face for face in faces if face.group_id == group_id and (face.user_id is not None) == named]
         return sorted(own, key=lambda face: (-face.confidence, face.face_id))[:limit]
+
+    def list_faces_of_group(self, group_id: str, limit: int, token: str | None = None) -> Page[FaceRecord]:
+        number, key = _parse_numbered(token) if token is not None else (math.inf, "")
+        faces = [face for face in self.faces_of_group(group_id) if (-face.confidence, face.face_id) > (-number, key)]
+        items = tuple(faces[:limit])
+        return Page(items, f"{items[-1].confidence}|{items[-1].face_id}" if len(faces) > limit else None)
 
     def ungrouped(self, limit: int, token: str | None = None) -> Page[FaceRecord]:
         faces = [face for face in self._table(FaceRecord).values() if face.user_id is None and face.group_id is None]
@@ -155,3 +162,14 @@ def _parse_token(token: str) -> tuple[str, str]:
     if not bar:
         raise InvalidInput("The page token belongs to another listing.")
     return timestamp, key
+
+
+def _parse_numbered(token: str) -> tuple[float, str]:
+    number, key = _parse_token(token)
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InvalidInput("The page token belongs to another listing.")
+    return value, key

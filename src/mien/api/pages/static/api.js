@@ -5,6 +5,7 @@ import { serverSentence, text } from "./strings.js";
 
 const KEY = "mien-api-key"; // of the tab, and of the device for those who want that
 const MAX_PAGE = 1000;
+const FACES_PAGE = 60; // each of which is shown as a picture
 const REQUEST_TIMEOUT_MS = 30_000;
 const INDEXING_TIMEOUT_MS = 90_000;
 const MAX_RETRIES = 3;
@@ -132,7 +133,8 @@ export const api = {
   deleteRejection: (faceId) => request("DELETE", `rejections/${encodeURIComponent(faceId)}`),
   groups: (cursor) => request("GET", "groups", { query: { cursor } }),
   groupFaces: () => request("POST", "groups"),
-  facesOfGroup: (id) => request("GET", `groups/${encodeURIComponent(id)}/faces`),
+  facesOfGroup: (id, cursor) =>
+    request("GET", `groups/${encodeURIComponent(id)}/faces`, { query: { limit: FACES_PAGE, cursor } }),
   nameGroup: (id, person) => request("POST", `groups/${encodeURIComponent(id)}/name`, { body: JSON.stringify(person) }),
   unnameGroup: (id) => request("POST", `groups/${encodeURIComponent(id)}/unname`),
   skipGroup: (id, skipped) =>

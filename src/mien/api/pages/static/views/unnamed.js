@@ -133,28 +133,43 @@ function leave(scene, card) {
 
 /** Let the faces of the second person be pressed; with none pressed, Mien divides the group by likeness. */
 async function chooseSecond({ scene, group }, container) {
-  const { faces } = await current(scene, api.facesOfGroup(group.group_id));
   const chosen = new Set();
-  const buttons = faces.map((face, i) => {
-    const button = h("button", {
-      type: "button",
-      class: "thumbnail",
-      "aria-pressed": "false",
-      "aria-label": `${i + 1}`,
-    });
-    showThumbnail(button, face);
-    button.addEventListener("click", () => {
-      if (!chosen.delete(face.face_id)) chosen.add(face.face_id);
-      button.ariaPressed = String(chosen.has(face.face_id));
-    });
-    return button;
-  });
+  const more = h("span", { class: "more" });
+  const showFaces = async (cursor) => {
+    const { faces, next_cursor: next } = await current(scene, api.facesOfGroup(group.group_id, cursor));
+    const shown = container.querySelectorAll("button.thumbnail").length;
+    const buttons = faces.map((face, i) => faceButton(face, shown + i + 1, chosen));
+    more.before(...buttons);
+    more.replaceChildren(next ? actionButton(text.history.more, () => showFaces(next), "quiet") : "");
+    buttons[0]?.focus();
+  };
   const split = async () => {
     await current(scene, api.splitGroup(group.group_id, [...chosen]));
     await load(scene);
   };
   const cancel = actionButton(text.cancel, () => load(scene), "quiet");
   const row = h("div", { class: "row" }, actionButton(t.split, split), cancel);
-  container.replaceChildren(h("p", { class: "note" }, t.splitHint), ...buttons, row);
-  buttons[0]?.focus();
+  const tiles = [...container.children];
+  container.replaceChildren(h("p", { class: "note" }, t.splitHint), more, row);
+  try {
+    await showFaces();
+  } catch (error) {
+    container.replaceChildren(...tiles);
+    throw error;
+  }
+}
+
+function faceButton(face, number, chosen) {
+  const button = h("button", {
+    type: "button",
+    class: "thumbnail",
+    "aria-pressed": "false",
+    "aria-label": String(number),
+  });
+  showThumbnail(button, face);
+  button.addEventListener("click", () => {
+    if (!chosen.delete(face.face_id)) chosen.add(face.face_id);
+    button.ariaPressed = String(chosen.has(face.face_id));
+  });
+  return button;
 }
