@@ -1,6 +1,7 @@
 """The settings whose text means more than one kind of value."""
 
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -55,6 +56,18 @@ def test_a_tilde_means_the_home_folder(monkeypatch, tmp_path, name):
 def test_a_tilde_of_nobody_is_refused():
     with pytest.raises(SetupError, match=r"MIEN_DATA_DIR: There is no home folder for ~nobody-of-that-name\."):
         Settings.from_environment({"MIEN_DATA_DIR": "~nobody-of-that-name/x"})
+
+
+def test_a_user_without_a_home_folder_is_told_which_setting_helps(monkeypatch, tmp_path):
+    def nobody(_: int) -> NoReturn:
+        raise KeyError
+
+    for name in ("HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    with pytest.raises(SetupError, match="set MIEN_DATA_DIR"):
+        Settings.from_environment({})
+    assert Settings.from_environment({"MIEN_DATA_DIR": str(tmp_path)}).data_dir == tmp_path
 
 
 def test_a_tilde_in_an_argument_means_the_home_folder_too(monkeypatch, tmp_path):

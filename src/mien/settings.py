@@ -52,7 +52,10 @@ class Backend(StrEnum):
 def _default_data_dir() -> Path:
     from platformdirs import user_data_path
 
-    return user_data_path("mien")
+    try:
+        return user_data_path("mien")
+    except RuntimeError as error:
+        raise SetupError("This user has no home folder: set MIEN_DATA_DIR to the folder for Mien's data.") from error
 
 
 @dataclass(frozen=True, slots=True)

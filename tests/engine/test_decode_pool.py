@@ -20,6 +20,7 @@ from mien.domain.errors import DamagedImage, ImageTooLarge, Overloaded, Unsuppor
 from mien.engine import decode_pool
 from mien.engine.decode_pool import DecodingPool
 from mien.engine.limits import Limits
+from tests.support.forks import holds_in_child
 
 LIMITS = Limits()
 PATIENCE = 30.0
@@ -91,6 +92,20 @@ def test_a_decoder_that_crashes_is_a_damaged_photo_and_the_next_photo_is_decoded
     assert len(set(crashed)) == len(crashed) == (1 if is_first else 2)
     assert pool.decode(webp, 0, LIMITS, LIMITS.max_memory)[1].size
     assert pid_of(pool) not in crashed
+
+
+def test_a_forked_child_has_decoders_of_its_own(pool, webp):
+    pool.decode(webp, 0, LIMITS, LIMITS.max_memory)
+    pid = pid_of(pool)
+
+    def has_another() -> bool:
+        is_decoded = pool.decode(webp, 0, LIMITS, LIMITS.max_memory)[1].size > 0
+        return is_decoded and pid_of(pool) != pid
+
+    with pool._lock:
+        assert holds_in_child(has_another)
+    assert is_running(pid)
+    assert pool.decode(webp, 0, LIMITS, LIMITS.max_memory)[1].size
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])

@@ -13,10 +13,12 @@ import pytest
 from PIL import Image, ImageOps
 
 from mien.domain.errors import EmptyImage, ImageError, UnsupportedImage
-from mien.engine import Face, FaceEngine, context
+from mien.engine import Face, FaceEngine
 from mien.engine.engine import unrotate_points
 from mien.engine.networks import sface, yunet
+from mien.kernels import file_cache
 from mien.kernels.instruction_sets import available
+from tests.support.forks import holds_in_child
 from tests.support.painter import encoded, encoded_with_orientation, side_by_side
 from tests.support.real_photos import NOSES, RealPhotos
 
@@ -91,8 +93,15 @@ def test_read_many_takes_photos_as_they_are_needed(encode, scene):
 
 def test_an_unwritable_cache_is_done_without(monkeypatch, tmp_path, encode, scene):
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr(context, "user_cache_path", lambda _: tmp_path / "file")
+    monkeypatch.setattr(file_cache, "user_cache_path", lambda _: tmp_path / "file")
     assert FaceEngine(threads=1).read(encode(scene, "PNG")) == []
+
+
+def test_a_forked_child_needs_no_thread_or_lock_that_its_parent_has(three_people):
+    engine = FaceEngine(threads=2)
+    engine.read(three_people)  # whose faces are embedded by several threads
+    with engine._context.track_call(), engine._embedder._preparing, engine._detector._lock:
+        assert holds_in_child(lambda: engine._context.is_idle() and len(engine.read(three_people)) == 3)
 
 
 @pytest.mark.parametrize("name", NOSES)

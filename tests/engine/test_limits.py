@@ -16,6 +16,7 @@ from mien.engine.context import EngineContext
 from mien.engine.decode import measure
 from mien.engine.limits import Budget, Cost
 from tests.hostile import bombs
+from tests.support.forks import holds_in_child
 
 HEAVY, LARGE, ORDINARY = Cost(100_000_000, 1.5), Cost(30_000_000, 0.1), Cost(1_000_000, 0.01)
 
@@ -148,6 +149,18 @@ def test_a_program_of_one_user_waits_as_long_as_it_takes():
         assert not waiting.done()
         held.close()
         waiting.result()
+
+
+def test_a_forked_child_does_not_wait_for_the_photos_of_its_parent():
+    budget = Budget(1)
+
+    def admits() -> bool:
+        with budget.admit(HEAVY):
+            return True
+
+    with budget.admit(HEAVY), budget._changed:
+        assert holds_in_child(admits)
+    assert budget.taken == 0
 
 
 def test_a_budget_survives_errors():

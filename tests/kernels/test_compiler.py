@@ -15,7 +15,7 @@ import pytest
 from mien.domain.errors import SetupError
 from mien.engine.networks import sface, yunet
 from mien.gallery.vector_index import kernels as search
-from mien.kernels import compiler, instruction_sets
+from mien.kernels import compiler, file_cache, instruction_sets
 from mien.kernels.code import Code
 from mien.kernels.compiler import compiled, llvm_ir, load
 from mien.kernels.expressions import Pointer, Value
@@ -36,7 +36,7 @@ DOUBLE = Kernel("double", (Size("count"), Array("values", S64, extent=Size("coun
 @pytest.fixture
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A cache folder, and a process that has loaded nothing."""
-    monkeypatch.setattr(compiler, "user_cache_path", lambda _: tmp_path)
+    monkeypatch.setattr(file_cache, "user_cache_path", lambda _: tmp_path)
     monkeypatch.setattr(compiler, "_LIBRARIES", {})
     return tmp_path / "kernels"
 
@@ -95,7 +95,7 @@ def test_a_cache_that_cannot_be_used_is_done_without(
         path.unlink()
         monkeypatch.setattr("mien.kernels.file_cache.tempfile.mkstemp", _refuse)
     else:
-        monkeypatch.setattr(compiler, "user_cache_path", lambda _: Path("/proc/nowhere"))
+        monkeypatch.setattr(file_cache, "user_cache_path", lambda _: Path("/proc/nowhere"))
     assert doubled(isa) == [0, 2, 4, 6, 8]
     assert len(compilations) == 2
 
@@ -178,6 +178,9 @@ def test_the_setting_pretends_a_lesser_processor(monkeypatch: pytest.MonkeyPatch
     current.cache_clear()
     try:
         assert current() == available()[0]
+        current.cache_clear()
+        monkeypatch.setenv("MIEN_CPU", "")  # as in a file of settings, or from a container's parent
+        assert current() == available()[0]
         for isa in available():
             current.cache_clear()
             monkeypatch.setenv("MIEN_CPU", isa.name)
@@ -188,7 +191,7 @@ def test_the_setting_pretends_a_lesser_processor(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(
     ("there", "wanted", "message"),
-    [([], "auto", "AVX2 and FMA"), (available()[-1:], "neon", "MIEN_CPU is neon, but this processor has")],
+    [([], "auto", "AVX2 and FMA"), (available()[-1:], "neon", "MIEN_CPU is 'neon', but this processor has")],
 )
 def test_a_processor_that_lacks_what_is_needed_is_told_so(
     monkeypatch: pytest.MonkeyPatch, there: list[InstructionSet], wanted: str, message: str

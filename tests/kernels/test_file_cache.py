@@ -6,10 +6,11 @@ import os
 import resource
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from mien.kernels.file_cache import FileCache, open_cache
+from mien.kernels.file_cache import FileCache, open_cache, open_user_cache
 
 
 @pytest.fixture
@@ -148,6 +149,25 @@ def test_a_folder_that_cannot_be_made_is_done_without(tmp_path: Path, caplog: py
     (tmp_path / "file").write_text("in the way")
     assert open_cache(tmp_path / "file" / "models") is None
     assert caplog.text == ""
+
+
+def test_a_folder_in_place_of_a_file_is_done_without(
+    opened: FileCache, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "key").mkdir()
+    assert opened.get_or_make("key", good) == b"content"
+    assert "cannot be read" in caplog.text
+    assert [path.name for path in folder.iterdir()] == ["key"]
+
+
+def test_a_user_without_a_home_folder_is_served_without_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(_: int) -> NoReturn:
+        raise KeyError
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)  # as for a number that a container was told to run as
+    assert open_user_cache("models") is None
 
 
 def test_a_read_only_folder_is_read(opened: FileCache, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
+from weakref import WeakMethod
 
 waiting_seconds: ContextVar[float | None] = ContextVar("waiting_seconds", default=None)
 """Seconds that the current thread waits; None, as in a program of one user, for as long as it takes."""
@@ -27,6 +28,21 @@ T = TypeVar("T")
 def available_cores() -> int:
     """Return how many cores this process may use, which its affinity may restrict."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def reset_in_forks(reset: Callable[[], None]) -> None:
+    """Have a bound method called in each forked child while its object lives.
+
+    A child has none of the other threads: a pool waits for ever for those that it had, and so does who needs a lock
+    that one of them held.
+    """
+    method = WeakMethod(reset)
+
+    def call() -> None:
+        if bound := method():
+            bound()
+
+    os.register_at_fork(after_in_child=call)
 
 
 def step_aside() -> None:

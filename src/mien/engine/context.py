@@ -9,11 +9,10 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 
-from mien.domain.waiting import available_cores
+from mien.domain.waiting import available_cores, reset_in_forks
 from mien.engine.limits import BUDGET, Budget
-from mien.kernels.file_cache import open_cache
+from mien.kernels.file_cache import open_user_cache
 
 Pixels = NDArray[np.uint8]
 """RGB image (height, width, 3), or n images of one size (n, height, width, 3); 0 to 255."""
@@ -38,8 +37,9 @@ class EngineContext:
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads or available_cores()
         self.budget = Budget(threads) if threads else BUDGET
-        self._cache = open_cache(user_cache_path("mien") / "models")
+        self._cache = open_user_cache("models")
         self._calls: deque[None] = deque()
+        reset_in_forks(self._forget_calls)
 
     @contextmanager
     def track_call(self) -> Iterator[None]:
@@ -49,6 +49,9 @@ class EngineContext:
             yield
         finally:
             self._calls.pop()
+
+    def _forget_calls(self) -> None:
+        self._calls.clear()
 
     def is_idle(self) -> bool:
         """Tell whether at most one call is running, so that a single inference may use all cores."""

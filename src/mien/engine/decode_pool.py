@@ -27,6 +27,7 @@ import numpy as np
 
 from mien.domain import errors
 from mien.domain.errors import DamagedImage, ImageError, ImageTooLarge, Overloaded
+from mien.domain.waiting import reset_in_forks
 from mien.engine.context import Pixels
 from mien.engine.limits import Limits
 
@@ -72,6 +73,11 @@ class DecodingPool:
     """
 
     def __init__(self) -> None:
+        self._reset()
+        reset_in_forks(self._reset)
+
+    def _reset(self) -> None:
+        """Begin without processes; those of a forked child's parent are the parent's."""
         self._idle: list[_Process] = []
         self._lock = threading.Lock()
         self._has_started = self._is_sweeping = False

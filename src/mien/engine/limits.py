@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mien.domain.errors import ImageTooLarge, Overloaded
-from mien.domain.waiting import MAX_HEAVY, MAX_LARGE, available_cores, step_aside, waiting_seconds
+from mien.domain.waiting import MAX_HEAVY, MAX_LARGE, available_cores, reset_in_forks, step_aside, waiting_seconds
 
 WORKING_PIXELS = 36_000_000
 """Pixels to which a larger photo is reduced when it is decoded: 108 MB."""
@@ -152,6 +152,13 @@ class Budget:
     """
 
     def __init__(self, cores: int) -> None:
+        self._cores = cores
+        self._reset()
+        reset_in_forks(self._reset)
+
+    def _reset(self) -> None:
+        """Begin without photos; a forked child has not the threads that work on those of its parent."""
+        cores = self._cores
         self._changed = threading.Condition()
         self._large = _Lane(cores + 1, sys.maxsize, MAX_LARGE)
         self._heavy = _Lane(max(1, cores // 2), cores, MAX_HEAVY)

@@ -18,10 +18,9 @@ from typing import Protocol
 
 import llvmlite
 import llvmlite.binding as llvm
-from platformdirs import user_cache_path
 
 from mien.kernels.code import Code
-from mien.kernels.file_cache import open_cache
+from mien.kernels.file_cache import open_user_cache
 from mien.kernels.instruction_sets import InstructionSet, available
 from mien.kernels.signatures import Kernel
 
@@ -69,7 +68,7 @@ def load(name: str, kernels: Sequence[Kernel], isa: InstructionSet, *, unroll: b
 
 
 def _cached(key: str, make: Callable[[], bytes]) -> bytes:
-    cache = open_cache(user_cache_path("mien") / "kernels")
+    cache = open_user_cache("kernels")
     return cache.get_or_make(key, make) if cache else make()
 
 

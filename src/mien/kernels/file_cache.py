@@ -17,6 +17,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 FOLDER_MODE = 0o700
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _WRITABLE_BY_GROUP_OR_OTHERS, _WRITABLE_BY_OTHERS = 0o022, 0o002
@@ -25,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class FileCache:
-    """Files by key in one folder. Open it with `open_cache`."""
+    """Files by key in one folder. Open it with `open_user_cache` or `open_cache`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -44,6 +46,15 @@ class FileCache:
             with suppress(OSError):  # a full or read-only disk: the next run makes it again
                 _write_atomically(path, _digest(key, content) + content)
         return content
+
+
+def open_user_cache(name: str) -> FileCache | None:
+    """Open a folder of the user's cache; None for a user without a home folder, and as `open_cache`."""
+    try:
+        folder = user_cache_path("mien")
+    except RuntimeError:  # in a container, users often have a number alone
+        return None
+    return open_cache(folder / name)
 
 
 def open_cache(folder: Path) -> FileCache | None:
@@ -98,20 +109,25 @@ def _can_be_replaced_in(parent: Path) -> bool:
 
 def _read_verified(path: Path, key: str) -> bytes | None:
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # of a link or a pipe nothing is read
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            is_file = stat.S_ISREG(status.st_mode)
+            if is_file and _is_trusted(status) and not status.st_mode & _WRITABLE_BY_GROUP_OR_OTHERS:
+                digest, content = file.read(_DIGEST_BYTES), file.read()
+                if digest == _digest(key, content):
+                    return content
     except FileNotFoundError:
         return None
-    except OSError:
+    except OSError:  # a link or a folder in its place, a disk that fails
         log.warning("A file in the cache cannot be read; it is made anew.")
         return None
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(handle)
-        if stat.S_ISREG(status.st_mode) and _is_trusted(status) and not status.st_mode & _WRITABLE_BY_GROUP_OR_OTHERS:
-            digest, content = file.read(_DIGEST_BYTES), file.read()
-            if digest == _digest(key, content):
-                return content
     log.warning("A file in the cache is damaged, or not this user's alone; it is made anew.")
     return None
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Open a file, but neither what a link leads to nor a pipe that nobody writes to."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _digest(key: str, content: bytes) -> bytes:

@@ -192,7 +192,7 @@ def current() -> InstructionSet:
     Raises:
         SetupError: this processor has none, or not the one that was named.
     """
-    there, wanted = available(), os.environ.get("MIEN_CPU", AUTO)
+    there, wanted = available(), os.environ.get("MIEN_CPU") or AUTO
     names = [one.name for one in there]
     if not there:
         raise SetupError(
@@ -201,5 +201,5 @@ def current() -> InstructionSet:
     if wanted == AUTO:
         return there[0]
     if wanted not in names:
-        raise SetupError(f"MIEN_CPU is {wanted}, but this processor has {', '.join(names)} only.")
+        raise SetupError(f"MIEN_CPU is {wanted!r}, but this processor has {', '.join(names)} only.")
     return there[names.index(wanted)]

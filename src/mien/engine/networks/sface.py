@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.domain.faces import EMBEDDING_DIMENSION as DIMENSIONS
+from mien.domain.waiting import reset_in_forks
 from mien.engine.context import EngineContext, Floats, Pixels
 from mien.engine.model_files import UnsupportedModel
 from mien.engine.networks import pack
@@ -251,8 +252,12 @@ class SFace:
     def __init__(self, read: Callable[[], bytes], context: EngineContext, isa: InstructionSet | None = None) -> None:
         self._read, self._context, self._isa = read, context, isa
         self._idle: deque[InferencePlan] = deque()
+        self._reset()
+        reset_in_forks(self._reset)
+
+    def _reset(self) -> None:
         self._preparing = Lock()
-        self._workers = ThreadPoolExecutor(context.threads, "sface")  # starts no thread before it is needed
+        self._workers = ThreadPoolExecutor(self._context.threads, "sface")  # starts no thread before it is needed
 
     def __call__(self, faces: Pixels) -> Floats:
         """Embed n > 0 aligned faces (n, 112, 112, 3), RGB, uint8; returns (n, 128), float32, not normalised."""

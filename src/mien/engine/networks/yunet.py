@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from mien.domain.waiting import reset_in_forks
 from mien.engine.context import Floats, Pixels
 from mien.engine.networks import pack
 from mien.engine.networks.feature_maps import FeatureMap, allocate
@@ -266,6 +267,10 @@ class YuNet:
     def __init__(self, read: Callable[[], Sequence[QuantizedLayer]], isa: InstructionSet | None = None) -> None:
         self._read, self._given_isa = read, isa
         self._idle: deque[InferencePlan] = deque(maxlen=MAX_KEPT)
+        self._reset()
+        reset_in_forks(self._reset)
+
+    def _reset(self) -> None:
         self._lock = Lock()
 
     def __call__(self, canvases: Pixels) -> Floats:
