@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mien.api.problems import document
 from mien.api.routes.service import PAGES
-from mien.app import indexing, upload_notices
+from mien.app import enrolment, indexing, upload_notices
 from mien.domain import errors
 from mien.domain.faces import IssueKind, Reason
 
@@ -41,7 +41,7 @@ def _words(language: str) -> set[str]:
 
 
 def _codes() -> set[str]:
-    sources = "".join(Path(module.__file__).read_text("utf-8") for module in (indexing, upload_notices))
+    sources = "".join(Path(module.__file__).read_text("utf-8") for module in (enrolment, indexing, upload_notices))
     notices = re.findall(r'UploadNotice\(\s*"(\w+)"', sources)
     reasons = {reason.value.lower() for reason in Reason}
     kinds = {kind.value.lower() for kind in IssueKind}

@@ -1,4 +1,4 @@
-"""Index photos: put the faces of a photo in the bucket into the recognizer and the catalog, or reject the photo.
+"""Index photos: let what is stored of a photo's faces follow the photo, whether it comes, changes or goes.
 
 Everything here may run twice, at the same time as itself, and be interrupted anywhere: ids come from the content,
 records are replaced by equal ones, and the photo's existence is checked once more at the end, so that a deletion in
@@ -9,29 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from mien.app.enrolment import Enroller
 from mien.app.people import PeopleService
 from mien.app.photo_faces import PhotoFaces
 from mien.app.ports import SIGNED_AT, Bucket, Catalog, Recognizer
-from mien.app.upload_notices import LOOKS_LIKE_ANOTHER_NAME, count_bystanders, warnings_of, why_no_face
+from mien.app.upload_notices import LOOKS_LIKE_ANOTHER_NAME
 from mien.domain import object_keys
-from mien.domain.errors import (
-    AccessDenied,
-    ImageError,
-    ImageNotFound,
-    ImageTooLarge,
-    StorageBusy,
-    StorageError,
-    UserExists,
-)
+from mien.domain.errors import AccessDenied, ImageNotFound, ImageTooLarge, StorageBusy, StorageError, UserExists
 from mien.domain.faces import iterate_pages
-from mien.domain.policy import MAX_FACES_PER_PHOTO, MAX_FACES_PER_USER, Policy, SeveralFaces
+from mien.domain.policy import Policy
 from mien.domain.records import Consent, FaceRecord, Upload, UploadNotice, UploadStatus
-from mien.domain.results import Image, IndexedFace, IndexResult, StoredPhoto
+from mien.domain.results import Image
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +47,9 @@ class IndexingService:
         """Compose the service; `check_form` is `ErasureService.check_not_erased_since`."""
         self._check_form = check_form
         self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
-        self._people, self._policy, self._now = people, policy, now
+        self._people, self._now = people, now
         self._faces = PhotoFaces(bucket, recognizer, catalog)
+        self._enroller = Enroller(recognizer, catalog, people, policy, self._faces)
 
     def index(self, path: str) -> Upload:
         """Index a photo of the bucket and return its upload, which then is `indexed` or `rejected`.
@@ -139,14 +133,6 @@ class IndexingService:
         self._recognizer.delete([face.face_id])
         self._catalog.delete(FaceRecord, [face.face_id])
 
-    def _take_out(self, face: FaceRecord, upload: Upload) -> bool:
-        """Take a face out of a photo that shows it; False when the upload was changed or removed meanwhile."""
-        others = tuple(face_id for face_id in upload.face_ids if face_id != face.face_id)
-        if others:
-            return self._catalog.put(replace(upload, face_ids=others), unchanged=[upload])
-        self.remove_photo(upload.image_path)
-        return True
-
     def remove_belongings(self, user_id: str) -> None:
         """Remove what else is stored of a person without photos: their user, rejections and consent."""
         pages = iterate_pages(lambda token: self._catalog.find(FaceRecord, user_id=user_id, limit=1000, token=token))
@@ -155,6 +141,14 @@ class IndexingService:
         self._catalog.delete(FaceRecord, rejected)
         self._recognizer.forget(user_id)
         self._catalog.delete(Consent, [user_id])
+
+    def _take_out(self, face: FaceRecord, upload: Upload) -> bool:
+        """Take a face out of a photo that shows it; False when the upload was changed or removed meanwhile."""
+        others = tuple(face_id for face_id in upload.face_ids if face_id != face.face_id)
+        if others:
+            return self._catalog.put(replace(upload, face_ids=others), unchanged=[upload])
+        self.remove_photo(upload.image_path)
+        return True
 
     def _remove_traces(self, path: str) -> None:
         """Remove what is left of a photo that does not exist; one that is stored meanwhile stays."""
@@ -240,105 +234,7 @@ class IndexingService:
         except UserExists as error:
             reason = UploadNotice(LOOKS_LIKE_ANOTHER_NAME, f"The photo's folder cannot be taken: {error}")
             return Upload(path, None, UploadStatus.REJECTED, timestamp, digest, reasons=(reason,))
-        return self._index(path, user_id, image, timestamp, digest)
-
-    def _index(self, path: str, user_id: str | None, image: Image, timestamp: datetime, digest: str) -> Upload:
-        def upload(status: UploadStatus, **more: tuple[object, ...]) -> Upload:
-            return Upload(path, user_id, status, timestamp, digest, **more)  # type: ignore[arg-type]
-
-        try:
-            similar_from = self._recognizer.threshold(self._policy.threshold).similarity
-            is_checked = user_id is not None and self._policy.enrollment_checks
-            result = self._recognizer.index(
-                StoredPhoto(path, lambda: image.body),
-                user_id,
-                1 if user_id else MAX_FACES_PER_PHOTO,
-                similar_from if is_checked else None,
-            )
-        except ImageError as error:
-            return upload(UploadStatus.REJECTED, reasons=(UploadNotice(error.code, str(error)),))
-        if reasons := tuple(self._reasons_to_reject(result, user_id)):
-            new = {face.face_id for face in result.faces} - self._enrolled(result).keys()
-            self._recognizer.delete(sorted(new))  # a copy of the photo may have been enrolled before
-            return upload(UploadStatus.REJECTED, reasons=reasons)
-        warnings = self._store_records(path, user_id, result, timestamp)
-        face_ids = tuple(face.face_id for face in result.faces)
-        return upload(UploadStatus.INDEXED, face_ids=face_ids, warnings=tuple(warnings))
-
-    def _reasons_to_reject(self, result: IndexResult, user_id: str | None) -> Iterator[UploadNotice]:
-        if not result.faces:
-            yield from why_no_face(result.rejected)
-        elif user_id and self._policy.several_faces is SeveralFaces.REFUSE and count_bystanders(result):
-            yield UploadNotice("several_faces", "The photo shows several faces; it should show the person alone.")
-
-    def _store_records(
-        self, path: str, user_id: str | None, result: IndexResult, timestamp: datetime
-    ) -> list[UploadNotice]:
-        enrolled = self._enrolled(result)
-        for indexed in result.faces:
-            same = enrolled.get(indexed.face_id)
-            if same and same.image_path != path and not self._faces.exists(same.image_path):  # the photo was renamed
-                del enrolled[indexed.face_id]
-            if indexed.face_id not in enrolled:
-                face = indexed.face
-                self._catalog.put(FaceRecord(indexed.face_id, user_id, path, timestamp, face.box, face.confidence))
-        family = () if user_id is None else self._people.aliases.family(user_id)
-        warnings = list(warnings_of(path, result, family, enrolled))
-        if user_id is not None:
-            warnings += self._associate(user_id, family, result.faces[0], enrolled, timestamp)
-        return warnings
-
-    def _enrolled(self, result: IndexResult) -> dict[str, FaceRecord]:
-        """The records of the photo's faces and of all faces similar to them, by face id, without rejected ones."""
-        face_ids = [face.face_id for face in result.faces]
-        face_ids += [hit.face_id for face in result.faces for hit in face.face_hits]
-        records = self._catalog.get(FaceRecord, list(dict.fromkeys(face_ids)))
-        return {record.face_id: record for record in records if not record.negative}
-
-    def _associate(
-        self,
-        user_id: str,
-        family: Sequence[str],
-        indexed: IndexedFace,
-        enrolled: dict[str, FaceRecord],
-        timestamp: datetime,
-    ) -> Iterator[UploadNotice]:
-        is_associated = not self._policy.user_vectors or (
-            indexed.face_id in self._recognizer.associate(user_id, [indexed.face_id])
-        )
-        self._people.register(user_id, timestamp)
-        others = self._policy.enrollment_checks and {
-            face.face_id
-            for face in self._catalog.find(FaceRecord, user_id=user_id, limit=MAX_FACES_PER_USER).items
-            if face.face_id != indexed.face_id and not face.negative
-        }
-        similar_records = (enrolled[hit.face_id] for hit in indexed.face_hits if hit.face_id in enrolled)
-        is_similar = any(record.user_id in family for record in similar_records)
-        if others and not is_similar and (unlike := self._unlike_one(family, indexed.face_id, others)):
-            yield UploadNotice("unlike_person", "The face is unlike the person's other photos.", unlike)
-        elif not is_associated and self._recognizer.count_associated(user_id) >= MAX_FACES_PER_USER:
-            yield UploadNotice(
-                "not_counted",
-                f"The face is kept, but the person already has {MAX_FACES_PER_USER} faces, as many as count together.",
-            )
-        elif not is_associated:
-            yield UploadNotice(
-                "not_counted", "The face is kept, but it is too unlike the person's other faces to count with them."
-            )
-
-    def _unlike_one(self, family: Sequence[str], face_id: str, others: set[str]) -> str | None:
-        """One of the person's other faces when the face is like none of them; None when it is like one.
-
-        They are compared now: photos of the person that are indexed at once may have been added since the face was.
-        """
-        threshold = self._recognizer.threshold(self._policy.threshold).similarity
-        similar = [hit.face_id for hit in self._recognizer.similar(face_id, threshold)]
-        if others.intersection(similar):
-            return None
-        records = self._catalog.get(FaceRecord, similar)
-        if any(record.user_id in family and not record.negative for record in records):
-            return None
-        return min(others)
+        return self._enroller.enroll(path, user_id, image, timestamp, digest)
 
 
 def _moment(text: str) -> datetime:
