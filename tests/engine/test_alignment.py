@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.engine.embed import CROP_SIDE, TEMPLATE, align_face, face_size, similarity_to_template, warp
+from mien.engine.align import CROP_SIDE, TEMPLATE, align_face, face_size, similarity_to_template, warp
 
 
 @given(

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from mien.domain.errors import EmptyImage, ImageError, UnsupportedImage
 from mien.engine import Face, FaceEngine
-from mien.engine.engine import unrotate_points
+from mien.engine.align import unrotate_points
 from mien.engine.networks import sface, yunet
 from mien.kernels import file_cache
 from mien.kernels.instruction_sets import available

@@ -23,8 +23,8 @@ from mien.domain.errors import ImageError
 from mien.domain.faces import Box, Detection, Landmarks, Point, Pose
 from mien.domain.policy import MAX_FACES_PER_PHOTO
 from mien.engine import Face, FacePortrait, Limits
+from mien.engine.align import CROP_SIDE, TEMPLATE
 from mien.engine.decode import admitted_photo
-from mien.engine.embed import CROP_SIDE, TEMPLATE
 from mien.engine.portrait import cut_portrait
 from mien.engine.quality import measure_quality
 from tests.support.markers import CELLS, LOOK_ALIKES, dictionary, person_and_photo

@@ -12,25 +12,25 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.domain.errors import ImageError
-from mien.domain.faces import Box, Detection, Landmarks, Point
+from mien.domain.faces import Box, Detection
 from mien.domain.policy import MAX_FACES_PER_PHOTO
 from mien.engine import model_files
+from mien.engine.align import CROP_SIDE, AlignedFace, face_size
 from mien.engine.context import EngineContext, Floats, Pixels
 from mien.engine.decode import Photo, admitted_photo
 from mien.engine.detect import CANVAS_STEP, RawDetections, find_faces
-from mien.engine.embed import CROP_SIDE, align_face, embed, face_size
+from mien.engine.embed import embed
 from mien.engine.limits import Limits
 from mien.engine.model_factory import ModelFactory
 from mien.engine.networks.onnx_passes import STRIDES
 from mien.engine.portrait import cut_portrait
-from mien.engine.quality import estimate_pose, measure_quality
-from mien.engine.refine import DetectedFace, RefinedLandmarks, faces_to_refine, refine
+from mien.engine.refine import DetectedFace, faces_to_refine, refine
 
 T = TypeVar("T")
 
@@ -217,11 +217,11 @@ class FaceEngine:
         pixels, scale = _pixels_for_alignment(photo, candidates)
         return _DetectedPhoto(photo, pixels, faces_to_refine(pixels, candidates.scaled(scale)))
 
-    def _align(self, photos: Sequence[_DetectedPhoto]) -> list[list[_AlignedFace]]:
+    def _align(self, photos: Sequence[_DetectedPhoto]) -> list[list[AlignedFace]]:
         """Refine, align and measure the faces of several photos; each photo's faces, largest first."""
         faces = [face for photo in photos for face in photo.faces]
         refined = iter(refine(self._large_face_refiner, self._detector, faces))
-        aligned = [[_aligned_face(photo.photo, face, next(refined)) for face in photo.faces] for photo in photos]
+        aligned = [[AlignedFace.of(photo.photo, face, next(refined)) for face in photo.faces] for photo in photos]
         return [sorted(faces, key=lambda face: face.detection.box.area, reverse=True) for faces in aligned]
 
     def _embed(
@@ -241,7 +241,7 @@ class FaceEngine:
         ]
 
     def _embed_aligned(
-        self, aligned: Sequence[Sequence[_AlignedFace]], mirrored: bool | None = None
+        self, aligned: Sequence[Sequence[AlignedFace]], mirrored: bool | None = None
     ) -> list[list[Face]]:
         crops = [face.crops for faces in aligned for face in faces]
         embeddings = iter(embed(self._embedder, crops, mirrored=self._mirrored if mirrored is None else mirrored))
@@ -255,19 +255,6 @@ class _DetectedPhoto:
     photo: Photo
     pixels: Pixels | None
     faces: tuple[DetectedFace, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _AlignedFace:
-    """A detection and its aligned crops (112, 112, 3), one for each estimate of the landmarks.
-
-    `pixels` are the photo's, and `box` (4,) is the face's place in them.
-    """
-
-    detection: Detection
-    crops: list[Pixels]
-    pixels: Pixels
-    box: Floats
 
 
 def _within_memory(photos: Iterable[_DetectedPhoto | ImageError]) -> Iterator[list[_DetectedPhoto | ImageError]]:
@@ -294,47 +281,6 @@ def _pixels_for_alignment(photo: Photo, candidates: RawDetections) -> tuple[Pixe
     long_side = max(photo.width, photo.height)
     pixels = photo.pixels(int(min(1.0, MIN_FACE_SIZE / smallest) * long_side))
     return pixels, pixels.shape[1] / photo.width
-
-
-def _aligned_face(photo: Photo, face: DetectedFace, refined: RefinedLandmarks) -> _AlignedFace:
-    crops = [align_face(face.pixels, points) for points in refined.points]
-    points = refined.points.mean(axis=0)
-    aligned = crops[0] if len(crops) == 1 else align_face(face.pixels, points)
-    return _AlignedFace(_detection(photo, face, refined.box, points, aligned), crops, face.pixels, refined.box)
-
-
-def _detection(photo: Photo, face: DetectedFace, box: Floats, points: Floats, aligned: Pixels) -> Detection:
-    """Convert box (4,) and landmarks (5, 2) from photo pixels to fractions of the upright photo."""
-    size = np.array([face.pixels.shape[1], face.pixels.shape[0]], np.float32)
-    corners = unrotate_points(np.stack([box[:2], box[:2] + box[2:]]) / size, photo.rotation)
-    (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
-    landmarks = unrotate_points(points / size, photo.rotation).tolist()
-    size_at_full_scale = float(min(box[2:])) * photo.width / face.pixels.shape[1]
-    return Detection(
-        box=Box(left, top, right - left, bottom - top),
-        landmarks=Landmarks(*(Point(x, y) for x, y in landmarks)),
-        confidence=100 * float(face.score),
-        pose=estimate_pose(points),
-        quality=measure_quality(aligned, size_at_full_scale),
-        rotation=photo.rotation,
-    )
-
-
-def unrotate_points(points: NDArray[np.floating[Any]], degrees: int) -> NDArray[np.floating[Any]]:
-    """Map points of a rotated photo back to the photo before rotation.
-
-    Args:
-        points: (..., 2) x, y as fractions of the rotated photo.
-        degrees: clockwise rotation of that photo: 0, 90, 180 or 270.
-
-    Returns:
-        (..., 2) x, y as fractions of the upright photo.
-    """
-    if not degrees:
-        return points
-    x, y = points[..., 0], points[..., 1]
-    unrotated = {90: (y, 1 - x), 180: (1 - x, 1 - y), 270: (1 - y, x)}[degrees]
-    return np.stack(unrotated, axis=-1)
 
 
 def _face(detection: Detection, embedding: Floats) -> Face:
