@@ -20,8 +20,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from mien.api import connections
-from mien.api.connections import BoundedProtocol, Connections, Listener, bounded
+from mien.api import connections, http_protocol
+from mien.api.connections import Connections, Listener, bounded
+from mien.api.http_protocol import BoundedProtocol
 from mien.security import bodies
 from mien.security.origins import TRUST
 from tests.cli.test_listening import write_certificate
@@ -146,7 +147,7 @@ def is_open(connection: socket.socket) -> bool:
 def test_what_is_not_sent_in_time_ends_the_connection(
     serve: Serve, connect: Callable[..., socket.socket], monkeypatch: pytest.MonkeyPatch, deadline: str, sent: bytes
 ) -> None:
-    monkeypatch.setattr(connections, deadline, 0.2)
+    monkeypatch.setattr(http_protocol, deadline, 0.2)
     server = serve()
     assert is_closed(connect(server, sent))
     wait_for(lambda: server.count == 0)
@@ -162,7 +163,7 @@ def test_an_idle_connection_ends(serve: Serve, connect: Callable[..., socket.soc
 def test_a_byte_now_and_then_does_not_move_a_deadline(
     serve: Serve, connect: Callable[..., socket.socket], monkeypatch: pytest.MonkeyPatch, deadline: str, start: bytes
 ) -> None:
-    monkeypatch.setattr(connections, deadline, 0.3)
+    monkeypatch.setattr(http_protocol, deadline, 0.3)
     connection = connect(serve(), start)
 
     def drip() -> bool:
@@ -178,7 +179,7 @@ def test_a_byte_now_and_then_does_not_move_a_deadline(
 def test_whoever_does_not_read_is_given_up(
     serve: Serve, connect: Callable[..., socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "DOWNLOAD_SECONDS", 0.3)
+    monkeypatch.setattr(http_protocol, "DOWNLOAD_SECONDS", 0.3)
     server = serve(keep_alive=0.2)
     connect(server, b"GET /?bytes=50000000 HTTP/1.1\r\nHost: h\r\n\r\n")
     wait_for(lambda: server.count == 1)

@@ -122,8 +122,9 @@ def serve(
     """Serve the REST API, the web page and the Rekognition wire API at one address."""
     import uvicorn
 
-    from mien.api.connections import BoundedProtocol, bounded
+    from mien.api.connections import bounded
     from mien.api.forwarding import trusted_peers
+    from mien.api.http_protocol import BoundedProtocol
     from mien.api.logs import json_on_stderr
     from mien.cli import shutdown
 

@@ -1,0 +1,185 @@
+"""Speak HTTP/1.1 as uvicorn does, with a deadline for each phase of a connection.
+
+uvicorn has no deadline but that of idle connections.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from http import HTTPStatus
+from typing import Any
+
+import h11
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from mien.api.connections import Connection, Connections
+from mien.security.bodies import discard
+from mien.security.origins import TRUST
+
+HEADER_SECONDS = 10.0
+BODY_SECONDS = 75.0
+"""More than the application gives a body, so that the client is told."""
+
+LINGER_SECONDS = 30.0
+"""How long a body is still taken and thrown away after the answer, so that the client gets to read the answer."""
+
+DOWNLOAD_SECONDS = 300.0
+MAX_CHUNK_MARKS, BYTES_PER_MARK = 1000, 128
+"""Ends of lines in a chunked body, of which a chunk has two: this many at once, and further ones at this distance."""
+
+
+class Phase(Enum):
+    """What a connection waits for."""
+
+    REQUEST = "the first byte of a request"
+    HEADERS = "the end of the headers"
+    BODY = "the end of the body"
+    ANSWER = "the application"
+    LEFTOVER = "the end of a body that was answered before"
+
+
+class BoundedProtocol(H11Protocol):
+    """HTTP/1.1 as uvicorn speaks it, with a deadline for each phase of a connection."""
+
+    def __init__(self, connections: Connections, **uvicorns: Any) -> None:
+        """Speak on one connection of `connections`; `uvicorns` are the arguments that uvicorn gives to a protocol."""
+        super().__init__(**uvicorns)
+        self.app = self._with_connection(self.app)
+        self._connections = connections
+        self._phase, self._deadline = Phase.REQUEST, self.loop.call_later(self.timeout_keep_alive, self._expire)
+        self._connection: Connection | None = None
+        self._answered_at, self._chunk_marks = self.loop.time(), 0.0
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._connection = self._connections.at(transport.get_extra_info("socket").fileno())
+        if self._connection is not None:
+            self._connection.abort = transport.abort
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._phase in {Phase.BODY, Phase.LEFTOVER} and self._is_chopped(data):
+            self.transport.abort()
+            return
+        super().data_received(data)
+        self._enter(self._present_phase())
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._connection is not None:
+            self._connections.wait(self._connection)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._connection is not None and self._phase is Phase.ANSWER:
+            self._connections.work(self._connection)
+
+    def on_response_complete(self) -> None:
+        self._answered_at = self.loop.time()
+        super().on_response_complete()
+        self._unset_keepalive_if_required()  # `_deadline` takes its place
+        self._enter(self._present_phase(), anew=True)
+
+    def _is_chopped(self, data: bytes) -> bool:
+        """Whether a body comes in so many tiny chunks that reading it would hold up everybody: 20 microseconds each."""
+        if (b"transfer-encoding", b"chunked") not in self.headers:
+            return False
+        self._chunk_marks += data.count(b"\r\n") - len(data) / BYTES_PER_MARK
+        return self._chunk_marks > MAX_CHUNK_MARKS
+
+    def _present_phase(self) -> Phase:
+        is_sending = self.conn.their_state is h11.SEND_BODY
+        if self.cycle is not None and not self.cycle.response_complete:
+            return Phase.BODY if is_sending else Phase.ANSWER
+        if is_sending:
+            return Phase.LEFTOVER
+        return Phase.HEADERS if self.conn.trailing_data[0] else Phase.REQUEST
+
+    def _enter(self, phase: Phase, *, anew: bool = False) -> None:
+        if phase is self._phase and not anew:
+            return
+        self._phase, self._chunk_marks = phase, 0.0
+        self._deadline.cancel()
+        self._deadline = self.loop.call_later(self._seconds(phase), self._expire)
+        if self._connection is None:
+            return
+        if phase is Phase.ANSWER and not self.flow.write_paused:
+            self._connections.work(self._connection)
+        elif anew:
+            self._connections.wait(self._connection)
+
+    def _seconds(self, phase: Phase) -> float:
+        limits = {Phase.HEADERS: HEADER_SECONDS, Phase.BODY: BODY_SECONDS, Phase.LEFTOVER: LINGER_SECONDS}
+        return limits.get(phase, DOWNLOAD_SECONDS if phase is Phase.ANSWER else self.timeout_keep_alive)
+
+    def _expire(self) -> None:
+        is_taking = self.transport.get_write_buffer_size() > 0
+        if self._phase is Phase.ANSWER and not is_taking:  # the application's own time is not limited here
+            self._enter(Phase.ANSWER, anew=True)
+        elif is_taking and self.loop.time() - self._answered_at < DOWNLOAD_SECONDS:
+            self._deadline = self.loop.call_later(self._seconds(self._phase), self._expire)
+        else:
+            self.transport.abort()
+
+    def _with_connection(self, app: Any) -> ASGIApp:
+        async def with_connection(scope: Scope, receive: Receive, send: Send) -> None:
+            scope[TRUST] = self._trust
+            is_last = self.conn.they_are_waiting_for_100_continue or _has_two_lengths(scope)
+            if is_last:
+                send = _closing(send)
+            elif _closes(scope):
+                send = self._after_body(receive, send)
+            await app(scope, receive, send)
+
+        return with_connection
+
+    def _after_body(self, receive: Receive, send: Send) -> Send:
+        """Take the rest of the body before an answer ends, which a connection closed with bytes unread would lose.
+
+        All bytes of the answer are sent at once: a client may wait for them before it sends its body. Where the
+        connection stays, the rest is taken after the answer. A body that was too slow is not awaited again.
+        """
+        is_late = False
+
+        async def after_body(message: Message) -> None:
+            nonlocal is_late
+            if message["type"] == "http.response.start":
+                is_late = message["status"] == HTTPStatus.REQUEST_TIMEOUT
+            elif not (message.get("more_body", False) or is_late) and self.conn.their_state is h11.SEND_BODY:
+                await send({**message, "more_body": True})
+                await discard(receive)
+                message = {"type": "http.response.body"}
+            await send(message)
+
+        return after_body
+
+    def _trust(self) -> None:
+        if self._connection is not None:
+            self._connections.trust(self._connection)
+
+
+def _closes(scope: Scope) -> bool:
+    """Return whether the connection closes after the answer, as the client wishes or its HTTP/1.0 has it."""
+    options = ",".join(Headers(scope=scope).getlist("connection")).lower().split(",")
+    return scope["http_version"] == "1.0" or "close" in {option.strip() for option in options}
+
+
+def _has_two_lengths(scope: Scope) -> bool:
+    """Return whether a request says twice how long it is, so that a proxy may see another end (RFC 9112, 6.1)."""
+    return {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}
+
+
+def _closing(send: Send) -> Send:
+    """Announce the end of the connection in an answer, as where that comes before the body (RFC 9110, 10.1.1)."""
+
+    async def closing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+        await send(message)
+
+    return closing
