@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import asdict
 from urllib.parse import quote
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from mien.api import context
 from mien.api.context import MAX_CURSOR_LENGTH, Cursors
 from mien.domain.errors import StorageError
+from mien.domain.results import HealthWarning
 from mien.security.signing import Signer
 from tests.api.conftest import JPEG, Service
 
@@ -172,10 +174,13 @@ def test_health_has_warnings_and_fails_when_they_cannot_be_told(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(context, "HEALTHY_SECONDS", 0)
-    monkeypatch.setattr(service.app, "warnings", lambda: ["An erasure is stuck."])
-    assert service.client.get("/health").json()["warnings"] == ["An erasure is stuck."]
+    warning = HealthWarning("photos_failed", "Photos that could not be indexed: 3.", {"count": 3})
+    monkeypatch.setattr(service.app, "warnings", lambda: [warning])
+    health = service.client.get("/health").json()
+    assert health["warnings"] == ["Photos that could not be indexed: 3."]
+    assert health["remarks"] == [asdict(warning)]
 
-    def fail() -> list[str]:
+    def fail() -> list[HealthWarning]:
         raise StorageError("The database failed.")
 
     monkeypatch.setattr(service.app, "warnings", fail)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from mien.api.problems import document
 from mien.api.routes.service import PAGES
-from mien.app import enrolment, indexing, upload_notices
+from mien.app import enrolment, erasure, indexing, upload_notices
+from mien.backends.embedded import backend, events, watcher
 from mien.domain import errors
 from mien.domain.faces import IssueKind, Reason
 
@@ -43,10 +44,12 @@ def _words(language: str) -> set[str]:
 def _codes() -> set[str]:
     sources = "".join(Path(module.__file__).read_text("utf-8") for module in (enrolment, indexing, upload_notices))
     notices = re.findall(r'UploadNotice\(\s*"(\w+)"', sources)
+    parts = "".join(Path(module.__file__).read_text("utf-8") for module in (backend, erasure, events, watcher))
+    warnings = re.findall(r'HealthWarning\(\s*"(\w+)"', parts)
     reasons = {reason.value.lower() for reason in Reason}
     kinds = {kind.value.lower() for kind in IssueKind}
     looks_like = upload_notices.LOOKS_LIKE_ANOTHER_NAME
-    return {*notices, looks_like, "internal_server_error"} | reasons | kinds | _error_codes(errors.MienError)
+    return {*notices, *warnings, looks_like, "internal_server_error"} | reasons | kinds | _error_codes(errors.MienError)
 
 
 def _error_codes(kind: type[errors.MienError]) -> set[str]:

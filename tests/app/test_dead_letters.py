@@ -61,7 +61,7 @@ def test_a_restart_and_a_look_at_the_folder_leave_it_alone(
     worker.watcher.look()
     worker.watcher._on_created(tmp_path / "data" / "bucket" / failed.image_path)
     assert (again.queue.waiting(), again.queue.dead()) == (0, 1)
-    assert [warning for warning in again.app.warnings() if "--retry-failed" in warning]
+    assert [warning for warning in again.app.warnings() if "--retry-failed" in warning.message]
 
 
 def test_another_file_in_its_place_is_tried(

@@ -21,6 +21,7 @@ from mien.backends.embedded.event_queue import MAX_ATTEMPTS
 from mien.backends.embedded.events import Worker
 from mien.domain.errors import StorageError
 from mien.domain.records import Upload, UploadStatus
+from mien.domain.results import HealthWarning
 from tests.support.process import wait_for
 
 Portraits = dict[str, list[bytes]]
@@ -148,13 +149,13 @@ def test_without_announcements_the_folder_is_polled_and_it_is_said_once(
         finally:
             worker.stop()
     assert backend.app.warnings() == [watching.LIMIT_REACHED]
-    assert "fs.inotify.max_user_watches" in watching.LIMIT_REACHED
-    assert [record.getMessage() for record in caplog.records].count(watching.LIMIT_REACHED) == 1
+    assert "fs.inotify.max_user_watches" in watching.LIMIT_REACHED.message
+    assert [record.getMessage() for record in caplog.records].count(watching.LIMIT_REACHED.message) == 1
     assert "Robert" not in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("error", "sentence"),
+    ("error", "warning"),
     [
         (OSError('OS file watch limit reached. about ["/x"]'), watching.LIMIT_REACHED),
         (OSError("Too many open files (os error 24)"), watching.LIMIT_REACHED),
@@ -164,13 +165,13 @@ def test_without_announcements_the_folder_is_polled_and_it_is_said_once(
     ],
 )
 def test_it_is_said_what_is_in_the_way_of_announcements(
-    backend: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch, error: OSError, sentence: str
+    backend: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch, error: OSError, warning: HealthWarning
 ) -> None:
     def refuse(*_: object, **__: object) -> Iterator[object]:
         raise error
 
     monkeypatch.setattr(watchfiles, "watch", refuse)
-    assert backend.worker(threads=1).watcher.find_problem() == sentence
+    assert backend.worker(threads=1).watcher.find_problem() == warning
 
 
 def status(backend: EmbeddedBackend, path: str) -> UploadStatus | None:
@@ -204,7 +205,7 @@ def test_folders_that_cannot_be_taken_are_counted_in_warnings_and_log(
         look(backend, worker)
         worker.watcher.look()  # the folder of a look-alike is known once its photo was rejected
         worker.watcher.look()
-    assert backend.app.warnings() == [watching.NOT_TAKEN.format(4)]
+    assert backend.app.warnings() == [watching.not_taken(4)]
     told = [record for record in caplog.records if "cannot be a person's" in record.getMessage()]
     assert [json.loads(JsonLines().format(record))["folders"] for record in told] == [3, 4]
     assert not any(name in caplog.text.lower() for name in ("robert", "con/", "ann.", "ller"))
@@ -212,7 +213,7 @@ def test_folders_that_cannot_be_taken_are_counted_in_warnings_and_log(
         (uploaded / each / "1.jpg").unlink()
     look(backend, worker)
     worker.watcher.look()
-    assert backend.app.warnings() == [watching.NOT_TAKEN.format(1)]
+    assert backend.app.warnings() == [watching.not_taken(1)]
 
 
 def test_a_name_that_is_not_unicode_does_not_stop_the_watching(

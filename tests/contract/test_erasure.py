@@ -38,8 +38,9 @@ def test_an_erasure_that_is_stuck_is_told_by_its_id(ports: Ports, robert: list[b
     assert ports.app.warnings() == []  # it may be going on
     ports.catalog.put(replace(intent, timestamp=intent.timestamp - timedelta(hours=1)))
     (warning,) = ports.app.warnings()
-    assert str(intent.erasure_id) in warning
-    assert ROBERT not in warning
+    assert str(intent.erasure_id) in warning.message
+    assert (warning.code, warning.parameters["ids"]) == ("erasures_unfinished", intent.erasure_id)
+    assert ROBERT not in repr(warning)
     ports.app.resume_erasures()
     assert ports.app.warnings() == []
 

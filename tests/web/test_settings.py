@@ -56,6 +56,8 @@ def test_what_needs_attention_is_said_though_mien_works(page: Page, server: Serv
     page.goto("/#/settings")
     expect(page.locator(".problem", has_text="cannot be a person's")).to_contain_text(": 1.")
     expect(page.get_by_text("All is well.")).not_to_be_visible()
+    page.goto("/?lang=de#/settings")
+    expect(page.locator(".problem", has_text="Ordner zwischen den Fotos")).to_contain_text(": 1. „mien doctor“")
 
 
 def test_a_browser_without_storage_keeps_choices_while_the_page_is_open(page: Page, couple: Path) -> None:

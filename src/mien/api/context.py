@@ -19,6 +19,7 @@ from mien.api.telemetry import Metrics
 from mien.app.app import FaceApp
 from mien.domain.errors import InvalidInput, Overloaded
 from mien.domain.image_types import FACELESS_PNG
+from mien.domain.results import HealthWarning
 from mien.domain.waiting import RequestThreads
 from mien.security.api_keys import Scope
 from mien.security.audit import Audit
@@ -118,13 +119,13 @@ class Health:
     def __init__(self, app: FaceApp, inference: BoundedExecutor, storage: BoundedExecutor) -> None:
         self._app, self._inference, self._storage = app, inference, storage
         self._healthy_until = 0.0
-        self._warnings: Sequence[str] = ()
+        self._warnings: Sequence[HealthWarning] = ()
         self._running: asyncio.Task[None] | None = None
 
-    async def check(self) -> list[str]:
+    async def check(self) -> list[HealthWarning]:
         """Detect faces in a test image, unless that worked a moment ago; raise whatever it raises.
 
-        Returns what does not work as it should though the service works, a sentence each.
+        Returns what does not work as it should though the service works.
         """
         if time.monotonic() > self._healthy_until:
             if self._running is None or self._running.done():

@@ -29,7 +29,16 @@ from mien.domain.faces import Detection, Issue, Page
 from mien.domain.groups import NO_GROUPS
 from mien.domain.policy import Policy
 from mien.domain.records import Erasure, ErasureReceipt, FaceRecord, Person, Recognition, Upload, UploadStatus
-from mien.domain.results import Comparison, ErasureReport, Expiry, FaceSummary, Image, StoredPhoto, UploadForm
+from mien.domain.results import (
+    Comparison,
+    ErasureReport,
+    Expiry,
+    FaceSummary,
+    HealthWarning,
+    Image,
+    StoredPhoto,
+    UploadForm,
+)
 from mien.domain.thresholds import Threshold
 
 LINK_SECONDS = 60
@@ -71,7 +80,7 @@ class FaceApp:
         find_remains: FindRemains = lambda _: (),
         inspect: Callable[[], Sequence[Issue]] | None = None,
         render: Callable[[bytes, int], bytes] | None = None,
-        warnings: Callable[[], Sequence[str]] = lambda: (),
+        warnings: Callable[[], Sequence[HealthWarning]] = lambda: (),
         close: Callable[[], None] = lambda: None,
         pseudonym: Callable[[str], str] | None = None,
         grouping: Grouping | None = None,
@@ -136,8 +145,8 @@ class FaceApp:
         """Close files and connections; the application cannot be used afterwards."""
         self._close()
 
-    def warnings(self) -> Sequence[str]:
-        """Say what does not work as it should though Mien works, a sentence each, such as an erasure that is stuck."""
+    def warnings(self) -> Sequence[HealthWarning]:
+        """Say what does not work as it should though Mien works, such as an erasure that is stuck."""
         return [*self._warnings(), *self._erasure.warnings()]
 
     # Uploads

@@ -26,7 +26,7 @@ from mien.app.ports import Bucket, Catalog, Recognizer
 from mien.domain.errors import AccessDenied, ErasureNotFound, StorageFull, UserNotFound
 from mien.domain.faces import iterate_pages
 from mien.domain.records import Erasure, ErasureReceipt, Person
-from mien.domain.results import ErasureReport
+from mien.domain.results import ErasureReport, HealthWarning
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -141,11 +141,16 @@ class ErasureService:
         intents = iterate_pages(lambda token: self._catalog.find(Erasure, limit=PAGE, token=token))
         return sorted(intents, key=lambda intent: intent.timestamp)
 
-    def warnings(self) -> list[str]:
+    def warnings(self) -> list[HealthWarning]:
         """Name the erasures that should be finished by now, by their ids."""
         longest = self._now() - timedelta(seconds=STUCK_SECONDS)
         stuck = [intent for intent in self.pending() if intent.timestamp < longest]
-        return [f"{describe_pending(stuck)} They are tried again; `mien repair` does it at once."] if stuck else []
+        if not stuck:
+            return []
+        sentence = f"{describe_pending(stuck)} They are tried again; `mien repair` does it at once."
+        ids = ", ".join(intent.erasure_id for intent in stuck if intent.erasure_id)
+        parameters: dict[str, str | int] = {"count": len(stuck), "oldest": stuck[0].timestamp.isoformat(), "ids": ids}
+        return [HealthWarning("erasures_unfinished", sentence, parameters)]
 
     def status(self, erasure_id: str) -> Erasure | ErasureReceipt:
         """Return an erasure that is not finished, or the receipt of one that is. Raises ErasureNotFound."""

@@ -192,7 +192,9 @@ def _photos(settings: Settings) -> str:
         )
     ignoring = _list("not photos, and ignored", [f"{_printable(entry.path)} ({entry.kind})" for entry in ignored])
     refusing = _list("folders that cannot be a person's", list(map(_printable, not_taken)))
-    return f"{settings.data_dir / 'bucket'}{ignoring}{refusing}{''.join(f'; {each}' for each in problems if each)}"
+    return (
+        f"{settings.data_dir / 'bucket'}{ignoring}{refusing}{''.join(f'; {each.message}' for each in problems if each)}"
+    )
 
 
 def _list(what: str, found: list[str]) -> str:
@@ -223,7 +225,7 @@ def _application(settings: Settings) -> str:
         backend = open_embedded(settings)
         with backend.app:
             if backend.has_lost_faces():
-                raise StorageError(LOST_FACES)
+                raise StorageError(LOST_FACES.message)
     more = " or more" if people.next_token else ""
     return f"{settings.backend}, collection {settings.collection}, people enrolled: {len(people.items)}{more}"
 

@@ -37,6 +37,18 @@ def image_bytes(image: bytes | StoredPhoto) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthWarning:
+    """Something that does not work as it should though Mien works: a sentence for people, a code for programs.
+
+    A program that words it in another language finds in `parameters` what varies in the sentence, such as `count`.
+    """
+
+    code: str
+    message: str
+    parameters: dict[str, str | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class UploadForm:
     """A signed form: POST `fields` and then the photo as `file` to `url` before `expires_at`."""
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { firstKnown, LANGUAGES } from "#page/strings.js";
+import { firstKnown, LANGUAGES, serverSentence } from "#page/strings.js";
 
 const texts = {};
 for (const code of Object.keys(LANGUAGES)) {
@@ -37,6 +37,22 @@ for (const code of Object.keys(LANGUAGES)) {
     }
   });
 }
+
+for (const code of Object.keys(LANGUAGES).filter((each) => each !== "en")) {
+  test(`${code} has all that varies in what the server says`, () => {
+    const varying = Object.values(texts[code].server).filter((words) => typeof words === "function");
+    assert.ok(varying.length > 0);
+    for (const words of varying) {
+      const sentence = words({ count: 1234, minutes: 60, oldest: "28 November", ids: "a, b" });
+      assert.match(sentence, /1.?234/);
+      assert.doesNotMatch(sentence, /undefined/);
+    }
+  });
+}
+
+test("where a language has no words for what the server says, its own sentence is shown", () => {
+  assert.equal(serverSentence("of_a_newer_version", "Something new.", { count: 3 }), "Something new.");
+});
 
 test("the browser's languages decide, and English where none is known", () => {
   assert.equal(firstKnown([null, "pt-BR", "de-AT", "en"]), "de");

@@ -35,9 +35,16 @@ async def health(context: Context) -> schemas.Health:
     """Check the service by detecting faces in a test image; fails when the recogniser does.
 
     `warnings` says what does not work as it should though Mien works: a limit of the system that is reached, folders
-    among the photos that cannot be a person's (their number), erasures that are stuck (their ids).
+    among the photos that cannot be a person's (their number), erasures that are stuck (their ids). `remarks` says the
+    same with codes for programs, and with what varies in each sentence.
     """
-    return schemas.Health(status="ok", version=version("mien"), warnings=await context.health.check())
+    warnings = await context.health.check()
+    return schemas.Health(
+        status="ok",
+        version=version("mien"),
+        warnings=[warning.message for warning in warnings],
+        remarks=schemas.HealthRemark.from_each(warnings),
+    )
 
 
 @routes.get(

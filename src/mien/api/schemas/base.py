@@ -83,11 +83,20 @@ class BoundingBox(Schema):
     height: float
 
 
+class HealthRemark(Schema):
+    """A warning: `parameters` are what varies in its message, such as `count`."""
+
+    code: str
+    message: str
+    parameters: dict[str, str | int]
+
+
 class Health(Schema):
-    model_config = example(status="ok", version="0.1.0", warnings=[])
+    model_config = example(status="ok", version="0.1.0", warnings=[], remarks=[])
     status: str
     version: str
     warnings: list[str] = []
+    remarks: list[HealthRemark] = []
 
 
 class SamplePerson(Schema):

@@ -26,6 +26,7 @@ from mien.domain.errors import CollectionExists, CollectionNotFound, SetupError,
 from mien.domain.object_keys import installation_mark
 from mien.domain.policy import Policy
 from mien.domain.records import FaceRecord
+from mien.domain.results import HealthWarning
 from mien.gallery.store import private_files
 from mien.gallery.store.database import storage_errors
 from mien.security import secret_files
@@ -40,8 +41,10 @@ LOOK_SECONDS = 300.0
 RESTORING = "restoring"
 HALF_RESTORED = "A restore into this data folder was interrupted. Repeat `mien restore FILE`, which begins anew."
 SECRET_BYTES = 32
-LOST_FACES = "Others deleted the collection of the enrolled faces; `mien repair --yes` enrols all photos again."
-FAILED_PHOTOS = "Photos that could not be indexed: {}. `mien repair --retry-failed` tries them again."
+LOST_FACES = HealthWarning(
+    "faces_lost",
+    "Others deleted the collection of the enrolled faces; `mien repair --yes` enrols all photos again.",
+)
 T = TypeVar("T")
 
 CONTENT = (
@@ -167,16 +170,18 @@ class EmbeddedBackend:
             gallery.collections.create(self._collection)
         return gallery
 
-    def _warnings(self) -> list[str]:
+    def _warnings(self) -> list[HealthWarning]:
         problems = [problem for worker in self._workers for problem in (*worker.watcher.warnings, worker.problem)]
         problems.append(LOST_FACES if self.gallery.is_open and self.has_lost_faces() else None)
         problems.append(self.failed_photos())
-        return [problem for problem in dict.fromkeys(problems) if problem]
+        return list({problem.code: problem for problem in problems if problem}.values())
 
-    def failed_photos(self) -> str | None:
-        """A sentence about the photos that could not be indexed and are not tried again unasked; None without any."""
-        count = self.queue.dead()
-        return FAILED_PHOTOS.format(count) if count else None
+    def failed_photos(self) -> HealthWarning | None:
+        """Count the photos that could not be indexed and are not tried again unasked; None without any."""
+        if count := self.queue.dead():
+            sentence = f"Photos that could not be indexed: {count}. `mien repair --retry-failed` tries them again."
+            return HealthWarning("photos_failed", sentence, {"count": count})
+        return None
 
     def has_lost_faces(self) -> bool:
         """Whether the collection has no face though people are enrolled, because it was deleted by the wire API."""

@@ -26,7 +26,7 @@ from mien.domain import object_keys
 from mien.domain.errors import ImageNotFound, InvalidInput, Overloaded, StorageError
 from mien.domain.faces import iterate_pages
 from mien.domain.records import Upload, UploadStatus
-from mien.domain.results import Expiry
+from mien.domain.results import Expiry, HealthWarning
 from mien.domain.waiting import REQUEST_SECONDS, waiting_seconds
 from mien.security.audit import WORKER, Action, Activity, expiry_activities
 
@@ -90,10 +90,12 @@ class Worker:
         self._threads = [threading.Thread(target=task, daemon=True) for task in tasks]
 
     @property
-    def problem(self) -> str | None:
-        """A sentence about photos that take too long, such as on a network disk that does not answer; or None."""
+    def problem(self) -> HealthWarning | None:
+        """Count the photos that take too long, such as on a network disk that does not answer; None without any."""
         if count := sum(time.monotonic() - since > WORK_SECONDS for since in list(self._held.values())):
-            return f"Photos that have been under way for more than {WORK_SECONDS / 60:.0f} minutes: {count}."
+            minutes = round(WORK_SECONDS / 60)
+            sentence = f"Photos that have been under way for more than {minutes} minutes: {count}."
+            return HealthWarning("photos_under_way", sentence, {"count": count, "minutes": minutes})
         return None
 
     def start(self) -> None:

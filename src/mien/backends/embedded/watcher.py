@@ -25,6 +25,7 @@ from mien.domain.errors import ImageNotFound, MienError
 from mien.domain.faces import iterate_pages
 from mien.domain.image_types import is_litter
 from mien.domain.records import Erasure, Upload, UploadStatus
+from mien.domain.results import HealthWarning
 
 log = logging.getLogger(__name__)
 
@@ -41,25 +42,25 @@ BATCH = 1000
 _CLOCK_SLACK_SECONDS = 5.0  # disks keep times in seconds or two
 _STORING_SECONDS = 60.0  # between the record of an upload and its file
 
-LIMIT_REACHED = (
+LIMIT_REACHED = HealthWarning(
+    "watch_limit_reached",
     "The system does not announce changes of the photo folder, so it is looked at every few seconds. The limit of "
-    "watched folders may be reached: raise fs.inotify.max_user_watches and fs.inotify.max_user_instances (sysctl)."
+    "watched folders may be reached: raise fs.inotify.max_user_watches and fs.inotify.max_user_instances (sysctl).",
 )
-NOT_ANNOUNCED = (
+NOT_ANNOUNCED = HealthWarning(
+    "changes_not_announced",
     "The system does not announce changes of the photo folder, so it is looked at every few seconds. It may be "
-    "missing, unreadable, or on a disk that announces nothing."
+    "missing, unreadable, or on a disk that announces nothing.",
 )
-LINKED_FOLDERS = (
+LINKED_FOLDERS = HealthWarning(
+    "linked_folders",
     "A link to a folder lies among the photos. So that nothing is watched behind it, the photo folder is looked at "
-    "every few seconds instead; `mien doctor` names the link."
+    "every few seconds instead; `mien doctor` names the link.",
 )
-UNREADABLE_NAME = (
+UNREADABLE_NAME = HealthWarning(
+    "unreadable_name",
     "A name among the photos is not Unicode. Changes beside it cannot be announced, so the photo folder is looked at "
-    "every few seconds instead; `mien doctor` names it."
-)
-NOT_TAKEN = (
-    "Folders among the photos that cannot be a person's, because the name cannot be one or looks like another "
-    "person's: {}. `mien doctor` names them."
+    "every few seconds instead; `mien doctor` names it.",
 )
 _ANY_PHOTO = "photo.jpg"
 _LIMITS = ("watch limit reached", f"os error {errno.EMFILE})", f"os error {errno.ENOSPC})")
@@ -83,13 +84,13 @@ class FolderWatcher:
         self._seconds = seconds
         self._looked_at: float | None = None
         self._ignored = self._not_taken = 0
-        self.problem: str | None = None
+        self.problem: HealthWarning | None = None
 
     @property
-    def warnings(self) -> list[str]:
+    def warnings(self) -> list[HealthWarning]:
         """Say what is in the way of watching, and how many folders were not taken when all files were looked at."""
         problems = [self.problem] if self.problem else []
-        return [*problems, NOT_TAKEN.format(self._not_taken)] if self._not_taken else problems
+        return [*problems, not_taken(self._not_taken)] if self._not_taken else problems
 
     @property
     def pause(self) -> float:
@@ -120,8 +121,8 @@ class FolderWatcher:
         except RuntimeError:  # what watchfiles raises where it cannot decode a path
             self._report(UNREADABLE_NAME)
 
-    def find_problem(self) -> str | None:
-        """Ask the system for announcements for a moment, and return a sentence about what is in their way."""
+    def find_problem(self) -> HealthWarning | None:
+        """Ask the system for announcements for a moment, and say what is in their way."""
         stop = threading.Event()
         stop.set()
         self.watch(stop)
@@ -169,9 +170,9 @@ class FolderWatcher:
             log.warning("folders among the photos cannot be a person's", extra={"folders": folders})
         self._ignored, self._not_taken = len(entries), folders
 
-    def _report(self, problem: str) -> None:
+    def _report(self, problem: HealthWarning) -> None:
         if self.problem != problem:
-            log.warning(problem)
+            log.warning(problem.message)
         self.problem = problem
 
     def _on_created(self, path: Path) -> None:
@@ -222,6 +223,16 @@ class FolderWatcher:
 def _is_limit(error: OSError) -> bool:
     """Whether a limit of inotify was reached, which watchfiles tells in words only."""
     return error.errno in {errno.EMFILE, errno.ENOSPC} or any(words in str(error) for words in _LIMITS)
+
+
+def not_taken(count: int) -> HealthWarning:
+    """Count the folders that cannot be a person's."""
+    return HealthWarning(
+        "folders_not_taken",
+        "Folders among the photos that cannot be a person's, because the name cannot be one or looks like another "
+        f"person's: {count}. `mien doctor` names them.",
+        {"count": count},
+    )
 
 
 def folders_not_taken(entries: Iterable[Entry], uploads: Iterable[Upload]) -> list[str]:

@@ -15,8 +15,14 @@ export const language = firstKnown([inAddress, device.get(CHOICE), ...(globalThi
 /** Every sentence of the page. */
 export const { text } = await import(`./languages/${language}.js`);
 
-/** Say what the server says in the language of the page; where it has no words for the code, the server's sentence. */
-export const serverSentence = (code, sentence) => text.server[code] ?? sentence;
+/**
+ * Say what the server says in the language of the page; where it has no words for the code, the server's sentence.
+ * What varies in a sentence is in its parameters.
+ */
+export function serverSentence(code, sentence, parameters = {}) {
+  const words = text.server[code] ?? sentence;
+  return typeof words === "function" ? words(parameters) : words;
+}
 
 export function chooseLanguage(code) {
   const address = new URL(location.href);

@@ -101,6 +101,24 @@ export const text = {
     near_duplicates: "Diese Fotos sind fast gleich. Behalte eines, und lösche die übrigen.",
     outlier: "Dieses Foto gleicht den übrigen kaum. Verschiebe es, wenn jemand anderes darauf ist.",
     poor_quality: "Es ist kaum als Gesicht zu erkennen. Ersetze das Foto durch ein schärferes von vorn.",
+    watch_limit_reached:
+      "Das System meldet keine Änderungen im Fotoordner; daher wird er alle paar Sekunden durchgesehen. Vielleicht ist die Zahl der überwachten Ordner erreicht: Erhöhe fs.inotify.max_user_watches und fs.inotify.max_user_instances (sysctl).",
+    changes_not_announced:
+      "Das System meldet keine Änderungen im Fotoordner; daher wird er alle paar Sekunden durchgesehen. Vielleicht fehlt er, ist nicht lesbar oder liegt auf einem Datenträger, der nichts meldet.",
+    linked_folders:
+      "Zwischen den Fotos liegt ein Verweis auf einen Ordner. Damit dahinter nichts überwacht wird, wird der Fotoordner alle paar Sekunden durchgesehen; „mien doctor“ nennt den Verweis.",
+    unreadable_name:
+      "Ein Name zwischen den Fotos ist kein Unicode. Änderungen neben ihm werden nicht gemeldet; daher wird der Fotoordner alle paar Sekunden durchgesehen. „mien doctor“ nennt ihn.",
+    folders_not_taken: ({ count }) =>
+      `Ordner zwischen den Fotos, die keiner Person gehören können, weil der Name nicht möglich ist oder dem einer anderen gleicht: ${n(count)}. „mien doctor“ nennt sie.`,
+    photos_under_way: ({ count, minutes }) =>
+      `Fotos, die seit mehr als ${minutes} Minuten in Arbeit sind: ${n(count)}.`,
+    faces_lost:
+      "Jemand hat die Sammlung der gespeicherten Gesichter gelöscht; „mien repair --yes“ liest alle Fotos noch einmal ein.",
+    photos_failed: ({ count }) =>
+      `Fotos, die nicht gelesen werden konnten: ${n(count)}. „mien repair --retry-failed“ versucht es noch einmal.`,
+    erasures_unfinished: ({ count, oldest, ids }) =>
+      `Löschungen, die noch nicht fertig sind: ${n(count)}, die älteste vom ${oldest} (${ids}). Sie werden wiederholt; „mien repair“ tut es sofort.`,
   },
   recognize: {
     title: "Wer ist auf diesem Foto?",

@@ -96,6 +96,23 @@ export const text = {
     near_duplicates: "Estas fotos son casi iguales. Conserva una y borra las demás.",
     outlier: "Esta foto se parece poco a las demás. Muévela si muestra a otra persona.",
     poor_quality: "Apenas se reconoce una cara. Cambia la foto por una más nítida y de frente.",
+    watch_limit_reached:
+      "El sistema no anuncia los cambios de la carpeta de fotos, así que se revisa cada pocos segundos. Puede que se haya alcanzado el límite de carpetas vigiladas: aumenta fs.inotify.max_user_watches y fs.inotify.max_user_instances (sysctl).",
+    changes_not_announced:
+      "El sistema no anuncia los cambios de la carpeta de fotos, así que se revisa cada pocos segundos. Puede que falte, que no se pueda leer o que esté en un disco que no anuncia nada.",
+    linked_folders:
+      "Entre las fotos hay un enlace a una carpeta. Para no vigilar nada detrás de él, la carpeta de fotos se revisa cada pocos segundos; «mien doctor» dice cuál es.",
+    unreadable_name:
+      "Un nombre entre las fotos no es Unicode. Los cambios junto a él no se anuncian, así que la carpeta de fotos se revisa cada pocos segundos; «mien doctor» dice cuál es.",
+    folders_not_taken: ({ count }) =>
+      `Carpetas entre las fotos que no pueden ser de una persona, porque el nombre no es posible o se parece al de otra: ${n(count)}. «mien doctor» las nombra.`,
+    photos_under_way: ({ count, minutes }) => `Fotos en proceso desde hace más de ${minutes} minutos: ${n(count)}.`,
+    faces_lost:
+      "Alguien eliminó la colección de las caras guardadas; «mien repair --yes» vuelve a guardar todas las fotos.",
+    photos_failed: ({ count }) =>
+      `Fotos que no se pudieron leer: ${n(count)}. «mien repair --retry-failed» las intenta de nuevo.`,
+    erasures_unfinished: ({ count, oldest, ids }) =>
+      `Borrados sin terminar: ${n(count)}, el más antiguo del ${oldest} (${ids}). Se reintentan; «mien repair» lo hace enseguida.`,
   },
   recognize: {
     title: "¿Quién está en esta foto?",

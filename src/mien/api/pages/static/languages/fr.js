@@ -106,6 +106,23 @@ export const text = {
     near_duplicates: "Ces photos sont presque identiques. Gardez-en une et supprimez les autres.",
     outlier: "Cette photo ressemble peu aux autres. Déplacez-la si elle montre quelqu’un d’autre.",
     poor_quality: "On y reconnaît à peine un visage. Remplacez la photo par une plus nette, de face.",
+    watch_limit_reached:
+      "Le système n’annonce pas les changements du dossier des photos, qui est donc parcouru toutes les quelques secondes. La limite des dossiers surveillés est peut-être atteinte\u00a0: augmentez fs.inotify.max_user_watches et fs.inotify.max_user_instances (sysctl).",
+    changes_not_announced:
+      "Le système n’annonce pas les changements du dossier des photos, qui est donc parcouru toutes les quelques secondes. Il manque peut-être, est illisible, ou se trouve sur un disque qui n’annonce rien.",
+    linked_folders:
+      "Un lien vers un dossier se trouve parmi les photos. Pour ne rien surveiller derrière lui, le dossier des photos est parcouru toutes les quelques secondes\u00a0; «\u00a0mien doctor\u00a0» nomme le lien.",
+    unreadable_name:
+      "Un nom parmi les photos n’est pas de l’Unicode. Les changements à côté de lui ne sont pas annoncés\u00a0; le dossier des photos est donc parcouru toutes les quelques secondes. «\u00a0mien doctor\u00a0» le nomme.",
+    folders_not_taken: ({ count }) =>
+      `Dossiers parmi les photos qui ne peuvent être ceux d’une personne, parce que le nom est impossible ou ressemble à celui d’une autre\u00a0: ${n(count)}. «\u00a0mien doctor\u00a0» les nomme.`,
+    photos_under_way: ({ count, minutes }) => `Photos en cours depuis plus de ${minutes} minutes\u00a0: ${n(count)}.`,
+    faces_lost:
+      "Quelqu’un a supprimé la collection des visages enregistrés\u00a0; «\u00a0mien repair --yes\u00a0» enregistre de nouveau toutes les photos.",
+    photos_failed: ({ count }) =>
+      `Photos qui n’ont pas pu être lues\u00a0: ${n(count)}. «\u00a0mien repair --retry-failed\u00a0» les essaie de nouveau.`,
+    erasures_unfinished: ({ count, oldest, ids }) =>
+      `Effacements qui ne sont pas terminés\u00a0: ${n(count)}, le plus ancien du ${oldest} (${ids}). Ils sont repris\u00a0; «\u00a0mien repair\u00a0» le fait tout de suite.`,
   },
   recognize: {
     title: "Qui est sur cette photo\u00a0?",

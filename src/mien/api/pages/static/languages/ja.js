@@ -94,6 +94,23 @@ export const text = {
     near_duplicates: "ほとんど同じ写真です。1 枚を残して、ほかを削除してください。",
     outlier: "ほかの写真とあまり似ていません。別の人なら移動してください。",
     poor_quality: "顔とはっきりわかりません。正面の鮮明な写真に替えてください。",
+    watch_limit_reached:
+      "写真フォルダーの変更がシステムから通知されないため、数秒ごとに確認しています。監視できるフォルダー数の上限に達している可能性があります。fs.inotify.max_user_watches と fs.inotify.max_user_instances（sysctl）を増やしてください。",
+    changes_not_announced:
+      "写真フォルダーの変更がシステムから通知されないため、数秒ごとに確認しています。フォルダーがないか、読み取れないか、通知に対応していないディスクにある可能性があります。",
+    linked_folders:
+      "写真の中にフォルダーへのリンクがあります。リンク先を監視しないように、写真フォルダーを数秒ごとに確認しています。リンクの場所は「mien doctor」で分かります。",
+    unreadable_name:
+      "写真の中に Unicode でない名前があります。その周りの変更は通知されないため、写真フォルダーを数秒ごとに確認しています。その名前は「mien doctor」で分かります。",
+    folders_not_taken: ({ count }) =>
+      `名前が使えないか、ほかの人の名前に似ているため、人物のフォルダーにできないフォルダー：${n(count)}個。「mien doctor」で分かります。`,
+    photos_under_way: ({ count, minutes }) => `${minutes}分以上処理が終わらない写真：${n(count)}枚。`,
+    faces_lost:
+      "登録した顔のコレクションが外部から削除されました。「mien repair --yes」ですべての写真を登録し直せます。",
+    photos_failed: ({ count }) =>
+      `読み取れなかった写真：${n(count)}枚。「mien repair --retry-failed」で再試行できます。`,
+    erasures_unfinished: ({ count, oldest, ids }) =>
+      `完了していない削除：${n(count)}件。最も古いものは ${oldest}（${ids}）。自動で再試行されます。「mien repair」ならすぐに行います。`,
   },
   recognize: {
     title: "この写真に写っているのは誰？",

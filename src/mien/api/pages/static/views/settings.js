@@ -3,10 +3,10 @@
 import { api } from "../api.js";
 import { h, table } from "../dom.js";
 import { actionButton, errorWithRetry, spinner } from "../feedback.js";
-import { gigabytes, number, similarity as written } from "../format.js";
+import { dateTime, gigabytes, number, similarity as written } from "../format.js";
 import { keyForm } from "../key.js";
 import { knownPeople, threshold } from "../state.js";
-import { text } from "../strings.js";
+import { serverSentence, text } from "../strings.js";
 
 const t = text.settings;
 const SVG = "http://www.w3.org/2000/svg";
@@ -190,14 +190,18 @@ const svgText = (x, y, words, anchor = "middle") => svgNode("text", { x, y, "tex
 async function showHealth(panel, system, retry) {
   const title = h("h2", {}, t.health);
   try {
-    const { warnings, version } = await api.health();
+    const { remarks, version } = await api.health();
     const people = await knownPeople().catch(() => null);
-    const sentences = warnings.map((warning) => h("p", { class: "problem" }, warning));
-    const words = h("p", {}, warnings.length ? t.works : t.healthy);
+    const sentences = remarks.map((remark) => h("p", { class: "problem" }, warningSentence(remark)));
+    const words = h("p", {}, remarks.length ? t.works : t.healthy);
     panel.replaceChildren(title, words, ...sentences, table(facts(version, system, people)));
   } catch (error) {
     panel.replaceChildren(title, h("p", { class: "problem" }, t.unhealthy), ...errorWithRetry(error, retry));
   }
+}
+
+function warningSentence({ code, message, parameters: { oldest, ...others } }) {
+  return serverSentence(code, message, { ...others, oldest: oldest && dateTime(oldest) });
 }
 
 function thresholdInWords(given) {
