@@ -72,6 +72,10 @@ class Grouper:
             groups = self._catalog.groups_of([face.face_id for face in stored])
         return [groups.get(face.face_id, face.group_id or "") for face in stored]
 
+    def decisions(self, group_id: str) -> FaceGroup:
+        """Return what was decided about a group; of one without a record, that is nothing."""
+        return next(iter(self._catalog.get(FaceGroup, [group_id])), FaceGroup(group_id, self._now()))
+
     def move(self, face_id: str, group_id: str) -> None:
         """Put a face into a certain group; one that was removed meanwhile stays removed."""
         while stored := self._catalog.get(FaceRecord, [face_id]):

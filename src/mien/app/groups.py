@@ -2,27 +2,25 @@
 
 A remembered face is a photo of nobody: a portrait that was cut out of the photo, which itself is not kept. So all that
 holds for such photos holds for groups: they expire, they can be deleted one by one, and a reconciliation repairs them.
-Naming a group moves its portraits to the person, photo by photo, as `FaceApp.move` does; cut off in between, the same
-call goes on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 
+from mien.app.group_naming import GroupNaming
 from mien.app.grouping import Grouper, halves
 from mien.app.indexing import IndexingService
 from mien.app.portraits import PortraitKeeper
 from mien.app.ports import GroupCatalog, PortraitRecognizer, StagingBucket
 from mien.app.recognition import RecognitionService
-from mien.domain.errors import GroupNamed, GroupNotFound, ImageError, ImageNotFound, InvalidInput
+from mien.domain.errors import GroupNotFound, ImageError, InvalidInput
 from mien.domain.faces import Page, iterate_pages
 from mien.domain.groups import DismissedFace, FaceGroup, Group, GroupCount, Naming, new_group_id
-from mien.domain.records import FaceRecord, Recognition, RecognitionStatus, RecognizedFace, Upload, UploadStatus
+from mien.domain.records import FaceRecord, Recognition, RecognitionStatus, RecognizedFace, Upload
 from mien.domain.results import Portrait
 
 SHOWN_FACES = 6
@@ -64,12 +62,13 @@ class GroupService:
             enroll: Stores and indexes a photo for a person or, for None, for nobody.
             remove_copies: Deletes copies of the data that the stores do not know, such as from before an upgrade.
         """
-        self._bucket, self._recognizer, self._catalog = grouping.bucket, grouping.recognizer, grouping.catalog
+        self._recognizer, self._catalog = grouping.recognizer, grouping.catalog
         self._indexing, self._recognition, self._now = indexing, recognition, now
-        self._admit, self._enroll, self._remove_copies = admit, enroll, remove_copies
+        self._admit, self._remove_copies = admit, remove_copies
         self._grouper = Grouper(grouping.recognizer, grouping.catalog, now)
         ports = (grouping.bucket, grouping.recognizer, grouping.catalog)
         self._portraits = PortraitKeeper(*ports, self._grouper, indexing, now, self.add)
+        self._naming = GroupNaming(*ports, self._grouper, indexing, now, enroll)
 
     # Finding
 
@@ -139,32 +138,21 @@ class GroupService:
         if user_id is None and name is None:
             raise InvalidInput("Say who it is, by user id or by name.")
         self._count(group_id)
-        admitted = self._admit(user_id, name) or ""
-        self._claim(group_id, admitted)
-        moved = [self._give(face, group_id, admitted) for face in self._catalog.faces_of_group(group_id)]
-        if not any(moved):
-            self._unclaim(group_id)
-            raise InvalidInput("None of the faces is clear enough to be enrolled.")
-        return Naming(group_id, admitted, sum(moved), len(moved) - sum(moved))
+        return self._naming.give(group_id, self._admit(user_id, name) or "")
 
     def undo_name(self, group_id: str) -> Group:
         """Take a name back: the faces that the group gave to the person are nobody's again.
 
         Raises GroupNotFound when no face with a person comes from the group.
         """
-        faces = self._catalog.faces_of_group(group_id, named=True)
-        if not faces:
-            raise GroupNotFound("There is no group of this id that has a name.")
-        for face in faces:
-            self._take_back(face, group_id)
-        self._unclaim(group_id)
+        self._naming.take_back(group_id)
         return self.get(group_id)
 
     def skip(self, group_id: str, *, skipped: bool = True) -> Group:
         """Leave a group out of listings from now on, or list it again. Raises GroupNotFound."""
         self._count(group_id)
         with self._grouper.lock:
-            self._catalog.put(replace(self._decisions(group_id), skipped=skipped))
+            self._catalog.put(replace(self._grouper.decisions(group_id), skipped=skipped))
         return self.get(group_id)
 
     def split(self, group_id: str, face_ids: Sequence[str] = ()) -> tuple[Group, Group]:
@@ -189,7 +177,7 @@ class GroupService:
         self._count(group_id)
         self._count(into)
         with self._grouper.lock:
-            target = self._decisions(into)
+            target = self._grouper.decisions(into)
             self._catalog.put(replace(target, apart=tuple(each for each in target.apart if each != group_id)))
             self._grouper.merge(group_id, into)
         return self.get(into)
@@ -242,7 +230,7 @@ class GroupService:
         second = set(face_ids) or halves(list(faces), self._similarities)
         if not second < faces.keys():
             raise InvalidInput("Name some of the group's faces, but not all.")
-        former = self._decisions(group_id)
+        former = self._grouper.decisions(group_id)
         divided = [faces[face_id] for face_id in sorted(second)]
         moved = (replace(face, group_id=new.group_id) for face in divided)
         both = (
@@ -267,9 +255,6 @@ class GroupService:
         except KeyError:
             raise GroupNotFound("There is no group of this id, or its faces have a name by now.") from None
 
-    def _decisions(self, group_id: str) -> FaceGroup:
-        return next(iter(self._catalog.get(FaceGroup, [group_id])), FaceGroup(group_id, self._now()))
-
     def _described(self, counts: Sequence[GroupCount]) -> Iterator[Group]:
         groups = {group.group_id: group for group in self._catalog.get(FaceGroup, [each.group_id for each in counts])}
         for count in counts:
@@ -284,57 +269,6 @@ class GroupService:
                 tuple(best),
                 group.user_id if group else None,
             )
-
-    def _claim(self, group_id: str, user_id: str) -> None:
-        """Write down whose group it is before any face is moved, unless somebody else has written another name."""
-        group = next(iter(self._catalog.get(FaceGroup, [group_id])), None)
-        if group is None:
-            claimed = FaceGroup(group_id, self._now(), user_id)
-            is_first = self._catalog.put(fresh=[claimed])
-        else:
-            is_free = group.user_id in {None, user_id}
-            is_first = is_free and self._catalog.put(replace(group, user_id=user_id), unchanged=[group])
-        if not is_first:
-            raise GroupNamed("Somebody else has just named this group. Look at it again.")
-
-    def _unclaim(self, group_id: str) -> None:
-        self._catalog.put(replace(self._decisions(group_id), user_id=None))
-
-    def _give(self, face: FaceRecord, group_id: str, user_id: str) -> bool:
-        """Enrol a group's face for a person and take it from nobody; False when it is not clear enough, and stays."""
-        try:
-            upload = self._enroll(self._portrait(face), user_id)
-        except ImageNotFound:  # deleted meanwhile
-            return False
-        if upload.status is not UploadStatus.INDEXED:
-            self._indexing.remove_photo(upload.image_path)
-            return False
-        for enrolled in upload.face_ids:
-            self._grouper.move(enrolled, group_id)
-        self._indexing.remove_face(face)
-        return True
-
-    def _take_back(self, face: FaceRecord, group_id: str) -> None:
-        with suppress(ImageNotFound):
-            upload = self._enroll(self._bucket.get(face.image_path).body, None)
-            found = self._catalog.get(FaceRecord, upload.face_ids)
-            own = max(found, key=lambda each: each.box.overlap(face.box), default=face)
-            for each in found:  # a photo of nobody has all its faces enrolled, also whoever stands beside the person
-                if each.face_id != own.face_id:
-                    self._indexing.remove_face(each)
-            self._grouper.move(own.face_id, group_id)
-            self._indexing.remove_face(face)
-
-    def _portrait(self, face: FaceRecord) -> bytes:
-        """The face alone: its photo when that shows nobody else, or what is cut out of it."""
-        photo = self._bucket.get(face.image_path).body
-        uploads = self._catalog.get(Upload, [face.image_path])
-        if len(uploads[0].face_ids if uploads else ()) == 1:
-            return photo
-        cut = self._recognizer.portraits(photo, 100.0, 1)
-        if not cut:
-            raise ImageNotFound("The photo does not show the face any more.")
-        return max(cut, key=lambda each: each.probe.face.box.overlap(face.box)).image
 
     def _similarities(self, face_id: str) -> dict[str, float]:
         return {hit.face_id: hit.similarity for hit in self._recognizer.similar(face_id, 0.0)}
