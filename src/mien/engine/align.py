@@ -7,6 +7,8 @@ of Deng et al.: ArcFace, CVPR 2019 (github.com/deepinsight/insightface, MIT), on
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import fsum
+from operator import mul
 from typing import Any
 
 import cv2
@@ -29,7 +31,7 @@ TEMPLATE = np.array(
 """(5, 2) landmarks of an aligned face, in its pixels."""
 
 _CENTRE = TEMPLATE.mean(axis=0)
-_CENTRED = (TEMPLATE - _CENTRE).view(np.complex64).ravel()
+_CENTRED = (TEMPLATE - _CENTRE).T.tolist()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,22 +106,25 @@ def similarity_to_template(points: Floats) -> Floats:
     Returns:
         (2, 3) affine matrix, float32, from photo pixels to pixels of the aligned face.
     """
-    centre = points.mean(axis=0)
-    factor = _rotation_and_scale(points - centre)
-    matrix = np.array([[factor.real, -factor.imag, 0], [factor.imag, factor.real, 0]], np.float32)
-    matrix[:, 2] = _CENTRE - matrix[:, :2] @ centre
-    return matrix
+    factor = _rotation_and_scale(points)
+    shift = complex(*_CENTRE.tolist()) - factor * complex(*points.mean(axis=0).tolist())
+    return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]], np.float32)
 
 
 def face_size(points: Floats) -> float:
     """Compute how many photo pixels the side of the aligned face spans, from landmarks (5, 2) in photo pixels."""
-    return CROP_SIDE / max(abs(_rotation_and_scale(points - points.mean(axis=0))), 1e-6)
+    return CROP_SIDE / max(abs(_rotation_and_scale(points)), 1e-6)
 
 
-def _rotation_and_scale(centred: Floats) -> complex:
-    """In the complex plane rotation and scale are one factor, whose least-squares solution is a quotient."""
-    points = np.ascontiguousarray(centred, np.float32).view(np.complex64).ravel()
-    return complex(np.vdot(points, _CENTRED)) / max(float(np.vdot(points, points).real), 1e-6)
+def _rotation_and_scale(points: Floats) -> complex:
+    """Compute rotation and scale as one complex factor, whose least-squares solution is a quotient.
+
+    Not by NumPy's products, which are those of a BLAS library: its sums differ from processor to processor.
+    """
+    (x, y), (to_x, to_y) = (points - points.mean(axis=0)).T.tolist(), _CENTRED
+    real = fsum(map(mul, [*x, *y], [*to_x, *to_y]))
+    imaginary = fsum(map(mul, [*x, *y], [*to_y, *(-to for to in to_x)]))
+    return complex(real, imaginary) / max(fsum(map(mul, [*x, *y], [*x, *y])), 1e-6)
 
 
 def align_face(pixels: Pixels, points: Floats) -> Pixels:
@@ -155,7 +160,7 @@ def warp(pixels: Pixels, matrix: Floats, side: int) -> Pixels:
 def _reduce(pixels: Pixels, matrix: Floats, side: int, scale: float) -> tuple[Pixels, Floats]:
     """Reduce the region that the result shows, and adapt the matrix to it."""
     inverse = cv2.invertAffineTransform(matrix)
-    corners = np.array([[0, 0, 1], [side, 0, 1], [0, side, 1], [side, side, 1]], np.float32) @ inverse.T
+    corners = np.array([_transformed(inverse, x, y) for x in (0, side) for y in (0, side)])
     height, width = pixels.shape[:2]
     left, top = np.clip(np.floor(corners.min(axis=0)).astype(int), 0, (width - 1, height - 1))
     right, bottom = np.clip(np.ceil(corners.max(axis=0)).astype(int), (left + 1, top + 1), (width, height))
@@ -165,5 +170,11 @@ def _reduce(pixels: Pixels, matrix: Floats, side: int, scale: float) -> tuple[Pi
     small = cv2.resize(region, size.tolist(), interpolation=cv2.INTER_AREA)
     factor = extent / size
     offset = np.array([left, top]) + (factor - 1) / 2
-    adapted = np.concatenate([matrix[:, :2] * factor, (matrix[:, :2] @ offset + matrix[:, 2])[:, None]], axis=1)
+    adapted = np.concatenate([matrix[:, :2] * factor, _transformed(matrix, *offset.tolist())[:, None]], axis=1)
     return small, adapted  # type: ignore[return-value]
+
+
+def _transformed(matrix: NDArray[Any], x: float, y: float) -> NDArray[np.float64]:
+    """Map a point; see `_rotation_and_scale` for why it is not written as a product."""
+    values: NDArray[np.float64] = matrix[:, 0] * x + matrix[:, 1] * y + matrix[:, 2]
+    return values

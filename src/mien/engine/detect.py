@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import log
+from math import factorial, log
 
 import cv2
 import numpy as np
@@ -237,11 +237,32 @@ def concatenate(passes: Sequence[RawDetections]) -> RawDetections:
 def _decode_cells(cells: Floats, grid: Floats) -> RawDetections:
     """Decode rows of the table (n, 16) at cells of the grid (n, 3) as YuNet encodes them."""
     corners, strides = grid[:, :2], grid[:, 2:]
-    sizes = np.exp(cells[:, 4:6]) * strides
+    powers = exponential(np.concatenate([-cells[:, :2], cells[:, 4:6]], axis=1))
+    sizes = powers[:, 2:] * strides
     centres = (corners + cells[:, 2:4]) * strides
     points = (cells[:, 6:].reshape(-1, 5, 2) + corners[:, None]) * strides[:, None]
-    scores = ((1 + np.exp(-cells[:, 0])) * (1 + np.exp(-cells[:, 1]))) ** np.float32(-0.5)
+    scores = 1 / np.sqrt((1 + powers[:, 0]) * (1 + powers[:, 1]))
     return RawDetections(np.concatenate([centres - sizes / 2, sizes], axis=1), points, scores)
+
+
+_MAX_EXPONENT = 87.0
+"""Of e, for a number that float32 has, and whose inverse it has, too."""
+_TAYLOR = tuple(1 / factorial(n) for n in range(7, -1, -1))
+
+
+def exponential(values: Floats) -> Floats:
+    """Compute e**x, rounded from float64, with -87 <= x <= 87; the same bits on every processor, unlike NumPy's.
+
+    e**x = 2**n * e**rest, and the rest, ln(2) / 2 at most, is so small that eight terms of Taylor's series suffice.
+    """
+    exponents = np.clip(values, -_MAX_EXPONENT, _MAX_EXPONENT).astype(np.float64)
+    doublings = np.rint(exponents * (1 / log(2)))
+    rest = exponents - doublings * log(2)
+    total = np.full_like(rest, _TAYLOR[0])
+    for coefficient in _TAYLOR[1:]:
+        total *= rest
+        total += coefficient
+    return np.ldexp(total, doublings.astype(np.int32)).astype(np.float32)
 
 
 @lru_cache(maxsize=64)
