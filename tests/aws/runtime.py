@@ -111,9 +111,9 @@ def function(handler: str, code: Path, environment: Mapping[str, str], seconds: 
     try:
         yield api
     finally:
-        temporary.cleanup()
         process.kill()
         api.output = process.communicate()[0].decode()
+        temporary.cleanup()
         api.shutdown()
 
 

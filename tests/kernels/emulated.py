@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -60,13 +60,14 @@ def run_emulated(
 
 
 @cache
-def _folder() -> Path:
-    return Path(mkdtemp(prefix="mien-emulated-"))
+def _folder() -> TemporaryDirectory[str]:
+    """A folder that goes when the process ends."""
+    return TemporaryDirectory(prefix="mien-emulated-")
 
 
 @cache
 def _program(isa: InstructionSet, kernel: Kernel) -> Path:
-    machine_code = _folder() / f"{kernel.name}-{isa.name}.o"
+    machine_code = Path(_folder().name) / f"{kernel.name}-{isa.name}.o"
     machine_code.write_bytes(compiled([kernel], isa))
     program = machine_code.with_suffix("")
     command = [GCC, "-O1", "-static", f"-DKERNEL={kernel.name}", "-o", program, _DRIVER, machine_code, "-lm"]
