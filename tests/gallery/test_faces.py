@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from mien.domain.errors import FaceNotFound, InvalidInput
 from mien.domain.faces import Box
@@ -78,10 +79,22 @@ def test_image_ids_other_than_uuids_are_refused(gallery: Gallery, bad: str) -> N
         gallery.faces.index("people", [face(1)], image_id=bad)
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
-    "bad", [np.zeros((1, 128)), np.full((1, 128), np.nan), np.ones((1, 128)), np.eye(127)[:1], np.eye(128)[0]]
+    "bad",
+    [
+        np.zeros((1, 128)),
+        np.full((1, 128), np.nan),
+        np.full((1, 128), 1e300),
+        np.ones((1, 128)),
+        np.eye(127)[:1],
+        np.eye(128)[0],
+        [["a"] * 128],
+        [[1.0] * 128, [1.0]],
+        None,
+    ],
 )
-def test_embeddings_that_are_no_unit_vectors_are_refused(gallery: Gallery, bad: np.ndarray) -> None:
+def test_embeddings_that_are_no_unit_vectors_are_refused(gallery: Gallery, bad: ArrayLike) -> None:
     for call in (gallery.faces.add_embeddings, gallery.search.faces, gallery.search.users):
         with pytest.raises(InvalidInput, match="embeddings"):
             call("people", bad)

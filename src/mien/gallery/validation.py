@@ -60,7 +60,11 @@ def positive_limit(limit: int | None) -> int | None:
 
 def embeddings(given: ArrayLike) -> NDArray[np.float32]:
     """Return unit vectors (n, 128) as a contiguous float32 array."""
-    vectors = np.ascontiguousarray(given, np.float32)
+    try:
+        with np.errstate(over="ignore"):  # what float32 has no number for is infinite, and refused
+            vectors = np.ascontiguousarray(given, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput("The embeddings must be numbers, and rows of one length.") from error
     if vectors.ndim != 2 or vectors.shape[1] != EMBEDDING_DIMENSION:
         raise InvalidInput(f"The embeddings must be an array of n rows and {EMBEDDING_DIMENSION} columns.")
     if not np.all(np.abs(np.linalg.norm(vectors, axis=1) - 1) <= UNIT_TOLERANCE):
