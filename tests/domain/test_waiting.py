@@ -7,9 +7,11 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from mien.domain import waiting
 from mien.domain.waiting import REQUEST_SECONDS, RequestThreads, available_cores, step_aside, waiting_seconds
 
 PATIENCE = 30.0
@@ -126,3 +128,39 @@ def test_cores_are_those_that_the_process_may_use() -> None:
         assert available_cores() == 1
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.parametrize(
+    ("own", "above", "cores"),
+    [
+        ("max 100000", "max 100000", 8),
+        ("250000 100000", "max 100000", 3),
+        ("max 100000", "50000 100000", 1),
+        ("800000 100000", "200000 100000", 2),
+        ("6400000 100000", "max 100000", 8),
+        (None, None, 8),
+        ("nonsense", "", 8),
+    ],
+)
+def test_a_container_uses_no_more_cores_than_it_gets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: str | None, above: str | None, cores: int
+) -> None:
+    (tmp_path / "group").write_text("3:cpuset:/\n0::/above/own\n")
+    for name, limit in (("above", above), ("above/own", own)):
+        (tmp_path / name).mkdir(parents=True)
+        if limit is not None:
+            (tmp_path / name / "cpu.max").write_text(f"{limit}\n")
+    monkeypatch.setattr(waiting, "_CONTROL_GROUPS", tmp_path)
+    monkeypatch.setattr(waiting, "_OWN_GROUP", tmp_path / "group")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert available_cores() == cores
+
+
+def test_a_system_without_control_groups_has_the_cores_that_it_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(waiting, "_OWN_GROUP", tmp_path / "none")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(5)), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert available_cores() == 5

@@ -7,8 +7,11 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
+from math import ceil
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakMethod
 
@@ -25,9 +28,29 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+_CONTROL_GROUPS = Path("/sys/fs/cgroup")
+_OWN_GROUP = Path("/proc/self/cgroup")
+
+
 def available_cores() -> int:
-    """Return how many cores this process may use, which its affinity may restrict."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many cores this process may use, which its affinity or a container's limit may restrict."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, ceil(_limit_of_control_groups())))
+
+
+def _limit_of_control_groups() -> float:
+    """Return to how many cores Linux throttles this process, by its control group (version 2) or one above it.
+
+    More threads than that would spend the group's time at once, and then all stand still.
+    """
+    lowest = float(os.cpu_count() or 1)
+    with suppress(OSError, ValueError):  # another system, or version 1
+        own = _CONTROL_GROUPS / _OWN_GROUP.read_text(encoding="utf-8").rpartition("0::/")[2].strip()
+        for group in (own, *own.parents[: len(own.parts) - len(_CONTROL_GROUPS.parts)]):
+            with suppress(OSError, ValueError):  # the root has no limit, and a group without one says "max"
+                microseconds, period = (group / "cpu.max").read_text(encoding="ascii").split()
+                lowest = min(lowest, int(microseconds) / int(period))
+    return lowest
 
 
 def reset_in_forks(reset: Callable[[], None]) -> None:
