@@ -2,7 +2,7 @@
 
 import pytest
 
-from mien.app.recognition import identify
+from mien.app.decision import identify
 from mien.domain.faces import Box, Detection, Landmarks, Point, Pose, Quality
 from mien.domain.policy import Policy
 from mien.domain.records import RecognitionStatus, RecognizedFace

@@ -9,7 +9,7 @@ from typing import TypeVar
 from mien.app.aliases import Aliases
 from mien.app.ports import Catalog
 from mien.domain.records import Candidate, FaceRecord, Person, Recognition, RecognizedFace, Upload
-from mien.domain.results import FaceSummary
+from mien.domain.results import FaceSummary, Probe
 
 V = TypeVar("V", Candidate, RecognizedFace, FaceRecord, Upload)
 
@@ -62,6 +62,28 @@ def canonical(records: Iterable[FaceRecord], people: Mapping[str, Person]) -> di
         is_alias = person is not None and person.user_id != record.user_id
         with_present_ids[record.face_id] = replace(record, user_id=person.user_id) if person and is_alias else record
     return with_present_ids
+
+
+def user_ids(probes: Sequence[Probe], records: Mapping[str, FaceRecord]) -> list[str]:
+    """List the ids of everybody whom the hits are about."""
+    of_faces = [record.user_id for record in records.values() if record.user_id is not None]
+    return list(dict.fromkeys(of_faces + [hit.user_id for probe in probes for hit in probe.user_hits]))
+
+
+def with_present_ids(probes: Sequence[Probe], people: Mapping[str, Person]) -> list[Probe]:
+    """Return the probes with user hits of the people whom the ids lead to after merges."""
+    if all(person.user_id == user_id for user_id, person in people.items()):
+        return list(probes)
+    return [
+        replace(
+            probe,
+            user_hits=tuple(
+                replace(hit, user_id=people[hit.user_id].user_id if hit.user_id in people else hit.user_id)
+                for hit in probe.user_hits
+            ),
+        )
+        for probe in probes
+    ]
 
 
 def _named(value: V, people: Mapping[str, Person]) -> V:

@@ -11,10 +11,10 @@ import hashlib
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from mien.app import recognition
+from mien.app.decision import rank_candidates
 from mien.app.people import PeopleService
 from mien.app.ports import Catalog, Recognizer
-from mien.app.present_names import canonical
+from mien.app.present_names import canonical, user_ids, with_present_ids
 from mien.domain import object_keys
 from mien.domain.errors import FaceNotFound, NoFace
 from mien.domain.faces import Page
@@ -40,8 +40,8 @@ class RejectionService:
         probes: Sequence[Probe] = self._recognizer.search(image, 0.0, MAX_HITS).probes
         face_ids = {hit.face_id for probe in probes for hit in probe.face_hits}
         records = {record.face_id: record for record in self._catalog.get(FaceRecord, sorted(face_ids))}
-        people = self._people.aliases.by_id(recognition.user_ids(probes, records))
-        probes, records = recognition.with_present_ids(probes, people), canonical(records.values(), people)
+        people = self._people.aliases.by_id(user_ids(probes, records))
+        probes, records = with_present_ids(probes, people), canonical(records.values(), people)
         similarities = [(_similarity(probe, records, user_id), index) for index, probe in enumerate(probes)]
         best, index = max(similarities, default=(0.0, 0))
         if best <= 0:
@@ -67,5 +67,5 @@ class RejectionService:
 
 
 def _similarity(probe: Probe, records: dict[str, FaceRecord], user_id: str) -> float:
-    candidates = recognition.rank_candidates(probe, records)
+    candidates = rank_candidates(probe, records)
     return next((candidate.similarity for candidate in candidates if candidate.user_id == user_id), 0.0)
