@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mien.api.context import MAX_CURSOR_LENGTH, Cursors
-from mien.app.ports import Catalog, R
+from mien.app.ports import Catalog
 from mien.backends.serialization import from_item, to_item
+from mien.domain import records
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import Box
 from mien.domain.object_keys import MAX_USER_ID_BYTES
@@ -21,6 +22,7 @@ from mien.domain.records import (
     FaceRecord,
     NameClaim,
     Person,
+    R,
     Recognition,
     RecognitionStatus,
     RecognizedFace,
@@ -191,6 +193,20 @@ def test_pages_of_one_persons_recognitions(ports: Ports) -> None:
         ports.catalog.put(Recognition(f"r{number}", None, NOON + timedelta(seconds=number), 80.0, (SEEN,)))
     found = _all(ports.catalog, Recognition, user_id="Bob", limit=2)
     assert [r.recognition_id for r in found] == ["r4", "r3", "r2", "r1", "r0"]
+
+
+def test_a_page_of_crowds_ends_early_and_the_next_goes_on(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "MAX_FACES_PER_PAGE", 9)
+    for number, faces in enumerate((3, 3, 3, 3, 10, 9, 1)):
+        ports.catalog.put(Recognition(f"r{number}", None, NOON - timedelta(days=number), 80.0, (SEEN,) * faces))
+    pages, token = [], None
+    while not pages or token:
+        page = ports.catalog.find(Recognition, limit=1000, token=token)
+        pages.append([recognition.recognition_id for recognition in page.items])
+        token = page.next_token
+    assert pages == [["r0", "r1", "r2"], ["r3"], ["r4"], ["r5"], ["r6"]]
+    named = _all(ports.catalog, Recognition, limit=1000, user_id="Bob")
+    assert [recognition.recognition_id for recognition in named] == [each for page in pages for each in page]
 
 
 def test_refuses_a_foreign_token(ports: Ports) -> None:

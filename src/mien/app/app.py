@@ -368,7 +368,7 @@ class FaceApp:
         limit: int = 100,
         token: str | None = None,
     ) -> Page[Recognition]:
-        """List the stored recognitions, newest first.
+        """List the stored recognitions, newest first; a page of crowds may hold fewer than `limit` and not be the last.
 
         Args:
             user_id: Only recognitions that name this person as match or as candidate, or are of a photo of theirs.

@@ -14,10 +14,10 @@ from functools import partial
 from itertools import islice
 
 from mien.app.people import PeopleService
-from mien.app.ports import Bucket, Catalog, R, Recognizer
+from mien.app.ports import Bucket, Catalog, Recognizer
 from mien.domain import object_keys
 from mien.domain.groups import FaceGroup
-from mien.domain.records import Consent, FaceRecord, Person, Recognition, Upload
+from mien.domain.records import Consent, FaceRecord, Person, R, Recognition, Upload
 
 STEP = 500
 """Photos, faces or recognitions that are removed at once."""

@@ -14,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from mien.domain.errors import ImageError
 from mien.domain.faces import Box, Detection, Page
 from mien.domain.groups import GroupCount
 from mien.domain.policy import MAX_FACES_PER_PHOTO
-from mien.domain.records import FaceRecord, Record
+from mien.domain.records import FaceRecord, R, Record
 from mien.domain.results import (
     Comparison,
     FaceHit,
@@ -34,8 +34,6 @@ from mien.domain.results import (
     UploadForm,
 )
 from mien.domain.thresholds import Threshold
-
-R = TypeVar("R", bound=Record)
 
 SIGNED_AT = "signed-at"
 """The metadata of a photo that came by a form: when the form was signed, ISO 8601 with its zone."""
@@ -265,7 +263,7 @@ class Catalog(Protocol):
             until: Only those with this timestamp or an earlier one.
             of_nobody: Only the uploads without a user; for the kind Upload only, and not together with `user_id`,
                 `image_path` or `digest`.
-            limit: How many to return at most, 1 to 1000.
+            limit: How many to return at most, 1 to 1000; a page of recognitions with many faces has fewer.
             token: The `next_token` of the page before; None starts at the newest.
 
         Raises InvalidInput for a token of another listing.

@@ -25,6 +25,9 @@ AssociateFaces (`UserMatchThreshold`).
 MAX_FACES_PER_PHOTO = 100
 """How many faces are detected in one photo at most: the largest. DetectFaces, IndexFaces, CompareFaces."""
 
+MAX_FACES_PER_PAGE = 1000
+"""How many recognised faces a page of recognitions has, but one recognition at least: a megabyte and more of JSON."""
+
 MAX_FACES_PER_USER = 100
 """How many faces a user may have. AssociateFaces; the quota "face vectors per user"."""
 

@@ -7,16 +7,18 @@ are aware and in UTC; similarities and confidences run from 0 to 100; boxes are 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from mien.domain import object_keys
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import Box
 from mien.domain.groups import DismissedFace, FaceGroup
+from mien.domain.policy import MAX_FACES_PER_PAGE
 from mien.domain.thresholds import Likelihood, Threshold, likelihood_of_match
 
 
@@ -255,3 +257,21 @@ Record = (
     | FaceGroup
     | DismissedFace
 )
+
+R = TypeVar("R", bound=Record)
+
+
+def take_page(records: Iterable[R], limit: int) -> tuple[tuple[R, ...], bool]:
+    """Take the records of one page of a listing, at most `limit`, and tell whether there are more.
+
+    Recognitions of crowds are large: their page ends with the recognition beyond which it would have more than
+    `MAX_FACES_PER_PAGE` faces, so that no answer takes long to make.
+    """
+    page: list[R] = []
+    faces = 0
+    for record in records:
+        faces += len(record.faces) if isinstance(record, Recognition) else 0
+        if len(page) == limit or (page and faces > MAX_FACES_PER_PAGE):
+            return tuple(page), True
+        page.append(record)
+    return tuple(page), False

@@ -84,7 +84,8 @@ async def recognitions(
 ) -> schemas.Recognitions:
     """List the stored recognitions, newest first.
 
-    With `user_id`: those that name the person, as a match or as a candidate.
+    With `user_id`: those that name the person, as a match or as a candidate. A page of photos of crowds may hold fewer
+    than `limit`; the last one has no `next_cursor`.
     """
     listing = {"list": "recognitions", "user_id": user_id, "since": since}
     token = context.cursors.verify(listing, cursor)

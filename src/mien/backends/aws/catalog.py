@@ -15,11 +15,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from mien.app.ports import R
 from mien.backends import serialization
 from mien.backends.aws.clients import batches, code, domain_errors
 from mien.backends.aws.face_counts import FaceCounts
-from mien.backends.aws.index_queries import Span, choose_index, list_keys
+from mien.backends.aws.index_queries import Span, choose_index, list_keys, token_after
 from mien.backends.aws.tables import (
     OWNER,
     Item,
@@ -42,7 +41,7 @@ from mien.backends.aws.transactions import (
     with_condition,
 )
 from mien.domain.faces import Page
-from mien.domain.records import FaceRecord, Recognition, Record, Upload
+from mien.domain.records import FaceRecord, R, Recognition, Record, Upload, take_page
 from mien.domain.results import FaceSummary
 
 MAX_KEY_BYTES = 2048
@@ -111,7 +110,9 @@ class DynamoCatalog:
             return Page(tuple(r for r in records if _is_within(r, since, until)), None)
         with domain_errors():
             keys = list_keys(self._dynamodb, table, chosen, Span.of(since, until), limit, token)
-        return Page(tuple(self.get(kind, keys.items)), keys.next_token)
+        stored = (record for portion in batches(keys.items, READ_BATCH) for record in self.get(kind, portion))
+        page, is_cut = take_page(stored, limit)
+        return Page(page, token_after(page[-1]) if is_cut else keys.next_token)
 
     def summarize_faces(self, user_ids: Collection[str]) -> dict[str, FaceSummary]:
         with domain_errors():

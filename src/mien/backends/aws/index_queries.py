@@ -20,6 +20,7 @@ from mien.backends import serialization
 from mien.backends.aws.tables import NOBODY, SHARDED, Table, from_dynamo, shards, to_dynamo
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import Page
+from mien.domain.records import Record
 
 Place = tuple[str, str]
 """The timestamp and the key of a record, as text."""
@@ -131,6 +132,11 @@ def _queries(table: Table, chosen: IndexKeys, span: Span) -> Iterator[dict[str, 
             "ExpressionAttributeValues": to_dynamo({":v": value, ":s": span.since, ":u": span.until}),
             "ScanIndexForward": False,
         }
+
+
+def token_after(record: Record) -> str:
+    """Return the token of the page that begins after a record."""
+    return _token((serialization.timestamp(record.timestamp), serialization.key(record)))
 
 
 def _token(place: Place) -> str:

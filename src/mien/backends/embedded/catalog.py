@@ -8,7 +8,6 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from mien.app.ports import R
 from mien.backends import serialization
 from mien.backends.embedded.database import truncate_wal
 from mien.backends.embedded.statements import (
@@ -25,7 +24,7 @@ from mien.backends.embedded.statements import (
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import Page
 from mien.domain.groups import GroupCount
-from mien.domain.records import FaceRecord, Recognition, Record
+from mien.domain.records import FaceRecord, R, Recognition, Record, take_page
 from mien.domain.results import FaceSummary
 from mien.gallery.store.database import Database, Transaction
 
@@ -101,9 +100,9 @@ class SqliteCatalog:
             conditions[sql.before] = _parse_token(token)
         statement = " ".join([sql.find, " AND ".join(conditions) or "TRUE", sql.newest_first])
         values = [value for values in conditions.values() for value in values]
-        records = _records(kind, self._database.read(statement, [*values, limit + 1]))
-        items = tuple(records[:limit])
-        return Page(items, _token(items[-1]) if len(records) > limit else None)
+        with self._database.rows(statement, [*values, limit + 1]) as rows:
+            items, has_more = take_page((_record(kind, row) for row in rows), limit)
+        return Page(items, _token(items[-1]) if has_more else None)
 
     def list_uploads_of_nobody(self, image_paths: Sequence[str], *, write: bool) -> int:
         return 0  # `find` goes by the uploads themselves
@@ -184,7 +183,11 @@ def _delete(transaction: Transaction, kind: type[R], keys: Sequence[str]) -> int
 
 
 def _records(kind: type[R], rows: list[tuple[Any, ...]]) -> list[R]:
-    return [serialization.from_item(kind, json.loads(item)) for (item,) in rows]
+    return [_record(kind, row) for row in rows]
+
+
+def _record(kind: type[R], row: tuple[Any, ...]) -> R:
+    return serialization.from_item(kind, json.loads(row[0]))
 
 
 def _token(record: Record) -> str:

@@ -9,12 +9,11 @@ from datetime import datetime
 from threading import Lock
 from typing import Any
 
-from mien.app.ports import R
 from mien.backends import serialization
 from mien.domain.errors import InvalidInput
 from mien.domain.faces import Page
 from mien.domain.groups import FaceGroup, GroupCount
-from mien.domain.records import FaceRecord, Recognition, Record
+from mien.domain.records import FaceRecord, R, Recognition, Record, take_page
 from mien.domain.results import FaceSummary
 
 
@@ -74,8 +73,8 @@ class MemoryCatalog:
         records.sort(key=_position, reverse=True)
         last = _parse_token(token) if token is not None else None
         rest = [record for record in records if last is None or _position(record) < last]
-        items = tuple(rest[:limit])
-        return Page(items, "|".join(_position(items[-1])) if len(rest) > limit else None)
+        items, has_more = take_page(rest, limit)
+        return Page(items, "|".join(_position(items[-1])) if has_more else None)
 
     def summarize_faces(self, user_ids: Collection[str]) -> dict[str, FaceSummary]:
         found: dict[str, FaceSummary] = {}

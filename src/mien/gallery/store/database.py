@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -130,6 +130,16 @@ class Database:
         """Return all rows of one SELECT, which sees one state of the database."""
         with storage_errors(self.path.name), self._borrowed() as connection:
             return connection.execute(statement, values).fetchall()
+
+    @contextmanager
+    def rows(self, statement: str, values: Sequence[Any] = ()) -> Iterator[Iterable[Any]]:
+        """Let the rows of one SELECT be read one by one, as many as are wanted."""
+        with (
+            storage_errors(self.path.name),
+            self._borrowed() as connection,
+            closing(connection.execute(statement, values)) as cursor,
+        ):
+            yield cursor
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
