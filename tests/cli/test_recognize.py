@@ -155,3 +155,18 @@ def test_compare_speaks_of_the_same_similarity_as_recognize(known, people, shown
     (found,) = known("compare", people / "Grace" / "0.jpg", shown / "grace.jpg", "--json").json["faces"]
     assert found["similarity"] < 99.99  # by the shipped calibration it is more
     assert photo["faces"][0]["similarity"] == pytest.approx(found["similarity"], abs=1e-3)
+
+
+def test_an_image_that_was_not_written_is_not_said_to_be(known, shown, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(photo_of("Ada")[:2000])
+    answer = known("recognize", tmp_path / "broken.jpg", "--annotate", tmp_path / "names.jpg")
+    assert "Written" not in answer.err
+    assert not (tmp_path / "names.jpg").exists()
+    no_group = known("groups", "list", "--sheet", tmp_path / "groups.jpg", "--json").json
+    assert (no_group["sheet"], (tmp_path / "groups.jpg").exists()) == (None, False)
+
+
+@pytest.mark.parametrize("command", ["recognize", "detect"])
+def test_a_folder_without_photos_is_told_so(known, tmp_path, command):
+    (tmp_path / "empty").mkdir()
+    assert known(command, tmp_path / "empty").out == "No photos were found.\n"

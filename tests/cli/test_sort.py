@@ -395,7 +395,7 @@ def test_a_name_that_the_disk_does_not_allow_stops_only_that_photo(tmp_path, mon
     monkeypatch.setattr(placing.shutil, "copyfile", refuse)
     answer = mien("sort", named, "--into", tmp_path / "out", "--yes")
     assert answer.code == 3
-    assert "b.jpg cannot be copied: Invalid argument" in " ".join(answer.err.split())
+    assert "b.jpg: It cannot be copied: Invalid argument" in " ".join(answer.err.split())
     assert "Ada/a.jpg" in photos(tmp_path / "out")
 
 
@@ -558,8 +558,24 @@ def test_a_folder_that_was_made_in_vain_is_gone_again_and_others_stay(mien, tmp_
     (tmp_path / "nothing").mkdir()
     assert mien("sort", tmp_path / "nothing", "--into", tmp_path / "out", "--yes").code == 0
     assert not (tmp_path / "out").exists()
-    assert mien("sort", tmp_path / "nothing", "--into", tmp_path / "nothing", "--yes").code == 0
-    assert (tmp_path / "nothing").is_dir()
+    (tmp_path / "out").mkdir()
+    assert mien("sort", tmp_path / "nothing", "--into", tmp_path / "out", "--yes").code == 0
+    assert (tmp_path / "out").is_dir()
+
+
+@pytest.mark.parametrize("below", [".", "holidays"])
+def test_photos_in_the_folder_itself_are_not_passed_over_in_silence(mien, named, below):
+    (named / "holidays").mkdir()
+    refused = mien("sort", named / below, "--into", named, "--yes")
+    assert refused.code == 2
+    assert "is not sorted again: name another folder." in " ".join(refused.err.split())
+
+
+def test_a_photo_that_cannot_be_sorted_is_named(mien, named, tmp_path):
+    (named / "broken.jpg").write_bytes((named / "a.jpg").read_bytes()[:2000])
+    answer = mien("sort", named, "--into", tmp_path / "out")
+    assert answer.code == 3
+    assert "broken.jpg: The photo is damaged or cut short." in " ".join(answer.err.split())
 
 
 def test_a_folder_that_the_run_before_removed_is_locked_anew(tmp_path, monkeypatch):

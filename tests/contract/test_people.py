@@ -418,6 +418,22 @@ def test_a_photo_that_moves_takes_its_answers_along(ports: Ports, robert: list[b
             ports.app.recognition(seen[photo])
 
 
+def test_a_photo_that_moves_is_not_said_to_look_like_itself(
+    ports: Ports, robert: list[bytes], venus: list[bytes]
+) -> None:
+    first = ports.app.enroll(robert[0], "right")
+    wrong = ports.app.enroll(robert[1], "wrong")
+    assert [warning.code for warning in wrong.warnings] == ["looks_like_another"]
+    moved = ports.app.move(wrong.image_path, "right")
+    assert moved.warnings == ports.app.upload_status(moved.image_path).warnings == ()
+    again = ports.app.move(moved.image_path, "wrong")
+    assert [warning.face_id for warning in again.warnings] == list(first.face_ids)
+    copy = ports.app.enroll(venus[0], "venus").image_path
+    ports.bucket.put("uploaded/venus/copy.jpg", venus[0], "image/jpeg", {})
+    ports.app.index_upload("uploaded/venus/copy.jpg")
+    assert [warning.code for warning in ports.app.move(copy, "other").warnings] == ["looks_like_another"]
+
+
 def test_answers_stay_where_a_copy_of_the_photo_stays(ports: Ports, robert: list[bytes]) -> None:
     first = ports.app.enroll(robert[0], "Robert")
     ports.bucket.put("uploaded/Robert/copy.jpg", robert[0], "image/jpeg", {})

@@ -291,7 +291,7 @@ class FaceApp:
             if is_new and former is not None:
                 self._retention.copy_consent(former, admitted)
             self._relabel(path, upload)
-            self._indexing.remove_photo(path)
+            upload = self._indexing.remove_former(path, upload)
         return upload
 
     def image(self, image_path: str) -> Image:

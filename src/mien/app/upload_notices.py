@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
 
 from mien.domain.errors import ImageError
 from mien.domain.faces import Reason
@@ -69,13 +70,16 @@ def warnings_of(
         if (same := enrolled.get(indexed.face_id)) and same.image_path != path:
             yield UploadNotice("duplicate", "The same photo was enrolled before.", indexed.face_id, 100.0)
         if family:
-            yield from _lookalikes(indexed, family, enrolled)
+            yield from _lookalikes(path, indexed, family, enrolled)
 
 
-def _lookalikes(indexed: IndexedFace, family: Sequence[str], enrolled: dict[str, FaceRecord]) -> Iterator[UploadNotice]:
-    for hit in indexed.face_hits:
-        record = enrolled.get(hit.face_id)
-        if record and record.user_id not in {None, *family}:
-            sentence = "The face looks like one that is enrolled under another name."
-            yield UploadNotice("looks_like_another", sentence, hit.face_id, hit.similarity)
-            return
+def _lookalikes(
+    path: str, indexed: IndexedFace, family: Sequence[str], enrolled: dict[str, FaceRecord]
+) -> Iterator[UploadNotice]:
+    """Name the most similar face of somebody else; one in a copy of the photo, which may be moving here, comes last."""
+    others = {hit: enrolled[hit.face_id] for hit in indexed.face_hits if hit.face_id in enrolled}
+    hits = [hit for hit, record in others.items() if record.user_id not in {None, *family}]
+    if hits:
+        hit = min(hits, key=lambda each: PurePosixPath(others[each].image_path).name == PurePosixPath(path).name)
+        sentence = "The face looks like one that is enrolled under another name."
+        yield UploadNotice("looks_like_another", sentence, hit.face_id, hit.similarity)

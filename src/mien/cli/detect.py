@@ -10,7 +10,7 @@ import typer
 from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode, error_json
-from mien.cli.photos import STANDARD_INPUT, PhotoReader, map_photos, photo_files
+from mien.cli.photos import NO_PHOTOS, STANDARD_INPUT, PhotoReader, map_photos, photo_files
 from mien.cli.recognize import left_to_right
 from mien.config import open_app
 from mien.domain.errors import InvalidInput, MienError
@@ -70,7 +70,7 @@ def _show_faces(results: dict[Path, list[Detection] | MienError]) -> None:
         else:
             for number, face in enumerate(left_to_right(faces), 1):
                 table.add_row(photo if number == 1 else "", str(number), *_measurements(face))
-    output.show(table)
+    output.show(table if results else NO_PHOTOS)
 
 
 def _measurements(face: Detection) -> tuple[str, ...]:

@@ -72,8 +72,7 @@ def discover(
             failure = error
         context.activity.note(list(results.values()))
         listed = _groups(app, min_faces, SHEET_GROUPS)
-        if sheet:
-            _draw(app, listed, sheet)
+        sheet = sheet and _draw(app, listed, sheet)
     _report(results, found, listed, grouped, failure, min_faces, sheet, as_json=as_json)
     if failure:
         fail(failure)
@@ -95,8 +94,7 @@ def list_groups(
         check_image_file(sheet)
     with open_app(context.settings) as app:
         listed = _groups(app, min_faces, limit, skipped=skipped)
-        if sheet:
-            _draw(app, listed[:SHEET_GROUPS], sheet)
+        sheet = sheet and _draw(app, listed[:SHEET_GROUPS], sheet)
     context.activity.counts["listed"] = len(listed)
     if as_json:
         output.print_json({"groups": listed, "sheet": sheet})
@@ -333,11 +331,13 @@ def _files(results: Mapping[Path, Recognition | MienError]) -> tuple[dict[str, l
     return files, people
 
 
-def _draw(app: FaceApp, listed: Sequence[domain.Group], file: Path) -> None:
-    """Write the contact sheet of the groups' clearest faces; without a group, nothing."""
+def _draw(app: FaceApp, listed: Sequence[domain.Group], file: Path) -> Path | None:
+    """Write the contact sheet of the groups' clearest faces; without a group, write nothing and return None."""
     faces = [(face, group.group_id, output.count(group.faces, "face")) for group in listed for face in group.best[:1]]
-    if faces:
-        _draw_sheet(app, output.count(len(faces), "group"), faces, file)
+    if not faces:
+        return None
+    _draw_sheet(app, output.count(len(faces), "group"), faces, file)
+    return file
 
 
 def _draw_sheet(app: FaceApp, title: str, faces: Sequence[tuple[FaceRecord, str, str]], file: Path) -> None:

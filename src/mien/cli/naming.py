@@ -93,7 +93,8 @@ def merge(
         if into is None:
             context.activity.action = Action.UNMERGE
             context.activity.concern(person)
-            merged, sentence = app.unmerge(person), f"{person} is a person of their own again."
+            merged = app.unmerge(person)
+            sentence = f"{merged.name} is a person of their own again."
         else:
             user_id = known_id_of(app, person)
             target = known_id_of(app, into)

@@ -30,6 +30,7 @@ Identity = tuple[int, int]
 AWS_WORKERS = 16
 SHOWN_KINDS = 5
 STANDARD_INPUT = Path("-")
+NO_PHOTOS = "No photos were found."
 
 
 @dataclass(frozen=True, slots=True)

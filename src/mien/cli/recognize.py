@@ -11,7 +11,7 @@ import typer
 from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode, error_json
-from mien.cli.photos import PhotoReader, map_photos, photo_files
+from mien.cli.photos import NO_PHOTOS, PhotoReader, map_photos, photo_files
 from mien.cli.retention import expire
 from mien.config import open_app
 from mien.domain.errors import InvalidInput, MienError
@@ -71,9 +71,8 @@ def recognize(
         )
     context.activity.note(list(recognitions.values()))
     results = [(photo, recognitions[photo]) for photo in dict.fromkeys(photos)]
-    if annotate:
-        _annotate(annotate, results, read)
-    _report(results, annotate, found.skipped, as_json=as_json)
+    annotated = annotate if annotate and _annotate(annotate, results, read) else None
+    _report(results, annotated, found.skipped, as_json=as_json)
     found.note_skipped()
     raise typer.Exit(_exit_code(results))
 
@@ -84,7 +83,7 @@ def _report(results: Sequence[Result], annotated: Path | None, skipped: int, *, 
             {"photos": [photo_json(*result) for result in results], "skipped": skipped, "annotated": annotated}
         )
         return
-    output.show(faces_table(results))
+    output.show(faces_table(results) if results else NO_PHOTOS)
     if last := next((found for _, found in reversed(results) if not isinstance(found, MienError)), None):
         output.note(output.threshold(last.threshold, last.threshold_fmr, last.threshold_fpir))
     if left_out := sum(found.faces_left_out for _, found in results if not isinstance(found, MienError)):
@@ -161,8 +160,8 @@ def write_image(file: Path, image: Image) -> None:
         raise InvalidInput(f"{file} cannot be written: {error.strerror}.") from error
 
 
-def _annotate(file: Path, results: Sequence[Result], read: PhotoReader) -> None:
-    """Write the annotated photo, or a contact sheet of several."""
+def _annotate(file: Path, results: Sequence[Result], read: PhotoReader) -> bool:
+    """Write the annotated photo, or a contact sheet of several; False when no photo could be read."""
     from mien.annotate import Tile, annotate, contact_sheet, label, open_upright
 
     labels = {
@@ -180,6 +179,7 @@ def _annotate(file: Path, results: Sequence[Result], read: PhotoReader) -> None:
             for path, names in labels.items()
         ]
         write_image(file, contact_sheet(f"{len(tiles)} photos", tiles, columns=4))
+    return bool(labels)
 
 
 def _note_missing_letters(names: Iterable[str]) -> None:

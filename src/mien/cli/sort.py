@@ -112,13 +112,18 @@ def sort(
 
 
 def _within(found: Found[Path], paths: Sequence[Path], into: Path) -> tuple[Found[Path], int]:
-    """Leave out what is sorted already, and what a link leads to that lies elsewhere; count the latter."""
+    """Leave out what is sorted already, and what a link leads to that lies elsewhere; count the latter.
+
+    Raises InvalidInput where nothing would be left.
+    """
+    if inside := next((path for path in paths if into in {path.resolve(), *path.resolve().parents}), None):
+        raise InvalidInput(f"{inside} lies in {into}, and what lies there is not sorted again: name another folder.")
     roots = {path.resolve() for path in paths}
     places = {photo: photo.resolve() for photo in found.photos}
     named = set(paths)
-    inside = [photo for photo, place in places.items() if photo in named or roots & {place, *place.parents}]
-    kept = [photo for photo in inside if into not in places[photo].parents]
-    return replace(found, photos=kept), len(places) - len(inside)
+    reached = [photo for photo, place in places.items() if photo in named or roots & {place, *place.parents}]
+    kept = [photo for photo in reached if into not in places[photo].parents]
+    return replace(found, photos=kept), len(places) - len(reached)
 
 
 def _planned(context: Context, photos: Sequence[Path], *, with_groups: bool) -> list[Sorted]:
@@ -221,8 +226,8 @@ def _place(photo: Sorted, folder: Folder, placing: Placing, *, with_sidecar: boo
         for place in places if xmp is not None else ():
             folder.write(place.with_name(place.name + XMP_SUFFIX), xmp or b"")
     except OSError as error:
-        return Sorted(photo.photo, (), refused=f"{photo.photo} cannot be {_PLACED[placing]}: {error.strerror}.")
-    stayed = f"{photo.photo} was copied, but its folder is read-only: it is still there, too."
+        return Sorted(photo.photo, (), refused=f"It cannot be {_PLACED[placing]}: {error.strerror}.")
+    stayed = "It was copied, but its folder is read-only: it is still there, too."
     return replace(photo, refused=stayed if has_stayed else None)
 
 
@@ -273,7 +278,7 @@ def _report(
         output.show(table)
     for photo in shown:
         if photo.refused:
-            output.note(photo.refused)
+            output.note(f"{photo.photo}: {photo.refused}")
     photos = output.count(sum(bool(photo.folders) for photo in shown), "photo")
     where = f"{photos} {{}} into {output.count(len(counts), 'folder')} of {into}."
     if done is None:
