@@ -68,6 +68,39 @@ def described(kept: Kept) -> dict[str, Any] | None:
     return found
 
 
+def check_own(kept: Kept, physical: str, found: dict[str, Any] | None, stage: str) -> None:
+    """Raise Refused where what the data stack has is not what is to be deployed.
+
+    Args:
+        kept: What is to be deployed.
+        physical: The name of what the stack has in its place.
+        found: What AWS says of it under the name that is to be deployed.
+        stage: The stage's name.
+    """
+    if kept.kind != "secret" and physical != kept.name:
+        raise Refused(
+            f"The {kept.kind} of the stage {stage} is {physical} and cannot become {kept.name}: what is in it would "
+            "stay behind, and no command would find it. Leave its name, or make another stage."
+        )
+    if found is None:
+        raise Refused(
+            f"The {kept} is gone: an erasure was interrupted, or somebody deleted it. `make destroy STAGE={stage}` and "
+            f"`make erase STAGE={stage}` take away what is left; then deploy anew."
+        )
+
+
+def elsewhere(parameters: dict[str, str]) -> str:
+    """Say where faces of the stage may be that are not this account's, or not known to be the stage's; else nothing."""
+    if not (endpoint := parameters.get("RekognitionEndpoint")):
+        return ""
+    delete = f"aws rekognition delete-collection --collection-id {parameters['CollectionId']}"
+    return (
+        f"Faces are in the collection {parameters['CollectionId']} of {endpoint}, which others may use: "
+        f"`{delete} --endpoint-url {endpoint}` erases it. If the stage used Amazon Rekognition before, "
+        f"`{delete}` erases the one there."
+    )
+
+
 def definition(kept: Kept, found: dict[str, Any], declared: dict[str, Any]) -> dict[str, Any]:
     """Return the smallest definition with which CloudFormation can import an existing resource.
 

@@ -27,6 +27,7 @@ def add_libraries(target: Path, python: str, machine: str) -> None:
     platforms = [f"--platform=manylinux_2_{minor}_{machine}" for minor in GLIBC]
     wheels = ["--only-binary=:all:", f"--python-version={python}", f"--platform=manylinux2014_{machine}", *platforms]
     subprocess.run([*PIP, *wheels, "--require-hashes", "-r", LOCK, "--target", target], check=True)  # noqa: S603
+    shutil.rmtree(target / "bin", ignore_errors=True)  # of which pip would warn when it installs mien
 
 
 def add_mien(target: Path) -> None:

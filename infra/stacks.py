@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError, WaiterError
 
 POLL = {"Delay": 3, "MaxAttempts": 1200}
 NEVER_CAME_UP = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"}
+NOT_THERE = {"DELETE_COMPLETE", "DELETE_SKIPPED"}  # the latter: the stack has let go of it
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 
 
@@ -136,7 +137,7 @@ def resources(name: str) -> dict[str, str]:
         resource["LogicalResourceId"]: resource.get("PhysicalResourceId", "")
         for page in pages
         for resource in page["StackResourceSummaries"]
-        if resource["ResourceStatus"] != "DELETE_COMPLETE"
+        if resource["ResourceStatus"] not in NOT_THERE
     }
 
 
@@ -144,9 +145,11 @@ def owner(physical: str) -> str | None:
     """Return the name of the stack that has a resource, if any has."""
     try:
         found = _client().describe_stack_resources(PhysicalResourceId=physical)["StackResources"]
-    except ClientError:  # so CloudFormation says that no stack has it
-        return None
-    alive = [each["StackName"] for each in found if each["ResourceStatus"] != "DELETE_COMPLETE"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError":  # so CloudFormation says that no stack has it
+            return None
+        raise
+    alive = [each["StackName"] for each in found if each["ResourceStatus"] not in NOT_THERE]
     return alive[0] if alive else None
 
 

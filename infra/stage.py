@@ -18,7 +18,7 @@ import boto3
 import checks
 import kept
 import stacks
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError, ProfileNotFound
 from samtranslator.yaml_helper import yaml_parse
 from stacks import Refused
 
@@ -113,30 +113,33 @@ def destroy(stage: Stage) -> None:
     _refuse_legacy(stage)
     _say(f"{stage.app}: deleted" if stacks.remove(stage.app) else f"{stage.app}: there is none")
     _remove_packages(stage.app)
-    _tell_what_is_left(stage, stage.kept())
+    _tell_what_is_left(stage, stage.kept(), kept.elsewhere(stage.data_parameters()))
 
 
 def erase(stage: Stage, confirmed: str | None) -> None:
-    """Delete what the stage keeps, by name, when the caller repeats the bucket's name."""
+    """Delete what the stage keeps, by name, when the caller repeats the bucket's name.
+
+    The stack goes last: interrupted anywhere, the next run reads from it what is called as the stage's owner chose.
+    """
     _refuse_legacy(stage)
     if stacks.find(stage.app).status:
         raise Refused(f"The application {stage.app} still uses the data. Run `make destroy STAGE={stage.name}` first.")
-    everything = stage.kept()
+    everything, elsewhere = stage.kept(), kept.elsewhere(stage.data_parameters())
     found = [(each, there) for each in everything if (there := kept.described(each)) is not None]
     _check_owners(stage, [each for each, _ in found])
     for each, there in found:
         _say(f"erases {each} ({kept.contents(each, there)})")
     stack = stacks.find(stage.data)
     if not found and not stack.status:
-        _say(f"Nothing is left of the stage {stage.name} in {stage.account}, {stage.region}.")
+        _say(f"Nothing is left of the stage {stage.name} in {stage.account}, {stage.region}, under these names.")
         return
     _confirm(everything[0].name, confirmed)
-    if stacks.remove(stage.data):
-        _say(f"{stage.data}: deleted, with the queues")
     for each, _ in found:
         kept.erase(each)
         _say(f"erased {each}")
-    _tell_what_is_left(stage, everything)
+    if stacks.remove(stage.data):
+        _say(f"{stage.data}: deleted, with the queues")
+    _tell_what_is_left(stage, everything, elsewhere)
 
 
 def migrate(stage: Stage) -> None:
@@ -191,14 +194,19 @@ def _wait_until_empty(queue: str) -> None:
 
 
 def _adopt(stage: Stage) -> None:
-    """Take up what exists already under the names of the data stack. Raises Refused for what is somebody else's."""
+    """Take up what exists already under the names of the data stack.
+
+    Raises Refused for what is somebody else's, and for what the stack has under another name, or not any more.
+    """
     stack = stacks.find(stage.data)
     own = stacks.resources(stage.data) if stack.exists else {}
-    found = [
-        (each, there)
-        for each in stage.kept()
-        if each.logical not in own and (there := kept.described(each)) is not None
-    ]
+    found = []
+    for each in stage.kept():
+        there = kept.described(each)
+        if each.logical in own:
+            kept.check_own(each, own[each.logical], there, stage.name)
+        elif there is not None:
+            found.append((each, there))
     _check_owners(stage, [each for each, _ in found])
     declared = stage.template("data")["Resources"]
     if "BucketPolicy" in declared and "BucketPolicy" not in own:
@@ -250,7 +258,7 @@ def _remove_packages(prefix: str) -> None:
         packages.object_versions.filter(Prefix=f"{prefix}/").delete()
 
 
-def _tell_what_is_left(stage: Stage, everything: list[kept.Kept]) -> None:
+def _tell_what_is_left(stage: Stage, everything: list[kept.Kept], elsewhere: str) -> None:
     left = [str(each) for each in everything if kept.described(each) is not None]
     if stacks.find(stage.data).status:
         left.append(f"stack {stage.data} with the queues")
@@ -259,7 +267,9 @@ def _tell_what_is_left(stage: Stage, everything: list[kept.Kept]) -> None:
     if left:
         _say(f"`make deploy STAGE={stage.name}` takes it up again; `make erase STAGE={stage.name}` erases it.")
     else:
-        _say(f"Nothing is left of the stage {stage.name}.")
+        _say(f"Nothing is left of the stage {stage.name} in this account.")
+    if elsewhere:
+        _say(elsewhere)
     if stacks.find(SAM_STACK).exists:
         _say(f"The stack {SAM_STACK} is SAM's own, for code of all applications; Mien's code in it is deleted.")
 
@@ -282,8 +292,11 @@ def _stage(options: argparse.Namespace) -> Stage:
     data, app = stage.template("data"), stage.template("app")
     declared = app["Parameters"] | data["Parameters"]  # those of the data are repeated without their constraints
     checks.parameters(given, {n: p for n, p in declared.items() if n not in data["Outputs"] and n != "Stage"})
+    region = boto3.Session().region_name
+    if not region:  # also an empty one, which boto3 takes for a name
+        raise NoRegionError
     account = boto3.client("sts").get_caller_identity()["Account"]
-    return Stage(options.stage, account, boto3.Session().region_name, options.templates, given)
+    return Stage(options.stage, account, region, options.templates, given)
 
 
 def main() -> None:
@@ -309,7 +322,7 @@ def main() -> None:
         sys.exit(str(refusal))
     except KeyboardInterrupt:
         sys.exit("Interrupted. AWS ends what it has begun; run the same command again, and it goes on from there.")
-    except (NoRegionError, NoCredentialsError) as error:
+    except (NoRegionError, NoCredentialsError, ProfileNotFound) as error:
         sys.exit(f"{str(error).rstrip(chr(46))}. Set AWS_DEFAULT_REGION and AWS_PROFILE, or run `aws configure`.")
     except ClientError as error:
         sys.exit(_advice(error))

@@ -78,7 +78,7 @@ def test_what_never_succeeds_is_set_aside(deployment: Deployment) -> None:
     attributes = sqs.get_queue_attributes(
         QueueUrl=_queue(deployment, "mien-dev-photos"), AttributeNames=["RedrivePolicy"]
     )
-    assert deployment.stack.outputs["DeadLetterQueueArn"] in attributes["Attributes"]["RedrivePolicy"]
+    assert ":mien-dev-photos-failed" in attributes["Attributes"]["RedrivePolicy"]
 
 
 def _queue(deployment: Deployment, name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import boto3
@@ -24,6 +24,7 @@ class Stacks:
 
     def __init__(self) -> None:
         self.states: dict[str, list[str]] = {}
+        self.parameters: dict[str, str] = {}
         self.deleted: list[str] = []
         self.undeletable = ""
 
@@ -32,7 +33,8 @@ class Stacks:
         if not states:
             raise error("ValidationError", f"Stack with id {StackName} does not exist")
         status = states.pop(0) if len(states) > 1 else states[0]
-        return {"Stacks": [{"StackStatus": status}]}
+        parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in self.parameters.items()]
+        return {"Stacks": [{"StackStatus": status, "Parameters": parameters}]}
 
     def delete_stack(self, StackName: str) -> None:  # noqa: N803
         self.deleted.append(StackName)
@@ -117,6 +119,14 @@ IMPOSSIBLE = {
     ),
     "photos sent in the clear": (["deploy", "dev", "RekognitionEndpoint=http://mien.example"], "begins with https://"),
     "too short a table's name": (["deploy", "dev", "FacesTableName=f"], "3 to 255 letters"),
+    "an origin that is a name": (["deploy", "dev", "ApiOrigins=photos.example.org"], "origins without a path"),
+    "an origin with a path": (
+        ["deploy", "dev", "AllowedOrigin=https://example.org/photos"],
+        "an origin without a path",
+    ),
+    "alarms to a name": (["deploy", "dev", "AlarmEmail=ops"], "an address for mail"),
+    "a certificate by its domain": (["deploy", "dev", "DomainCertificate=example.org"], "the ARN of a certificate"),
+    "a secret by its name": (["deploy", "dev", "RekognitionKeysSecret=keys"], "the ARN of a secret"),
 }
 
 
@@ -126,6 +136,35 @@ def test_what_cannot_be_is_refused_before_aws_is_asked(what: str, run: Callable[
     said = run(*arguments)
     assert any(each in said for each in sentence.split("|")), said
     assert said.endswith(".")
+
+
+POSSIBLE = {
+    "ApiOrigins": "https://photos.example.org http://127.0.0.1:8000",
+    "AllowedOrigin": "https://photos.example.org",
+    "AlarmEmail": "ops@example.org",
+    "DomainCertificate": f"arn:aws:acm:eu-central-1:{stack.ACCOUNT}:certificate/12345678-1234-1234-1234-123456789012",
+    "RekognitionKeysSecret": f"arn:aws:secretsmanager:eu-central-1:{stack.ACCOUNT}:secret:mien-keys-AbCdEf",
+}
+
+
+@pytest.mark.parametrize("name", POSSIBLE)
+def test_what_aws_takes_is_taken(infra: Infra, dev: Any, name: str) -> None:
+    declared = dev.template("app")["Parameters"] | dev.template("data")["Parameters"]
+    infra("checks").parameters({name: POSSIBLE[name]}, declared)
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("region", ["", None])
+def test_no_region_is_a_sentence(monkeypatch: pytest.MonkeyPatch, run: Callable[..., str], region: str | None) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    if region is not None:
+        monkeypatch.setenv("AWS_DEFAULT_REGION", region)
+    assert "must specify a region. Set AWS_DEFAULT_REGION" in run("destroy", "dev")
+
+
+def test_a_profile_that_is_not_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch, run: Callable[..., str]) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobodys")
+    assert "(nobodys) could not be found. Set AWS_DEFAULT_REGION and AWS_PROFILE" in run("destroy", "dev")
 
 
 @pytest.mark.parametrize("value", ["0", "10", "2000", "100000000"])
@@ -271,6 +310,81 @@ def test_erase_goes_on_where_it_was_interrupted(
     assert "Nothing is left of the stage dev" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("account")
+def test_an_interrupted_erasure_still_knows_the_names_that_the_owner_chose(
+    infra: Infra, cloudformation: Stacks, dev: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are parameters of the data stack."""
+
+    def interrupt(_kept: object) -> None:
+        raise KeyboardInterrupt
+
+    own = BUCKET.replace("facial-recognition-bucket", "photos")
+    keep_bucket(own)
+    cloudformation.states, cloudformation.parameters = {DATA: ["CREATE_COMPLETE"]}, {"BucketPrefix": "photos"}
+    with monkeypatch.context() as patch:
+        patch.setattr(infra("kept"), "erase", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            infra("stage").erase(dev, own)
+    assert (cloudformation.deleted, buckets()) == ([], [own, "somebody-elses"])
+    infra("stage").erase(dev, own)
+    assert (cloudformation.deleted, buckets()) == ([DATA], ["somebody-elses"])
+
+
+@pytest.mark.usefixtures("account")
+def test_faces_at_a_service_in_rekognitions_place_are_told_of(
+    infra: Infra, cloudformation: Stacks, dev: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloudformation.states = {DATA: ["CREATE_COMPLETE"]}
+    infra("stage").erase(dev, BUCKET)
+    said = capsys.readouterr().out
+    assert "Nothing is left of the stage dev in this account." in said
+    assert "Faces are in the collection face-collection of https://mien.example" in said
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize(
+    ("has", "said"),
+    [
+        ("other-photos", f"bucket of the stage dev is other-photos and cannot become {BUCKET}"),
+        (BUCKET, f"bucket {BUCKET} is gone"),
+    ],
+)
+def test_what_the_data_stack_has_is_neither_renamed_nor_missed(
+    infra: Infra, cloudformation: Stacks, dev: Any, monkeypatch: pytest.MonkeyPatch, has: str, said: str
+) -> None:
+    """A new name would make a new bucket, and leave the photos in one that `make erase` does not know."""
+    cloudformation.states = {DATA: ["CREATE_COMPLETE"]}
+    monkeypatch.setattr(infra("stacks"), "resources", lambda _name: {"Bucket": has})
+    with pytest.raises(infra("stacks").Refused, match=said):
+        infra("stage").deploy_data(dev)
+
+
+def test_whose_a_resource_is_has_to_be_known(
+    infra: Infra, cloudformation: Stacks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the right to ask, a resource of another stack must not look like nobody's, which may be erased."""
+
+    def refuse(**_asked: object) -> None:
+        raise error("AccessDenied", operation="DescribeStackResources")
+
+    assert infra("stacks").owner("FaceMetadata") is None
+    monkeypatch.setattr(cloudformation, "describe_stack_resources", refuse)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        infra("stacks").owner("FaceMetadata")
+
+
+def test_what_a_stack_has_let_go_of_is_not_its_own(
+    infra: Infra, cloudformation: Stacks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A collection that RekognitionEndpoint replaced is kept; without the endpoint it is taken up again."""
+    states = {"Bucket": "CREATE_COMPLETE", "Collection": "DELETE_SKIPPED", "FacesTable": "DELETE_COMPLETE"}
+    summaries = [{"LogicalResourceId": name, "ResourceStatus": status} for name, status in states.items()]
+    pages = SimpleNamespace(paginate=lambda **_asked: [{"StackResourceSummaries": summaries}])
+    monkeypatch.setattr(cloudformation, "get_paginator", lambda _name: pages, raising=False)
+    assert infra("stacks").resources(DATA).keys() == {"Bucket"}
+
+
 def test_a_table_that_is_being_deleted_is_waited_for(infra: Infra, monkeypatch: pytest.MonkeyPatch) -> None:
     class Deleting:
         def describe_table(self, **_asked: Any) -> dict[str, Any]:
@@ -303,9 +417,9 @@ def test_an_interruption_says_how_to_go_on(
     assert "run the same command again" in run("deploy", "dev")
 
 
-def keep_bucket() -> None:
+def keep_bucket(bucket: str = BUCKET) -> None:
     """The bucket of the stage, and one that nobody named."""
-    for name in (BUCKET, "somebody-elses"):
+    for name in (bucket, "somebody-elses"):
         place = {"LocationConstraint": stack.REGION}
         boto3.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration=place)
 

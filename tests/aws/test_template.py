@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cfnlint import lint_file  # type: ignore[import-untyped]
@@ -156,6 +157,19 @@ def test_no_name_of_one_stage_is_that_of_another() -> None:
         own = {key: value for key, value in resource["Properties"].items() if re.fullmatch(NAMED, key)}
         written = [value for value in own.values() if isinstance(value, str)]
         assert written == [], f"{name} is called {written} in every stage"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "default", "needed"),
+    [("JwtIssuer", "", "JwtAudience"), ("MonthlyBudget", "0", "AlarmEmail"), ("DomainName", "", "DomainCertificate")],
+)
+def test_a_parameter_without_the_one_that_it_needs_is_refused(parameter: str, default: str, needed: str) -> None:
+    def is_set(name: str, nothing: str) -> dict[str, Any]:
+        return {"Fn::Not": [{"Fn::Equals": [{"Ref": name}, nothing]}]}
+
+    assertion = {"Assert": is_set(needed, ""), "AssertDescription": f"{parameter} needs {needed}."}
+    expected = {"RuleCondition": is_set(parameter, default), "Assertions": [assertion]}
+    assert expected in stack.translated()["Rules"].values()
 
 
 def test_a_function_that_calls_itself_is_not_stopped() -> None:
