@@ -47,7 +47,7 @@ from mien.app import reconciliation
 from mien.backends.aws import image_limits
 from mien.config import open_app
 from mien.settings import Settings
-from mien.lambdas import api_gateway, upload_queue
+from mien.lambdas import api_gateway, authorizer, reconcile, upload_queue
 open_app(Settings.from_environment({"MIEN_BACKEND": "aws"}))
 """
     environment = {"PYTHONPATH": str(tmp_path), "AWS_DEFAULT_REGION": stack.REGION}

@@ -22,7 +22,7 @@ from mien.backends.aws.recognizer import RekognitionRecognizer
 from mien.domain.errors import Overloaded, SetupError, StorageBusy
 from mien.domain.faces import Box
 from mien.domain.records import FaceRecord, Upload, UploadStatus
-from mien.lambdas import upload_queue
+from mien.lambdas import upload_queue, worker
 from mien.security.api_keys import KeyFile, Scope
 from mien.security.audit import LogLines
 from mien.settings import Settings
@@ -76,8 +76,8 @@ def test_a_table_that_throttles_loses_nothing(
     throttled = FaceApp(aws.bucket, aws.recognizer, _on(dynamodb))
     for operation in ("PutItem", "TransactWriteItems"):
         dynamodb.meta.events.register(f"before-call.dynamodb.{operation}", _throttle)
-    monkeypatch.setattr(upload_queue, "application", lambda: throttled)
-    monkeypatch.setattr(upload_queue, "audit_log", LogLines)
+    monkeypatch.setattr(worker, "application", lambda: throttled)
+    monkeypatch.setattr(worker, "audit_log", LogLines)
     counted: list[str] = []
     monkeypatch.setattr(upload_queue, "count", lambda name, number=1: counted.append(name))
     message = {

@@ -16,7 +16,7 @@ from samtranslator.yaml_helper import yaml_parse
 from mien.api import problems
 from mien.app.reconciliation import Counts
 from mien.backends.aws import clients
-from mien.lambdas import api_gateway, upload_queue
+from mien.lambdas import api_gateway, queue_messages, reconcile, upload_queue
 from tests.aws import stack
 
 NAMED = r"\w*(?<!Metric)(?<!Domain)Name|CollectionId"
@@ -44,7 +44,7 @@ def test_the_bucket_is_closed_encrypted_and_tells_the_queue() -> None:
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert "BucketEncryption" in bucket
     events = stack.resolve(bucket["NotificationConfiguration"]["QueueConfigurations"])
-    kinds = {f"s3:{kind}:*" for kind in (upload_queue.CREATED, *upload_queue.REMOVED)}
+    kinds = {f"s3:{kind}:*" for kind in (queue_messages.CREATED, *queue_messages.REMOVED)}
     assert {event["Event"] for event in events} == kinds
     for event in events:
         assert event["Queue"] == "<UploadQueue.Arn>"
@@ -266,7 +266,7 @@ def counted() -> set[str]:
     lambdas = Path(upload_queue.__file__).parent.glob("*.py")
     written = {name for module in lambdas for name in re.findall(r'count\(\s*"(\w+)"', module.read_text())}
     of_photos = set(api_gateway._STATUS_METRICS.values())
-    return written | of_photos | {upload_queue.metric(field.name) for field in fields(Counts) if field.name != "faces"}
+    return written | of_photos | {reconcile.metric(field.name) for field in fields(Counts) if field.name != "faces"}
 
 
 def test_one_quota_sets_every_throttle() -> None:
@@ -338,7 +338,7 @@ def test_vectors_that_nothing_leads_to_raise_an_alarm_and_are_on_the_dashboard()
     assert (alarm["Namespace"], alarm["MetricName"], alarm["Threshold"]) == ("Mien", "VectorsLeft", 1)
     (dashboard,) = stack.resources("AWS::CloudWatch::Dashboard").values()
     for name in (field.name for field in fields(Counts) if field.name != "faces"):
-        assert f'"{upload_queue.metric(name)}"' in dashboard["DashboardBody"]["Fn::Sub"]
+        assert f'"{reconcile.metric(name)}"' in dashboard["DashboardBody"]["Fn::Sub"]
 
 
 def test_a_reconciliation_that_stopped_raises_an_alarm() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mien.lambdas import upload_queue
+from mien.lambdas import queue_messages, upload_queue
 from tests.aws import runtime
 from tests.aws.world import BUCKET, World, as_event, message, queues, request
 
@@ -115,10 +115,10 @@ def test_an_erasure_takes_as_many_attempts_as_it_needs(world: World) -> None:
     with world.function("upload") as function:
         world.rekognition.fail(500, "InternalServerError")
         for receives in range(1, upload_queue.MAX_DEATHS + 3):
-            assert function.invoke({"Records": [message(body=upload_queue.ERASURES, receives=receives)]}) == AGAIN
+            assert function.invoke({"Records": [message(body=queue_messages.ERASURES, receives=receives)]}) == AGAIN
         assert world.unended_attempts() == {}
     world.rekognition.heal()
-    last = {"Records": [message(body=upload_queue.ERASURES, receives=upload_queue.MAX_RECEIVES)]}
+    last = {"Records": [message(body=queue_messages.ERASURES, receives=upload_queue.MAX_RECEIVES)]}
     with world.function("upload") as function:
         assert function.invoke(last) == {"batchItemFailures": []}
     assert [item["Kind"]["S"] for item in world.items("MienRecords")] == ["ErasureReceipt"]

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus
 
 from mien.lambdas.api_gateway import ROUTES
-from mien.lambdas.upload_queue import ERASURES
+from mien.lambdas.queue_messages import ERASURES
 from tests.hostile.generators import any_request
 from tests.hostile.target import CANARY, Request
 from tests.hostile.values import TEXTS

@@ -18,7 +18,7 @@ from mien.backends.memory.bucket import MemoryBucket
 from mien.backends.memory.catalog import MemoryCatalog
 from mien.backends.memory.recognizer import MemoryRecognizer
 from mien.domain.errors import InvalidInput, SetupError
-from mien.lambdas import api_gateway, authorizer, telemetry, upload_queue
+from mien.lambdas import api_gateway, authorizer, queue_messages, telemetry, upload_queue, worker
 from mien.security.api_keys import KeyFile, Scope, key_id_of
 from tests.hostile.events import any_batch, any_gateway_event, any_question
 from tests.hostile.target import CANARY, NAME, PERSON
@@ -94,18 +94,18 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
         patch.setattr(api_gateway, "gettempdir", lambda: str(folder))
         patch.setattr(authorizer, "gettempdir", lambda: str(folder))
         patch.setattr(api_gateway, "KeyRates", lambda *_: Rates())
-        patch.setattr(upload_queue, "application", lambda: app)
-        patch.setattr(upload_queue, "send", sent.append)
+        patch.setattr(worker, "application", lambda: app)
+        patch.setattr(queue_messages, "send", sent.append)
         for each in loggers:
             patch.setattr(each, "handlers", [lines])
         api_gateway._gateway.cache_clear()
         authorizer._keys.cache_clear()
-        upload_queue.audit_log.cache_clear()
+        worker.audit_log.cache_clear()
         app.enroll(photo_of("Ada"), PERSON, NAME)
         yield Functions(app, key, lines, sent)
     api_gateway._gateway.cache_clear()
     authorizer._keys.cache_clear()
-    upload_queue.audit_log.cache_clear()
+    worker.audit_log.cache_clear()
 
 
 HANDLERS = {"upload": upload_queue.upload, "recognize": api_gateway.recognize, "people": api_gateway.people}
@@ -162,7 +162,7 @@ def test_dead_letters_change_nothing_that_is_indexed(
 def test_a_dead_letter_of_a_deleted_photo_takes_its_faces_along(functions: Functions) -> None:
     path = functions.app.enroll(photo_of("Grace"), "grace").image_path
     functions.app._bucket.delete([path])
-    body = upload_queue.message_body(path, removed=True)
+    body = queue_messages.message_body(path, removed=True)
     message = {"messageId": "m", "body": body, "attributes": {"ApproximateReceiveCount": "11"}}
     event = {"Records": [message | {"eventSource": "aws:sqs"}]}
     assert upload_queue.give_up(event, Context()) == {"batchItemFailures": []}

@@ -138,9 +138,9 @@ def people(event: dict[str, Any], context: Any) -> Any:
     response = answer("people", event, context)
     is_erasure = (event.get("httpMethod"), event.get("resource")) == ("DELETE", "/users/{user_id+}")
     if is_erasure and (response["statusCode"] == HTTPStatus.ACCEPTED or response["statusCode"] >= SERVER_ERRORS):
-        from mien.lambdas import upload_queue  # loads the batch processor, which no other request needs
+        from mien.lambdas import queue_messages  # loads what reads events, which no other request needs
 
-        upload_queue.send(upload_queue.ERASURES)
+        queue_messages.send(queue_messages.ERASURES)
     return response
 
 
