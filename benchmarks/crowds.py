@@ -39,6 +39,7 @@ OPENCV_SIDE = 640
 NOT_ENLARGED: dict[str, object] = {"mien.engine.detect.RELIABLE_SIZE": 0}
 SETTINGS: tuple[tuple[str, dict[str, object]], ...] = (
     ("Mien, as shipped", {}),
+    ("Mien without passes for doubtful faces", {"mien.engine.detect.DOUBTFUL_SCORE": 0.7}),
     ("Mien, enlarged 1.5 times at most", {"mien.engine.detect.MAX_ENLARGEMENT": 1.5}),
     ("Mien without enlarging the photo", NOT_ENLARGED),
     ("the same, with scores from 0.6", NOT_ENLARGED | {"mien.engine.detect.MIN_SCORE": 0.6}),

@@ -5,9 +5,9 @@ three grids (strides 8, 16, 32) the network predicts class, objectness, a box an
 geometric mean of the probabilities of class and objectness.
 
 A pass detects faces of about 10 to 300 pixels, though not all of those below 28. The first pass is at a medium scale;
-larger scales follow where small faces may have been missed, the last of them enlarging the photo, and a smaller one
-where a face may be too large. YuNet also detects faces that lie on their side, but with a lower score and wrong
-landmarks, so such photos are rotated.
+larger scales follow where small faces may have been missed, the last of them enlarging the photo, then the surroundings
+of each doubtful face in it. A smaller scale follows where a face may be too large. YuNet also detects faces that lie on
+their side, but with a lower score and wrong landmarks, so such photos are rotated.
 """
 
 from __future__ import annotations
@@ -39,10 +39,20 @@ SMALLER_SIDE = 256
 SMALL_FACE_SIZE = 40
 """Pixels of a face in a pass; where the smallest is below it, there may be still smaller ones."""
 
+SMALLEST_SIZE = 10
+"""Pixels of the smallest face that a pass may find."""
+
 RELIABLE_SIZE = 28
 """Pixels of a face that no pass misses for its size; a photo whose smallest face is below it is enlarged."""
 
 MAX_ENLARGEMENT = 2
+
+DOUBTFUL_SCORE = 0.2
+"""Lowest score at which a small face in the enlarged photo gets a pass of its own, which must be certain of it."""
+CONFIRMATION_SIZE = 56
+"""Pixels of the face in that pass."""
+MAX_DOUBTFUL = 64
+"""Doubtful faces of a photo that get one, best score first: together a quarter of the largest pass before."""
 
 ROTATIONS = (90, 180, 270)
 CONFIDENT_SCORE = 0.88
@@ -76,6 +86,11 @@ class RawDetections:
     def scaled(self, factor: float) -> RawDetections:
         """Return the same faces in pixels of the image enlarged by `factor`."""
         return RawDetections(self.boxes * np.float32(factor), self.points * np.float32(factor), self.scores)
+
+    def shifted(self, x: int, y: int) -> RawDetections:
+        """Return the same faces in pixels of an image in which this one begins at x, y."""
+        corner = np.array([x, y], np.float32)
+        return RawDetections(self.boxes + np.array([x, y, 0, 0], np.float32), self.points + corner, self.scores)
 
 
 NO_FACES = RawDetections(np.empty((0, 4), np.float32), np.empty((0, 5, 2), np.float32), np.empty(0, np.float32))
@@ -163,7 +178,24 @@ def _detect_enlarged(network: Network, photo: Photo, side: int) -> RawDetections
     pixels = photo.pixels(side)
     scale = side / max(pixels.shape[:2])
     large = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
-    return detect_once(network, large, MIN_SCORE).scaled(1 / scale)  # type: ignore[arg-type]
+    faces = detect_once(network, large, DOUBTFUL_SCORE)  # type: ignore[arg-type]
+    sizes, is_sure = faces.boxes[:, 2:].max(axis=1), faces.scores >= MIN_SCORE
+    doubtful = faces[~is_sure & (sizes >= SMALLEST_SIZE) & (sizes < SMALL_FACE_SIZE)].scaled(1 / scale)
+    confirmed = [_confirmed(network, pixels, box) for box in doubtful.boxes[:MAX_DOUBTFUL]]
+    return concatenate([faces[is_sure].scaled(1 / scale), *confirmed])
+
+
+def _confirmed(network: Network, pixels: Pixels, box: Floats) -> RawDetections:
+    """Run a pass over the surroundings of a doubtful face (4,), enlarged; return the face if it is certain there."""
+    size, centre = float(box[2:].max()), box[:2] + box[2:] / 2
+    span = max(int(CANVAS_STEP / CONFIRMATION_SIZE * size), 1)
+    farthest = np.maximum(np.array(pixels.shape[1::-1]) - span, 0)
+    left, top = np.clip(np.rint(centre - span / 2), 0, farthest).astype(int).tolist()
+    region, scale = pixels[top : top + span, left : left + span], CANVAS_STEP / span
+    large = cv2.resize(region, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    faces = detect_once(network, large, MIN_SCORE).scaled(1 / scale).shifted(left, top)  # type: ignore[arg-type]
+    distances = np.abs(faces.boxes[:, :2] + faces.boxes[:, 2:] / 2 - centre).max(axis=1)
+    return faces[distances <= size / 4]
 
 
 def detect_once(network: Network, pixels: Pixels, min_score: float) -> RawDetections:
