@@ -166,11 +166,6 @@ def png_noise(side: int, depth: int = 8) -> bytes:
 # WebP
 
 
-def riff(*chunks: tuple[bytes, bytes]) -> bytes:
-    body = b"".join(kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2) for kind, body in chunks)
-    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
-
-
 def webp_canvas(width: int, height: int) -> bytes:
     start = NAMED_WEBP.index(b"VP8X") + 12
     return (

@@ -30,14 +30,12 @@ class ModelFile:
         name: file name in the carrier.
         pattern: glob pattern of the file name in a folder of the user's own.
         sha256: expected digest of the shipped file, hexadecimal.
-        licence: SPDX identifier.
         source: where the model was published.
     """
 
     name: str
     pattern: str
     sha256: str
-    licence: str
     source: str
 
 
@@ -45,14 +43,12 @@ DETECTOR = ModelFile(
     name="face_detection_yunet_2023mar_int8bq.onnx",
     pattern="face_detection_yunet*.onnx",
     sha256="49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10",
-    licence="MIT",
     source="https://github.com/opencv/opencv_zoo/tree/main/models/face_detection_yunet",
 )
 EMBEDDER = ModelFile(
     name="face_recognition_sface_2021dec_int8bq.onnx",
     pattern="face_recognition_sface*.onnx",
     sha256="fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
-    licence="Apache-2.0",
     source="https://github.com/opencv/opencv_zoo/tree/main/models/face_recognition_sface",
 )
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from sqlite3 import Connection, connect
 from typing import TYPE_CHECKING, Any
 
-from mien.backends.embedded import archive, folder_tree
+from mien.backends.embedded import archive, drafts, folder_tree
 from mien.backends.embedded.archive import PHOTOS, ArchiveWriter
 from mien.domain import object_keys
 from mien.domain.errors import InvalidInput, StorageBusy
@@ -107,7 +107,7 @@ def _write(backend: EmbeddedBackend, file: Path, keys_file: Path | None, passphr
         draft.rename(file)
     finally:
         draft.unlink(missing_ok=True)
-    _sync_folder(file.parent)
+    drafts.sync_folder(file.parent)
     head |= {"created_at": created_at, "photos": photos}
     del head["version"], head["mark"]
     return BackupSummary(**head, is_encrypted=passphrase is not None, size=size)
@@ -186,14 +186,6 @@ def _check_nobody_erased(backend: EmbeddedBackend, snapshot: Path) -> None:
             before = {text for (text,) in connection.execute(statement)}
             if not before.issuperset(text for (text,) in backend.database.read(statement)):
                 raise ErasedMeanwhile
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove_abandoned(data_dir: Path) -> None:
