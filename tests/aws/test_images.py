@@ -6,14 +6,17 @@ import base64
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
 from mien.backends.aws import image_limits
 from mien.domain.errors import ImageTooLarge, UnsupportedImage
+from mien.lambdas import api_gateway
 from tests.aws import stack
 from tests.aws.world import BUCKET, World, request
 
@@ -78,6 +81,34 @@ def test_a_photo_is_converted_upright_and_without_what_it_tells_of_itself() -> N
     photo = encoded("JPEG", (200, 100), orientation=6)
     shown = Image.open(io.BytesIO(image_limits.render(photo, 100)))
     assert (shown.format, shown.size, dict(shown.getexif())) == ("JPEG", (50, 100), {})
+
+
+def test_a_photo_that_would_be_too_large_for_an_answer_gets_fewer_pixels(world: World, tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (2400, 2400, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "JPEG", quality=92)
+    assert len(file.getvalue()) > image_limits.MAX_RENDERED_BYTES
+    key = keep(world, tmp_path, "uploaded/Ada/1.jpg", file.getvalue())
+    with world.function("people") as function:
+        shown = function.invoke(request(*ROUTE, "/images/uploaded/Ada/1.jpg", key, query={"size": "4096"}))
+    assert 1000 < size_of(shown)[0] < 2400
+    assert len(json.dumps(shown)) < api_gateway.MAX_ANSWER
+
+
+def test_an_answer_that_lambda_would_not_return_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lambda itself would fail, and the gateway answer 502 for a function that did nothing wrong."""
+    answers = {"statusCode": 200, "headers": {}}
+    context = SimpleNamespace(get_remaining_time_in_millis=lambda: 28_000)
+
+    def answer(body: str) -> dict[str, Any]:
+        gateway = SimpleNamespace(answer=lambda *_asked: {**answers, "body": body})
+        monkeypatch.setattr(api_gateway, "_gateway", lambda _function: gateway)
+        return api_gateway.answer("people", request("GET", "/recognitions", "/recognitions"), context)
+
+    assert answer("x" * (api_gateway.MAX_ANSWER - 1000))["statusCode"] == 200
+    refused = answer('"' * (api_gateway.MAX_ANSWER // 2 + 1))  # escaped, each takes two bytes
+    assert refused["statusCode"] == 422
+    assert "Ask for fewer with limit" in json.loads(refused["body"])["detail"]
 
 
 def test_a_photo_that_would_take_the_functions_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

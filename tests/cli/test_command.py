@@ -77,7 +77,7 @@ def test_the_backend_for_aws_says_which_libraries_it_lacks(tmp_path, words):
         check=False,
     )
     assert done.returncode == 4
-    assert "pip install 'mien[aws]'" in done.stdout + done.stderr
+    assert "pip install '.[aws]'" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
 

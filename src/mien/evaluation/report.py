@@ -1,7 +1,7 @@
 """Present an evaluation: as JSON, as lines for a terminal, as curves in SVG, and as one HTML file.
 
 The HTML file shows the worst errors as photos, so that wrong labels are seen; treat it like the photos themselves.
-Matplotlib comes with `pip install 'mien[evaluate]'`, and is loaded when something is drawn.
+Matplotlib comes with `pip install '.[evaluate]'`, and is loaded when something is drawn.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class Axes:
 def require_matplotlib() -> None:
     """Raise SetupError without matplotlib; called before a long measurement, which would otherwise end with it."""
     if find_spec("matplotlib") is None:
-        raise SetupError("Plots need matplotlib: pip install 'mien[evaluate]'.")
+        raise SetupError("Plots need matplotlib: pip install '.[evaluate]' in Mien's folder.")
 
 
 def svg(axes: Axes, curves: Sequence[Curve]) -> str:

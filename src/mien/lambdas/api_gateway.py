@@ -32,7 +32,7 @@ from mien.backends.aws import clients
 from mien.backends.aws.key_rates import KeyRates
 from mien.backends.aws.secret_keys import SecretKeys
 from mien.backends.aws.stack import open_inside
-from mien.domain.errors import MalformedRequest, MienError, NotAuthenticated, SetupError
+from mien.domain.errors import InvalidInput, MalformedRequest, MienError, NotAuthenticated, SetupError
 from mien.lambdas import deadline
 from mien.lambdas.telemetry import MODEL, count, logger, metrics
 from mien.security.api_keys import ApiKey, KeyFile, Scope
@@ -45,6 +45,7 @@ TEXT_TYPES = [*DEFAULT_TEXT_MIME_TYPES, problems.MEDIA_TYPE]
 # Open on one machine. On AWS no route is, and a call of /health costs an inference.
 _PARAMETER = re.compile(r"\{[^}]+\}")
 SERVER_ERRORS = 500  # the statuses from here on
+MAX_ANSWER = 6_000_000  # bytes of JSON; Lambda fails with more than 6,291,556
 GATEWAY_SECONDS = 28.0  # API Gateway answers 504 itself after 29
 GUARDED_RESOURCES = frozenset({"/health", "/calibration", "/openapi.json"})
 
@@ -160,7 +161,11 @@ def answer(function: str, event: dict[str, Any], context: Any) -> dict[str, Any]
     deadline.begin(context, GATEWAY_SECONDS)
     try:
         response = _gateway(function).answer(event, context)
-    except MienError as error:  # the secret or the event cannot be read: no request has begun
+        if len(response["body"]) > MAX_ANSWER / 2 and len(json.dumps(response)) > MAX_ANSWER:
+            raise InvalidInput(
+                f"The answer has more than {MAX_ANSWER:,} bytes, too many for AWS Lambda. Ask for fewer with limit."
+            )
+    except MienError as error:  # the secret or the event cannot be read, or the answer not be returned
         logger.error("request refused", error=type(error).__name__)
         response = _problem(problems.status_of(error), str(error), error.code)
     if response["statusCode"] == HTTPStatus.SERVICE_UNAVAILABLE:

@@ -10,4 +10,4 @@ from mien.domain.errors import SetupError
 LIBRARIES = ("boto3", "botocore")
 
 if not all(map(find_spec, LIBRARIES)):
-    raise SetupError("The backend for AWS needs boto3: pip install 'mien[aws]', in a checkout pip install '.[aws]'.")
+    raise SetupError("The backend for AWS needs boto3: pip install '.[aws]' in Mien's folder.")

@@ -22,6 +22,7 @@ MAX_BYTES = 5_242_880  # Rekognition's limit on Image.Bytes
 MIN_SIDE = 80  # pixels, Rekognition's limit on an image
 SIDES = (4096, 2048, 1024)  # pixels; larger photos gain nothing and cost transfer, noisy ones are scaled further
 MAX_RENDERED_PIXELS = 60_000_000
+MAX_RENDERED_BYTES = 4_500_000  # in base64, a function returns 6 MB
 LARGE_DECODERS = {"WEBP": 27_000_000, "AVIF": 29_000_000}
 """Pixels by format, for those that take more memory: all take some 450 MB at most, and the functions have 1,024."""
 _ACCEPTED_TYPES = {"image/jpeg", "image/png"}
@@ -115,7 +116,10 @@ def face_image(image: bytes, box: Box, side: int) -> bytes:
 
 
 def render(image: bytes, long_side: int) -> bytes:
-    """Return an image file as an upright JPEG of at most so many pixels a side; raise an ImageError if it cannot be."""
+    """Return an image file as an upright JPEG of at most so many pixels a side; raise an ImageError if it cannot be.
+
+    One that would have more bytes than a function returns gets fewer pixels.
+    """
     with _pillow_errors():
         opened = Image.open(io.BytesIO(image))
         opened.draft("RGB", (long_side, long_side))  # decodes a JPEG at a fraction of its size
@@ -125,7 +129,10 @@ def render(image: bytes, long_side: int) -> bytes:
                 f"Photos of more than {most:,} pixels are not converted here; a JPEG may help.", "pixels"
             )
         opened.thumbnail((long_side, long_side))
-        return _jpeg(ImageOps.exif_transpose(opened).convert("RGB"))
+        upright = ImageOps.exif_transpose(opened).convert("RGB")
+        while len(data := _jpeg(upright)) > MAX_RENDERED_BYTES:
+            upright.thumbnail((upright.width * 3 // 4, upright.height * 3 // 4))
+        return data
 
 
 def _span(start: float, length: float, margin: float, pixels: int) -> tuple[int, int]:
