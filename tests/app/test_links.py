@@ -11,8 +11,12 @@ from pathlib import Path
 import pytest
 
 from mien.backends.embedded.backend import EmbeddedBackend
-from mien.domain.errors import ImageNotFound, StorageError
+from mien.backends.embedded.backup import back_up
+from mien.backends.embedded.folder_tree import Kind
+from mien.domain.errors import ImageNotFound, ImageTooLarge, StorageError
 from mien.domain.records import Erasure, UploadStatus
+from tests.support.nesting import nested
+from tests.support.process import wait_for
 
 Portraits = dict[str, list[bytes]]
 Make = Callable[[Path, Path], object]
@@ -58,6 +62,48 @@ def uploaded(tmp_path: Path, backend: EmbeddedBackend, portraits: Portraits) -> 
     elsewhere.mkdir()
     (elsewhere / "b.jpg").write_bytes(portraits["Salma"][0])
     return tmp_path / "data" / "bucket" / "uploaded"
+
+
+def test_folders_nested_too_deep_keep_nobody_from_starting_and_go_with_their_person(
+    backend: EmbeddedBackend, uploaded: Path, portraits: Portraits
+) -> None:
+    with nested(uploaded / "Robert" / "deep", portraits["Robert"][1]):
+        (uploaded / "Venus" / "b.jpg").write_bytes(portraits["Venus"][1])
+        worker = backend.worker(threads=1)
+        worker.start()
+        try:
+            wait_for(lambda: len(backend.app.faces(user_id="Venus").items) == 2)
+        finally:
+            worker.stop()
+        (unread,) = backend.bucket.ignored()
+        assert (unread.path.startswith("uploaded/Robert/deep/d/"), unread.kind) == (True, Kind.UNREADABLE)
+        assert backend.app.forget("Robert").remaining_stores == ()
+        assert not (uploaded / "Robert").exists()
+        assert list(backend.bucket.ignored()) == []
+
+
+def test_a_file_too_large_for_a_photo_is_not_read(
+    backend: EmbeddedBackend, uploaded: Path, tmp_path: Path, portraits: Portraits
+) -> None:
+    place, path = uploaded / "Robert" / "large.jpg", "uploaded/Robert/large.jpg"
+    place.write_bytes(portraits["Robert"][1])
+    os.truncate(place, 2**40)  # with holes: it takes no space
+    worker = backend.worker(threads=1)
+
+    def look() -> UploadStatus:
+        worker.watcher.look()
+        while worker.run_once():
+            pass
+        return backend.app.upload_status(path).status
+
+    assert look() is UploadStatus.REJECTED
+    for call in (backend.app.image, backend.app.recognize_stored):
+        with pytest.raises(ImageTooLarge):
+            call(path)
+    assert back_up(backend, tmp_path / "backup").photos == 2
+    assert look() is UploadStatus.REJECTED
+    place.write_bytes(portraits["Robert"][1])
+    wait_for(lambda: look() is UploadStatus.INDEXED)
 
 
 @pytest.mark.parametrize("kind", STRANGE)

@@ -17,6 +17,7 @@ from mien.backends.embedded.backend import RESTORING, EmbeddedBackend
 from mien.domain.errors import InvalidInput, StorageBusy, StorageDamaged
 from mien.domain.policy import Policy
 from tests.support.fake_engine import FakeFaceEngine
+from tests.support.nesting import nested
 from tests.support.painter import photo_of
 
 
@@ -318,6 +319,12 @@ def test_reset_deletes_what_mien_keeps_and_nothing_else(known, tmp_path):
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["note.txt"]
     again = known("reset", "--yes")
     assert (again.code, "There is nothing to delete" in again.err) == (1, True)
+
+
+def test_reset_deletes_folders_nested_too_deep_to_be_reached(known, tmp_path):
+    with nested(tmp_path / "data" / "bucket" / "uploaded" / "deep"):
+        assert known("reset", "--yes").code == 0
+        assert list((tmp_path / "data").iterdir()) == []
 
 
 def test_reset_is_refused_while_a_server_is_running(known, tmp_path):

@@ -17,6 +17,7 @@ from mien.cli.photos import PhotoReader, photo_files
 from mien.domain.errors import ImageError, ImageTooLarge
 from mien.domain.image_types import UNKNOWN_FORMAT, is_litter
 from mien.evaluation.dataset import read_folder
+from tests.support.nesting import nested
 from tests.support.painter import photo_of
 from tests.support.process import MIEN_ON_FAKE_ENGINE
 
@@ -148,6 +149,22 @@ def test_a_linked_folder_is_followed_once(mien, people, tmp_path):
     (people / "Ada" / "more").symlink_to(tmp_path / "elsewhere")
     (people / "Ada" / "again").symlink_to(tmp_path / "elsewhere")
     assert len(photo_files([people / "Ada"]).photos) == 4, "two links to one folder are no loop"
+
+
+def test_folders_are_walked_however_deep_they_are_nested(tmp_path):
+    with nested(tmp_path / "photos", levels=1500) as folder:
+        (folder / "e.jpg").write_bytes(b"")
+        first, second = photo_files([folder]).photos
+        assert (len(first.relative_to(folder).parts), first.name) == (1501, "x.jpg")
+        assert second.name == "e.jpg"
+
+
+def test_a_folder_too_deep_to_be_reached_is_listed_in_its_place(mien, people, tmp_path):
+    with nested(people / "Ada" / "deep"):
+        answer = mien("enroll", people, "--json")
+    assert (answer.code, answer.json["enrolled"], answer.json["error"]) == (3, 3, None)
+    (refused,) = [photo for photo in answer.json["photos"] if photo["outcome"] == "refused"]
+    assert "deep/d/d" in refused["photo"]
 
 
 def test_a_folder_that_cannot_be_read_is_refused(mien, people, monkeypatch):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -120,6 +119,7 @@ def reset(
     from mien.backends.embedded.backend import CONTENT
     from mien.backends.embedded.event_queue import alone
     from mien.backends.embedded.events import PRESENCE_FILE
+    from mien.gallery.store import deep_folders
 
     folder = _embedded(context.settings).data_dir
     found = [folder / name for name in CONTENT if (folder / name).exists()]
@@ -130,7 +130,8 @@ def reset(
     try:
         with alone(folder / PRESENCE_FILE):
             for path in (*found, folder / PRESENCE_FILE):
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+                is_folder = path.is_dir() and not path.is_symlink()
+                deep_folders.remove(path) if is_folder else path.unlink(missing_ok=True)
     except BlockingIOError:
         raise StorageBusy("A server is running on this data folder; stop it first.") from None
     if as_json:

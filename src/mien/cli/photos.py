@@ -162,18 +162,17 @@ class _Walk:
                 yield PhotoToEnroll(entry, None)
 
     def _below(self, folder: Path, above: tuple[Identity, ...]) -> Iterator[Path]:
-        entries: list[Path] | None = None
-        with suppress(OSError):
-            here = _identity(folder)
-            entries = None if here in above else self._entries(folder)
-        if entries is None:
-            yield folder
-            return
-        for entry in entries:
-            if os.path.isdir(entry):
-                yield from self._below(entry, (*above, here))
+        pending = [(folder, above)]  # without a call for each level: there may be thousands
+        while pending:
+            place, above = pending.pop()
+            entries: list[Path] | None = None
+            with suppress(OSError):
+                here = _identity(place)
+                entries = self._entries(place) if os.path.isdir(place) and here not in above else None
+            if entries is None:
+                yield place
             else:
-                yield entry
+                pending += [(entry, (*above, here)) for entry in reversed(entries)]
 
     def _entries(self, folder: Path) -> list[Path]:
         entries = sorted(folder.iterdir())

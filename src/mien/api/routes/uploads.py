@@ -131,7 +131,7 @@ async def upload_state(image_path: str, request: Request, context: Context) -> s
     dependencies=[may_manage],
     response_class=Response,
     responses={
-        **problem_responses(404, 422),
+        **problem_responses(404, 413, 422),
         200: {"content": {"image/*": {}, "application/json": {"schema": schemas.PhotoLink.model_json_schema()}}},
         307: {"description": "On AWS: the photo is at the address in `Location`, for a minute"},
     },

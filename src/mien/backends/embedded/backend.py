@@ -114,6 +114,7 @@ class EmbeddedBackend:
             lambda key, version: queue.put(key, version=version),
             queue.drop,
             queue.drop_folder,
+            policy.max_image_bytes,
         )
         self.catalog = SqliteCatalog(self.database)
         self.recognizer = LocalRecognizer(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from mien.backends.embedded import archive, drafts, folder_tree
 from mien.backends.embedded.archive import PHOTOS, ArchiveWriter
 from mien.domain import object_keys
-from mien.domain.errors import InvalidInput, StorageBusy
+from mien.domain.errors import ImageTooLarge, InvalidInput, StorageBusy
 from mien.gallery.store import private_files
 from mien.gallery.store.database import storage_errors
 
@@ -96,7 +96,7 @@ def _write(backend: EmbeddedBackend, file: Path, keys_file: Path | None, passphr
                 head = _head(connection, created_at, has_keys=keys_file is not None)
             with os.fdopen(private_files.create_file(draft), "wb") as sink:
                 with archive.writing(sink, passphrase) as stream:
-                    photos = _fill(ArchiveWriter(stream, head), backend.data_dir, snapshot, keys_file, keys)
+                    photos = _fill(ArchiveWriter(stream, head), backend, snapshot, keys_file, keys)
                 sink.flush()
                 os.fsync(sink.fileno())
             _check_nobody_erased(backend, snapshot)
@@ -161,17 +161,19 @@ def _head(snapshot: Connection, created_at: datetime, *, has_keys: bool) -> dict
     }
 
 
-def _fill(writer: ArchiveWriter, data_dir: Path, snapshot: Path, keys_file: Path | None, keys: list[str]) -> int:
-    """Write all files, and return how many of them are photos: one that was deleted meanwhile is left out."""
+def _fill(
+    writer: ArchiveWriter, backend: EmbeddedBackend, snapshot: Path, keys_file: Path | None, keys: list[str]
+) -> int:
+    """Write all files, and return how many of them are photos: those deleted meanwhile or too large are left out."""
     writer.add_file(DATABASE, snapshot)
-    writer.add_file(SECRET, data_dir / SECRET)
+    writer.add_file(SECRET, backend.data_dir / SECRET)
     if keys_file is not None:
         writer.add_file(KEYS, keys_file)
-    photos = 0
+    photos, bucket = 0, backend.data_dir / "bucket"
     for key in keys:
-        with suppress(FileNotFoundError):
-            changed_ns = (data_dir / "bucket" / key).lstat().st_mtime_ns
-            body = folder_tree.read(data_dir / "bucket", key)
+        with suppress(FileNotFoundError, ImageTooLarge):
+            changed_ns = (bucket / key).lstat().st_mtime_ns
+            body = folder_tree.read(bucket, key, backend.bucket.max_bytes)
             if body is not None:
                 writer.add_bytes(f"{PHOTOS}{key}", body, changed_ns)
                 photos += 1

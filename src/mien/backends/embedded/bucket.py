@@ -31,12 +31,16 @@ from mien.security.signing import UPLOAD_FORM, UPLOAD_FORM_PATH, Signer
 
 VOLUME_MARKER = ".mark"
 
+USUAL_BYTES = 32 * 1024 * 1024
+"""Files of this size are read whatever the limit of today: they may be photos of a time when it was higher."""
+
 
 class FolderBucket:
     """Implements `mien.app.ports.StagingBucket` in a folder.
 
     Attributes:
         marker: What the folder's marker file holds: a text of its own for each data folder.
+        max_bytes: The size of a file up to which it is read.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class FolderBucket:
         on_created: Callable[[str, str | None], None],
         on_deleted: Callable[[Sequence[str]], None],
         on_folder_deleted: Callable[[str], None],
+        max_bytes: int = USUAL_BYTES,
     ) -> None:
         """Open or create the folder.
 
@@ -57,7 +62,9 @@ class FolderBucket:
             on_created: Called with each key and its version after its object was stored.
             on_deleted: Called with the keys after their objects were deleted.
             on_folder_deleted: Called with the prefix after everything below it was deleted.
+            max_bytes: Of a photo; `get` reads so large files, and any of the usual sizes.
         """
+        self.max_bytes = max(max_bytes, USUAL_BYTES)
         self._folder, self._database, self._signer = folder, database, signer
         self._on_created, self._on_deleted, self._on_folder_deleted = on_created, on_deleted, on_folder_deleted
         if not database.is_read_only:
@@ -108,7 +115,7 @@ class FolderBucket:
 
     def get(self, key: str) -> Image:
         with storage_errors("bucket"):
-            body = folder_tree.read(self._folder, object_keys.parse_image_path(key))
+            body = folder_tree.read(self._folder, object_keys.parse_image_path(key), self.max_bytes)
         if body is None:
             self.check_volume()
             raise ImageNotFound("There is no photo under this path.")

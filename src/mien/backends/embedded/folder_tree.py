@@ -7,6 +7,7 @@ Paths are relative to the folder, with slashes.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -16,8 +17,9 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from mien.domain import image_types, object_keys
-from mien.domain.errors import InvalidInput
+from mien.domain.errors import ImageTooLarge, InvalidInput
 from mien.domain.image_types import is_litter
+from mien.gallery.store import deep_folders
 
 _EXTENSIONS = frozenset(f".{extension}" for extension in (*image_types.CONTENT_TYPES.values(), "jpeg", "tif"))
 _PERSONS_DEPTH = 2  # of uploaded/<folder of the person>
@@ -57,7 +59,9 @@ def walk(root: Path, start: str) -> Iterator[Entry]:
             entries = os.scandir(root / folder)
         except (FileNotFoundError, NotADirectoryError):
             continue
-        except PermissionError:
+        except OSError as error:
+            if error.errno not in {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}:
+                raise
             yield Entry(folder, Kind.UNREADABLE)
             continue
         with entries:
@@ -112,8 +116,8 @@ def changed_at(root: Path, path: str) -> float | None:
     return None
 
 
-def read(root: Path, path: str) -> bytes | None:
-    """Return the bytes of a photo; None when `is_photo` is false."""
+def read(root: Path, path: str, max_bytes: int) -> bytes | None:
+    """Return the bytes of a photo; None when `is_photo` is false. Raises ImageTooLarge when it has more of them."""
     if not is_photo(root, path):
         return None
     try:
@@ -121,7 +125,13 @@ def read(root: Path, path: str) -> bytes | None:
     except FileNotFoundError:
         return None
     with os.fdopen(descriptor, "rb") as file:
-        return file.read() if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        size = os.fstat(descriptor).st_size
+        content = file.read(max_bytes + 1) if size <= max_bytes else b""
+    if max(size, len(content)) > max_bytes:
+        raise ImageTooLarge(f"The photo has more than {max_bytes:,} bytes.")
+    return content
 
 
 def unlink(root: Path, path: str) -> bool:
@@ -144,15 +154,16 @@ def clear(root: Path, path: str) -> int:
         unlink(root, path.strip("/"))
         return 0
     photos = 0
-    for parent, folders, files in os.walk(place, topdown=False):  # does not follow links
-        for name in files:
-            photos += unlink(root, f"{Path(parent).relative_to(root).as_posix()}/{name}")
-        for name in folders:
-            entry = Path(parent, name)
-            with suppress(OSError):  # filled again in between
-                entry.unlink() if entry.is_symlink() else entry.rmdir()
-    with suppress(OSError):
-        place.rmdir()
+
+    def unlink_and_count(entry: Path) -> None:
+        nonlocal photos
+        photos += unlink(root, entry.relative_to(root).as_posix())
+
+    try:
+        deep_folders.remove(place, unlink_and_count)
+    except OSError as error:
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}:  # filled again in between, or gone
+            raise
     return photos
 
 

@@ -30,7 +30,7 @@ from mien.domain import object_keys
 from mien.domain.errors import AlreadyExists, InvalidInput, StorageDamaged
 from mien.domain.faces import iterate_pages
 from mien.domain.records import Consent, Erasure, ErasureReceipt, FaceRecord, Person, Upload
-from mien.gallery.store import private_files
+from mien.gallery.store import deep_folders, private_files
 from mien.gallery.store.database import Database, storage_errors
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _clear(data_dir: Path) -> None:
     for name in (*(name for name in CONTENT if name != RESTORING), RESTORING):
         path = data_dir / name
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            deep_folders.remove(path)
         else:
             path.unlink(missing_ok=True)
 

@@ -21,7 +21,7 @@ from mien.backends.embedded.bucket import FolderBucket
 from mien.backends.embedded.event_queue import EventQueue
 from mien.backends.embedded.folder_tree import Entry, Kind, is_key
 from mien.domain import object_keys
-from mien.domain.errors import ImageNotFound, MienError
+from mien.domain.errors import ImageNotFound, ImageTooLarge, MienError
 from mien.domain.faces import iterate_pages
 from mien.domain.image_types import is_litter
 from mien.domain.records import Erasure, Upload, UploadStatus
@@ -200,13 +200,16 @@ class FolderWatcher:
     def _is_known(self, key: str) -> bool:
         """Whether the application stored this file itself, or these very bytes have an outcome already."""
         upload = next(iter(self._catalog.get(Upload, [key])), None)
-        if upload is not None and upload.status is UploadStatus.FAILED:  # the queue knows which version failed
+        if upload is None or upload.status is UploadStatus.FAILED:  # the queue knows which version failed
             return False
-        if upload is None or upload.digest is None:
-            return upload is not None
-        with suppress(ImageNotFound):
+        if upload.digest is None and upload.status is not UploadStatus.REJECTED:
+            return True
+        try:
             return upload.digest == hashlib.sha256(self._bucket.get(key).body).hexdigest()
-        return False
+        except ImageTooLarge:
+            return upload.digest is None  # it was not read before, either
+        except ImageNotFound:
+            return False
 
     def _exists(self, key: str) -> bool:
         return key in self._bucket.keys(key)

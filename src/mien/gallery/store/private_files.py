@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from mien.gallery.store import deep_folders
+
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 _OTHERS = 0o077
 """The permissions of the group and of everybody."""
@@ -53,10 +55,7 @@ def restrict_tree(path: Path) -> None:
 
 def find_open(path: Path) -> list[Path]:
     """List what others have permissions for: the path, and in a folder all below it. Links are never followed."""
-    found = [path] if has_open_permissions(path) else []
-    for parent, folders, files in os.walk(path):
-        found += [entry for name in (*folders, *files) if has_open_permissions(entry := Path(parent, name))]
-    return found
+    return [entry for entry in (path, *deep_folders.below(path)) if has_open_permissions(entry)]
 
 
 def has_open_permissions(path: Path) -> bool:
