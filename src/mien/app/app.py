@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime
 from mien.app.erasure import ErasureService, FindRemains
 from mien.app.groups import Grouping, GroupService
 from mien.app.indexing import IndexingService
+from mien.app.moving import PhotoMover
 from mien.app.people import PeopleService
 from mien.app.ports import Bucket, Catalog, Recognizer
 from mien.app.recognition import RecognitionService
@@ -127,6 +128,9 @@ class FaceApp:
         self._recognition = RecognitionService(recognizer, catalog, people, self.policy, now, groups_of)
         self._rejections = RejectionService(recognizer, catalog, people, now)
         self._retention = RetentionService(catalog, people, self._indexing, self._erasure, self.policy, now)
+        self._mover = PhotoMover(
+            bucket, catalog, people, self._uploads, self._indexing, self._retention, self._admit, self.enroll
+        )
         self._inspect, self._render, self._warnings, self._close = inspect, render, warnings, close
         self._groups: GroupService | None = None
         if grouping:
@@ -283,16 +287,7 @@ class FaceApp:
         path = object_keys.parse_image_path(image_path)
         if user_id is None and name is None:
             raise InvalidInput("Say whose photo it is, by user id or by name.")
-        image, former = self.image(path).body, self._uploads.status(path).user_id
-        admitted = self._admit(user_id, name) or ""
-        is_new = all(person.pending for person in self._catalog.get(Person, [admitted]))
-        upload = self.enroll(image, admitted)
-        if upload.image_path != path and upload.status is UploadStatus.INDEXED:
-            if is_new and former is not None:
-                self._retention.copy_consent(former, admitted)
-            self._relabel(path, upload)
-            upload = self._indexing.remove_former(path, upload)
-        return upload
+        return self._mover.move(path, user_id, name)
 
     def image(self, image_path: str) -> Image:
         """Return a photo of the bucket as it was uploaded. Raises ImageNotFound."""
@@ -645,11 +640,6 @@ class FaceApp:
             if not discreet:
                 raise
             return user_id or self._people.holder_of(name or "")
-
-    def _relabel(self, path: str, moved: Upload) -> None:
-        for former in self._catalog.get(Upload, [path]):
-            if former.user_id is not None and self._indexing.is_only_photo_of_its_faces(former):
-                self._recognition.relabel(former, moved, self._people.aliases.family(former.user_id))
 
     def _root(self, user_id: str) -> str:
         return self._people.aliases.family(object_keys.parse_user_id(user_id))[0]

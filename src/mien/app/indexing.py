@@ -114,17 +114,6 @@ class IndexingService:
         self._bucket.delete([path])
         self._remove_traces(path)
 
-    def remove_former(self, path: str, moved: Upload) -> Upload:
-        """Remove a photo that was moved; return its new upload, which no longer says that it looks like the former."""
-        former = [face_id for upload in self._catalog.get(Upload, [path]) for face_id in upload.face_ids]
-        self.remove_photo(path)
-        gone = {*former} - {face.face_id for face in self._catalog.get(FaceRecord, former)}
-        for stored in self._catalog.get(Upload, [moved.image_path]):
-            warnings = tuple(warning for warning in stored.warnings if warning.face_id not in gone)
-            if warnings != stored.warnings:
-                self._catalog.put(replace(stored, warnings=warnings), unchanged=[stored])
-        return replace(moved, warnings=tuple(warning for warning in moved.warnings if warning.face_id not in gone))
-
     def is_only_photo_of_its_faces(self, upload: Upload) -> bool:
         """Whether no copy of a photo shows the faces that it shows."""
         faces = self._catalog.get(FaceRecord, upload.face_ids)

@@ -1,9 +1,9 @@
-"""Recognise the faces of a photo: search them, have it decided who each is, and store and correct the answers."""
+"""Recognise the faces of a photo: search them, have it decided who each is, and store the answers."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -13,9 +13,8 @@ from mien.app.ports import Catalog, Recognizer
 from mien.app.present_names import canonical, user_ids, with_present_ids
 from mien.domain import thresholds
 from mien.domain.errors import ImageError
-from mien.domain.faces import iterate_pages
-from mien.domain.policy import MAX_FACES_PER_USER, Policy
-from mien.domain.records import Candidate, FaceRecord, Recognition, RecognizedFace, Upload
+from mien.domain.policy import Policy
+from mien.domain.records import FaceRecord, Recognition, RecognizedFace
 from mien.domain.results import Portrait, Probe, SearchResult, StoredPhoto
 from mien.domain.thresholds import Threshold
 
@@ -135,32 +134,6 @@ class RecognitionService:
             for probe, hits in zip(probes, first, strict=True)
         ]
 
-    def relabel(self, former: Upload, moved: Upload, user_ids: Collection[str]) -> None:
-        """Let stored recognitions that named somebody for one photo's face name its new person.
-
-        Args:
-            former: The photo as it was enrolled for the person to whom it did not belong.
-            moved: The same photo as it is enrolled now.
-            user_ids: All ids of the former person.
-        """
-        if not former.face_ids or not moved.face_ids:
-            return
-        enrolled = self._catalog.find(FaceRecord, user_id=user_ids, limit=MAX_FACES_PER_USER).items
-        is_only_face = all(face.negative or face.face_id in former.face_ids for face in enrolled)
-
-        def is_of_photo(candidate: Candidate) -> bool:
-            return candidate.face_id in former.face_ids or (is_only_face and candidate.user_id in user_ids)
-
-        pages = iterate_pages(lambda token: self._catalog.find(Recognition, user_id=user_ids, limit=PAGE, token=token))
-        for recognition in pages:
-            faces = tuple(_relabelled(face, is_of_photo, moved) for face in recognition.faces)
-            if faces != recognition.faces:
-                named_now = replace(recognition, faces=faces)
-                # Gone with the ids by which it is found; unless somebody whom it named was forgotten meanwhile.
-                is_stored = self._catalog.put(named_now, gone=[recognition], unchanged=[recognition])
-                if is_stored and len(self._catalog.get(FaceRecord, moved.face_ids)) < len(moved.face_ids):
-                    self._catalog.delete(Recognition, [recognition.recognition_id])
-
     def _withdraw_if_forgotten(self, recognition: Recognition) -> None:
         """Delete a recognition that names somebody who was forgotten while it was made.
 
@@ -185,17 +158,3 @@ def _as_enrolled(face: RecognizedFace, records: Mapping[str, FaceRecord]) -> Rec
         return face
     candidates = (replace(each, user_id=enrolled_as.get(each.user_id, each.user_id)) for each in face.candidates)
     return replace(face, user_id=enrolled_as.get(face.user_id, face.user_id), candidates=tuple(candidates))
-
-
-def _relabelled(face: RecognizedFace, is_of_photo: Callable[[Candidate], bool], moved: Upload) -> RecognizedFace:
-    """The face with the person of a moved photo in place of whom it was like because of that photo."""
-    wrong = {candidate.user_id for candidate in face.candidates if is_of_photo(candidate)}
-    if not wrong:
-        return face
-    candidates = tuple(
-        replace(each, user_id=moved.user_id, face_id=moved.face_ids[0], image_path=moved.image_path)
-        if is_of_photo(each)
-        else each
-        for each in face.candidates
-    )
-    return replace(face, user_id=moved.user_id if face.user_id in wrong else face.user_id, candidates=candidates)
