@@ -145,6 +145,15 @@ def test_a_full_disk_is_done_without_and_nothing_half_written_stays(opened: File
     assert list(folder.iterdir()) == []
 
 
+def test_what_killed_processes_left_is_removed_but_not_what_others_are_writing(opened: FileCache, folder: Path) -> None:
+    abandoned, current = folder / "old.part", folder / "new.part"
+    for part in (abandoned, current):
+        part.write_bytes(b"half")
+    os.utime(abandoned, (0, 0))
+    opened.get_or_make("key", good)
+    assert {path.name for path in folder.iterdir()} == {"key", "new.part"}
+
+
 def test_a_folder_that_cannot_be_made_is_done_without(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("in the way")
     assert open_cache(tmp_path / "file" / "models") is None

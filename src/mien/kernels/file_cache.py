@@ -16,12 +16,16 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from time import time
 
 from platformdirs import user_cache_path
 
 FOLDER_MODE = 0o700
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _WRITABLE_BY_GROUP_OR_OTHERS, _WRITABLE_BY_OTHERS = 0o022, 0o002
+
+_PART = ".part"
+_ABANDONED_SECONDS = 3600
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +141,8 @@ def _digest(key: str, content: bytes) -> bytes:
 
 
 def _write_atomically(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")  # mode 0600
+    _remove_abandoned(path.parent)
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=_PART)  # mode 0600
     part = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -146,3 +151,11 @@ def _write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what processes that were killed, perhaps again and again, had not written to the end."""
+    for part in folder.glob(f"*{_PART}"):
+        with suppress(OSError):
+            if part.lstat().st_mtime < time() - _ABANDONED_SECONDS:
+                part.unlink()
