@@ -18,6 +18,7 @@ from mien.gallery import Gallery
 from mien.gallery.store import database
 from mien.gallery.store.schema import VERSION
 from tests.gallery.faces import MODEL, embedding, embeddings, face, image_id
+from tests.support.forks import holds_in_child
 
 KILLS = 24
 
@@ -158,6 +159,21 @@ def test_waiting_for_another_writer_times_out(
             Gallery(tmp_path, MODEL)
         holder.execute("ROLLBACK")
     other.close()
+
+
+def test_a_forked_child_is_refused_and_its_parent_goes_on(gallery: Gallery, tmp_path: Path) -> None:
+    gallery.faces.index("people", [face(1)], image_id=image_id(1))
+
+    def is_refused() -> bool:
+        with pytest.raises(StorageError, match="open it only after the fork"):
+            gallery.search.faces("people", embedding(1)[None])
+        gallery.close()
+        return True
+
+    assert holds_in_child(is_refused)
+    gallery.faces.index("people", [face(2)], image_id=image_id(2))
+    with closing(Gallery(tmp_path, MODEL)) as again:
+        assert again.collections.describe("people").face_count == 2
 
 
 def test_a_closed_gallery_raises_a_storage_error(gallery: Gallery) -> None:

@@ -31,8 +31,8 @@ class Gallery:
     The parts hold the operations: `collections`, `faces`, `users` and `search`. `mien.db` in the folder is the source
     of truth, `index/` a cache that can be deleted while no process has the folder open.
 
-    Safe for many threads, and for several processes on one folder: each sees what another has committed. Every
-    acknowledged write survives the death of the process.
+    Safe for many threads, and for several processes on one folder: each sees what another has committed. A process that
+    was forked opens a gallery of its own. Every acknowledged write survives the death of the process.
 
     Args:
         folder: The data folder; it is created where it is missing.

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mien.domain.errors import StorageBusy, StorageDamaged, StorageError, StorageFull, StorageReadOnly
+from mien.domain.waiting import reset_in_forks
 from mien.gallery.store import private_files
 
 BUSY_SECONDS = 30
@@ -36,6 +37,11 @@ _WAL_READ_ONLY = (
     "The last changes stand in {name}-wal, which cannot be read in a read-only folder. Make the folder writable, and "
     "run `mien doctor` once."
 )
+
+_CLOSED = "The data folder is closed."
+_FORKED = "This process was forked from one that has the data folder open: open it only after the fork."
+_OF_PARENTS: list[sqlite3.Connection] = []
+"""Connections that a forked child has inherited, and must neither use nor close."""
 
 _NO_FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {}
 
@@ -116,9 +122,10 @@ class Database:
     def __init__(self, path: Path, functions: Mapping[str, Callable[[Any], Any]] = _NO_FUNCTIONS) -> None:
         self.path = path
         self._functions = functions
-        self._closed = False
+        self._closed = ""
         self.is_read_only = is_read_only(path)
         self._idle: list[sqlite3.Connection] = []
+        reset_in_forks(self._leave_to_parent)
         if self.is_read_only:
             return
         with storage_errors(path.name):
@@ -188,14 +195,23 @@ class Database:
 
     def close(self) -> None:
         """Close all connections; borrowed ones close when they are given back."""
-        self._closed = True
+        self._closed = self._closed or _CLOSED
         while self._idle:
             self._idle.pop().close()
+
+    def _leave_to_parent(self) -> None:
+        """Refuse all calls: in a child SQLite's locks would be its parent's, and the file might be damaged.
+
+        https://sqlite.org/howtocorrupt.html#_carrying_an_open_database_across_a_fork_
+        """
+        self._closed = _FORKED
+        _OF_PARENTS.extend(self._idle)
+        self._idle.clear()
 
     @contextmanager
     def _borrowed(self) -> Iterator[sqlite3.Connection]:
         if self._closed:
-            raise StorageError("The data folder is closed.")
+            raise StorageError(self._closed)
         try:
             connection = self._idle.pop()
         except IndexError:
