@@ -149,6 +149,21 @@ def test_the_faces_of_a_large_group_are_shown_page_by_page(page: Page, server: S
     assert sizes(server) == [2, 1]
 
 
+def test_many_groups_are_shown_page_by_page_and_again_as_many(
+    page: Page, server: Server, ada: list[Path], grace: list[Path], couple: Path
+) -> None:
+    remember(server, ada[0], grace[0], couple)
+    page.route(
+        "**/groups?*limit=50*", lambda route: route.continue_(url=route.request.url.replace("limit=50", "limit=3"))
+    )
+    page.goto("/#/unnamed")
+    expect(page.locator(".group")).to_have_count(3)
+    page.get_by_role("button", name="Show more").click()
+    expect(page.locator(".group")).to_have_count(4)
+    expect(page.locator(".group").last.get_by_label("Who is this?")).to_be_focused()
+    expect(page.get_by_role("button", name="Show more")).to_have_count(0)
+
+
 def test_what_is_no_face_is_deleted_after_a_question(page: Page, server: Server, ada: list[Path]) -> None:
     remember(server, ada[0])
     page.goto("/#/unnamed")

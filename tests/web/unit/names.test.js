@@ -33,10 +33,10 @@ test("faces are numbered from left to right", () => {
 
 test("times are told in the largest unit that they fill", () => {
   const now = Date.parse("2026-11-28T12:00:00Z");
-  assert.equal(ago("2026-11-28T11:59:50Z", now), "now");
+  assert.equal(ago("2026-11-28T11:59:50Z", now), "just now");
   assert.equal(ago("2026-11-28T10:00:00Z", now), "2 hours ago");
   assert.equal(ago("2026-11-27T11:00:00Z", now), "yesterday");
-  assert.equal(ago("2027-01-01T00:00:00Z", now), "now");
+  assert.equal(ago("2027-01-01T00:00:00Z", now), "just now");
 });
 
 test("labels lie inside the photo and over no other", () => {

@@ -131,7 +131,7 @@ export const api = {
   deleteFace: (faceId) => request("DELETE", `faces/${encodeURIComponent(faceId)}`),
   reject: (blob, userId) => request("POST", "rejections", { body: blob, query: { user_id: userId } }),
   deleteRejection: (faceId) => request("DELETE", `rejections/${encodeURIComponent(faceId)}`),
-  groups: (cursor) => request("GET", "groups", { query: { cursor } }),
+  groups: (query) => request("GET", "groups", { query }),
   groupFaces: () => request("POST", "groups"),
   facesOfGroup: (id, cursor) =>
     request("GET", `groups/${encodeURIComponent(id)}/faces`, { query: { limit: FACES_PAGE, cursor } }),

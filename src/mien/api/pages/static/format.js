@@ -1,6 +1,6 @@
 // Writes numbers, dates and similarities for people, in the language of the page.
 
-import { language } from "./strings.js";
+import { language, text } from "./strings.js";
 
 const UNITS = [
   ["year", 31_536_000],
@@ -28,8 +28,8 @@ export const time = (moment) => new Date(moment).toLocaleTimeString(language);
 export function ago(moment, now = Date.now()) {
   const seconds = Math.max(0, (now - new Date(moment).getTime()) / 1000);
   const words = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
-  const [unit, length] = UNITS.find(([, length]) => seconds >= length) ?? ["second", 1];
-  return unit === "second" ? words.format(0, "second") : words.format(-Math.floor(seconds / length), unit);
+  const [unit, length] = UNITS.find(([, length]) => seconds >= length) ?? [];
+  return unit ? words.format(-Math.floor(seconds / length), unit) : text.justNow;
 }
 
 export const gigabytes = (bytes) => `${(bytes / 1e9).toLocaleString(language, { maximumFractionDigits: 1 })} GB`;

@@ -14,6 +14,7 @@ export const text = {
   undo: "Rückgängig",
   enterKey: "Schlüssel eingeben",
   loading: "Wird geladen\u00a0…",
+  justNow: "gerade eben",
   offline: "Mien ist nicht erreichbar. Verbindung wird gesucht\u00a0…",
   backOnline: "Wieder verbunden.",
   similarity: (value) => `Ähnlichkeit ${value}`,

@@ -15,6 +15,7 @@ export const text = {
   undo: "Undo",
   enterKey: "Enter the key",
   loading: "Loading…",
+  justNow: "just now",
   offline: "Mien cannot be reached. Reconnecting…",
   backOnline: "Connected again.",
   similarity: (value) => `similarity ${value}`,

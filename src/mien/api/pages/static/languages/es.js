@@ -14,6 +14,7 @@ export const text = {
   undo: "Deshacer",
   enterKey: "Introducir la clave",
   loading: "Cargando…",
+  justNow: "ahora mismo",
   offline: "No se puede acceder a Mien. Reconectando…",
   backOnline: "Conexión restablecida.",
   similarity: (value) => `similitud ${value}`,

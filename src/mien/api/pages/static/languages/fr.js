@@ -20,6 +20,7 @@ export const text = {
   undo: "Défaire",
   enterKey: "Saisir la clé",
   loading: "Chargement…",
+  justNow: "à l’instant",
   offline: "Mien est injoignable. Reconnexion…",
   backOnline: "Connexion rétablie.",
   similarity: (value) => `similarité ${value}`,

@@ -14,6 +14,7 @@ export const text = {
   undo: "元に戻す",
   enterKey: "キーを入力",
   loading: "読み込み中…",
+  justNow: "たった今",
   offline: "Mien に接続できません。再接続しています…",
   backOnline: "再び接続しました。",
   similarity: (value) => `類似度 ${value}`,

@@ -13,7 +13,9 @@ const SVG = "http://www.w3.org/2000/svg";
 // The slider's steps: 4 stands for one wrong match in 10^4 comparisons.
 const EXPONENTS = { min: 2, max: 6, step: 0.5 };
 const SIMILARITIES = { min: 50, max: 100, step: 0.5 };
-const CURVE = { width: 640, height: 240, left: 180, right: 16, top: 14, bottom: 34, minRate: 1e-6 };
+const IS_NARROW = globalThis.matchMedia?.("(max-width: 30rem)").matches;
+const CURVE_SIZE = IS_NARROW ? { width: 360, height: 220, left: 124 } : { width: 640, height: 240, left: 180 };
+const CURVE = { ...CURVE_SIZE, right: 16, top: 14, bottom: 34, minRate: 1e-6 };
 
 export function render() {
   const thresholdPanel = h("section", { class: "panel" }, spinner());

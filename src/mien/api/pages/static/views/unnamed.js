@@ -1,6 +1,6 @@
 // Shows the people whom nobody has named, as groups of their faces: who is it, nobody of interest, no face, two people.
 
-import { allPages, api } from "../api.js";
+import { api } from "../api.js";
 import { h } from "../dom.js";
 import { showThumbnail } from "../face-thumbnail.js";
 import { actionButton, confirmed, emptyState, errorWithRetry, runBusy, spinner, toastWithUndo } from "../feedback.js";
@@ -11,6 +11,8 @@ import { text } from "../strings.js";
 
 const t = text.unnamed;
 const MAX_SHOWN = 8; // of the clearest faces
+const GROUPS_PAGE = 50;
+const MAX_PAGE = 1000;
 const GONE = ["urn:mien:group-named", "urn:mien:group-not-found"];
 
 export function render() {
@@ -21,27 +23,33 @@ export function render() {
   return h("div", { class: "unnamed" }, back, head, scene.list, scene.rest);
 }
 
-async function load(scene) {
+/** Show the groups anew, as many as were shown before, or the next ones after a cursor. */
+async function load(scene, cursor) {
   const { list, rest } = scene;
   try {
-    const found = await allGroups();
-    list.replaceChildren(...found.map((group) => groupCard(scene, group)));
-    rest.replaceChildren(found.length ? "" : emptyState(t.none, t.noneText));
+    const shown = cursor ? 0 : list.children.length;
+    const limit = Math.min(Math.max(shown, GROUPS_PAGE), MAX_PAGE);
+    const { groups, next_cursor: next } = cursor ? await api.groups({ cursor, limit }) : await firstGroups(limit);
+    const cards = groups.map((group) => groupCard(scene, group));
+    if (cursor) list.append(...cards);
+    else list.replaceChildren(...cards);
+    if (cursor) cards[0]?.querySelector("input").focus();
+    rest.replaceChildren(...whatFollows(scene, next));
   } catch (error) {
-    rest.replaceChildren(...errorWithRetry(error, () => load(scene)));
+    rest.replaceChildren(...errorWithRetry(error, () => load(scene, cursor)));
   }
 }
 
-/** List the groups; where there are none, group first what was uploaded before Mien grouped anything. */
-async function allGroups() {
-  const list = async () => {
-    const groups = [];
-    for await (const group of allPages(api.groups, "groups")) groups.push(group);
-    return groups;
-  };
-  const found = await list();
-  if (found.length || !(await api.groupFaces()).faces) return found;
-  return list();
+function whatFollows(scene, next) {
+  if (next) return [actionButton(text.history.more, () => load(scene, next), "quiet")];
+  return scene.list.children.length ? [] : [emptyState(t.none, t.noneText)];
+}
+
+/** List the first groups; where there are none, group first what was uploaded before Mien grouped anything. */
+async function firstGroups(limit) {
+  const found = await api.groups({ limit });
+  if (found.groups.length || !(await api.groupFaces()).faces) return found;
+  return api.groups({ limit });
 }
 
 function groupCard(scene, group) {
