@@ -18,7 +18,6 @@ from mien.domain.records import FaceRecord, Recognition, RecognizedFace
 from mien.domain.results import Portrait, Probe, SearchResult, StoredPhoto
 from mien.domain.thresholds import Threshold
 
-PAGE = 1000
 MAX_UNGROUPED_HITS = 100
 HITS_PER_FACE = 20  # enough that several photos of one person do not hide the runner-up
 
