@@ -15,7 +15,7 @@ from PIL import Image
 from mien.cli import output
 from mien.cli.photos import PhotoReader, photo_files
 from mien.domain.errors import ImageError, ImageTooLarge
-from mien.domain.image_types import UNKNOWN_FORMAT, is_litter
+from mien.domain.image_types import UNKNOWN_FORMAT, is_ignored
 from mien.evaluation.dataset import read_folder
 from tests.support.nesting import nested
 from tests.support.painter import photo_of
@@ -36,12 +36,12 @@ LITTER = [
 
 @pytest.mark.parametrize("name", [*LITTER, ".DS_Store", "Thumbs.db", "THUMBS.DB", "desktop.ini", "._0.jpg"])
 def test_litter_is_known(name):
-    assert is_litter(name)
+    assert is_ignored(name)
 
 
 @pytest.mark.parametrize("name", ["Ada", "0.jpg", "thumbs", "eaDir", "@Ada", "#1.jpg", "recycle", "my.stfolder"])
 def test_a_photo_or_a_person_is_no_litter(name):
-    assert not is_litter(name)
+    assert not is_ignored(name)
 
 
 def fill(folder: Path, photo: bytes) -> None:

@@ -168,7 +168,7 @@ class ErasureService:
             raise AccessDenied("The form was made before the person was forgotten.")
 
     def is_erased(self, user_id: str) -> bool:
-        """Whether the person was forgotten and is nobody since."""
+        """Tell whether the person was forgotten and is nobody since."""
         return bool(self._receipts(user_id)) and not self._catalog.get(Person, [user_id])
 
     def remaining_stores(self, user_id: str) -> tuple[str, ...]:

@@ -115,7 +115,7 @@ class IndexingService:
         self._remove_traces(path)
 
     def is_only_photo_of_its_faces(self, upload: Upload) -> bool:
-        """Whether no copy of a photo shows the faces that it shows."""
+        """Tell whether no copy of a photo shows the faces that it shows."""
         faces = self._catalog.get(FaceRecord, upload.face_ids)
         return all(len(self._faces.showing(face)) <= 1 for face in faces)
 

@@ -27,11 +27,11 @@ class PhotoFaces:
         self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
 
     def exists(self, path: str) -> bool:
-        """Whether there is a photo under a path."""
+        """Tell whether there is a photo under a path."""
         return path in self._bucket.keys(path)
 
     def are_enrolled(self, face_ids: Iterable[str]) -> bool:
-        """Whether each of the faces has its record."""
+        """Tell whether each of the faces has its record."""
         wanted = set(face_ids)
         return len(self._catalog.get(FaceRecord, sorted(wanted))) == len(wanted)
 

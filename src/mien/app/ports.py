@@ -85,7 +85,7 @@ class Bucket(Protocol):
         """Return when an object got its present content, aware and in UTC; None when there is none."""
 
     def holds(self, prefix: str) -> bool:
-        """Whether there is anything below a prefix that `delete_folder` would remove."""
+        """Tell whether there is anything below a prefix that `delete_folder` would remove."""
 
     def presign(self, key: str, content_type: str, max_bytes: int, expires_in: int) -> UploadForm:
         """Sign a form with which anybody may create exactly this object.

@@ -47,23 +47,23 @@ class Found(Generic[T]):
 
     Attributes:
         photos: The photos, files that were named by hand, and what cannot be read; reading it tells why.
-        litter: How many entries were passed over: hidden ones, and what systems leave in folders.
+        ignored: How many entries were passed over: hidden ones, and what systems leave in folders.
         others: How many files were passed over that are no photos, such as videos, by the ends of their names.
     """
 
     photos: list[T]
-    litter: int
+    ignored: int
     others: Mapping[str, int]
 
     @property
     def skipped(self) -> int:
         """How many entries were passed over, for whatever reason."""
-        return self.litter + sum(self.others.values())
+        return self.ignored + sum(self.others.values())
 
     def note_skipped(self) -> None:
         """Tell on standard error that something was passed over."""
-        if self.litter:
-            entries = "1 entry" if self.litter == 1 else f"{self.litter:,} entries"
+        if self.ignored:
+            entries = "1 entry" if self.ignored == 1 else f"{self.ignored:,} entries"
             output.note(f"Passed over {entries}: hidden, or left by a system, such as .DS_Store or @eaDir.")
         if self.others:
             most = sorted(self.others.items(), key=lambda item: (-item[1], item[0]))
@@ -112,7 +112,7 @@ def photo_files(paths: Iterable[Path]) -> Found[Path]:
     """
     walk = _Walk()
     photos = [file for path in paths for file in walk.files(path)]
-    return Found(photos, walk.litter, walk.others)
+    return Found(photos, walk.ignored, walk.others)
 
 
 def photos_to_enroll(paths: Sequence[Path], person: str | None) -> Found[PhotoToEnroll]:
@@ -122,7 +122,7 @@ def photos_to_enroll(paths: Sequence[Path], person: str | None) -> Found[PhotoTo
     """
     if person is not None:
         found = photo_files(paths)
-        return Found([PhotoToEnroll(photo, person) for photo in found.photos], found.litter, found.others)
+        return Found([PhotoToEnroll(photo, person) for photo in found.photos], found.ignored, found.others)
     if any(not path.is_dir() for path in paths):
         photo_files(paths)
         raise InvalidInput("Whose photos are these? Add --user NAME, or name a folder with one sub-folder per person.")
@@ -133,14 +133,14 @@ def photos_to_enroll(paths: Sequence[Path], person: str | None) -> Found[PhotoTo
             f"{paths[0]} has no sub-folders with photos; each person needs one. "
             "To enrol all its photos for one person, add --user NAME."
         )
-    return Found(photos, walk.litter, walk.others)
+    return Found(photos, walk.ignored, walk.others)
 
 
 class _Walk:
     """Lists files below folders. Links are followed; what cannot be followed or read is listed in its own place."""
 
     def __init__(self) -> None:
-        self.litter, self.others = 0, Counter[str]()
+        self.ignored, self.others = 0, Counter[str]()
 
     def files(self, path: Path) -> Iterator[Path]:
         if os.path.isdir(path):
@@ -176,8 +176,8 @@ class _Walk:
 
     def _entries(self, folder: Path) -> list[Path]:
         entries = sorted(folder.iterdir())
-        kept = [entry for entry in entries if not image_types.is_litter(entry.name)]
-        self.litter += len(entries) - len(kept)
+        kept = [entry for entry in entries if not image_types.is_ignored(entry.name)]
+        self.ignored += len(entries) - len(kept)
         return [entry for entry in kept if self._is_wanted(entry)]
 
     def _is_wanted(self, entry: Path) -> bool:

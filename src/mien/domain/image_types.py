@@ -1,7 +1,7 @@
 """Tell photos from other files: by their first bytes, and by the names that only systems and programs use.
 
-No imaging library is loaded. Litter is what systems, network drives and programs leave in folders of photos: never a
-person or a photo.
+No imaging library is loaded. What systems, network drives and programs leave in folders of photos is ignored: it is
+never a person or a photo.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ SIGNATURE_BYTES = 16
 
 
 def is_photo(name: str, start: bytes) -> bool:
-    """Whether a file is to be read as a photo: by its name or, under any other name, by its first bytes.
+    """Tell whether a file is to be read as a photo: by its name or, under any other name, by its first bytes.
 
     Args:
         name: The file's name.
@@ -93,6 +93,6 @@ _FOLDERS = frozenset(
 _FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 
 
-def is_litter(name: str) -> bool:
-    """Whether a file or folder of this name is to be passed over; that is also true of everything hidden."""
+def is_ignored(name: str) -> bool:
+    """Tell whether a file or folder of this name is to be passed over; that is also true of everything hidden."""
     return name.startswith(".") or name.lower() in _FOLDERS or name.lower() in _FILES

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.domain.errors import InvalidInput
-from mien.domain.image_types import is_litter
+from mien.domain.image_types import is_ignored
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif"})
 FOLDS = 10
@@ -94,8 +94,8 @@ def _entries(folder: Path, passed_over: list[str]) -> list[Path]:
     except OSError:
         passed_over.append(folder.name)
         return []
-    passed_over += [entry.name for entry in entries if is_litter(entry.name)]
-    return [entry for entry in entries if not is_litter(entry.name)]
+    passed_over += [entry.name for entry in entries if is_ignored(entry.name)]
+    return [entry for entry in entries if not is_ignored(entry.name)]
 
 
 def _is_photo(path: Path, passed_over: list[str]) -> bool:

@@ -116,7 +116,7 @@ class Code:
         return self.emit(f"call {value.type} @{name}({value.type} {value.name}, i1 true)", value.dtype)
 
     def pointer(self, address: Value, dtype: DType) -> Pointer:
-        """The array at an address that was stored as a number."""
+        """Return the array at an address that was stored as a number."""
         return Pointer(self, self.emit(f"inttoptr i64 {address.name} to ptr", S64).name, dtype)
 
     def _index(self, value: Value | int) -> Value:

@@ -62,7 +62,7 @@ class Size(Extent):
 
     @staticmethod
     def number(value: int) -> Extent:
-        """An extent that no size changes."""
+        """Return an extent that no size changes."""
         return _extent(value)
 
     def checked(self, kernel: str, value: Argument | None, _: Sizes) -> int:

@@ -41,7 +41,7 @@ class DType:
         return str(int(value))
 
     def vector(self, lanes: int) -> str:
-        """LLVM's type of so many lanes; one lane is a scalar."""
+        """Return LLVM's type of so many lanes; one lane is a scalar."""
         return f"<{lanes} x {self.llvm}>" if lanes > 1 else self.llvm
 
 

@@ -151,7 +151,7 @@ class _CollectionMaker:
 
 
 def reads_buckets(rekognition: Any) -> bool:
-    """Whether a client's service is Amazon's, which reads photos from the account's buckets by the caller's rights."""
+    """Tell whether a client's service is Amazon's, which reads photos from buckets by the caller's rights."""
     host = urlsplit(rekognition.meta.endpoint_url).hostname or ""
     return host.endswith(AMAZON_HOSTS)
 

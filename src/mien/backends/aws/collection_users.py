@@ -19,7 +19,7 @@ DELETE_BATCH = 4096
 
 
 def names_collection(error: ClientError) -> bool:
-    """Whether it is the collection that an operation on a user has not found."""
+    """Tell whether it is the collection that an operation on a user has not found."""
     return str(error.response["Error"].get("Message", "")).lower().startswith("the collection")
 
 

@@ -71,7 +71,7 @@ class PhotoSearch:
         return SearchResult(probes, len(faces) - len(probes))
 
     def has_time(self) -> bool:
-        """Whether a call that takes as long as calls may ends in time."""
+        """Tell whether a call that takes as long as calls may ends in time."""
         return self.seconds_left() > SECONDS_PER_CALL
 
 

@@ -120,7 +120,7 @@ def entries(record: Record) -> list[Item]:
 
 
 def is_of(kind: type, item: Item) -> bool:
-    """Whether an item has all of a record of a kind: entries have no kind."""
+    """Tell whether an item has all of a record of a kind: entries have no kind."""
     return str(item.get("Kind", "")).partition("/")[0] == kind.__name__
 
 

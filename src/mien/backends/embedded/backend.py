@@ -185,7 +185,7 @@ class EmbeddedBackend:
         return None
 
     def has_lost_faces(self) -> bool:
-        """Whether the collection has no face though people are enrolled, because it was deleted by the wire API."""
+        """Tell whether the collection has no face though people are enrolled: the wire API deleted it."""
         try:
             count = self.app_gallery().collections.describe(self._collection).face_count
         except CollectionNotFound:

@@ -92,7 +92,7 @@ def remove_abandoned(root: Path, prefix: str | None = None) -> int:
 
 
 def holds(root: Path, prefix: str) -> bool:
-    """Whether there is a draft for a folder."""
+    """Tell whether there is a draft for a folder."""
     return any(True for _ in _drafts(root, prefix))
 
 

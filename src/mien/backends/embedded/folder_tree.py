@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from mien.domain import image_types, object_keys
 from mien.domain.errors import ImageTooLarge, InvalidInput
-from mien.domain.image_types import is_litter
+from mien.domain.image_types import is_ignored
 from mien.gallery.store import deep_folders
 
 _EXTENSIONS = frozenset(f".{extension}" for extension in (*image_types.CONTENT_TYPES.values(), "jpeg", "tif"))
@@ -46,7 +46,7 @@ class Entry:
 
 
 def walk(root: Path, start: str) -> Iterator[Entry]:
-    """List whatever lies below a folder, in any order, except plain folders and litter.
+    """List whatever lies below a folder, in any order, except plain folders and what is ignored.
 
     Args:
         root: The bucket's folder.
@@ -67,7 +67,7 @@ def walk(root: Path, start: str) -> Iterator[Entry]:
         with entries:
             for entry in entries:
                 path = f"{folder}/{entry.name}"
-                if is_litter(entry.name):
+                if is_ignored(entry.name):
                     continue
                 if entry.is_dir(follow_symlinks=False) and not _is_named_like_photo(path):
                     if _is_unicode(entry.name):
@@ -79,7 +79,7 @@ def walk(root: Path, start: str) -> Iterator[Entry]:
 
 
 def is_folder(root: Path, path: str) -> bool:
-    """Whether a path names a folder that is reached without a link."""
+    """Tell whether a path names a folder that is reached without a link."""
     place = root
     for part in PurePosixPath(path).parts:
         place = place / part
@@ -91,7 +91,7 @@ def is_folder(root: Path, path: str) -> bool:
 
 
 def is_filled(root: Path, path: str) -> bool:
-    """Whether there is anything in a folder, or something that is no folder in its place."""
+    """Tell whether there is anything in a folder, or something that is no folder in its place."""
     if not is_folder(root, path):
         return os.path.lexists(root / path.rstrip("/"))
     with suppress(FileNotFoundError), os.scandir(root / path) as entries:
@@ -100,7 +100,7 @@ def is_filled(root: Path, path: str) -> bool:
 
 
 def is_photo(root: Path, path: str) -> bool:
-    """Whether a path names a plain file that is reached without a link. Raises OSError where it cannot be told."""
+    """Tell whether a path names a plain file that is reached without a link. Raises OSError where it cannot be told."""
     if not is_folder(root, str(PurePosixPath(path).parent)):
         return False
     with suppress(FileNotFoundError, NotADirectoryError):
@@ -168,7 +168,7 @@ def clear(root: Path, path: str) -> int:
 
 
 def is_key(path: str) -> bool:
-    """Whether a path can be the key of a photo."""
+    """Tell whether a path can be the key of a photo."""
     try:
         object_keys.user_id_of(path)
     except InvalidInput:

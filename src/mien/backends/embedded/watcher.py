@@ -23,7 +23,7 @@ from mien.backends.embedded.folder_tree import Entry, Kind, is_key
 from mien.domain import object_keys
 from mien.domain.errors import ImageNotFound, ImageTooLarge, MienError
 from mien.domain.faces import iterate_pages
-from mien.domain.image_types import is_litter
+from mien.domain.image_types import is_ignored
 from mien.domain.records import Erasure, Upload, UploadStatus
 from mien.domain.results import HealthWarning
 
@@ -178,7 +178,7 @@ class FolderWatcher:
     def _on_created(self, path: Path) -> None:
         """Queue a file, or the files of a folder, which may have been filled before it was watched."""
         key = path.relative_to(self._folder).as_posix()
-        if any(map(is_litter, key.split("/"))):
+        if any(map(is_ignored, key.split("/"))):
             return
         for created in list(self._bucket.keys(f"{key}/" if path.is_dir() else key)):
             if not self._is_known(created):
@@ -189,7 +189,7 @@ class FolderWatcher:
         self._bucket.check_volume()
         keys = {path.relative_to(self._folder).as_posix() for path in paths}
         photos = self._catalog.get(Upload, sorted(keys))
-        folders = {key for key in keys if not is_litter(key.rpartition("/")[2])} - {each.image_path for each in photos}
+        folders = {key for key in keys if not is_ignored(key.rpartition("/")[2])} - {each.image_path for each in photos}
         for upload in chain(photos, self._uploads_in(folders)):
             if not self._is_being_forgotten(upload) and not self._exists(upload.image_path):
                 self._queue.put(upload.image_path)

@@ -47,7 +47,7 @@ class FeatureMap:
         return align_up(self.start + self.size + SLACK)
 
     def bytes(self, memory: Bytes) -> Bytes:
-        """The map with its border and the slack behind it."""
+        """Return the map with its border and the slack behind it."""
         return memory[self.start : self.start + self.size + SLACK]
 
     def pixels(self, memory: Bytes) -> Bytes:
@@ -61,7 +61,7 @@ class FeatureMap:
         return self.pixels(memory)[edge, edge]
 
     def from_interior(self, memory: Bytes) -> Bytes:
-        """The bytes from the first pixel behind the border on."""
+        """Return the bytes from the first pixel behind the border on."""
         return memory[self.start + self.border * (self.row + self.channels) : self.start + self.size]
 
 

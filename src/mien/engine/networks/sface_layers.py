@@ -69,7 +69,7 @@ class Layers:
 
 
 def read_layers(content: bytes) -> Layers:
-    """The layers of an ONNX model with plain fp32 weights. Raises UnsupportedModel."""
+    """Return the layers of an ONNX model with plain fp32 weights. Raises UnsupportedModel."""
     model = onnx.load_from_string(content)
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     nodes = [_Node(node, constants) for node in model.graph.node if node.op_type not in _WITHOUT_EFFECT]

@@ -107,7 +107,7 @@ Layer: TypeAlias = Convolution | Pool | Sum | Head
 
 
 def read_layers(content: bytes) -> list[Layer]:
-    """The layers of a model whose heads are joined, with plain fp32 weights. Raises UnsupportedModel."""
+    """Return the layers of a model whose heads are joined, with plain fp32 weights. Raises UnsupportedModel."""
     graph = onnx.load_from_string(content).graph
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     layers = list(_joined(_layers(graph, constants)))

@@ -246,7 +246,7 @@ def _new_file(path: Path) -> sqlite3.Connection:
 
 
 def is_read_only(path: Path) -> bool:
-    """Whether a database exists that cannot be written to: not the file, its folder, or what SQLite keeps in there."""
+    """Tell whether a database exists that cannot be written: its file, its folder, or what SQLite keeps in there."""
     if not os.path.exists(path):
         return False
     beside = [log for log in (_wal(path), path.with_name(f"{path.name}-shm")) if os.path.exists(log)]

@@ -59,7 +59,7 @@ def find_open(path: Path) -> list[Path]:
 
 
 def has_open_permissions(path: Path) -> bool:
-    """Whether others have any permission for a file or folder that is there and no link."""
+    """Tell whether others have any permission for a file or folder that is there and no link."""
     try:
         mode = path.lstat().st_mode
     except OSError:
