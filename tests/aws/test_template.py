@@ -79,6 +79,12 @@ def test_the_application_is_joined_to_the_data() -> None:
     assert stack.data()["Outputs"].keys() <= without_default  # what nothing reads is no output
 
 
+def test_every_parameter_is_in_the_document() -> None:
+    declared = stack.data()["Parameters"].keys() | stack.translated()["Parameters"].keys()
+    told = re.findall("`([A-Z][A-Za-z]+)`", (stack.INFRA.parent / "docs" / "deploy-aws.md").read_text())
+    assert declared - stack.data()["Outputs"].keys() - {"Stage"} - set(told) == set()
+
+
 def test_names_are_those_that_were_asked_for() -> None:
     assert stack.resolve(stack.resources("AWS::S3::Bucket")["Bucket"]["BucketName"]).startswith(
         "facial-recognition-bucket-"
