@@ -1,10 +1,7 @@
 """Estimate from a file's structure, without an imaging library, what decoding the photo costs, and refuse bombs.
 
-Only headers and tables are read, in steps whose number is limited. What a file hides all the same, because its format
-allows more than is read here, meets the limits of the process that decodes it (`decode_pool`).
-
-Sources: ITU-T T.81; PNG, W3C third edition; WebP container specification; GIF89a; TIFF 6.0; ISO/IEC 14496-12 and
-23008-12 (HEIF); Microsoft's documentation of bitmaps.
+What a file hides all the same, because its format allows more than is read, meets the limits of the process that
+decodes it (`decode_pool`). Sources: those of `headers`, `jpeg` and `tiff`; GIF89a.
 """
 
 from __future__ import annotations
@@ -17,7 +14,7 @@ from math import isqrt
 
 from mien.domain.errors import DamagedImage, ImageTooLarge, ImageTooSmall, UnsupportedImage
 from mien.domain.image_types import UNKNOWN_FORMAT
-from mien.engine import jpeg, tiff
+from mien.engine import headers, jpeg, tiff
 from mien.engine.limits import RGB_BYTES, WORKING_PIXELS, Cost, Limits, refuse_above
 
 MAX_EIGHTHS = 8
@@ -25,13 +22,9 @@ MIN_EIGHTHS = 4
 """A JPEG is decoded at 1/8 to 8/8 of its sides, and refused when the limits do not allow 4/8."""
 
 MAX_SCANS = 100
-MAX_CHUNKS = 10_000
 MAX_METADATA = 16 * 1024 * 1024
 MAX_ITEMS = 4_096
-MAX_BOXES = 64
-MAX_TEXTS = 32
-MAX_EXIF_BYTES = 64 * 1024
-"""A photo has at most tens of scans, hundreds of tiles, and a few thousand chunks."""
+"""A photo has at most tens of scans, and hundreds of tiles."""
 
 MAX_RUN_LENGTH_BYTES = 4 * 1024 * 1024
 """Of a run-length encoded bitmap, which is decoded byte by byte."""
@@ -199,8 +192,8 @@ def _png(content: bytes, limits: Limits) -> Inspection:
     pixels = width * height
     if pixels > limits.max_pixels:
         raise _too_many_pixels(width, height, limits.max_pixels)
-    chunks, metadata, is_odd = _png_chunks(content)
-    refuse_above("chunks", chunks, MAX_CHUNKS, "chunks")
+    chunks, metadata, is_odd = headers.png_chunks(content)
+    refuse_above("chunks", chunks, headers.MAX_CHUNKS, "chunks")
     refuse_above("metadata", metadata, MAX_METADATA, "bytes beside its picture")
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 4)
     raw = height * (width * depth * channels // 8 + 1)
@@ -214,48 +207,19 @@ def _png(content: bytes, limits: Limits) -> Inspection:
     return Inspection(width, height, cost)
 
 
-def _png_chunks(content: bytes) -> tuple[int, int, bool]:
-    """Return how many chunks there are, the bytes of those without pixels, and whether tags may make much work."""
-    at, chunks, metadata, texts, is_odd = 8, 0, 0, 0, False
-    while at + 8 <= len(content) and chunks <= MAX_CHUNKS:
-        size, kind = struct.unpack_from(">I4s", content, at)
-        start = content[at + 8 : at + 8 + min(size, MAX_EXIF_BYTES)]
-        if kind == b"eXIf":
-            is_odd = is_odd or size > MAX_EXIF_BYTES or jpeg.has_many_tags(jpeg.EXIF + start)
-        elif kind in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
-            texts += 1
-            is_odd = is_odd or texts > MAX_TEXTS or start.startswith(b"Raw profile")
-        at, chunks = at + 12 + size, chunks + 1
-        metadata += 0 if kind in (b"IDAT", b"fdAT") else min(size, len(content))
-        if kind == b"IEND":
-            break
-    return chunks, metadata, is_odd
-
-
 # WebP
 
 
 def _webp(content: bytes, limits: Limits) -> Inspection:
     width = height = chunks = 0
     at = 12
-    while at + 8 <= len(content) and chunks <= MAX_CHUNKS:
+    while at + 8 <= len(content) and chunks <= headers.MAX_CHUNKS:
         kind, size = struct.unpack_from("<4sI", content, at)
-        across, down = _webp_size(kind, content[at + 8 : at + 18])
+        across, down = headers.webp_size(kind, content[at + 8 : at + 18])
         width, height = max(width, across), max(height, down)
         at, chunks = at + 8 + size + size % 2, chunks + 1
-    refuse_above("chunks", chunks, MAX_CHUNKS, "chunks")
+    refuse_above("chunks", chunks, headers.MAX_CHUNKS, "chunks")
     return _isolated(_WEBP, width, height, content, limits)
-
-
-def _webp_size(kind: bytes, head: bytes) -> tuple[int, int]:
-    if kind == b"VP8X" and len(head) >= 10:
-        return 1 + int.from_bytes(head[4:7], "little"), 1 + int.from_bytes(head[7:10], "little")
-    if kind == b"VP8 " and len(head) >= 10:
-        return struct.unpack_from("<H", head, 6)[0] & 0x3FFF, struct.unpack_from("<H", head, 8)[0] & 0x3FFF
-    if kind == b"VP8L" and len(head) >= 5:
-        bits = int.from_bytes(head[1:5], "little")
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    return 0, 0
 
 
 # GIF
@@ -267,10 +231,10 @@ def _gif(content: bytes, limits: Limits) -> Inspection:
     start, blocks = at, 0
     while content[at : at + 1] == b"!":
         at += 2
-        while (size := content[at]) and blocks <= MAX_CHUNKS:
+        while (size := content[at]) and blocks <= headers.MAX_CHUNKS:
             at, blocks = at + 1 + size, blocks + 1
         at, blocks = at + 1, blocks + 1
-        refuse_above("chunks", blocks, MAX_CHUNKS, "blocks before its picture")
+        refuse_above("chunks", blocks, headers.MAX_CHUNKS, "blocks before its picture")
     refuse_above("metadata", at - start, MAX_METADATA, "bytes before its picture")
     if content[at : at + 1] == b",":
         left, top, across, down = struct.unpack_from("<HHHH", content, at + 1)
@@ -282,20 +246,10 @@ def _gif(content: bytes, limits: Limits) -> Inspection:
 
 
 def _bmp(content: bytes, limits: Limits) -> Inspection:
-    width, height, compression = _bitmap_header(content, 14)
+    width, height, compression = headers.bitmap_header(content, 14)
     if compression in (1, 2):
         refuse_above("bytes", len(content), MAX_RUN_LENGTH_BYTES, "run-length encoded bytes")
     return _isolated(_BMP, width, height, content, limits)
-
-
-def _bitmap_header(content: bytes, at: int) -> tuple[int, int, int]:
-    """Return width, height and compression of a bitmap's header, OS/2's or Windows's."""
-    (size,) = struct.unpack_from("<I", content, at)
-    if size == 12:
-        width, height = struct.unpack_from("<HH", content, at + 4)
-        return width, height, 0
-    width, height, _, _, compression = struct.unpack_from("<iiHHI", content, at + 4)
-    return abs(width), abs(height), compression
 
 
 # TIFF and HEIF
@@ -315,28 +269,13 @@ def _tiff(content: bytes, limits: Limits) -> Inspection:
 
 def _heif(content: bytes, limits: Limits) -> Inspection:
     """Judge by the largest picture that a file describes."""
-    tables = _tables(content)
+    tables = headers.heif_tables(content)
     refuse_above("frames", tables.count(b"infe"), MAX_ITEMS, "pictures and tiles")
     refuse_above("frames", tables.count(b"ispe"), MAX_ITEMS, "sizes of pictures")
     places = (found.end() + 4 for found in re.finditer(b"ispe", tables))
     sizes = [struct.unpack_from(">II", tables, at) for at in places if at + 8 <= len(tables)]
     width, height = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
     return _isolated(_AVIF if content[8:11] == b"avi" else _HEIC, width, height, content, limits)
-
-
-def _tables(content: bytes) -> bytes:
-    """Return the boxes that describe the pictures, without their data."""
-    at, tables = 0, []
-    for _ in range(MAX_BOXES):
-        if at + 8 > len(content):
-            break
-        size, kind = struct.unpack_from(">I4s", content, at)
-        if size < 8:
-            break
-        if kind in (b"meta", b"moov"):
-            tables.append(content[at : at + size])
-        at += size
-    return b"".join(tables)
 
 
 _READERS: tuple[tuple[re.Pattern[bytes], Callable[[bytes, Limits], Inspection]], ...] = (
