@@ -354,6 +354,28 @@ def test_a_body_in_usual_pieces_is_taken(
     assert status(connection) == 200
 
 
+def test_whoever_leaves_most_unread_goes_and_the_others_get_their_answers(
+    serve: Serve, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MAX_UNTAKEN_BYTES", 45_000_000)
+    server = serve()
+
+    def ask(address: str) -> socket.socket:
+        connection = stack.enter_context(socket.socket())
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # so that the system takes little of it
+        connection.bind((address, 0))
+        connection.connect(("127.0.0.1", server.port))
+        connection.sendall(b"GET /?bytes=20000000 HTTP/1.1\r\nHost: h\r\n\r\n")
+        connection.recv(1, socket.MSG_PEEK)
+        return connection
+
+    greedy, honest, _, last = [ask(address) for address in ("127.0.0.2", "127.0.0.3", "127.0.0.2", "127.0.0.2")]
+    wait_for(lambda: server.count == 2)
+    assert is_closed(greedy)
+    assert status(honest) == 200
+    assert status(last) == 200
+
+
 def test_when_full_whoever_does_not_read_goes_too(serve: Serve, connect: Callable[..., socket.socket]) -> None:
     server = serve(most=2)
     for _ in range(2):

@@ -10,6 +10,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pyrage
 import pytest
 
 from mien.backends.embedded import archive, backup, restore
@@ -309,6 +310,23 @@ def test_an_encrypted_backup_whose_key_is_cut_off_does_not_blame_the_passphrase(
         (tmp_path / "cut.mien").write_bytes((tmp_path / "a.mien").read_bytes()[:size])
         answer = known("restore", "cut.mien", "--data-dir", "new", "--passphrase-file", "phrase")
         assert (answer.code, "cut off" in answer.err) == (4, True)
+
+
+@pytest.mark.parametrize(("busy", "code"), [(4, 0), (5, 5)])
+def test_a_passphrase_that_a_busy_computer_does_not_try_is_not_called_wrong(known, tmp_path, monkeypatch, busy, code):
+    (tmp_path / "phrase").write_text("correct horse\n")
+    known("backup", "a.mien", "--passphrase-file", "phrase")
+    decrypt, tried = pyrage.passphrase.decrypt, []
+
+    def decrypt_when_idle(*values):
+        tried.append(values)
+        if len(tried) <= busy:
+            raise pyrage.DecryptError("Excessive work parameter for passphrase.\nDecryption would take a while.")
+        return decrypt(*values)
+
+    monkeypatch.setattr(pyrage.passphrase, "decrypt", decrypt_when_idle)
+    answer = known("restore", "a.mien", "--data-dir", "new", "--passphrase-file", "phrase")
+    assert (answer.code, "too busy" in answer.err) == (code, code != 0)
 
 
 def test_reset_deletes_what_mien_keeps_and_nothing_else(known, tmp_path):

@@ -11,12 +11,15 @@ import logging
 import resource
 import socket
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 MAX_CONNECTIONS, MAX_PER_CLIENT = 10_000, 512
+MAX_UNTAKEN_BYTES = 256 * 1024 * 1024
+"""Of all answers that their clients have not taken yet, so that those who do not read cannot fill the memory."""
+
 RESERVED_FILES, MAX_FILES = 512, 65_536
 """Open files beside the connections: databases, photos, connections that are being closed."""
 
@@ -63,6 +66,7 @@ class Connections:
         self._open: dict[int, Connection] = {}
         self._waiting: dict[bool, OrderedDict[Connection, None]] = {False: OrderedDict(), True: OrderedDict()}
         self._of_client: dict[str, OrderedDict[Connection, None]] = {}
+        self._untaken: dict[Connection, int] = {}
         self._closed, self._logged_at = 0, -_LOG_SECONDS
 
     def add(self, connection: Connection, address: str) -> bool:
@@ -104,6 +108,19 @@ class Connections:
         if not of_client:
             self._of_client.pop(connection.client, None)
 
+    def hold(self, connection: Connection, size: int) -> None:
+        """Note how many bytes of an answer are in memory for a connection's client, before it is given more of them.
+
+        When those of all connections are too many, the client for whom there are most loses its oldest one.
+        """
+        self._untaken.pop(connection, None) if size == 0 else self._untaken.update({connection: size})
+        while sum(self._untaken.values()) > MAX_UNTAKEN_BYTES and len(self._untaken) > 1:
+            of_client = Counter[str]()
+            for each, untaken in self._untaken.items():
+                of_client[each.client] += untaken
+            ((client, _),) = of_client.most_common(1)
+            self._end(next(each for each in self._untaken if each.client == client))
+
     def trust(self, connection: Connection) -> None:
         """Note that the client of a connection has shown a valid key."""
         if not connection.is_trusted:
@@ -116,6 +133,7 @@ class Connections:
     def _forget(self, number: int) -> None:
         if connection := self._open.pop(number, None):
             self.work(connection)
+            self._untaken.pop(connection, None)
 
     def _end(self, connection: Connection) -> None:
         self._forget(connection.fileno())
@@ -123,7 +141,9 @@ class Connections:
         connection.end()
         self._closed += 1
         if time.monotonic() - self._logged_at >= _LOG_SECONDS:
-            log.warning("too many connections; closed those that waited longest", extra={"closed": self._closed})
+            log.warning(
+                "too many connections, or too few that are read from; closed some", extra={"closed": self._closed}
+            )
             self._closed, self._logged_at = 0, time.monotonic()
 
 

@@ -26,6 +26,9 @@ LINGER_SECONDS = 30.0
 """How long a body is still taken and thrown away after the answer, so that the client gets to read the answer."""
 
 DOWNLOAD_SECONDS = 300.0
+_PIECE_BYTES = 256 * 1024
+"""Of a body, that are handed on at once."""
+
 MAX_CHUNK_MARKS, BYTES_PER_MARK = 1000, 128
 """Ends of lines in a chunked body, of which a chunk has two: this many at once, and further ones at this distance."""
 
@@ -129,6 +132,7 @@ class BoundedProtocol(H11Protocol):
     def _with_connection(self, app: Any) -> ASGIApp:
         async def with_connection(scope: Scope, receive: Receive, send: Send) -> None:
             scope[TRUST] = self._trust
+            send = self._in_pieces(send)
             is_last = self.conn.they_are_waiting_for_100_continue or _has_two_lengths(scope)
             if is_last:
                 send = _closing(send)
@@ -137,6 +141,27 @@ class BoundedProtocol(H11Protocol):
             await app(scope, receive, send)
 
         return with_connection
+
+    def _in_pieces(self, send: Send) -> Send:
+        """Hand on a large answer as its client takes it, so that it is known how much of it is left in memory."""
+
+        async def in_pieces(message: Message) -> None:
+            body, connection = message.get("body", b""), self._connection
+            if connection is None or len(body) <= _PIECE_BYTES:
+                await send(message)
+                return
+            try:
+                for start in range(0, len(body), _PIECE_BYTES):
+                    if connection.on_close is None:
+                        return
+                    self._connections.hold(connection, len(body) - start)
+                    piece = body[start : start + _PIECE_BYTES]
+                    has_more = start + len(piece) < len(body) or message.get("more_body", False)
+                    await send({**message, "body": piece, "more_body": has_more})
+            finally:
+                self._connections.hold(connection, 0)
+
+        return in_pieces
 
     def _after_body(self, receive: Receive, send: Send) -> Send:
         """Take the rest of the body before an answer ends, which a connection closed with bytes unread would lose.

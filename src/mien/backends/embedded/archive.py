@@ -26,7 +26,7 @@ from typing import IO, Any, Protocol
 
 import pyrage
 
-from mien.domain.errors import InvalidInput, StorageDamaged
+from mien.domain.errors import InvalidInput, Overloaded, StorageDamaged
 from mien.gallery.store import private_files
 
 FORMAT = 1
@@ -34,6 +34,10 @@ HEAD, END, PHOTOS = "mien.json", "end.json", "photos/"
 ENCRYPTED = b"mien-backup-age-1\n"
 MAX_KEY_BYTES = 4096
 CHUNK_BYTES = 1 << 20
+ATTEMPTS, EXCESSIVE_WORK = 5, "Excessive work"
+"""age measures for some milliseconds how fast this computer is, and refuses to try a passphrase when it seems too slow,
+as it does when another process has the core at that moment."""
+
 MAX_JSON_BYTES = 1 << 16
 MAX_NS = 1 << 63
 _TIME = "MIEN.mtime_ns"
@@ -163,7 +167,7 @@ def writing(file: IO[bytes], passphrase: str | None) -> Iterator[IO[bytes]]:
 def reading(file: IO[bytes], passphrase: Callable[[], str]) -> Iterator[IO[bytes]]:
     """Yield the stream of an archive in `file`; `passphrase` is asked for when it is encrypted.
 
-    Raises InvalidInput for a wrong passphrase, and StorageDamaged.
+    Raises InvalidInput for a wrong passphrase, Overloaded when checking it takes too long, and StorageDamaged.
     """
     if file.read(len(ENCRYPTED)) != ENCRYPTED:
         file.seek(0)
@@ -190,10 +194,13 @@ def _identity(file: IO[bytes], passphrase: str) -> pyrage.x25519.Identity:
     key = file.read(min(size, MAX_KEY_BYTES))
     if not size or len(key) < size:
         raise StorageDamaged(DAMAGED.format("it was cut off"))
-    try:
-        return pyrage.x25519.Identity.from_str(pyrage.passphrase.decrypt(key, passphrase).decode())
-    except (pyrage.DecryptError, pyrage.IdentityError) as error:
-        raise InvalidInput("The passphrase is not that of this backup.") from error
+    for _ in range(ATTEMPTS):
+        try:
+            return pyrage.x25519.Identity.from_str(pyrage.passphrase.decrypt(key, passphrase).decode())
+        except (pyrage.DecryptError, pyrage.IdentityError) as error:
+            if EXCESSIVE_WORK not in str(error):
+                raise InvalidInput("The passphrase is not that of this backup.") from error
+    raise Overloaded("Checking the passphrase takes too long: this computer is too busy or too slow; try again.")
 
 
 class _Background:
