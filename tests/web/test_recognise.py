@@ -72,6 +72,24 @@ def test_a_stopped_server_loses_nothing(page: Page, server: Server, couple: Path
     expect(page.locator(".card .box")).to_have_count(2)
 
 
+def test_a_photo_is_recognised_when_its_view_is_shown_again_after_the_server_was_away(
+    page: Page, server: Server, couple: Path
+) -> None:
+    page.goto("/")
+    page.get_by_role("link", name="People").click()
+    expect(page.get_by_role("heading", name="Nobody is enrolled yet")).to_be_visible()
+    page.get_by_role("link", name="Recognise", exact=True).click()
+    server.stop()
+    page.set_input_files("#photos", couple)
+    expect(page.locator(".problem")).to_contain_text("not responding")
+    page.get_by_role("link", name="People").click()
+    expect(page.get_by_role("heading", name="People")).to_be_visible()
+    server.start()
+    expect(page.locator("#offline")).to_be_hidden()
+    page.get_by_role("link", name="Recognise", exact=True).click()
+    expect(page.locator(".card .box")).to_have_count(2)
+
+
 def test_a_name_is_saved_after_the_server_was_away(page: Page, server: Server, ada: list[Path]) -> None:
     page.goto("/")
     page.set_input_files("#photos", ada[0])

@@ -82,11 +82,14 @@ export function actionButton(label, work, className = null) {
  * Build the "Try again" for an error.
  *
  * What failed for want of a key is tried again as soon as a key is accepted, and what failed because the server was
- * away as soon as it is back.
+ * away as soon as it is back; in a view that is kept meanwhile, when it is shown again.
  */
 export function retryButton(error, retry, className = null) {
   const button = actionButton(text.retry, retry, className);
-  const retryIfShown = () => button.isConnected && runBusy(button, retry);
+  const retryIfShown = () => {
+    if (button.isConnected) runBusy(button, retry);
+    else button.getRootNode().addEventListener("enter", retryIfShown, { once: true });
+  };
   if (error.concernsKey) connection.addEventListener("key-accepted", retryIfShown, { once: true });
   if (error.status === 0) {
     const retryWhenBack = ({ detail: reachable }) => {
