@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from mien.cli import placing
+from mien.cli import placing, whole_files
 from mien.cli.journal import JOURNAL
 from mien.cli.placing import Folder, Placing, Undone, opened
 from mien.cli.sidecars import Region, sidecar
@@ -132,7 +132,7 @@ def test_a_full_disk_loses_nothing_and_the_command_can_be_repeated(tmp_path, mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as full:
-        full.setattr(placing.shutil, "copyfile", fail)
+        full.setattr(whole_files.shutil, "copyfile", fail)
         full.setattr(os, "link", fail)
         with pytest.raises(StorageFull):
             Folder(out).place(source, ["Ada", "Grace"], way)
@@ -211,7 +211,7 @@ def test_a_disk_that_is_pulled_out_loses_nothing_and_says_so(tmp_path, monkeypat
     folder = Folder(out)
     folder.place(other, ["Ada"], way)
     with monkeypatch.context() as pulled:
-        pulled.setattr(placing.shutil, "copyfile", fail)
+        pulled.setattr(whole_files.shutil, "copyfile", fail)
         pulled.setattr(os, "link", fail)
         with pytest.raises(StorageError, match=str(out)):
             folder.place(source, ["Ada", "Grace"], way)
@@ -239,14 +239,14 @@ def test_a_command_that_ends_early_says_how_far_it_came(mien, named, tmp_path, m
             raise OSError(errno.ENOSPC, "No space left on device")
         copied.append(copy(source, target))
 
-    monkeypatch.setattr(placing.shutil, "copyfile", fill)
+    monkeypatch.setattr(whole_files.shutil, "copyfile", fill)
     answer = mien("sort", named, "--into", tmp_path / "out", "--yes")
     assert answer.code == 4
     assert "2 photos copied into 1 folder" in " ".join(answer.out.split())
     assert "3 photos not reached" in " ".join(answer.out.split())
     assert "no space left" in answer.err
     assert "--undo" in answer.out
-    monkeypatch.setattr(placing.shutil, "copyfile", copy)
+    monkeypatch.setattr(whole_files.shutil, "copyfile", copy)
     assert mien("sort", "--undo", tmp_path / "out", "--json").json["kept"] == []
     assert files(tmp_path / "out") == {}
 
@@ -392,7 +392,7 @@ def test_a_name_that_the_disk_does_not_allow_stops_only_that_photo(tmp_path, mon
             raise OSError(errno.EINVAL, "Invalid argument")
         copy(source, target)
 
-    monkeypatch.setattr(placing.shutil, "copyfile", refuse)
+    monkeypatch.setattr(whole_files.shutil, "copyfile", refuse)
     answer = mien("sort", named, "--into", tmp_path / "out", "--yes")
     assert answer.code == 3
     assert "b.jpg: It cannot be copied: Invalid argument" in " ".join(answer.err.split())

@@ -13,10 +13,11 @@ from mien.cli.command import Command, Group
 from mien.cli.configuration import config
 from mien.cli.demo import demo
 from mien.cli.detect import compare, detect
+from mien.cli.discover import discover
 from mien.cli.doctor import doctor
 from mien.cli.enroll import enroll
 from mien.cli.evaluate import calibrate, evaluate
-from mien.cli.groups import discover, groups
+from mien.cli.groups import groups
 from mien.cli.maintenance import inspect, repair, verify_erased
 from mien.cli.naming import merge, rename
 from mien.cli.past import history, move, photos

@@ -1,8 +1,8 @@
 """Put files into folders without losing any: copy, link or move them, and undo that from a journal.
 
-A file gets its name only once it is complete, and never takes the place of another. What is about to be made is written
-into the journal first, so that whatever interrupts the work, the same command continues it and `undo` finds all of it.
-A photo that is moved leaves its place last. One run at a time works in a folder: two would write one journal.
+What is about to be made is written into the journal first, so that whatever interrupts the work, the same command
+continues it and `undo` finds all of it. A photo that is moved leaves its place last. One run at a time works in a
+folder: two would write one journal.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import shutil
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,11 +18,9 @@ from enum import StrEnum
 from itertools import count
 from pathlib import Path
 
+from mien.cli import whole_files
 from mien.cli.journal import Entry, Journal
 from mien.domain.errors import StorageBusy, StorageError, StorageFull
-
-DRAFT = ".mien-sort-draft-"
-CHUNK = 1 << 20
 
 
 class Placing(StrEnum):
@@ -87,15 +83,15 @@ class Folder:
         Returns where it is there now, and whether a photo that was to be moved had to stay, because its own folder
         cannot be written. Raises StorageError for this folder, and OSError for the photo.
         """
-        digest = _digest(source)
+        digest = whole_files.digest_of(source)
         places = [self._place(source, folder, placing, digest) for folder in folders]
         if placing is not Placing.MOVE:
             return places, False
         with _target(self._root):
-            is_stored = all(not place.is_symlink() and _survives(place, digest, source) for place in places)
+            is_stored = all(not place.is_symlink() and whole_files.survives(place, digest, source) for place in places)
             folders_made = {folder for place in places for folder in place.relative_to(self._root).parents}
             for folder in folders_made:  # also the one of the journal
-                _sync_folder(self._root / folder)
+                whole_files.sync_folder(self._root / folder)
         try:
             if is_stored:
                 source.unlink()
@@ -114,7 +110,7 @@ class Folder:
             if not path.exists():
                 digest = hashlib.sha256(content).hexdigest()
                 self._journal.note(Entry(self._relative(path), None, digest))
-                self._finish(self._draft(path, content), path)
+                whole_files.finish(whole_files.written(path, content), path)
 
     def undo(self, *, trusting: bool = False) -> Undone:
         """Remove what the journal tells of, put moved photos back, and remove the folders that are empty then.
@@ -148,13 +144,13 @@ class Folder:
         for entry in own:
             if (source := _missing(entry)) is not None and (trusting or entry.is_sealed):
                 source.parent.mkdir(parents=True, exist_ok=True)
-                self._finish(self._copied(path, source), source)
-                _sync_folder(source.parent)
+                whole_files.finish(whole_files.copied(path, source), source)
+                whole_files.sync_folder(source.parent)
                 restored += 1
         if any(_missing(entry) is not None for entry in own):
             return Undone(0, restored, unsealed=(made,))
         sources = [(Path(entry.source), entry.digest) for entry in own if entry.source]
-        if not path.is_symlink() and not all(_survives(source, digest, path) for source, digest in sources):
+        if not path.is_symlink() and not all(whole_files.survives(source, digest, path) for source, digest in sources):
             return Undone(0, restored, kept=(made,))  # this may be the only copy
         path.unlink()
         return Undone(1, restored)
@@ -162,14 +158,14 @@ class Folder:
     def _is_ours(self, path: Path, entry: Entry) -> bool:
         """Whether a file lies in this folder, behind no link that leads out of it, and is as it was made."""
         is_inside = self._root.resolve() in path.parent.resolve().parents
-        return is_inside and ((path.is_symlink() and _missing(entry) is None) or _holds(path, entry.digest))
+        return is_inside and ((path.is_symlink() and _missing(entry) is None) or whole_files.holds(path, entry.digest))
 
     def _require_disk(self) -> None:
         """Make the folder once; should it vanish, its disk was pulled out, and another must not take its place."""
         if self._disk is None:
             self._root.mkdir(parents=True, exist_ok=True)
-            self._disk = _identity(self._root)
-        elif not self._root.is_dir() or _identity(self._root) != self._disk:
+            self._disk = whole_files.identity(self._root)
+        elif not self._root.is_dir() or whole_files.identity(self._root) != self._disk:
             raise StorageError(f"{self._root} is gone; its disk may have been pulled out.")
 
     def _place(self, source: Path, folder: str, placing: Placing, digest: str) -> Path:
@@ -186,7 +182,7 @@ class Folder:
                     self._make(source, path, placing)
                     return path
                 is_ours = entry.made in self._journal.made  # or else nothing could undo a move
-                if not _holds(path, digest) or (placing is Placing.MOVE and not is_ours):
+                if not whole_files.holds(path, digest) or (placing is Placing.MOVE and not is_ours):
                     continue
                 if placing is Placing.LINK or not path.is_symlink():
                     if placing is Placing.MOVE:
@@ -194,46 +190,15 @@ class Folder:
                     return path
                 if is_ours:  # a link is no copy: it would lead nowhere once its photo is gone
                     self._journal.note(entry)
-                    self._copied(source, path).replace(path)
+                    whole_files.copied(source, path).replace(path)
                     return path
         raise AssertionError("names never end")
 
     def _make(self, source: Path, path: Path, placing: Placing) -> None:
         if placing is Placing.LINK:
-            _link(source, path)
+            whole_files.link(source, path)
         else:
-            self._finish(self._copied(source, path), path)
-
-    def _copied(self, source: Path, path: Path) -> Path:
-        draft = path.with_name(DRAFT + uuid.uuid4().hex)
-        try:
-            shutil.copyfile(source, draft)
-            with suppress(OSError):  # a file system without times or permissions
-                shutil.copystat(source, draft)
-            _sync(draft)
-        except BaseException:
-            with suppress(OSError):
-                draft.unlink()
-            raise
-        return draft
-
-    def _draft(self, path: Path, content: bytes) -> Path:
-        draft = path.with_name(DRAFT + uuid.uuid4().hex)
-        draft.write_bytes(content)
-        _sync(draft)
-        return draft
-
-    def _finish(self, draft: Path, path: Path) -> None:
-        """Give a complete file its name, which nobody else has taken meanwhile."""
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            draft.unlink()
-            raise
-        except OSError:  # a file system without links
-            draft.rename(path)
-            return
-        draft.unlink()
+            whole_files.finish(whole_files.copied(source, path), path)
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix()
@@ -246,7 +211,7 @@ class Folder:
                 (self._root / folder).rmdir()
 
     def _remove_drafts(self) -> None:
-        for draft in self._root.glob(f"**/{DRAFT}*"):
+        for draft in self._root.glob(f"**/{whole_files.DRAFT}*"):
             draft.unlink()
 
 
@@ -279,59 +244,10 @@ def _names(source: Path) -> Iterator[str]:
     yield from (f"{source.stem} ({number}){source.suffix}" for number in count(2))
 
 
-def _link(source: Path, path: Path) -> None:
-    try:
-        os.link(source.resolve(), path)
-    except OSError as error:
-        if error.errno not in {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EACCES}:
-            raise
-        path.symlink_to(source.resolve())
-
-
-def _identity(folder: Path) -> tuple[int, int]:
-    status = folder.stat()
-    return status.st_dev, status.st_ino
-
-
-def _digest(path: Path) -> str:
-    sha256 = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            sha256.update(chunk)
-    return sha256.hexdigest()
-
-
-def _holds(path: Path, digest: str) -> bool:
-    return path.is_file() and _digest(path) == digest
-
-
-def _survives(path: Path, digest: str, other: Path) -> bool:
-    """Whether a file has the content, and still has it when another is removed: they may be one and the same."""
-    if not _holds(path, digest) or path.resolve() == other.resolve():
-        return False
-    return not (path.samefile(other) and path.stat().st_nlink == 1)
-
-
 def _missing(entry: Entry) -> Path | None:
     """Return where a moved photo came from, if nothing is there."""
     source = Path(entry.source) if entry.moved and entry.source else None
     return None if source is None or os.path.lexists(source) else source
-
-
-def _sync_folder(path: Path) -> None:
-    try:
-        _sync(path)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that writes folders by itself
-            raise
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

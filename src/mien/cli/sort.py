@@ -17,8 +17,8 @@ import typer
 
 from mien.cli import output
 from mien.cli.command import Context, Json
+from mien.cli.discover import remember_all
 from mien.cli.exit_codes import ExitCode, error_json, fail
-from mien.cli.groups import remember_all
 from mien.cli.journal import JOURNAL
 from mien.cli.photos import Found, PhotoReader, map_photos, photo_files
 from mien.cli.placing import Folder, Placing, Undone, opened

@@ -1,0 +1,105 @@
+"""Make and compare files so that none is lost: a file gets its name only once it is complete, and takes no other's."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+DRAFT = ".mien-sort-draft-"
+CHUNK = 1 << 20
+
+
+def copied(source: Path, path: Path) -> Path:
+    """Copy a file, with its times and permissions, to a draft beside a path, and return the draft."""
+    draft = path.with_name(DRAFT + uuid.uuid4().hex)
+    try:
+        shutil.copyfile(source, draft)
+        with suppress(OSError):  # a file system without times or permissions
+            shutil.copystat(source, draft)
+        sync(draft)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink()
+        raise
+    return draft
+
+
+def written(path: Path, content: bytes) -> Path:
+    """Write a draft beside a path, and return it."""
+    draft = path.with_name(DRAFT + uuid.uuid4().hex)
+    draft.write_bytes(content)
+    sync(draft)
+    return draft
+
+
+def finish(draft: Path, path: Path) -> None:
+    """Give a draft its name. Raises FileExistsError when somebody else has taken that meanwhile."""
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        draft.unlink()
+        raise
+    except OSError:  # a file system without links
+        draft.rename(path)
+        return
+    draft.unlink()
+
+
+def link(source: Path, path: Path) -> None:
+    """Link a path to a file: a second name where the file system allows it, else a symbolic link."""
+    try:
+        os.link(source.resolve(), path)
+    except OSError as error:
+        if error.errno not in {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EACCES}:
+            raise
+        path.symlink_to(source.resolve())
+
+
+def identity(folder: Path) -> tuple[int, int]:
+    """Return the disk of a folder and its number there."""
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    sha256 = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            sha256.update(chunk)
+    return sha256.hexdigest()
+
+
+def holds(path: Path, digest: str) -> bool:
+    """Tell whether there is a file with this content."""
+    return path.is_file() and digest_of(path) == digest
+
+
+def survives(path: Path, digest: str, other: Path) -> bool:
+    """Tell whether a file has the content, and still has it when another is removed: they may be one and the same."""
+    if not holds(path, digest) or path.resolve() == other.resolve():
+        return False
+    return not (path.samefile(other) and path.stat().st_nlink == 1)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder survive a power failure."""
+    try:
+        sync(path)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that writes folders by itself
+            raise
+
+
+def sync(path: Path) -> None:
+    """Make the content of a file survive a power failure."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
