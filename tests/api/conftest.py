@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from mien.api.api import create_api
 from mien.app.app import FaceApp
-from mien.app.groups import Grouping
+from mien.app.group_ports import Grouping
 from mien.backends.memory.bucket import MemoryBucket
 from mien.backends.memory.catalog import MemoryCatalog
 from mien.backends.memory.recognizer import MemoryRecognizer

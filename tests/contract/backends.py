@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.app.app import FaceApp
-from mien.app.groups import Grouping
+from mien.app.group_ports import Grouping
 from mien.app.ports import Bucket, Catalog, Recognizer
 from mien.backends.embedded.backend import EmbeddedBackend
 from mien.backends.memory.bucket import MemoryBucket

@@ -13,7 +13,7 @@ import pytest
 
 from mien.app import grouping, recognition
 from mien.app.app import FaceApp
-from mien.app.groups import Grouping
+from mien.app.group_ports import Grouping
 from mien.domain.errors import GroupNamed, GroupNotFound, InvalidInput, StorageFull, UnsupportedImage, UserNotFound
 from mien.domain.faces import iterate_pages
 from mien.domain.groups import DismissedFace, FaceGroup

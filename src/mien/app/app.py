@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, date, datetime
 
 from mien.app.erasure import ErasureService, FindRemains
-from mien.app.groups import Grouping, GroupService
+from mien.app.group_ports import Grouping
+from mien.app.groups import GroupService
 from mien.app.indexing import IndexingService
 from mien.app.moving import PhotoMover
 from mien.app.people import PeopleService

@@ -11,9 +11,9 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
+from mien.app.group_ports import GroupCatalog, PortraitRecognizer, StagingBucket
 from mien.app.grouping import Grouper
 from mien.app.indexing import IndexingService
-from mien.app.ports import GroupCatalog, PortraitRecognizer, StagingBucket
 from mien.domain.errors import GroupNamed, GroupNotFound, ImageNotFound, InvalidInput
 from mien.domain.groups import FaceGroup, Naming
 from mien.domain.records import FaceRecord, Upload, UploadStatus

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime
 from math import inf
 
-from mien.app.ports import GroupCatalog, PortraitRecognizer
+from mien.app.group_ports import GroupCatalog, PortraitRecognizer
 from mien.domain import thresholds
 from mien.domain.groups import FaceGroup, new_group_id
 from mien.domain.records import FaceRecord, Record, Upload

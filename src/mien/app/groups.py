@@ -7,15 +7,15 @@ holds for such photos holds for groups: they expire, they can be deleted one by 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 
 from mien.app.group_naming import GroupNaming
+from mien.app.group_ports import Grouping
 from mien.app.grouping import Grouper, halves
 from mien.app.indexing import IndexingService
 from mien.app.portraits import PortraitKeeper
-from mien.app.ports import GroupCatalog, PortraitRecognizer, StagingBucket
 from mien.app.recognition import RecognitionService
 from mien.domain.errors import GroupNotFound, ImageError, InvalidInput
 from mien.domain.faces import Page, iterate_pages
@@ -27,15 +27,6 @@ SHOWN_FACES = 6
 PAGE = 1000
 STORED_TOGETHER = 16
 """Photos whose portraits are flushed to the disk together."""
-
-
-@dataclass(frozen=True, slots=True)
-class Grouping:
-    """The ports of a backend that can group faces."""
-
-    bucket: StagingBucket
-    recognizer: PortraitRecognizer
-    catalog: GroupCatalog
 
 
 class GroupService:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 
+from mien.app.group_ports import GroupCatalog, PortraitRecognizer, StagingBucket
 from mien.app.grouping import Grouper
 from mien.app.indexing import IndexingService
-from mien.app.ports import GroupCatalog, PortraitRecognizer, StagingBucket
 from mien.domain import image_types, object_keys
 from mien.domain.errors import MienError, StorageError
 from mien.domain.groups import DismissedFace

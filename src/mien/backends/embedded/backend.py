@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mien.app.app import FaceApp
 from mien.app.erasure import keyed_hash
-from mien.app.groups import Grouping
+from mien.app.group_ports import Grouping
 from mien.backends.embedded import backup
 from mien.backends.embedded.audit import SqliteAudit
 from mien.backends.embedded.bucket import FolderBucket
