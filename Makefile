@@ -13,7 +13,7 @@ LOCKED := install -q --require-hashes --only-binary :all: -r
 
 .PHONY: demo serve test test-slow test-aws test-all check bench accuracy lock sbom dist docs deploy migrate destroy erase smoke key clean
 .venv/ready: pyproject.toml locks/run.txt
-	@echo "Installing Mien and its libraries into .venv: about 800 MB, a minute or two."
+	@echo "Installing Mien and its libraries into .venv: about 600 MB, a minute or two."
 	@python3 -m venv .venv && $(BIN)/pip $(subst -q ,,$(LOCKED)) locks/run.txt && $(BIN)/pip install -q --no-deps --no-build-isolation -e . && touch $@
 .venv/tools: .venv/ready locks/dev.txt
 	$(BIN)/pip $(LOCKED) locks/dev.txt && touch $@

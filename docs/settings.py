@@ -16,7 +16,8 @@ from mien.settings import PREFIX, UNAVAILABLE, Settings
 INTRODUCTION = """# Settings
 
 Mien reads its settings from environment variables, once, when it starts. An empty variable counts as not set. A value
-that is not possible, or a variable that the backend does not have, is an error, and nothing starts. The options
+that is not possible, or a variable that the backend does not have, is an error, and nothing starts. `mien config` and
+`mien serve` tell of variables that only look like a setting, such as `MIEN_TRESHOLD`. The options
 `--data-dir`, `--backend` and `--stack` of the command line take the place of `MIEN_DATA_DIR`, `MIEN_BACKEND` and
 `MIEN_STACK`.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from enum import EnumType, StrEnum
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from mien.rekognition.settings import ACCOUNT, SigV4, WireSettings, parse_rates
 from mien.security.origins import is_loopback
 
 PREFIX = "MIEN_"
+CLOSE_SPELLING = 0.9
+"""How alike, from 0 to 1, a variable is to the setting that is meant by it."""
 MAX_THREADS = 1024
 MAX_DAYS = 36_500
 MAX_LOOK_SECONDS = 86_400
@@ -230,6 +233,14 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "candidates": parsers.whole_number(0),
     "max_image_bytes": parsers.whole_number(1),
 }
+
+
+def misspelt_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Find variables that are set, and that only look like a setting; return the setting that each looks like."""
+    known = [PREFIX + part.name.upper() for part in (*fields(Settings), *fields(Policy)) if part.name != "policy"]
+    unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    meant = ((name, get_close_matches(name, known, 1, CLOSE_SPELLING)) for name in unknown)
+    return {name: matches[0] for name, matches in meant if matches}
 
 
 def _refuse_unavailable_settings(backend: Backend, environment: Mapping[str, str]) -> None:

@@ -28,7 +28,7 @@ from mien.settings import Settings
 from tests.rekognition.wire_server import running
 from tests.support.certificates import write_certificate
 from tests.support.fake_engine import use_fake_engine
-from tests.support.process import MIEN_ON_FAKE_ENGINE
+from tests.support.process import MIEN_ON_FAKE_ENGINE, PATIENCE_SECONDS, free_port, serve
 
 
 def test_a_port_in_use_is_one_sentence_and_exit_code_4(mien):
@@ -51,6 +51,15 @@ def test_port_0_takes_a_free_one(host):
     with listen(host, 0) as listener:
         assert listener.getsockname()[1] > 0
         assert listener.proto == socket.IPPROTO_TCP, "or asyncio would leave Nagle's delay on"
+
+
+def test_the_server_tells_of_a_misspelt_setting(tmp_path):
+    log = tmp_path / "log"
+    server = serve(tmp_path / "data", free_port(), {"MIEN_API_KEY_FILE": "keys.json"}, log=log)
+    server.terminate()
+    server.wait(PATIENCE_SECONDS)
+    messages = [json.loads(line)["message"] for line in log.read_text().splitlines()]
+    assert "MIEN_API_KEY_FILE is no setting, and has no effect. Did you mean MIEN_API_KEYS_FILE?" in messages
 
 
 @pytest.fixture(scope="module")

@@ -62,6 +62,14 @@ def test_config_shows_each_setting_and_where_it_comes_from_but_no_secret(mien, m
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_config_tells_of_a_misspelt_setting_and_of_nothing_else(mien, monkeypatch):
+    monkeypatch.setenv("MIEN_VISITOR_DAY", "30")
+    monkeypatch.setenv("MIEN_HOST", "of a container")
+    assert mien("config", "--json").json["misspelt"] == {"MIEN_VISITOR_DAY": "MIEN_VISITOR_DAYS"}
+    told = " ".join(mien("config").err.split())
+    assert told == "MIEN_VISITOR_DAY is no setting, and has no effect. Did you mean MIEN_VISITOR_DAYS?"
+
+
 def test_every_setting_that_holds_a_secret_is_known_to_config():
     assert {name for name in Settings.__slots__ if "secret" in name} - {
         "keys_secret",

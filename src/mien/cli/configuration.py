@@ -9,7 +9,7 @@ from typing import Any
 from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.domain.policy import Policy
-from mien.settings import PREFIX, UNAVAILABLE, Settings
+from mien.settings import PREFIX, UNAVAILABLE, Settings, misspelt_variables
 
 SECRETS = frozenset({"secret"})
 OPTIONS = {"data_dir": "--data-dir", "backend": "--backend"}
@@ -23,15 +23,17 @@ def config(context: Context, as_json: Json = False) -> None:
         for name, value in _values(settings).items()
         if name not in UNAVAILABLE[settings.backend]
     ]
+    misspelt = misspelt_variables(os.environ)
     if as_json:
-        output.print_json(
-            {"settings": [{"name": name, "value": value, "source": source} for name, value, source in rows]}
-        )
+        shown = [{"name": name, "value": value, "source": source} for name, value, source in rows]
+        output.print_json({"settings": shown, "misspelt": misspelt})
         return
     table = output.table("Setting", "Value", "From")
     for name, value, source in rows:
         table.add_row(name, "" if value is None else output.escape(value), source)
     output.show(table)
+    for name, meant in misspelt.items():
+        output.note(f"{name} is no setting, and has no effect. Did you mean {meant}?")
 
 
 def _values(settings: Settings) -> dict[str, Any]:

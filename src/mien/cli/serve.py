@@ -20,7 +20,7 @@ from mien.cli import output
 from mien.cli.command import Context
 from mien.config import check_writable
 from mien.domain.errors import InvalidInput, SetupError
-from mien.settings import Settings
+from mien.settings import Settings, misspelt_variables
 
 if TYPE_CHECKING:
     import uvicorn
@@ -146,6 +146,8 @@ def serve(
             _tell(stderr, "There are no API keys, so only this machine can connect; `mien keys create NAME` makes one.")
         for warning in server.warnings():
             _tell(stderr, warning)
+        for name, meant in misspelt_variables(os.environ).items():
+            _tell(stderr, f"{name} is no setting, and has no effect. Did you mean {meant}?")
         config = uvicorn.Config(
             _behind_proxies(server, settings.root_path),
             http=partial(BoundedProtocol, listener.connections),  # type: ignore[arg-type]
