@@ -98,8 +98,10 @@ def serve(send: Callable[[str, Path], None], photos: Sequence[Path], seen: set[s
     """Run `mien serve` in this process until `send`, in another thread, has its answers; count for the last photo."""
     import socket
 
+    from mien.cli import shutdown
     from mien.cli.main import main as mien
 
+    shutdown.end = sys.exit  # which lets this process count
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     failures: list[BaseException] = []
