@@ -27,13 +27,7 @@ from mien.engine.model_files import UnsupportedModel
 from mien.engine.networks import pack
 from mien.engine.networks.feature_maps import FeatureMap, allocate, in_sequence
 from mien.engine.networks.sface_layers import PIXEL_ZERO_POINT, QuantizedConv, QuantizedSFace, quantize, read_layers
-from mien.kernels.convolutions import (
-    COLOURS,
-    MAX_LINEAR_BATCH,
-    linear,
-    pointwise,
-    stem,
-)
+from mien.kernels.convolutions import COLOURS, MAX_LINEAR_BATCH, linear, pointwise, stem
 from mien.kernels.depthwise import channels_at_once, depthwise, depthwise_widths
 from mien.kernels.instruction_sets import InstructionSet, current
 from mien.kernels.program import KernelSet, Operation, Program

@@ -30,11 +30,7 @@ from mien.engine.networks.yunet_layers import (
     ranges,
     read_layers,
 )
-from mien.kernels.convolutions import (
-    COLOURS,
-    pointwise,
-    stem,
-)
+from mien.kernels.convolutions import COLOURS, pointwise, stem
 from mien.kernels.depthwise import channels_at_once, depthwise, depthwise_narrow, depthwise_widths, pixels_at_once
 from mien.kernels.instruction_sets import InstructionSet, current
 from mien.kernels.layers import CELL, HEAD_DEPTHWISE, HEAD_POINTWISE, MAX_POOL, PAD, UPSAMPLE_ADD
