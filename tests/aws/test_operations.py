@@ -26,7 +26,7 @@ from mien.lambdas import upload_queue, worker
 from mien.security.api_keys import KeyFile, Scope
 from mien.security.audit import LogLines
 from mien.settings import Settings
-from tests.aws import local
+from tests.aws import local, stack
 from tests.support.fake_engine import FakeFaceEngine
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -164,6 +164,7 @@ def test_the_doctor_finds_what_is_missing(aws: Backend, monkeypatch: pytest.Monk
     advice = {finding.subject: finding.advice for finding in doctor.examine(settings)}
     wrong = {subject for subject, text in advice.items() if text}
     assert wrong == {f"public access to {local.BUCKET}"}  # nobody blocked it on this bucket
+    assert needed_to_erase() <= {subject.partition(" ")[0] for subject in advice}
     assert _faces(aws) == before
     assert aws.catalog.find(FaceRecord).items == ()
     keyless = [finding.advice for finding in doctor.examine(replace(settings, keys_secret=None))]
@@ -175,6 +176,13 @@ def test_the_doctor_finds_what_is_missing(aws: Backend, monkeypatch: pytest.Monk
     aws.rekognition.fail(400, "AccessDeniedException")
     refused = {f.subject: f.advice for f in doctor.examine(settings)}
     assert "lack the permission rekognition:IndexFaces" in refused["rekognition:IndexFaces on face-collection"]
+
+
+def needed_to_erase() -> set[str]:
+    """`mien forget` calls AWS itself, and must not fail half-way."""
+    statements = stack.resources("AWS::IAM::ManagedPolicy")["ErasurePolicy"]["PolicyDocument"]["Statement"]
+    named = [[each["Action"]] if isinstance(each["Action"], str) else each["Action"] for each in statements]
+    return {action for actions in named for action in actions}
 
 
 def test_a_service_in_rekognitions_place_gets_its_collection(

@@ -30,7 +30,10 @@ _REFUSED_FOR_CONTENT = {
     "BadDigest",
     "InvalidDigest",
     "NoSuchKey",
+    "NoSuchVersion",
 }
+_OF_NO_USER = ("rekognition:AssociateFaces", "rekognition:DisassociateFaces", "rekognition:DeleteUser")
+"""What is asked of a user that does not exist."""
 _NO_FACE = str(uuid.UUID(int=0))
 _NO_KEY = f"uploaded/_/{_NO_FACE}"
 
@@ -99,7 +102,7 @@ def _advice(subject: str, error: ClientError) -> str:
     if code(error) in _REFUSED_FOR_CONTENT:
         return ""
     if code(error) in {"ResourceNotFoundException", "NoSuchBucket", "404"}:
-        if "user" in str(error).lower() and "ssociateFaces" in subject:  # the call names a user that does not exist
+        if "user" in str(error).lower() and subject.startswith(_OF_NO_USER):
             return ""
         return "It does not exist; deploy the stack, or correct the MIEN_* variable that names it."
     return f"AWS answered {code(error)}."
@@ -113,6 +116,7 @@ def _bucket_calls(s3: Any, bucket: str) -> dict[str, Callable[[], Any]]:
         f"s3:GetObject on {bucket}": lambda: s3.get_object(Bucket=bucket, Key=_NO_KEY),
         f"s3:PutObject on {bucket}": lambda: s3.put_object(Bucket=bucket, Key=_NO_KEY, Body=b"x", ContentMD5=wrong_md5),
         f"s3:DeleteObject on {bucket}": lambda: s3.delete_object(Bucket=bucket, Key=_NO_KEY),
+        f"s3:DeleteObjectVersion on {bucket}": lambda: s3.delete_object(Bucket=bucket, Key=_NO_KEY, VersionId="null"),
     }
 
 
@@ -132,6 +136,7 @@ def _collection_calls(rekognition: Any, collection: str) -> dict[str, Callable[[
         "AssociateFaces": lambda: rekognition.associate_faces(**target, **faces, UserId=_NO_FACE),
         "DisassociateFaces": lambda: rekognition.disassociate_faces(**target, **faces, UserId=_NO_FACE),
         "DeleteFaces": lambda: rekognition.delete_faces(**target, **faces),
+        "DeleteUser": lambda: rekognition.delete_user(**target, UserId=_NO_FACE),
     }
     return {f"rekognition:{name} on {collection}": call for name, call in calls.items()}
 
