@@ -143,6 +143,9 @@ def test_every_role_is_in_the_list() -> None:
 
 def test_the_schedule_starts_the_reconciler_only() -> None:
     assert _granted("ScheduleRole") == {"lambda:InvokeFunction": {"<ReconcileFunction.Arn>"}}
+    (trust,) = stack.resources("AWS::IAM::Role")["ScheduleRole"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    assert stack.resolve(trust["Condition"]) == {"StringEquals": {"aws:SourceAccount": stack.ACCOUNT}}
 
 
 @pytest.mark.parametrize("role", [*ROLES, "ScheduleRole"])
