@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,30 @@ if TYPE_CHECKING:
     from mien.domain.records import Recognition
 
 SHOWN_GROUPS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Discovery:
+    """What was found.
+
+    Attributes:
+        found: The photos that were to be read.
+        results: The outcome of each that was.
+        listed: The largest groups.
+        grouped: How many faces of photos that were uploaded before got a group.
+        failure: What ended it early.
+    """
+
+    found: Found[Path]
+    results: Mapping[Path, Recognition | MienError]
+    listed: Sequence[domain.Group]
+    grouped: int
+    failure: BaseException | None
+
+    @property
+    def not_reached(self) -> int:
+        """How many photos were not read."""
+        return len(self.found.photos) - len(self.results)
 
 
 def discover(
@@ -57,10 +82,12 @@ def discover(
         context.activity.note(list(results.values()))
         listed = listed_groups(app, min_faces, SHEET_GROUPS)
         sheet = sheet and draw_groups(app, listed, sheet)
-    _report(results, found, listed, grouped, failure, min_faces, sheet, as_json=as_json)
+    discovery = _Discovery(found, results, listed, grouped, failure)
+    errors = sorted((photo, result) for photo, result in results.items() if isinstance(result, MienError))
+    _print_json(discovery, errors) if as_json else _show(discovery, errors, min_faces, sheet)
     if failure:
         fail(failure)
-    if any(isinstance(result, MienError) for result in results.values()):
+    if errors:
         raise typer.Exit(ExitCode.REJECTED)
 
 
@@ -87,46 +114,38 @@ def _recognitions(results: Mapping[Path, Recognition | MienError]) -> list[tuple
     return [(photo, result) for photo, result in results.items() if not isinstance(result, MienError)]
 
 
-def _report(
-    results: Mapping[Path, Recognition | MienError],
-    found: Found[Path],
-    listed: Sequence[domain.Group],
-    grouped: int,
-    failure: BaseException | None,
-    min_faces: int,
-    sheet: Path | None,
-    *,
-    as_json: bool,
-) -> None:
-    files, people = _files(results)
-    errors = {photo: result for photo, result in results.items() if isinstance(result, MienError)}
-    if as_json:
-        output.print_json(
-            {
-                "photos": len(results) - len(errors),
-                "not_reached": len(found.photos) - len(results),
-                "skipped": found.skipped,
-                "known": people,
-                "grouped": grouped + sum(map(len, files.values())),
-                "groups": [{**output.jsonable(group), "photos": files.get(group.group_id, [])} for group in listed],
-                "refused": [{"photo": photo, "error": error_json(error)} for photo, error in sorted(errors.items())],
-                "error": failure and error_json(failure),
-            }
-        )
-        return
+def _print_json(discovery: _Discovery, errors: Sequence[tuple[Path, MienError]]) -> None:
+    files, people = _files(discovery.results)
+    output.print_json(
+        {
+            "photos": len(discovery.results) - len(errors),
+            "not_reached": discovery.not_reached,
+            "skipped": discovery.found.skipped,
+            "known": people,
+            "grouped": discovery.grouped + sum(map(len, files.values())),
+            "groups": [
+                {**output.jsonable(group), "photos": files.get(group.group_id, [])} for group in discovery.listed
+            ],
+            "refused": [{"photo": photo, "error": error_json(error)} for photo, error in errors],
+            "error": discovery.failure and error_json(discovery.failure),
+        }
+    )
+
+
+def _show(discovery: _Discovery, errors: Sequence[tuple[Path, MienError]], min_faces: int, sheet: Path | None) -> None:
+    files, people = _files(discovery.results)
+    listed, strangers = discovery.listed, discovery.grouped + sum(map(len, files.values()))
     if listed:
         names = {group_id: [Path(photo).name for photo in own] for group_id, own in files.items()}
         output.show(groups_table(listed[:SHOWN_GROUPS], names))
-    for photo, error in sorted(errors.items()):
+    for photo, error in errors:
         output.note(f"{photo}: {error}")
-    strangers = sum(map(len, files.values())) + grouped
+    photos = output.count(len(discovery.results) - len(errors), "photo")
     known = f"{output.count(sum(people.values()), 'face')} of {output.count(len(people), 'known person')}"
     known = known.replace("known persons", "known people")
-    photos = output.count(len(results) - len(errors), "photo")
-    not_reached = (
-        f" {output.count(len(found.photos) - len(results), 'photo')} not reached: repeat the command to go on."
-    )
-    output.show(f"{photos}: {known}, {output.count(strangers, 'unknown face')}.{not_reached * bool(failure)}")
+    not_reached = f" {output.count(discovery.not_reached, 'photo')} not reached: repeat the command to go on."
+    not_reached *= bool(discovery.failure)
+    output.show(f"{photos}: {known}, {output.count(strangers, 'unknown face')}.{not_reached}")
     if min_faces > 1 and strangers:
         output.show(f"Groups of fewer than {min_faces} faces are not shown; --min-faces 1 shows them.")
     if len(listed) > SHOWN_GROUPS:
@@ -135,7 +154,7 @@ def _report(
         seen = sheet or "mien groups list --sheet people.jpg"
         output.show(output.escape(f"See them: {seen}, or mien serve, and Unnamed on the page."))
         output.show(output.escape(f"Say who they are: mien groups name {listed[0].group_id} NAME"))
-    found.note_skipped()
+    discovery.found.note_skipped()
 
 
 def _files(results: Mapping[Path, Recognition | MienError]) -> tuple[dict[str, list[str]], Counter[str]]:

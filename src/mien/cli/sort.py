@@ -279,17 +279,28 @@ def _report(
     for photo in shown:
         if photo.refused:
             output.note(f"{photo.photo}: {photo.refused}")
-    photos = output.count(sum(bool(photo.folders) for photo in shown), "photo")
-    where = f"{photos} {{}} into {output.count(len(counts), 'folder')} of {into}."
-    if done is None:
-        sentence = f"{where.format(f'would be {_PLACED[placing]}')} No photo is touched yet: add --yes to do it."
-    elif failure:
-        sentence = f"{where.format(_PLACED[placing])} {output.count(len(plan) - len(shown), 'photo')} not reached. "
-        sentence += f"Repeat the command to go on, or undo it: mien sort --undo {into}"
-    else:
-        sentence = where.format(_PLACED[placing]) + f" To undo it: mien sort --undo {into}" * bool(counts)
-    output.show(output.escape(sentence))
+    output.show(output.escape(_outcome(plan, done, len(counts), into, placing, failure)))
     found.note_skipped()
+
+
+def _outcome(
+    plan: Sequence[Sorted],
+    done: Sequence[Sorted] | None,
+    folders: int,
+    into: Path,
+    placing: Placing,
+    failure: BaseException | None,
+) -> str:
+    """Say in a sentence or two how many photos came, or would come, into so many folders, and what to do next."""
+    photos = output.count(sum(bool(photo.folders) for photo in (plan if done is None else done)), "photo")
+    where = f"{photos} {{}} into {output.count(folders, 'folder')} of {into}."
+    if done is None:
+        return f"{where.format(f'would be {_PLACED[placing]}')} No photo is touched yet: add --yes to do it."
+    if failure:
+        not_reached = f"{output.count(len(plan) - len(done), 'photo')} not reached."
+        next_step = f"Repeat the command to go on, or undo it: mien sort --undo {into}"
+        return f"{where.format(_PLACED[placing])} {not_reached} {next_step}"
+    return where.format(_PLACED[placing]) + f" To undo it: mien sort --undo {into}" * bool(folders)
 
 
 def _show_undone(undone: Undone, *, as_json: bool) -> None:
