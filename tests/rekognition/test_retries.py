@@ -8,8 +8,9 @@ from threading import Barrier, BrokenBarrierError, Event
 
 import pytest
 
-from mien.rekognition.dispatcher import IdempotencyCache, RequestRates
+from mien.rekognition.dispatcher import RequestRates
 from mien.rekognition.errors import WireError
+from mien.rekognition.idempotency import IdempotencyCache
 from mien.rekognition.operations import OPERATIONS
 from mien.rekognition.service import Call, EventualConsistency
 from mien.rekognition.settings import LARGE_REGION_RATES

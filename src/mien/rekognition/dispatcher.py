@@ -3,10 +3,6 @@
 The order is method, target, JSON, signature, rate, types and constraints, permission, operation. AWS does not publish
 it; this one follows published answers of AWS's services that speak the same protocol, AWS JSON 1.1.
 
-A call that is repeated with its ClientRequestToken gets the first answer again, and nothing is done twice. AWS
-publishes neither how long a token is remembered nor what it is bound to. Here it is bound to caller and operation, and
-the newest 10,000 of this process are remembered (Amazon Rekognition API Reference, AssociateFaces).
-
 Plain functions without a server around them, so that parser and checks can be fuzzed.
 """
 
@@ -15,12 +11,9 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
-from threading import Lock
 from typing import Any
 from uuid import uuid4
 
@@ -28,6 +21,7 @@ from mien.domain.errors import InvalidInput, MienError, frames
 from mien.rekognition.access import Caller, authorize, find_caller, identify
 from mien.rekognition.audit import note, recorded
 from mien.rekognition.errors import INTERNAL_ERROR, RATE_EXCEEDED, WireError, from_domain
+from mien.rekognition.idempotency import IdempotencyCache
 from mien.rekognition.operations import OPERATIONS
 from mien.rekognition.parsing import operation_model, parse, service_model
 from mien.rekognition.serializers import parse_collection_arn
@@ -38,73 +32,6 @@ from mien.rekognition.validation import validate
 from mien.security.audit import Audit
 from mien.security.json_input import parse_object
 from mien.security.rate_limit import TokenBucket
-
-MAX_CLIENT_TOKENS = 10_000
-
-
-@dataclass(slots=True)
-class _TokenLock:
-    """The lock of one ClientRequestToken, and how many calls hold it or wait for it."""
-
-    lock: Lock = field(default_factory=Lock)
-    calls: int = 0
-
-
-class IdempotencyCache:
-    """Remembers answers by ClientRequestToken, so that a repeated call is not executed again.
-
-    Calls with the same token run one after the other, calls with different tokens at the same time.
-    """
-
-    def __init__(self, max_tokens: int = MAX_CLIENT_TOKENS) -> None:
-        """Remember the answers to the newest `max_tokens` tokens."""
-        self._max_tokens, self._lock = max_tokens, Lock()
-        self._answers: OrderedDict[tuple[str, ...], tuple[dict[str, Any], Answer]] = OrderedDict()
-        self._token_locks: dict[tuple[str, ...], _TokenLock] = {}
-
-    def run_once(self, call: Call, operation: Callable[[], Answer]) -> Answer:
-        """Run the operation, or return its earlier answer when the call repeats one; a failure is not remembered.
-
-        Raises WireError: IdempotentParameterMismatchException when the token came with other parameters before.
-        """
-        token = call.params.get("ClientRequestToken")
-        if token is None:
-            return operation()
-        key = (call.caller, call.operation, token)
-        with self._locked(key):
-            remembered = self._answers.get(key)
-            if remembered is None:
-                answer = operation()
-                self._remember(key, call.params, answer)
-                return answer
-        params, answer = remembered
-        if params != call.params:
-            raise WireError(
-                "IdempotentParameterMismatchException",
-                f"The ClientRequestToken: {token} you have supplied is already in use.",
-            )
-        return answer
-
-    @contextmanager
-    def _locked(self, key: tuple[str, ...]) -> Iterator[None]:
-        with self._lock:
-            entry = self._token_locks.setdefault(key, _TokenLock())
-            entry.calls += 1
-        try:
-            with entry.lock:
-                yield
-        finally:
-            with self._lock:
-                entry.calls -= 1
-                if not entry.calls:
-                    del self._token_locks[key]
-
-    def _remember(self, key: tuple[str, ...], params: dict[str, Any], answer: Answer) -> None:
-        with self._lock:
-            self._answers[key] = (params, answer)
-            if len(self._answers) > self._max_tokens:
-                self._answers.popitem(last=False)
-
 
 JSON_TYPE = "application/x-amz-json-1.1"
 CONTENT_TYPES = (JSON_TYPE, "application/json")
