@@ -122,6 +122,16 @@ def test_the_other_photos_are_recognised(mien, people, spoil):
 
 
 @BAD_ENTRIES
+def test_the_other_photos_are_sorted(mien, people, tmp_path, spoil):
+    mien("enroll", people)
+    spoil(people / "Ada")
+    answer = mien("sort", people, "--into", tmp_path / "out", "--yes", "--json")
+    assert (answer.code, answer.json["error"]) in ((3, None), (0, None))
+    assert sum(answer.json["folders"].values()) == 3
+    assert len(list((tmp_path / "out").glob("*/*.*"))) == 3
+
+
+@BAD_ENTRIES
 def test_the_other_photos_are_evaluated(people, spoil):
     spoil(people / "Ada")
     folder = read_folder(people)

@@ -105,6 +105,11 @@ class PhotoReader:
         return self._standard_input
 
 
+def real_path(path: Path) -> Path:
+    """Return where a path leads, behind all links; where they lead in a circle, `Path.resolve` would fail."""
+    return Path(os.path.realpath(path))
+
+
 def photo_files(paths: Iterable[Path]) -> Found[Path]:
     """List the files; a folder stands for all files below it, sorted, and `-` for standard input.
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from mien.cli import whole_files
 from mien.cli.journal import Entry, Journal
+from mien.cli.photos import real_path
 from mien.domain.errors import StorageBusy, StorageError, StorageFull
 
 
@@ -157,7 +158,7 @@ class Folder:
 
     def _is_ours(self, path: Path, entry: Entry) -> bool:
         """Whether a file lies in this folder, behind no link that leads out of it, and is as it was made."""
-        is_inside = self._root.resolve() in path.parent.resolve().parents
+        is_inside = real_path(self._root) in real_path(path.parent).parents
         return is_inside and ((path.is_symlink() and _missing(entry) is None) or whole_files.holds(path, entry.digest))
 
     def _require_disk(self) -> None:
@@ -172,7 +173,7 @@ class Folder:
         with _target(self._root):
             self._require_disk()
             (self._root / folder).mkdir(parents=True, exist_ok=True)
-            if self._root.resolve() not in (self._root / folder).resolve().parents:
+            if real_path(self._root) not in real_path(self._root / folder).parents:
                 raise StorageError(f"{self._root / folder} is a link that leads out of {self._root}; remove it first.")
             for name in _names(source):
                 path = self._root / folder / name

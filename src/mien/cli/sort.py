@@ -20,7 +20,7 @@ from mien.cli.command import Context, Json
 from mien.cli.discover import remember_all
 from mien.cli.exit_codes import ExitCode, error_json, fail
 from mien.cli.journal import JOURNAL
-from mien.cli.photos import Found, PhotoReader, map_photos, photo_files
+from mien.cli.photos import Found, PhotoReader, map_photos, photo_files, real_path
 from mien.cli.placing import Folder, Placing, Undone, opened
 from mien.cli.retention import expire
 from mien.cli.sidecars import XMP_SUFFIX, Region, sidecar
@@ -92,7 +92,7 @@ def sort(
     if copy + link + move > 1:
         raise InvalidInput("Choose one of --copy, --link and --move.")
     placing = Placing.LINK if link else Placing.MOVE if move else Placing.COPY
-    found, outside = _within(photo_files(paths), paths, into.resolve())
+    found, outside = _within(photo_files(paths), paths, real_path(into))
     failure: BaseException | None = None
     done: list[Sorted] = []
     with opened(into, make=True) if yes else nullcontext() as folder:
@@ -116,10 +116,10 @@ def _within(found: Found[Path], paths: Sequence[Path], into: Path) -> tuple[Foun
 
     Raises InvalidInput where nothing would be left.
     """
-    if inside := next((path for path in paths if into in {path.resolve(), *path.resolve().parents}), None):
+    if inside := next((path for path in paths if into in {real_path(path), *real_path(path).parents}), None):
         raise InvalidInput(f"{inside} lies in {into}, and what lies there is not sorted again: name another folder.")
-    roots = {path.resolve() for path in paths}
-    places = {photo: photo.resolve() for photo in found.photos}
+    roots = set(map(real_path, paths))
+    places = {photo: real_path(photo) for photo in found.photos}
     named = set(paths)
     reached = [photo for photo, place in places.items() if photo in named or roots & {place, *place.parents}]
     kept = [photo for photo in reached if into not in places[photo].parents]

@@ -10,6 +10,8 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
+from mien.cli.photos import real_path
+
 DRAFT = ".mien-sort-draft-"
 CHUNK = 1 << 20
 
@@ -53,11 +55,11 @@ def finish(draft: Path, path: Path) -> None:
 def link(source: Path, path: Path) -> None:
     """Link a path to a file: a second name where the file system allows it, else a symbolic link."""
     try:
-        os.link(source.resolve(), path)
+        os.link(real_path(source), path)
     except OSError as error:
         if error.errno not in {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EACCES}:
             raise
-        path.symlink_to(source.resolve())
+        path.symlink_to(real_path(source))
 
 
 def identity(folder: Path) -> tuple[int, int]:
@@ -82,7 +84,7 @@ def holds(path: Path, digest: str) -> bool:
 
 def survives(path: Path, digest: str, other: Path) -> bool:
     """Tell whether a file has the content, and still has it when another is removed: they may be one and the same."""
-    if not holds(path, digest) or path.resolve() == other.resolve():
+    if not holds(path, digest) or real_path(path) == real_path(other):
         return False
     return not (path.samefile(other) and path.stat().st_nlink == 1)
 

@@ -83,7 +83,8 @@ def _check_place(data_dir: Path, file: Path) -> None:
         raise InvalidInput(f"{file} exists already; a backup never replaces a file.")
     if not file.parent.is_dir():
         raise InvalidInput(f"There is no folder {file.parent} for the backup.")
-    if file.parent.resolve().is_relative_to(data_dir.resolve()):
+    parent, own = (os.path.realpath(path) for path in (file.parent, data_dir))  # `resolve` fails where links circle
+    if Path(parent).is_relative_to(own):
         raise InvalidInput("A backup belongs outside of the data folder, best on another disk.")
 
 
