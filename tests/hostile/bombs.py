@@ -63,6 +63,12 @@ def jpeg_fill(size: int, fill: bytes = b"\xff") -> bytes:
     return content[:2] + fill * (size // len(fill)) + content[2:]
 
 
+def photoshop_notes(count: int) -> bytes:
+    """A segment of as many notes as Photoshop makes, all of them empty."""
+    notes = b"Photoshop 3.0\0" + b"8BIM\4\4\0\0\0\0\0\0" * count
+    return b"\xff\xed" + struct.pack(">H", len(notes) + 2) + notes
+
+
 def jpeg_odd_sampling() -> bytes:
     """A JPEG whose first component has 1 × 4 samples, for which its decoder has no name."""
     content = encoded(plain(64, 64), "JPEG")

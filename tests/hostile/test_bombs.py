@@ -93,6 +93,9 @@ def test_a_photo_in_which_decoders_of_metadata_would_drown_is_decoded_elsewhere(
     assert measure(bombs.jpeg_exif(4_000, 10_000)).is_isolated
     assert measure(bombs.png_exif(4_000, 60_000)).is_isolated
     assert measure(bombs.jpeg_fill(MEGABYTE // 2)).is_isolated
+    for pieces in (b"\xff\xdb\xfd\xea" + (b"\0" + b"\1" * 64) * 1000, bombs.photoshop_notes(5000)):
+        assert not measure(bombs.jpeg_fill(len(pieces), pieces)).is_isolated
+        assert measure(bombs.jpeg_fill(90 * len(pieces), pieces)).is_isolated
     assert measure(bombs.jpeg_fill(MEGABYTE, b"\xff\xed\x13\x88" + b"8BIM" * 1_250 + b"\0\0")).is_isolated
 
 

@@ -36,7 +36,8 @@ MAX_FILL = 1024 * 1024
 REPAIR_COPIES = 3
 """Copies of the file that a repair makes at most: rebuilt, and beginnings of it that are rebuilt again."""
 
-USUAL_SEGMENTS, USUAL_FILL = 100, 16 * 1024
+USUAL_SEGMENTS, USUAL_FILL, USUAL_PIECES = 100, 16 * 1024, 128 * 1024
+"""Segments; bytes between them; bytes in those that readers of headers take apart, of a dozen bytes a piece."""
 
 _PREFIX_STEPS = 8
 """Decodings that look for the place where picture data becomes invalid; each halves the uncertainty."""
@@ -45,6 +46,7 @@ _STRIP_PIXELS = 65_536
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _JFIF, _ADOBE = b"JFIF\0", b"Adobe"
 _SEQUENTIAL, _PROGRESSIVE, _ARITHMETIC = (0xC0, 0xC1, 0xC9), (0xC2, 0xCA), (0xC9, 0xCA)
+_TAKEN_APART = (0xDB, 0xED)  # quantisation tables, and what Photoshop notes
 _EXTENSION = 0xC8  # which readers of headers do not skip
 _FRAMES = tuple(code for code in range(0xC0, 0xD0) if code not in (0xC4, 0xC8, 0xCC))
 _MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xdf\xe0-\xef\xfe])")
@@ -167,7 +169,7 @@ def decode_jpeg(content: bytes, min_size: tuple[int, int], largest_size: tuple[i
 
 def read_header(content: bytes) -> Header:
     """Read the segments up to the first scan, whose data is not looked at."""
-    header, code, end_of_last = Header(), 0, len(_SOI)
+    header, code, end_of_last, pieces = Header(), 0, len(_SOI), 0
     for code, start, end in _segments(content):
         header.segments += 1
         header.fill += max(0, start - end_of_last)
@@ -179,6 +181,8 @@ def read_header(content: bytes) -> Header:
             header.odd = header.odd or not header.is_scalable or segment[0] != 8
         elif code in _FRAMES:
             header.odd = True
+        elif code in _TAKEN_APART:
+            pieces += len(segment)
         elif code in (0xE1, 0xE2):
             header.exif_segments += segment.startswith(EXIF)
             header.odd = header.odd or header.exif_segments > 1 or has_many_tags(segment)
@@ -187,7 +191,7 @@ def read_header(content: bytes) -> Header:
             break
     if code != _SCAN:
         header.fill += max(0, len(content) - end_of_last)
-    header.odd = header.odd or header.segments > USUAL_SEGMENTS or header.fill > USUAL_FILL
+    header.odd = header.odd or header.segments > USUAL_SEGMENTS or header.fill > USUAL_FILL or pieces > USUAL_PIECES
     return header
 
 
