@@ -23,7 +23,9 @@ def test_a_persons_photos_are_listed_with_the_files_that_they_are(known):
     found = known("photos", "Ada", "--json").json["photos"]
     assert [photo["name"] for photo in found] == ["Ada", "Ada"]
     assert all(Path(photo["file"]).read_bytes()[:2] == b"\xff\xd8" for photo in found)
-    assert found[0]["file"] in known("photos", "Ada").out
+    shown = known("photos", "Ada").out.splitlines()
+    assert shown[::2] == [photo["file"] for photo in found], "each whole, on a line of its own"
+    assert all(line.endswith(" UTC, indexed.") for line in shown[1::2])
 
 
 def test_a_photo_is_moved_by_its_file_or_its_path_to_somebody_known_or_new(known):

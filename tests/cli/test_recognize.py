@@ -170,3 +170,11 @@ def test_an_image_that_was_not_written_is_not_said_to_be(known, shown, tmp_path)
 def test_a_folder_without_photos_is_told_so(known, tmp_path, command):
     (tmp_path / "empty").mkdir()
     assert known(command, tmp_path / "empty").out == "No photos were found.\n"
+
+
+def test_a_photo_in_which_no_face_can_be_sought_is_named_below_the_others(known, shown, tmp_path):
+    (shown / "broken.jpg").write_bytes(photo_of("Ada")[:2000])
+    answer = known("detect", shown)
+    assert answer.code == 3
+    assert "broken.jpg" not in answer.out
+    assert "broken.jpg: The photo is damaged or cut short." in " ".join(answer.err.split())

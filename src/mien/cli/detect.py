@@ -61,16 +61,19 @@ def _show_faces(results: dict[Path, list[Detection] | MienError]) -> None:
     table = output.table(
         "Photo", ">Face", ">Left, top", ">Size", ">Confidence", ">Sharpness", ">Brightness", ">Roll, yaw, pitch"
     )
-    for path, faces in results.items():
+    found = {path: faces for path, faces in results.items() if not isinstance(faces, MienError)}
+    for path, faces in found.items():
         photo = output.photo_cell(path)
-        if isinstance(faces, MienError):
-            table.add_row(photo, f"[red]{output.escape(str(faces))}[/red]")
-        elif not faces:
+        if not faces:
             table.add_row(photo, "[dim]no face[/dim]")
         else:
             for number, face in enumerate(left_to_right(faces), 1):
                 table.add_row(photo if number == 1 else "", str(number), *_measurements(face))
-    output.show(table if results else NO_PHOTOS)
+    if found or not results:
+        output.show(table if found else NO_PHOTOS)
+    for path, error in results.items():
+        if isinstance(error, MienError):
+            output.note(f"{path}: {error}")
 
 
 def _measurements(face: Detection) -> tuple[str, ...]:

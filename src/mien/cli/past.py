@@ -46,12 +46,13 @@ def photos(context: Context, person: PersonArgument, limit: Limit = 1000, as_jso
             }
         )
         return
-    table = output.table("Added (UTC)", "Status", "Photo", "Note")
-    for upload in found:
+    for upload in found:  # no table, whose cells would break a path that `mien move` takes
         notes = " ".join(notice.message for notice in (*upload.reasons, *upload.warnings))
-        place = output.escape(str(photo_file(context.settings, upload.image_path) or upload.image_path))
-        table.add_row(f"{upload.timestamp.astimezone(UTC):{TIME_FORMAT}}", upload.status, place, output.escape(notes))
-    output.show(table if found else output.escape(f"{person} has no photos."))
+        output.show(output.escape(str(photo_file(context.settings, upload.image_path) or upload.image_path)))
+        added = f"{upload.timestamp.astimezone(UTC):{TIME_FORMAT}} UTC"
+        output.show(output.escape(f"  added {added}, {upload.status}. {notes}".rstrip()))
+    if not found:
+        output.show(output.escape(f"{person} has no photos."))
 
 
 def history(
