@@ -61,6 +61,6 @@ SETTINGS: tuple[tuple[str, dict[str, object], dict[str, bool]], ...] = (
     ("two refinement passes for every face, uncertain or not", {"mien.engine.refine.UNCERTAIN_SCORE": 0.0}, {}),
     ("one refinement pass instead of two", {"mien.engine.refine.TWO_SCALES": ONE_SCALE}, {}),
     ("no refinement of the landmarks", {"mien.engine.engine.refine": _without_refinement}, {}),
-    ("first detection pass at 320 pixels", {"mien.engine.detect.FIRST_SIDE": 320}, {}),
+    ("first detection pass at 320 pixels", {"mien.engine.multiscale.FIRST_SIDE": 320}, {}),
 )
 """Name, patches of the engine's internals, and arguments of `FaceEngine`."""

@@ -36,15 +36,15 @@ MIN_OVERLAP = 0.5
 REPEATS = 3
 OPENCV_SIDE = 640
 
-NOT_ENLARGED: dict[str, object] = {"mien.engine.detect.RELIABLE_SIZE": 0}
+NOT_ENLARGED: dict[str, object] = {"mien.engine.multiscale.RELIABLE_SIZE": 0}
 SETTINGS: tuple[tuple[str, dict[str, object]], ...] = (
     ("Mien, as shipped", {}),
-    ("Mien without passes for doubtful faces", {"mien.engine.detect.DOUBTFUL_SCORE": 0.7}),
-    ("Mien, enlarged 1.5 times at most", {"mien.engine.detect.MAX_ENLARGEMENT": 1.5}),
+    ("Mien without passes for doubtful faces", {"mien.engine.multiscale.DOUBTFUL_SCORE": 0.7}),
+    ("Mien, enlarged 1.5 times at most", {"mien.engine.multiscale.MAX_ENLARGEMENT": 1.5}),
     ("Mien without enlarging the photo", NOT_ENLARGED),
-    ("the same, with scores from 0.6", NOT_ENLARGED | {"mien.engine.detect.MIN_SCORE": 0.6}),
-    ("the same, with scores from 0.5", NOT_ENLARGED | {"mien.engine.detect.MIN_SCORE": 0.5}),
-    ("the same, with a first pass at 960 pixels", NOT_ENLARGED | {"mien.engine.detect.FIRST_SIDE": 960}),
+    ("the same, with scores from 0.6", NOT_ENLARGED | {"mien.engine.multiscale.MIN_SCORE": 0.6}),
+    ("the same, with scores from 0.5", NOT_ENLARGED | {"mien.engine.multiscale.MIN_SCORE": 0.5}),
+    ("the same, with a first pass at 960 pixels", NOT_ENLARGED | {"mien.engine.multiscale.FIRST_SIDE": 960}),
 )
 """Name, and patches of the engine's internals."""
 

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from mien.engine.decode import admitted_photo
-from mien.engine.detect import RawDetections, concatenate, detect_on_canvas, find_faces, suppress_overlaps
+from mien.engine.detect import RawDetections, concatenate, detect_on_canvas, suppress_overlaps
 from mien.engine.limits import Limits
+from mien.engine.multiscale import find_faces
 from mien.engine.networks.onnx_passes import STRIDES
 
 
@@ -124,7 +125,7 @@ def test_what_is_not_confirmed_is_no_face(encode, doubt, certainty, beside, aske
 
 
 def test_a_photo_full_of_doubtful_faces_takes_bounded_time(encode, monkeypatch):
-    monkeypatch.setattr("mien.engine.detect.MAX_DOUBTFUL", 0)
+    monkeypatch.setattr("mien.engine.multiscale.MAX_DOUBTFUL", 0)
     network = Crowd(0.3, 0.8)
     assert len(found_by(network, encode)) == 2
     assert network.confirmations == 0

@@ -24,10 +24,11 @@ from mien.engine import model_files
 from mien.engine.align import CROP_SIDE, AlignedFace, face_size
 from mien.engine.context import EngineContext, Floats, Pixels
 from mien.engine.decode import Photo, admitted_photo
-from mien.engine.detect import CANVAS_STEP, RawDetections, find_faces
+from mien.engine.detect import CANVAS_STEP, RawDetections
 from mien.engine.embed import embed
 from mien.engine.limits import Limits
 from mien.engine.model_factory import ModelFactory
+from mien.engine.multiscale import find_faces
 from mien.engine.networks.onnx_passes import STRIDES
 from mien.engine.portrait import cut_portrait
 from mien.engine.refine import DetectedFace, faces_to_refine, refine

@@ -1,0 +1,148 @@
+"""Search a photo for faces over its scales and rotations, in several detection passes.
+
+A pass detects faces of about 10 to 300 pixels, though not all of those below 28. The first pass is at a medium scale;
+larger scales follow where small faces may have been missed, the last of them enlarging the photo, then the surroundings
+of each doubtful face in it. A smaller scale follows where a face may be too large. YuNet also detects faces that lie on
+their side, but with a lower score and wrong landmarks, so such photos are rotated.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from mien.domain.policy import MAX_FACES_PER_PHOTO
+from mien.engine.context import Floats, Network, Pixels
+from mien.engine.decode import Photo
+from mien.engine.detect import CANVAS_STEP, NO_FACES, RawDetections, concatenate, detect_once, suppress_overlaps
+
+MIN_SCORE = 0.7
+FIRST_SIDE = 640
+LARGER_SIDES = (1280, 2560)
+SMALLER_SIDE = 256
+SMALL_FACE_SIZE = 40
+"""Pixels of a face in a pass; where the smallest is below it, there may be still smaller ones."""
+
+SMALLEST_SIZE = 10
+"""Pixels of the smallest face that a pass may find."""
+
+RELIABLE_SIZE = 28
+"""Pixels of a face that no pass misses for its size; a photo whose smallest face is below it is enlarged."""
+
+MAX_ENLARGEMENT = 2
+
+DOUBTFUL_SCORE = 0.2
+"""Lowest score at which a small face in the enlarged photo gets a pass of its own, which must be certain of it."""
+CONFIRMATION_SIZE = 56
+"""Pixels of the face in that pass."""
+MAX_DOUBTFUL = 64
+"""Doubtful faces of a photo that get one, best score first: together a quarter of the largest pass before."""
+
+ROTATIONS = (90, 180, 270)
+CONFIDENT_SCORE = 0.88
+"""Below this best score, rotations of the photo are tried."""
+
+MIN_SCORE_GAIN = 0.03
+"""By which a rotation must raise the best score to be taken."""
+
+
+def find_faces(network: Network, photo: Photo) -> tuple[Photo, RawDetections]:
+    """Detect the faces in a photo at several scales, and rotate the photo if that makes them upright.
+
+    Args:
+        network: YuNet with all grids.
+        photo: an unrotated photo.
+
+    Returns:
+        The photo, rotated where a rotation raises the best score clearly, and up to 100 faces in pixels of that photo
+        at full size, largest first.
+
+    Raises:
+        ImageError: the photo cannot be decoded.
+    """
+    faces = _detect_at_scales(network, photo)
+    if _best_score(faces) < CONFIDENT_SCORE:
+        photo, faces = _rotate_if_better(network, photo, faces)
+    area = faces.boxes[:, 2] * faces.boxes[:, 3]
+    return photo, faces[np.argsort(-area, kind="stable")[:MAX_FACES_PER_PHOTO]]
+
+
+def _rotate_if_better(network: Network, photo: Photo, faces: RawDetections) -> tuple[Photo, RawDetections]:
+    """Try the rotations one after another, so that there is never more than one rotated copy of a large photo."""
+    best, chosen = _best_score(faces), 0
+    for degrees in ROTATIONS:
+        candidates = _detect_at(network, photo.rotated(degrees), FIRST_SIDE)
+        if _best_score(candidates) > max(best + MIN_SCORE_GAIN, MIN_SCORE):
+            faces, best, chosen = candidates, _best_score(candidates), degrees
+    return photo.rotated(chosen) if chosen else photo, faces
+
+
+def _best_score(faces: RawDetections) -> float:
+    return float(faces.scores.max(initial=0))
+
+
+def _detect_at_scales(network: Network, photo: Photo) -> RawDetections:
+    available = max(photo.width, photo.height)
+    passes = [_detect_at(network, photo, FIRST_SIDE)]
+    if not len(passes[0]):
+        passes.append(_detect_at(network, photo, SMALLER_SIDE))
+    for side, previous in zip(LARGER_SIDES, (FIRST_SIDE, *LARGER_SIDES), strict=False):
+        if available > previous and _smallest(passes[-1]) * previous / available < SMALL_FACE_SIZE:
+            passes.append(_detect_at(network, photo, side))
+    if side := _enlarged_side(available, passes[-1]):
+        passes.append(_detect_enlarged(network, photo, side))
+    return suppress_overlaps(concatenate(passes))
+
+
+def _enlarged_side(available: int, faces: RawDetections) -> int:
+    """Return to which longer side a photo is enlarged, 0 for not at all; without a face, only a small one is."""
+    enlarged = MAX_ENLARGEMENT * available
+    if not len(faces):
+        return enlarged if enlarged <= FIRST_SIDE else 0
+    return min(enlarged, LARGER_SIDES[-1]) if available < LARGER_SIDES[-1] and _smallest(faces) < RELIABLE_SIZE else 0
+
+
+def _smallest(faces: RawDetections) -> float:
+    """Return the longer side of the smallest face; 0 if there is none, since it may be too small to be found."""
+    return float(faces.boxes[:, 2:].max(axis=1).min()) if len(faces) else 0.0
+
+
+def _detect_at(network: Network, photo: Photo, side: int) -> RawDetections:
+    """Run a pass over the photo with a longer side of at most `side`; faces in pixels at full size."""
+    pixels = photo.pixels(side)
+    return _detect_resized(network, pixels, side).scaled(photo.width / pixels.shape[1])
+
+
+def _detect_resized(network: Network, pixels: Pixels, side: int) -> RawDetections:
+    scale = side / max(pixels.shape[:2])
+    if scale >= 1:
+        return detect_once(network, pixels, MIN_SCORE)
+    if min(pixels.shape[:2]) * scale < 1:  # a strip, of which a pass would see less than a row
+        return NO_FACES
+    small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return detect_once(network, small, MIN_SCORE).scaled(1 / scale)  # type: ignore[arg-type]
+
+
+def _detect_enlarged(network: Network, photo: Photo, side: int) -> RawDetections:
+    """Run a pass over the photo with a longer side of `side`, more than it has; faces in pixels at full size."""
+    pixels = photo.pixels(side)
+    scale = side / max(pixels.shape[:2])
+    large = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    faces = detect_once(network, large, DOUBTFUL_SCORE)  # type: ignore[arg-type]
+    sizes, is_sure = faces.boxes[:, 2:].max(axis=1), faces.scores >= MIN_SCORE
+    doubtful = faces[~is_sure & (sizes >= SMALLEST_SIZE) & (sizes < SMALL_FACE_SIZE)].scaled(1 / scale)
+    confirmed = [_confirmed(network, pixels, box) for box in doubtful.boxes[:MAX_DOUBTFUL]]
+    return concatenate([faces[is_sure].scaled(1 / scale), *confirmed])
+
+
+def _confirmed(network: Network, pixels: Pixels, box: Floats) -> RawDetections:
+    """Run a pass over the surroundings of a doubtful face (4,), enlarged; return the face if it is certain there."""
+    size, centre = float(box[2:].max()), box[:2] + box[2:] / 2
+    span = max(int(CANVAS_STEP / CONFIRMATION_SIZE * size), 1)
+    farthest = np.maximum(np.array(pixels.shape[1::-1]) - span, 0)
+    left, top = np.clip(np.rint(centre - span / 2), 0, farthest).astype(int).tolist()
+    region, scale = pixels[top : top + span, left : left + span], CANVAS_STEP / span
+    large = cv2.resize(region, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    faces = detect_once(network, large, MIN_SCORE).scaled(1 / scale).shifted(left, top)  # type: ignore[arg-type]
+    distances = np.abs(faces.boxes[:, :2] + faces.boxes[:, 2:] / 2 - centre).max(axis=1)
+    return faces[distances <= size / 4]
