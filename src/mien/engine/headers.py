@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from mien.engine import jpeg
+from mien.engine.jpeg_segments import EXIF, has_many_tags
 
 MAX_CHUNKS = 10_000
 MAX_BOXES = 64
@@ -24,7 +24,7 @@ def png_chunks(content: bytes) -> tuple[int, int, bool]:
         size, kind = struct.unpack_from(">I4s", content, at)
         start = content[at + 8 : at + 8 + min(size, MAX_EXIF_BYTES)]
         if kind == b"eXIf":
-            is_odd = is_odd or size > MAX_EXIF_BYTES or jpeg.has_many_tags(jpeg.EXIF + start)
+            is_odd = is_odd or size > MAX_EXIF_BYTES or has_many_tags(EXIF + start)
         elif kind in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
             texts += 1
             is_odd = is_odd or texts > MAX_TEXTS or start.startswith(b"Raw profile")

@@ -1,7 +1,7 @@
 """Estimate from a file's structure, without an imaging library, what decoding the photo costs, and refuse bombs.
 
 What a file hides all the same, because its format allows more than is read, meets the limits of the process that
-decodes it (`decode_pool`). Sources: those of `headers`, `jpeg` and `tiff`; GIF89a.
+decodes it (`decode_pool`). Sources: those of `headers`, `jpeg_segments` and `tiff`; GIF89a.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from math import isqrt
 
 from mien.domain.errors import DamagedImage, ImageTooLarge, ImageTooSmall, UnsupportedImage
 from mien.domain.image_types import UNKNOWN_FORMAT
-from mien.engine import headers, jpeg, tiff
+from mien.engine import headers, jpeg_segments, tiff
+from mien.engine.jpeg import REPAIR_COPIES
 from mien.engine.limits import RGB_BYTES, WORKING_PIXELS, Cost, Limits, refuse_above
 
 MAX_EIGHTHS = 8
@@ -140,9 +141,9 @@ def max_pixels(decoder: _Decoder, limits: Limits) -> int:
 
 
 def _jpeg(content: bytes, limits: Limits) -> Inspection:
-    header = jpeg.read_header(content)
-    refuse_above("segments", header.segments, jpeg.MAX_SEGMENTS, "segments before its picture data")
-    refuse_above("metadata", header.fill, jpeg.MAX_FILL, "bytes between its segments")
+    header = jpeg_segments.read_header(content)
+    refuse_above("segments", header.segments, jpeg_segments.MAX_SEGMENTS, "segments before its picture data")
+    refuse_above("metadata", header.fill, jpeg_segments.MAX_FILL, "bytes between its segments")
     scans = max(content.count(b"\xff\xda"), 1)
     refuse_above("scans", scans, MAX_SCANS, "scans")
     pixels = header.width * header.height
@@ -156,13 +157,13 @@ def _jpeg(content: bytes, limits: Limits) -> Inspection:
         samples * (2.2 + (1.5 * scans if is_whole else 0)) + len(content) * (30 if is_whole else 10) * slowness
     ) / 1e9
     refuse_above("scans", round(seconds, 1), 2 * limits.max_seconds, "seconds of work in its scans")
-    cost = Cost(min(memory + jpeg.REPAIR_COPIES * len(content), limits.max_memory), seconds)
+    cost = Cost(min(memory + REPAIR_COPIES * len(content), limits.max_memory), seconds)
     if header.odd or not cost.is_ordinary:
         cost = cost.isolated(pixels)
     return Inspection(header.width, header.height, cost, eighths)
 
 
-def _jpeg_eighths(header: jpeg.Header, limits: Limits, *, is_whole: bool) -> int:
+def _jpeg_eighths(header: jpeg_segments.Header, limits: Limits, *, is_whole: bool) -> int:
     """Return the largest scale at which a JPEG may be decoded. Raises ImageTooLarge."""
     pixels = header.width * header.height
     is_scalable = header.is_scalable
@@ -175,7 +176,7 @@ def _jpeg_eighths(header: jpeg.Header, limits: Limits, *, is_whole: bool) -> int
     return max(1, isqrt(min(limits.max_pixels, WORKING_PIXELS) * MAX_EIGHTHS**2 // pixels))
 
 
-def _jpeg_memory(header: jpeg.Header, eighths: int, *, is_whole: bool) -> int:
+def _jpeg_memory(header: jpeg_segments.Header, eighths: int, *, is_whole: bool) -> int:
     """Bytes of the coefficients (two each) of what cannot be decoded by rows, and of the decoded photo."""
     pixels = header.width * header.height
     output = pixels * eighths**2 // MAX_EIGHTHS**2 * (RGB_BYTES if header.components in (1, 3) else 4 + RGB_BYTES)
