@@ -106,9 +106,12 @@ def test_an_answer_that_lambda_would_not_return_is_refused_in_a_sentence(monkeyp
         return api_gateway.answer("people", request("GET", "/recognitions", "/recognitions"), context)
 
     assert answer("x" * (api_gateway.MAX_ANSWER - 1000))["statusCode"] == 200
-    refused = answer('"' * (api_gateway.MAX_ANSWER // 2 + 1))  # escaped, each takes two bytes
-    assert refused["statusCode"] == 422
-    assert "Ask for fewer with limit" in json.loads(refused["body"])["detail"]
+    assert answer(base64.b64encode(bytes(image_limits.MAX_RENDERED_BYTES)).decode())["statusCode"] == 200
+    for character, size in ('"', 2), ("\u9854", 3):  # a quotation mark is escaped
+        assert answer(character * (api_gateway.MAX_ANSWER // size - 1000))["statusCode"] == 200
+        refused = answer(character * (api_gateway.MAX_ANSWER // size + 1))
+        assert refused["statusCode"] == 422
+        assert "Ask for fewer with limit" in json.loads(refused["body"])["detail"]
 
 
 def test_a_photo_that_would_take_the_functions_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -571,6 +571,14 @@ def test_photos_in_the_folder_itself_are_not_passed_over_in_silence(mien, named,
     assert "is not sorted again: name another folder." in " ".join(refused.err.split())
 
 
+def test_a_command_whose_photos_the_shell_lists_can_be_repeated_beside_its_folder(mien, named):
+    out, listed = named / "sorted", list(named.glob("*.jpg"))
+    assert mien("sort", *listed, "--into", out, "--yes").code == 0
+    sorted_photos = photos(out)
+    assert mien("sort", *listed, out, "--into", out, "--yes").code == 0  # as `photos/*` names it now
+    assert photos(out) == sorted_photos
+
+
 def test_a_photo_that_cannot_be_sorted_is_named(mien, named, tmp_path):
     (named / "broken.jpg").write_bytes((named / "a.jpg").read_bytes()[:2000])
     answer = mien("sort", named, "--into", tmp_path / "out")

@@ -114,10 +114,11 @@ def sort(
 def _within(found: Found[Path], paths: Sequence[Path], into: Path) -> tuple[Found[Path], int]:
     """Leave out what is sorted already, and what a link leads to that lies elsewhere; count the latter.
 
-    Raises InvalidInput where nothing would be left.
+    Raises InvalidInput where all that was named is sorted already. Some of it may be: a shell that expands `photos/*`
+    names `photos/sorted`, too, when the command is repeated.
     """
-    if inside := next((path for path in paths if into in {real_path(path), *real_path(path).parents}), None):
-        raise InvalidInput(f"{inside} lies in {into}, and what lies there is not sorted again: name another folder.")
+    if all(into in {real_path(path), *real_path(path).parents} for path in paths):
+        raise InvalidInput(f"{paths[0]} lies in {into}, and what lies there is not sorted again: name another folder.")
     roots = set(map(real_path, paths))
     places = {photo: real_path(photo) for photo in found.photos}
     named = set(paths)

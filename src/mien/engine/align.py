@@ -174,7 +174,7 @@ def _reduce(pixels: Pixels, matrix: Floats, side: int, scale: float) -> tuple[Pi
     return small, adapted  # type: ignore[return-value]
 
 
-def _transformed(matrix: NDArray[Any], x: float, y: float) -> NDArray[np.float64]:
+def _transformed(matrix: NDArray[Any], x: float, y: float) -> Floats:
     """Map a point; see `_rotation_and_scale` for why it is not written as a product."""
-    values: NDArray[np.float64] = matrix[:, 0] * x + matrix[:, 1] * y + matrix[:, 2]
+    values: Floats = matrix[:, 0] * x + matrix[:, 1] * y + matrix[:, 2]
     return values

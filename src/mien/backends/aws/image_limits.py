@@ -22,7 +22,7 @@ MAX_BYTES = 5_242_880  # Rekognition's limit on Image.Bytes
 MIN_SIDE = 80  # pixels, Rekognition's limit on an image
 SIDES = (4096, 2048, 1024)  # pixels; larger photos gain nothing and cost transfer, noisy ones are scaled further
 MAX_RENDERED_PIXELS = 60_000_000
-MAX_RENDERED_BYTES = 4_500_000  # in base64, a function returns 6 MB
+MAX_RENDERED_BYTES = 4_450_000  # in base64 and with its headers, less than the 6 MB that a function returns
 LARGE_DECODERS = {"WEBP": 27_000_000, "AVIF": 29_000_000}
 """Pixels by format, for those that take more memory: all take some 450 MB at most, and the functions have 1,024."""
 _ACCEPTED_TYPES = {"image/jpeg", "image/png"}
