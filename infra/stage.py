@@ -126,7 +126,7 @@ def erase(stage: Stage, confirmed: str | None) -> None:
         raise Refused(f"The application {stage.app} still uses the data. Run `make destroy STAGE={stage.name}` first.")
     everything, elsewhere = stage.kept(), kept.elsewhere(stage.data_parameters())
     found = [(each, there) for each in everything if (there := kept.described(each)) is not None]
-    _check_owners(stage, [each for each, _ in found])
+    _check_owners(stage, found)
     for each, there in found:
         _say(f"erases {each} ({kept.contents(each, there)})")
     stack = stacks.find(stage.data)
@@ -207,7 +207,7 @@ def _adopt(stage: Stage) -> None:
             kept.check_own(each, own[each.logical], there, stage.name)
         elif there is not None:
             found.append((each, there))
-    _check_owners(stage, [each for each, _ in found])
+    _check_owners(stage, found)
     declared = stage.template("data")["Resources"]
     if "BucketPolicy" in declared and "BucketPolicy" not in own:
         kept.make_way(stage.kept()[0].name)
@@ -223,9 +223,10 @@ def _adopt(stage: Stage) -> None:
     stacks.apply(stage.data, template, stack.parameters, imports)
 
 
-def _check_owners(stage: Stage, found: list[kept.Kept]) -> None:
-    for each in found:
-        if (owner := stacks.owner(each.name)) not in {None, stage.data}:
+def _check_owners(stage: Stage, found: list[tuple[kept.Kept, dict[str, Any]]]) -> None:
+    for each, there in found:
+        (physical,) = kept.identifier(each, there).values()
+        if (owner := stacks.owner(physical)) not in {None, stage.data}:
             raise Refused(
                 f"The {each} belongs to the stack {owner}. Choose other names with WITH, or delete that stack."
             )

@@ -374,6 +374,19 @@ def test_whose_a_resource_is_has_to_be_known(
         infra("stacks").owner("FaceMetadata")
 
 
+@pytest.mark.usefixtures("account")
+def test_the_api_keys_of_another_stack_are_refused(
+    infra: Infra, cloudformation: Stacks, dev: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CloudFormation knows a secret by its ARN only."""
+    arn = boto3.client("secretsmanager").create_secret(Name="mien-dev-keys")["ARN"]
+    cloudformation.states = {DATA: ["CREATE_COMPLETE"]}
+    monkeypatch.setattr(infra("stacks"), "owner", {arn: "shop"}.get)
+    with pytest.raises(infra("stacks").Refused, match="secret mien-dev-keys belongs to the stack shop"):
+        infra("stage").erase(dev, BUCKET)
+    assert boto3.client("secretsmanager").describe_secret(SecretId=arn)
+
+
 def test_what_a_stack_has_let_go_of_is_not_its_own(
     infra: Infra, cloudformation: Stacks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
