@@ -23,6 +23,12 @@ NAMED = r"\w*(?<!Metric)(?<!Domain)Name|CollectionId"
 """Properties that name a resource of CloudFormation; the metric's is a kind, the domain's the operator's."""
 
 
+CALLS_REKOGNITION = (
+    *(("GET", "recognize"), ("HEAD", "recognize"), ("POST", "recognize"), ("POST", "compare"), ("POST", "detect")),
+    *(("POST", "rejections"), ("GET", "health"), ("HEAD", "health")),
+)
+
+
 def _findings(file: Path) -> list[str]:
     return [f"{match.rule.id} {match.message}" for match in lint_file(file)]
 
@@ -296,7 +302,10 @@ def test_the_api_takes_binary_images_and_is_throttled() -> None:
     (stage,) = stack.resources("AWS::ApiGateway::Stage").values()
     limits = {(m["HttpMethod"], m["ResourcePath"]): stack.resolve(m) for m in stage["MethodSettings"]}
     assert limits["*", "/*"]["ThrottlingRateLimit"] == 20
-    assert limits["POST", "/~1recognize"]["ThrottlingRateLimit"] == 5
+    for method, route in CALLS_REKOGNITION:  # no more than Rekognition takes
+        own = limits[method, f"/~1{route}"]
+        assert (own["ThrottlingRateLimit"], own["ThrottlingBurstLimit"]) == (5, 10)
+        assert method.lower() in api["Body"]["paths"][f"/{route}"]
     assert not any(method.get("MetricsEnabled") for method in limits.values())  # charged, and nothing reads them
 
 
