@@ -7,12 +7,10 @@ when this process ends. Pixels come back in memory that both share.
 from __future__ import annotations
 
 import fcntl
-import json
 import mmap
 import os
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -29,10 +27,8 @@ from mien.domain import errors
 from mien.domain.errors import DamagedImage, ImageError, ImageTooLarge, Overloaded
 from mien.domain.waiting import reset_in_forks
 from mien.engine.context import Pixels
+from mien.engine.decode_messages import receive_message, send_message
 from mien.engine.limits import Limits
-
-LENGTH = struct.Struct(">I")
-MAX_MESSAGE = 64 * 1024
 
 MAX_WALL_SECONDS = 20.0
 """After which a process is ended that gets too little of a processor to reach its own limit."""
@@ -236,35 +232,6 @@ def _environment() -> dict[str, str]:
     """Pass on where the interpreter and its packages are, but no setting and no secret."""
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     return kept | _LEAN | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))}
-
-
-def receive_exactly(channel: socket.socket, size: int) -> bytearray:
-    """Receive `size` bytes. Raises EOFError when the other side has gone."""
-    content = bytearray(size)
-    view = memoryview(content)
-    while view:
-        count = channel.recv_into(view)
-        if not count:
-            raise EOFError
-        view = view[count:]
-    return content
-
-
-def send_message(channel: socket.socket, message: dict[str, Any]) -> None:
-    """Send a JSON object behind its length."""
-    body = json.dumps(message).encode()
-    channel.sendall(LENGTH.pack(len(body)) + body)
-
-
-def receive_message(channel: socket.socket) -> dict[str, Any]:
-    """Receive a JSON object. Raises EOFError, and ValueError for what is none."""
-    (size,) = LENGTH.unpack(receive_exactly(channel, LENGTH.size))
-    if size > MAX_MESSAGE:
-        raise ValueError(size)
-    message = json.loads(receive_exactly(channel, size))
-    if not isinstance(message, dict):
-        raise TypeError(message)
-    return message
 
 
 @contextmanager

@@ -23,7 +23,7 @@ import numpy as np
 
 from mien.domain.errors import ImageError, ImageTooLarge
 from mien.engine.decode import decode_isolated
-from mien.engine.decode_pool import receive_exactly, receive_message, send_message
+from mien.engine.decode_messages import receive_exactly, receive_message, send_message
 from mien.engine.limits import Limits
 from mien.engine.pillow_decoder import load_decoders
 
