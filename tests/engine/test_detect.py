@@ -83,45 +83,60 @@ CANVAS, STRIDE = 128, 16
 
 
 class Crowd:
-    """A network that is certain of one small face in a photo, and doubts another one unless it is enlarged."""
+    """A network that sees one small face in a photo, doubts another one, and has a score for what is enlarged."""
 
-    def __init__(self, doubt: float, certainty: float, beside: int = 0) -> None:
-        self._doubt, self._certainty, self._beside, self.confirmations = doubt, certainty, beside, 0
+    def __init__(self, doubtful: float, enlarged: float, *, certain: float = 0.9, beside: int = 0) -> None:
+        self._photo = [(2, 2, certain, 1), (6, 9, doubtful, 1)]
+        middle = CANVAS // STRIDE // 2 + beside
+        self._enlarged = [(middle, middle, enlarged, 3)]
+        self.confirmations = 0
 
     def __call__(self, canvases: np.ndarray) -> np.ndarray:
         _, height, width, _ = canvases.shape
-        is_confirmation = height == width == CANVAS
-        self.confirmations += is_confirmation
-        middle = CANVAS // STRIDE // 2 + self._beside
-        faces = [(middle, middle, self._certainty, 3)] if is_confirmation else [(2, 2, 0.9, 1), (6, 9, self._doubt, 1)]
+        is_enlarged = height == width == CANVAS
+        self.confirmations += is_enlarged
         grids = {stride: np.full((height // stride, width // stride, 16), -9, np.float32) for stride in STRIDES}
-        for row, column, score, size in faces:
+        for row, column, score, size in self._enlarged if is_enlarged else self._photo:
             logit = np.log(score / (1 - score))
             grids[STRIDE][row, column] = [logit, logit, 0, 0, np.log(size), np.log(size), *[0] * 10]
         return np.concatenate([grid.reshape(1, -1, 16) for grid in grids.values()], axis=1)
 
 
-def found_by(network: Crowd, encode: Callable[..., bytes]) -> np.ndarray:
-    with admitted_photo(encode(Image.new("RGB", (320, 240)), "PNG"), Limits()) as photo:
+def found_by(network: Crowd, encode: Callable[..., bytes], size: tuple[int, int] = (320, 240)) -> np.ndarray:
+    with admitted_photo(encode(Image.new("RGB", size), "PNG"), Limits()) as photo:
         return find_faces(network, photo)[1].boxes
 
 
-def test_a_doubtful_small_face_that_is_certain_enlarged_is_found_where_it_is(encode):
-    boxes = found_by(Crowd(0.3, 0.8), encode)
-    assert len(boxes) == 3  # the certain one at either scale, and this one
-    centre = np.array([9, 6]) * STRIDE / 2  # the photo was enlarged twice
-    assert np.abs(boxes[:, :2] + boxes[:, 2:] / 2 - centre).max(axis=1).min() < 0.5
+@pytest.mark.parametrize(
+    ("size", "passes", "scale"),
+    [((320, 240), 2, 1 / 2), ((2560, 240), 3, 1), ((3200, 240), 3, 3200 / 2560)],
+    ids=["enlarged", "as it is", "reduced"],
+)
+def test_a_doubtful_small_face_that_is_certain_enlarged_is_found_where_it_is(encode, size, passes, scale):
+    boxes = found_by(Crowd(0.3, 0.8), encode, size)
+    assert len(boxes) == passes + 1  # the certain one in each pass, and this one
+    centre = np.array([9, 6]) * STRIDE * scale
+    assert np.abs(boxes[:, :2] + boxes[:, 2:] / 2 - centre).max(axis=1).min() < 1
 
 
 @pytest.mark.parametrize(
-    ("doubt", "certainty", "beside", "asked"),
-    [(0.3, 0.6, 0, True), (0.3, 0.8, 3, True), (0.1, 0.8, 0, False)],
+    ("network", "asked"),
+    [
+        (Crowd(0.3, 0.6), True),
+        (Crowd(0.3, 0.8, beside=3), True),
+        (Crowd(0.1, 0.8), False),
+    ],
     ids=["remains doubtful", "another face beside it", "hardly a face"],
 )
-def test_what_is_not_confirmed_is_no_face(encode, doubt, certainty, beside, asked):
-    network = Crowd(doubt, certainty, beside)
+def test_what_is_not_confirmed_is_no_face(encode, network, asked):
     assert len(found_by(network, encode)) == 2
     assert (network.confirmations > 0) == asked
+
+
+def test_a_photo_without_a_certain_face_takes_no_time_for_doubtful_ones(encode):
+    network = Crowd(0.3, 0.8, certain=0.5)
+    assert len(found_by(network, encode, (2560, 1600))) == 0
+    assert network.confirmations == 0
 
 
 def test_a_photo_full_of_doubtful_faces_takes_bounded_time(encode, monkeypatch):
