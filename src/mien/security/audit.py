@@ -15,14 +15,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from functools import singledispatch
 from typing import Any, Protocol
 
 from mien.domain.errors import InvalidInput, MienError
-from mien.domain.faces import Detection, Issue, Page
-from mien.domain.groups import Group, GroupCount, Naming
-from mien.domain.records import FaceRecord, Person, Recognition, Upload, UploadStatus
-from mien.domain.results import Comparison, ErasureReport, Expiry, Image, UploadForm
+from mien.domain.faces import Page
+from mien.domain.results import Expiry
+from mien.security.audit_facts import facts_of
 from mien.security.signing import Signer
 
 COMMAND_LINE = "command line"
@@ -101,7 +99,11 @@ class Activity:
 
     def note(self, answer: object) -> None:
         """Count what an answer of the application holds, and remember whom it names."""
-        _note(answer, self)
+        facts = facts_of(answer)
+        self.counts.update(facts.counts)
+        self.user_ids |= facts.user_ids
+        if facts.threshold is not None:
+            self.threshold = facts.threshold
 
     def concern(self, user_id: str | None) -> None:
         """Remember that the person is concerned; None is nobody."""
@@ -219,91 +221,3 @@ def expiry_activities(expiry: Expiry) -> list[Activity]:
         erasure.note(receipt)
         erasures.append(erasure)
     return [whole, *erasures] if whole.counts.total() else []
-
-
-@singledispatch
-def _note(_answer: object, _activity: Activity) -> None:
-    """Answers of other types hold nothing that belongs into an entry."""
-
-
-@_note.register(list)
-@_note.register(tuple)
-def _several(answers: list[object] | tuple[object, ...], activity: Activity) -> None:
-    for answer in answers:
-        activity.note(answer)
-
-
-@_note.register
-def _recognition(recognition: Recognition, activity: Activity) -> None:
-    activity.counts.update(photos=1, faces=len(recognition.faces))
-    activity.counts.update(face.status.value for face in recognition.faces)
-    activity.user_ids |= recognition.user_ids
-    activity.threshold = recognition.threshold
-
-
-@_note.register
-def _upload(upload: Upload, activity: Activity) -> None:
-    is_refused = upload.status in {UploadStatus.REJECTED, UploadStatus.FAILED}
-    activity.counts.update(photos=1, faces=len(upload.face_ids), refused=is_refused)
-    activity.concern(upload.user_id)
-
-
-@_note.register
-def _form(_form: UploadForm, activity: Activity) -> None:
-    activity.counts["forms"] += 1
-
-
-@_note.register
-def _face(face: FaceRecord, activity: Activity) -> None:
-    activity.counts["faces"] += 1
-    activity.concern(face.user_id)
-
-
-@_note.register(Detection)
-@_note.register(Comparison)
-def _anonymous_face(_face: object, activity: Activity) -> None:
-    activity.counts["faces"] += 1
-
-
-@_note.register
-def _photo(_photo: Image, activity: Activity) -> None:
-    activity.counts["photos"] += 1
-
-
-@_note.register(Group)
-@_note.register(GroupCount)
-def _group(group: Group | GroupCount, activity: Activity) -> None:
-    activity.counts.update(groups=1, faces=group.faces)
-
-
-@_note.register
-def _naming(naming: Naming, activity: Activity) -> None:
-    activity.counts.update(groups=1, faces=naming.enrolled, refused=naming.left)
-    activity.concern(naming.user_id)
-
-
-@_note.register
-def _person(person: Person, activity: Activity) -> None:
-    activity.concern(person.user_id)
-
-
-@_note.register
-def _page(page: Page, activity: Activity) -> None:  # type: ignore[type-arg]
-    activity.counts["listed"] += len(page.items)
-
-
-@_note.register
-def _issue(_issue: Issue, activity: Activity) -> None:
-    activity.counts["issues"] += 1
-
-
-@_note.register
-def _erasure(report: ErasureReport, activity: Activity) -> None:
-    activity.counts.update(faces=report.faces, photos=report.images, recognitions=report.recognitions)
-    activity.counts["stores_with_remains"] += len(report.remaining_stores)
-    activity.concern(report.user_id)
-
-
-@_note.register
-def _refusal(_error: MienError, activity: Activity) -> None:
-    activity.counts["refused"] += 1
