@@ -206,6 +206,19 @@ def test_a_client_that_waits_with_its_body_is_refused_at_once(
     assert connection.recv(1) == b""
 
 
+@pytest.mark.parametrize("more", [b"", b"Connection: close\r\n"])
+def test_a_body_that_turns_out_malformed_after_its_answer_ends_the_connection(
+    serve: Serve, connect: Callable[..., socket.socket], caplog: pytest.LogCaptureFixture, more: bytes
+) -> None:
+    server = serve()
+    connection = connect(server, b"POST /early HTTP/1.1\r\nHost: h\r\n%sTransfer-Encoding: chunked\r\n\r\n" % more)
+    assert status(connection) == 401
+    connection.sendall(b"no chunk\r\n")
+    assert is_closed(connection)
+    wait_for(lambda: server.count == 0)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
 def test_the_body_is_not_asked_for_when_the_answer_is_known(
     serve: Serve, connect: Callable[..., socket.socket]
 ) -> None:

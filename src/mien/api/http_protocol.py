@@ -72,6 +72,13 @@ class BoundedProtocol(H11Protocol):
         super().data_received(data)
         self._enter(self._present_phase())
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP, unless it comes behind an answer: then nothing can be said any more."""
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._connection is not None:
