@@ -187,6 +187,19 @@ def test_a_wrong_name_is_taken_back_and_back_again(page: Page, server: Server, a
     expect(page.locator(".face.unknown")).to_have_count(1)
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".face.matched")).to_contain_text("Ann")
+    expect(page.get_by_role("button", name="Not Ann")).to_be_focused()
+
+
+def test_after_a_name_is_taken_back_the_next_can_be_typed_at_once(page: Page, couple: Path) -> None:
+    page.goto("/")
+    page.set_input_files("#photos", couple)
+    field = page.locator(".face").first.get_by_label("Who is this?")
+    field.fill("Edith")
+    field.press("Enter")
+    expect(page.locator(".face.matched")).to_contain_text("Edith")
+    page.locator(".face.matched").get_by_role("button", name="Undo").click()
+    expect(page.locator(".face.unknown")).to_have_count(2)
+    expect(field).to_be_focused()
 
 
 def test_a_crowd_of_a_hundred_has_a_hundred_boxes(page: Page, tmp_path: Path) -> None:

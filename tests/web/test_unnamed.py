@@ -63,7 +63,11 @@ def test_a_group_is_named_and_the_name_taken_back(
     assert names(server) == ["Ada"]
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".group")).to_have_count(2)
+    expect(first.get_by_label("Who is this?")).to_be_focused()
     assert (names(server), sizes(server)) == ([], [2, 1])
+    first.get_by_role("button", name="These are two people").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(first.get_by_label("Who is this?")).to_be_focused()
 
 
 def test_a_group_with_the_name_of_a_person_becomes_that_person(

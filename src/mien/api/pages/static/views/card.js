@@ -224,6 +224,7 @@ async function remember(target, person) {
     forgetPeople();
     Object.assign(face, before);
     replaceEntry(target, faceEntry(card, face, target.number));
+    target.entry.querySelector("input")?.focus();
   };
   const name = h("a", { href: personLink(userId) }, h("strong", { dir: "auto" }, person.name));
   const saved = h("div", {}, name, h("span", { class: "saved", role: "status" }, t.saved));
@@ -254,13 +255,16 @@ function rejectButton({ card, face, image }) {
   const reject = async () => {
     const crop = encodeJpeg(cropFace(image, face.bounding_box, UPLOAD_MARGIN));
     const { face_id: rejectionId } = await api.reject(crop, face.user_id);
+    const position = card.faces.indexOf(face);
+    const update = async () => {
+      await updateFaces(card);
+      card.node.querySelectorAll(".face")[position]?.querySelector("input, .reject")?.focus();
+    };
     toastWithUndo(t.rejected(face.name), async () => {
       await api.deleteRejection(rejectionId);
-      await updateFaces(card);
+      await update();
     });
-    const position = card.faces.indexOf(face);
-    await updateFaces(card);
-    card.node.querySelectorAll(".face")[position]?.querySelector("input, button")?.focus();
+    await update();
   };
   return actionButton(t.not(face.name), reject, "link reject");
 }

@@ -40,6 +40,12 @@ async function load(scene, cursor) {
   }
 }
 
+/** Show the groups anew, and go on with one of them. */
+async function loadAndFocus(scene, groupId) {
+  await load(scene);
+  scene.list.querySelector(`[data-id="${CSS.escape(groupId)}"] input`)?.focus();
+}
+
 function whatFollows(scene, next) {
   if (next) return [actionButton(text.history.more, () => load(scene, next), "quiet")];
   return scene.list.children.length ? [] : [emptyState(t.none, t.noneText)];
@@ -53,7 +59,7 @@ async function firstGroups(limit) {
 }
 
 function groupCard(scene, group) {
-  const card = h("article", { class: "panel group" });
+  const card = h("article", { class: "panel group", "data-id": group.group_id });
   const target = { scene, group, card };
   const faces = h("div", { class: "faces-of-group" }, ...group.best.slice(0, MAX_SHOWN).map(faceTile));
   const seen = h("time", { datetime: group.last_seen, title: dateTime(group.last_seen) }, ago(group.last_seen));
@@ -100,7 +106,7 @@ async function name({ scene, group, card }, person) {
   toastWithUndo(`${t.named(given, enrolled)} ${left ? t.left(left) : ""}`.trim(), async () => {
     await api.unnameGroup(id);
     forgetPeople();
-    await load(scene);
+    await loadAndFocus(scene, id);
   });
   if (left) await load(scene);
   else leave(scene, card);
@@ -110,7 +116,7 @@ async function skip({ scene, group, card }) {
   await current(scene, api.skipGroup(group.group_id, true));
   toastWithUndo(t.skipped, async () => {
     await api.skipGroup(group.group_id, false);
-    await load(scene);
+    await loadAndFocus(scene, group.group_id);
   });
   leave(scene, card);
 }
@@ -153,9 +159,9 @@ async function chooseSecond({ scene, group }, container) {
   };
   const split = async () => {
     await current(scene, api.splitGroup(group.group_id, [...chosen]));
-    await load(scene);
+    await loadAndFocus(scene, group.group_id);
   };
-  const cancel = actionButton(text.cancel, () => load(scene), "quiet");
+  const cancel = actionButton(text.cancel, () => loadAndFocus(scene, group.group_id), "quiet");
   const row = h("div", { class: "row" }, actionButton(t.split, split), cancel);
   const tiles = [...container.children];
   container.replaceChildren(h("p", { class: "note" }, t.splitHint), more, row);
