@@ -312,6 +312,18 @@ def test_an_encrypted_backup_whose_key_is_cut_off_does_not_blame_the_passphrase(
         assert (answer.code, "cut off" in answer.err) == (4, True)
 
 
+def test_an_enrolled_photo_that_is_too_large_by_now_is_not_left_out(known, people, tmp_path, monkeypatch):
+    """As with a setting that the server has, and the command not: a folder restored without it would lose the face."""
+    largest = max(photo.stat().st_size for photo in people.rglob("*.jpg"))
+    monkeypatch.setattr("mien.backends.embedded.bucket.USUAL_BYTES", 1)
+    monkeypatch.setenv("MIEN_MAX_IMAGE_BYTES", str(largest - 1))
+    refused = known("backup", "a.mien")
+    assert (refused.code, f"Set MIEN_MAX_IMAGE_BYTES as for the server, to {largest}" in refused.err) == (2, True)
+    assert not (tmp_path / "a.mien").exists()
+    monkeypatch.setenv("MIEN_MAX_IMAGE_BYTES", str(largest))
+    assert known("backup", "a.mien").code == 0
+
+
 @pytest.mark.parametrize(("busy", "code"), [(4, 0), (5, 5)])
 def test_a_passphrase_that_a_busy_computer_does_not_try_is_not_called_wrong(known, tmp_path, monkeypatch, busy, code):
     (tmp_path / "phrase").write_text("correct horse\n")

@@ -33,6 +33,7 @@ _ERASURES = (
     "SELECT UserId || ' ' || Timestamp FROM Erasures",
     "SELECT ErasureId FROM ErasureReceipts",
 )
+_ENROLLED = "SELECT 1 FROM Uploads WHERE ImagePath = ? AND json_extract(Item, '$.Status') = 'indexed'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,21 +166,38 @@ def _head(snapshot: Connection, created_at: datetime, *, has_keys: bool) -> dict
 def _fill(
     writer: ArchiveWriter, backend: EmbeddedBackend, snapshot: Path, keys_file: Path | None, keys: list[str]
 ) -> int:
-    """Write all files, and return how many of them are photos: those deleted meanwhile or too large are left out."""
+    """Write all files, and return how many of them are photos: those deleted meanwhile or too large are left out.
+
+    Raises InvalidInput when one is too large that is enrolled.
+    """
     writer.add_file(DATABASE, snapshot)
     writer.add_file(SECRET, backend.data_dir / SECRET)
     if keys_file is not None:
         writer.add_file(KEYS, keys_file)
     photos, bucket = 0, backend.data_dir / "bucket"
     for key in keys:
-        with suppress(FileNotFoundError, ImageTooLarge):
-            changed_ns = (bucket / key).lstat().st_mtime_ns
-            body = folder_tree.read(bucket, key, backend.bucket.max_bytes)
+        with suppress(FileNotFoundError):
+            status = (bucket / key).lstat()
+            try:
+                body = folder_tree.read(bucket, key, backend.bucket.max_bytes)
+            except ImageTooLarge:
+                _check_not_enrolled(snapshot, key, status.st_size)
+                continue
             if body is not None:
-                writer.add_bytes(f"{PHOTOS}{key}", body, changed_ns)
+                writer.add_bytes(f"{PHOTOS}{key}", body, status.st_mtime_ns)
                 photos += 1
     writer.close()
     return photos
+
+
+def _check_not_enrolled(snapshot: Path, key: str, size: int) -> None:
+    """Raise InvalidInput when a photo is enrolled: without it, a restored folder would lose its face."""
+    with closing(connect(snapshot)) as connection:
+        if connection.execute(_ENROLLED, (key,)).fetchone():
+            raise InvalidInput(
+                f"A photo of {size:,} bytes is enrolled, which is too large to be read here, and without it the backup "
+                f"would not be whole. Set MIEN_MAX_IMAGE_BYTES as for the server, to {size} or more."
+            )
 
 
 def _check_nobody_erased(backend: EmbeddedBackend, snapshot: Path) -> None:
