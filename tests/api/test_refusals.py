@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from mien.api import problems
+from mien.api.api import LENGTHY_THREADS, STORAGE_THREADS
 from mien.api.logs import JsonLines
 from mien.domain import errors
 from mien.domain.policy import Policy
@@ -233,6 +234,34 @@ def test_a_full_queue_says_come_back(open_service: Callable[..., Service], monke
         leave.set()
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "call"),
+    [("GET", "/hygiene", "inspect"), ("POST", "/groups", "groups.add_all"), ("DELETE", "/users/Ada", "finish_erasure")],
+)
+def test_calls_that_take_long_keep_no_other_waiting(
+    service: Service, monkeypatch: pytest.MonkeyPatch, method: str, path: str, call: str
+) -> None:
+    inside, leave = threading.Semaphore(0), threading.Event()
+
+    def slow(*_: object) -> object:
+        inside.release()
+        leave.wait(60)
+        raise errors.StorageBusy("Another call was first.")
+
+    owner, _, name = call.rpartition(".")
+    monkeypatch.setattr(service.app.groups if owner else service.app, name, slow)
+    monkeypatch.setattr(service.app, "request_erasure", lambda _: None)
+    many = STORAGE_THREADS + 1
+    with service.client, ThreadPoolExecutor(many + 1) as callers:
+        asked = [callers.submit(service.client.request, method, path) for _ in range(many)]
+        assert all(inside.acquire(timeout=60) for _ in range(LENGTHY_THREADS))
+        try:
+            assert callers.submit(service.client.get, "/users").result(30).status_code == 200
+        finally:
+            leave.set()
+        assert {answer.result(60).status_code for answer in asked} == {503}
 
 
 def test_tokens_expire_and_keep_to_their_purpose() -> None:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 PACKAGE = "mien.api.routes"
 PARTS = ("uploads", "recognition", "people", "groups", "corrections", "history", "page", "service")
 """The modules of routes, in the order in which the OpenAPI document lists them."""
-STORAGE_THREADS = 4
+STORAGE_THREADS, LENGTHY_THREADS = 4, 2
 FORM_OVERHEAD_BYTES = 64 * 1024  # what a multipart body may hold beside its photos
 CORS: dict[str, Any] = {
     "allow_methods": ["*"],
@@ -167,6 +167,7 @@ def _context(
         signer=signer or Signer((settings.secret or secrets.token_hex()).encode()),
         guard=Guard(keys, count_call or RatePerKey(settings.rate_per_minute).take),
         inference=inference,
+        lengthy=BoundedExecutor(LENGTHY_THREADS, settings.max_waiting),
         storage=storage,
         metrics=Metrics({"inferences_waiting": lambda: inference.pending, **gauges}),
         health=Health(app, inference, storage),

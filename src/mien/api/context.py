@@ -149,6 +149,7 @@ class ApiContext:
         signer: Signs cursors and upload forms.
         guard: Checks API keys.
         inference: Threads for calls that analyse photos.
+        lengthy: Threads for calls that go through all that is stored, wait for erasures, or fetch something.
         storage: Threads for all other calls that block.
         metrics: What Prometheus reads.
         health: The health check.
@@ -159,6 +160,7 @@ class ApiContext:
     signer: Signer
     guard: Guard
     inference: BoundedExecutor
+    lengthy: BoundedExecutor
     storage: BoundedExecutor
     metrics: Metrics
     health: Health

@@ -55,4 +55,4 @@ async def undo(face_id: str, context: Context) -> None:
 @routes.get("/hygiene", responses=problem_responses(422))
 async def hygiene(context: Context) -> schemas.Findings:
     """Inspect the enrolled faces and list what looks wrong, with the evidence and a remedy. Changes nothing."""
-    return schemas.Findings(findings=schemas.Finding.from_each(await context.storage.run(context.app.inspect)))
+    return schemas.Findings(findings=schemas.Finding.from_each(await context.lengthy.run(context.app.inspect)))

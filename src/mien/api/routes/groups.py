@@ -36,7 +36,7 @@ async def groups(
 @routes.post("", responses=problem_responses(422))
 async def group_faces(context: Context) -> schemas.GroupedFaces:
     """Group the faces of all photos of nobody that have no group yet, such as those of an earlier version."""
-    return schemas.GroupedFaces(faces=await context.storage.run(context.app.groups.add_all))
+    return schemas.GroupedFaces(faces=await context.lengthy.run(context.app.groups.add_all))
 
 
 @routes.get("/{group_id}", responses=problem_responses(404, 422))

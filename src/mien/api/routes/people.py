@@ -151,7 +151,7 @@ async def forget(user_id: str, request: Request, context: Context) -> schemas.Re
     When that takes longer than some seconds, the answer is 202, and `Location` says where to ask for the receipt.
     """
     erasure = await context.storage.run(context.app.request_erasure, user_id)
-    work = asyncio.ensure_future(context.storage.run(context.app.finish_erasure, erasure))
+    work = asyncio.ensure_future(context.lengthy.run(context.app.finish_erasure, erasure))
     done, _ = await asyncio.wait([work], timeout=ERASURE_SECONDS)
     if done:
         return schemas.Receipt.model_validate(work.result())
