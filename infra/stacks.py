@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import boto3
@@ -176,14 +177,14 @@ def _wait(name: str, operation: str) -> None:
 
 def _first_failure(name: str) -> str:
     """Return the resource that failed first in the last operation, and why."""
-    events = _client().describe_stack_events(StackName=name)["StackEvents"]
-    # Newest first, and the operation began with a word about the stack itself.
-    begun = (
-        index
-        for index, event in enumerate(events)
-        if event["LogicalResourceId"] == name and event.get("ResourceStatusReason") == "User Initiated"
-    )
-    events = events[: next(begun, len(events))]
+    pages = _client().get_paginator("describe_stack_events").paginate(StackName=name)
+    newest_first = (event for page in pages for event in page["StackEvents"])
+
+    def goes_on(event: dict[str, Any]) -> bool:
+        """Whether an event is not the one by which the operation began, a word about the stack itself."""
+        return (event["LogicalResourceId"], event.get("ResourceStatusReason")) != (name, "User Initiated")
+
+    events = takewhile(goes_on, newest_first)
     failed = [event for event in events if event["ResourceStatus"].endswith("_FAILED")]
     return f"{failed[-1]['LogicalResourceId']}: {failed[-1].get('ResourceStatusReason', '')}" if failed else ""
 

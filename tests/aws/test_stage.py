@@ -48,9 +48,20 @@ class Stacks:
         if self.undeletable:
             raise WaiterError("stack_delete_complete", "failed", {})
 
-    def describe_stack_events(self, StackName: str) -> dict[str, Any]:  # noqa: N803
-        event = {"LogicalResourceId": "Bucket", "ResourceStatus": "DELETE_FAILED", "StackName": StackName}
-        return {"StackEvents": [event | {"ResourceStatusReason": self.undeletable}]}
+    def get_paginator(self, _name: str) -> Stacks:
+        return self
+
+    def paginate(self, StackName: str) -> Iterator[dict[str, Any]]:  # noqa: N803
+        """Events of a deletion and of the one before, the newest first, each on a page of its own."""
+        for name, status, reason in (
+            (StackName, "DELETE_FAILED", "The following failed: [Bucket, Role]"),
+            ("Role", "DELETE_FAILED", "Resource deletion cancelled"),
+            ("Bucket", "DELETE_FAILED", self.undeletable),
+            (StackName, "DELETE_IN_PROGRESS", "User Initiated"),
+            ("Table", "DELETE_FAILED", "It failed the last time."),
+        ):
+            event = {"LogicalResourceId": name, "ResourceStatus": status, "ResourceStatusReason": reason}
+            yield {"StackEvents": [event]}
 
     def describe_stack_resources(self, **_asked: Any) -> dict[str, Any]:
         raise error("ValidationError", "no stack has it")
