@@ -36,7 +36,7 @@ USUAL_BYTES = 32 * 1024 * 1024
 
 
 class FolderBucket:
-    """Implements `mien.app.ports.StagingBucket` in a folder.
+    """Implements `mien.app.group_ports.StagingBucket` in a folder.
 
     Attributes:
         marker: What the folder's marker file holds: a text of its own for each data folder.

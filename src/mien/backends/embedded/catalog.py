@@ -34,7 +34,7 @@ _ABOVE_ALL = "1000"
 
 
 class SqliteCatalog:
-    """Implements `mien.app.ports.GroupCatalog` in mien.db."""
+    """Implements `mien.app.group_ports.GroupCatalog` in mien.db."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -79,7 +79,7 @@ class _CutFace:
 
 
 class LocalRecognizer:
-    """Implements `mien.app.ports.PortraitRecognizer`."""
+    """Implements `mien.app.group_ports.PortraitRecognizer`."""
 
     def __init__(
         self, engine: Callable[[], FaceEngine], gallery: Callable[[], Gallery], collection: str, mark: str

@@ -159,5 +159,5 @@ EMPTY_GROUPS = (
     "SELECT GroupId FROM FaceGroups WHERE GroupId NOT IN (SELECT json_extract(Item, '$.GroupId') FROM FaceMetadata"
     " WHERE json_extract(Item, '$.GroupId') IS NOT NULL)"
 )
-"""What `mien.app.ports.GroupCatalog` reads; the faces of a group are found by the index FaceMetadata_GroupId, and
+"""What `mien.app.group_ports.GroupCatalog` reads; the faces of a group are found by the index FaceMetadata_GroupId, and
 `+` keeps SQLite from reading all faces of nobody instead."""

@@ -11,7 +11,7 @@ from mien.domain.results import Image, UploadForm
 
 
 class MemoryBucket:
-    """Implements `mien.app.ports.StagingBucket` in memory."""
+    """Implements `mien.app.group_ports.StagingBucket` in memory."""
 
     def __init__(self, on_created: Callable[[str], None] = lambda _: None) -> None:
         """`on_created` is called with each key after its object was stored."""

@@ -18,7 +18,7 @@ from mien.domain.results import FaceSummary
 
 
 class MemoryCatalog:
-    """Implements `mien.app.ports.GroupCatalog` in memory."""
+    """Implements `mien.app.group_ports.GroupCatalog` in memory."""
 
     def __init__(self) -> None:
         self._tables: dict[type, dict[str, Any]] = defaultdict(dict)

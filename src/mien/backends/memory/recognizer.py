@@ -48,7 +48,7 @@ class FaceReader(Protocol):
 
 
 class MemoryRecognizer:
-    """Implements `mien.app.ports.PortraitRecognizer` in memory."""
+    """Implements `mien.app.group_ports.PortraitRecognizer` in memory."""
 
     def __init__(self, engine: FaceReader) -> None:
         self._engine = engine
