@@ -324,7 +324,7 @@ class FaceApp:
 
         Raises InvalidInput for anything else, and for error rates on AWS, where they are not published.
         """
-        return self._recognizer.threshold(self.policy.threshold if given is None else given)
+        return self._recognition.threshold(given)
 
     def recognize(self, image: bytes, threshold: str | float | None = None, *, store: bool = True) -> Recognition:
         """Recognise every face of a photo, which is not kept.
