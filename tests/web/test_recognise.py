@@ -138,6 +138,8 @@ def test_many_photos_get_a_summary_and_rows_that_open(
     expect(page.locator(".summary strong")).to_have_text("9 photos · 1 person · 5 unknown")
     rows = page.locator(".card.compact")
     expect(rows).to_have_count(8)  # what is wrong with a photo is never hidden
+    in_order = [photo.name for photo in (*ada, *grace, couple, nobody)]
+    expect(rows.locator(".file-name")).to_have_text(in_order)
     expect(rows.filter(has_text=nobody.name)).to_contain_text("No face")
     expect(page.locator(".card:not(.compact) .problem")).to_contain_text("damaged")
     row = rows.filter(has_text=couple.name)

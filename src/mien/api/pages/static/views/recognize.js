@@ -39,11 +39,11 @@ export function render() {
 
 function addPhotos(scene, files) {
   const compact = files.length + scene.cards.length > MAX_LARGE_CARDS;
-  for (const file of files) {
-    const card = photoCard(file, { compact });
+  const cards = files.map((file) => photoCard(file, { compact }));
+  scene.cards.unshift(...cards);
+  scene.list.prepend(...cards.map((card) => card.node));
+  for (const card of cards) {
     card.node.addEventListener("changed", () => updateSummary(scene));
-    scene.cards.unshift(card);
-    scene.list.prepend(card.node);
     scene.enqueue(card.recognize);
   }
   updateSummary(scene);
@@ -138,7 +138,7 @@ async function trySamples(scene) {
   if (!enrolled) throw new Error(lines.textContent);
   forgetPeople();
   toast(t.samplesReady(known.name, stranger.name));
-  addPhotos(scene, [await fetchFile(stranger.photos[0]), await fetchFile(second)]);
+  addPhotos(scene, [await fetchFile(second), await fetchFile(stranger.photos[0])]);
 }
 
 function acceptDrops(view, drop, addPhotos) {
