@@ -73,7 +73,7 @@ def _show_faces(results: dict[Path, list[Detection] | MienError]) -> None:
         output.show(table if found else NO_PHOTOS)
     for path, error in results.items():
         if isinstance(error, MienError):
-            output.note(f"{path}: {error}")
+            output.note_about(path, str(error))
 
 
 def _measurements(face: Detection) -> tuple[str, ...]:

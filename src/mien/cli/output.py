@@ -66,6 +66,11 @@ def note(sentence: str) -> None:
     _console(stderr=True).print(printable(sentence), style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
+def note_about(photo: Path, problem: str) -> None:
+    """Print what is wrong with a photo to standard error, and name the photo once."""
+    note(problem if problem.startswith(str(photo)) else f"{photo}: {problem}")
+
+
 def escape(text: str) -> str:
     """Escape brackets in names, paths and messages, which Rich would read as markup, and what cannot be printed."""
     from rich.markup import escape as escape_markup

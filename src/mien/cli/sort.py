@@ -279,7 +279,7 @@ def _report(
         output.show(table)
     for photo in shown:
         if photo.refused:
-            output.note(f"{photo.photo}: {photo.refused}")
+            output.note_about(photo.photo, photo.refused)
     output.show(output.escape(_outcome(plan, done, len(counts), into, placing, failure)))
     found.note_skipped()
 
