@@ -584,6 +584,10 @@ def test_a_photo_that_cannot_be_sorted_is_named(mien, named, tmp_path):
     answer = mien("sort", named, "--into", tmp_path / "out")
     assert answer.code == 3
     assert "broken.jpg: The photo is damaged or cut short." in " ".join(answer.err.split())
+    (named / "broken.jpg").unlink()
+    (named / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    for command in (("sort", named, "--into", tmp_path / "out"), ("discover", named), ("detect", named)):
+        assert mien(*command).err.count("gone.jpg") == 1
 
 
 def test_a_folder_that_the_run_before_removed_is_locked_anew(tmp_path, monkeypatch):

@@ -139,7 +139,7 @@ def _show(discovery: _Discovery, errors: Sequence[tuple[Path, MienError]], min_f
         names = {group_id: [Path(photo).name for photo in own] for group_id, own in files.items()}
         output.show(groups_table(listed[:SHOWN_GROUPS], names))
     for photo, error in errors:
-        output.note(f"{photo}: {error}")
+        output.note_about(photo, str(error))
     photos = output.count(len(discovery.results) - len(errors), "photo")
     known = f"{output.count(sum(people.values()), 'face')} of {output.count(len(people), 'known person')}"
     known = known.replace("known persons", "known people")
