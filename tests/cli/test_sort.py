@@ -585,7 +585,7 @@ def test_a_photo_that_cannot_be_sorted_is_named(mien, named, tmp_path):
     assert answer.code == 3
     assert "broken.jpg: The photo is damaged or cut short." in " ".join(answer.err.split())
     (named / "broken.jpg").unlink()
-    (named / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    (named / "gone.jpg").symlink_to(named / "nowhere")
     for command in (("sort", named, "--into", tmp_path / "out"), ("discover", named), ("detect", named)):
         assert mien(*command).err.count("gone.jpg") == 1
 
