@@ -18,7 +18,7 @@ import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from mien.api import logs
+from mien.api import logs, telemetry
 from mien.api.logs import LimitedHandler
 from mien.api.telemetry import Metrics, TelemetryMiddleware
 from mien.security.api_keys import KeyFile
@@ -224,3 +224,26 @@ def test_who_hangs_up_is_no_error_of_the_server(caplog: pytest.LogCaptureFixture
     with caplog.at_level(logging.INFO, "mien.access"), suppress(RuntimeError):
         asyncio.run(TelemetryMiddleware(app, Metrics({}))(scope, receive, send))
     assert [record.__dict__["status"] for record in caplog.records] == [499]
+
+
+def test_the_time_that_a_client_takes_to_read_is_not_the_servers(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(telemetry.time, "perf_counter", lambda: now[0])
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        now[0] += 0.5
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"a photo"})
+
+    async def receive() -> Message:
+        pytest.fail("nothing is received")
+
+    async def send(message: Message) -> None:
+        now[0] += 60 if message["type"] == "http.response.body" else 0
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    with caplog.at_level(logging.INFO, "mien.access"):
+        asyncio.run(TelemetryMiddleware(app, Metrics({}))(scope, receive, send))
+    assert [record.__dict__["ms"] for record in caplog.records] == [500.0]

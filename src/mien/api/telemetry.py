@@ -90,12 +90,15 @@ class Metrics:
 
 @dataclass(slots=True)
 class _Exchange:
-    """What has passed between client and server of one request so far."""
+    """What has passed between client and server of one request so far.
+
+    `answered_at` is when the whole answer was there; how long its client takes to read it is not the server's time.
+    """
 
     status: int = INTERNAL_ERROR
     bytes_in: int = 0
     bytes_out: int = 0
-    is_complete: bool = False
+    answered_at: float | None = None
     has_hung_up: bool = False
     request_id: str = ""
 
@@ -132,7 +135,8 @@ class TelemetryMiddleware:
             raise
         finally:
             route = _template(scope, root_path) if state[ROUTE] == UNKNOWN else state[ROUTE]
-            self._record(scope, exchange, route, time.perf_counter() - started)
+            ended = time.perf_counter() if exchange.answered_at is None else exchange.answered_at
+            self._record(scope, exchange, route, ended - started)
 
     def _request_id(self, scope: Scope) -> str:
         """Return the client's request id, or a generated one: a prefix of this process and a counter.
@@ -170,7 +174,7 @@ def _counting(receive: Receive, exchange: _Exchange) -> Receive:
     async def counting() -> Message:
         message = await receive()
         exchange.bytes_in += len(message.get("body", b""))
-        exchange.has_hung_up |= message["type"] == "http.disconnect" and not exchange.is_complete
+        exchange.has_hung_up |= message["type"] == "http.disconnect" and exchange.answered_at is None
         return message
 
     return counting
@@ -187,7 +191,8 @@ def _noting(send: Send, exchange: _Exchange) -> Send:
                 exchange.request_id = own_id.decode("latin-1")
         else:
             exchange.bytes_out += len(message.get("body", b""))
-            exchange.is_complete |= not message.get("more_body", False)
+            if not message.get("more_body", False):
+                exchange.answered_at = time.perf_counter()
         await send(message)
 
     return noting
