@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,6 +22,7 @@ from mien.security.signing import Signer
 from mien.settings import Settings
 from tests.api.conftest import JPEG, Service
 from tests.hostile.bombs import NAMED_WEBP
+from tests.support.process import wait_for
 
 
 @pytest.mark.parametrize(
@@ -234,6 +235,35 @@ def test_a_full_queue_says_come_back(open_service: Callable[..., Service], monke
         leave.set()
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
+
+
+def test_a_client_with_many_requests_waiting_keeps_no_other_out(
+    open_service: Callable[..., Service], tmp_path: Path, keys: KeyFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    greedy, honest = keys.create("greedy", [Scope.RECOGNIZE]), keys.create("honest", [Scope.RECOGNIZE])
+    service = open_service(settings=Settings(threads=1, max_waiting=2, api_keys_file=tmp_path / "keys.json"))
+    inside, leave = threading.Semaphore(0), threading.Event()
+
+    def slow(_: bytes) -> list[object]:
+        inside.release()
+        leave.wait(60)
+        return []
+
+    monkeypatch.setattr(service.app, "detect", slow)
+    with service.client, ThreadPoolExecutor(6) as callers:
+
+        def ask(key: str) -> Future[int]:
+            headers = {**JPEG, "X-Api-Key": key}
+            return callers.submit(lambda: service.client.post("/detect", content=b"x", headers=headers).status_code)
+
+        asked = [ask(greedy) for _ in range(5)]  # two are answered, two wait, and the fifth is refused
+        assert all(inside.acquire(timeout=60) for _ in range(2))
+        wait_for(lambda: sum(answer.done() for answer in asked) == 1)
+        answer = ask(honest)
+        wait_for(lambda: sum(answer.done() for answer in asked) == 2)  # the last one made room
+        leave.set()
+        assert answer.result(60) == 200
+        assert sorted(answer.result(60) for answer in asked) == [200, 200, 200, 503, 503]
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,24 @@ import gc
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from mien.domain import waiting
-from mien.domain.waiting import REQUEST_SECONDS, RequestThreads, available_cores, step_aside, waiting_seconds
+from mien.domain.errors import Overloaded
+from mien.domain.waiting import (
+    REQUEST_SECONDS,
+    RequestThreads,
+    available_cores,
+    client,
+    step_aside,
+    waiting_seconds,
+)
 
 PATIENCE = 30.0
 
@@ -41,6 +52,41 @@ def test_calls_get_their_places_in_order(threads: RequestThreads) -> None:
     for future in [threads.submit(done.append, number) for number in range(20)]:
         future.result(PATIENCE)
     assert done == list(range(20))
+
+
+def submit_for(who: str, threads: RequestThreads, call: Callable[[], object]) -> Future[object]:
+    def submit() -> Future[object]:
+        client.set(who)
+        return threads.submit(call)
+
+    return copy_context().run(submit)
+
+
+def test_clients_get_places_in_turn(threads: RequestThreads, end: threading.Event) -> None:
+    done: list[str] = []
+    calls = [submit_for("greedy", threads, lambda: end.wait(PATIENCE))]
+    calls += [submit_for(who, threads, partial(done.append, who)) for who in ("greedy",) * 5 + ("one", "other", "one")]
+    end.set()
+    for call in calls:
+        call.result(PATIENCE)
+    assert sorted(done) == ["greedy"] * 5 + ["one"] * 2 + ["other"]
+    assert done[:5] in (["greedy", "one", "other", "greedy", "one"], ["one", "other", "greedy", "one", "greedy"])
+
+
+def test_who_has_most_calls_waiting_makes_room_for_others(threads: RequestThreads, end: threading.Event) -> None:
+    begun = threading.Event()
+    submit_for("greedy", threads, lambda: (begun.set(), end.wait(PATIENCE)))
+    assert begun.wait(PATIENCE)
+    assert not threads.make_room()
+    calls = [submit_for("greedy", threads, lambda: "answer") for _ in range(3)]
+    assert not copy_context().run(lambda: (client.set("greedy"), threads.make_room())[1])
+    assert threads.make_room()
+    with pytest.raises(Overloaded):
+        calls[-1].result(PATIENCE)
+    other = submit_for("other", threads, lambda: "other")
+    assert not copy_context().run(lambda: (client.set("other"), threads.make_room())[1])
+    end.set()
+    assert [call.result(PATIENCE) for call in (*calls[:2], other)] == ["answer", "answer", "other"]
 
 
 def test_a_call_waits_for_a_place(threads: RequestThreads, end: threading.Event) -> None:

@@ -97,9 +97,9 @@ class BoundedExecutor:
         """Run `work` on a thread and return its result. The same thread writes the request's entry in the audit log.
 
         Raises:
-            Overloaded: The queue is full. Nothing was run, and the caller did not wait.
+            Overloaded: The queue is full, and no client has more calls in it than this one. Nothing was run.
         """
-        if self.pending - self._pool.aside >= self._max_pending:
+        if self.pending - self._pool.aside >= self._max_pending and not self._pool.make_room():
             raise Overloaded("Too many requests are waiting already.")
         self.pending += 1
         try:

@@ -18,6 +18,7 @@ from starlette.types import Scope as AsgiScope
 from mien.api import problems
 from mien.api.forwarding import path_below_prefix
 from mien.domain.errors import AccessDenied, MienError, NotAuthenticated, RateLimited
+from mien.domain.waiting import client
 from mien.security.api_keys import ApiKey, KeyFile, Scope
 from mien.security.audit import KEYLESS
 from mien.security.origins import (
@@ -77,6 +78,7 @@ class Guard:
             self._check_key(self._key(self._keys, request), request, scope)
         request.state.granted = {scope, *getattr(request.state, "granted", ())}
         request.scope.get(TRUST, lambda: None)()
+        client.set(request.state.caller)
 
     def _check_key(self, key: ApiKey, request: Request, scope: Scope) -> None:
         request.state.caller, request.state.scopes = f"key {key.key_id}", key.scopes

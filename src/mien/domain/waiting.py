@@ -15,8 +15,13 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakMethod
 
+from mien.domain.errors import Overloaded
+
 waiting_seconds: ContextVar[float | None] = ContextVar("waiting_seconds", default=None)
 """Seconds that the current thread waits; None, as in a program of one user, for as long as it takes."""
+
+client: ContextVar[str] = ContextVar("client", default="")
+"""For whom calls are submitted. All clients get places in turn, however many calls one of them has waiting."""
 
 _leave_place: ContextVar[Callable[[], None] | None] = ContextVar("_leave_place", default=None)
 
@@ -89,18 +94,31 @@ class RequestThreads(Executor):
         most = threads + MAX_HEAVY + MAX_LARGE
         self._pool = ThreadPoolExecutor(most, name, partial(waiting_seconds.set, REQUEST_SECONDS))
         self._threads, self._running, self.aside = threads, 0, 0
-        self._calls: deque[_Call] = deque()
+        self._calls: dict[str, deque[_Call]] = {}  # by client, in the order of their turns
         self._lock = threading.Lock()
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have a call made when those before it have got their places."""
+        """Have a call made when those of its client before it have got their places, in turn with other clients."""
         future: Future[T] = Future()
         with self._lock:
             if self._running < self._threads:
                 self._pool.submit(self._work)
                 self._running += 1
-            self._calls.append(_Call(future, partial(work, *args, **kwargs)))
+            self._calls.setdefault(client.get(), deque()).append(_Call(future, partial(work, *args, **kwargs)))
         return future
+
+    def make_room(self) -> bool:
+        """Refuse the last call of the client who has most of them waiting, for one of a client who has fewer.
+
+        Returns whether there was such a call; its future raises Overloaded.
+        """
+        with self._lock:
+            most = max(self._calls.values(), key=len, default=deque())
+            if len(most) < len(self._calls.get(client.get(), ())) + 2:
+                return False
+            refused = most.pop()
+        refused.refuse(Overloaded("Too many requests of this client are waiting already."))
+        return True
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the threads; see `Executor.shutdown`."""
@@ -121,10 +139,15 @@ class RequestThreads(Executor):
 
     def _next(self) -> _Call | None:
         with self._lock:
-            if self._calls:
-                return self._calls.popleft()
-            self._running -= 1
-            return None
+            if not self._calls:
+                self._running -= 1
+                return None
+            who, calls = next(iter(self._calls.items()))
+            del self._calls[who]
+            call = calls.popleft()
+            if calls:
+                self._calls[who] = calls
+            return call
 
     def _leave(self, call: _Call) -> None:
         with self._lock:
@@ -143,6 +166,11 @@ class _Call:
 
     def __init__(self, future: Future[Any], work: Callable[[], Any]) -> None:
         self._future, self._work, self.is_aside = future, work, False
+
+    def refuse(self, error: Exception) -> None:
+        """Have the future raise an error in place of the call."""
+        if self._future.set_running_or_notify_cancel():
+            self._future.set_exception(error)
 
     def make(self) -> None:
         """Make the call unless it was cancelled; the future gets the result or the error."""
