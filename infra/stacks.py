@@ -119,9 +119,19 @@ def remove(name: str) -> bool:
 
 
 def delete(name: str) -> None:
-    """Delete a stack; its resources with a policy to be retained stay. Raises Refused with CloudFormation's reason."""
+    """Delete a stack; its resources with a policy to be retained stay. Raises Refused with CloudFormation's reason.
+
+    Tables that are protected from deletion stay, too: where a first deployment failed, CloudFormation can neither keep
+    nor delete them by itself. The next deployment takes them up.
+    """
     _client().delete_stack(StackName=name)
-    _wait(name, "delete")
+    try:
+        _wait(name, "delete")
+    except Refused:
+        if not (tables := _undeleted_tables(name)):
+            raise
+        _client().delete_stack(StackName=name, RetainResources=tables)
+        _wait(name, "delete")
 
 
 def template(name: str) -> dict[str, Any]:
@@ -140,6 +150,16 @@ def resources(name: str) -> dict[str, str]:
         for resource in page["StackResourceSummaries"]
         if resource["ResourceStatus"] not in NOT_THERE
     }
+
+
+def _undeleted_tables(name: str) -> list[str]:
+    pages = _client().get_paginator("list_stack_resources").paginate(StackName=name)
+    return [
+        resource["LogicalResourceId"]
+        for page in pages
+        for resource in page["StackResourceSummaries"]
+        if (resource["ResourceType"], resource["ResourceStatus"]) == ("AWS::DynamoDB::Table", "DELETE_FAILED")
+    ]
 
 
 def owner(physical: str) -> str | None:

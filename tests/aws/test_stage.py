@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -27,6 +27,7 @@ class Stacks:
         self.parameters: dict[str, str] = {}
         self.deleted: list[str] = []
         self.undeletable = ""
+        self.protected: list[str] = []
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803
         states = self.states.get(StackName)
@@ -36,7 +37,9 @@ class Stacks:
         parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in self.parameters.items()]
         return {"Stacks": [{"StackStatus": status, "Parameters": parameters}]}
 
-    def delete_stack(self, StackName: str) -> None:  # noqa: N803
+    def delete_stack(self, StackName: str, RetainResources: Sequence[str] = ()) -> None:  # noqa: N803
+        if self.protected and list(RetainResources) == self.protected:
+            self.undeletable = ""
         self.deleted.append(StackName)
         if not self.undeletable:
             del self.states[StackName]
@@ -48,11 +51,16 @@ class Stacks:
         if self.undeletable:
             raise WaiterError("stack_delete_complete", "failed", {})
 
-    def get_paginator(self, _name: str) -> Stacks:
-        return self
+    def get_paginator(self, name: str) -> SimpleNamespace:
+        return SimpleNamespace(paginate=self._resources if name == "list_stack_resources" else self._events)
 
-    def paginate(self, StackName: str) -> Iterator[dict[str, Any]]:  # noqa: N803
-        """Events of a deletion and of the one before, the newest first, each on a page of its own."""
+    def _resources(self, StackName: str) -> Iterator[dict[str, Any]]:  # noqa: N803
+        role = {"LogicalResourceId": "Role", "ResourceType": "AWS::IAM::Role", "ResourceStatus": "DELETE_FAILED"}
+        tables = [role | {"LogicalResourceId": each, "ResourceType": "AWS::DynamoDB::Table"} for each in self.protected]
+        yield {"StackName": StackName, "StackResourceSummaries": [role, *tables]}
+
+    def _events(self, StackName: str) -> Iterator[dict[str, Any]]:  # noqa: N803
+        """Yield events of a deletion and of the one before, the newest first, each on a page of its own."""
         for name, status, reason in (
             (StackName, "DELETE_FAILED", "The following failed: [Bucket, Role]"),
             ("Role", "DELETE_FAILED", "Resource deletion cancelled"),
@@ -429,6 +437,16 @@ def test_a_stack_that_cannot_be_deleted_is_told_with_the_reason(infra: Infra, cl
     cloudformation.states, cloudformation.undeletable = {APP: ["CREATE_COMPLETE"]}, "The bucket is not empty."
     with pytest.raises(infra("stacks").Refused, match=r"could not delete mien-dev: Bucket: The bucket is not empty\."):
         infra("stacks").remove(APP)
+
+
+def test_protected_tables_of_a_first_deployment_that_failed_are_left_to_the_next(
+    infra: Infra, cloudformation: Stacks
+) -> None:
+    """A table's own protection outdoes CloudFormation, which deletes what it created when it rolls back."""
+    cloudformation.states, cloudformation.undeletable = {DATA: ["ROLLBACK_FAILED"]}, "It is protected."
+    cloudformation.protected = ["FacesTable", "RecordsTable"]
+    assert not infra("stacks").settled(DATA).exists
+    assert cloudformation.deleted == [DATA, DATA]
 
 
 def test_an_interruption_says_how_to_go_on(
