@@ -111,9 +111,12 @@ class Connections:
     def hold(self, connection: Connection, size: int) -> None:
         """Note how many bytes of an answer are in memory for a connection's client, before it is given more of them.
 
-        When those of all connections are too many, the client for whom there are most loses its oldest one.
+        When those of all connections are too many, the client for whom there are most loses the connection over which
+        it has taken nothing for the longest time.
         """
-        self._untaken.pop(connection, None) if size == 0 else self._untaken.update({connection: size})
+        self._untaken.pop(connection, None)
+        if size:
+            self._untaken[connection] = size  # behind all that were given nothing since
         while sum(self._untaken.values()) > MAX_UNTAKEN_BYTES and len(self._untaken) > 1:
             of_client = Counter[str]()
             for each, untaken in self._untaken.items():
