@@ -81,6 +81,24 @@ def test_the_backend_for_aws_says_which_libraries_it_lacks(tmp_path, words):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("library", ["cv2", "PIL", "llvmlite"])
+def test_a_library_that_is_not_installed_is_named(tmp_path, library):
+    (tmp_path / "0.jpg").write_bytes(photo_of("Ada"))
+    script = f"import sys; sys.modules[{library!r}] = None; from mien.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "detect", "0.jpg", "--json"],
+        cwd=tmp_path,
+        env=os.environ | {"MIEN_DATA_DIR": str(tmp_path / "data")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 4
+    assert json.loads(done.stdout)["error"]["code"] == "setup_error"
+    assert f"needs {library}, which is not installed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_help_names_every_command(mien):
     out = mien("--help").out
     assert all(command[0] in out for command in COMMANDS)

@@ -78,7 +78,8 @@ def fail(error: BaseException) -> NoReturn:
 def handle_errors(*, as_json: bool) -> Iterator[None]:
     """Turn an error that is raised inside into a message, with `as_json` also into JSON, and an exit code."""
     try:
-        yield
+        with _missing_libraries():
+            yield
     except typer.Abort:
         if as_json:
             output.print_json({"error": {"code": "aborted", "message": "Nothing was done: it was not confirmed."}})
@@ -88,6 +89,16 @@ def handle_errors(*, as_json: bool) -> Iterator[None]:
             with suppress(errors.StorageError):  # standard output may be what failed
                 output.print_json({"error": error_json(error)})
         fail(error)
+
+
+@contextmanager
+def _missing_libraries() -> Iterator[None]:
+    """Say so where a library is missing, as in the small environment of `make key`. Raises SetupError."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        message = f"This command needs {error.name}, which is not installed: pip install . in Mien's folder."
+        raise errors.SetupError(message) from error
 
 
 @contextmanager
