@@ -74,7 +74,7 @@ def test_a_revoked_key_loses_neither_photo_nor_typed_name(page: Page, keys: KeyF
 
 
 def test_a_revoked_key_loses_no_chosen_photos(page: Page, keys: KeyFile, ada: list[Path]) -> None:
-    page.get_by_role("link", name="People").click()
+    page.get_by_role("link", name="People", exact=True).click()
     page.get_by_role("button", name="Add a person").click()
     page.get_by_label("Name").fill("Ann")
     page.get_by_label("Photos").set_input_files(ada[:2])
@@ -89,7 +89,7 @@ def test_a_revoked_key_loses_no_chosen_photos(page: Page, keys: KeyFile, ada: li
 
 def test_a_key_for_recognition_only_is_told_what_it_lacks(page: Page, keys: KeyFile, ada: list[Path]) -> None:
     revoke(keys)
-    page.get_by_role("link", name="People").click()
+    page.get_by_role("link", name="People", exact=True).click()
     expect(page.locator("main > div > div > .problem")).to_contain_text("refused")
     enter(page, keys.create("guest", [Scope.RECOGNIZE]))
     expect(page.locator("main > div > div > .problem")).to_contain_text("lacks the scope manage")

@@ -64,7 +64,7 @@ def test_a_known_face_is_named_and_logged_once(watching: Page, server: Server, a
     expect(watching.locator(".log li")).to_contain_text("Vera")
     watching.get_by_role("button", name="Stop").click()
     expect(watching.locator(".layer .box")).to_have_count(0)
-    watching.get_by_role("link", name="History").click()
+    watching.get_by_role("link", name="History", exact=True).click()
     expect(watching.get_by_text("Nothing has been recognised yet")).to_be_visible()
 
 

@@ -70,7 +70,7 @@ def test_a_browser_without_storage_keeps_choices_while_the_page_is_open(page: Pa
         page.set_input_files("#photos", couple)
     assert "threshold=9" in request.value.url
     expect(page.locator(".card .box")).to_have_count(2)
-    page.get_by_role("link", name="Settings").click()
+    page.get_by_role("link", name="Settings", exact=True).click()
     expect(page.locator("output")).to_contain_text("1,000,000")
 
 
