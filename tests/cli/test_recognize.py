@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from mien.backends.embedded import maintenance
+from mien.cli import output
 from mien.gallery import Gallery
 from mien.gallery.scoring import Calibration
 from tests.support.fake_engine import FakeFaceEngine
@@ -103,6 +104,18 @@ def test_faces_are_found(mien, shown):
     assert answer.code == 0
     assert len(answer.json["photos"][0]["faces"]) == 2
     assert {"bounding_box", "landmarks", "confidence", "pose", "quality"} <= set(answer.json["photos"][0]["faces"][0])
+
+
+@pytest.mark.parametrize(("columns", "is_whole"), [(80, False), (140, True)])
+def test_a_table_of_faces_fits_into_the_window(mien, shown, monkeypatch, columns, is_whole):
+    monkeypatch.setattr(output, "PIPED_WIDTH", columns)
+    photo = (shown / "group.jpg").rename("a-photo-of-the-longest-name-shown.jpg")
+    answer = mien("detect", photo)
+    heading, _, *rows = answer.out.strip().splitlines()
+    assert heading.split()[:2] == ["Photo", "Face"]
+    assert len(rows) == 2
+    assert max(map(len, answer.out.splitlines())) <= columns
+    assert ("pitch" in heading, "wider window" in answer.err) == (is_whole, not is_whole)
 
 
 def test_no_face_found_is_exit_code_1(mien, shown):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,8 +19,14 @@ from mien.domain.policy import MATCH_THRESHOLD
 from mien.domain.thresholds import format_similarity, is_automatic
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from mien.domain.faces import Detection
     from mien.domain.results import Comparison
+
+MEASUREMENTS = (">Left, top", ">Size", ">Confidence", ">Sharpness", ">Brightness", ">Roll, yaw, pitch")
+FIRST_MEASUREMENTS = 3
+"""As many as a terminal of 80 columns has room for."""
 
 
 def detect(
@@ -58,28 +65,36 @@ def _photo_json(photo: Path, faces: list[Detection] | MienError) -> dict[str, ob
 
 
 def _show_faces(results: dict[Path, list[Detection] | MienError]) -> None:
-    table = output.table(
-        "Photo", ">Face", ">Left, top", ">Size", ">Confidence", ">Sharpness", ">Brightness", ">Roll, yaw, pitch"
-    )
     found = {path: faces for path, faces in results.items() if not isinstance(faces, MienError)}
-    for path, faces in found.items():
-        photo = output.photo_cell(path)
-        if not faces:
-            table.add_row(photo, "[dim]no face[/dim]")
-        else:
-            for number, face in enumerate(left_to_right(faces), 1):
-                table.add_row(photo if number == 1 else "", str(number), *_measurements(face))
-    if found or not results:
-        output.show(table if found else NO_PHOTOS)
+    if not found:
+        if not results:
+            output.show(NO_PHOTOS)
+    elif output.fits(table := _table(found, MEASUREMENTS)):
+        output.show(table)
+    else:
+        output.show(_table(found, MEASUREMENTS[:FIRST_MEASUREMENTS]))
+        output.note("A wider window shows sharpness, brightness and pose, too, and so does --json.")
     for path, error in results.items():
         if isinstance(error, MienError):
             output.note_about(path, str(error))
 
 
+def _table(found: dict[Path, list[Detection]], headings: Sequence[str]) -> Table:
+    """Return a table of the faces in photos, with the measurements of these headings, the first of `MEASUREMENTS`."""
+    table = output.table("Photo", ">Face", *headings)
+    for path, faces in found.items():
+        photo = output.photo_cell(path)
+        if not faces:
+            table.add_row(photo, "[dim]no face[/dim]")
+        for number, face in enumerate(left_to_right(faces), 1):
+            table.add_row(photo if number == 1 else "", str(number), *_measurements(face)[: len(headings)])
+    return table
+
+
 def _measurements(face: Detection) -> tuple[str, ...]:
     box, pose, quality = face.box, face.pose, face.quality
     return (
-        f"{box.left:.1%}, {box.top:.1%}",
+        f"{box.left:.0%}, {box.top:.0%}",
         f"{quality.size:.0f} px",
         f"{face.confidence:.0f} %",
         f"{quality.sharpness:.0f}",

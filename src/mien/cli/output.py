@@ -102,6 +102,12 @@ def table(*headings: str, title: str | None = None, whole: str | None = None) ->
     return made
 
 
+def fits(table: Table) -> bool:
+    """Whether standard output is wide enough for a table without a cell that breaks."""
+    console = _console()
+    return console.measure(table, options=console.options.update(max_width=sys.maxsize)).maximum <= console.width
+
+
 def photo_cell(photo: Path) -> str:
     """Name a photo in a table. On a terminal, a long path would be broken: it loses its first folders there."""
     text = str(photo)
