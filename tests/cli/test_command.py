@@ -268,6 +268,14 @@ def test_wrong_arguments_are_json_too(mien, words):
     assert answer.json["error"]["message"]
 
 
+@pytest.mark.parametrize("words", [["keys", "create", "phone", "--scope", "wrong"], ["audit", "--action", "wrong"]])
+def test_a_value_that_is_no_choice_is_answered_by_the_choices_alone(mien, words):
+    option = words[-2]
+    message = mien(*words, "--json").json["error"]["message"]
+    assert message.startswith(f"Invalid value for '{option}': 'wrong' is not one of 'upload', ")
+    assert "Value error" not in mien(*words).err
+
+
 def test_what_is_not_confirmed_is_json_too(mien, people):
     mien("enroll", people)
     answer = mien("forget", "Ada", "--json", answer="n\n")

@@ -103,10 +103,11 @@ def _missing_libraries() -> Iterator[None]:
 
 @contextmanager
 def usage_errors(*, as_json: bool) -> Iterator[None]:
-    """Describe wrong arguments for programs, too, when they asked for JSON."""
+    """Describe wrong arguments in a sentence, for programs, too, when they asked for JSON."""
     try:
         yield
-    except Exception as error:
-        if as_json and isinstance(error, _USAGE_ERROR):
+    except _USAGE_ERROR as error:
+        error.message = error.message.removeprefix("Value error, ")  # Pydantic's, by which Typer reads values
+        if as_json:
             output.print_json({"error": {"code": errors.InvalidInput.code, "message": error.format_message()}})
         raise
