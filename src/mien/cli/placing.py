@@ -205,8 +205,8 @@ class Folder:
         return path.relative_to(self._root).as_posix()
 
     def _remove_folders(self, entries: list[Entry]) -> None:
-        """Remove the folders of files that were made, where they are empty; not those that somebody else made."""
-        folders = {folder for entry in entries for folder in Path(entry.made).parents} - {Path()}
+        """Remove this folder and those of files that were made, where they are empty; no others."""
+        folders = {folder for entry in entries for folder in Path(entry.made).parents}
         for folder in sorted(folders, key=lambda each: len(each.parts), reverse=True):
             with suppress(OSError):  # not empty, or gone
                 (self._root / folder).rmdir()
