@@ -12,6 +12,7 @@ from PIL import Image
 
 from mien.domain.errors import DamagedImage, ImageTooLarge
 from mien.engine.decode import Limits, measure, open_photo
+from mien.engine.inspection import MAX_SCANS
 from tests.support.painter import landscape, paint
 
 BASELINE, PROGRESSIVE = {"quality": 90}, {"quality": 90, "progressive": True}
@@ -68,6 +69,14 @@ def test_a_photo_without_its_end_marker_is_taken(picture, encode, options, end):
 @pytest.mark.parametrize("more", [b"\0" * 999, b"\xff\xd8\xff\xe0", b"MotionPhoto_Data" * 99])
 def test_bytes_after_the_end_do_no_harm(picture, encode, options, more):
     assert difference(encode(picture, "JPEG", **options) + more, picture) < 6
+
+
+def test_the_video_behind_a_photo_of_a_phone_counts_as_no_scan(picture, encode):
+    video = np.random.default_rng(7).integers(0, 256, 9_000_000, dtype=np.uint8).tobytes()
+    assert video.count(b"\xff\xda") > MAX_SCANS
+    content = encode(picture, "JPEG", **BASELINE)
+    assert difference(content + video, picture) < 6
+    assert measure(content + video).cost.is_ordinary
 
 
 @KINDS

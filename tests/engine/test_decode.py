@@ -226,6 +226,11 @@ def test_a_tiff_for_large_files_is_a_photo_to_read_and_to_enrol(scene, encode):
     assert image_types.sniff(content) == ("image/tiff", "tiff")
 
 
+def test_a_tiff_for_large_files_whose_directory_lies_beyond_all_files_is_damaged():
+    with pytest.raises(DamagedImage):
+        open_photo(struct.pack("<2sHHHQ", b"II", 43, 8, 0, 2**64 - 1))
+
+
 def test_an_empty_file_is_refused():
     with pytest.raises(EmptyImage):
         decoded(b"")

@@ -293,6 +293,16 @@ def tiff_squeezed(side: int, compression: str) -> bytes:
     return encoded(plain(side, side), "TIFF", compression=compression)
 
 
+def tiff_of_one_strip(side: int) -> bytes:
+    """Four colours of 16 bits, in one strip that is twice as large as the decoded picture."""
+    squeezer = zlib.compressobj(9)
+    rows = [squeezer.compress(bytes(8 * side)) for _ in range(side)]
+    data = struct.pack("<4H", 16, 16, 16, 16) + b"".join(rows) + squeezer.flush()
+    more = {"t258": (3, 4, struct.pack("<I", 8)), "t262": long(2), "t273": long(16), "t277": long(4)}
+    more |= {"t279": long(len(data) - 8), "t338": long(2)}
+    return tiff_picture(side, side, 8, data, **more)
+
+
 def tiff_jpeg_scans(side: int, size: int) -> bytes:
     """One strip that is a JPEG of many scans."""
     data = jpeg_scans(side, side, size)
@@ -406,6 +416,7 @@ BOMBS: dict[str, Generator] = {
     "BMP, escapes": lambda _: bmp_runs(6000, 6000, 4 * MEGABYTE - 4096, escapes=True),
     "TIFF, LZW": lambda _: tiff_squeezed(7000, "tiff_lzw"),
     "TIFF, deflate": lambda _: tiff_squeezed(6400, "tiff_deflate"),
+    "TIFF, one strip": lambda _: tiff_of_one_strip(6400),
     "TIFF, huge tiles": lambda _: tiff_tile(65_520),
     "TIFF, large tiles": lambda _: tiff_tile(12_000),
     "TIFF, strips that share their bytes": lambda size: tiff_shared_strips(5000, size),

@@ -158,6 +158,12 @@ def test_a_photo_for_which_libheif_finds_no_memory_is_too_large_and_not_damaged(
     assert refused.value.limit == "memory"
 
 
+def test_a_tiff_for_whose_only_strip_there_is_no_memory_is_too_large_and_not_damaged():
+    with pytest.raises(ImageTooLarge) as refused:
+        open_photo(bombs.tiff_of_one_strip(6_400)).pixels(sys.maxsize)
+    assert refused.value.limit == "memory"
+
+
 def test_limits_follow_the_operator(tmp_path):
     content = bombs.encoded(bombs.plain(64, 64), "WEBP")
     with pytest.raises(ImageTooLarge, match="64 x 64"):

@@ -100,7 +100,7 @@ def inspect(content: bytes, limits: Limits) -> Inspection:
     """
     try:
         inspection = _reader(content)(content, limits)
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, OverflowError) as error:  # the last: an offset of 64 bits
         raise DamagedImage(UNREADABLE_HEADER) from error
     sides = (inspection.width, inspection.height)
     if 0 < min(sides) < limits.min_side:
@@ -144,10 +144,11 @@ def _jpeg(content: bytes, limits: Limits) -> Inspection:
     header = jpeg_segments.read_header(content)
     refuse_above("segments", header.segments, jpeg_segments.MAX_SEGMENTS, "segments before its picture data")
     refuse_above("metadata", header.fill, jpeg_segments.MAX_FILL, "bytes between its segments")
-    scans = max(content.count(b"\xff\xda"), 1)
-    refuse_above("scans", scans, MAX_SCANS, "scans")
     pixels = header.width * header.height
     is_whole = not header.is_decoded_by_rows
+    # a decoder by rows takes one scan; what looks like more are a phone's video behind the photo, or its thumbnails
+    scans = max(content.count(b"\xff\xda"), 1) if is_whole else 1
+    refuse_above("scans", scans, MAX_SCANS, "scans")
     eighths = _jpeg_eighths(header, limits, is_whole=is_whole)
     memory = _jpeg_memory(header, eighths, is_whole=is_whole)
     refuse_above("memory", memory, limits.max_memory, "bytes to decode")

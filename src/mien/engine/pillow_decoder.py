@@ -38,6 +38,9 @@ _PILLOW_ERRORS = (
 )
 """What Pillow's decoders raise on damaged files."""
 
+_TIFF_WITHOUT_MEMORY = "decoder error -9"
+"""What Pillow says when there is no memory for a strip or tile of a TIFF."""
+
 STRIP_PIXELS = 1_000_000
 """Pixels that are converted at once, so that no copy of the whole photo arises on the way to RGB."""
 
@@ -116,7 +119,7 @@ def orientation(header: Image.Image) -> int:
 
 
 def decode(image: Image.Image, content: bytes) -> Pixels:
-    """Decode an opened image to RGB (height, width, 3), uint8. Raises DamagedImage and ImageTooLarge."""
+    """Decode an opened image to RGB (height, width, 3), uint8. Raises DamagedImage, ImageTooLarge and MemoryError."""
     try:
         if image.format == "HEIF":
             return _heif_to_rgb(image, content)
@@ -126,6 +129,8 @@ def decode(image: Image.Image, content: bytes) -> Pixels:
     except Image.DecompressionBombError as error:
         raise ImageTooLarge(TOO_MANY_PIXELS, "pixels") from error
     except _PILLOW_ERRORS as error:
+        if str(error) == _TIFF_WITHOUT_MEMORY:
+            raise MemoryError from error
         raise DamagedImage("The photo is damaged or cut short.") from error
 
 
