@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
-from mien.app.group_ports import GroupCatalog, PortraitRecognizer, StagingBucket
+from mien.app.group_ports import Grouping
 from mien.app.grouping import Grouper
 from mien.app.indexing import IndexingService
 from mien.domain.errors import GroupNamed, GroupNotFound, ImageNotFound, InvalidInput
@@ -24,16 +24,14 @@ class GroupNaming:
 
     def __init__(
         self,
-        bucket: StagingBucket,
-        recognizer: PortraitRecognizer,
-        catalog: GroupCatalog,
+        ports: Grouping,
         grouper: Grouper,
         indexing: IndexingService,
         now: Callable[[], datetime],
         enroll: Callable[[bytes, str | None], Upload],
     ) -> None:
         """Compose it; `enroll` stores and indexes a photo for a person or, for None, for nobody."""
-        self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
+        self._bucket, self._recognizer, self._catalog = ports.bucket, ports.recognizer, ports.catalog
         self._grouper, self._indexing, self._now, self._enroll = grouper, indexing, now, enroll
 
     def give(self, group_id: str, user_id: str) -> Naming:

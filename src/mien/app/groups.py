@@ -57,9 +57,8 @@ class GroupService:
         self._indexing, self._recognition, self._now = indexing, recognition, now
         self._admit, self._remove_copies = admit, remove_copies
         self._grouper = Grouper(grouping.recognizer, grouping.catalog, now)
-        ports = (grouping.bucket, grouping.recognizer, grouping.catalog)
-        self._portraits = PortraitKeeper(*ports, self._grouper, indexing, now, self.add)
-        self._naming = GroupNaming(*ports, self._grouper, indexing, now, enroll)
+        self._portraits = PortraitKeeper(grouping, self._grouper, indexing, now, self.add)
+        self._naming = GroupNaming(grouping, self._grouper, indexing, now, enroll)
 
     # Finding
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 
-from mien.app.group_ports import GroupCatalog, PortraitRecognizer, StagingBucket
+from mien.app.group_ports import Grouping
 from mien.app.grouping import Grouper
 from mien.app.indexing import IndexingService
 from mien.domain import image_types, object_keys
@@ -25,16 +25,14 @@ class PortraitKeeper:
 
     def __init__(
         self,
-        bucket: StagingBucket,
-        recognizer: PortraitRecognizer,
-        catalog: GroupCatalog,
+        ports: Grouping,
         grouper: Grouper,
         indexing: IndexingService,
         now: Callable[[], datetime],
         group: Callable[[Sequence[str]], None],
     ) -> None:
         """Compose it; `group` puts faces that are enrolled, and of nobody, into groups."""
-        self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
+        self._bucket, self._recognizer, self._catalog = ports.bucket, ports.recognizer, ports.catalog
         self._grouper, self._indexing, self._now, self._group = grouper, indexing, now, group
 
     def keep(self, portraits: Sequence[Portrait]) -> list[str | None]:
