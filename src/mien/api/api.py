@@ -144,7 +144,7 @@ def _takes_gzip(accepted: str) -> bool:
     codings = (coding.partition(";") for coding in re.sub(r"\s", "", accepted.lower()).split(","))
     weights = {name: weight for name, _, weight in codings}
     weight = weights.get("gzip", weights.get("*", "q=0"))
-    return re.fullmatch(r"|q=(0\.\d*[1-9]\d*|1(\.0*)?)", weight) is not None
+    return re.fullmatch(r"|q=(0\.0*[1-9]\d*|1(\.0*)?)", weight) is not None
 
 
 def _context(
