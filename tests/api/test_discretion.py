@@ -62,6 +62,18 @@ def test_what_is_wrong_with_the_photo_is_told(callers: tuple[Caller, Caller]) ->
     assert (state["status"], [remark["code"] for remark in state["remarks"]]) == ("rejected", ["several_faces"])
 
 
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_that_the_server_failed_is_told(callers: tuple[Caller, Caller], interrupted: bool) -> None:
+    _, device = callers
+    path = device.upload(photo_of("Edith"), user_id="New").json()["image_path"]
+    device.service.app.mark_failed(path, interrupted=interrupted)
+    answer = device.service.client.get(f"/uploads/{path}", headers=device.headers).json()
+    assert answer["status"] == "failed"
+    assert [remark["code"] for remark in answer["remarks"]] == [
+        f"indexing_{'interrupted' if interrupted else 'failed'}"
+    ]
+
+
 def test_names_are_told_to_others_only(callers: tuple[Caller, Caller]) -> None:
     manager, device = callers
     photo = photo_of("Ada", photo=3)
