@@ -11,10 +11,11 @@ import struct
 from mien.engine.jpeg_segments import EXIF, has_many_tags
 
 MAX_CHUNKS = 10_000
+"""A photo has at most a few thousand."""
+
 MAX_BOXES = 64
 MAX_TEXTS = 32
 MAX_EXIF_BYTES = 64 * 1024
-"""A photo has at most a few thousand chunks."""
 
 
 def png_chunks(content: bytes) -> tuple[int, int, bool]:
