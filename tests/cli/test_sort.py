@@ -144,6 +144,21 @@ def test_a_full_disk_loses_nothing_and_the_command_can_be_repeated(tmp_path, mon
     assert files(out) == {}
 
 
+def test_a_sidecar_for_which_there_is_no_space_leaves_no_draft(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    (tmp_path / "p.jpg").write_bytes(b"photo")
+    Folder(out).place(tmp_path / "p.jpg", ["Ada"], Placing.COPY)
+
+    def fail(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(whole_files, "sync", fail)
+    with pytest.raises(StorageFull):
+        Folder(out).write(out / "Ada" / "p.jpg.xmp", b"<xmp/>")
+    assert photos(out) == {"Ada/p.jpg"}
+    assert not list(out.glob(f"**/{whole_files.DRAFT}*"))
+
+
 def test_undoing_keeps_what_was_changed_and_the_only_copy(tmp_path):
     out = tmp_path / "out"
     for name in ("changed.jpg", "gone.jpg"):

@@ -7,7 +7,8 @@ import hashlib
 import os
 import shutil
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mien.cli.photos import real_path
@@ -18,25 +19,31 @@ CHUNK = 1 << 20
 
 def copied(source: Path, path: Path) -> Path:
     """Copy a file, with its times and permissions, to a draft beside a path, and return the draft."""
-    draft = path.with_name(DRAFT + uuid.uuid4().hex)
-    try:
+    with _draft_of(path) as draft:
         shutil.copyfile(source, draft)
         with suppress(OSError):  # a file system without times or permissions
             shutil.copystat(source, draft)
-        sync(draft)
-    except BaseException:
-        with suppress(OSError):
-            draft.unlink()
-        raise
     return draft
 
 
 def written(path: Path, content: bytes) -> Path:
     """Write a draft beside a path, and return it."""
-    draft = path.with_name(DRAFT + uuid.uuid4().hex)
-    draft.write_bytes(content)
-    sync(draft)
+    with _draft_of(path) as draft:
+        draft.write_bytes(content)
     return draft
+
+
+@contextmanager
+def _draft_of(path: Path) -> Iterator[Path]:
+    """Yield a new name beside a path, and sync the file that gets it; on an error, remove that file."""
+    draft = path.with_name(DRAFT + uuid.uuid4().hex)
+    try:
+        yield draft
+        sync(draft)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink()
+        raise
 
 
 def finish(draft: Path, path: Path) -> None:
