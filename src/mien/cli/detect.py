@@ -94,12 +94,12 @@ def _table(found: dict[Path, list[Detection]], headings: Sequence[str]) -> Table
 def _measurements(face: Detection) -> tuple[str, ...]:
     box, pose, quality = face.box, face.pose, face.quality
     return (
-        f"{box.left:.0%}, {box.top:.0%}",
+        f"{round(100 * box.left)}%, {round(100 * box.top)}%",
         f"{quality.size:.0f} px",
         f"{face.confidence:.0f} %",
         f"{quality.sharpness:.0f}",
         f"{quality.brightness:.0f}",
-        f"{pose.roll:.0f}°, {pose.yaw:.0f}°, {pose.pitch:.0f}°",
+        f"{round(pose.roll)}°, {round(pose.yaw)}°, {round(pose.pitch)}°",
     )
 
 
