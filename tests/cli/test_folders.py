@@ -250,6 +250,14 @@ def test_a_long_path_loses_its_first_folders_on_a_terminal_only(path, shown, mon
     assert output.photo_cell(Path("a/b.jpg")) == "a/b.jpg"
 
 
+@pytest.mark.parametrize(
+    ("number", "noun", "words"),
+    [(1, "known person", "1 known person"), (1200, "known person", "1,200 known people"), (0, "entry", "0 entries")],
+)
+def test_numbers_have_the_plural_of_their_noun(number, noun, words):
+    assert output.count(number, noun) == words
+
+
 def test_what_cannot_be_printed_is_escaped():
     assert output.printable("Zoë\n\x1b[0m\udcfc") == "Zoë\n\\x1b[0m\\udcfc"
     assert output.printable("Ann\u202egpj.exe\u2069") == "Ann\\u202egpj.exe\\u2069"

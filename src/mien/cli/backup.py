@@ -161,7 +161,7 @@ def _embedded(settings: Settings) -> Settings:
 
 def _counts(people: int, faces: int, photos: int) -> str:
     kinds = (output.count(faces, "face"), output.count(photos, "photo"))
-    return f"{f'{people:,} people' if people != 1 else '1 person'}, {kinds[0]} and {kinds[1]}"
+    return f"{output.count(people, 'person')}, {kinds[0]} and {kinds[1]}"
 
 
 def _minute(moment: datetime) -> str:

@@ -142,7 +142,6 @@ def _show(discovery: _Discovery, errors: Sequence[tuple[Path, MienError]], min_f
         output.note_about(photo, str(error))
     photos = output.count(len(discovery.results) - len(errors), "photo")
     known = f"{output.count(sum(people.values()), 'face')} of {output.count(len(people), 'known person')}"
-    known = known.replace("known persons", "known people")
     not_reached = f" {output.count(discovery.not_reached, 'photo')} not reached: repeat the command to go on."
     not_reached *= bool(discovery.failure)
     output.show(f"{photos}: {known}, {output.count(strangers, 'unknown face')}.{not_reached}")

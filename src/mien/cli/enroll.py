@@ -209,4 +209,4 @@ def _show_notes(results: Sequence[Result], rows: int) -> None:
 
 def _show_left_out(rows: int, what: str) -> None:
     if rows > 0:
-        output.show(f"… and {output.count(rows, what).replace('persons', 'people')}: --verbose lists all.")
+        output.show(f"… and {output.count(rows, what)}: --verbose lists all.")

@@ -26,6 +26,7 @@ TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Format characters that turn the direction of the text after them. Names in any script do without."""
 MAX_PATH_WIDTH = 36  # leaves room for the other columns at 80
 PIPED_WIDTH = 240  # wide enough that no line breaks in a file
+PLURALS = {"person": "people", "entry": "entries"}
 HIDDEN_FIELDS = {"embedding", "pending", "merged_into"}  # embeddings never leave engine and gallery
 JSON_NAMES = {"box": "bounding_box", "remaining_stores": "traces", "rotation": "turned"}  # as in the REST API
 
@@ -127,8 +128,10 @@ def without_first_folders(path: Path, width: int) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Return "1 face" or "2 faces"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    """Return "1 face" or "2 faces", "1 more person" or "2 more people"."""
+    *before, last = noun.split()
+    words = noun if number == 1 else " ".join([*before, PLURALS.get(last, f"{last}s")])
+    return f"{number:,} {words}"
 
 
 def threshold(value: float, fmr: float | None, fpir: float | None = None) -> str:

@@ -187,7 +187,7 @@ def _export(log: SqliteAudit, wanted: AuditFilter, file: Path, *, as_json: bool)
     if as_json:
         output.print_json({"entries": count, "file": file})
     else:
-        output.note(f"Written: {output.count(count, 'entry') if count == 1 else f'{count:,} entries'} to {file}.")
+        output.note(f"Written: {output.count(count, 'entry')} to {file}.")
     return count
 
 

@@ -27,7 +27,7 @@ from mien.rekognition.parsing import operation_model, parse, service_model
 from mien.rekognition.serializers import parse_collection_arn
 from mien.rekognition.service import Answer, Call, Service
 from mien.rekognition.settings import WireSettings
-from mien.rekognition.sigv4 import RawRequest
+from mien.rekognition.sigv4 import RawRequest, read_claim
 from mien.rekognition.validation import validate
 from mien.security.audit import Audit
 from mien.security.json_input import parse_object
@@ -135,6 +135,14 @@ class Dispatcher:
         except WireError as error:
             return _error_response(error, request_id)
         return None
+
+    def claimed_key_id(self, request: RawRequest) -> str:
+        """Return the id of the access key that a request claims to be signed with; empty when there is none such."""
+        try:
+            key_id = read_claim(request).access_key_id
+        except WireError:
+            return ""
+        return key_id if key_id in self._settings.keys else ""
 
     def _run(
         self, request: RawRequest, is_local: bool, request_id: str, on_identified: Callable[[Caller], None]

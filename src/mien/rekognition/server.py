@@ -19,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from mien.domain.errors import BodyTooSlow, ImageTooLarge, MalformedRequest, Overloaded
-from mien.domain.waiting import RequestThreads, available_cores
+from mien.domain.waiting import RequestThreads, available_cores, client
 from mien.rekognition.dispatcher import Dispatcher, WireResponse, operation_name, throttled
 from mien.rekognition.images import ReadObject, no_local_bucket
 from mien.rekognition.service import EventualConsistency, Service
@@ -112,10 +112,13 @@ class WireApp:
 
     async def _respond_to_bounded(self, request: Request) -> Response:
         raw, is_local = _raw_request(request), _is_local(request)
+        # With the address: whoever knows no more than the id of another's key must not use up what is that one's.
+        client.set(f"{self._dispatcher.claimed_key_id(raw)} {_peer(request)}")
         if _is_large(request) and (refused := self._dispatcher.refuse_signer(raw, is_local=is_local)):
             return _response(refused)
         body = await request.body()
-        if self._waiting >= self._max_waiting:  # counted from here on: a body that never ends holds up nobody
+        # Counted from here on: a body that never ends holds up nobody.
+        if self._waiting - self._pool.aside >= self._max_waiting and not self._pool.make_room():
             return _response(throttled())
         answer = await self._answer(replace(raw, body=body), is_local=is_local)
         request.state.access_key_id = answer.access_key_id
@@ -148,9 +151,12 @@ def _raw_request(request: Request) -> RawRequest:
     return RawRequest(request.method, path.decode("latin-1"), query.decode("latin-1"), headers, b"")
 
 
+def _peer(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
 def _is_local(request: Request) -> bool:
-    peer = request.client.host if request.client else ""
-    return is_local_program(peer, request.scope.get("http_version", ""), request.headers)
+    return is_local_program(_peer(request), request.scope.get("http_version", ""), request.headers)
 
 
 def _response(wire: WireResponse) -> Response:

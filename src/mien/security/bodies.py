@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mien.domain.errors import BodyTooSlow, ImageTooLarge, Overloaded
+from mien.domain.waiting import client
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive
@@ -18,31 +20,40 @@ BODY_SECONDS, PAUSE_SECONDS = 60.0, 20.0
 DISCARD_SECONDS, MAX_DISCARDED_BYTES = 10.0, 64 * 1024 * 1024
 """How long, and how much of, a body is taken that was refused, before the connection closes."""
 
+MAX_SHARE = 3
+"""How many times as many bytes one client may have as are left, so that some are left whatever it sends: a quarter."""
+
 
 class ByteBudget:
-    """Counts the bytes of the bodies that are in memory; for one event loop."""
+    """Counts the bytes of the bodies that are in memory, in all and by client; for one event loop."""
 
     def __init__(self, max_bytes: int) -> None:
-        self.left = max_bytes
+        self.left, self.taken = max_bytes, Counter[str]()
 
 
 class Claim:
     """The share of one request in a budget; `end` gives it back."""
 
     def __init__(self, budget: ByteBudget) -> None:
-        self._budget, self._taken = budget, 0
+        self._budget, self._taken = budget, Counter[str]()
 
     def take(self, count: int) -> None:
-        """Take `count` bytes more. Raises Overloaded when the budget has none left."""
-        if count > self._budget.left:
+        """Take `count` bytes more, for the client of `waiting.client`.
+
+        Raises Overloaded when the budget has none left, or none for this client, who has most of them.
+        """
+        who, left = client.get(), self._budget.left - count
+        if count and self._budget.taken[who] + count > MAX_SHARE * left:
             raise Overloaded("Too many large requests are in progress already.")
-        self._budget.left -= count
-        self._taken += count
+        self._budget.left = left
+        for taken in (self._taken, self._budget.taken):
+            taken[who] += count
 
     def end(self) -> None:
         """Give back all that was taken; doing it again changes nothing."""
-        self._budget.left += self._taken
-        self._taken = 0
+        self._budget.left += self._taken.total()
+        self._budget.taken -= self._taken  # which also drops the clients who have none any more
+        self._taken.clear()
 
 
 def declared_length(headers: Mapping[str, str]) -> int | None:
