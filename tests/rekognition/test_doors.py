@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from select import select
 from types import SimpleNamespace
 
 import httpx
@@ -20,7 +21,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from mien.domain.errors import SetupError
-from mien.rekognition import images
+from mien.rekognition import dispatcher, images
 from mien.rekognition import server as wire
 from mien.rekognition.access_keys import AccessKey, AccessKeyFile
 from mien.rekognition.settings import SigV4, WireSettings
@@ -30,6 +31,7 @@ from tests.support.process import wait_for
 from .raw import JSON_TYPE, PresignedBody, error, post, signed_headers
 
 TARGET = "RekognitionService.ListCollections"
+PATIENCE = 30.0
 KEYS = {"AKID": AccessKey("someone", "s3cret")}
 
 
@@ -126,7 +128,7 @@ def test_a_large_body_of_a_stranger_is_not_read(strict, half_sent, key: str | No
 
 
 def test_bodies_together_have_a_limit(serve, half_sent, monkeypatch) -> None:
-    monkeypatch.setattr(wire, "MAX_BODIES_BYTES", 1_000_000)
+    monkeypatch.setattr(wire, "MAX_BODIES_BYTES", 1_500_000)
     server = serve(WireSettings(keys=KEYS))
     body = b'{"a": "' + b"x" * 900_000
     headers = signed_headers(f"{server.url}/", body, TARGET, key="AKID", secret="s3cret")
@@ -141,6 +143,46 @@ def test_bodies_together_have_a_limit(serve, half_sent, monkeypatch) -> None:
     wait_for(is_throttled)
     first.close()
     wait_for(lambda: error(post(server.url, body, key="AKID", secret="s3cret")) == "SerializationException")
+
+
+@pytest.mark.parametrize("length", [100, 900_000], ids=["small", "large"])
+def test_one_keys_bodies_leave_room_for_those_of_others(serve, half_sent, monkeypatch, length: int) -> None:
+    monkeypatch.setattr(wire, "MAX_BODIES_BYTES", 4_000_000)
+    server = serve(WireSettings(keys=KEYS | {"OTHER": AccessKey("other", "s3cret")}))
+    body = b'{"a": "' + b"x" * 900_000
+    headers = signed_headers(f"{server.url}/", body, TARGET, key="AKID", secret="s3cret")
+    greedy = {n: v for n, v in headers.items() if n != "Content-Length"}
+    connections = [half_sent(server.port, 950_000, **greedy) for _ in range(5)]
+    for connection in connections:
+        connection.sendall(body)
+    wait_for(lambda: len(select(connections, [], [], 0)[0]) == 2)
+    assert all(b"Throttling" in connection.recv(1000) for connection in select(connections, [], [], 0)[0])
+    other = b"{}".ljust(length)
+    assert post(server.url, other, key="OTHER", secret="s3cret").status_code == 200
+
+
+def test_a_key_with_many_calls_waiting_makes_room_for_others(serve, monkeypatch) -> None:
+    end, begun = threading.Event(), threading.Event()
+
+    def wait(*_: object) -> dict[str, object]:
+        begun.set()
+        end.wait(PATIENCE)
+        return {"CollectionIds": []}
+
+    monkeypatch.setitem(dispatcher.OPERATIONS, "DescribeCollection", wait)
+    server = serve(WireSettings(keys=KEYS | {"OTHER": AccessKey("other", "s3cret")}, workers=1, max_waiting=3))
+    body = json.dumps({"CollectionId": "any"}).encode()
+    with ThreadPoolExecutor(8) as pool:
+        greedy = [
+            pool.submit(post, server.url, body, "DescribeCollection", key="AKID", secret="s3cret") for _ in range(5)
+        ]
+        assert begun.wait(PATIENCE)
+        wait_for(lambda: sum(call.done() for call in greedy) == 2)
+        other = pool.submit(post, server.url, b"{}", key="OTHER", secret="s3cret")
+        wait_for(lambda: sum(call.done() for call in greedy) == 3)
+        end.set()
+        assert other.result().status_code == 200
+        assert sorted(call.result().status_code for call in greedy) == [200, 200, 400, 400, 400]
 
 
 def test_a_flood_of_members_is_refused_unparsed(strict) -> None:
