@@ -236,6 +236,32 @@ def test_a_delay_puts_an_event_off(queue: EventQueue, clock: Clock) -> None:
     assert queue.claim() is not None
 
 
+def test_a_clock_that_is_set_back_puts_nothing_off(queue: EventQueue, clock: Clock) -> None:
+    queue.put(KEY)
+    claimed(queue)  # by one who dies
+    clock.now += 3600
+    queue.put(OTHER)
+    failed = claimed(queue)
+    queue.fail(failed)
+    clock.now -= 7200
+    again = [claimed(queue)]
+    queue.settle(again[0])
+    again.append(claimed(queue))
+    assert {event.key: event.lost for event in again} == {KEY: 1, OTHER: 0}
+    queue.settle(again[1])
+    assert queue.waiting() == 0
+
+
+def test_a_suspect_does_not_wait_for_a_lease_from_a_clock_that_was_ahead(queue: EventQueue, clock: Clock) -> None:
+    for key in (KEY, OTHER):
+        queue.put(key)
+        claimed(queue)
+    clock.now -= 3600
+    for _ in range(2):
+        queue.settle(claimed(queue))
+    assert queue.waiting() == 0
+
+
 def test_dropped_keys_are_forgotten(queue: EventQueue) -> None:
     queue.put(KEY)
     queue.drop([KEY, "uploaded/none.jpg"])

@@ -30,10 +30,16 @@ MAX_LOST = 2
 
 BACKOFF_SECONDS = 1.0
 
+MAX_WAIT_SECONDS = 120.0
+"""More than any delay, pause or lease. What would be due later was stored while the clock was ahead, and is due now."""
+
 _NEXT = (
-    "SELECT Key, Generation, Attempts, Lost, Holder FROM Events WHERE Dead = 0 AND DueAt <= ? ORDER BY DueAt LIMIT 1"
+    "SELECT Key, Generation, Attempts, Lost, Holder FROM Events"
+    " WHERE Dead = 0 AND (DueAt <= ?1 OR DueAt > ?1 + ?2) ORDER BY DueAt LIMIT 1"
 )
-_UNDER_WAY = "SELECT count(*), ifnull(max(Lost), 0) FROM Events WHERE Holder IS NOT NULL AND DueAt > ?"
+_UNDER_WAY = (
+    "SELECT count(*), ifnull(max(Lost), 0) FROM Events WHERE Holder IS NOT NULL AND DueAt > ?1 AND DueAt <= ?1 + ?2"
+)
 
 
 class ClaimLost(StorageBusy):
@@ -112,16 +118,16 @@ class EventQueue:
 
     def claim(self) -> Event | None:
         """Lease the event that has been due longest to the caller; None when none is due, or a suspect has to wait."""
-        if not self._database.read(_NEXT, (self._now(),)):  # most often so, and it keeps nobody from writing
+        if not self._database.read(_NEXT, (self._now(), MAX_WAIT_SECONDS)):  # the usual case, which locks nobody out
             return None
         with self._database.write() as transaction:
             now = self._now()
-            due = transaction.read(_NEXT, (now,))
+            due = transaction.read(_NEXT, (now, MAX_WAIT_SECONDS))
             if not due:
                 return None
             key, generation, attempts, lost, holder = due[0]
             lost += holder is not None
-            under_way, most_lost = transaction.read(_UNDER_WAY, (now,))[0]
+            under_way, most_lost = transaction.read(_UNDER_WAY, (now, MAX_WAIT_SECONDS))[0]
             if under_way and (lost or most_lost):
                 return None
             event = Event(key, generation, attempts + 1, lost, now + LEASE_SECONDS)
