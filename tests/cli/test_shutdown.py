@@ -60,7 +60,7 @@ def _is_bound(port: int) -> bool:
 
 @contextmanager
 def serving(
-    folder: Path, ready: Callable[[int], bool] = _listens, **settings: str
+    folder: Path, ready: Callable[[int], bool] = _listens, log: int = subprocess.DEVNULL, **settings: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """A server whose engine sleeps over photos; yields its process and port."""
     port = free_port()
@@ -69,7 +69,7 @@ def serving(
         [sys.executable, "-c", SLEEPY, "serve", "--port", str(port)],
         env=environment,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=log,
     )
     try:
         wait_for(lambda: ready(port))
@@ -123,6 +123,25 @@ def held(folder: Path) -> Iterator[None]:
 @pytest.mark.slow
 def test_a_database_that_another_process_holds_does_not_keep_it(tmp_path: Path) -> None:
     with serving(tmp_path) as (process, port), held(tmp_path), half_sent(port):
+        process.terminate()
+        assert process.wait(WAIT) == 0
+
+
+def fill(pipe: int) -> None:
+    os.set_blocking(pipe, False)
+    with suppress(BlockingIOError):
+        while os.write(pipe, b"x"):
+            pass
+    os.set_blocking(pipe, True)
+
+
+def test_a_log_that_nobody_reads_does_not_keep_it(tmp_path: Path) -> None:
+    reader, log = os.pipe()
+    with open(reader, "rb"), open(log, "wb"), serving(tmp_path, log=log) as (process, port):
+        fill(log)
+        with suppress(httpx.ReadTimeout):
+            while httpx.get(f"http://127.0.0.1:{port}/users", timeout=3):  # until it waits for its log's reader
+                pass
         process.terminate()
         assert process.wait(WAIT) == 0
 

@@ -7,15 +7,13 @@ is lost, for that was stored before the answer.
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
@@ -77,10 +75,10 @@ def interruptible(work: Callable[[], T]) -> T:
 
 
 def end() -> None:
-    """End the process with exit code 0, without waiting for any thread."""
-    with suppress(Exception):
-        logging.shutdown()
-        sys.stdout.flush()
+    """End the process with exit code 0, without waiting for any thread, or for who reads the log.
+
+    Nothing is flushed: each line of the log is written when it is made.
+    """
     os._exit(0)
 
 
