@@ -178,6 +178,14 @@ def test_a_folder_that_cannot_be_says_so(tmp_path: Path, engine: FakeFaceEngine)
         EmbeddedBackend(tmp_path / "file" / "data", "people", Policy(), lambda: engine)
 
 
+def test_a_damaged_marker_is_that_of_another_disk(
+    backend: EmbeddedBackend, portraits: Portraits, tmp_path: Path
+) -> None:
+    (tmp_path / "data" / "bucket" / ".mark").write_bytes(b"\xff\xfe")
+    with pytest.raises(StorageError, match="does not match"):
+        backend.app.upload(portraits["Robert"][0], "Robert")
+
+
 def test_a_folder_that_cannot_be_written_says_so(
     backend: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
 ) -> None:

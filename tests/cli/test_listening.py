@@ -62,6 +62,18 @@ def test_the_server_tells_of_a_misspelt_setting(tmp_path):
     assert "MIEN_API_KEY_FILE is no setting, and has no effect. Did you mean MIEN_API_KEYS_FILE?" in messages
 
 
+def test_a_file_of_keys_that_leads_nowhere_refuses_all(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "api-keys.json").symlink_to(tmp_path / "not mounted")
+    port = free_port()
+    server = serve(tmp_path / "data", port)
+    try:
+        assert httpx.get(f"http://127.0.0.1:{port}/users", timeout=PATIENCE_SECONDS).status_code == 401
+    finally:
+        server.terminate()
+        server.wait(PATIENCE_SECONDS)
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("tls")

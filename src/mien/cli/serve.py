@@ -197,8 +197,8 @@ def _run(server: uvicorn.Server, listener: socket.socket) -> None:
 
 
 def _with_default_keys(settings: Settings) -> Settings:
-    """Add the key file in the data folder, if there is one and no other is set."""
-    if settings.api_keys_file is None and settings.default_keys_file.exists():
+    """Add the key file in the data folder, if there is one and no other is set; a link that leads nowhere counts."""
+    if settings.api_keys_file is None and os.path.lexists(settings.default_keys_file):
         return replace(settings, api_keys_file=settings.default_keys_file)
     return settings
 

@@ -77,7 +77,7 @@ class FolderBucket:
         """Raise StorageError when this is not the folder that the photos were stored in."""
         path = self._folder / VOLUME_MARKER
         with storage_errors("bucket"), suppress(FileNotFoundError):
-            if path.read_text(encoding="ascii").strip() == self.marker:
+            if _marker_in(path) == self.marker:
                 return
         raise StorageError(
             "The folder of the photos does not match this database (is the disk mounted?). If it is the right one, "
@@ -236,7 +236,7 @@ class FolderBucket:
             if not path.exists():
                 with open(path, "w", encoding="ascii", opener=private_files.opener) as file:
                     file.write(f"{uuid.uuid4().hex}\n")
-            marker = path.read_text(encoding="ascii").strip()
+            marker = _marker_in(path)
             transaction.execute("INSERT INTO BucketMark VALUES (?)", (marker,))
         return marker
 
@@ -254,6 +254,11 @@ class FolderBucket:
         with self._database.write() as transaction:
             transaction.executemany(statement, values)
         truncate_wal(self._database)
+
+
+def _marker_in(path: Path) -> str:
+    """Read a marker; one that is damaged is another one."""
+    return path.read_text(encoding="ascii", errors="replace").strip()
 
 
 def _content_type(body: bytes) -> str:
