@@ -10,13 +10,14 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from mien.domain.errors import Overloaded
-from mien.domain.waiting import MAX_HEAVY, MAX_LARGE, RequestThreads, waiting_seconds
+from mien.domain.waiting import MAX_HEAVY, MAX_LARGE, RequestThreads, client, waiting_seconds
 from mien.engine import limits
 from mien.engine.context import EngineContext
 from mien.engine.decode import measure
 from mien.engine.limits import Budget, Cost
 from tests.hostile import bombs
 from tests.support.forks import holds_in_child
+from tests.support.process import wait_for
 
 HEAVY, LARGE, ORDINARY = Cost(100_000_000, 1.5), Cost(30_000_000, 0.1), Cost(1_000_000, 0.01)
 
@@ -139,6 +140,33 @@ def test_who_waits_gets_a_turn_and_too_many_are_refused_at_once():
         for future in waiting:
             future.result()
     assert sorted(done) == list(range(MAX_HEAVY - 1))
+
+
+def test_clients_get_turns_and_who_has_most_photos_waiting_makes_room():
+    budget, done = Budget(cores=2), []
+
+    def work(who: str) -> None:
+        client.set(who)
+        with budget.admit(HEAVY):
+            done.append(who)
+
+    with (
+        ThreadPoolExecutor(MAX_HEAVY + 2, initializer=waiting_seconds.set, initargs=(30.0,)) as pool,
+        ExitStack() as held,
+    ):
+        held.enter_context(budget.admit(HEAVY))
+        greedy = [pool.submit(work, "greedy") for _ in range(MAX_HEAVY - 1)]
+        wait_for(lambda: budget._heavy.queued == MAX_HEAVY)
+        others = [pool.submit(work, "other") for _ in range(2)]
+        wait_for(lambda: sum(future.done() for future in greedy) == 2)
+        assert budget._heavy.queued == MAX_HEAVY
+        with pytest.raises(Overloaded):
+            pool.submit(work, "greedy").result(30)
+        held.close()
+        for future in others:
+            future.result(30)
+        assert sum(isinstance(future.exception(30), Overloaded) for future in greedy) == 2
+    assert done == ["greedy", "other", "greedy", "other", "greedy"]
 
 
 def test_a_program_of_one_user_waits_as_long_as_it_takes():

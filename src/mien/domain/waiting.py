@@ -21,7 +21,8 @@ waiting_seconds: ContextVar[float | None] = ContextVar("waiting_seconds", defaul
 """Seconds that the current thread waits; None, as in a program of one user, for as long as it takes."""
 
 client: ContextVar[str] = ContextVar("client", default="")
-"""For whom calls are submitted. All clients get places in turn, however many calls one of them has waiting."""
+"""For whom calls are submitted and, on its threads, made. All clients get places in turn, however many calls one of
+them has waiting."""
 
 _leave_place: ContextVar[Callable[[], None] | None] = ContextVar("_leave_place", default=None)
 
@@ -104,7 +105,8 @@ class RequestThreads(Executor):
             if self._running < self._threads:
                 self._pool.submit(self._work)
                 self._running += 1
-            self._calls.setdefault(client.get(), deque()).append(_Call(future, partial(work, *args, **kwargs)))
+            who = client.get()
+            self._calls.setdefault(who, deque()).append(_Call(future, partial(work, *args, **kwargs), who))
         return future
 
     def make_room(self) -> bool:
@@ -128,6 +130,7 @@ class RequestThreads(Executor):
         """Make calls in one place, until there are none or until the place is left."""
         while (call := self._next()) is not None:
             token = _leave_place.set(partial(self._leave, call))
+            client.set(call.client)
             try:
                 call.make()
             finally:
@@ -164,8 +167,8 @@ class RequestThreads(Executor):
 class _Call:
     """A call that waits for a place, or is being made."""
 
-    def __init__(self, future: Future[Any], work: Callable[[], Any]) -> None:
-        self._future, self._work, self.is_aside = future, work, False
+    def __init__(self, future: Future[Any], work: Callable[[], Any], client: str) -> None:
+        self._future, self._work, self.client, self.is_aside = future, work, client, False
 
     def refuse(self, error: Exception) -> None:
         """Have the future raise an error in place of the call."""

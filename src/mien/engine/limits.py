@@ -11,12 +11,22 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 
 from mien.domain.errors import ImageTooLarge, Overloaded
-from mien.domain.waiting import MAX_HEAVY, MAX_LARGE, available_cores, reset_in_forks, step_aside, waiting_seconds
+from mien.domain.waiting import (
+    MAX_HEAVY,
+    MAX_LARGE,
+    available_cores,
+    client,
+    reset_in_forks,
+    step_aside,
+    waiting_seconds,
+)
 
 WORKING_PIXELS = 36_000_000
 """Pixels to which a larger photo is reduced when it is decoded: 108 MB."""
@@ -110,20 +120,66 @@ def refuse_above(name: str, found: float, limit: float, what: str) -> None:
         raise ImageTooLarge(f"The photo has {found:,} {what}; at most {limit:,} are accepted.", name)
 
 
+class _Turn:
+    """A photo in a lane, and for whom it is worked on: without limited patience, or for one of several clients."""
+
+    def __init__(self) -> None:
+        self.client, self.is_patient, self.is_refused = client.get(), waiting_seconds.get() is None, False
+
+
 class _Lane:
-    """Counts the photos of one kind: `running` are under way, `queued` are under way or waiting."""
+    """Counts the photos of one kind that are under way, and gives the clients of those that wait turns."""
 
     def __init__(self, slots: int, patient_slots: int, most: int) -> None:
         self._slots, self._patient_slots, self._most = slots, patient_slots, most
-        self.running = self.queued = 0
+        self._waiting: list[_Turn] = []
+        self._turns: dict[str, int] = {}  # by client: the number of its last turn
+        self._numbers = count(1)
+        self.running = 0
 
-    def join(self) -> None:
-        if waiting_seconds.get() is not None and self.queued >= self._most:
+    @property
+    def queued(self) -> int:
+        """How many photos are under way or waiting."""
+        return self.running + len(self._waiting)
+
+    def join(self) -> _Turn:
+        turn = _Turn()
+        if not turn.is_patient and self.queued >= self._most:
+            self._make_room(turn.client)
+        self._waiting.append(turn)
+        return turn
+
+    def may_begin(self, turn: _Turn) -> bool:
+        if turn.is_patient:
+            return self.running < self._patient_slots
+        return self.running < self._slots and turn is min(self._impatient(), key=self._last_turn)
+
+    def begin(self, turn: _Turn) -> None:
+        self.leave(turn)
+        self._turns[turn.client] = next(self._numbers)
+        self.running += 1
+
+    def leave(self, turn: _Turn) -> None:
+        if turn in self._waiting:
+            self._waiting.remove(turn)
+        if not self._waiting:
+            self._turns.clear()
+
+    def _last_turn(self, turn: _Turn) -> int:
+        return self._turns.get(turn.client, 0)
+
+    def _impatient(self) -> list[_Turn]:
+        return [turn for turn in self._waiting if not turn.is_patient]
+
+    def _make_room(self, newcomer: str) -> None:
+        """Refuse the last photo of the client who has most of them waiting, for one of a client who has fewer."""
+        waiting = Counter(turn.client for turn in self._impatient())
+        greediest = max(waiting, key=lambda each: waiting[each], default=newcomer)
+        if waiting[greediest] < waiting[newcomer] + 2:
             raise Overloaded("Too many photos that take long are waiting already.")
-        self.queued += 1
-
-    def has_room(self) -> bool:
-        return self.running < (self._patient_slots if waiting_seconds.get() is None else self._slots)
+        refused = [turn for turn in self._impatient() if turn.client == greediest][-1]
+        refused.is_refused = True
+        self.leave(refused)
 
 
 class _Memory:
@@ -188,23 +244,28 @@ class Budget:
 
     def _enter(self, cost: Cost) -> None:
         lane = self._lane(cost)
-        if lane:
-            lane.join()
-            step_aside()
-        try:
-            self._wait_for_room(cost, lane)
-        except BaseException:
-            if lane:
-                lane.queued -= 1
-            raise
-        if lane:
-            lane.running += 1
+        if lane is None:
+            self._wait_until(lambda: self._memory(cost).has_room(cost))
+        else:
+            self._wait_for_turn(cost, lane)
         self._memory(cost).take(cost)
+
+    def _wait_for_turn(self, cost: Cost, lane: _Lane) -> None:
+        turn = lane.join()
+        self._changed.notify_all()  # one may have been refused for it
+        step_aside()
+        try:
+            self._wait_until(lambda: turn.is_refused or (self._memory(cost).has_room(cost) and lane.may_begin(turn)))
+            if turn.is_refused:
+                raise Overloaded("Too many photos of this client that take long are waiting already.")
+            lane.begin(turn)
+        finally:
+            lane.leave(turn)
+            self._changed.notify_all()  # it is another one's turn now
 
     def _leave(self, cost: Cost) -> None:
         lane = self._lane(cost)
         if lane:
-            lane.queued -= 1
             lane.running -= 1
         self._memory(cost).give_back(cost)
 
@@ -216,9 +277,9 @@ class Budget:
     def _memory(self, cost: Cost) -> _Memory:
         return self._quick_memory if cost.is_quick else self._costly_memory
 
-    def _wait_for_room(self, cost: Cost, lane: _Lane | None) -> None:
+    def _wait_until(self, may_begin: Callable[[], bool]) -> None:
         deadline = _deadline()
-        while not (self._memory(cost).has_room(cost) and (lane is None or lane.has_room())):
+        while not may_begin():
             left = None if deadline is None else deadline - time.monotonic()
             if (left is not None and left <= 0) or not self._changed.wait(left):
                 raise Overloaded("Other large photos are being worked on; try again.")
