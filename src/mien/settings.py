@@ -97,7 +97,6 @@ class Settings:
     rekognition_account: str = ACCOUNT
     rekognition_limits: Mapping[str, float] = field(default_factory=dict)
     rekognition_delay: float = 0.0
-    secret: str | None = None
     root_path: str = ""
     cors_origins: tuple[str, ...] = ()
     max_waiting: int = 64
@@ -189,7 +188,6 @@ UNAVAILABLE = {
         "look_seconds",
         "root_path",
         "audit_days",
-        "secret",
         "api_keys_file",
         "access_keys_file",
         "sigv4",

@@ -149,7 +149,7 @@ def test_errors_of_the_photo_come_through(pool, webp):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_decoder_may_do_little_and_knows_no_secret(pool, webp, monkeypatch):
-    monkeypatch.setenv("MIEN_SECRET", "a secret of sixteen and more")
+    monkeypatch.setenv("MIEN_KEYS_SECRET", "a secret of sixteen and more")
     pool.decode(webp, 0, LIMITS, LIMITS.max_memory)
     process = Path(f"/proc/{pid_of(pool)}")
     limits = {line[:26].strip(): line[26:].split()[0] for line in (process / "limits").read_text().splitlines()}

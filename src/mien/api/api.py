@@ -73,7 +73,7 @@ def create_api(
         settings: Threads, queue lengths, API keys, allowed origins.
         audit: The audit log; lines in the log of the server when None.
         signer: Signs page cursors and upload forms. All servers that one client may reach need the same signer;
-            without one, cursors end with this process unless `settings.secret` is set.
+            without one, cursors end with this process.
         forms: Also accept the photos of signed upload forms, for backends whose bucket cannot do that itself.
         hosts: The host names under which the server may be called; None accepts any.
         gauges: Further metrics by name, each read when Prometheus asks.
@@ -164,7 +164,7 @@ def _context(
     return ApiContext(
         app=app,
         audit=audit,
-        signer=signer or Signer((settings.secret or secrets.token_hex()).encode()),
+        signer=signer or Signer(secrets.token_bytes()),
         guard=Guard(keys, count_call or RatePerKey(settings.rate_per_minute).take),
         inference=inference,
         lengthy=BoundedExecutor(LENGTHY_THREADS, settings.max_waiting),

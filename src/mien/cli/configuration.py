@@ -11,7 +11,6 @@ from mien.cli.command import Context, Json
 from mien.domain.policy import Policy
 from mien.settings import PREFIX, UNAVAILABLE, Settings, misspelt_variables
 
-SECRETS = frozenset({"secret"})
 OPTIONS = {"data_dir": "--data-dir", "backend": "--backend"}
 
 
@@ -19,7 +18,7 @@ def config(context: Context, as_json: Json = False) -> None:
     """Show all settings that the backend has: the variable, its value, and where the value comes from."""
     settings = context.settings
     rows = [
-        (f"{PREFIX}{name.upper()}", _shown(name, value), _source(context, name))
+        (f"{PREFIX}{name.upper()}", _shown(value), _source(context, name))
         for name, value in _values(settings).items()
         if name not in UNAVAILABLE[settings.backend]
     ]
@@ -42,12 +41,10 @@ def _values(settings: Settings) -> dict[str, Any]:
     return parts | {part.name: getattr(settings.policy, part.name) for part in fields(Policy)}
 
 
-def _shown(name: str, value: Any) -> str | None:
-    """Return a value as text, as it may be shown; None for one that is not set."""
+def _shown(value: Any) -> str | None:
+    """Return a value as text; None for one that is not set."""
     if value is None or value in ("", (), {}):
         return None
-    if name in SECRETS:
-        return "set, and not shown"
     if isinstance(value, dict):
         return ", ".join(f"{key}={part:g}" for key, part in value.items())
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

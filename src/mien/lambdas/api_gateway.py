@@ -196,11 +196,14 @@ class Gateway:
             raise SetupError("MIEN_KEYS_SECRET is not set. Without keys, nobody may call the API.")
         self._keys = SecretKeys(settings.keys_secret, Path(gettempdir()) / "mien-api-keys.json")
         self._keys.refresh()
-        guarded = replace(settings, api_keys_file=self._keys.copy, secret=self._keys.signing)
-        audit = LogLines(Signer(self._keys.signing.encode()), MODEL)
+        guarded = replace(settings, api_keys_file=self._keys.copy)
+        signer = Signer(self._keys.signing.encode())
+        audit = LogLines(signer, MODEL)
         rates = KeyRates(clients.dynamodb(), settings.records_table, settings.rate_per_minute)
         app = open_inside(guarded, deadline.seconds_left)
-        api = create_api(app, guarded, audit=audit, count_call=rates.take, pages_stay=True, parts=PARTS[function])
+        api = create_api(
+            app, guarded, audit=audit, signer=signer, count_call=rates.take, pages_stay=True, parts=PARTS[function]
+        )
         guard = Guard(KeyFile(self._keys.copy), rates.take)
         stage: ASGIApp = StageMiddleware(api, guard)
         if settings.cors_origins:  # here, too, because the stage refuses calls before the API sees them
