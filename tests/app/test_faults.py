@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -86,6 +87,27 @@ def test_an_erasure_that_is_cut_off_finishes_at_the_next_start(
     (receipt,) = again.app.resume_erasures()
     assert receipt.remaining_stores == again.app.verify_erased("Robert") == ()
     assert again.app.resume_erasures() == []
+
+
+def test_a_photo_from_a_clock_that_was_ahead_is_erased_by_the_next_start_too(
+    start: Callable[[], EmbeddedBackend], portraits: Portraits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    backend = start()
+    photo = tmp_path / "data" / "bucket" / backend.app.enroll(portraits["Robert"][0], "Robert").image_path
+    ahead = time.time() + 3600
+    os.utime(photo, (ahead, ahead))
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backend.bucket, "delete", die)
+        with pytest.raises(KeyboardInterrupt):
+            backend.app.forget("Robert")
+    again = start()
+    (receipt,) = again.app.resume_erasures()
+    assert receipt.images == 1
+    assert again.app.verify_erased("Robert") == ()
 
 
 def test_erased_vectors_and_names_are_in_no_file(

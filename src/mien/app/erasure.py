@@ -40,6 +40,8 @@ ROUNDS = 3
 STUCK_SECONDS = 300.0
 """How long after its request an erasure that is not finished is told as a warning."""
 RETRY_SECONDS, MAX_RETRY_SECONDS = 30.0, 3600.0
+MAX_CLOCK_DIFFERENCE = timedelta(minutes=5)
+"""Between this machine and one that keeps the photos, such as of a network drive."""
 
 
 def keyed_hash(key: bytes) -> Callable[[str], str]:
@@ -181,7 +183,13 @@ class ErasureService:
 
     def _resume(self, intent: Erasure) -> ErasureReport:
         with self._marked_as_running(intent.user_id):
-            return self._finish_with_room(intent, self._data.photos_since(intent.user_id, intent.timestamp))
+            return self._finish_with_room(intent, self._photos_since(intent))
+
+    def _photos_since(self, intent: Erasure) -> dict[str, datetime]:
+        """The photos that were stored after the request; a time that is still to come is that of a wrong clock."""
+        photos = self._data.photos_since(intent.user_id, intent.timestamp)
+        latest = self._now() + MAX_CLOCK_DIFFERENCE
+        return {path: stored_at for path, stored_at in photos.items() if stored_at <= latest}
 
     def _with_room(self, work: Callable[[], T]) -> T:
         """Do some work; on a full disk again, with reserved space, and with that of the photos removed so far."""
