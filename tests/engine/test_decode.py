@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from mien.domain import image_types
 from mien.domain.errors import DamagedImage, EmptyImage, ImageError, ImageTooLarge, ImageTooSmall, UnsupportedImage
 from mien.engine.decode import Limits, apply_exif_orientation, open_photo
+from tests.hostile import bombs
 
 FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "HEIF"]
 
@@ -224,6 +225,36 @@ def test_a_tiff_for_large_files_is_a_photo_to_read_and_to_enrol(scene, encode):
     assert content[2:4] == b"+\0"
     assert error(decoded(content), scene) < 6
     assert image_types.sniff(content) == ("image/tiff", "tiff")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_grey_tiff_of_16_bits_gives_the_picture_in_any_order_of_bytes(scene, encode, order):
+    grey = scene.convert("L")
+    image = Image.fromarray((np.asarray(grey).astype(np.uint16) * 257).astype(f"{order}u2"))
+    content = encode(image, "TIFF")
+    assert content.startswith(b"II" if order == "<" else b"MM")
+    assert error(decoded(content), grey) < 2
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_whose_colours_lie_apart_gives_the_picture(scene, bits):
+    width, height = scene.size
+    planes = np.stack([np.asarray(plane) for plane in scene.split()])
+    data = (planes if bits == 8 else planes.astype("<u2") * 257).tobytes()
+    size, lists = len(data) // 3, 8 + len(data)
+    data += struct.pack("<3H3I3I", *[bits] * 3, *(8 + size * plane for plane in range(3)), *[size] * 3)
+    three = {"t258": 3, "t273": 4, "t279": 4}
+    places = dict(zip(three, (lists, lists + 6, lists + 18), strict=True))
+    more = {name: (kind, 3, struct.pack("<I", places[name])) for name, kind in three.items()}
+    more |= {"t262": bombs.long(2), "t277": bombs.long(3), "t284": bombs.long(2)}
+    assert error(decoded(bombs.tiff_picture(width, height, 1, data, **more)), scene) < 2
+
+
+@pytest.mark.parametrize("white", [1.0, 255.0, 65535.0])
+def test_a_tiff_of_fractions_gives_the_picture(scene, encode, white):
+    grey = scene.convert("L")
+    image = Image.fromarray((np.asarray(grey) / 255 * white).astype(np.float32))
+    assert error(decoded(encode(image, "TIFF")), grey) < 2
 
 
 def test_a_tiff_for_large_files_whose_directory_lies_beyond_all_files_is_damaged():

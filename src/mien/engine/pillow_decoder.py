@@ -25,6 +25,7 @@ TOO_MANY_PIXELS = "The photo has more pixels than are accepted."
 PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 _PLUGINS = ("Avif", "Bmp", "Gif", "Jpeg", "Mpo", "Png", "Tiff", "WebP")
 EXIF_ORIENTATION = 0x0112
+_BITS, _PLANES = 258, 284  # tags of TIFF
 _PILLOW_ERRORS = (
     OSError,
     ValueError,
@@ -136,6 +137,8 @@ def decode(image: Image.Image, content: bytes) -> Pixels:
 
 def _loaded(image: Image.Image, content: bytes) -> Image.Image:
     """Have Pillow decode; a JPEG that it does not take is rebuilt. Raises what Pillow raises."""
+    if image.format == "TIFF":
+        _name_deep_planes(image)
     try:
         image.load()
     except _PILLOW_ERRORS:
@@ -144,6 +147,16 @@ def _loaded(image: Image.Image, content: bytes) -> Image.Image:
         image.close()  # or it would keep its memory
         return _rebuilt_jpeg(content)
     return image
+
+
+def _name_deep_planes(image: Any) -> None:
+    """Have Pillow read a TIFF's uncompressed planes of 16 bits as such; it takes them for planes of 8 bits."""
+    if image.tag_v2.get(_PLANES) == 2 and image.tag_v2.get(_BITS, (8,))[0] == 16:
+        depth = ";16L" if image.tag_v2.prefix == b"II" else ";16B"
+        image.tile = [
+            tile._replace(args=(tile.args[0] + depth, *tile.args[1:])) if tile.codec_name == "raw" else tile
+            for tile in image.tile
+        ]
 
 
 def _rebuilt_jpeg(content: bytes) -> Image.Image:
@@ -194,6 +207,8 @@ def _webp_to_rgb(image: Image.Image) -> Pixels:
 
 def _to_rgb(image: Image.Image) -> Pixels:
     """Convert a decoded image by strips."""
+    if image.mode == "I;16B":
+        image = image.convert("I")  # of the other byte order Pillow finds no largest value
     convert = _grey_to_rgb(image) if image.mode.startswith(("I", "F")) else _strip_to_rgb
     width, height = image.size
     return _reduced(width, height, lambda top, bottom: convert(image.crop((0, top, width, bottom))))
@@ -221,9 +236,13 @@ def _strip_to_rgb(strip: Image.Image) -> Pixels:
 
 
 def _grey_to_rgb(image: Image.Image) -> Callable[[Image.Image], Pixels]:
-    """Return what scales 16-bit, 32-bit and floating-point grey to 8 bits; values above 255 mean white is 65535."""
+    """Return what scales 16-bit, 32-bit and floating-point grey to 8 bits.
+
+    The largest value tells how white is written: above 255 as 65535, else as 255, or as 1 among fractions up to it.
+    """
     low_high: Any = image.getextrema()
-    white = 65535 if low_high[1] > 255 else 255
+    is_fraction = image.mode == "F" and low_high[1] <= 1
+    white = 65535 if low_high[1] > 255 else 1 if is_fraction else 255
 
     def convert(strip: Image.Image) -> Pixels:
         grey = (np.clip(np.asarray(strip) / white, 0, 1) * 255).astype(np.uint8)
