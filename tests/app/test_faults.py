@@ -67,6 +67,30 @@ def test_forgetting_during_indexing_wins(
     assert backend.app.verify_erased("Robert") == ()
 
 
+def test_an_answer_goes_that_names_a_forgotten_person_whose_photo_was_still_being_indexed(
+    backend: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = backend.app.upload(portraits["Robert"][0], "Robert")
+    index, put, named = backend.recognizer.index, backend.catalog.put, []
+
+    def index_too_late(*arguments: object) -> object:
+        backend.app.forget("Robert")
+        return index(*arguments)
+
+    def recognize_at_the_end(*records: object, **conditions: object) -> bool:
+        done = put(*records, **conditions)
+        if any(isinstance(record, Upload) and record.status is UploadStatus.INDEXED for record in records):
+            named.append(backend.app.recognize(portraits["Robert"][1]).faces[0].user_id)
+        return done
+
+    monkeypatch.setattr(backend.recognizer, "index", index_too_late)
+    monkeypatch.setattr(backend.catalog, "put", recognize_at_the_end)
+    with pytest.raises(ImageNotFound):
+        backend.app.index_upload(upload.image_path)
+    assert named == ["Robert"]
+    assert backend.app.verify_erased("Robert") == ()
+
+
 @pytest.mark.parametrize("step", ["bucket.delete", "recognizer.delete", "recognizer.forget", "catalog.delete"])
 def test_an_erasure_that_is_cut_off_finishes_at_the_next_start(
     start: Callable[[], EmbeddedBackend], portraits: Portraits, monkeypatch: pytest.MonkeyPatch, step: str

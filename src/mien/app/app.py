@@ -123,8 +123,8 @@ class FaceApp:
             make_room=make_room,
             remove_copies=remove_copies,
         )
-        check_form = self._erasure.check_not_erased_since
-        self._indexing = IndexingService(bucket, recognizer, catalog, people, self.policy, now, check_form)
+        check = self._erasure.check_not_erased_since
+        self._indexing = IndexingService(bucket, recognizer, catalog, people, self.policy, now, check)
         groups_of = grouping.catalog.groups_of if grouping else None
         self._recognition = RecognitionService(recognizer, catalog, people, self.policy, now, groups_of)
         self._rejections = RejectionService(recognizer, catalog, people, now)

@@ -23,7 +23,7 @@ from mien.domain import object_keys
 from mien.domain.errors import AccessDenied, ImageNotFound, ImageTooLarge, StorageBusy, StorageError, UserExists
 from mien.domain.faces import iterate_pages
 from mien.domain.policy import Policy
-from mien.domain.records import Consent, FaceRecord, Upload, UploadNotice, UploadStatus
+from mien.domain.records import Consent, FaceRecord, Recognition, Upload, UploadNotice, UploadStatus
 from mien.domain.results import Image
 
 log = logging.getLogger(__name__)
@@ -42,10 +42,10 @@ class IndexingService:
         people: PeopleService,
         policy: Policy,
         now: Callable[[], datetime],
-        check_form: Callable[[str, datetime], None],
+        check_not_forgotten: Callable[[str, datetime], None],
     ) -> None:
-        """Compose the service; `check_form` is `ErasureService.check_not_erased_since`."""
-        self._check_form = check_form
+        """Compose the service; `check_not_forgotten` is `ErasureService.check_not_erased_since`."""
+        self._check_not_forgotten = check_not_forgotten
         self._bucket, self._recognizer, self._catalog = bucket, recognizer, catalog
         self._people, self._now = people, now
         self._faces = PhotoFaces(bucket, recognizer, catalog)
@@ -154,7 +154,9 @@ class IndexingService:
         """Remove what is left of a photo that does not exist; one that is stored meanwhile stays."""
         self._bucket.delete_remains(path)
         self._release(path)
-        user_id = self._owner_if_known(path, self._upload(path))
+        upload = self._upload(path)
+        self._withdraw_recognitions(upload)
+        user_id = self._owner_if_known(path, upload)
         if user_id is not None and self._people.is_without_photos(user_id, but=path):
             self._recognizer.forget(user_id)
             vanishing = self._people.vanishing(user_id, but=path)
@@ -162,6 +164,19 @@ class IndexingService:
                 self.remove_belongings(each)
             self._people.remove(*vanishing)
         self._catalog.delete(Upload, [path])
+
+    def _withdraw_recognitions(self, upload: Upload | None) -> None:
+        """Remove answers that name somebody who was forgotten while this photo, being indexed, still showed them."""
+        if upload is None or upload.user_id is None:
+            return
+        user_id = upload.user_id
+        try:
+            self._check_not_forgotten(user_id, upload.timestamp)
+        except AccessDenied:
+            found = iterate_pages(
+                lambda token: self._catalog.find(Recognition, user_id=user_id, limit=1000, token=token)
+            )
+            self._catalog.delete(Recognition, [recognition.recognition_id for recognition in found])
 
     def _require_photo(self, path: str) -> None:
         """Raise ImageNotFound for a photo that does not exist, after what is left of it was removed."""
@@ -201,7 +216,7 @@ class IndexingService:
         if signed_at is None or user_id is None:
             return
         try:
-            self._check_form(user_id, _moment(signed_at))
+            self._check_not_forgotten(user_id, _moment(signed_at))
         except AccessDenied as error:
             self.remove_photo(path)
             log.warning("a photo was deleted: its form is older than the erasure of its person")
