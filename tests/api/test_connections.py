@@ -373,6 +373,21 @@ def test_a_body_in_tiny_pieces_ends_the_connection(
     wait_for(lambda: server.count == 0)
 
 
+@pytest.mark.parametrize("before", [b"", b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"], ids=["alone", "behind another"])
+def test_a_body_in_tiny_pieces_that_comes_with_its_headers_is_refused(
+    serve: Serve, connect: Callable[..., socket.socket], before: bytes
+) -> None:
+    server = serve()
+    connection = connect(server, before + chunked("/", b"x", 1000) + b"0\r\n\r\n")
+    answers = b""
+    while received := connection.recv(65536):
+        answers += received
+    statuses = [int(answer[:3]) for answer in answers.split(b"HTTP/1.1 ")[1:]]
+    assert statuses[: before.count(b"GET")] == [200] * before.count(b"GET")
+    assert set(statuses[before.count(b"GET") :]) <= {400}
+    wait_for(lambda: server.count == 0)
+
+
 @pytest.mark.parametrize(("chunk", "count"), [(b"x", 200), (b"\r\n" + b"x" * 1000, 1000), (b"x" * 10_000, 100)])
 def test_a_body_in_usual_pieces_is_taken(
     serve: Serve, connect: Callable[..., socket.socket], chunk: bytes, count: int

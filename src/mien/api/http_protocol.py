@@ -29,8 +29,8 @@ DOWNLOAD_SECONDS = 300.0
 _PIECE_BYTES = 256 * 1024
 """Of a body, that are handed on at once."""
 
-MAX_CHUNK_MARKS, BYTES_PER_MARK = 1000, 128
-"""Ends of lines in a chunked body, of which a chunk has two: this many at once, and further ones at this distance."""
+MAX_CHUNKS, BYTES_PER_CHUNK = 500, 256
+"""Chunks of a body: this many at once, and further ones at this distance."""
 
 
 class Phase(Enum):
@@ -43,17 +43,34 @@ class Phase(Enum):
     LEFTOVER = "the end of a body that was answered before"
 
 
+class _UnchoppedConnection(h11.Connection):
+    """Refuses a body that comes in so many tiny chunks that reading it would hold up everybody: 8 microseconds each."""
+
+    _chunks = 0.0
+
+    def next_event(self) -> Any:
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._chunks = 0.0
+        elif isinstance(event, h11.Data):
+            self._chunks = max(0.0, self._chunks + event.chunk_start - len(event.data) / BYTES_PER_CHUNK)
+            if self._chunks > MAX_CHUNKS:
+                raise h11.RemoteProtocolError("The body comes in too many chunks.")
+        return event
+
+
 class BoundedProtocol(H11Protocol):
     """HTTP/1.1 as uvicorn speaks it, with a deadline for each phase of a connection."""
 
     def __init__(self, connections: Connections, **uvicorns: Any) -> None:
         """Speak on one connection of `connections`; `uvicorns` are the arguments that uvicorn gives to a protocol."""
         super().__init__(**uvicorns)
+        self.conn = _UnchoppedConnection(h11.SERVER, self.conn._max_incomplete_event_size)
         self.app = self._with_connection(self.app)
         self._connections = connections
         self._phase, self._deadline = Phase.REQUEST, self.loop.call_later(self.timeout_keep_alive, self._expire)
         self._connection: Connection | None = None
-        self._answered_at, self._chunk_marks = self.loop.time(), 0.0
+        self._answered_at = self.loop.time()
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -66,9 +83,6 @@ class BoundedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._phase in {Phase.BODY, Phase.LEFTOVER} and self._is_chopped(data):
-            self.transport.abort()
-            return
         super().data_received(data)
         self._enter(self._present_phase())
 
@@ -95,13 +109,6 @@ class BoundedProtocol(H11Protocol):
         self._unset_keepalive_if_required()  # `_deadline` takes its place
         self._enter(self._present_phase(), anew=True)
 
-    def _is_chopped(self, data: bytes) -> bool:
-        """Whether a body comes in so many tiny chunks that reading it would hold up everybody: 20 microseconds each."""
-        if (b"transfer-encoding", b"chunked") not in self.headers:
-            return False
-        self._chunk_marks += data.count(b"\r\n") - len(data) / BYTES_PER_MARK
-        return self._chunk_marks > MAX_CHUNK_MARKS
-
     def _present_phase(self) -> Phase:
         is_sending = self.conn.their_state is h11.SEND_BODY
         if self.cycle is not None and not self.cycle.response_complete:
@@ -113,7 +120,7 @@ class BoundedProtocol(H11Protocol):
     def _enter(self, phase: Phase, *, anew: bool = False) -> None:
         if phase is self._phase and not anew:
             return
-        self._phase, self._chunk_marks = phase, 0.0
+        self._phase = phase
         self._deadline.cancel()
         self._deadline = self.loop.call_later(self._seconds(phase), self._expire)
         if self._connection is None:
