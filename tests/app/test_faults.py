@@ -17,6 +17,7 @@ from mien.backends.embedded.backend import EmbeddedBackend
 from mien.domain.errors import ImageNotFound, StorageDamaged, StorageError, StorageFull
 from mien.domain.policy import Policy
 from mien.domain.records import Upload, UploadStatus
+from mien.gallery.store.database import PAGE_BYTES
 from tests.support.fake_engine import FakeFaceEngine
 from tests.support.process import free_port, serve, wait_for
 
@@ -150,6 +151,28 @@ def test_erased_vectors_and_names_are_in_no_file(
     backend.app.recognize(portraits["Venus"][1])
     assert [needle for needle in needles if _in_files(tmp_path / "data", needle)] == []
     assert backend.app.verify_erased(name) == ()
+
+
+def test_what_a_divided_page_kept_of_an_erased_person_goes_with_the_verification(
+    start: Callable[[], EmbeddedBackend], portraits: Portraits, tmp_path: Path
+) -> None:
+    backend = start()
+    backend.app.enroll(portraits["Venus"][0], "Venus")
+    backend.app.enroll(portraits["Robert"][0], "Robert")
+    backend.app.forget("Robert")
+    backend.close()
+    database = tmp_path / "data" / "mien.db"
+    content = bytearray(database.read_bytes())
+    leaf = next(page for page in range(PAGE_BYTES, len(content), PAGE_BYTES) if content[page] == 0x0A)
+    cells, beginning = int.from_bytes(content[leaf + 3 : leaf + 5]), int.from_bytes(content[leaf + 5 : leaf + 7])
+    gap = leaf + 8 + 2 * cells  # https://sqlite.org/fileformat2.html#b_tree_pages
+    assert gap + 100 < leaf + beginning
+    content[gap + 50 : gap + 58] = b'"Robert"'
+    database.write_bytes(content)
+    again = start()
+    assert again.app.verify_erased("Robert") == ()
+    assert not _in_files(tmp_path / "data", b'"Robert"')
+    assert [person.user_id for person in again.app.people().items] == ["Venus"]
 
 
 def _in_files(folder: Path, needle: bytes) -> bool:

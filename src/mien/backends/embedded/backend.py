@@ -16,16 +16,23 @@ from mien.backends.embedded import backup
 from mien.backends.embedded.audit import SqliteAudit
 from mien.backends.embedded.bucket import FolderBucket
 from mien.backends.embedded.catalog import SqliteCatalog
-from mien.backends.embedded.database import open_database, stored_model, truncate_wal
+from mien.backends.embedded.database import open_database, rebuild, stored_model, truncate_wal
 from mien.backends.embedded.disk_reserve import DiskReserve
 from mien.backends.embedded.event_queue import EventQueue
 from mien.backends.embedded.events import PRESENCE_FILE, Worker
 from mien.backends.embedded.migrations import COPIES, remove_copies
 from mien.backends.embedded.recognizer import LocalRecognizer
-from mien.domain.errors import CollectionExists, CollectionNotFound, SetupError, StorageReadOnly
+from mien.domain.errors import (
+    CollectionExists,
+    CollectionNotFound,
+    SetupError,
+    StorageBusy,
+    StorageFull,
+    StorageReadOnly,
+)
 from mien.domain.object_keys import installation_mark
 from mien.domain.policy import Policy
-from mien.domain.records import FaceRecord
+from mien.domain.records import FaceRecord, Person
 from mien.domain.results import HealthWarning
 from mien.gallery.store import private_files
 from mien.gallery.store.database import storage_errors
@@ -203,7 +210,13 @@ class EmbeddedBackend:
 
         truncate_wal(self.database)
         stale = ["index"] if self.gallery().stale_vector_sets() else []
-        return (*maintenance.find_remains(self.data_dir, user_id), *stale)
+        remains = maintenance.find_remains(self.data_dir, user_id)
+        is_in_database = self.database.path.name in remains and not self.is_read_only
+        if is_in_database and not self.catalog.get(Person, [user_id]):
+            with suppress(StorageBusy, StorageFull):  # then it is told as it is
+                rebuild(self.database)
+                remains = maintenance.find_remains(self.data_dir, user_id)
+        return (*remains, *stale)
 
 
 def _render(image: bytes, long_side: int) -> bytes:

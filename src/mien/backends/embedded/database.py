@@ -188,6 +188,15 @@ def truncate_wal(database: Database) -> None:
     database.read("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+def rebuild(database: Database) -> None:
+    """Write the database anew, without the copies of rows that stay in a page when SQLite divides it.
+
+    `secure_delete` knows nothing of them. Raises StorageError, as when the disk has no room for a second copy.
+    """
+    database.read("VACUUM")
+    truncate_wal(database)
+
+
 def stored_model(database: Database, collection: str) -> str | None:
     """Return the model version with which the faces of a collection were enrolled; None before the first."""
     if not database.read("SELECT 1 FROM sqlite_master WHERE name = 'collection'"):
