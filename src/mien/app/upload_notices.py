@@ -33,7 +33,7 @@ _SENTENCES = {
 
 
 ABOUT_PHOTO = frozenset(
-    {"no_face", "several_faces", INDEXING_FAILED.code}
+    {"no_face", "several_faces", INDEXING_FAILED.code, INDEXING_INTERRUPTED.code}
     | {reason.value.lower() for reason in Reason}
     | {ImageError.code, *(error.code for error in ImageError.__subclasses__())}
 )
