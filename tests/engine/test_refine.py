@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mien.engine.detect import RawDetections
-from mien.engine.refine import MANY_SCALES, MAX_UNCERTAIN, TWO_SCALES, faces_to_refine
+from mien.engine.refine import MANY_SCALES, MAX_UNCERTAIN, MIN_UNCERTAIN, TWO_SCALES, _FaceCrops, faces_to_refine
 
 
 def faces(count: int, score: float, side: float) -> RawDetections:
@@ -18,10 +18,23 @@ def faces(count: int, score: float, side: float) -> RawDetections:
     ("score", "side", "scales"), [(0.7, 100, MANY_SCALES), (0.7, 50, TWO_SCALES), (0.95, 100, TWO_SCALES)]
 )
 def test_an_uncertain_face_that_is_large_enough_gets_many_passes(score, side, scales):
-    (face,) = faces_to_refine(np.zeros((8, 8, 3), np.uint8), faces(1, score, side))
+    (face,) = faces_to_refine(np.zeros((8, 8, 3), np.uint8), faces(1, score, side), 0.0)
     assert face.scales is scales
 
 
-def test_a_crowd_of_uncertain_faces_gets_no_more_work_than_some_of_them():
-    found = faces_to_refine(np.zeros((8, 8, 3), np.uint8), faces(100, 0.7, 200))
-    assert [face.scales is MANY_SCALES for face in found] == [True] * MAX_UNCERTAIN + [False] * (100 - MAX_UNCERTAIN)
+@pytest.mark.parametrize(
+    ("decoding_seconds", "most"), [(0.1, MAX_UNCERTAIN), (0.6, 5), (1.2, MIN_UNCERTAIN), (9.0, MIN_UNCERTAIN)]
+)
+def test_a_crowd_of_uncertain_faces_gets_less_work_the_longer_its_photo_takes_to_decode(decoding_seconds, most):
+    found = faces_to_refine(np.zeros((8, 8, 3), np.uint8), faces(60, 0.7, 200), decoding_seconds)
+    assert [face.scales is MANY_SCALES for face in found] == [True] * most + [False] * (60 - most)
+
+
+def test_crops_and_their_mirror_images_are_the_same_pixels():
+    pixels = np.random.default_rng(1).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    crops = _FaceCrops(np.array([[60, 60, 200, 180], [10, 20, 100, 90]], np.float32), MANY_SCALES)
+    canvases = list(crops.draw([pixels, pixels[::-1]]))
+    assert len(canvases) == 2 * len(MANY_SCALES.sizes) * 2
+    for plain, mirrored in zip(canvases[::2], canvases[1::2], strict=True):
+        assert np.array_equal(plain, mirrored[:, ::-1])
+    assert not np.array_equal(canvases[0], canvases[len(canvases) // 2])

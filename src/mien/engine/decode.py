@@ -119,7 +119,8 @@ class Photo:
             pixels = self._source.decode(needed)
             self._is_largest = max(pixels.shape) < needed
             self._decoded = np.ascontiguousarray(apply_exif_orientation(pixels, self._source.orientation))
-        if not self.cost.is_ordinary and max(self._decoded.shape) > OVERVIEW_SIDE:
+            self._overview = None
+        if self._overview is None and not self.cost.is_ordinary and max(self._decoded.shape) > OVERVIEW_SIDE:
             self._overview = _reduce(self._decoded, OVERVIEW_SIDE)
             if long_side <= OVERVIEW_SIDE:
                 return self._overview

@@ -214,7 +214,8 @@ class FaceEngine:
         if not len(candidates):
             return _DetectedPhoto(photo, None, ())
         pixels, scale = _pixels_for_alignment(photo, candidates)
-        return _DetectedPhoto(photo, pixels, faces_to_refine(pixels, candidates.scaled(scale)))
+        faces = faces_to_refine(pixels, candidates.scaled(scale), photo.cost.seconds)
+        return _DetectedPhoto(photo, pixels, faces)
 
     def _align(self, photos: Sequence[_DetectedPhoto]) -> list[list[AlignedFace]]:
         """Refine, align and measure the faces of several photos; each photo's faces, largest first."""

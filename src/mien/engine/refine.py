@@ -22,8 +22,15 @@ UNCERTAIN_SCORE = 0.85
 UNCERTAIN_MIN_SIZE = 80
 """Pixels of a face's shorter side; smaller faces are not worth many passes."""
 
-MAX_UNCERTAIN = 8
-"""Uncertain faces of one photo that get many passes: each takes 0.12 s of a core, as long as ten other photos."""
+MAX_UNCERTAIN, MIN_UNCERTAIN = 8, 2
+"""Uncertain faces of one photo that get many passes, and how many do in spite of PHOTO_SECONDS."""
+
+UNCERTAIN_SECONDS, FACE_SECONDS = 0.12, 0.008
+"""What an uncertain face takes of a core, as long as ten other photos, and what any face takes."""
+
+PHOTO_SECONDS = 1.7
+"""That decoding a photo and reading its faces may take before fewer of them get many passes: of three seconds, what is
+left for detection, and for averaging with mirrored faces."""
 
 MIN_SCORE = 0.1
 MIN_RELATIVE_SCORE = 0.3
@@ -71,15 +78,18 @@ class DetectedFace:
     scales: RefinementScales
 
 
-def faces_to_refine(pixels: Pixels, found: RawDetections) -> tuple[DetectedFace, ...]:
-    """Choose how the faces of one photo are refined: only the first MAX_UNCERTAIN uncertain ones by many passes.
+def faces_to_refine(pixels: Pixels, found: RawDetections, decoding_seconds: float) -> tuple[DetectedFace, ...]:
+    """Choose how the faces of one photo are refined: only the first few uncertain ones by many passes.
 
     Args:
         pixels: RGB (height, width, 3) at the scale that refinement and alignment use.
         found: the faces in these pixels, largest first.
+        decoding_seconds: what decoding the photo is estimated to take of a core.
     """
+    affordable = int((PHOTO_SECONDS - decoding_seconds - FACE_SECONDS * len(found)) / UNCERTAIN_SECONDS)
+    most = max(MIN_UNCERTAIN, min(MAX_UNCERTAIN, affordable))
     is_uncertain = (found.scores < UNCERTAIN_SCORE) & (found.boxes[:, 2:].min(axis=1) >= UNCERTAIN_MIN_SIZE)
-    gets_many = is_uncertain & (np.cumsum(is_uncertain) <= MAX_UNCERTAIN)
+    gets_many = is_uncertain & (np.cumsum(is_uncertain) <= most)
     scales = [MANY_SCALES if many else TWO_SCALES for many in gets_many.tolist()]
     faces = zip(found.boxes, found.points, found.scores, scales, strict=True)
     return tuple(DetectedFace(pixels, *face) for face in faces)
@@ -178,11 +188,14 @@ class _FaceCrops:
     def draw(self, photos: Sequence[Pixels]) -> Iterator[Pixels]:
         """Draw the canvases (side, side, 3) of each face's photo; what lies outside is black."""
         crops = zip(self._sides.tolist(), self._spans.tolist(), self._corners.tolist(), self._mirrored, strict=True)
+        drawn, canvas = None, np.empty(0, np.uint8)
         for number, (side, span, corner, mirrored) in enumerate(crops):
-            region = _region(photos[number // self._per_face], corner, span)
-            interpolation = cv2.INTER_LINEAR if side >= span else cv2.INTER_AREA
-            canvas = cv2.resize(region, (side, side), interpolation=interpolation)
-            yield canvas[:, ::-1] if mirrored else canvas  # type: ignore[misc]
+            crop = (number // self._per_face, side, span, corner)
+            if crop != drawn:  # a mirrored canvas comes after the plain one, whose resizing takes most of the time
+                region = _region(photos[crop[0]], corner, span)
+                interpolation = cv2.INTER_LINEAR if side >= span else cv2.INTER_AREA
+                drawn, canvas = crop, cv2.resize(region, (side, side), interpolation=interpolation)  # type: ignore[assignment]
+            yield canvas[:, ::-1] if mirrored else canvas
 
     def central_faces(self, candidates: RawDetections, crops: NDArray[np.intp]) -> _Estimates:
         """Find the face in the middle of each canvas, where there is one.
