@@ -1,10 +1,12 @@
 """Measure what hostile photos cost a running server, and what an honest client notices of many of them.
 
     python -m benchmarks.hostile [--photo PHOTO] [--seconds 20] [--only TEXT] [--crowd]
+    python -m benchmarks.hostile --portraits FOLDER --only faces --path "/recognize?remember=true"
 
 Each bomb of `tests.hostile.bombs` is sent to `POST /detect` alone: seconds by the clock, processor seconds, and memory
-of server and decoders above the resting server. Then, and with --crowd only then, four clients send four each at once,
-again and again, while another one sends PHOTO, an ordinary JPEG.
+of server and decoders above the resting server. With --portraits, so are slow files full of the faces in FOLDER. Then,
+and with --crowd only then, four clients send four each at once, again and again, while another one sends PHOTO, an
+ordinary JPEG.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from typing import TypeVar
 from PIL import Image
 
 from benchmarks.server import PORT, serving
-from tests.hostile.bombs import BOMBS, MEGABYTE
+from tests.hostile.bombs import BOMBS, MEGABYTE, Generator, encoded, noise
 
 FILE_BYTES = 15 * MEGABYTE - 4096
 T = TypeVar("T")
@@ -40,13 +42,16 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=20.0)
     options.add_argument("--only", default="", help="bombs whose name contains this")
     options.add_argument("--crowd", action="store_true", help="send no bomb alone")
+    options.add_argument("--portraits", type=Path, help="a folder of portraits, of any depth")
+    options.add_argument("--path", default="/detect", help="the route that bombs sent alone are sent to")
     given = options.parse_args()
     photo = given.photo.read_bytes() if given.photo else _plain_photo()
-    bombs = {name: make(FILE_BYTES) for name, make in BOMBS.items() if given.only in name}
+    generators = BOMBS | (_of_faces(given.portraits) if given.portraits else {})
+    bombs = {name: make(FILE_BYTES) for name, make in generators.items() if given.only in name}
     with serving() as server:
         send(photo)
         if not given.crowd:
-            print(_table([_alone(server.pid, name, bomb) for name, bomb in bombs.items()]))
+            print(_table([_alone(server.pid, name, bomb, given.path) for name, bomb in bombs.items()]))
         quiet = _latencies(photo, given.seconds / 4)
         print(f"ordinary photo, alone   {_summary(quiet)}")
         _crowd(server.pid, photo, list(bombs.values()), given.seconds)
@@ -58,27 +63,49 @@ def _plain_photo() -> bytes:
     return stream.getvalue()
 
 
-def send(photo: bytes) -> tuple[int, str]:
-    """Return the status of `POST /detect`, and the limit or the error that it names."""
+def _of_faces(folder: Path) -> dict[str, Generator]:
+    """Return what makes slow files of a hundred portraits upside down, of whose faces many are uncertain."""
+
+    def hundred(side: int) -> Image.Image:
+        canvas, tile = Image.new("RGB", (side, side)), side // 10
+        for number, path in enumerate(sorted(folder.rglob("*.jpg"))[:700:7]):
+            place = (number % 10 * tile, number // 10 * tile)
+            canvas.paste(Image.open(path).convert("RGB").resize((tile, tile)), place)
+        return canvas.rotate(180)
+
+    def with_noisy_alpha(_: int) -> bytes:
+        canvas = hundred(5300)
+        canvas.putalpha(noise(5300).getchannel(0))
+        return encoded(canvas, "AVIF", quality=40, speed=9)
+
+    return {
+        "AVIF, faces, noisy alpha channel": with_noisy_alpha,
+        "AVIF, faces": lambda _: encoded(hundred(5300), "AVIF", quality=90, speed=9),
+        "JPEG, faces, progressive": lambda _: encoded(hundred(5900), "JPEG", progressive=True, subsampling=0),
+    }
+
+
+def send(photo: bytes, path: str = "/detect") -> tuple[int, str]:
+    """Return the status of a `POST`, and the limit or the error that it names."""
     connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=120)
-    connection.request("POST", "/detect", photo, {"Content-Type": "application/octet-stream"})
+    connection.request("POST", path, photo, {"Content-Type": "application/octet-stream"})
     answer = connection.getresponse()
     body = json.loads(answer.read())
     connection.close()
     return answer.status, body.get("limit") or body.get("type", "").removeprefix("urn:mien:")
 
 
-def _alone(pid: int, name: str, bomb: bytes) -> tuple[str, int, float, float, float, str]:
+def _alone(pid: int, name: str, bomb: bytes, path: str) -> tuple[str, int, float, float, float, str]:
     processor = _processor(pid)
     resting = _memory(pid)
-    (taken, outcome), peak = _watch(pid, lambda: _timed(bomb))
+    (taken, outcome), peak = _watch(pid, lambda: _timed(bomb, path))
     above = max(0.0, peak - resting)
     return name, len(bomb), taken, _processor(pid) - processor, above, " ".join(map(str, outcome)).strip()
 
 
-def _timed(photo: bytes) -> tuple[float, tuple[int, str]]:
+def _timed(photo: bytes, path: str = "/detect") -> tuple[float, tuple[int, str]]:
     begun = time.perf_counter()
-    outcome = send(photo)
+    outcome = send(photo, path)
     return time.perf_counter() - begun, outcome
 
 
