@@ -1,7 +1,7 @@
 """Enrols people by a table of names and files: `python examples/enrol_folder.py people.csv`.
 
-Each line of the table is a name, a comma and the path of a photo, relative to the table. Ends with 1 if a photo was not
-enrolled.
+Each line of the table is a name, a comma and the path of a photo, relative to the table. Empty lines count for
+nothing. Ends with 1 if a photo was not enrolled.
 """
 
 import csv
@@ -14,8 +14,8 @@ from mien.domain.errors import MienError
 
 def main(table: Path) -> int:
     failures = 0
-    with mien.open_app() as app, table.open(newline="", encoding="utf-8") as rows:
-        for name, photo in csv.reader(rows):
+    with mien.open_app() as app, table.open(newline="", encoding="utf-8-sig") as rows:
+        for name, photo in filter(None, csv.reader(rows)):
             try:
                 upload = app.enroll((table.parent / photo).read_bytes(), name=name)
             except OSError as error:

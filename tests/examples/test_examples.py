@@ -30,7 +30,8 @@ def main_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_a_table_of_names_and_photos_is_enrolled_and_bad_lines_are_named(main_of, tmp_path, capsys):
     (tmp_path / "ada.jpg").write_bytes(photo_of("Ada"))
     (tmp_path / "nobody.jpg").write_bytes(photo_of())
-    (tmp_path / "people.csv").write_text("Ada,ada.jpg\nGrace,nobody.jpg\nHedy,missing.jpg\n")
+    lines = "Ada,ada.jpg\n\nGrace,nobody.jpg\nHedy,missing.jpg\n\n"
+    (tmp_path / "people.csv").write_text(lines, encoding="utf-8-sig")  # as spreadsheets write it
     assert main_of("enrol_folder.py")(tmp_path / "people.csv") == 1
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "Ada, ada.jpg: enrolled"
