@@ -17,6 +17,7 @@ from mien.backends.embedded import archive, backup, restore
 from mien.backends.embedded.backend import RESTORING, EmbeddedBackend
 from mien.domain.errors import InvalidInput, StorageBusy, StorageDamaged
 from mien.domain.policy import Policy
+from mien.gallery.store import deep_folders
 from tests.support.fake_engine import FakeFaceEngine
 from tests.support.nesting import nested
 from tests.support.painter import photo_of
@@ -69,6 +70,16 @@ def test_keys_are_backed_up_on_wish(known):
     assert known("restore", "a.mien", "--data-dir", "new", "--json").json["has_keys"]
     (key,) = known("keys", "list", "--json", "--data-dir", "new").json["keys"]
     assert key["name"] == "door"
+    assert "`mien keys list`" in known("restore", "a.mien", "--data-dir", "third").err
+
+
+@pytest.mark.parametrize("has_keys", [True, False])
+def test_a_backup_brings_api_keys_only_if_it_says_so(known, tmp_path, monkeypatch, has_keys):
+    head = backup._head
+    monkeypatch.setattr(backup, "_head", lambda *about, **_: head(*about, has_keys=has_keys))
+    known("backup", "a.mien", *[] if has_keys else ["--with-keys"])
+    assert "whether it holds API keys" in known("restore", "a.mien", "--data-dir", "new").err
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_encrypted_backup_needs_its_passphrase_and_tells_nothing_without_it(known, tmp_path):
@@ -76,8 +87,8 @@ def test_an_encrypted_backup_needs_its_passphrase_and_tells_nothing_without_it(k
     (tmp_path / "wrong").write_text("battery staple\n")
     known("backup", "plain.mien")
     assert known("backup", "a.mien", "--passphrase-file", "phrase", "--json").json["is_encrypted"]
-    assert b"Ada" in (tmp_path / "plain.mien").read_bytes()
-    assert b"Ada" not in (tmp_path / "a.mien").read_bytes()
+    assert b"SQLite format 3" in (tmp_path / "plain.mien").read_bytes()
+    assert b"SQLite format 3" not in (tmp_path / "a.mien").read_bytes()
     wrong = known("restore", "a.mien", "--data-dir", "new", "--passphrase-file", "wrong")
     assert (wrong.code, wrong.err) == (2, "The passphrase is not that of this backup.\n")
     assert not (tmp_path / "new").exists()
@@ -374,3 +385,44 @@ def test_a_backup_of_a_disk_that_is_not_mounted_is_refused(known, tmp_path):
     shutil.rmtree(tmp_path / "data" / "bucket")
     assert "is the disk mounted?" in known("backup", "a.mien").err
     assert not (tmp_path / "a.mien").exists()
+
+
+def test_reset_leaves_a_folder_alone_that_is_not_of_mien(mien, tmp_path):
+    for name in ("backup", "index", "secret"):
+        (tmp_path / "home" / name).mkdir(parents=True)
+    (tmp_path / "home" / "backup" / "thesis.txt").write_text("mine")
+    answer = mien("reset", "--yes", "--data-dir", tmp_path / "home")
+    assert (answer.code, "no data folder of Mien" in answer.err) == (1, True)
+    assert (tmp_path / "home" / "backup" / "thesis.txt").exists()
+
+
+def test_a_reset_that_was_interrupted_is_finished_by_the_next(known, tmp_path, monkeypatch):
+    def die(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(deep_folders, "remove", die)
+        known("reset", "--yes")
+    assert (tmp_path / "data" / "bucket").exists()
+    assert known("reset", "--yes").code == 0
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_restore_clears_no_folder_that_holds_what_is_not_of_mien(known, tmp_path):
+    known("backup", "a.mien")
+    for name in (RESTORING, "backup", "plans"):
+        (tmp_path / "church" / name).mkdir(parents=True)
+    (tmp_path / "church" / "backup" / "thesis.txt").write_text("mine")
+    assert "is not empty" in known("restore", "a.mien", "--data-dir", "church").err
+    assert (tmp_path / "church" / "backup" / "thesis.txt").exists()
+
+
+def test_a_second_restore_into_one_folder_leaves_the_first_alone(known, tmp_path):
+    known("backup", "a.mien")
+
+    def restore_again(_: EmbeddedBackend) -> None:
+        with pytest.raises(StorageBusy, match="under way"):
+            restore.restore(tmp_path / "a.mien", tmp_path / "new", open_folder, passphrase=str)
+
+    restore.restore(tmp_path / "a.mien", tmp_path / "new", open_folder, passphrase=str, record=restore_again)
+    assert names(known, tmp_path / "new") == ["Ada", "Grace"]

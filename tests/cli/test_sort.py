@@ -498,6 +498,25 @@ def test_a_journal_that_cannot_be_read_is_refused(mien, tmp_path):
     assert (answer.code, "cannot be read" in answer.json["error"]["message"]) == (4, True)
 
 
+@pytest.mark.parametrize("plant", [Path.symlink_to, Path.hardlink_to])
+def test_a_journal_that_somebody_planted_adds_nothing_to_another_file(mien, named, tmp_path, plant):
+    startup = tmp_path / ".bashrc"
+    startup.write_text("# mine\n")
+    (tmp_path / "out").mkdir()
+    plant(tmp_path / "out" / JOURNAL, startup)
+    answer = mien("sort", named, "--into", tmp_path / "out", "--yes")
+    assert (answer.code, JOURNAL in answer.err) == (4 if plant is Path.symlink_to else 2, True)
+    assert startup.read_text() == "# mine\n"
+    assert mien("sort", "--undo", tmp_path / "out").code == answer.code
+
+
+def test_a_pipe_in_the_place_of_the_journal_is_not_waited_for(tmp_path):
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out" / JOURNAL)
+    with pytest.raises(StorageError, match="no file"):
+        Folder(tmp_path / "out").undo()
+
+
 @pytest.mark.parametrize("damage", [{"source": "/tmp/\ud800"}, {"moved": []}])
 def test_a_journal_with_impossible_values_is_refused(tmp_path, damage):
     (tmp_path / "out").mkdir()

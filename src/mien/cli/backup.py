@@ -103,6 +103,8 @@ def restore(
         output.show(output.escape(f"Restored {counts} to {settings.data_dir}, as of {_minute(made.created_at)} UTC."))
         if made.forgotten:
             output.show(f"Forgot again who had been forgotten since: {made.forgotten}.")
+        if made.has_keys:
+            output.note("The API keys of the backup are valid in it: `mien keys list` shows them.")
     if forgotten_in is None:
         output.note(
             f"Whoever was forgotten after {_minute(made.created_at)} UTC is enrolled again: forget them once more, or "
@@ -116,15 +118,15 @@ def reset(
     as_json: Json = False,
 ) -> None:
     """Start over: delete all people, photos, recognitions, API keys and the audit log of the data folder for good."""
-    from mien.backends.embedded.backend import CONTENT
+    from mien.backends.embedded.backend import CONTENT, SIGNS
     from mien.backends.embedded.event_queue import alone
     from mien.backends.embedded.events import PRESENCE_FILE
     from mien.gallery.store import deep_folders
 
     folder = _embedded(context.settings).data_dir
     found = [folder / name for name in CONTENT if (folder / name).exists()]
-    if not found:
-        raise NotFound(f"There is nothing to delete in {folder}.")
+    if not any((folder / name).exists() for name in SIGNS):
+        raise NotFound(f"There is nothing to delete in {folder}: it is no data folder of Mien.")
     if not yes:
         typer.confirm(f"Delete everything that Mien keeps in {folder}, for good?", abort=True, err=True)
     try:

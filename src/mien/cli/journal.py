@@ -1,11 +1,13 @@
 """Write down what `mien sort` makes in a folder, so that it can be undone, and read it again without trusting it.
 
 Where a moved photo is put back is sealed with a key of this user: the journal lies in a folder that others may have
-made or changed, and must not write a file wherever they like.
+made or changed, and must not write a file wherever they like. Nor is a link in its place followed, or added to a file
+that is no journal: photos have the names that strangers gave them, and a shell would run some of those.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import json
@@ -22,6 +24,8 @@ from mien.security import secret_files
 
 JOURNAL = ".mien-sort.jsonl"
 KEY_BYTES = 32
+_BEGIN = '{"made": '
+"""How each line begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class Journal:
             entry = replace(entry, seal=_seal(entry))
         if entry in self._noted:
             return
-        with open(self.path, "ab") as journal:
+        with open(self.path, "ab", opener=_open_file) as journal:
             journal.write(b"\n" * self._is_cut_off() + _line(entry))
             journal.flush()
             os.fsync(journal.fileno())
@@ -95,7 +99,8 @@ class Journal:
 
     def _read(self) -> list[Entry] | None:
         try:
-            lines = self.path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+            with open(self.path, "rb", opener=_open_file) as journal:
+                lines = journal.read().decode(errors="surrogateescape").splitlines()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -103,19 +108,40 @@ class Journal:
         return [entry for line in lines if (entry := self._entry(line)) is not None]
 
     def _is_cut_off(self) -> bool:
-        return not self._is_whole and bool(content := self.path.read_bytes()) and not content.endswith(b"\n")
+        if self._is_whole:
+            return False
+        with open(self.path, "rb", opener=_open_file) as journal:
+            content = journal.read()
+        return bool(content) and not content.endswith(b"\n")
 
     def _entry(self, line: str) -> Entry | None:
         """Read a line; None for one that was cut off, before anything was made of it."""
+        entry = None
         try:
             entry = Entry(**json.loads(line))
         except ValueError:
-            return None
+            if line.startswith(_BEGIN) or _BEGIN.startswith(line):
+                return None
         except (TypeError, RecursionError):
-            entry = None
+            pass
         if entry is None or not _is_possible(entry):
             raise InvalidInput(f"{self.path} holds something that Mien does not write. Nothing was changed.")
         return entry
+
+
+def _open_file(path: str, flags: int) -> int:
+    """Open or create the journal, but neither what a link leads to nor a pipe. Raises StorageError, and OSError."""
+    misplaced = StorageError(f"{path} cannot be read: it is a link or no file, which Mien does not make; remove it.")
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:
+            raise misplaced from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise misplaced
+    return descriptor
 
 
 def _line(entry: Entry) -> bytes:

@@ -60,6 +60,9 @@ CONTENT = (
 )
 """What Mien keeps in a data folder; whatever else lies there is not its own."""
 
+SIGNS = ("mien.db", "api-keys.json", PRESENCE_FILE, RESTORING)
+"""Of these, a data folder has one at least. Others have folders of the other names, such as `backup`, too."""
+
 
 class EmbeddedBackend:
     """Opens a data folder: files and tables at once, engine and gallery when they are first needed.

@@ -13,7 +13,7 @@ import hmac
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,11 +23,11 @@ from mien.app.erasure import keyed_hash
 from mien.backends.embedded import archive
 from mien.backends.embedded.archive import PHOTOS, Entry
 from mien.backends.embedded.backend import CONTENT, RESTORING
-from mien.backends.embedded.backup import DATABASE, KEYS, SECRET
+from mien.backends.embedded.backup import DATABASE, KEYS, SECRET, locked
 from mien.backends.embedded.bucket import VOLUME_MARKER
 from mien.backends.embedded.catalog import SqliteCatalog
 from mien.domain import object_keys
-from mien.domain.errors import AlreadyExists, InvalidInput, StorageDamaged
+from mien.domain.errors import AlreadyExists, InvalidInput, StorageBusy, StorageDamaged
 from mien.domain.faces import iterate_pages
 from mien.domain.records import Consent, Erasure, ErasureReceipt, FaceRecord, Person, Upload
 from mien.gallery.store import deep_folders, private_files
@@ -84,7 +84,7 @@ def restore(
             backup is forgotten in the restored folder, too.
         record: Called with the restored folder before it is used, to write into its audit log.
 
-    Raises AlreadyExists when the folder is in use, InvalidInput, and StorageErrors.
+    Raises AlreadyExists when the folder is in use, StorageBusy while it is restored, InvalidInput, and StorageErrors.
     """
     with storage_errors(file.name), _draft(data_dir) as draft:
         with _opened(file) as source, archive.reading(source, passphrase) as stream:
@@ -131,21 +131,35 @@ def _draft(data_dir: Path) -> Iterator[Path]:
     if was_there and not data_dir.is_dir():
         raise AlreadyExists(f"{data_dir} is not a folder.")
     draft = data_dir / RESTORING
-    if draft.exists():
-        _clear(data_dir)
-    elif was_there and {entry.name for entry in data_dir.iterdir()} - _KEPT:
+    own = _KEPT.union(CONTENT) if draft.exists() else _KEPT
+    if was_there and {entry.name for entry in data_dir.iterdir()} - own:
         raise AlreadyExists(
             f"{data_dir} is not empty, and a restore never replaces data: name another folder with --data-dir, or "
             "empty this one with `mien reset`."
         )
-    private_files.make_folder(draft)
-    try:
-        yield draft
-    except BaseException:
-        _clear(data_dir)
-        if not was_there:
-            data_dir.rmdir()
-        raise
+    private_files.make_folder(data_dir)
+    with _alone(data_dir):
+        if draft.exists():
+            _clear(data_dir)
+        private_files.make_folder(draft)
+        try:
+            yield draft
+        except BaseException:
+            _clear(data_dir)
+            if not was_there:
+                data_dir.rmdir()
+            raise
+
+
+@contextmanager
+def _alone(data_dir: Path) -> Iterator[None]:
+    """Keep other restores out of a data folder, which would clear it. Raises StorageBusy while there is one."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(data_dir))
+        except BlockingIOError:
+            raise StorageBusy(f"Another restore into {data_dir} is under way.") from None
+        yield
 
 
 def _clear(data_dir: Path) -> None:
@@ -172,6 +186,8 @@ def _unpack(found: Iterator[Entry], draft: Path) -> tuple[dict[str, Any], int]:
         raise StorageDamaged(archive.DAMAGED.format("it holds something that Mien does not write")) from error
     if missing := {DATABASE, SECRET} - {path.name for path in draft.iterdir()}:
         raise StorageDamaged(archive.DAMAGED.format(f"it lacks {' and '.join(sorted(missing))}"))
+    if (draft / KEYS).exists() != bool(head["has_keys"]):
+        raise StorageDamaged(archive.DAMAGED.format("it does not say whether it holds API keys"))
     private_files.make_folder(draft / "bucket")
     with open(draft / "bucket" / VOLUME_MARKER, "w", encoding="ascii", opener=private_files.opener) as marker:
         marker.write(f"{head['mark']}\n")
