@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -90,6 +91,22 @@ def test_an_answer_goes_that_names_a_forgotten_person_whose_photo_was_still_bein
         backend.app.index_upload(upload.image_path)
     assert named == ["Robert"]
     assert backend.app.verify_erased("Robert") == ()
+
+
+def test_answers_about_a_person_who_is_enrolled_anew_stay_when_a_photo_from_before_goes(
+    backend: EmbeddedBackend, portraits: Portraits
+) -> None:
+    before = backend.app.enroll(portraits["Robert"][0], "Robert")
+    backend.app.forget("Robert")
+    late = backend.app.enroll(portraits["Robert"][0], "Robert")
+    backend.catalog.put(replace(late, timestamp=before.timestamp))
+    backend.app.enroll(portraits["Robert"][1], "Robert")
+    answers = [backend.app.recognize(portraits["Robert"][number]) for number in (0, 1)]
+    assert [answer.faces[0].user_id for answer in answers] == ["Robert", "Robert"]
+    backend.bucket.delete([late.image_path])
+    backend.app.remove_upload(late.image_path)
+    kept = backend.app.recognitions(user_id="Robert").items
+    assert [each.recognition_id for each in kept] == [answers[1].recognition_id]
 
 
 @pytest.mark.parametrize("step", ["bucket.delete", "recognizer.delete", "recognizer.forget", "catalog.delete"])

@@ -166,17 +166,21 @@ class IndexingService:
         self._catalog.delete(Upload, [path])
 
     def _withdraw_recognitions(self, upload: Upload | None) -> None:
-        """Remove answers that name somebody who was forgotten while this photo, being indexed, still showed them."""
+        """Remove the answers by this photo that name somebody who was forgotten while it was being indexed.
+
+        Others stay: the person may be enrolled anew.
+        """
         if upload is None or upload.user_id is None:
             return
-        user_id = upload.user_id
+        user_id, path = upload.user_id, upload.image_path
         try:
             self._check_not_forgotten(user_id, upload.timestamp)
         except AccessDenied:
             found = iterate_pages(
                 lambda token: self._catalog.find(Recognition, user_id=user_id, limit=1000, token=token)
             )
-            self._catalog.delete(Recognition, [recognition.recognition_id for recognition in found])
+            due = [each.recognition_id for each in found if each.may_be_due_to(path, user_id)]
+            self._catalog.delete(Recognition, due)
 
     def _require_photo(self, path: str) -> None:
         """Raise ImageNotFound for a photo that does not exist, after what is left of it was removed."""

@@ -215,6 +215,11 @@ class Recognition:
                 named.add(object_keys.user_id_of(self.image_path))
         return frozenset(user_id for user_id in named if user_id is not None)
 
+    def may_be_due_to(self, image_path: str, user_id: str) -> bool:
+        """Whether it is of a photo, or names a person by it, or by no photo at all."""
+        named = (c for face in self.faces for c in face.candidates if c.user_id == user_id)
+        return self.image_path == image_path or any(c.image_path in {image_path, None} for c in named)
+
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
