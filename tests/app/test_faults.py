@@ -170,15 +170,14 @@ def test_erased_vectors_and_names_are_in_no_file(
     assert backend.app.verify_erased(name) == ()
 
 
-def test_what_a_divided_page_kept_of_an_erased_person_goes_with_the_verification(
-    start: Callable[[], EmbeddedBackend], portraits: Portraits, tmp_path: Path
-) -> None:
+def with_remains_in_a_page(start: Callable[[], EmbeddedBackend], portraits: Portraits, folder: Path) -> EmbeddedBackend:
+    """Forget Robert, and put his id where SQLite may leave it when it divides a page."""
     backend = start()
     backend.app.enroll(portraits["Venus"][0], "Venus")
     backend.app.enroll(portraits["Robert"][0], "Robert")
     backend.app.forget("Robert")
     backend.close()
-    database = tmp_path / "data" / "mien.db"
+    database = folder / "mien.db"
     content = bytearray(database.read_bytes())
     leaf = next(page for page in range(PAGE_BYTES, len(content), PAGE_BYTES) if content[page] == 0x0A)
     cells, beginning = int.from_bytes(content[leaf + 3 : leaf + 5]), int.from_bytes(content[leaf + 5 : leaf + 7])
@@ -186,10 +185,31 @@ def test_what_a_divided_page_kept_of_an_erased_person_goes_with_the_verification
     assert gap + 100 < leaf + beginning
     content[gap + 50 : gap + 58] = b'"Robert"'
     database.write_bytes(content)
-    again = start()
+    return start()
+
+
+def test_what_a_divided_page_kept_of_an_erased_person_goes_with_the_verification(
+    start: Callable[[], EmbeddedBackend], portraits: Portraits, tmp_path: Path
+) -> None:
+    again = with_remains_in_a_page(start, portraits, tmp_path / "data")
     assert again.app.verify_erased("Robert") == ()
     assert not _in_files(tmp_path / "data", b'"Robert"')
     assert [person.user_id for person in again.app.people().items] == ["Venus"]
+
+
+def test_what_cannot_be_written_anew_is_told(
+    start: Callable[[], EmbeddedBackend], portraits: Portraits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    again = with_remains_in_a_page(start, portraits, tmp_path / "data")
+    read = again.database.read
+
+    def failing(statement: str, *values: object) -> object:
+        if statement == "VACUUM":
+            raise StorageError("mien.db could not be read or written; the disk may be full or failing.")
+        return read(statement, *values)
+
+    monkeypatch.setattr(again.database, "read", failing)
+    assert again.app.verify_erased("Robert") == ("mien.db",)
 
 
 def _in_files(folder: Path, needle: bytes) -> bool:

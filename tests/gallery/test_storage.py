@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import sqlite3
@@ -180,3 +181,14 @@ def test_a_closed_gallery_raises_a_storage_error(gallery: Gallery) -> None:
     gallery.close()
     with pytest.raises(StorageError, match="closed"):
         gallery.collections.list()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_is_sorted_is_never_written_to_temporary_files(tmp_path: Path) -> None:
+    numbers = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100000)"
+    statement = f"{numbers} SELECT hex(randomblob(50)) AS name FROM n ORDER BY name"
+    with closing(database.Database(tmp_path / "any.db")) as any_database, any_database.rows(statement) as rows:
+        next(iter(rows))
+        opened = {os.readlink(path) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()}
+    assert any(path.endswith("any.db") for path in opened)
+    assert not [path for path in opened if "etilqs" in path]

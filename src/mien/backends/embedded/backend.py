@@ -22,14 +22,7 @@ from mien.backends.embedded.event_queue import EventQueue
 from mien.backends.embedded.events import PRESENCE_FILE, Worker
 from mien.backends.embedded.migrations import COPIES, remove_copies
 from mien.backends.embedded.recognizer import LocalRecognizer
-from mien.domain.errors import (
-    CollectionExists,
-    CollectionNotFound,
-    SetupError,
-    StorageBusy,
-    StorageFull,
-    StorageReadOnly,
-)
+from mien.domain.errors import CollectionExists, CollectionNotFound, SetupError, StorageError, StorageReadOnly
 from mien.domain.object_keys import installation_mark
 from mien.domain.policy import Policy
 from mien.domain.records import FaceRecord, Person
@@ -216,7 +209,7 @@ class EmbeddedBackend:
         remains = maintenance.find_remains(self.data_dir, user_id)
         is_in_database = self.database.path.name in remains and not self.is_read_only
         if is_in_database and not self.catalog.get(Person, [user_id]):
-            with suppress(StorageBusy, StorageFull):  # then it is told as it is
+            with suppress(StorageError):  # busy or full, say: then it is told as it is
                 rebuild(self.database)
                 remains = maintenance.find_remains(self.data_dir, user_id)
         return (*remains, *stale)

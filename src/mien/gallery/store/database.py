@@ -27,7 +27,10 @@ NO_LIMIT = -1
 PAGE_BYTES = 8192
 """Fifteen embeddings per page; SQLite's default of 4096 wastes a tenth of the file."""
 
-PRAGMAS = f"PRAGMA page_size={PAGE_BYTES}; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;"
+PRAGMAS = (
+    f"PRAGMA page_size={PAGE_BYTES}; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;"
+    "PRAGMA temp_store=MEMORY;"  # nothing of anybody is written to the system's folder for temporary files
+)
 
 READ_ONLY = (
     "The data folder is read-only: people can be listed and recognised (`mien recognize --no-store`), but nothing can "
