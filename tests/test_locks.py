@@ -96,3 +96,11 @@ def test_make_fetches_nothing_without_hashes() -> None:
     calls = re.findall(r"pip (?:install|\$\(LOCKED\))[^&\n]*", (ROOT / "Makefile").read_text("utf-8"))
     assert len(calls) >= 5
     assert [call for call in calls if not re.search("--require-hashes|LOCKED|--no-deps", call)] == []
+
+
+@pytest.mark.parametrize("workflow", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda path: path.stem)
+def test_workflows_use_actions_by_their_commit(workflow: Path) -> None:
+    """A tag can be moved to other code, which would publish releases with this project's rights."""
+    actions = re.findall(r"uses: *(.+)", workflow.read_text("utf-8"))
+    assert actions
+    assert [action for action in actions if not re.fullmatch(r"\S+@[0-9a-f]{40} # v[0-9.]+", action)] == []
