@@ -66,6 +66,8 @@ def test_a_key_that_is_bound_to_collections_may_not_list_the_others():
         {"AKID": {"secret": "s", "identity": "i", "buckets": "album"}},
         {"AKID": {"secret": "s", "identity": "i", "expires": "soon"}},
         {"AKID": {"secret": "s", "identity": "i", "session_token": 1}},
+        '{"A": {"secret": "s", "identity": "i", "operations": ["Detect*"]}, "A": {"secret": "s", "identity": "i"}}',
+        '{"A": {"secret": "s", "identity": "i", "operations": ["Detect*"], "operations": ["*"]}}',
     ],
 )
 def test_an_invalid_keys_file_is_refused(keys_file, content):

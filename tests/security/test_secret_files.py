@@ -130,3 +130,26 @@ def test_a_folders_secret_that_is_not_whole_is_refused(tmp_path: Path, left: byt
     open_embedded(settings).close()
     with pytest.raises(SetupError, match="16 bytes"):
         Signer(b"")
+
+
+ENTRY = '{"name": "door", "scopes": ["manage"], "sha256": "%s"}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f'{{"00000000": {ENTRY % ("0" * 64)}, "00000000": {ENTRY % ("1" * 64)}}}',
+        f'{{"00000000": {ENTRY % ("é" * 64)}}}',
+        '{"00000000": {"name": "door", "scopes": [], "sha256": 5}}',
+        '{"00000000": {"name": ["door"], "scopes": [], "sha256": "%s"}}' % ("0" * 64),
+        "\ufeff{}",
+    ],
+    ids=["a key twice", "letters", "number", "name", "byte order mark"],
+)
+def test_a_file_of_keys_that_was_edited_wrongly_has_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "keys").write_text(content, "utf-8")
+    keys = KeyFile(tmp_path / "keys")
+    for use in (keys.list, lambda: keys.check(f"mien_00000000_{'A' * 43}"), lambda: keys.create("new", [])):
+        with pytest.raises(SetupError):
+            use()
+    assert (tmp_path / "keys").read_text("utf-8") == content

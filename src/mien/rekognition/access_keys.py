@@ -11,7 +11,6 @@ each key should reach no more buckets than it needs.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.domain.errors import SetupError
-from mien.security.secret_files import WatchedFile, check_permissions
+from mien.security.secret_files import WatchedFile, read_json
 
 log = logging.getLogger(__name__)
 
@@ -104,10 +103,9 @@ def load_keys(path: Path) -> dict[str, AccessKey]:
     missing or ill-typed field; its message names the entry, never a secret.
     """
     try:
-        check_permissions(path)
-        entries = json.loads(path.read_text("utf-8"))
+        entries = read_json(path)
     except (OSError, ValueError, RecursionError) as error:
-        raise SetupError(f"The access keys file {path} cannot be read as JSON.") from error
+        raise SetupError(f"The access keys file {path} is not JSON that can be read, or names a key twice.") from error
     if not isinstance(entries, dict):
         raise SetupError(f"The access keys file {path} must hold a JSON object: access key id -> entry.")
     return {key_id: _parse_entry(key_id, entry) for key_id, entry in entries.items()}

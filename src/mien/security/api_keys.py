@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from mien.domain.errors import InvalidInput, NotAuthenticated, SetupError
-from mien.security.secret_files import WatchedFile, check_permissions, locked, write
+from mien.security.secret_files import WatchedFile, locked, read_json, write
 
 _KEY = re.compile(r"mien_([0-9a-f]{8})_([A-Za-z0-9_\-]{43})")
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class Scope(StrEnum):
@@ -108,14 +110,16 @@ def key_id_in(text: str) -> str | None:
 
 def _parse(path: Path) -> dict[str, ApiKey]:
     try:
-        check_permissions(path)
-        entries = json.loads(path.read_text(encoding="utf-8"))
-        return {
-            key_id: ApiKey(key_id, entry["name"], frozenset(map(Scope, entry["scopes"])), entry["sha256"])
-            for key_id, entry in entries.items()
-        }
+        return {key_id: _parse_entry(key_id, entry) for key_id, entry in read_json(path).items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SetupError("The file of API keys cannot be read.") from error
+
+
+def _parse_entry(key_id: str, entry: Any) -> ApiKey:
+    name, digest = entry["name"], entry["sha256"]
+    if not isinstance(name, str) or not _DIGEST.fullmatch(digest):
+        raise ValueError("this is no entry of a key")
+    return ApiKey(key_id, name, frozenset(map(Scope, entry["scopes"])), digest)
 
 
 def _digest(secret: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import secrets
 import stat
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from mien.domain.errors import SetupError
 
@@ -75,6 +76,23 @@ def check_permissions(path: Path) -> None:
     if status.st_mode & stat.S_IROTH and status.st_uid == os.geteuid():
         with suppress(OSError):
             path.chmod(stat.S_IMODE(status.st_mode) & ~stat.S_IRWXO)
+
+
+def read_json(path: Path) -> Any:
+    """Return the JSON of a file of keys, as `check_permissions` allows.
+
+    Raises SetupError, OSError, RecursionError, and ValueError for what is not JSON or names a thing twice: whoever
+    edits such a file must not leave in force, further down, what they have just limited.
+    """
+    check_permissions(path)
+    return json.loads(path.read_text("utf-8"), object_pairs_hook=_object)
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        raise ValueError("a name stands twice in one object")
+    return found
 
 
 class WatchedFile(Generic[T]):
