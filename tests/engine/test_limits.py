@@ -169,6 +169,73 @@ def test_clients_get_turns_and_who_has_most_photos_waiting_makes_room():
     assert done == ["greedy", "other", "greedy", "other", "greedy"]
 
 
+def test_who_does_not_wait_takes_no_place_from_one_who_does():
+    budget, done = Budget(cores=2), []
+
+    def work() -> None:
+        with budget.admit(HEAVY):
+            done.append(HEAVY)
+
+    def at_once() -> None:
+        waiting_seconds.set(0.0)
+        client.set("other")
+        work()
+
+    with (
+        ThreadPoolExecutor(MAX_HEAVY, initializer=waiting_seconds.set, initargs=(30.0,)) as pool,
+        ExitStack() as held,
+    ):
+        held.enter_context(budget.admit(HEAVY))
+        waiting = [pool.submit(work) for _ in range(MAX_HEAVY - 1)]
+        wait_for(lambda: budget._heavy.queued == MAX_HEAVY)
+        with pytest.raises(Overloaded):
+            pool.submit(at_once).result(30)
+        held.close()
+        for future in waiting:
+            future.result(30)
+    assert len(done) == MAX_HEAVY - 1
+
+
+def test_large_photos_that_come_later_take_no_memory_for_which_a_heavy_one_waits(monkeypatch):
+    monkeypatch.setattr(limits, "COSTLY_MEMORY", 100_000)
+    budget, done = Budget(cores=4), []
+    large, heavy = Cost(100_000, 0.1), Cost(300_000, 1.5)
+
+    def work(who: str, cost: Cost) -> None:
+        client.set(who)
+        with budget.admit(cost):
+            done.append(who)
+
+    with (
+        ThreadPoolExecutor(3, initializer=waiting_seconds.set, initargs=(30.0,)) as pool,
+        ExitStack() as held,
+    ):
+        for _ in range(3):
+            held.enter_context(budget.admit(large))
+        waiting = [pool.submit(work, "other", heavy)]
+        wait_for(lambda: budget._heavy.queued == 1)
+        waiting += [pool.submit(work, "greedy", large) for _ in range(2)]
+        wait_for(lambda: budget._large.queued == 5)
+        assert not done
+        held.close()
+        for future in waiting:
+            future.result(30)
+    assert budget.taken == 0
+
+
+def test_a_photo_that_never_got_its_turn_is_not_counted():
+    budget, threads = Budget(cores=1), RequestThreads(1, "test")
+
+    def work() -> None:
+        threads.shutdown(wait=False)
+        with suppress(RuntimeError), budget.admit(HEAVY):
+            pass
+
+    calls = [threads.submit(work), threads.submit(work)]
+    calls[0].result(30)
+    assert budget._heavy.queued == 0
+
+
 def test_a_program_of_one_user_waits_as_long_as_it_takes():
     budget = Budget(cores=1)
     with ThreadPoolExecutor(2) as pool, ExitStack() as held:

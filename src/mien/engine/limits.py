@@ -121,61 +121,50 @@ def refuse_above(name: str, found: float, limit: float, what: str) -> None:
 
 
 class _Turn:
-    """A photo in a lane, and for whom it is worked on: without limited patience, or for one of several clients."""
+    """A photo that waits for its turn, and for whom it is worked on: without limited patience, or for a client."""
 
-    def __init__(self) -> None:
-        self.client, self.is_patient, self.is_refused = client.get(), waiting_seconds.get() is None, False
+    def __init__(self, cost: Cost, number: int) -> None:
+        self.cost, self.number, self.client, self.is_refused = cost, number, client.get(), False
+        self.is_patient, self.waits = waiting_seconds.get() is None, waiting_seconds.get() != 0
 
 
 class _Lane:
-    """Counts the photos of one kind that are under way, and gives the clients of those that wait turns."""
+    """Counts the photos of one kind that are under way, and keeps those that wait."""
 
     def __init__(self, slots: int, patient_slots: int, most: int) -> None:
         self._slots, self._patient_slots, self._most = slots, patient_slots, most
-        self._waiting: list[_Turn] = []
-        self._turns: dict[str, int] = {}  # by client: the number of its last turn
-        self._numbers = count(1)
+        self.waiting: list[_Turn] = []
         self.running = 0
 
     @property
     def queued(self) -> int:
         """How many photos are under way or waiting."""
-        return self.running + len(self._waiting)
+        return self.running + len(self.waiting)
 
-    def join(self) -> _Turn:
-        turn = _Turn()
+    def join(self, turn: _Turn) -> None:
         if not turn.is_patient and self.queued >= self._most:
-            self._make_room(turn.client)
-        self._waiting.append(turn)
-        return turn
+            self._make_room(turn)
+        self.waiting.append(turn)
 
-    def may_begin(self, turn: _Turn) -> bool:
-        if turn.is_patient:
-            return self.running < self._patient_slots
-        return self.running < self._slots and turn is min(self._impatient(), key=self._last_turn)
+    def candidates(self) -> list[_Turn]:
+        """Return the turns, but for patient ones, for which there is a place."""
+        return self._impatient() if self.running < self._slots else []
 
-    def begin(self, turn: _Turn) -> None:
-        self.leave(turn)
-        self._turns[turn.client] = next(self._numbers)
-        self.running += 1
+    def has_patient_place(self) -> bool:
+        return self.running < self._patient_slots
 
     def leave(self, turn: _Turn) -> None:
-        if turn in self._waiting:
-            self._waiting.remove(turn)
-        if not self._waiting:
-            self._turns.clear()
-
-    def _last_turn(self, turn: _Turn) -> int:
-        return self._turns.get(turn.client, 0)
+        if turn in self.waiting:
+            self.waiting.remove(turn)
 
     def _impatient(self) -> list[_Turn]:
-        return [turn for turn in self._waiting if not turn.is_patient]
+        return [turn for turn in self.waiting if not turn.is_patient]
 
-    def _make_room(self, newcomer: str) -> None:
-        """Refuse the last photo of the client who has most of them waiting, for one of a client who has fewer."""
+    def _make_room(self, newcomer: _Turn) -> None:
+        """Refuse the last photo of the client who has most of them waiting, for one that waits of who has fewer."""
         waiting = Counter(turn.client for turn in self._impatient())
-        greediest = max(waiting, key=lambda each: waiting[each], default=newcomer)
-        if waiting[greediest] < waiting[newcomer] + 2:
+        greediest = max(waiting, key=lambda each: waiting[each], default=newcomer.client)
+        if not newcomer.waits or waiting[greediest] < waiting[newcomer.client] + 2:
             raise Overloaded("Too many photos that take long are waiting already.")
         refused = [turn for turn in self._impatient() if turn.client == greediest][-1]
         refused.is_refused = True
@@ -218,6 +207,8 @@ class Budget:
         self._changed = threading.Condition()
         self._large = _Lane(cores + 1, sys.maxsize, MAX_LARGE)
         self._heavy = _Lane(max(1, cores // 2), cores, MAX_HEAVY)
+        self._numbers = count(1)
+        self._last_turns: dict[str, int] = {}  # by client who has had one while others wait
         self._quick_memory = _Memory(QUICK_MEMORY)
         self._costly_memory = _Memory(COSTLY_MEMORY * max(2, cores))
 
@@ -251,17 +242,37 @@ class Budget:
         self._memory(cost).take(cost)
 
     def _wait_for_turn(self, cost: Cost, lane: _Lane) -> None:
-        turn = lane.join()
-        self._changed.notify_all()  # one may have been refused for it
-        step_aside()
+        turn = _Turn(cost, next(self._numbers))
+        lane.join(turn)
         try:
-            self._wait_until(lambda: turn.is_refused or (self._memory(cost).has_room(cost) and lane.may_begin(turn)))
+            self._changed.notify_all()  # one may have been refused for it
+            step_aside()
+            self._wait_until(lambda: turn.is_refused or self._may_begin(turn, lane))
             if turn.is_refused:
                 raise Overloaded("Too many photos of this client that take long are waiting already.")
-            lane.begin(turn)
+            self._last_turns[turn.client] = next(self._numbers)
+            lane.running += 1
         finally:
             lane.leave(turn)
+            if not (self._large.waiting or self._heavy.waiting):
+                self._last_turns.clear()
             self._changed.notify_all()  # it is another one's turn now
+
+    def _may_begin(self, turn: _Turn, lane: _Lane) -> bool:
+        """Whether it is a photo's turn: of all for which there is a place, the next one gets what memory comes free.
+
+        So large photos of one client cannot keep the memory from another one's heavy photo, nor its own heavy ones,
+        for which there is no memory, hold up those of others.
+        """
+        if not self._costly_memory.has_room(turn.cost):
+            return False
+        if turn.is_patient:
+            return lane.has_patient_place()
+        return turn is min(self._large.candidates() + self._heavy.candidates(), key=self._order, default=None)
+
+    def _order(self, turn: _Turn) -> tuple[int, int]:
+        """Sort by the last turn of the client, the one who has had none for longest first, and by arrival."""
+        return self._last_turns.get(turn.client, 0), turn.number
 
     def _leave(self, cost: Cost) -> None:
         lane = self._lane(cost)
