@@ -48,7 +48,7 @@ class _UnchoppedConnection(h11.Connection):
 
     _chunks = 0.0
 
-    def next_event(self) -> Any:
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         event = super().next_event()
         if isinstance(event, h11.Request):
             self._chunks = 0.0
@@ -65,7 +65,7 @@ class BoundedProtocol(H11Protocol):
     def __init__(self, connections: Connections, **uvicorns: Any) -> None:
         """Speak on one connection of `connections`; `uvicorns` are the arguments that uvicorn gives to a protocol."""
         super().__init__(**uvicorns)
-        self.conn = _UnchoppedConnection(h11.SERVER, self.conn._max_incomplete_event_size)
+        self.conn = _UnchoppedConnection(h11.SERVER)
         self.app = self._with_connection(self.app)
         self._connections = connections
         self._phase, self._deadline = Phase.REQUEST, self.loop.call_later(self.timeout_keep_alive, self._expire)
