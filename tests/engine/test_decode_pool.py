@@ -74,6 +74,30 @@ def test_a_process_is_started_beforehand_once(pool, webp):
     assert pid_of(pool) == pid
 
 
+WITHOUT_PRIORITIES = """#!{python}
+# Forbids setpriority, as systemd's SystemCallFilter does: load the call's number; if it is this one, EPERM; else allow.
+import ctypes, os, platform, struct, sys
+number = {{"x86_64": 141, "aarch64": 140}}[platform.machine()]
+steps = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x50001), (0x06, 0, 0, 0x7FFF0000)]
+program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+given = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(steps), ctypes.addressof(program)))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, given) == 0
+os.execv("{python}", ["{python}", *sys.argv[1:]])
+"""
+WITH_LITTLE_ADDRESS_SPACE = '#!/bin/sh\nulimit -v 8000000\nexec {python} "$@"\n'
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="uses prctl")
+@pytest.mark.parametrize("script", [WITHOUT_PRIORITIES, WITH_LITTLE_ADDRESS_SPACE], ids=["calls", "memory"])
+def test_photos_are_decoded_where_a_service_manager_allows_less(pool, webp, scene, monkeypatch, tmp_path, script):
+    python = tmp_path / "python"
+    python.write_text(script.format(python=sys.executable))
+    python.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(python))
+    assert np.array_equal(pool.decode(webp, 0, LIMITS, LIMITS.max_memory)[1], np.asarray(scene))
+
+
 @pytest.mark.parametrize("is_first", [True, False])
 def test_a_decoder_that_crashes_is_a_damaged_photo_and_the_next_photo_is_decoded(pool, webp, monkeypatch, is_first):
     if not is_first:

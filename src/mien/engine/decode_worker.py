@@ -59,7 +59,8 @@ def _end_with_parent(lifeline: socket.socket) -> None:
 
 def _give_up_rights() -> None:
     """Open no more than the memory file of one request, and be the first that a full memory ends."""
-    os.nice(NICENESS)
+    with suppress(OSError):  # a service manager may forbid it
+        os.nice(NICENESS)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     number = _next_descriptor() + 1
@@ -93,8 +94,7 @@ def _answer(channel: socket.socket, own_memory: int | None) -> None:
     content = bytes(receive_exactly(channel, request["bytes"]))
     limits = Limits(**request["limits"])
     if own_memory is not None:
-        most = own_memory + request["memory"] + SPARE_BYTES + 2 * len(content)
-        resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+        _limit_memory(own_memory + request["memory"] + SPARE_BYTES + 2 * len(content))
     begun = time.process_time()
     signal.setitimer(signal.ITIMER_PROF, limits.max_seconds)
     try:
@@ -109,6 +109,12 @@ def _answer(channel: socket.socket, own_memory: int | None) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
         os.close(descriptors[0])
     send_message(channel, answer | {"seconds": time.process_time() - begun})
+
+
+def _limit_memory(most: int) -> None:
+    """Take no more address space than that, nor than the server itself may take."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def _decode(content: bytes, long_side: int, limits: Limits, descriptor: int) -> dict[str, Any]:
