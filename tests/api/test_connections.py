@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import re
 import resource
@@ -10,8 +11,10 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
+from weakref import WeakSet
 
 import httpx
 import pytest
@@ -29,11 +32,24 @@ from tests.cli.test_listening import write_certificate
 from tests.support.process import wait_for
 
 
+class Trace:
+    """What a request leaves in its context, for as long as anything keeps that."""
+
+
+trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
+inherited: list[bool] = []
+left: WeakSet[Trace] = WeakSet()
+
+
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers /early before the body is read, anything else after it; a key is an X-Api-Key of any kind."""
     request = Request(scope, receive)
     if "x-api-key" in request.headers:
         scope[TRUST]()
+    if scope["path"] == "/trace":
+        inherited.append(trace.get() is not None)
+        trace.set(Trace())
+        left.add(trace.get() or Trace())
     if scope["path"] != "/early":
         await request.body()
     status, size = (401 if scope["path"] == "/early" else 200), int(request.query_params.get("bytes", 2))
@@ -394,6 +410,19 @@ def test_a_body_in_usual_pieces_is_taken(
 ) -> None:
     connection = connect(serve(), chunked("/", chunk, count) + b"0\r\n\r\n")
     assert status(connection) == 200
+
+
+def test_a_request_leaves_nothing_to_its_connection_and_to_those_after_it(
+    serve: Serve, connect: Callable[..., socket.socket]
+) -> None:
+    inherited.clear()
+    body = b"x" * 2_000_000  # of which reading pauses
+    connection = connect(serve(), b"POST /trace HTTP/1.1\r\nHost: h\r\nContent-Length: 2000000\r\n\r\n" + body)
+    assert status(connection) == 200
+    wait_for(lambda: gc.collect() >= 0 and not left)
+    connection.sendall(GET.replace(b"/", b"/trace", 1) * 2)
+    wait_for(lambda: len(inherited) == 3)
+    assert inherited == [False, False, False]
 
 
 def test_whoever_leaves_most_unread_goes_and_the_others_get_their_answers(

@@ -5,6 +5,7 @@ uvicorn has no deadline but that of idle connections.
 
 from __future__ import annotations
 
+from contextvars import Context
 from enum import Enum
 from http import HTTPStatus
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import h11
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mien.api.connections import Connection, Connections
@@ -59,6 +61,13 @@ class _UnchoppedConnection(h11.Connection):
         return event
 
 
+class _FlowWithoutContext(FlowControl):
+    """Goes on reading in no context: asyncio keeps that of who wants more, with a request and its body in it."""
+
+    def resume_reading(self) -> None:
+        Context().run(super().resume_reading)
+
+
 class BoundedProtocol(H11Protocol):
     """HTTP/1.1 as uvicorn speaks it, with a deadline for each phase of a connection."""
 
@@ -74,6 +83,7 @@ class BoundedProtocol(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self.flow = _FlowWithoutContext(transport)
         self._connection = self._connections.at(transport.get_extra_info("socket").fileno())
         if self._connection is not None:
             self._connection.abort = transport.abort
@@ -104,6 +114,10 @@ class BoundedProtocol(H11Protocol):
             self._connections.work(self._connection)
 
     def on_response_complete(self) -> None:
+        """Go on with the connection without the context of the request that was answered."""
+        Context().run(self._go_on)
+
+    def _go_on(self) -> None:
         self._answered_at = self.loop.time()
         super().on_response_complete()
         self._unset_keepalive_if_required()  # `_deadline` takes its place
