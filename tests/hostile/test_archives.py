@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import sqlite3
@@ -63,6 +64,30 @@ def test_a_file_with_holes_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "odd").write_bytes(tar((archive.HEAD, head, {}), (PHOTO, body, headers)))
     monkeypatch.setattr(archive, "copy_to", lambda *_: pytest.fail("it was unpacked"))
     assert "does not write" in refused(tmp_path / "odd", tmp_path / "data")
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_without_end_is_not_read_into_memory(kind: bytes) -> None:
+    entry = tarfile.TarInfo("x")
+    entry.type, entry.size = kind, HOLE
+    sent = io.BytesIO(entry.tobuf(tarfile.GNU_FORMAT) + bytes(1 << 20))
+    with pytest.raises(StorageDamaged, match="does not write"):
+        list(archive.entries(sent))
+
+
+def test_an_archive_of_many_files_is_written_and_read_one_by_one() -> None:
+    file = io.BytesIO()
+    writer = archive.ArchiveWriter(file, HEAD)
+    for number in range(200):
+        writer.add_bytes(str(number), b"")
+    assert len(headers()) < 10
+    writer.close()
+    file.seek(0)
+    assert max(len(headers()) for _ in archive.entries(file)) < 10
+
+
+def headers() -> list[object]:
+    return [each for each in gc.get_objects() if isinstance(each, tarfile.TarInfo)]
 
 
 @pytest.mark.parametrize("name", [archive.HEAD, archive.END])

@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, Self
 
 import pyrage
 
@@ -38,7 +38,7 @@ ATTEMPTS, EXCESSIVE_WORK = 5, "Excessive work"
 """age measures for some milliseconds how fast this computer is, and refuses to try a passphrase when it seems too slow,
 as it does when another process has the core at that moment."""
 
-MAX_JSON_BYTES = 1 << 16
+MAX_JSON_BYTES = MAX_HEADER_BYTES = 1 << 16
 MAX_NS = 1 << 63
 _TIME = "MIEN.mtime_ns"
 DAMAGED = "The backup is damaged or incomplete: {}. Nothing was restored from it."
@@ -60,11 +60,16 @@ class Entry:
     stream: Readable
 
 
+class _Tar(tarfile.TarFile):
+    members: list[tarfile.TarInfo]
+    """Those that were written or read, which grow with the archive unless they are cleared."""
+
+
 class ArchiveWriter:
     """Appends files to an archive."""
 
     def __init__(self, stream: IO[bytes], head: dict[str, Any]) -> None:
-        self._tar = tarfile.open(fileobj=_Closable(stream), mode="w|", format=tarfile.PAX_FORMAT)  # noqa: SIM115 - closed by close
+        self._tar = _Tar.open(fileobj=_Closable(stream), mode="w|", format=tarfile.PAX_FORMAT)
         self._digest = hashlib.sha256()
         self.add_bytes(HEAD, json.dumps({"format": FORMAT, **head}).encode())
 
@@ -87,6 +92,7 @@ class ArchiveWriter:
         entry.size, entry.mode, entry.pax_headers = size, 0o600, {_TIME: str(changed_ns)}
         self._digest.update(_header(name, changed_ns, size))
         self._tar.addfile(entry, _Digesting(stream, self._digest.update))
+        self._tar.members.clear()
 
 
 def entries(stream: IO[bytes]) -> Iterator[Entry]:
@@ -98,8 +104,9 @@ def entries(stream: IO[bytes]) -> Iterator[Entry]:
     digest = hashlib.sha256()
     expected = None
     try:
-        with tarfile.open(fileobj=stream, mode="r|") as tar:
-            for entry in tar:
+        with _Tar.open(fileobj=stream, mode="r|", tarinfo=_BoundedHeader) as tar:
+            while entry := tar.next():
+                tar.members.clear()
                 if not entry.isreg() or entry.issparse() or expected is not None:  # a hole may be larger than any disk
                     raise StorageDamaged(DAMAGED.format("it holds something that Mien does not write"))
                 source = tar.extractfile(entry) or io.BytesIO()
@@ -116,6 +123,23 @@ def entries(stream: IO[bytes]) -> Iterator[Entry]:
         raise StorageDamaged(DAMAGED.format("it is not an archive of Mien, or it was cut off")) from error
     if expected != digest.hexdigest():
         raise StorageDamaged(DAMAGED.format("its checksum is missing" if expected is None else "its checksum differs"))
+
+
+class _BoundedHeader(tarfile.TarInfo):
+    """A header of an archive, or of headers that belong to the next one, which are read into memory as a whole."""
+
+    BEFORE_ANOTHER = frozenset({tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE}) | {
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+    }
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Parse a header. Raises StorageDamaged for one that is followed by much that belongs to it."""
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in cls.BEFORE_ANOTHER and header.size > MAX_HEADER_BYTES:
+            raise StorageDamaged(DAMAGED.format("it holds something that Mien does not write"))
+        return header
 
 
 def _changed_ns(entry: tarfile.TarInfo) -> int:
