@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sqlite3
 from pathlib import Path
@@ -15,6 +16,7 @@ from mien.cli.command import ACTIONS, EXEMPT
 from mien.cli.main import COMMANDS, app
 from mien.config import open_embedded
 from mien.domain.policy import Policy
+from mien.security import api_keys
 from mien.security.audit import pseudonym
 from mien.security.signing import Signer
 from mien.settings import Settings
@@ -192,3 +194,21 @@ def test_the_pseudonyms_are_made_with_the_secret_of_the_folder(known: Any, tmp_p
     signer = Signer((tmp_path / "data" / "secret").read_bytes())
     (enrolled,) = entries(known)
     assert enrolled["persons"] == sorted(pseudonym(signer, name) for name in ("Ada", "Grace"))
+
+
+def test_a_key_with_which_the_disk_was_filled_can_be_revoked(
+    mien: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key_id = mien("keys", "create", "front door").out.split("_")[1]
+    reserve, write = tmp_path / "data" / "reserve", api_keys.write
+    reserve.write_bytes(b"")
+
+    def write_if_there_is_room(path: Path, content: bytes) -> None:
+        if reserve.exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(api_keys, "write", write_if_there_is_room)
+    assert mien("keys", "create", "another").code == 4
+    assert mien("keys", "revoke", key_id).code == 0
+    assert mien("keys", "list", "--json").json == {"keys": []}

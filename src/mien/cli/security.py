@@ -16,7 +16,7 @@ from mien.cli.command import Command, Context, Json, Limit
 from mien.cli.exit_codes import ExitCode
 from mien.config import open_embedded
 from mien.domain.dates import parse_moment
-from mien.domain.errors import InvalidInput, SetupError
+from mien.domain.errors import InvalidInput, SetupError, StorageFull
 from mien.domain.faces import iterate_pages
 from mien.security.api_keys import KeyFile, Scope, key_id_of
 from mien.security.audit import Action, AuditEntry, AuditFilter
@@ -81,11 +81,23 @@ def revoke(
 ) -> None:
     """Revoke a key. A running server refuses it at once, a stack on AWS within a minute."""
     with _key_file(context.settings) as file:
-        file.revoke(key_id)
+        try:
+            file.revoke(key_id)
+        except StorageFull:  # whoever has the key may have filled the disk with it
+            if not _has_made_room(context.settings):
+                raise
+            file.revoke(key_id)
     context.activity.key_id = key_id
     if as_json:
         output.print_json({"revoked": key_id})
     output.note(f"The key {key_id} is revoked.")
+
+
+def _has_made_room(settings: Settings) -> bool:
+    """Free the space that the data folder reserves, and return whether there was any."""
+    from mien.backends.embedded.disk_reserve import DiskReserve
+
+    return settings.backend is Backend.EMBEDDED and DiskReserve(settings.data_dir / "reserve").release()
 
 
 @contextmanager

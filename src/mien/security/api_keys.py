@@ -6,6 +6,7 @@ The secret has 256 random bits, which no search through a plain hash can find. T
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import json
@@ -19,7 +20,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from mien.domain.errors import InvalidInput, NotAuthenticated, SetupError
+from mien.domain.errors import InvalidInput, NotAuthenticated, SetupError, StorageFull
 from mien.security.secret_files import WatchedFile, locked, read_json, write
 
 _KEY = re.compile(r"mien_([0-9a-f]{8})_([A-Za-z0-9_\-]{43})")
@@ -47,8 +48,8 @@ class ApiKey:
 class KeyFile:
     """The keys of one file, which is read again when it changes, so that a revoked key is refused at once.
 
-    A missing file has no keys. Every method raises SetupError for a file that cannot be read. Processes that create
-    and revoke keys at the same time wait for each other.
+    A missing file has no keys. Every method raises SetupError for a file that cannot be read or written, and those that
+    write raise StorageFull on a full disk. Processes that create and revoke keys at the same time wait for each other.
     """
 
     def __init__(self, path: Path) -> None:
@@ -94,6 +95,8 @@ class KeyFile:
                 }
                 write(self._path, json.dumps(entries, indent=2).encode())
         except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise StorageFull("There is no space left for the file of API keys.") from error
             raise SetupError(f"The file of API keys cannot be written: {error.strerror}.") from error
 
 

@@ -1,4 +1,4 @@
-"""Reserve disk space by a file, so that an erasure can be written down and carried out on a full disk."""
+"""Reserve disk space by a file, so that an erasure can be carried out, and a key revoked, on a full disk."""
 
 from __future__ import annotations
 
