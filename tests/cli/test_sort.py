@@ -517,6 +517,18 @@ def test_a_pipe_in_the_place_of_the_journal_is_not_waited_for(tmp_path):
         Folder(tmp_path / "out").undo()
 
 
+def test_what_somebody_planted_stops_neither_a_sidecar_nor_undoing(tmp_path):
+    source, out = tmp_path / "p.jpg", tmp_path / "out"
+    source.write_bytes(b"photo")
+    (out / "Ada" / f"{whole_files.DRAFT}x").mkdir(parents=True)
+    (out / "Ada" / "p.jpg.xmp").symlink_to(tmp_path / "nowhere")
+    folder = Folder(out)
+    folder.place(source, ["Ada"], Placing.COPY)
+    folder.write(out / "Ada" / "p.jpg.xmp", b"who")
+    assert not (tmp_path / "nowhere").exists()
+    assert folder.undo() == Undone(1, 0)
+
+
 @pytest.mark.parametrize("damage", [{"source": "/tmp/\ud800"}, {"moved": []}])
 def test_a_journal_with_impossible_values_is_refused(tmp_path, damage):
     (tmp_path / "out").mkdir()

@@ -108,7 +108,7 @@ class Folder:
         """Write a new file beside a photo; one that exists stays as it is. Raises StorageError."""
         with _target(self._root):
             self._require_disk()
-            if not path.exists():
+            if not os.path.lexists(path):
                 digest = hashlib.sha256(content).hexdigest()
                 self._journal.note(Entry(self._relative(path), None, digest))
                 whole_files.finish(whole_files.written(path, content), path)
@@ -213,7 +213,8 @@ class Folder:
 
     def _remove_drafts(self) -> None:
         for draft in self._root.glob(f"**/{whole_files.DRAFT}*"):
-            draft.unlink()
+            if draft.is_symlink() or not draft.is_dir():
+                draft.unlink()
 
 
 def _lock(root: Path) -> int:
