@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from weakref import WeakSet
 
+import h11
 import httpx
 import pytest
 import uvicorn
@@ -455,3 +456,17 @@ def test_when_full_whoever_does_not_read_goes_too(serve: Serve, connect: Callabl
     wait_for(lambda: len(server.listener.connections._waiting[False]) == 2)
     newest = connect(server, GET)
     assert status(newest) == 200
+
+
+def test_an_answers_head_goes_out_with_the_first_bytes_of_its_body() -> None:
+    parser = http_protocol._Parser(h11.SERVER)
+    parser.receive_data(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 2)
+    for body in (b"first", b""):
+        while not isinstance(parser.next_event(), h11.EndOfMessage):
+            pass
+        assert parser.send(h11.Response(status_code=200, headers=[("Content-Length", str(len(body)))])) == b""
+        sent = [parser.send(event) for event in (*([h11.Data(data=body)] if body else []), h11.EndOfMessage())]
+        assert sent[0].startswith(b"HTTP/1.1 200")
+        assert sent[0].endswith(b"\r\n\r\n" + body)
+        assert sent[1:] == [b""] * bool(body)
+        parser.start_next_cycle()

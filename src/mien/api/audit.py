@@ -114,7 +114,7 @@ class AuditedRoute(APIRoute):
         """Check key, scope and rate before the body is read, which FastAPI does in the other order for JSON."""
         for guard in self.dependencies:
             if guard.dependency is not None:
-                await guard.dependency(request, request.app.state.context)
+                await guard.dependency(request)
         if self.body_field is not None:
             await request.body()  # here, because FastAPI would call every error in it a malformed body
 

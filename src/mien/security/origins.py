@@ -41,8 +41,8 @@ HTTP_VERSIONS = ("1.0", "1.1")
 
 _ONCE = frozenset(
     {
-        *("host", "origin", "referer", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest", "content-type"),
-        *("authorization", "x-api-key", "x-amz-target", "x-amz-date", "x-amz-security-token"),
+        *(b"host", b"origin", b"referer", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest", b"content-type"),
+        *(b"authorization", b"x-api-key", b"x-amz-target", b"x-amz-date", b"x-amz-security-token"),
     }
 )
 """Headers that decide who may do what. Of two, a proxy may have checked the other one."""
@@ -59,10 +59,10 @@ def refuse_ambiguous(http_version: str, headers: Iterable[tuple[bytes, bytes]]) 
     """
     if http_version not in HTTP_VERSIONS:
         raise MalformedRequest("The server speaks HTTP/1.1.")
-    names = [name.decode("latin-1") for name, _ in headers]
-    repeated = sorted(name for name in _ONCE if names.count(name) > 1)
-    if repeated:
-        raise MalformedRequest(f"The request has more than one of a header that may stand there once: {repeated[0]}.")
+    names = [name for name, _ in headers if name in _ONCE]
+    if len(names) > len(set(names)):
+        repeated = min(name for name in names if names.count(name) > 1).decode()
+        raise MalformedRequest(f"The request has more than one of a header that may stand there once: {repeated}.")
 
 
 def is_loopback(host: str) -> bool:
