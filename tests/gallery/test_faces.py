@@ -142,3 +142,18 @@ def test_collections_do_not_see_each_others_faces(gallery: Gallery) -> None:
     assert gallery.search.faces("others", embedding(1)[np.newaxis], threshold=0) == [[]]
     (again,) = gallery.faces.index("others", [face(1)], image_id=image_id(1))
     assert again.face_id != stored.face_id
+
+
+def test_the_faces_of_others_are_counted_also_after_deletions_and_where_nothing_was_added(gallery: Gallery) -> None:
+    assert gallery.faces.count_others("people", "nobody") == 0
+    own = [
+        gallery.faces.index("people", [face(number)], image_id=image_id(number), external_image_id=name)[0].face_id
+        for number, name in enumerate(["nobody", "ann", None, "nobody"])
+    ]
+    for _ in range(2):
+        assert gallery.faces.count_others("people", "nobody") == 2
+        assert gallery.faces.count_others("people", "ann") == 3
+    gallery.faces.delete("people", own[:2])
+    assert gallery.faces.count_others("people", "nobody") == 1
+    gallery.faces.index("people", [face(9)], image_id=image_id(9), external_image_id="bea")
+    assert gallery.faces.count_others("people", "nobody") == 2

@@ -127,3 +127,17 @@ def test_similar_users_need_either_a_face_or_a_user(gallery: Gallery) -> None:
     with pytest.raises(FaceNotFound):
         gallery.search.similar_users("people", face_id=image_id(1))
     assert gallery.search.similar_users("people", user_id="ann", threshold=0) == []
+
+
+def test_faces_and_users_are_searched_for_together_as_apart(gallery: Gallery) -> None:
+    probes = np.stack([embedding(1), embedding(2), embedding(3)])
+    assert gallery.search.faces_and_users("people", probes, threshold=50, max_users=5) == ([[]] * 3, [[]] * 3)
+    for number, user_id in enumerate(("ann", "bea"), start=1):
+        gallery.users.create("people", user_id)
+        gallery.users.associate("people", user_id, [_store(gallery, number)])
+    for threshold, most in ((0, 1), (0, 5), (99, 5)):
+        faces, users = gallery.search.faces_and_users("people", probes, threshold=threshold, max_users=most)
+        assert faces == gallery.search.faces("people", probes, threshold=threshold)
+        assert users == gallery.search.users("people", probes, threshold=threshold, limit=most)
+        assert faces[0]
+        assert users[0]

@@ -174,20 +174,21 @@ class Faces:
         faces = list_faces(self._database, filters, pager.fetch)
         return pager.page(faces, lambda face: face.stored(collection.model_version), lambda face: face.row)
 
-    def count(self, collection_id: str, external_image_id: str) -> int:
-        """Count the faces of a collection that were stored with this name.
+    def count_others(self, collection_id: str, external_image_id: str) -> int:
+        """Count the faces of a collection that were not stored with this name.
 
-        Only what was added since the last count is counted, as long as nothing was deleted: it takes long.
+        Those that were are counted since the last time only, as long as nothing was deleted: it takes long.
         """
         collection = self._access.find(collection_id)
-        first, _ = collection.span
-        total, added, count = self._counts.get((collection.key, external_image_id), (0, 0, 0))
+        total, added, named = self._counts.get((collection.key, external_image_id), (0, 0, 0))
         if collection.face_count - total != collection.faces_added - added:
-            added = count = 0
-        ((more,),) = self._database.read(_COUNT, (external_image_id, first + added, first + collection.faces_added + 1))
-        count += int(more)
-        self._counts[collection.key, external_image_id] = collection.face_count, collection.faces_added, count
-        return count
+            added = named = 0
+        if collection.faces_added > added:
+            first, _ = collection.span
+            rows = first + added, first + collection.faces_added + 1
+            named += int(self._database.read(_COUNT, (external_image_id, *rows))[0][0])
+            self._counts[collection.key, external_image_id] = collection.face_count, collection.faces_added, named
+        return collection.face_count - named
 
     def embeddings(self, collection_id: str, face_ids: Sequence[str]) -> Vectors:
         """Return the embeddings of faces: unit vectors (n, 128) of float32, in the order of `face_ids`.

@@ -113,6 +113,16 @@ class Search:
         collection = self._access.find_comparable(collection_id)
         return self._match_users(collection, validation.embeddings(probes), threshold, _limit(limit, MAX_USER_MATCHES))
 
+    def faces_and_users(
+        self, collection_id: str, probes: ArrayLike, *, threshold: float, max_users: int
+    ) -> tuple[list[list[FaceMatch]], list[list[UserMatch]]]:
+        """Search for the faces, and for the best `max_users` users, that match each probe; see `faces` and `users`."""
+        collection, vectors = self._access.find_comparable(collection_id), validation.embeddings(probes)
+        return (
+            self._match_faces(collection, vectors, threshold, MAX_FACE_MATCHES),
+            self._match_users(collection, vectors, threshold, _limit(max_users, MAX_USER_MATCHES)),
+        )
+
     def similar_users(
         self,
         collection_id: str,

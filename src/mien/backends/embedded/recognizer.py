@@ -155,8 +155,7 @@ class LocalRecognizer:
     @_create_when_missing
     def threshold(self, given: str | float) -> thresholds.Threshold:
         nobody = self._mark + object_keys.to_recognizer_id(None)
-        strangers = self._gallery().faces.count(self._collection, nobody)
-        enrolled = self._gallery().collections.describe(self._collection).face_count - strangers
+        enrolled = self._gallery().faces.count_others(self._collection, nobody)
         return thresholds.with_error_rates(thresholds.parse(given, lambda: enrolled), enrolled)
 
     @_create_when_missing
@@ -216,8 +215,10 @@ class LocalRecognizer:
         if not faces:
             return []
         probes = [face.embedding for face in faces]
-        similar_faces = self._gallery().search.faces(self._collection, probes, threshold=threshold)
-        similar_users = self._gallery().search.users(self._collection, probes, threshold=threshold, limit=limit)
+        search = self._gallery().search
+        similar_faces, similar_users = search.faces_and_users(
+            self._collection, probes, threshold=threshold, max_users=limit
+        )
         return [
             Probe(face, self._limited_hits(face_matches, limit), _user_hits(user_matches))
             for face, face_matches, user_matches in zip(faces, similar_faces, similar_users, strict=True)

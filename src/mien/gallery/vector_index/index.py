@@ -208,6 +208,8 @@ class VectorSetIndex:
     ) -> tuple[list[Hits], Rows]:
         """Re-score proposed rows from the database; return the hits of each probe, and the rows that are deleted."""
         wanted = np.unique(np.concatenate(proposed)) if proposed else np.empty(0, np.int64)
+        if not len(wanted):
+            return [(wanted, np.empty(0, np.float32)) for _ in proposed], wanted
         rows, vectors = self._source.fetch(self._vector_set, wanted)
         hits = []
         for probe, own in zip(probes, proposed, strict=True):
