@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.domain.waiting import available_cores, reset_in_forks
-from mien.engine.limits import BUDGET, Budget
+from mien.engine.admission import BUDGET, Budget
 from mien.kernels.file_cache import open_user_cache
 
 Pixels = NDArray[np.uint8]

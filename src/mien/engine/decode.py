@@ -20,10 +20,11 @@ from PIL import Image
 
 from mien.domain.errors import EmptyImage, ImageTooLarge, ImageTooSmall
 from mien.engine import jpeg, pillow_decoder
+from mien.engine.admission import BUDGET, Budget
 from mien.engine.context import Pixels
 from mien.engine.decode_pool import Decoded, DecodingPool
 from mien.engine.inspection import MAX_EIGHTHS, TOO_FEW_PIXELS, Inspection, inspect
-from mien.engine.limits import BUDGET, Budget, Limits
+from mien.engine.limits import Limits
 from mien.engine.pillow_decoder import JPEG_START, TOO_MANY_PIXELS, is_scalable, orientation, read_header
 
 OVERVIEW_SIDE = 2560

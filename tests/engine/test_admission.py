@@ -11,10 +11,11 @@ import pytest
 
 from mien.domain.errors import Overloaded
 from mien.domain.waiting import MAX_HEAVY, MAX_LARGE, RequestThreads, client, waiting_seconds
-from mien.engine import limits
+from mien.engine import admission, limits
+from mien.engine.admission import Budget
 from mien.engine.context import EngineContext
 from mien.engine.decode import measure
-from mien.engine.limits import Budget, Cost
+from mien.engine.limits import Cost
 from tests.hostile import bombs
 from tests.support.forks import holds_in_child
 from tests.support.process import wait_for
@@ -60,7 +61,7 @@ def test_a_program_of_one_user_may_work_on_any_number_of_large_photos():
 
 @pytest.mark.usefixtures("impatient")
 def test_quick_photos_share_their_memory_and_one_is_always_taken(monkeypatch):
-    monkeypatch.setattr(limits, "QUICK_MEMORY", 1_500_000)
+    monkeypatch.setattr(admission, "QUICK_MEMORY", 1_500_000)
     budget = Budget(cores=2)
     with budget.admit(ORDINARY), pytest.raises(Overloaded), budget.admit(ORDINARY):
         pass
@@ -92,13 +93,13 @@ def test_photos_that_a_process_decodes_hold_up_no_quick_one_however_small_they_s
 @pytest.mark.parametrize("patience", [None, 30.0])
 def test_what_is_admitted_never_exceeds_the_limit(cores, patience, rng):
     """Photos of all kinds at once, of which none is larger than the limit by itself."""
-    budget, most = Budget(cores), limits.QUICK_MEMORY + limits.COSTLY_MEMORY * max(2, cores)
+    budget, most = Budget(cores), admission.QUICK_MEMORY + admission.COSTLY_MEMORY * max(2, cores)
     usual, seen = limits.Limits(), []
 
     def any_cost() -> Cost:
         memory, pixels = int(rng.integers(1, usual.max_memory)), int(rng.integers(1, usual.max_pixels))
         kinds = [
-            Cost(int(rng.integers(1, limits.QUICK_MEMORY)), 0.01),
+            Cost(int(rng.integers(1, admission.QUICK_MEMORY)), 0.01),
             Cost(int(rng.integers(1, limits.ORDINARY_BYTES)), 0.1),
             Cost(memory, 2.0).isolated(pixels),
             Cost(1, 0.001).isolated(pixels),
@@ -197,7 +198,7 @@ def test_who_does_not_wait_takes_no_place_from_one_who_does():
 
 
 def test_large_photos_that_come_later_take_no_memory_for_which_a_heavy_one_waits(monkeypatch):
-    monkeypatch.setattr(limits, "COSTLY_MEMORY", 100_000)
+    monkeypatch.setattr(admission, "COSTLY_MEMORY", 100_000)
     budget, done = Budget(cores=4), []
     large, heavy = Cost(100_000, 0.1), Cost(300_000, 1.5)
 
@@ -290,7 +291,7 @@ def test_an_engine_of_one_thread_works_on_as_few_photos_as_one_of_one_core():
     budget = EngineContext(threads=1).budget
     with budget.admit(LARGE), budget.admit(LARGE), pytest.raises(Overloaded), budget.admit(LARGE):
         pass
-    assert EngineContext().budget is limits.BUDGET
+    assert EngineContext().budget is admission.BUDGET
 
 
 def test_a_huge_jpeg_gets_the_memory_to_be_repaired_in_case_it_is_cut_off():
