@@ -13,7 +13,6 @@ import atexit
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ import boto3
 import httpx
 
 from tests.aws import stack
+from tests.support.process import free_port
 
 ROOT = Path(__file__).parents[2]
 TOOLS = Path(os.environ.get("MIEN_AWS_TOOLS", ROOT / "build" / "aws-tools"))
@@ -113,7 +113,7 @@ def adapted(part: str, template: str, code: Path) -> str:
 
 @contextmanager
 def ministack(folder: Path) -> Iterator[str]:
-    port = _free_port()
+    port = free_port()
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
@@ -180,13 +180,6 @@ def tool(name: str) -> Path:
         )
         (programs.parent / "ready").touch()
     return programs
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def _wait_for(url: str, patience: float = 60.0) -> None:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import boto3
-import uvicorn
 from moto import mock_aws
 
 from mien.backends.aws.bucket import S3Bucket
@@ -22,6 +18,7 @@ from mien.domain.object_keys import installation_mark
 from mien.gallery import Gallery
 from tests.aws import stack
 from tests.aws.rekognition import COLLECTION, Rekognition
+from tests.rekognition.wire_server import running
 from tests.support.fake_engine import FakeFaceEngine
 
 BUCKET = "test-bucket"
@@ -59,17 +56,8 @@ def storage() -> Iterator[tuple[S3Bucket, DynamoCatalog]]:
 @contextmanager
 def served(app: Any) -> Iterator[str]:
     """The URL under which an ASGI app answers on loopback."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, log_level="critical"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
+    with running(app) as server:
+        yield server.url
 
 
 def recognizer(url: str) -> RekognitionRecognizer:

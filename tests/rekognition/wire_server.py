@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,11 @@ import boto3
 import uvicorn
 from botocore.config import Config
 from starlette.types import ASGIApp
+
+from tests.support.process import wait_for
+
+KEEP_ALIVE_SECONDS = 600
+"""So that no connection ends just when its client, which was idle meanwhile, sends the next request over it."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,10 @@ def running(app: ASGIApp) -> Iterator[Running]:
     listener = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio turns Nagle's delay off only where TCP is named
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_keep_alive=KEEP_ALIVE_SECONDS))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
-    while not server.started:
-        time.sleep(0.01)
+    wait_for(lambda: server.started)
     try:
         yield Running(f"http://127.0.0.1:{port}", port)
     finally:

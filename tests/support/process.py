@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 
 import httpx
@@ -26,9 +29,23 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+def _ports() -> Iterator[int]:
+    """Ports that Linux gives to nobody who asks for any, and that no other worker of pytest chooses."""
+    worker, workers = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")), 16
+    ports = range(20_000 + worker % workers, 32_768, workers)
+    start = random.randrange(len(ports))
+    return cycle((*ports[start:], *ports[:start]))
+
+
+_PORTS = _ports()
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """Return a port on which nobody listens; it stays free until a process, seconds later, listens on it."""
+    while True:
+        port = next(_PORTS)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def serve(
