@@ -30,7 +30,7 @@ from mien.api.http_protocol import BoundedProtocol
 from mien.security import bodies
 from mien.security.origins import TRUST
 from tests.cli.test_listening import write_certificate
-from tests.support.process import wait_for
+from tests.support.process import PATIENCE_SECONDS, wait_for
 
 
 class Trace:
@@ -92,7 +92,7 @@ def serve(stack: ExitStack) -> Serve:
 
         def stop() -> None:
             server.should_exit = server.force_exit = True
-            thread.join(30)
+            thread.join(PATIENCE_SECONDS)
             listener.close()
 
         stack.callback(stop)
@@ -104,7 +104,7 @@ def serve(stack: ExitStack) -> Serve:
 @pytest.fixture
 def connect(stack: ExitStack) -> Callable[..., socket.socket]:
     def connect(server: Server, sent: bytes = b"") -> socket.socket:
-        connection = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+        connection = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_SECONDS))
         connection.sendall(sent)
         return connection
 
@@ -119,7 +119,7 @@ EARLY = b"POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nx"
 
 def status(connection: socket.socket) -> int:
     """Read one whole answer and return its status."""
-    connection.settimeout(30)
+    connection.settimeout(PATIENCE_SECONDS)
     received = b""
     while not (found := re.fullmatch(rb"HTTP/1.1 (\d+).*?content-length: (\d+).*?\r\n\r\n(.*)", received, re.S)) or (
         len(found[3]) < int(found[2])
@@ -131,7 +131,7 @@ def status(connection: socket.socket) -> int:
 
 
 def is_closed(connection: socket.socket) -> bool:
-    connection.settimeout(30)
+    connection.settimeout(PATIENCE_SECONDS)
     try:
         while connection.recv(65_536):
             pass
@@ -198,8 +198,8 @@ def test_whoever_does_not_read_is_given_up(
 ) -> None:
     monkeypatch.setattr(http_protocol, "DOWNLOAD_SECONDS", 0.3)
     server = serve(keep_alive=0.2)
-    connect(server, b"GET /?bytes=50000000 HTTP/1.1\r\nHost: h\r\n\r\n")
-    wait_for(lambda: server.count == 1)
+    connection = connect(server, b"GET /?bytes=50000000 HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert connection.recv(1, socket.MSG_PEEK)
     wait_for(lambda: server.count == 0)
 
 
@@ -261,7 +261,11 @@ def test_when_full_the_stranger_who_waits_longest_goes(
     with caplog.at_level(logging.WARNING):
         keyed = connect(server, KEYED)
         assert status(keyed) == 200
-        strangers = [connect(server, sent) for _ in range(4)]
+        strangers = []
+        for _ in range(4):  # one after another, and each begins to wait anew when it has its answer
+            strangers.append(connect(server, sent))
+            if sent in {GET, EARLY}:
+                assert status(strangers[-1]) in {200, 401}
         wait_for(lambda: server.count == 5)
         for number in range(4):
             newest = connect(server, GET)
@@ -351,7 +355,8 @@ def test_a_handshake_that_stalls_is_a_connection_too(
     wait_for(lambda: server.count == 3)
     context = ssl.create_default_context(cafile=str(cert))
     for _ in range(3):
-        assert httpx.get(f"https://localhost:{server.port}/", verify=context).status_code == 200
+        answer = httpx.get(f"https://localhost:{server.port}/", verify=context, timeout=PATIENCE_SECONDS)
+        assert answer.status_code == 200
     assert is_closed(stalled[0])
     assert server.count <= 3
 
