@@ -81,7 +81,7 @@ def keys(tmp_path: Path) -> KeyFile:
 
 @pytest.fixture
 def guarded(open_service: Callable[..., Service], tmp_path: Path) -> Service:
-    settings = Settings(api_keys_file=tmp_path / "keys.json", rate_per_minute=12)
+    settings = Settings(api_keys_file=tmp_path / "keys.json", rate_per_minute=1)
     return open_service(settings=settings, forms=True, signer=SIGNER)
 
 

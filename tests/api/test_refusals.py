@@ -179,7 +179,7 @@ def test_a_damaged_key_file_lets_nobody_in(guarded: Service, tmp_path: Path) -> 
 
 
 def test_rates_per_key(open_service: Callable[..., Service], tmp_path: Path, keys: KeyFile) -> None:
-    service = open_service(settings=Settings(api_keys_file=tmp_path / "keys.json", rate_per_minute=12))
+    service = open_service(settings=Settings(api_keys_file=tmp_path / "keys.json", rate_per_minute=1))
     one, two = ({"X-Api-Key": keys.create(name, list(Scope))} for name in "ab")
     assert service.client.get("/users", headers=one).status_code == 200
     refused = service.client.get("/users", headers=one)
@@ -222,15 +222,15 @@ def test_a_full_queue_says_come_back(open_service: Callable[..., Service], monke
     inside, leave = threading.Barrier(most + 1), threading.Event()
 
     def slow(_: bytes) -> list[object]:
-        inside.wait(10)
-        leave.wait(10)
+        inside.wait(60)
+        leave.wait(60)
         return []
 
     monkeypatch.setattr(service.app, "detect", slow)
     with service.client, ThreadPoolExecutor(most) as callers:
         for _ in range(most):
             callers.submit(service.client.post, "/detect", content=b"x", headers=JPEG)
-        inside.wait(10)
+        inside.wait(60)
         answer = service.client.post("/detect", content=b"x", headers=JPEG)
         leave.set()
     assert answer.status_code == 503

@@ -109,7 +109,8 @@ def test_a_photo_that_ends_its_process_is_given_up_at_the_third_claim(
 def test_a_failure_that_cannot_be_stored_is_not_tried_again_at_once(
     backend: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upload = backend.app.upload(portraits["Robert"][0], "Robert")
+    upload, now = backend.app.upload(portraits["Robert"][0], "Robert"), time.time()
+    monkeypatch.setattr(backend.queue, "_now", lambda: now)
     worker = backend.worker(threads=1)
     monkeypatch.setattr(event_queue, "MAX_ATTEMPTS", 1)
     with monkeypatch.context() as patch:
@@ -119,7 +120,7 @@ def test_a_failure_that_cannot_be_stored_is_not_tried_again_at_once(
             worker.run_once()
     assert not worker.run_once()
     assert (backend.queue.waiting(), backend.queue.dead()) == (1, 0)
-    monkeypatch.setattr(backend.queue, "_now", lambda: time.time() + 10)
+    monkeypatch.setattr(backend.queue, "_now", lambda: now + 10)
     assert worker.run_once()
     assert backend.app.upload_status(upload.image_path).status is UploadStatus.INDEXED
 
