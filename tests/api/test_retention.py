@@ -146,13 +146,13 @@ def test_only_a_key_that_may_erase_may_set_the_end_of_a_consent_or_delete_recogn
     service = open_service(settings=Settings(api_keys_file=file))
     service.client.headers["X-Api-Key"] = weak
     kept = recognize(service, robert[0])
-    query = {"user_id": "Robert", "consent_until": day(0)}
+    query = {"user_id": "Robert", "consent_until": day(1)}
     assert service.client.post("/upload", params=query, content=robert[0], headers=JPEG).status_code == 403
     assert service.client.delete(f"/recognitions/{kept}").status_code == 403
     assert service.client.delete("/recognitions", params={"unnamed": True}).status_code == 403
-    assert service.client.patch("/users/Robert", json={"consent_until": day(0)}).status_code == 403
+    assert service.client.patch("/users/Robert", json={"consent_until": day(1)}).status_code == 403
     assert listed(service) == [kept]
     service.client.headers["X-Api-Key"] = strong
     assert service.client.post("/upload", params=query, content=robert[0], headers=JPEG).status_code == 202
     service.run_events()
-    assert service.app.consents(["Robert"]) == {"Robert": date.fromisoformat(day(0))}
+    assert service.app.consents(["Robert"]) == {"Robert": date.fromisoformat(day(1))}

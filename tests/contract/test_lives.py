@@ -49,6 +49,7 @@ PEOPLE = ("Robert", "Venus", "Salma")
 NAMES = ("Ann", "Anne", "Venus")
 FILES = ("one.jpg", "two.jpg", "three.jpg")
 RESULT_DAYS, VISITOR_DAYS = 10, 20
+TODAY = datetime.now(UTC).date()
 
 people = st.sampled_from(PEOPLE)
 photos = st.integers(0, 2)
@@ -495,7 +496,7 @@ class Lives(RuleBasedStateMachine):
 
 
 def _day(days: int) -> date:
-    return (datetime.now(UTC) + timedelta(days=days)).date()
+    return TODAY + timedelta(days=days)
 
 
 @pytest.mark.parametrize("backend", WORLDS)

@@ -261,7 +261,7 @@ def test_undoing_a_merge_takes_along_a_person_who_has_no_photo(ports: Ports, rob
     enroll(ports, robert[1], user_id="rob", name="Robert")
     ports.app.merge("bob", "rob")
     (face,) = (face for face in ports.catalog.find(FaceRecord).items if face.user_id == "rob")
-    ports.app.set_consent("rob", datetime.now(UTC).date())
+    ports.app.set_consent("rob", datetime.now(UTC).date() + timedelta(days=1))
     ports.app.delete_face(face.face_id)
     assert [person.user_id for person in ports.app.people().items] == ["rob"]  # whom the photos of bob still show
     assert ports.app.unmerge("bob").user_id == "bob"
@@ -294,7 +294,7 @@ def test_with_the_last_photo_of_an_alias_the_consent_of_its_person_goes(ports: P
     enroll(ports, robert[0], user_id="bob")
     enroll(ports, robert[1], user_id="rob")
     ports.app.merge("bob", "rob")
-    ports.app.set_consent("rob", datetime.now(UTC).date())
+    ports.app.set_consent("rob", datetime.now(UTC).date() + timedelta(days=1))
     for face in sorted(ports.catalog.find(FaceRecord).items, key=lambda face: face.user_id or "", reverse=True):
         ports.app.delete_face(face.face_id)
     assert ports.catalog.find(Person).items == ports.catalog.find(Consent).items == ()
