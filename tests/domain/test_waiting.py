@@ -24,8 +24,7 @@ from mien.domain.waiting import (
     step_aside,
     waiting_seconds,
 )
-
-PATIENCE = 30.0
+from tests.support.process import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ class _Photo(Exception):
 def test_calls_get_their_places_in_order(threads: RequestThreads) -> None:
     done: list[int] = []
     for future in [threads.submit(done.append, number) for number in range(20)]:
-        future.result(PATIENCE)
+        future.result(PATIENCE_SECONDS)
     assert done == list(range(20))
 
 
@@ -64,40 +63,42 @@ def submit_for(who: str, threads: RequestThreads, call: Callable[[], object]) ->
 
 def test_clients_get_places_in_turn(threads: RequestThreads, end: threading.Event) -> None:
     done: list[str] = []
-    calls = [submit_for("greedy", threads, lambda: end.wait(PATIENCE))]
+    begun = threading.Event()
+    calls = [submit_for("greedy", threads, lambda: (begun.set(), end.wait(PATIENCE_SECONDS)))]
+    assert begun.wait(PATIENCE_SECONDS)
     calls += [submit_for(who, threads, partial(done.append, who)) for who in ("greedy",) * 5 + ("one", "other", "one")]
     end.set()
     for call in calls:
-        call.result(PATIENCE)
+        call.result(PATIENCE_SECONDS)
     assert sorted(done) == ["greedy"] * 5 + ["one"] * 2 + ["other"]
-    assert done[:5] in (["greedy", "one", "other", "greedy", "one"], ["one", "other", "greedy", "one", "greedy"])
+    assert done[:5] == ["greedy", "one", "other", "greedy", "one"]
 
 
 def test_who_has_most_calls_waiting_makes_room_for_others(threads: RequestThreads, end: threading.Event) -> None:
     begun = threading.Event()
-    submit_for("greedy", threads, lambda: (begun.set(), end.wait(PATIENCE)))
-    assert begun.wait(PATIENCE)
+    submit_for("greedy", threads, lambda: (begun.set(), end.wait(PATIENCE_SECONDS)))
+    assert begun.wait(PATIENCE_SECONDS)
     assert not threads.make_room()
     calls = [submit_for("greedy", threads, lambda: "answer") for _ in range(3)]
     assert not copy_context().run(lambda: (client.set("greedy"), threads.make_room())[1])
     assert threads.make_room()
     with pytest.raises(Overloaded):
-        calls[-1].result(PATIENCE)
+        calls[-1].result(PATIENCE_SECONDS)
     other = submit_for("other", threads, lambda: "other")
     assert not copy_context().run(lambda: (client.set("other"), threads.make_room())[1])
     end.set()
-    assert [call.result(PATIENCE) for call in (*calls[:2], other)] == ["answer", "answer", "other"]
+    assert [call.result(PATIENCE_SECONDS) for call in (*calls[:2], other)] == ["answer", "answer", "other"]
 
 
 def test_a_call_waits_for_a_place(threads: RequestThreads, end: threading.Event) -> None:
     begun = threading.Event()
-    first = threads.submit(lambda: (begun.set(), end.wait(PATIENCE)))
+    first = threads.submit(lambda: (begun.set(), end.wait(PATIENCE_SECONDS)))
     second = threads.submit(lambda: "answer")
-    assert begun.wait(PATIENCE)
+    assert begun.wait(PATIENCE_SECONDS)
     assert not second.running()
     assert not second.done()
     end.set()
-    assert (first.result(PATIENCE), second.result(PATIENCE)) == ((None, True), "answer")
+    assert (first.result(PATIENCE_SECONDS), second.result(PATIENCE_SECONDS)) == ((None, True), "answer")
 
 
 def test_a_call_that_steps_aside_leaves_its_place_to_those_that_wait_and_to_later_ones(
@@ -106,28 +107,28 @@ def test_a_call_that_steps_aside_leaves_its_place_to_those_that_wait_and_to_late
     leave = threading.Event()
 
     def long_work() -> bool:
-        leave.wait(PATIENCE)
+        leave.wait(PATIENCE_SECONDS)
         step_aside()
         step_aside()
-        return end.wait(PATIENCE)
+        return end.wait(PATIENCE_SECONDS)
 
     long = threads.submit(long_work)
     waiting = threads.submit(lambda: "waiting")
     leave.set()
-    assert waiting.result(PATIENCE) == "waiting"
-    assert threads.submit(lambda: "later").result(PATIENCE) == "later"
+    assert waiting.result(PATIENCE_SECONDS) == "waiting"
+    assert threads.submit(lambda: "later").result(PATIENCE_SECONDS) == "later"
     assert threads.aside == 1
     end.set()
-    assert long.result(PATIENCE)
+    assert long.result(PATIENCE_SECONDS)
     threads.shutdown()
     assert (threads.aside, threads._running) == (0, 0)
 
 
 def test_there_are_no_more_places_after_a_call_has_stepped_aside(threads: RequestThreads, end: threading.Event) -> None:
-    threads.submit(step_aside).result(PATIENCE)
+    threads.submit(step_aside).result(PATIENCE_SECONDS)
     begun = threading.Event()
-    threads.submit(lambda: (begun.set(), end.wait(PATIENCE)))
-    assert begun.wait(PATIENCE)
+    threads.submit(lambda: (begun.set(), end.wait(PATIENCE_SECONDS)))
+    assert begun.wait(PATIENCE_SECONDS)
     second = threads.submit(lambda: None)
     assert threads._running == 1
     assert not second.running()
@@ -140,10 +141,10 @@ def test_an_error_is_the_callers_and_holds_nothing(threads: RequestThreads) -> N
     gc.disable()
     try:
         future = threads.submit(fail)
-        error = future.exception(PATIENCE)
+        error = future.exception(PATIENCE_SECONDS)
         assert isinstance(error, _Photo)
         seen = weakref.ref(error)
-        threads.submit(lambda: None).result(PATIENCE)
+        threads.submit(lambda: None).result(PATIENCE_SECONDS)
         del future, error
         assert seen() is None
     finally:
@@ -152,16 +153,16 @@ def test_an_error_is_the_callers_and_holds_nothing(threads: RequestThreads) -> N
 
 def test_a_call_that_was_given_up_is_not_made(threads: RequestThreads, end: threading.Event) -> None:
     made: list[str] = []
-    threads.submit(end.wait, PATIENCE)
+    threads.submit(end.wait, PATIENCE_SECONDS)
     given_up = threads.submit(made.append, "call")
     assert given_up.cancel()
     end.set()
-    threads.submit(lambda: None).result(PATIENCE)
+    threads.submit(lambda: None).result(PATIENCE_SECONDS)
     assert not made
 
 
 def test_requests_wait_so_long_and_others_as_long_as_it_takes(threads: RequestThreads) -> None:
-    assert threads.submit(waiting_seconds.get).result(PATIENCE) == REQUEST_SECONDS
+    assert threads.submit(waiting_seconds.get).result(PATIENCE_SECONDS) == REQUEST_SECONDS
     assert waiting_seconds.get() is None
     step_aside()  # nobody waits for this thread
 

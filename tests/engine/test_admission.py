@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from mien.engine.decode import measure
 from mien.engine.limits import Cost
 from tests.hostile import bombs
 from tests.support.forks import holds_in_child
-from tests.support.process import wait_for
+from tests.support.process import PATIENCE_SECONDS, wait_for
 
 HEAVY, LARGE, ORDINARY = Cost(100_000_000, 1.5), Cost(30_000_000, 0.1), Cost(1_000_000, 0.01)
 
@@ -127,7 +128,7 @@ def test_who_waits_gets_a_turn_and_too_many_are_refused_at_once():
             done.append(number)
 
     with (
-        ThreadPoolExecutor(MAX_HEAVY, initializer=waiting_seconds.set, initargs=(30.0,)) as pool,
+        ThreadPoolExecutor(MAX_HEAVY, initializer=waiting_seconds.set, initargs=(PATIENCE_SECONDS,)) as pool,
         ExitStack() as held,
     ):
         held.enter_context(budget.admit(HEAVY))
@@ -152,7 +153,7 @@ def test_clients_get_turns_and_who_has_most_photos_waiting_makes_room():
             done.append(who)
 
     with (
-        ThreadPoolExecutor(MAX_HEAVY + 2, initializer=waiting_seconds.set, initargs=(30.0,)) as pool,
+        ThreadPoolExecutor(MAX_HEAVY + 2, initializer=waiting_seconds.set, initargs=(PATIENCE_SECONDS,)) as pool,
         ExitStack() as held,
     ):
         held.enter_context(budget.admit(HEAVY))
@@ -162,11 +163,11 @@ def test_clients_get_turns_and_who_has_most_photos_waiting_makes_room():
         wait_for(lambda: sum(future.done() for future in greedy) == 2)
         assert budget._heavy.queued == MAX_HEAVY
         with pytest.raises(Overloaded):
-            pool.submit(work, "greedy").result(30)
+            pool.submit(work, "greedy").result(PATIENCE_SECONDS)
         held.close()
         for future in others:
-            future.result(30)
-        assert sum(isinstance(future.exception(30), Overloaded) for future in greedy) == 2
+            future.result(PATIENCE_SECONDS)
+        assert sum(isinstance(future.exception(PATIENCE_SECONDS), Overloaded) for future in greedy) == 2
     assert done == ["greedy", "other", "greedy", "other", "greedy"]
 
 
@@ -183,17 +184,17 @@ def test_who_does_not_wait_takes_no_place_from_one_who_does():
         work()
 
     with (
-        ThreadPoolExecutor(MAX_HEAVY, initializer=waiting_seconds.set, initargs=(30.0,)) as pool,
+        ThreadPoolExecutor(MAX_HEAVY, initializer=waiting_seconds.set, initargs=(PATIENCE_SECONDS,)) as pool,
         ExitStack() as held,
     ):
         held.enter_context(budget.admit(HEAVY))
         waiting = [pool.submit(work) for _ in range(MAX_HEAVY - 1)]
         wait_for(lambda: budget._heavy.queued == MAX_HEAVY)
         with pytest.raises(Overloaded):
-            pool.submit(at_once).result(30)
+            pool.submit(at_once).result(PATIENCE_SECONDS)
         held.close()
         for future in waiting:
-            future.result(30)
+            future.result(PATIENCE_SECONDS)
     assert len(done) == MAX_HEAVY - 1
 
 
@@ -208,7 +209,7 @@ def test_large_photos_that_come_later_take_no_memory_for_which_a_heavy_one_waits
             done.append(who)
 
     with (
-        ThreadPoolExecutor(3, initializer=waiting_seconds.set, initargs=(30.0,)) as pool,
+        ThreadPoolExecutor(3, initializer=waiting_seconds.set, initargs=(PATIENCE_SECONDS,)) as pool,
         ExitStack() as held,
     ):
         for _ in range(3):
@@ -220,20 +221,22 @@ def test_large_photos_that_come_later_take_no_memory_for_which_a_heavy_one_waits
         assert not done
         held.close()
         for future in waiting:
-            future.result(30)
+            future.result(PATIENCE_SECONDS)
     assert budget.taken == 0
 
 
 def test_a_photo_that_never_got_its_turn_is_not_counted():
-    budget, threads = Budget(cores=1), RequestThreads(1, "test")
+    budget, threads, both_wait = Budget(cores=1), RequestThreads(1, "test"), threading.Event()
 
     def work() -> None:
+        assert both_wait.wait(PATIENCE_SECONDS)
         threads.shutdown(wait=False)
         with suppress(RuntimeError), budget.admit(HEAVY):
             pass
 
     calls = [threads.submit(work), threads.submit(work)]
-    calls[0].result(30)
+    both_wait.set()
+    calls[0].result(PATIENCE_SECONDS)
     assert budget._heavy.queued == 0
 
 
@@ -279,10 +282,10 @@ def test_on_one_thread_a_quick_photo_is_answered_while_costly_ones_wait(costly):
         for _ in range(2 if costly is LARGE else 1):
             held.enter_context(budget.admit(costly))
         waiting = [threads.submit(work, costly) for _ in range(3)]
-        threads.submit(work, ORDINARY).result(30)
+        threads.submit(work, ORDINARY).result(PATIENCE_SECONDS)
         assert done == [ORDINARY]
     for future in waiting:
-        future.result(30)
+        future.result(PATIENCE_SECONDS)
     threads.shutdown()
 
 

@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,9 @@ from mien.engine import decode_pool
 from mien.engine.decode_pool import DecodingPool
 from mien.engine.limits import Limits
 from tests.support.forks import holds_in_child
+from tests.support.process import PATIENCE_SECONDS, wait_for
 
 LIMITS = Limits()
-PATIENCE = 30.0
 
 
 @pytest.fixture
@@ -37,13 +36,6 @@ def pool() -> Iterator[DecodingPool]:
 @pytest.fixture
 def webp(encode, scene) -> bytes:
     return encode(scene, "WEBP", lossless=True)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def pid_of(pool: DecodingPool) -> int:
@@ -139,11 +131,11 @@ def test_a_photo_is_not_blamed_for_a_decoder_that_ended_before_it_came(pool, web
     os.kill(pid, signal.SIGSTOP)
     thread = threading.Thread(target=lambda: decoded.append(pool.decode(webp, 0, LIMITS, LIMITS.max_memory)))
     thread.start()
-    until(lambda: not pool._idle)
+    wait_for(lambda: not pool._idle)
     os.kill(pid, number)
     if number != signal.SIGKILL:  # which ends stopped ones, too
         os.kill(pid, signal.SIGCONT)
-    thread.join(PATIENCE)
+    thread.join(PATIENCE_SECONDS)
     assert len(decoded) == 1
     assert pid_of(pool) != pid
 
@@ -196,13 +188,13 @@ def test_a_decoder_ends_with_the_process_that_started_it():
     )
     done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=False)
     pid = int(done.stdout)
-    until(lambda: not is_running(pid))
+    wait_for(lambda: not is_running(pid))
 
 
 def test_an_idle_decoder_is_ended(pool, webp, monkeypatch):
     monkeypatch.setattr(decode_pool, "IDLE_SECONDS", 0.05)
     pool.decode(webp, 0, LIMITS, LIMITS.max_memory)
-    until(lambda: not pool._idle)
+    wait_for(lambda: not pool._idle)
     assert pool.decode(webp, 0, LIMITS, LIMITS.max_memory)[1].size
 
 
