@@ -23,7 +23,7 @@ from mien.domain.records import Consent
 from mien.settings import Settings
 from tests.support.fake_engine import use_fake_engine
 from tests.support.painter import photo_of
-from tests.support.process import MIEN, free_port, serve, wait_for
+from tests.support.process import MIEN, PATIENCE_SECONDS, free_port, serve, wait_for
 
 JPEG = {"Content-Type": "image/jpeg"}
 
@@ -51,11 +51,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     port = free_port()
     server = serve(folder, port)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_SECONDS) as client:
             yield Running(client, folder)
     finally:
         server.terminate()
-        assert server.wait(30) in {0, -15}
+        assert server.wait(PATIENCE_SECONDS) in {0, -15}
 
 
 def test_from_the_first_upload_to_forgetting(
@@ -103,11 +103,16 @@ def test_a_presigned_form_takes_one_photo(running: Running) -> None:
     form = client.post("/uploads", json={"user_id": "Edith", "content_type": "image/jpeg"}).json()
     assert form["url"].startswith(str(client.base_url))
     forged = form["fields"] | {"key": "uploaded/Somebody/else.jpg"}
-    assert httpx.post(form["url"], data=forged, files={"file": image}).status_code == 403
+    assert httpx.post(form["url"], data=forged, files={"file": image}, timeout=PATIENCE_SECONDS).status_code == 403
     altered = form["fields"] | {"policy": form["fields"]["policy"][:-3] + "AAA"}
-    assert httpx.post(form["url"], data=altered, files={"file": image}).status_code == 422
-    assert httpx.post(form["url"], data=form["fields"], files={"file": b"GIF89a"}).status_code == 403
-    assert httpx.post(form["url"], data=form["fields"], files={"file": image}).status_code == 204
+    assert httpx.post(form["url"], data=altered, files={"file": image}, timeout=PATIENCE_SECONDS).status_code == 422
+    assert (
+        httpx.post(form["url"], data=form["fields"], files={"file": b"GIF89a"}, timeout=PATIENCE_SECONDS).status_code
+        == 403
+    )
+    assert (
+        httpx.post(form["url"], data=form["fields"], files={"file": image}, timeout=PATIENCE_SECONDS).status_code == 204
+    )
     assert running.indexed("/uploads/" + quote(form["image_path"]))["user_id"] == "Edith"
 
 
@@ -159,7 +164,7 @@ def test_other_machines_need_keys(tmp_path: Path) -> None:
         env=os.environ | {"MIEN_DATA_DIR": str(tmp_path)},
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert refused.returncode != 0

@@ -20,7 +20,7 @@ from mien.domain.policy import Policy
 from mien.domain.records import Upload, UploadStatus
 from mien.gallery.store.database import PAGE_BYTES
 from tests.support.fake_engine import FakeFaceEngine
-from tests.support.process import free_port, serve, wait_for
+from tests.support.process import PATIENCE_SECONDS, free_port, serve, wait_for
 
 Portraits = dict[str, list[bytes]]
 
@@ -374,6 +374,7 @@ def test_nothing_is_lost_or_done_twice_after_kill_9(
                 params={"user_id": name},
                 content=photo,
                 headers={"Content-Type": "image/jpeg"},
+                timeout=PATIENCE_SECONDS,
             )
             assert answer.status_code == 202
         os.kill(server.pid, signal.SIGKILL)

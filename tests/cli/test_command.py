@@ -174,7 +174,7 @@ def test_keys_are_kept_in_the_data_folder_that_is_named(mien, tmp_path):
 
 
 def test_photos_are_worked_on_at_the_same_time():
-    meeting = threading.Barrier(2, timeout=20)
+    meeting = threading.Barrier(2, timeout=60)
     assert [outcome >= 0 for _, outcome in map_photos(Settings(), [1, 2], lambda _: meeting.wait(), "Meeting")] == [
         True,
         True,

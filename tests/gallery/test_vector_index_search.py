@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mien.gallery.vector_index import IndexConfig, IndexManager
 from tests.gallery.in_memory_source import SMALL, InMemorySource, people
+from tests.support.process import PATIENCE_SECONDS
 
 VECTOR_SET = "faces"
 
@@ -98,7 +99,7 @@ def test_compaction_ends_when_the_last_rows_are_deleted(
     source.delete(rows[200:])
     compaction = threading.Thread(target=indexes.build, args=(VECTOR_SET,), daemon=True)
     compaction.start()
-    compaction.join(timeout=20)
+    compaction.join(PATIENCE_SECONDS)
     assert not compaction.is_alive()
     assert segments(tmp_path) == ["0-400-200"]
     answers(indexes, source, people(10), 0.2, 3)

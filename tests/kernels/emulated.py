@@ -14,6 +14,7 @@ import numpy as np
 from mien.kernels.compiler import compiled
 from mien.kernels.instruction_sets import INSTRUCTION_SETS, InstructionSet, available
 from mien.kernels.signatures import Argument, Kernel
+from tests.support.process import PATIENCE_SECONDS
 
 GCC, QEMU = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 _DRIVER = Path(__file__).with_name("emulated_driver.c")
@@ -50,7 +51,9 @@ def run_emulated(
     for array in further:
         content += [np.array([array.ctypes.data, array.nbytes], np.int64).tobytes(), array.tobytes()]
     command = [QEMU, "-cpu", "max", _program(isa, kernel), "1" if at_end else "0"]
-    done = subprocess.run(command, input=b"".join(content), stdout=subprocess.PIPE, check=True, timeout=60)
+    done = subprocess.run(
+        command, input=b"".join(content), stdout=subprocess.PIPE, check=True, timeout=PATIENCE_SECONDS
+    )
     changed = memoryview(done.stdout)
     for number, value in enumerate(values):
         if isinstance(value, np.ndarray):
@@ -71,5 +74,5 @@ def _program(isa: InstructionSet, kernel: Kernel) -> Path:
     machine_code.write_bytes(compiled([kernel], isa))
     program = machine_code.with_suffix("")
     command = [GCC, "-O1", "-static", f"-DKERNEL={kernel.name}", "-o", program, _DRIVER, machine_code, "-lm"]
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=PATIENCE_SECONDS)
     return program

@@ -23,6 +23,7 @@ from mien.kernels.file_cache import FileCache
 from mien.kernels.instruction_sets import INSTRUCTION_SETS, InstructionSet, available, current
 from mien.kernels.signatures import Array, Kernel, Size
 from mien.kernels.types import S64
+from tests.support.process import PATIENCE_SECONDS
 
 
 def _double(code: Code, *, count: Value, values: Pointer) -> None:
@@ -128,7 +129,7 @@ def test_processes_that_compile_at_once_do_not_disturb_each_other(tmp_path: Path
     )
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
     both = [subprocess.Popen([sys.executable, "-c", script], env=environment) for _ in range(2)]
-    assert [process.wait(60) for process in both] == [0, 0]
+    assert [process.wait(PATIENCE_SECONDS) for process in both] == [0, 0]
     assert [path.suffix for path in (tmp_path / "mien/kernels").iterdir()] == [".o"]
 
 
@@ -143,7 +144,7 @@ def test_a_child_forked_during_a_compilation_can_compile(cache: Path, isa: Instr
     try:
         thread = threading.Thread(target=load, args=("yunet", [yunet.STEM, *yunet.POINTWISE.values()], isa))
         thread.start()
-        begun.wait(10)
+        assert begun.wait(PATIENCE_SECONDS)
         child = os.fork()
         if not child:
             os._exit(0 if doubled(isa) == [0, 2, 4, 6, 8] else 1)

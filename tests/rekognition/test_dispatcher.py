@@ -20,6 +20,7 @@ from mien.rekognition.dispatcher import Dispatcher
 from mien.rekognition.settings import SigV4, WireSettings
 from mien.rekognition.sigv4 import RawRequest
 from mien.security.audit import LogLines
+from tests.support.process import PATIENCE_SECONDS
 
 from .raw import JSON_TYPE, PresignedBody, error, post, signed_headers
 
@@ -49,7 +50,7 @@ def test_an_answer_has_a_request_id_and_a_date(strict):
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD", "OPTIONS"])
 def test_another_method_is_forbidden_in_xml(strict, method):
-    answer = httpx.request(method, strict.url)
+    answer = httpx.request(method, strict.url, timeout=PATIENCE_SECONDS)
     assert answer.status_code == 403
     assert answer.headers["content-type"] == "application/xml"
     assert method == "HEAD" or "<AccessDeniedException>" in answer.text
@@ -58,14 +59,22 @@ def test_another_method_is_forbidden_in_xml(strict, method):
 def test_without_target_or_content_type_there_is_no_operation(strict):
     headers = signed_headers(f"{strict.url}/", b"{}", TARGET, **GOOD)
     for missing in ("X-Amz-Target", "Content-Type"):
-        answer = httpx.post(strict.url, content=b"{}", headers={k: v for k, v in headers.items() if k != missing})
+        answer = httpx.post(
+            strict.url,
+            content=b"{}",
+            headers={k: v for k, v in headers.items() if k != missing},
+            timeout=PATIENCE_SECONDS,
+        )
         assert (answer.status_code, answer.text.strip()) == (404, "<UnknownOperationException/>")
 
 
 @pytest.mark.parametrize("content_type", [f"{JSON_TYPE}; charset=utf-8", "Application/JSON"])
 def test_content_types_of_other_sdks_are_taken(strict, content_type):
     headers = signed_headers(f"{strict.url}/", b"{}", TARGET, **GOOD) | {"Content-Type": content_type}
-    assert error(httpx.post(strict.url, content=b"{}", headers=headers)) == "InvalidSignatureException"
+    assert (
+        error(httpx.post(strict.url, content=b"{}", headers=headers, timeout=PATIENCE_SECONDS))
+        == "InvalidSignatureException"
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,7 +107,9 @@ def test_unknown_operations_are_unknown_and_known_ones_not_offered_are_named(str
 
 
 def test_a_hundred_megabytes_are_too_large(strict):
-    answer = httpx.post(strict.url, content=bytes(100_000_000), headers={"X-Amz-Target": TARGET}, timeout=60)
+    answer = httpx.post(
+        strict.url, content=bytes(100_000_000), headers={"X-Amz-Target": TARGET}, timeout=PATIENCE_SECONDS
+    )
     assert answer.status_code == 413
 
 
@@ -110,7 +121,7 @@ def test_too_many_requests_at_once_are_throttled(serve):
 @pytest.mark.parametrize("limit", ["BODY_SECONDS", "PAUSE_SECONDS"])
 def test_a_body_that_never_arrives_times_out(strict, monkeypatch, limit):
     monkeypatch.setattr(f"mien.security.bodies.{limit}", 0.2)
-    with socket.create_connection(("127.0.0.1", strict.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=PATIENCE_SECONDS) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n{")
         assert b" 408 " in connection.recv(1000)
 
@@ -119,17 +130,23 @@ def test_a_presigned_url_is_accepted(strict):
     request = AWSRequest("POST", f"{strict.url}/", headers={"X-Amz-Target": TARGET, "Content-Type": JSON_TYPE})
     signer = PresignedBody(b"{}", Credentials("AKID", "s3cret"), "rekognition", "eu-west-1", 60)
     signer.add_auth(request)
-    answer = httpx.post(request.url, content=b"{}", headers=dict(request.headers.items()))
+    answer = httpx.post(request.url, content=b"{}", headers=dict(request.headers.items()), timeout=PATIENCE_SECONDS)
     assert answer.status_code == 200
-    altered = httpx.post(request.url, content=b"{ }", headers=dict(request.headers.items()))
+    altered = httpx.post(request.url, content=b"{ }", headers=dict(request.headers.items()), timeout=PATIENCE_SECONDS)
     assert error(altered) == "InvalidSignatureException"
 
 
 def test_a_request_without_a_signature_is_refused(strict):
     headers = {"X-Amz-Target": TARGET, "Content-Type": JSON_TYPE}
-    assert error(httpx.post(strict.url, content=b"{}", headers=headers)) == "MissingAuthenticationTokenException"
+    assert (
+        error(httpx.post(strict.url, content=b"{}", headers=headers, timeout=PATIENCE_SECONDS))
+        == "MissingAuthenticationTokenException"
+    )
     headers["Authorization"] = "AWS4-HMAC-SHA256 Credential=x"
-    assert error(httpx.post(strict.url, content=b"{}", headers=headers)) == "IncompleteSignatureException"
+    assert (
+        error(httpx.post(strict.url, content=b"{}", headers=headers, timeout=PATIENCE_SECONDS))
+        == "IncompleteSignatureException"
+    )
 
 
 @pytest.mark.parametrize(
@@ -156,13 +173,16 @@ def test_a_signature_of_another_time_is_refused(strict, minutes, words):
 
 def test_an_altered_body_is_refused(strict):
     headers = signed_headers(f"{strict.url}/", b"{}", TARGET, **GOOD)
-    answer = httpx.post(strict.url, content=b'{"MaxResults": 1}', headers=headers)
+    answer = httpx.post(strict.url, content=b'{"MaxResults": 1}', headers=headers, timeout=PATIENCE_SECONDS)
     assert error(answer) == "InvalidSignatureException"
 
 
 def test_accept_any_refuses_web_pages(server):
     headers = signed_headers(f"{server.url}/", b"{}", TARGET) | {"Origin": "https://example.org"}
-    assert error(httpx.post(server.url, content=b"{}", headers=headers)) == "UnrecognizedClientException"
+    assert (
+        error(httpx.post(server.url, content=b"{}", headers=headers, timeout=PATIENCE_SECONDS))
+        == "UnrecognizedClientException"
+    )
 
 
 def test_accept_any_refuses_other_machines(strict, engine):

@@ -26,12 +26,11 @@ from mien.rekognition import server as wire
 from mien.rekognition.access_keys import AccessKey, AccessKeyFile
 from mien.rekognition.settings import SigV4, WireSettings
 from mien.settings import Settings
-from tests.support.process import wait_for
+from tests.support.process import PATIENCE_SECONDS, wait_for
 
 from .raw import JSON_TYPE, PresignedBody, error, post, signed_headers
 
 TARGET = "RekognitionService.ListCollections"
-PATIENCE = 30.0
 KEYS = {"AKID": AccessKey("someone", "s3cret")}
 
 
@@ -79,10 +78,10 @@ def test_a_server_with_access_keys_tells_strangers_nothing(strict) -> None:
 )
 def test_accept_any_refuses_what_comes_from_elsewhere(server, told: dict[str, str]) -> None:
     headers = signed_headers(f"{server.url}/", b"{}", TARGET)
-    answer = httpx.post(server.url, content=b"{}", headers=headers | told)
+    answer = httpx.post(server.url, content=b"{}", headers=headers | told, timeout=PATIENCE_SECONDS)
     assert error(answer) == "UnrecognizedClientException"
     assert "MIEN_ACCESS_KEYS_FILE" in answer.json()["message"]
-    assert httpx.post(server.url, content=b"{}", headers=headers).status_code == 200
+    assert httpx.post(server.url, content=b"{}", headers=headers, timeout=PATIENCE_SECONDS).status_code == 200
 
 
 @pytest.mark.parametrize("seconds", ["0", "00", "-1", "", "1.5", "١"])
@@ -92,7 +91,7 @@ def test_a_presigned_url_has_to_be_valid_for_some_time(strict, seconds: str, ahe
     at = datetime.now(UTC) + timedelta(minutes=ahead)
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: at)
     PresignedBody(b"{}", Credentials("AKID", "s3cret"), "rekognition", "eu-west-1", seconds).add_auth(request)
-    answer = httpx.post(request.url, content=b"{}", headers=dict(request.headers.items()))
+    answer = httpx.post(request.url, content=b"{}", headers=dict(request.headers.items()), timeout=PATIENCE_SECONDS)
     assert error(answer) == "IncompleteSignatureException"
 
 
@@ -101,7 +100,7 @@ def half_sent() -> Iterator[Callable[..., socket.socket]]:
     with ExitStack() as stack:
 
         def send(port: int, length: int, **headers: str) -> socket.socket:
-            connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS))
             lines = [f"{name}: {value}" for name, value in headers.items()]
             head = ["POST / HTTP/1.1", f"Host: 127.0.0.1:{port}", f"Content-Length: {length}", *lines]
             connection.sendall("\r\n".join([*head, "", "{"]).encode())
@@ -166,7 +165,7 @@ def test_a_key_with_many_calls_waiting_makes_room_for_others(serve, monkeypatch)
 
     def wait(*_: object) -> dict[str, object]:
         begun.set()
-        end.wait(PATIENCE)
+        end.wait(PATIENCE_SECONDS)
         return {"CollectionIds": []}
 
     monkeypatch.setitem(dispatcher.OPERATIONS, "DescribeCollection", wait)
@@ -176,7 +175,7 @@ def test_a_key_with_many_calls_waiting_makes_room_for_others(serve, monkeypatch)
         greedy = [
             pool.submit(post, server.url, body, "DescribeCollection", key="AKID", secret="s3cret") for _ in range(5)
         ]
-        assert begun.wait(PATIENCE)
+        assert begun.wait(PATIENCE_SECONDS)
         wait_for(lambda: sum(call.done() for call in greedy) == 2)
         other = pool.submit(post, server.url, b"{}", key="OTHER", secret="s3cret")
         wait_for(lambda: sum(call.done() for call in greedy) == 3)
@@ -228,7 +227,7 @@ def test_a_storage_that_does_not_answer_holds_up_only_those_who_ask_for_it(serve
 
     def get_object(**_: str) -> None:
         asked.release()
-        answering.wait(30)
+        answering.wait(PATIENCE_SECONDS)
 
     monkeypatch.setattr(images, "s3_client", lambda: SimpleNamespace(get_object=get_object))
     server = serve(WireSettings(keys=KEYS, workers=2))
@@ -236,9 +235,9 @@ def test_a_storage_that_does_not_answer_holds_up_only_those_who_ask_for_it(serve
     with ThreadPoolExecutor(3) as pool:
         stalled = [pool.submit(post, server.url, body, "DetectFaces", key="AKID", secret="s3cret") for _ in range(2)]
         try:
-            assert all(asked.acquire(timeout=30) for _ in stalled)
+            assert all(asked.acquire(timeout=PATIENCE_SECONDS) for _ in stalled)
             other = pool.submit(post, server.url, b"{}", key="AKID", secret="s3cret")
-            assert other.result(timeout=20).status_code == 200
+            assert other.result(timeout=PATIENCE_SECONDS).status_code == 200
         finally:
             answering.set()
         assert {error(each.result()) for each in stalled} == {"InvalidS3ObjectException"}

@@ -18,6 +18,7 @@ from mien.gallery.store.database import Database
 from mien.security.audit import Action, Activity, AuditFilter, LogLines, pseudonym
 from mien.security.audit_chain import breaks, digest_of, sign, write_item
 from mien.security.signing import Signer
+from tests.support.process import PATIENCE_SECONDS
 
 SECRET = b"0123456789abcdef"
 EVERYTHING = AuditFilter()
@@ -30,6 +31,7 @@ from mien.backends.embedded.audit import SqliteAudit
 from mien.gallery.store.database import Database
 from mien.security.audit import Action, Activity
 from mien.security.signing import Signer
+from tests.support.process import PATIENCE_SECONDS
 audit = SqliteAudit(Database(Path(sys.argv[1])), Signer(b"0123456789abcdef"), lambda: None)
 print("ready", flush=True)
 sys.stdin.readline()
@@ -241,7 +243,7 @@ def test_two_processes_and_their_threads_append_one_chain(audit: SqliteAudit, tm
         process.stdin.flush()
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda number: audit.record(activity(number)), range(200)))
-    assert [process.wait(60) for process in children] == [0, 0]
+    assert [process.wait(PATIENCE_SECONDS) for process in children] == [0, 0]
     for process in children:
         process.communicate()
     assert audit.breaks() == []

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable
 
 
-def holds_in_child(condition: Callable[[], bool], seconds: int = 30) -> bool:
+def holds_in_child(condition: Callable[[], bool], seconds: int = 120) -> bool:
     """Tell whether a condition holds in a forked child. One that is not known after so many seconds does not."""
     child = os.fork()
     if not child:

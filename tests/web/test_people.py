@@ -9,6 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from tests.support.process import PATIENCE_SECONDS
 from tests.web.conftest import Server
 from tests.web.people import call, enrol
 
@@ -176,7 +177,8 @@ def test_whose_consent_ends_soon_is_listed(page: Page, server: Server, ada: list
     soon, late = enrol(server, "Ada", ada[0]), enrol(server, "Grace", grace[0])
     in_a_week = (datetime.now(UTC).date() + timedelta(days=7)).isoformat()
     for user_id, day in ((soon, in_a_week), (late, "2099-06-30")):
-        httpx.patch(f"{server.url}/users/{user_id}", json={"consent_until": day}).raise_for_status()
+        answer = httpx.patch(f"{server.url}/users/{user_id}", json={"consent_until": day}, timeout=PATIENCE_SECONDS)
+        answer.raise_for_status()
     page.goto("/#/people")
     reminders = page.locator("section", has=page.get_by_role("heading", name="Ask for consent again"))
     expect(reminders.locator("li")).to_have_count(1)
