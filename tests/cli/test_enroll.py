@@ -6,12 +6,14 @@ import json
 import os
 import signal
 import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.support.painter import photo_of, write_people
-from tests.support.process import MIEN_ON_FAKE_ENGINE, wait_for
+from tests.support.process import MIEN_ON_FAKE_ENGINE, PATIENCE_SECONDS, wait_for
 
 
 def test_a_folder_of_people_is_enrolled(mien, people):
@@ -108,13 +110,36 @@ def test_names_are_shown_as_they_are(mien, people):
     assert "[red]Ada" in mien("people").out
 
 
-def start(folder: Path, data: Path, *words: str) -> subprocess.Popen[str]:
+HESITANT = """
+import os, time
+from itertools import count
+from pathlib import Path
+import mien.engine
+from tests.support.fake_engine import FakeFaceEngine
+
+class Engine(FakeFaceEngine):
+    reads = count()
+
+    def read(self, image, max_faces=100, **options):
+        while next(self.reads) >= 20 and not Path(os.environ["GO_ON"]).exists():
+            time.sleep(0.01)
+        return super().read(image, max_faces)
+
+mien.engine.FaceEngine = Engine
+from mien.cli.main import main
+main()
+"""
+HESITANT_MIEN = (sys.executable, "-c", HESITANT)
+"""Waits in the middle of its photos until there is a file that the environment names."""
+
+
+def start(mien: Sequence[str], folder: Path, data: Path, go_on: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*MIEN_ON_FAKE_ENGINE, "enroll", str(folder), "--data-dir", str(data), *words],
+        [*mien, "enroll", str(folder), "--data-dir", str(data), "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
-        env={**os.environ, "MIEN_BACKEND": "embedded"},
+        env={**os.environ, "MIEN_BACKEND": "embedded", "GO_ON": str(go_on)},
         # A shell that runs the tests in the background has told them to ignore it, which is inherited.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
@@ -139,18 +164,19 @@ def crowd(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_is_cut_off_keeps_what_it_has_and_can_go_on(crowd, tmp_path, end):
-    data = tmp_path / "data"
+    data, go_on = tmp_path / "data", tmp_path / "go on"
     photos = len(list(crowd.glob("*/*.jpg")))
-    cut_off = start(crowd, data, "--json")
+    cut_off = start(HESITANT_MIEN, crowd, data, go_on)
     wait_for(lambda: photos_in(data) >= 10)
     cut_off.send_signal(end)
-    out, _ = cut_off.communicate(timeout=60)
+    go_on.touch()
+    out, _ = cut_off.communicate(timeout=PATIENCE_SECONDS)
     kept = enrolled(data)
     assert 0 < kept < photos
     if end is signal.SIGINT:
         assert cut_off.returncode == 130
         assert 0 < json.loads(out)["enrolled"] <= kept
-    again = start(crowd, data, "--json")
+    again = start(MIEN_ON_FAKE_ENGINE, crowd, data, go_on)
     answer = json.loads(again.communicate(timeout=300)[0])
     assert again.returncode == 0
     assert answer["enrolled"] + answer["already_enrolled"] == photos == enrolled(data)
