@@ -19,7 +19,7 @@ from platformdirs import user_cache_path
 from tests.support.process import MIEN, free_port
 
 MARK = "==== next ===="
-PATIENCE = 2  # how much longer than a reader we wait
+ROOT = Path(__file__).parents[1]
 CURL = "alias curl='curl -sS --retry 9 --retry-connrefused'"  # the server may still be starting
 
 
@@ -55,7 +55,8 @@ def run(document: Path, home: Path, mien: Sequence[str] = MIEN, before: str = ":
     port = free_port()
     script = f"\necho '{MARK}'\n".join(step.command for step in steps(document))
     script = script.replace("make demo", "mien demo").replace("mien serve &", f"mien serve --port {port} &")
-    script = script.replace(":8000", f":{port}").replace("sleep 3", f"sleep {3 * PATIENCE}")
+    settled = f"PYTHONPATH={shlex.quote(str(ROOT))} {sys.executable} -m tests.support.settled"  # however long it takes
+    script = script.replace(":8000", f":{port}").replace("sleep 3", f"{settled} {port} ~/.local/share/mien")
     aliases = f"shopt -s expand_aliases; {CURL}; alias mien='{shlex.join(mien)}'"
     done = subprocess.run(
         ["bash", "-c", f"{aliases}; trap 'kill %1' EXIT\n{before} > /dev/null\n{script}"],
