@@ -140,6 +140,16 @@ def test_a_photo_is_not_blamed_for_a_decoder_that_ended_before_it_came(pool, web
     assert pid_of(pool) != pid
 
 
+def test_a_decoder_that_is_slow_to_end_was_not_slow_to_decode(pool, webp, monkeypatch):
+    def lose_and_crash_later(process: Any, *_: object) -> dict[str, Any]:
+        threading.Timer(0.5, os.kill, (process._process.pid, signal.SIGSEGV)).start()
+        raise EOFError
+
+    monkeypatch.setattr(decode_pool._Process, "ask", lose_and_crash_later)
+    with pytest.raises(DamagedImage, match="crashed"):
+        pool.decode(webp, 0, LIMITS, LIMITS.max_memory)
+
+
 def test_a_decoder_tells_how_long_it_took(pool, webp):
     decoded, _ = pool.decode(webp, 0, LIMITS, LIMITS.max_memory)
     assert 0 < decoded.seconds < 2 * LIMITS.max_seconds

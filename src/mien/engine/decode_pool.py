@@ -33,6 +33,9 @@ from mien.engine.limits import Limits
 MAX_WALL_SECONDS = 20.0
 """After which a process is ended that gets too little of a processor to reach its own limit."""
 
+ENDING_SECONDS = 10.0
+"""Between the end of a process's sockets and its own, on a machine that is very busy."""
+
 IDLE_SECONDS = 30.0
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONHOME")
 _LEAN = {
@@ -110,8 +113,8 @@ class DecodingPool:
             try:
                 answer = process.ask(content, long_side, limits, memory, descriptor)
                 decoded = None if "error" in answer else _result(answer, descriptor, limits)
-            except (EOFError, OSError):
-                raise process.why_ended() from None
+            except (EOFError, OSError) as error:
+                raise process.why_ended(hangs=isinstance(error, TimeoutError)) from None
             except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
                 process.is_broken = True
                 process.end()
@@ -200,12 +203,12 @@ class _Process:
         self._channel.sendall(content)
         return receive_message(self._channel)
 
-    def why_ended(self) -> ImageError:
-        """End the process, and return the error that its photo caused."""
+    def why_ended(self, *, hangs: bool) -> ImageError:
+        """End the process unless it ends by itself, and return the error that its photo caused."""
         try:
-            status = self._process.wait(0.2)
+            status = self._process.wait(0 if hangs else ENDING_SECONDS)
         except subprocess.TimeoutExpired:
-            status = -signal.SIGPROF  # it hangs
+            status = -signal.SIGPROF
         self.end()
         if status in (-signal.SIGPROF, -signal.SIGXCPU):
             return ImageTooLarge(_TOO_LONG, "seconds")
