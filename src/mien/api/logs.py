@@ -148,7 +148,9 @@ def json_on_stderr() -> Iterator[TextIO]:
         os.set_blocking(write_end, False)  # a library that writes much must not wait for the thread that counts
         os.dup2(write_end, STDERR)
         os.close(write_end)
-        threading.Thread(target=_count_lines, args=(read_end, handler), daemon=True).start()
+        over, end = os.pipe()
+        counting = threading.Thread(target=_count_lines, args=(read_end, over, handler), daemon=True)
+        counting.start()
         sys.stderr = _Nowhere()
         warnings.showwarning = _log_warning
         sys.excepthook = _log_exception
@@ -157,7 +159,9 @@ def json_on_stderr() -> Iterator[TextIO]:
         try:
             yield stream
         finally:
-            os.dup2(stream.fileno(), STDERR)  # which ends the thread, too
+            os.dup2(stream.fileno(), STDERR)
+            os.close(end)
+            counting.join(FLUSH_SECONDS)  # nobody may read what it writes
             sys.stderr, warnings.showwarning, sys.excepthook, threading.excepthook, sys.unraisablehook = former
             handler.summarize()
             root.handlers[:] = former_handlers
@@ -210,14 +214,15 @@ def _log_exception(kind: type[BaseException], error: BaseException | None, trace
         log.error("an exception was not handled", exc_info=(kind, error or kind(), trace))
 
 
-def _count_lines(descriptor: int, handler: LimitedHandler) -> None:
-    """Count the lines that native libraries write, until nobody can write any more."""
-    with os.fdopen(descriptor, "rb", buffering=0) as pipe:
+def _count_lines(descriptor: int, over: int, handler: LimitedHandler) -> None:
+    """Count the lines that native libraries write, until the other end of `over` is closed and all are counted."""
+    with os.fdopen(descriptor, "rb", buffering=0) as pipe, os.fdopen(over, "rb", buffering=0) as end:
         while True:
-            if not select.select([pipe], [], [], FLUSH_SECONDS)[0]:
+            ready = select.select([pipe, end], [], [], FLUSH_SECONDS)[0]
+            if not ready:
                 handler.summarize()
                 continue
-            written = pipe.read(65536)
+            written = pipe.read(65536) if pipe in ready else b""
             if not written:
                 return
             log.warning("a native library wrote to standard error", extra={"lines": written.count(b"\n")})
