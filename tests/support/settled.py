@@ -1,6 +1,6 @@
 """Wait until a server has noticed every photo that was copied into its data folder by hand, or deleted there.
 
-    python -m tests.support.settled PORT FOLDER
+python -m tests.support.settled PORT FOLDER
 """
 
 from __future__ import annotations
