@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import h11
 import httpx
 import pytest
 
+from mien.api import http_protocol
 from mien.api.connections import MAX_PER_CLIENT
 from mien.security.api_keys import KeyFile, Scope
 from tests.hostile.sockets import Server
@@ -144,6 +146,22 @@ def test_a_body_is_not_taken_without_end_before_the_answer(key: tuple[Server, st
         endless.sendall(head)
         with pytest.raises(ConnectionError):
             endless.sendall(bytes(500_000_000))
+
+
+MANY = b"".join(b"x%d: 1\r\n" % number for number in range(200))
+LONG = b"X-Long: " + b"x" * 20_000 + b"\r\n"
+
+
+@pytest.mark.parametrize("headers", [MANY, LONG], ids=["many", "long"])
+@pytest.mark.parametrize("is_behind_body", [False, True], ids=["before a body", "behind a body in chunks"])
+def test_many_or_long_headers_are_refused_also_where_they_come_at_once(headers: bytes, is_behind_body: bool) -> None:
+    parser = http_protocol._Parser()
+    head = b"POST /detect HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n"
+    parser.receive_data(head + (b"\r\n0\r\n" + headers if is_behind_body else headers) + b"\r\n")
+    if is_behind_body:
+        assert isinstance(parser.next_event(), h11.Request)
+    with pytest.raises(h11.RemoteProtocolError):
+        parser.next_event()
 
 
 def test_one_address_has_so_many_connections_and_the_oldest_make_room(key: tuple[Server, str]) -> None:

@@ -13,6 +13,7 @@ from botocore.credentials import Credentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mien.rekognition import sigv4
 from mien.rekognition.errors import WireError
 from mien.rekognition.sigv4 import RawRequest, read_claim, verify
 
@@ -136,6 +137,12 @@ def test_no_signature_is_missing_and_half_a_signature_incomplete():
     assert refusal(changed(request, authorization="Bearer x")).code == "IncompleteSignatureException"
     both = replace(presigned(), headers=request.headers)
     assert refusal(both).code == "InvalidSignatureException"
+
+
+def test_a_query_of_many_parameters_is_not_taken_apart(monkeypatch):
+    monkeypatch.setattr(sigv4, "parse_qsl", lambda *_, **__: pytest.fail("it was"))
+    request = presigned()
+    assert refusal(replace(request, query=request.query + "&a" * 1000)).code == "IncompleteSignatureException"
 
 
 @settings(max_examples=300)

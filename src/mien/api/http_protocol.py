@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 import h11
+from h11._receivebuffer import ReceiveBuffer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -30,6 +31,9 @@ DOWNLOAD_SECONDS = 300.0
 _PIECE_BYTES = 256 * 1024
 """Of a body, that are handed on at once."""
 
+MAX_HEAD_BYTES, MAX_HEADERS = 16 * 1024, 128
+"""Of a request, and of what follows its body in chunks. Parsing a header takes 2 microseconds, each look at it more."""
+
 MAX_CHUNKS, BYTES_PER_CHUNK = 500, 256
 """Chunks of a body: this many at once, and further ones at this distance."""
 
@@ -44,12 +48,26 @@ class Phase(Enum):
     LEFTOVER = "the end of a body that was answered before"
 
 
+class _Received(ReceiveBuffer):
+    """Refuses long headers also where they arrive at once; h11 looks at the length of incomplete ones only."""
+
+    def maybe_extract_lines(self) -> list[bytearray] | None:
+        lines = super().maybe_extract_lines()
+        if lines is not None and (len(lines) > MAX_HEADERS + 1 or sum(map(len, lines)) > MAX_HEAD_BYTES):
+            raise h11.RemoteProtocolError("The request has too many headers, or too long ones.", error_status_hint=431)
+        return lines
+
+
 class _Parser(h11.Connection):
-    """Refuses a body that comes in so many tiny chunks that reading it would hold up everybody: 8 microseconds each.
+    """Refuses long headers, and a body in so many tiny chunks that it would hold up everybody: 8 microseconds each.
 
     Answers are given out with the head and the first bytes of the body in one piece, which is one packet and one system
     call for most.
     """
+
+    def __init__(self) -> None:
+        super().__init__(h11.SERVER, MAX_HEAD_BYTES)
+        self._receive_buffer = _Received()
 
     _chunks = 0.0
     _head: list[bytes] = []  # noqa: RUF012 - replaced, never changed
@@ -86,7 +104,7 @@ class BoundedProtocol(H11Protocol):
     def __init__(self, connections: Connections, **uvicorns: Any) -> None:
         """Speak on one connection of `connections`; `uvicorns` are the arguments that uvicorn gives to a protocol."""
         super().__init__(**uvicorns)
-        self.conn = _Parser(h11.SERVER)
+        self.conn = _Parser()
         self.app = self._with_connection(self.app)
         self._connections = connections
         self._phase, self._until = Phase.REQUEST, self.loop.time() + self.timeout_keep_alive

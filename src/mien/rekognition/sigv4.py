@@ -26,6 +26,9 @@ SERVICE = "rekognition"
 TERMINATOR = "aws4_request"
 MAX_CLOCK_SKEW = timedelta(minutes=15)
 MAX_PRESIGNED_SECONDS = 7 * 24 * 3600
+MAX_QUERY_PARAMETERS = 64
+"""A presigned request has eight at most."""
+
 TIME_FORMAT = "%Y%m%dT%H%M%SZ"
 REQUIRED_QUERY_PARAMETERS = (
     "X-Amz-Algorithm",
@@ -94,6 +97,8 @@ def read_claim(request: RawRequest) -> SignatureClaim:
     Raises WireError: MissingAuthenticationTokenException without a signature, IncompleteSignatureException for a
     part of one, InvalidSignatureException for two.
     """
+    if request.query.count("&") >= MAX_QUERY_PARAMETERS:
+        raise WireError("IncompleteSignatureException", "The request has too many query-string parameters.")
     query = dict(parse_qsl(request.query, keep_blank_values=True))
     presigned, header = "X-Amz-Algorithm" in query, request.headers.get("authorization")
     if presigned and header is not None:
