@@ -38,6 +38,19 @@ def test_what_is_no_object(body: bytes) -> None:
         parse_object(body, 1000)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-32-be"])
+def test_half_a_character_is_refused_before_the_text_is_parsed(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's parser takes these bytes one by one, a thousand times as slowly as letters."""
+    monkeypatch.setattr(json, "loads", lambda *_, **__: pytest.fail("it was parsed"))
+    with pytest.raises(InvalidInput, match="not JSON"):
+        parse_object('{"image": "\ud800"}'.encode(encoding, "surrogatepass"), 32)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_json_may_be_in_any_encoding_of_unicode(encoding: str) -> None:
+    assert parse_object('{"name": "Ådå"}'.encode(encoding), 32) == {"name": "Ådå"}
+
+
 def test_a_large_photo_in_base64_is_parsed_also_with_escaped_slashes() -> None:
     photo = "/9j/" * 100_000
     assert parse_object(json.dumps({"image": photo, "user_id": "Ada"}).encode(), 32)["image"] == photo

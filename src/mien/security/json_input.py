@@ -34,7 +34,8 @@ def parse_object(body: bytes, max_members: int) -> dict[str, Any]:
     if len(body) > SHORT_BYTES and body.count(b"\\") > len(body) * MAX_ESCAPED_SHARE:
         raise InvalidInput("The JSON in the body has too many escape sequences.")
     try:
-        value = json.loads(body, parse_constant=_refuse_constant)
+        text = body.decode(json.detect_encoding(body))  # `loads` would let surrogates pass, and is slow at it
+        value = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise InvalidInput(not_json(error.pos)) from None
     except (ValueError, RecursionError):
