@@ -22,6 +22,11 @@ NAMED_WEBP = base64.b64decode(
     "UklGRlIAAABXRUJQVlA4WAoAAAACAAAA/j8AiBMAQU5JTQYAAAAAAAAAAABBTk1GJgAAAAAAAAAAAA8AAA8AAGQAAABWUDhMDgAAAC8PwAMABxAR/Q9ERP8D"
 )
 """A canvas of 16384 × 5001 around one frame of 16 × 16."""
+EMPTY_BLOCKS = bytes.fromhex(
+    "04c081000000000090ff6a24000e040000000080fc57230170200000000000e4bf1a098003010000000020ffd548001c08000000000"
+    "0f9af4602e0400000000000c87f35120007020000000040feab910038100000000000f25f8d"
+)
+"""Eight of deflate, each of which defines a code of two letters and at once ends."""
 ON_ITS_SIDE = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
 """EXIF data that only hold the orientation 6."""
 
@@ -145,6 +150,15 @@ def png_texts(kind: bytes, count: int) -> bytes:
     squeezed = zlib.compress(bytes(MEGABYTE - 64), 9)
     bodies = {b"zTXt": b"a\0\0", b"iTXt": b"a\0\1\0\0\0", b"iCCP": b"a\0\0"}
     return png(640, 640, 8, 2, extra=[chunk(kind, bodies[kind] + squeezed)] * count)
+
+
+def png_empty_blocks(size: int, *, is_text: bool) -> bytes:
+    """Small, but with a long way through blocks that hold nothing to the picture's data, or to the end of a text."""
+    data = zlib.compress(bytes(64 * 193))
+    squeezed = data[:2] + EMPTY_BLOCKS * (size // len(EMPTY_BLOCKS)) + data[2:]
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0))
+    chunks = [chunk(b"zTXt", b"a\0\0" + squeezed), chunk(b"IDAT", data)] if is_text else [chunk(b"IDAT", squeezed)]
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + chunk(b"IEND", b"")
 
 
 def png_chunks(size: int) -> bytes:
@@ -380,6 +394,8 @@ BOMBS: dict[str, Generator] = {
     "PNG, compressed texts": lambda _: png_texts(b"zTXt", 400),
     "PNG, international texts": lambda _: png_texts(b"iTXt", 400),
     "PNG, colour profiles": lambda _: png_texts(b"iCCP", 400),
+    "PNG, empty blocks": lambda size: png_empty_blocks(size, is_text=False),
+    "PNG, empty blocks in a text": lambda size: png_empty_blocks(size, is_text=True),
     "PNG, chunks": png_chunks,
     "PNG, tags that share their value": lambda _: png_exif(60_000, 400_000),
     "PNG, noise": lambda _: png_noise(2200),

@@ -202,7 +202,8 @@ def _png(content: bytes, limits: Limits) -> Inspection:
     stored = pixels * (1 if depth <= 8 and channels == 1 else 4)
     memory = stored + min(pixels, WORKING_PIXELS) * RGB_BYTES
     refuse_above("memory", memory, limits.max_memory, "bytes to decode")
-    seconds = (raw * 10 + pixels * 5) / 1e9
+    surplus = max(0, len(content) - raw)  # which may be blocks that hold nothing, a dozen bytes each
+    seconds = (raw * 10 + pixels * 5 + surplus * 80) / 1e9
     cost = Cost(memory, seconds)
     if is_odd or not cost.is_ordinary:
         cost = cost.isolated(pixels)
