@@ -72,6 +72,19 @@ def test_whoever_writes_to_standard_error_writes_json() -> None:
     assert (named["level"], named["error"]) == ("error", "ValueError")
 
 
+def test_warnings_whose_texts_a_file_chooses_are_not_kept() -> None:
+    script = """
+import warnings
+from mien.api.logs import json_on_stderr
+with json_on_stderr():
+    for number in range(1000):
+        warnings.warn(f"tag {number}")
+    print([key for key in globals().get("__warningregistry__", {}) if key != "version"])
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stdout == "[]\n"
+
+
 @pytest.fixture
 def written() -> Iterator[Callable[[], Lines]]:
     """What a handler writes of the logger `mien.flood`."""

@@ -201,6 +201,12 @@ def test_a_decoder_ends_with_the_process_that_started_it():
     wait_for(lambda: not is_running(pid))
 
 
+def test_a_decoder_keeps_no_texts_of_warnings(pool, webp):
+    """Python keeps each different one for ever, and files choose them."""
+    pool.decode(webp, 0, LIMITS, LIMITS.max_memory)
+    assert "ignore" in pool._idle[0]._process.args
+
+
 def test_an_idle_decoder_is_ended(pool, webp, monkeypatch):
     monkeypatch.setattr(decode_pool, "IDLE_SECONDS", 0.05)
     pool.decode(webp, 0, LIMITS, LIMITS.max_memory)

@@ -136,10 +136,10 @@ def json_on_stderr() -> Iterator[TextIO]:
 
     Yields the stream, for what is to be shown on a terminal.
     """
-    with os.fdopen(os.dup(STDERR), "w", buffering=1, encoding="utf-8") as stream:
+    with os.fdopen(os.dup(STDERR), "w", buffering=1, encoding="utf-8") as stream, warnings.catch_warnings():
         handler = LimitedHandler(stream)
         root, former_handlers, former_level = logging.getLogger(), logging.getLogger().handlers[:], logging.root.level
-        former = sys.stderr, warnings.showwarning, sys.excepthook, threading.excepthook, sys.unraisablehook
+        former = sys.stderr, sys.excepthook, threading.excepthook, sys.unraisablehook
         root.handlers[:] = [handler]
         root.setLevel(logging.INFO)
         for library in ("uvicorn", "watchfiles"):
@@ -153,6 +153,7 @@ def json_on_stderr() -> Iterator[TextIO]:
         counting.start()
         sys.stderr = _Nowhere()
         warnings.showwarning = _log_warning
+        warnings.simplefilter("always", UserWarning)  # or each text is kept for ever, and files of clients make many
         sys.excepthook = _log_exception
         threading.excepthook = lambda args: _log_exception(args.exc_type, args.exc_value, args.exc_traceback)
         sys.unraisablehook = lambda args: _log_exception(args.exc_type, args.exc_value, args.exc_traceback)
@@ -162,7 +163,7 @@ def json_on_stderr() -> Iterator[TextIO]:
             os.dup2(stream.fileno(), STDERR)
             os.close(end)
             counting.join(FLUSH_SECONDS)  # nobody may read what it writes
-            sys.stderr, warnings.showwarning, sys.excepthook, threading.excepthook, sys.unraisablehook = former
+            sys.stderr, sys.excepthook, threading.excepthook, sys.unraisablehook = former
             handler.summarize()
             root.handlers[:] = former_handlers
             root.setLevel(former_level)

@@ -179,7 +179,7 @@ class _Process:
         inherited = (theirs.fileno(), their_lifeline.fileno())
         with theirs, their_lifeline:
             self._process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
-                [sys.executable, "-P", "-m", "mien.engine.decode_worker", *map(str, inherited)],
+                [sys.executable, "-P", "-W", "ignore", "-m", "mien.engine.decode_worker", *map(str, inherited)],
                 pass_fds=inherited,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
