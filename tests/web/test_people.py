@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.support.process import PATIENCE_SECONDS
+from tests.support.process import PATIENCE_SECONDS, wait_for
 from tests.web.conftest import Server
 from tests.web.people import call, enrol
 
@@ -112,6 +112,23 @@ def test_the_last_photo_is_removed_after_a_question(page: Page, server: Server, 
     expect(page.locator("dialog")).to_contain_text("Ann will no longer be recognised")
     page.locator("dialog").get_by_role("button", name="Delete photo").click()
     expect(page.get_by_role("heading", name="Nobody is enrolled yet")).to_be_visible()
+
+
+def test_a_view_that_loads_slowly_keeps_the_sentence_that_led_to_it(
+    page: Page, server: Server, ada: list[Path]
+) -> None:
+    user_id = enrol(server, "Ann", ada[0])
+    held: list[Route] = []
+    page.clock.install()
+    page.route("**/views/people.js*", lambda route: held.append(route))  # Playwright marks what it is given
+    page.goto(f"/#/person/{user_id}")
+    page.locator(".tile").get_by_role("button", name="Delete photo").click()
+    page.locator("dialog").get_by_role("button", name="Delete photo").click()
+    wait_for(lambda: bool(page.title() and held))
+    page.clock.fast_forward(2000)
+    held[0].continue_()
+    expect(page.get_by_role("heading", name="Nobody is enrolled yet")).to_be_visible()
+    expect(page.locator("#toasts")).to_contain_text("The last photo of Ann was deleted.")
 
 
 def test_a_rename_keeps_the_photos_and_can_be_undone(page: Page, server: Server, ada: list[Path]) -> None:

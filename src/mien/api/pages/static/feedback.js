@@ -44,10 +44,10 @@ function showToast(sentence, kind, milliseconds, action = null) {
   return note;
 }
 
-/** Remove the toasts of the view that is left; to be called when another one is shown. */
-export function dismissOldToasts() {
+/** Remove the toasts of the view that was left at `leftAt`; to be called when another one is shown. */
+export function dismissOldToasts(leftAt) {
   for (const note of document.querySelectorAll(".toast")) {
-    if (Date.now() - note.shownAt > OWN_NAVIGATION_MS) note.remove();
+    if (leftAt - note.shownAt > OWN_NAVIGATION_MS) note.remove();
   }
 }
 

@@ -28,6 +28,7 @@ let currentRoute = "";
 let leaveCurrent = () => {};
 
 async function showRoute() {
+  const leftAt = Date.now(); // the other view may take long to load
   const address = location.hash;
   const [route, argument] = address.replace(/^#\//, "").split("/");
   const view = views[route] ?? views[""];
@@ -37,7 +38,7 @@ async function showRoute() {
   if (address !== location.hash) return;
   scrollPositions.set(currentRoute, scrollY);
   leaveCurrent();
-  dismissOldToasts();
+  dismissOldToasts(leftAt);
   leaveCurrent = () => node.dispatchEvent(new Event("leave"));
   main.replaceChildren(node);
   node.dispatchEvent(new Event("enter"));
