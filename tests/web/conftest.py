@@ -108,8 +108,17 @@ def chromium() -> Iterator[playwright.Browser]:
         browser.close()
 
 
+KEEP_TOASTS = """
+const setUsualTimeout = window.setTimeout;
+window.setTimeout = (call, milliseconds, ...more) =>
+  setUsualTimeout(call, milliseconds >= 5000 ? 600_000 : milliseconds, ...more);
+"""
+"""What the page says goes again after five seconds, in which a busy machine may not get to look at it."""
+
+
 def new_page(browser: playwright.Browser, server: Server, **options: Any) -> playwright.Page:
     page = browser.new_context(base_url=server.url, **options).new_page()
+    page.add_init_script(KEEP_TOASTS)
     page.set_default_timeout(PATIENCE_SECONDS * 1000)
     return page
 
