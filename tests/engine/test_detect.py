@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mien.engine.decode import admitted_photo
-from mien.engine.detect import RawDetections, concatenate, detect_on_canvas, suppress_overlaps
+from mien.engine.detect import MAX_CANDIDATES, RawDetections, concatenate, detect_on_canvas, suppress_overlaps
 from mien.engine.limits import Limits
 from mien.engine.multiscale import find_faces
 from mien.engine.networks.onnx_passes import STRIDES
@@ -30,6 +30,16 @@ def test_neighbours_that_barely_touch_both_stay():
 def test_nothing_stays_nothing():
     nothing = candidates((0, 0, 1, 1, 0.5))[np.array([], np.intp)]
     assert len(suppress_overlaps(concatenate([nothing, nothing]))) == 0
+
+
+def test_of_more_faces_than_a_crowd_has_only_the_most_certain_are_compared():
+    """Each is compared with all that are kept, so that tens of thousands would take many seconds."""
+    many = np.arange(4 * MAX_CANDIDATES)
+    boxes = np.stack([many % 300 * 20, many // 300 * 20, *[np.full(len(many), 10)] * 2], axis=1).astype(np.float32)
+    scores = (many % 1000 / 1000).astype(np.float32)
+    found = suppress_overlaps(RawDetections(boxes, np.zeros((len(many), 5, 2), np.float32), scores))
+    assert len(found) == MAX_CANDIDATES
+    assert found.scores.min() == np.float32(0.75)
 
 
 class OneFace:
