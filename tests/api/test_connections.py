@@ -464,7 +464,7 @@ def test_when_full_whoever_does_not_read_goes_too(serve: Serve, connect: Callabl
 
 
 def test_an_answers_head_goes_out_with_the_first_bytes_of_its_body() -> None:
-    parser = http_protocol._Parser(h11.SERVER)
+    parser = http_protocol._Parser()
     parser.receive_data(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 2)
     for body in (b"first", b""):
         while not isinstance(parser.next_event(), h11.EndOfMessage):
