@@ -100,6 +100,17 @@ def test_failures_are_not_remembered_and_old_tokens_are_forgotten():
     assert cache.run_once(call(), lambda: {"n": 2}) == {"n": 2}
 
 
+def test_of_calls_with_many_faces_fewer_are_remembered():
+    """With the answers, thousands of them would take hundreds of megabytes."""
+    cache = IdempotencyCache(max_face_ids=5)
+    for token in ("a", "b", "c"):
+        cache.run_once(call(token, FaceIds=["f", "g"]), lambda: {"n": 1})
+    remembered = [cache.run_once(call(token, FaceIds=["f", "g"]), lambda: {"n": 2}) for token in ("c", "b", "a")]
+    assert remembered == [{"n": 1}, {"n": 1}, {"n": 2}]
+    assert cache.run_once(call("d", FaceIds=["f"]), lambda: {"n": 3}) == {"n": 3}
+    assert cache.run_once(call("a", FaceIds=["f", "g"]), lambda: {"n": 4}) == {"n": 2}
+
+
 def test_calls_with_different_tokens_run_at_the_same_time():
     cache, both_run = IdempotencyCache(), Barrier(2)
 

@@ -1,7 +1,8 @@
 """Answer a call that is repeated with its ClientRequestToken as the first time, and do nothing twice.
 
 AWS publishes neither how long a token is remembered nor what it is bound to. Here it is bound to caller and operation,
-and the newest 10,000 of this process are remembered (Amazon Rekognition API Reference, AssociateFaces).
+and the newest 10,000 of this process are remembered, fewer when their calls name many faces (Amazon Rekognition API
+Reference, AssociateFaces).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from mien.rekognition.errors import WireError
 from mien.rekognition.service import Answer, Call
 
 MAX_CLIENT_TOKENS = 10_000
+MAX_FACE_IDS = 100_000
+"""In all calls that are remembered: each takes 400 bytes there and in the answer."""
 
 
 @dataclass(slots=True)
@@ -33,9 +36,9 @@ class IdempotencyCache:
     Calls with the same token run one after the other, calls with different tokens at the same time.
     """
 
-    def __init__(self, max_tokens: int = MAX_CLIENT_TOKENS) -> None:
-        """Remember the answers to the newest `max_tokens` tokens."""
-        self._max_tokens, self._lock = max_tokens, Lock()
+    def __init__(self, max_tokens: int = MAX_CLIENT_TOKENS, max_face_ids: int = MAX_FACE_IDS) -> None:
+        """Remember the answers to the newest `max_tokens` tokens, whose calls have `max_face_ids` together."""
+        self._max_tokens, self._max_face_ids, self._face_ids, self._lock = max_tokens, max_face_ids, 0, Lock()
         self._answers: OrderedDict[tuple[str, ...], tuple[dict[str, Any], Answer]] = OrderedDict()
         self._token_locks: dict[tuple[str, ...], _TokenLock] = {}
 
@@ -79,5 +82,11 @@ class IdempotencyCache:
     def _remember(self, key: tuple[str, ...], params: dict[str, Any], answer: Answer) -> None:
         with self._lock:
             self._answers[key] = (params, answer)
-            if len(self._answers) > self._max_tokens:
-                self._answers.popitem(last=False)
+            self._face_ids += _face_ids(params)
+            while len(self._answers) > self._max_tokens or self._face_ids > self._max_face_ids:
+                _, (oldest, _) = self._answers.popitem(last=False)
+                self._face_ids -= _face_ids(oldest)
+
+
+def _face_ids(params: dict[str, Any]) -> int:
+    return len(params.get("FaceIds", ()))
