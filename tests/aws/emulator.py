@@ -28,7 +28,7 @@ import boto3
 import httpx
 
 from tests.aws import stack
-from tests.support.process import free_port
+from tests.support.process import PATIENCE_SECONDS, free_port
 
 ROOT = Path(__file__).parents[2]
 TOOLS = Path(os.environ.get("MIEN_AWS_TOOLS", ROOT / "build" / "aws-tools"))
@@ -133,7 +133,7 @@ def ministack(folder: Path) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(PATIENCE_SECONDS)
 
 
 def outputs(endpoint: str, name: str) -> dict[str, str]:
@@ -182,7 +182,7 @@ def tool(name: str) -> Path:
     return programs
 
 
-def _wait_for(url: str, patience: float = 60.0) -> None:
+def _wait_for(url: str, patience: float = PATIENCE_SECONDS) -> None:
     until = time.monotonic() + patience
     while time.monotonic() < until:
         try:

@@ -20,8 +20,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tests.support.process import PATIENCE_SECONDS
+
 VERSION = "/2018-06-01/runtime"
-PATIENCE = 60.0
 
 
 class Invocation:
@@ -43,7 +44,7 @@ class RuntimeApi(ThreadingHTTPServer):
 
     def invoke(self, event: Any) -> Any:
         """The handler's answer; its failure is raised."""
-        kind, answer = self.begin(event).outcome.get(timeout=PATIENCE)
+        kind, answer = self.begin(event).outcome.get(timeout=PATIENCE_SECONDS)
         if kind != "response":
             raise RuntimeError(f"{answer.get('errorType')}: {answer.get('errorMessage')}")
         return answer
@@ -65,7 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.started.set()
         try:
-            invocation = self.server.waiting.get(timeout=PATIENCE)
+            invocation = self.server.waiting.get(timeout=PATIENCE_SECONDS)
         except queue.Empty:
             return self._send(500, b"{}")
         self.server.running[invocation.id] = invocation

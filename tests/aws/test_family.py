@@ -23,6 +23,7 @@ from tests.aws.conftest import Deployment
 from tests.aws.test_command_line import mien
 from tests.aws.test_deployed import indexed, until
 from tests.support.painter import photo_of
+from tests.support.process import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.aws
 
@@ -143,7 +144,7 @@ def _forget_and_kill(deployment: Deployment, api: httpx.Client, user_id: str) ->
     deployment.rekognition.stall_after("DeleteFaces")
     request = threading.Thread(target=api.delete, args=(f"/users/{user_id}",))
     request.start()
-    assert deployment.rekognition.stalled.wait(60)
+    assert deployment.rekognition.stalled.wait(PATIENCE_SECONDS)
     _kill(deployment, "people")
     deployment.rekognition.heal()
     request.join()

@@ -19,6 +19,7 @@ import pytest
 from mien.lambdas import upload_queue
 from tests.aws import runtime, stack
 from tests.aws.world import BUCKET, World, as_event, message, queues, request
+from tests.support.process import PATIENCE_SECONDS
 
 
 def test_an_event_indexes_the_photo_and_a_duplicate_changes_nothing(world: World, robert: list[bytes]) -> None:
@@ -154,7 +155,7 @@ def test_a_handler_killed_in_the_middle_loses_nothing(world: World, robert: list
     world.rekognition.stall_after("IndexFaces")
     with world.function("upload") as function:
         function.begin(event)
-        assert world.rekognition.stalled.wait(60)
+        assert world.rekognition.stalled.wait(PATIENCE_SECONDS)
     assert world.items("FaceMetadata") == []
     world.rekognition.heal()
     with world.function("upload") as function:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from mien.lambdas import queue_messages, upload_queue
-from tests.aws import runtime
 from tests.aws.world import BUCKET, World, as_event, message, queues, request
+from tests.support.process import PATIENCE_SECONDS
 
 JPEG = {"Content-Type": "image/jpeg"}
 ONCE = {"AWS_MAX_ATTEMPTS": "1"}  # so that a call which hangs ends after one time-out, 8 s
@@ -77,7 +77,7 @@ def test_a_photo_that_ends_its_function_fails_after_the_third_time_and_others_go
         world.rekognition.stall_after("IndexFaces")
         with world.function("upload", MIEN_UPLOAD_QUEUE_URL=url) as function:
             function.begin({"Records": [_received(sqs, url)]})
-            assert world.rekognition.stalled.wait(runtime.PATIENCE), deaths
+            assert world.rekognition.stalled.wait(PATIENCE_SECONDS), deaths
         world.rekognition.heal()  # the function is killed
     with world.function("upload", MIEN_UPLOAD_QUEUE_URL=url) as function:
         assert function.invoke({"Records": [_received(sqs, url)]}) == {"batchItemFailures": []}

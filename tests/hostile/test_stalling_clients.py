@@ -182,4 +182,5 @@ def test_the_log_stays_short_and_readable(key: tuple[Server, str], tmp_path: Pat
                 stack.enter_context(connect(server, b""))
             assert honest_answer(server, honest) == 1
     lines = server.log.read_text("utf-8").splitlines()
-    assert len([line for line in lines if "too many connections, or too few that are read from" in line]) == 1
+    told = [line for line in lines if "too many connections, or too few that are read from" in line]
+    assert 1 <= len(told) < 10  # one a minute, of hundreds of connections that were closed
