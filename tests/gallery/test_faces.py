@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import count, islice
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +16,8 @@ from mien.domain.errors import FaceNotFound, InvalidInput
 from mien.domain.faces import Box
 from mien.gallery import Gallery, Refusal
 from mien.gallery import image_id as id_of_image
+from mien.gallery.collections import CollectionAccess
+from mien.gallery.store.rows import CollectionRow
 from tests.gallery.faces import embedding, embeddings, face, image_id
 
 
@@ -157,3 +162,36 @@ def test_the_faces_of_others_are_counted_also_after_deletions_and_where_nothing_
     assert gallery.faces.count_others("people", "nobody") == 1
     gallery.faces.index("people", [face(9)], image_id=image_id(9), external_image_id="bea")
     assert gallery.faces.count_others("people", "nobody") == 2
+
+
+def test_faces_are_counted_in_one_state_while_others_come_and_go(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def add(name: str, *numbers: int) -> list[str]:
+        stored = [
+            gallery.faces.index("people", [face(number)], image_id=image_id(number), external_image_id=name)
+            for number in numbers
+        ]
+        return [one.face_id for (one,) in stored]
+
+    def between(change: Callable[[], object]) -> int:
+        """Count while `change` happens after each time that the collection is read."""
+
+        def find_and_change(*arguments: Any) -> CollectionRow:
+            found = find(*arguments)
+            with monkeypatch.context() as others:
+                others.setattr(CollectionAccess, "find", find)
+                change()
+            return found
+
+        with monkeypatch.context() as patch:
+            patch.setattr(CollectionAccess, "find", find_and_change)
+            return gallery.faces.count_others("people", "nobody")
+
+    find, numbers = CollectionAccess.find, count(10)
+    add("ann", 0, 1, 2)
+    here = add("nobody", *islice(numbers, 9))
+    assert between(lambda: add("nobody", next(numbers)) and gallery.faces.count_others("people", "nobody")) == 3
+    gallery.faces.delete("people", [here.pop()])
+    assert between(lambda: gallery.faces.delete("people", [here.pop()])) == 3
+    assert gallery.faces.count_others("people", "nobody") == 3

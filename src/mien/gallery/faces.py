@@ -181,13 +181,17 @@ class Faces:
         """
         collection = self._access.find(collection_id)
         total, added, named = self._counts.get((collection.key, external_image_id), (0, 0, 0))
-        if collection.face_count - total != collection.faces_added - added:
-            added = named = 0
-        if collection.faces_added > added:
+        if (collection.face_count, collection.faces_added) == (total, added):
+            return total - named
+        with self._database.snapshot() as snapshot:
+            collection = self._access.find(collection_id, snapshot)
+            is_older = collection.faces_added < added
+            if is_older or collection.face_count - total != collection.faces_added - added:
+                added = named = 0
             first, _ = collection.span
             rows = first + added, first + collection.faces_added + 1
-            named += int(self._database.read(_COUNT, (external_image_id, *rows))[0][0])
-            self._counts[collection.key, external_image_id] = collection.face_count, collection.faces_added, named
+            named += int(snapshot.read(_COUNT, (external_image_id, *rows))[0][0])
+        self._counts[collection.key, external_image_id] = collection.face_count, collection.faces_added, named
         return collection.face_count - named
 
     def embeddings(self, collection_id: str, face_ids: Sequence[str]) -> Vectors:
