@@ -9,6 +9,7 @@ import resource
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from contextvars import ContextVar
@@ -26,6 +27,7 @@ from starlette.types import Receive, Scope, Send
 
 from mien.api import connections, http_protocol
 from mien.api.connections import Connections, Listener, bounded
+from mien.api.http_parser import Parser
 from mien.api.http_protocol import BoundedProtocol
 from mien.security import bodies
 from mien.security.origins import TRUST
@@ -43,8 +45,17 @@ left: WeakSet[Trace] = WeakSet()
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers /early before the body is read, anything else after it; a key is an X-Api-Key of any kind."""
+    """Answers /early before the body is read, anything else after it; a key is an X-Api-Key of any kind.
+
+    Of the answer to /head the head comes before the request's body is read, and at /failure nothing after it.
+    """
     request = Request(scope, receive)
+    if scope["path"] in {"/head", "/failure"}:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        assert scope["path"] != "/failure"
+        await request.body()
+        await send({"type": "http.response.body", "body": b"xx"})
+        return
     if "x-api-key" in request.headers:
         scope[TRUST]()
     if scope["path"] == "/trace":
@@ -193,14 +204,63 @@ def test_a_byte_now_and_then_does_not_move_a_deadline(
     wait_for(drip)
 
 
+@pytest.mark.parametrize("sends_no_more", [False, True])
 def test_whoever_does_not_read_is_given_up(
-    serve: Serve, connect: Callable[..., socket.socket], monkeypatch: pytest.MonkeyPatch
+    serve: Serve, connect: Callable[..., socket.socket], monkeypatch: pytest.MonkeyPatch, sends_no_more: bool
 ) -> None:
     monkeypatch.setattr(http_protocol, "DOWNLOAD_SECONDS", 0.3)
     server = serve(keep_alive=0.2)
     connection = connect(server, b"GET /?bytes=50000000 HTTP/1.1\r\nHost: h\r\n\r\n")
     assert connection.recv(1, socket.MSG_PEEK)
+    if sends_no_more:
+        connection.shutdown(socket.SHUT_WR)  # upon which asyncio begins to close the connection
     wait_for(lambda: server.count == 0)
+
+
+@pytest.mark.parametrize("sent", [b"", GET[:-2], POST, GET])
+def test_a_deadline_holds_also_after_a_handshake_that_took_longer(
+    serve: Serve, connect: Callable[..., socket.socket], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sent: bytes
+) -> None:
+    for deadline in ("HEADER_SECONDS", "BODY_SECONDS"):
+        monkeypatch.setattr(http_protocol, deadline, 0.2)
+    cert, key = write_certificate(tmp_path, "one")
+    server = serve(keep_alive=0.2, ssl_certfile=cert, ssl_keyfile=key)
+    plain = connect(server)
+    wait_for(lambda: server.count == 1)
+    time.sleep(0.4)
+    context = ssl.create_default_context(cafile=str(cert))
+    with context.wrap_socket(plain, server_hostname="localhost") as connection:
+        connection.sendall(sent)
+        assert is_closed(connection)
+
+
+def test_the_head_of_an_answer_does_not_wait_for_a_body_that_comes_later(
+    serve: Serve, connect: Callable[..., socket.socket]
+) -> None:
+    connection = connect(serve(), b"POST /head HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nx")
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += connection.recv(1)
+    assert head.startswith(b"HTTP/1.1 200")
+    connection.sendall(b"x" * 99)
+    assert connection.recv(10) == b"xx"
+
+
+def test_an_answer_that_fails_after_its_head_has_a_head(serve: Serve, connect: Callable[..., socket.socket]) -> None:
+    connection = connect(serve(), b"GET /failure HTTP/1.1\r\nHost: h\r\n\r\n")
+    answer = b"".join(iter(lambda: connection.recv(1000), b""))
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.endswith(b"\r\n\r\n")
+
+
+def test_a_malformed_body_of_a_head_request_is_refused(
+    serve: Serve, connect: Callable[..., socket.socket], caplog: pytest.LogCaptureFixture
+) -> None:
+    connection = connect(serve(), b"HEAD / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+    answer = b"".join(iter(lambda: connection.recv(1000), b""))
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert answer.endswith(b"\r\n\r\n")
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 def test_a_body_that_was_answered_early_may_end_and_the_connection_goes_on(
@@ -464,7 +524,7 @@ def test_when_full_whoever_does_not_read_goes_too(serve: Serve, connect: Callabl
 
 
 def test_an_answers_head_goes_out_with_the_first_bytes_of_its_body() -> None:
-    parser = http_protocol._Parser()
+    parser = Parser()
     parser.receive_data(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 2)
     for body in (b"first", b""):
         while not isinstance(parser.next_event(), h11.EndOfMessage):

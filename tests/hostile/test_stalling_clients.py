@@ -12,8 +12,8 @@ import h11
 import httpx
 import pytest
 
-from mien.api import http_protocol
 from mien.api.connections import MAX_PER_CLIENT
+from mien.api.http_parser import Parser
 from mien.security.api_keys import KeyFile, Scope
 from tests.hostile.sockets import Server
 from tests.support.painter import photo_of
@@ -155,7 +155,7 @@ LONG = b"X-Long: " + b"x" * 20_000 + b"\r\n"
 @pytest.mark.parametrize("headers", [MANY, LONG], ids=["many", "long"])
 @pytest.mark.parametrize("is_behind_body", [False, True], ids=["before a body", "behind a body in chunks"])
 def test_many_or_long_headers_are_refused_also_where_they_come_at_once(headers: bytes, is_behind_body: bool) -> None:
-    parser = http_protocol._Parser()
+    parser = Parser()
     head = b"POST /detect HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n"
     parser.receive_data(head + (b"\r\n0\r\n" + headers if is_behind_body else headers) + b"\r\n")
     if is_behind_body:

@@ -5,18 +5,19 @@ uvicorn has no deadline but that of idle connections.
 
 from __future__ import annotations
 
+from asyncio import TimerHandle
 from contextvars import Context
 from enum import Enum
 from http import HTTPStatus
 from typing import Any
 
 import h11
-from h11._receivebuffer import ReceiveBuffer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mien.api.connections import Connection, Connections
+from mien.api.http_parser import Parser
 from mien.security.bodies import discard
 from mien.security.origins import TRUST
 
@@ -31,12 +32,6 @@ DOWNLOAD_SECONDS = 300.0
 _PIECE_BYTES = 256 * 1024
 """Of a body, that are handed on at once."""
 
-MAX_HEAD_BYTES, MAX_HEADERS = 16 * 1024, 128
-"""Of a request, and of what follows its body in chunks. Parsing a header takes 2 microseconds, each look at it more."""
-
-MAX_CHUNKS, BYTES_PER_CHUNK = 500, 256
-"""Chunks of a body: this many at once, and further ones at this distance."""
-
 
 class Phase(Enum):
     """What a connection waits for."""
@@ -46,49 +41,6 @@ class Phase(Enum):
     BODY = "the end of the body"
     ANSWER = "the application"
     LEFTOVER = "the end of a body that was answered before"
-
-
-class _Received(ReceiveBuffer):
-    """Refuses long headers also where they arrive at once; h11 looks at the length of incomplete ones only."""
-
-    def maybe_extract_lines(self) -> list[bytearray] | None:
-        lines = super().maybe_extract_lines()
-        if lines is not None and (len(lines) > MAX_HEADERS + 1 or sum(map(len, lines)) > MAX_HEAD_BYTES):
-            raise h11.RemoteProtocolError("The request has too many headers, or too long ones.", error_status_hint=431)
-        return lines
-
-
-class _Parser(h11.Connection):
-    """Refuses long headers, and a body in so many tiny chunks that it would hold up everybody: 8 microseconds each.
-
-    Answers are given out with the head and the first bytes of the body in one piece, which is one packet and one system
-    call for most.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(h11.SERVER, MAX_HEAD_BYTES)
-        self._receive_buffer = _Received()
-
-    _chunks = 0.0
-    _head: list[bytes] = []  # noqa: RUF012 - replaced, never changed
-
-    def send_with_data_passthrough(self, event: h11.Event) -> list[bytes] | None:
-        output = super().send_with_data_passthrough(event)
-        if isinstance(event, h11.Response):
-            self._head, output = output or [], []
-        elif output is not None:
-            self._head, output = [], self._head + output
-        return output
-
-    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        event = super().next_event()
-        if isinstance(event, h11.Request):
-            self._chunks = 0.0
-        elif isinstance(event, h11.Data):
-            self._chunks = max(0.0, self._chunks + event.chunk_start - len(event.data) / BYTES_PER_CHUNK)
-            if self._chunks > MAX_CHUNKS:
-                raise h11.RemoteProtocolError("The body comes in too many chunks.")
-        return event
 
 
 class _FlowWithoutContext(FlowControl):
@@ -104,11 +56,11 @@ class BoundedProtocol(H11Protocol):
     def __init__(self, connections: Connections, **uvicorns: Any) -> None:
         """Speak on one connection of `connections`; `uvicorns` are the arguments that uvicorn gives to a protocol."""
         super().__init__(**uvicorns)
-        self.conn = _Parser()
+        self.conn = self._parser = Parser()
         self.app = self._with_connection(self.app)
         self._connections = connections
-        self._phase, self._until = Phase.REQUEST, self.loop.time() + self.timeout_keep_alive
-        self._timer = self.loop.call_at(self._until, self._look)
+        self._phase, self._until = Phase.REQUEST, 0.0
+        self._timer: TimerHandle | None = None
         self._connection: Connection | None = None
         self._answered_at = self.loop.time()
 
@@ -118,9 +70,10 @@ class BoundedProtocol(H11Protocol):
         self._connection = self._connections.at(transport.get_extra_info("socket").fileno())
         if self._connection is not None:
             self._connection.abort = transport.abort
+        self._expire_after(self._seconds(self._phase))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._timer.cancel()
+        self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -129,10 +82,12 @@ class BoundedProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP, unless it comes behind an answer: then nothing can be said any more."""
-        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            super().send_400_response(msg)
-        else:
-            self.transport.close()
+        try:
+            if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+                super().send_400_response(msg)
+        except h11.LocalProtocolError:  # an answer to HEAD has no body; uvicorn gives it one
+            self._give_out_head()
+        self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -190,15 +145,21 @@ class BoundedProtocol(H11Protocol):
     def _expire_after(self, seconds: float) -> None:
         """Set the deadline. A timer that comes before it stays, as most do: each request has several deadlines."""
         self._until = self.loop.time() + seconds
-        if self._until < self._timer.when():
-            self._timer.cancel()
+        if self._timer is None or self._until < self._timer.when():
+            self._stop_timer()
             self._timer = self.loop.call_at(self._until, self._look)
 
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _look(self) -> None:
-        if self.loop.time() >= self._until:
+        self._timer = None
+        if (seconds := self._until - self.loop.time()) > 0:
+            self._expire_after(seconds)
+        else:
             self._expire()
-        if not self.transport.is_closing():
-            self._timer = self.loop.call_at(self._until, self._look)
 
     def _expire(self) -> None:
         is_taking = self.transport.get_write_buffer_size() > 0
@@ -218,7 +179,10 @@ class BoundedProtocol(H11Protocol):
                 send = _closing(send)
             elif _closes(scope):
                 send = self._after_body(receive, send)
-            await app(scope, receive, send)
+            try:
+                await app(scope, receive, send)
+            finally:
+                self._give_out_head()
 
         return with_connection
 
@@ -229,6 +193,8 @@ class BoundedProtocol(H11Protocol):
             body, connection = message.get("body", b""), self._connection
             if connection is None or len(body) <= _PIECE_BYTES:
                 await send(message)
+                if message["type"] == "http.response.start":
+                    self.loop.call_soon(self._give_out_head)
                 return
             try:
                 for start in range(0, len(body), _PIECE_BYTES):
@@ -262,6 +228,11 @@ class BoundedProtocol(H11Protocol):
             await send(message)
 
         return after_body
+
+    def _give_out_head(self) -> None:
+        """Send the head of an answer of which no body followed at once."""
+        if head := self._parser.take_head():
+            self.transport.write(head)
 
     def _trust(self) -> None:
         if self._connection is not None:

@@ -138,7 +138,7 @@ class HostOriginMiddleware:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                own = message.get("headers", [])
+                own = list(message.get("headers", ()))
                 names = {name.lower() for name, _ in own}
                 message["headers"] = [*own, *(header for header in _HEADERS if header[0] not in names)]
             await send(message)
