@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mien.security.origins import host_name, is_from_other_site, is_local_program, is_own_page
+from mien.domain.errors import MalformedRequest
+from mien.security.origins import host_name, is_from_other_site, is_local_program, is_own_page, refuse_ambiguous
 
 HOST = {"host": "127.0.0.1:8000"}
 
@@ -99,3 +100,9 @@ def test_an_address_that_was_typed_is_no_page_of_our_own() -> None:
     assert is_own_page({})
     assert is_own_page({"sec-fetch-site": "same-origin"})
     assert not is_own_page({"sec-fetch-site": "none"})
+
+
+def test_a_million_headers_of_one_name_are_refused_as_two_are() -> None:
+    for headers in ([(b"host", b"a")] * 2, [(b"host", b"a"), (b"x-api-key", b"b")] * 1_000_000):
+        with pytest.raises(MalformedRequest, match=r"once: host\.$"):
+            refuse_ambiguous("1.1", headers)

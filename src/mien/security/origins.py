@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from urllib.parse import urlsplit
 
@@ -61,7 +62,7 @@ def refuse_ambiguous(http_version: str, headers: Iterable[tuple[bytes, bytes]]) 
         raise MalformedRequest("The server speaks HTTP/1.1.")
     names = [name for name, _ in headers if name in _ONCE]
     if len(names) > len(set(names)):
-        repeated = min(name for name in names if names.count(name) > 1).decode()
+        repeated = min(name for name, times in Counter(names).items() if times > 1).decode()
         raise MalformedRequest(f"The request has more than one of a header that may stand there once: {repeated}.")
 
 
