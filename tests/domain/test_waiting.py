@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -18,6 +19,7 @@ from mien.domain import waiting
 from mien.domain.errors import Overloaded
 from mien.domain.waiting import (
     REQUEST_SECONDS,
+    TURN_SECONDS,
     RequestThreads,
     available_cores,
     client,
@@ -72,6 +74,43 @@ def test_clients_get_places_in_turn(threads: RequestThreads, end: threading.Even
         call.result(PATIENCE_SECONDS)
     assert sorted(done) == ["greedy"] * 5 + ["one"] * 2 + ["other"]
     assert done[:5] == ["greedy", "one", "other", "greedy", "one"]
+
+
+def test_a_client_whose_calls_take_long_gets_fewer_places(threads: RequestThreads, end: threading.Event) -> None:
+    done: list[str] = []
+
+    def work() -> None:
+        done.append("slow")
+        until = time.thread_time() + 3.5 * TURN_SECONDS
+        while time.thread_time() < until:
+            pass
+
+    begun = threading.Event()
+    calls = [submit_for("first", threads, lambda: (begun.set(), end.wait(PATIENCE_SECONDS)))]
+    assert begun.wait(PATIENCE_SECONDS)
+    calls += [submit_for("slow", threads, work) for _ in range(3)]
+    calls += [submit_for("quick", threads, partial(done.append, "quick")) for _ in range(6)]
+    end.set()
+    for call in calls:
+        call.result(PATIENCE_SECONDS)
+    assert done == ["slow", "quick", "quick", "quick", "quick", "slow", "quick", "quick", "slow"]
+    assert not threads._calls
+
+
+def test_a_client_that_comes_late_has_to_wait_for_no_more_than_a_turn(
+    threads: RequestThreads, end: threading.Event
+) -> None:
+    done: list[str] = []
+    for who in ("early",) * 20:
+        submit_for(who, threads, lambda: None).result(PATIENCE_SECONDS)
+    begun = threading.Event()
+    calls = [submit_for("early", threads, lambda: (begun.set(), end.wait(PATIENCE_SECONDS)))]
+    assert begun.wait(PATIENCE_SECONDS)
+    calls += [submit_for(who, threads, partial(done.append, who)) for who in ("early",) * 3 + ("late",) * 3]
+    end.set()
+    for call in calls:
+        call.result(PATIENCE_SECONDS)
+    assert done == ["early", "late"] * 3
 
 
 def test_who_has_most_calls_waiting_makes_room_for_others(threads: RequestThreads, end: threading.Event) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -22,13 +23,16 @@ waiting_seconds: ContextVar[float | None] = ContextVar("waiting_seconds", defaul
 
 client: ContextVar[str] = ContextVar("client", default="")
 """For whom calls are submitted and, on its threads, made. All clients get places in turn, however many calls one of
-them has waiting."""
+them has waiting, and however long they take."""
 
 _leave_place: ContextVar[Callable[[], None] | None] = ContextVar("_leave_place", default=None)
 
 REQUEST_SECONDS = 15.0
 MAX_HEAVY, MAX_LARGE = 6, 16
 """Callers with limited patience that work on heavy or on large photos, or wait to do so; one more is refused."""
+
+TURN_SECONDS = 0.1
+"""Processor time of a call that counts as one turn; a longer one counts as several."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -84,7 +88,8 @@ class RequestThreads(Executor):
     """Answers requests on few threads, so that they do not take the interpreter from one another; thread-safe.
 
     A call that steps aside goes on beside the others, and the next one gets its place: large and heavy photos, of which
-    few are worked on at once, hold up no ordinary one.
+    few are worked on at once, hold up no ordinary one. Of the clients that wait, the one that had the fewest turns is
+    next (start-time fair queueing: Goyal, Vin and Cheng, 1996); one that comes anew begins with those of the last one.
 
     Attributes:
         aside: how many calls have stepped aside and are not done.
@@ -95,7 +100,9 @@ class RequestThreads(Executor):
         most = threads + MAX_HEAVY + MAX_LARGE
         self._pool = ThreadPoolExecutor(most, name, partial(waiting_seconds.set, REQUEST_SECONDS))
         self._threads, self._running, self.aside = threads, 0, 0
-        self._calls: dict[str, deque[_Call]] = {}  # by client, in the order of their turns
+        self._calls: dict[str, deque[_Call]] = {}  # by client; of those that had as many turns, the first is next
+        self._turns: dict[str, int] = {}
+        self._least = 0
         self._lock = threading.Lock()
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -106,6 +113,8 @@ class RequestThreads(Executor):
                 self._pool.submit(self._work)
                 self._running += 1
             who = client.get()
+            if who not in self._calls:
+                self._turns[who] = max(self._turns.get(who, 0), self._least)
             self._calls.setdefault(who, deque()).append(_Call(future, partial(work, *args, **kwargs), who))
         return future
 
@@ -131,10 +140,12 @@ class RequestThreads(Executor):
         while (call := self._next()) is not None:
             token = _leave_place.set(partial(self._leave, call))
             client.set(call.client)
+            begun = time.thread_time()
             try:
                 call.make()
             finally:
                 _leave_place.reset(token)
+                self._count(call.client, time.thread_time() - begun)
             if call.is_aside:
                 with self._lock:
                     self.aside -= 1
@@ -144,13 +155,20 @@ class RequestThreads(Executor):
         with self._lock:
             if not self._calls:
                 self._running -= 1
+                self._turns.clear()
                 return None
-            who, calls = next(iter(self._calls.items()))
-            del self._calls[who]
+            who = min(self._calls, key=self._turns.__getitem__)
+            calls, self._least = self._calls.pop(who), self._turns.pop(who) + 1
             call = calls.popleft()
             if calls:
-                self._calls[who] = calls
+                self._calls[who], self._turns[who] = calls, self._least
             return call
+
+    def _count(self, who: str, seconds: float) -> None:
+        """Count the turns of a call beyond the one with which it began."""
+        if further := int(seconds / TURN_SECONDS):
+            with self._lock:
+                self._turns[who] = self._turns.get(who, self._least) + further
 
     def _leave(self, call: _Call) -> None:
         with self._lock:
