@@ -97,6 +97,44 @@ def test_a_client_whose_calls_take_long_gets_fewer_places(threads: RequestThread
     assert not threads._calls
 
 
+def test_turns_of_others_meanwhile_are_not_those_of_a_long_call(
+    monkeypatch: pytest.MonkeyPatch, end: threading.Event
+) -> None:
+    monkeypatch.setattr(waiting, "TURN_SECONDS", 0.01)
+    threads = RequestThreads(2, "test")
+    done: list[str] = []
+    go_on, is_worked, is_counted = threading.Event(), threading.Event(), threading.Event()
+
+    def long_work() -> None:
+        go_on.wait(PATIENCE_SECONDS)
+        until = time.thread_time() + 10.5 * waiting.TURN_SECONDS
+        while time.thread_time() < until:
+            pass
+
+    def block(begun: threading.Event) -> None:
+        begun.set()
+        end.wait(PATIENCE_SECONDS)
+
+    try:
+        calls = [submit_for("long", threads, long_work)]
+        for _ in range(20):
+            submit_for("others", threads, lambda: None).result(PATIENCE_SECONDS)
+        calls.append(submit_for("others", threads, partial(block, is_worked)))
+        assert is_worked.wait(PATIENCE_SECONDS)
+        waiting_call = submit_for("blocker", threads, partial(block, is_counted))
+        go_on.set()
+        assert is_counted.wait(PATIENCE_SECONDS)
+        calls += [waiting_call]
+        calls += [submit_for(who, threads, partial(done.append, who)) for who in ("others",) * 5 + ("long",)]
+        end.set()
+        for call in calls:
+            call.result(PATIENCE_SECONDS)
+    finally:
+        end.set()
+        threads.shutdown()
+    assert done.index("long") < 5
+
+
 def test_a_client_that_comes_late_has_to_wait_for_no_more_than_a_turn(
     threads: RequestThreads, end: threading.Event
 ) -> None:

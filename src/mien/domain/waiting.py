@@ -145,7 +145,7 @@ class RequestThreads(Executor):
                 call.make()
             finally:
                 _leave_place.reset(token)
-                self._count(call.client, time.thread_time() - begun)
+                self._count(call, time.thread_time() - begun)
             if call.is_aside:
                 with self._lock:
                     self.aside -= 1
@@ -160,15 +160,16 @@ class RequestThreads(Executor):
             who = min(self._calls, key=self._turns.__getitem__)
             calls, self._least = self._calls.pop(who), self._turns.pop(who) + 1
             call = calls.popleft()
+            call.turns = self._least
             if calls:
                 self._calls[who], self._turns[who] = calls, self._least
             return call
 
-    def _count(self, who: str, seconds: float) -> None:
+    def _count(self, call: _Call, seconds: float) -> None:
         """Count the turns of a call beyond the one with which it began."""
         if further := int(seconds / TURN_SECONDS):
             with self._lock:
-                self._turns[who] = self._turns.get(who, self._least) + further
+                self._turns[call.client] = max(self._turns.get(call.client, 0), call.turns) + further
 
     def _leave(self, call: _Call) -> None:
         with self._lock:
@@ -183,10 +184,17 @@ class RequestThreads(Executor):
 
 
 class _Call:
-    """A call that waits for a place, or is being made."""
+    """A call that waits for a place, or is being made.
+
+    Attributes:
+        client: for whom it is made.
+        turns: how many its client had had when it began.
+        is_aside: whether it has left its place to another one.
+    """
 
     def __init__(self, future: Future[Any], work: Callable[[], Any], client: str) -> None:
-        self._future, self._work, self.client, self.is_aside = future, work, client, False
+        self._future, self._work = future, work
+        self.client, self.turns, self.is_aside = client, 0, False
 
     def refuse(self, error: Exception) -> None:
         """Have the future raise an error in place of the call."""
