@@ -152,12 +152,16 @@ def png_texts(kind: bytes, count: int) -> bytes:
     return png(640, 640, 8, 2, extra=[chunk(kind, bodies[kind] + squeezed)] * count)
 
 
-def png_empty_blocks(size: int, *, is_text: bool) -> bytes:
-    """Small, but with a long way through blocks that hold nothing to the picture's data, or to the end of a text."""
-    data = zlib.compress(bytes(64 * 193))
-    squeezed = data[:2] + EMPTY_BLOCKS * (size // len(EMPTY_BLOCKS)) + data[2:]
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0))
-    chunks = [chunk(b"zTXt", b"a\0\0" + squeezed), chunk(b"IDAT", data)] if is_text else [chunk(b"IDAT", squeezed)]
+def png_empty_blocks(size: int, *, is_text: bool, width: int = 64, height: int = 64) -> bytes:
+    """A long way through blocks that hold nothing to the picture's data, or to the end of a text."""
+    blocks = EMPTY_BLOCKS * (size // len(EMPTY_BLOCKS))
+    picture, text = zlib.compress(bytes(height * (3 * width + 1))), zlib.compress(b"text")
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    chunks = (
+        [chunk(b"zTXt", b"a\0\0" + text[:2] + blocks + text[2:]), chunk(b"IDAT", picture)]
+        if is_text
+        else [chunk(b"IDAT", picture[:2] + blocks + picture[2:])]
+    )
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + chunk(b"IEND", b"")
 
 

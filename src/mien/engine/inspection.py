@@ -16,7 +16,7 @@ from mien.domain.errors import DamagedImage, ImageTooLarge, ImageTooSmall, Unsup
 from mien.domain.image_types import UNKNOWN_FORMAT
 from mien.engine import headers, jpeg_segments, tiff
 from mien.engine.jpeg import REPAIR_COPIES
-from mien.engine.limits import RGB_BYTES, WORKING_PIXELS, Cost, Limits, refuse_above
+from mien.engine.limits import ORDINARY_SECONDS, RGB_BYTES, WORKING_PIXELS, Cost, Limits, refuse_above
 
 MAX_EIGHTHS = 8
 MIN_EIGHTHS = 4
@@ -29,6 +29,9 @@ MAX_ITEMS = 4_096
 
 MAX_RUN_LENGTH_BYTES = 4 * 1024 * 1024
 """Of a run-length encoded bitmap, which is decoded byte by byte."""
+
+EMPTY_BLOCKS_NANOSECONDS = 80
+"""For each byte of a PNG's compressed blocks when they hold nothing, a dozen bytes each."""
 
 UNREADABLE_HEADER = "The photo is damaged: its header cannot be read."
 TOO_FEW_PIXELS = "The photo has {} x {} pixels; each side needs at least {}."
@@ -202,10 +205,10 @@ def _png(content: bytes, limits: Limits) -> Inspection:
     stored = pixels * (1 if depth <= 8 and channels == 1 else 4)
     memory = stored + min(pixels, WORKING_PIXELS) * RGB_BYTES
     refuse_above("memory", memory, limits.max_memory, "bytes to decode")
-    surplus = max(0, len(content) - raw)  # which may be blocks that hold nothing, a dozen bytes each
-    seconds = (raw * 10 + pixels * 5 + surplus * 80) / 1e9
-    cost = Cost(memory, seconds)
-    if is_odd or not cost.is_ordinary:
+    surplus = max(0, len(content) - raw)
+    cost = Cost(memory, (raw * 10 + pixels * 5 + surplus * EMPTY_BLOCKS_NANOSECONDS) / 1e9)
+    could_hide = len(content) * EMPTY_BLOCKS_NANOSECONDS / 1e9
+    if is_odd or could_hide > ORDINARY_SECONDS or not cost.is_ordinary:
         cost = cost.isolated(pixels)
     return Inspection(width, height, cost)
 
