@@ -31,7 +31,6 @@ from mien.backends.embedded.audit import SqliteAudit
 from mien.gallery.store.database import Database
 from mien.security.audit import Action, Activity
 from mien.security.signing import Signer
-from tests.support.process import PATIENCE_SECONDS
 audit = SqliteAudit(Database(Path(sys.argv[1])), Signer(b"0123456789abcdef"), lambda: None)
 print("ready", flush=True)
 sys.stdin.readline()

@@ -182,8 +182,7 @@ def needs(scope: Scope) -> Any:
     """Make a route dependency that refuses callers whose API key lacks the scope."""
 
     async def check(request: Request) -> None:  # without `Context`, for which FastAPI would solve one more dependency
-        context: ApiContext = request.app.state.context
-        context.guard.check(request, scope)
+        (await _context(request)).guard.check(request, scope)
 
     return Depends(check)
 

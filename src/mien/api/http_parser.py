@@ -18,7 +18,7 @@ class _Received(ReceiveBuffer):
     def maybe_extract_lines(self) -> list[bytearray] | None:
         lines = super().maybe_extract_lines()
         if lines is not None and (len(lines) > MAX_HEADERS + 1 or sum(map(len, lines)) > MAX_HEAD_BYTES):
-            raise h11.RemoteProtocolError("The request has too many headers, or too long ones.", error_status_hint=431)
+            raise h11.RemoteProtocolError("The request has too many headers, or too long ones.")
         return lines
 
 

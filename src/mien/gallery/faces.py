@@ -185,8 +185,8 @@ class Faces:
             return total - named
         with self._database.snapshot() as snapshot:
             collection = self._access.find(collection_id, snapshot)
-            is_older = collection.faces_added < added
-            if is_older or collection.face_count - total != collection.faces_added - added:
+            # no state is older than the one that was counted last: only what was added, or deleted, is to be seen
+            if collection.face_count - total != collection.faces_added - added:
                 added = named = 0
             first, _ = collection.span
             rows = first + added, first + collection.faces_added + 1

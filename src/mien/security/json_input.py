@@ -24,7 +24,7 @@ def parse_object(body: bytes, max_members: int) -> dict[str, Any]:
     """Return a JSON object.
 
     Args:
-        body: The text, in UTF-8.
+        body: The text, in UTF-8, UTF-16 or UTF-32.
         max_members: How many members and items the object and all in it may have, about: punctuation in texts counts.
 
     Raises InvalidInput for what is not a JSON object, and for one that has too much in it.
