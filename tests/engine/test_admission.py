@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from contextvars import ContextVar
 
 import pytest
 
@@ -94,7 +95,8 @@ def test_photos_that_a_process_decodes_hold_up_no_quick_one_however_small_they_s
 @pytest.mark.parametrize("patience", [None, 30.0])
 def test_what_is_admitted_never_exceeds_the_limit(cores, patience, rng):
     """Photos of all kinds at once, of which none is larger than the limit by itself."""
-    budget, most = Budget(cores), admission.QUICK_MEMORY + admission.COSTLY_MEMORY * max(2, cores)
+    budget, quick = Budget(cores), admission.QUICK_MEMORY + admission.PAUSED_MEMORY
+    most = quick + admission.COSTLY_MEMORY * max(2, cores)
     usual, seen = limits.Limits(), []
 
     def any_cost() -> Cost:
@@ -108,16 +110,19 @@ def test_what_is_admitted_never_exceeds_the_limit(cores, patience, rng):
         return kinds[int(rng.integers(len(kinds)))]
 
     def work(cost: Cost) -> None:
-        with suppress(Overloaded), budget.admit(cost):
+        with suppress(Overloaded), budget.admit(cost) as photo:
             seen.append(budget.taken)
             time.sleep(0)  # lets others come in
+            if cost.memory % 2:
+                photo.count_as_large()
+                seen.append(budget.taken)
 
     costs = [any_cost() for _ in range(400)]
     with ThreadPoolExecutor(24, initializer=waiting_seconds.set, initargs=(patience,)) as pool:
         list(pool.map(work, costs))
     assert len(seen) > 100
     assert max(seen) <= most
-    assert budget.taken == 0
+    assert (budget.taken, budget._large.queued, budget._heavy.queued) == (0, 0, 0)
 
 
 def test_who_waits_gets_a_turn_and_too_many_are_refused_at_once():
@@ -287,6 +292,62 @@ def test_on_one_thread_a_quick_photo_is_answered_while_costly_ones_wait(costly):
     for future in waiting:
         future.result(PATIENCE_SECONDS)
     threads.shutdown()
+
+
+def test_a_quick_photo_in_which_much_is_found_waits_with_the_large_ones_and_holds_up_no_other(monkeypatch):
+    monkeypatch.setattr(admission, "QUICK_MEMORY", 1_500_000)  # room for one
+    budget, threads, done = Budget(cores=1), RequestThreads(1, "test"), []
+
+    def work(is_crowd: bool) -> None:
+        with budget.admit(ORDINARY) as photo:
+            if is_crowd:
+                photo.count_as_large()
+                photo.count_as_large()  # once is enough
+            done.append(is_crowd)
+
+    with ExitStack() as held:
+        held.enter_context(budget.admit(LARGE))
+        held.enter_context(budget.admit(LARGE))
+        crowd = threads.submit(work, True)
+        wait_for(lambda: len(budget._large.waiting) == 1)
+        assert budget.taken == 2 * LARGE.memory + ORDINARY.memory
+        threads.submit(work, False).result(PATIENCE_SECONDS)
+        assert done == [False]
+    crowd.result(PATIENCE_SECONDS)
+    threads.shutdown()
+    assert (done, budget.taken, budget._large.queued) == ([False, True], 0, 0)
+
+
+def test_a_quick_photo_goes_on_as_it_is_when_nobody_is_to_wait_or_enough_do(monkeypatch):
+    budget = Budget(cores=1)
+    with ExitStack() as held:
+        for _ in range(MAX_LARGE):
+            held.enter_context(budget.admit(LARGE))
+        for patience in (None, 0.0, PATIENCE_SECONDS):
+            monkeypatch.setattr(admission, "waiting_seconds", ContextVar("waiting_seconds", default=patience))
+            with budget.admit(ORDINARY) as photo:
+                photo.count_as_large()
+                assert photo.cost == ORDINARY
+    assert budget.taken == 0
+
+
+@pytest.mark.parametrize("error", [Overloaded, RuntimeError])
+def test_a_quick_photo_whose_turn_as_a_large_one_never_comes_is_counted_no_more(monkeypatch, error):
+    budget = Budget(cores=1)
+    with ExitStack() as held:
+        held.enter_context(budget.admit(LARGE))
+        held.enter_context(budget.admit(LARGE))
+        monkeypatch.setattr(admission, "waiting_seconds", ContextVar("waiting_seconds", default=0.01))
+        if error is RuntimeError:
+            monkeypatch.setattr(admission, "step_aside", _fail)
+        with pytest.raises(error), budget.admit(ORDINARY) as photo:
+            photo.count_as_large()
+        assert budget.taken == 2 * LARGE.memory
+    assert (budget.taken, budget._large.queued, budget._paused_memory.taken) == (0, 0, 0)
+
+
+def _fail() -> None:
+    raise RuntimeError("The threads have ended.")
 
 
 @pytest.mark.usefixtures("impatient")

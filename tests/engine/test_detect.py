@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from mien.engine.decode import admitted_photo
 from mien.engine.detect import MAX_CANDIDATES, RawDetections, concatenate, detect_on_canvas, suppress_overlaps
 from mien.engine.limits import Limits
-from mien.engine.multiscale import find_faces
+from mien.engine.multiscale import CROWD, find_faces
 from mien.engine.networks.onnx_passes import STRIDES
 
 
@@ -87,6 +88,29 @@ def test_of_photos_without_a_face_only_small_ones_are_enlarged(encode, width, wi
     with admitted_photo(encode(Image.new("RGB", (width, 100)), "PNG"), Limits()) as photo:
         find_faces(network, photo)
     assert max(network.widths) == widest
+
+
+class Faces(NoFace):
+    """A network that sees so many faces in every canvas, side by side."""
+
+    def __init__(self, faces: int) -> None:
+        super().__init__()
+        self._faces = faces
+
+    def __call__(self, canvases: np.ndarray) -> np.ndarray:
+        table = super().__call__(canvases)
+        table[0, : self._faces, :2] = 9
+        table[0, :, 2:] = 0
+        return table
+
+
+@pytest.mark.parametrize(("faces", "counts"), [(CROWD - 1, 0), (CROWD, 1)])
+def test_a_photo_with_many_faces_counts_as_a_large_one_from_the_first_pass_on(encode, faces, counts):
+    network, passes = Faces(faces), []
+    with admitted_photo(encode(Image.new("RGB", (1280, 600)), "PNG"), Limits()) as photo:
+        photo.admission = Mock(count_as_large=lambda: passes.append(len(network.widths)))
+        find_faces(network, photo)
+    assert passes[:1] == [1] * counts
 
 
 CANVAS, STRIDE = 128, 16

@@ -2,8 +2,8 @@
 
 A photo is ordinary when its decoding is short, whatever is in the file. All others are heavy. Few heavy ones are worked
 on at a time, and not many more of the large ones, among which are all that a process of its own decodes, as they may
-hide what they cost: so the quick photos of others always find a core. The memory of all of them together has a limit,
-and no decoder may take more than its photo was admitted with.
+hide what they cost, and quick ones in which many faces are found: so the quick photos of others always find a core. The
+memory of all of them together has a limit, and no decoder may take more than its photo was admitted with.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 
 from mien.domain.errors import Overloaded
@@ -26,10 +27,13 @@ from mien.domain.waiting import (
     step_aside,
     waiting_seconds,
 )
-from mien.engine.limits import Cost
+from mien.engine.limits import ORDINARY_SECONDS, Cost
 
 QUICK_MEMORY = 128 * 1024 * 1024
 """Bytes that the quick photos under way may take together, unless there is only one."""
+
+PAUSED_MEMORY = 128 * 1024 * 1024
+"""Bytes that quick photos may keep together while they wait to go on as large ones, unless there is only one."""
 
 COSTLY_MEMORY = 320 * 1024 * 1024
 """Bytes that all others under way may take together, for each core and for two at least, unless there is only one."""
@@ -57,13 +61,18 @@ class _Lane:
         return self.running + len(self.waiting)
 
     def join(self, turn: _Turn) -> None:
-        if not turn.is_patient and self.queued >= self._most:
+        if not turn.is_patient and not self.has_room:
             self._make_room(turn)
         self.waiting.append(turn)
 
     def candidates(self) -> list[_Turn]:
         """Return the turns, but for patient ones, for which there is a place."""
         return self._impatient() if self.running < self._slots else []
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more may wait."""
+        return self.queued < self._most
 
     def has_patient_place(self) -> bool:
         return self.running < self._patient_slots
@@ -102,6 +111,23 @@ class _Memory:
         self._photos, self.taken = self._photos - 1, self.taken - cost.memory - cost.beside
 
 
+class Admission:
+    """A photo that is worked on, and what it counts as."""
+
+    def __init__(self, budget: Budget, cost: Cost) -> None:
+        self._budget, self.cost = budget, cost
+
+    def count_as_large(self) -> None:
+        """Leave the place of a quick photo to others, and wait for one of a large photo: there is much to do.
+
+        It goes on as it is where nobody is to wait, and where as much waits already as may.
+
+        Raises:
+            Overloaded: it took longer than `waiting_seconds`, or the client has most photos waiting.
+        """
+        self._budget.count_as_large(self)
+
+
 class Budget:
     """Admits photos to be worked on; thread-safe.
 
@@ -125,28 +151,50 @@ class Budget:
         self._numbers = count(1)
         self._last_turns: dict[str, int] = {}  # by client who has had one while others wait
         self._quick_memory = _Memory(QUICK_MEMORY)
+        self._paused_memory = _Memory(PAUSED_MEMORY)
         self._costly_memory = _Memory(COSTLY_MEMORY * max(2, cores))
 
     @property
     def taken(self) -> int:
         """Bytes that the photos under way may take together."""
-        return self._quick_memory.taken + self._costly_memory.taken
+        return self._quick_memory.taken + self._paused_memory.taken + self._costly_memory.taken
 
     @contextmanager
-    def admit(self, cost: Cost) -> Iterator[None]:
+    def admit(self, cost: Cost) -> Iterator[Admission]:
         """Wait until a photo may be worked on, and count it until the block ends.
 
         Raises:
             Overloaded: too many such photos wait already, or it took longer than `waiting_seconds`.
         """
+        admission = Admission(self, cost)
         with self._changed:
             self._enter(cost)
         try:
-            yield
+            yield admission
         finally:
             with self._changed:
-                self._leave(cost)
+                self._leave(admission.cost)
                 self._changed.notify_all()
+
+    def count_as_large(self, admission: Admission) -> None:
+        """See `Admission.count_as_large`."""
+        quick = admission.cost
+        large = replace(quick, seconds=ORDINARY_SECONDS)
+        with self._changed:
+            has_room = self._paused_memory.has_room(quick) and self._large.has_room
+            if not quick.is_quick or not waiting_seconds.get() or not has_room:
+                return
+            self._leave(quick)
+            self._paused_memory.take(quick)
+            try:
+                self._wait_for_turn(large, self._large)
+            except BaseException:
+                self._quick_memory.take(quick)
+                raise
+            finally:
+                self._paused_memory.give_back(quick)
+            self._costly_memory.take(large)
+            admission.cost = large
 
     def _enter(self, cost: Cost) -> None:
         lane = self._lane(cost)

@@ -20,7 +20,7 @@ from PIL import Image
 
 from mien.domain.errors import EmptyImage, ImageTooLarge, ImageTooSmall
 from mien.engine import jpeg, pillow_decoder
-from mien.engine.admission import BUDGET, Budget
+from mien.engine.admission import BUDGET, Admission, Budget
 from mien.engine.context import Pixels
 from mien.engine.decode_pool import Decoded, DecodingPool
 from mien.engine.inspection import MAX_EIGHTHS, TOO_FEW_PIXELS, Inspection, inspect
@@ -61,7 +61,10 @@ class Photo:
         cost: what decoding it is estimated to cost.
         is_isolated: whether it is decoded by a process of its own, which takes a moment to start.
         rotation: degrees clockwise by which the upright image was rotated: 0, 90, 180 or 270.
+        admission: as what it is worked on; None outside a budget.
     """
+
+    admission: Admission | None = None
 
     def __init__(self, source: _Source, inspection: Inspection) -> None:
         self.cost, self.is_isolated, self.rotation = inspection.cost, isinstance(source, _IsolatedSource), 0
@@ -205,7 +208,7 @@ def admitted_photo(
     Args: and Raises: as `open_photo`; and Overloaded when other heavy photos are worked on for too long.
     """
     photo = open_photo(content, limits)
-    with budget.admit(photo.cost):
+    with budget.admit(photo.cost) as photo.admission:
         yield photo
 
 

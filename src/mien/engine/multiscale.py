@@ -49,6 +49,10 @@ MIN_SCORE_GAIN = 0.03
 """By which a rotation must raise the best score to be taken."""
 
 
+CROWD = 40
+"""Faces found by a pass from which the photo takes as long as a large one."""
+
+
 def find_faces(network: Network, photo: Photo) -> tuple[Photo, RawDetections]:
     """Detect the faces in a photo at several scales, and rotate the photo if that makes them upright.
 
@@ -62,6 +66,7 @@ def find_faces(network: Network, photo: Photo) -> tuple[Photo, RawDetections]:
 
     Raises:
         ImageError: the photo cannot be decoded.
+        Overloaded: there are many faces in the photo, and others keep the engine busy for too long.
     """
     faces = _detect_at_scales(network, photo)
     if _best_score(faces) < CONFIDENT_SCORE:
@@ -114,7 +119,10 @@ def _smallest(faces: RawDetections) -> float:
 def _detect_at(network: Network, photo: Photo, side: int, min_score: float) -> RawDetections:
     """Run a pass over the photo with a longer side of at most `side`; faces in pixels at full size."""
     pixels = photo.pixels(side)
-    return _detect_resized(network, pixels, side, min_score).scaled(photo.width / pixels.shape[1])
+    faces = _detect_resized(network, pixels, side, min_score).scaled(photo.width / pixels.shape[1])
+    if len(faces) >= CROWD and photo.admission:
+        photo.admission.count_as_large()
+    return faces
 
 
 def _detect_resized(network: Network, pixels: Pixels, side: int, min_score: float) -> RawDetections:
