@@ -6,7 +6,7 @@
 Each bomb of `tests.hostile.bombs` is sent to `POST /detect` alone: seconds by the clock, processor seconds, and memory
 of server and decoders above the resting server. With --portraits, so are slow files full of the faces in FOLDER. Then,
 and with --crowd only then, four clients send four each at once, again and again, while another one sends PHOTO, an
-ordinary JPEG.
+ordinary JPEG; each client has an API key of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ import io
 import itertools
 import json
 import os
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -48,13 +51,22 @@ def main() -> None:
     photo = given.photo.read_bytes() if given.photo else _plain_photo()
     generators = BOMBS | (_of_faces(given.portraits) if given.portraits else {})
     bombs = {name: make(FILE_BYTES) for name, make in generators.items() if given.only in name}
-    with serving() as server:
-        send(photo)
-        if not given.crowd:
-            print(_table([_alone(server.pid, name, bomb, given.path) for name, bomb in bombs.items()]))
-        quiet = _latencies(photo, given.seconds / 4)
-        print(f"ordinary photo, alone   {_summary(quiet)}")
-        _crowd(server.pid, photo, list(bombs.values()), given.seconds)
+    with tempfile.TemporaryDirectory() as data:
+        honest, *attackers = (_key(data, f"client-{number}") for number in range(CLIENTS + 1))
+        with serving(MIEN_DATA_DIR=data, MIEN_RATE_PER_MINUTE="1000000") as server:
+            send(photo, honest)
+            if not given.crowd:
+                print(_table([_alone(server.pid, name, bomb, honest, given.path) for name, bomb in bombs.items()]))
+            quiet = _latencies(photo, honest, given.seconds / 4)
+            print(f"ordinary photo, alone   {_summary(quiet)}")
+            _crowd(server.pid, photo, honest, list(bombs.values()), attackers, given.seconds)
+
+
+def _key(data: str, name: str) -> str:
+    """Return a new API key."""
+    command = [sys.executable, "-m", "mien", "keys", "create", name]
+    environment = os.environ | {"MIEN_DATA_DIR": data}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _plain_photo() -> bytes:
@@ -64,14 +76,23 @@ def _plain_photo() -> bytes:
 
 
 def _of_faces(folder: Path) -> dict[str, Generator]:
-    """Return what makes slow files of a hundred portraits upside down, of whose faces many are uncertain."""
+    """Return what makes slow files: a hundred portraits upside down, with many uncertain faces; countless tiny ones."""
+
+    def mosaic(side: int, across: int) -> Image.Image:
+        canvas, tile = Image.new("RGB", (side, side)), side // across
+        portraits = [
+            Image.open(path).convert("RGB").resize((tile, tile)) for path in sorted(folder.rglob("*.jpg"))[:700:7]
+        ]
+        for number in range(across**2):
+            place = (number % across * tile, number // across * tile)
+            canvas.paste(portraits[number % len(portraits)], place)
+        return canvas
 
     def hundred(side: int) -> Image.Image:
-        canvas, tile = Image.new("RGB", (side, side)), side // 10
-        for number, path in enumerate(sorted(folder.rglob("*.jpg"))[:700:7]):
-            place = (number % 10 * tile, number // 10 * tile)
-            canvas.paste(Image.open(path).convert("RGB").resize((tile, tile)), place)
-        return canvas.rotate(180)
+        return mosaic(side, 10).rotate(180)
+
+    def tiny(side: int, across: int) -> Generator:
+        return lambda _: encoded(mosaic(side, across), "JPEG")
 
     def with_noisy_alpha(_: int) -> bytes:
         canvas = hundred(5300)
@@ -82,30 +103,33 @@ def _of_faces(folder: Path) -> dict[str, Generator]:
         "AVIF, faces, noisy alpha channel": with_noisy_alpha,
         "AVIF, faces": lambda _: encoded(hundred(5300), "AVIF", quality=90, speed=9),
         "JPEG, faces, progressive": lambda _: encoded(hundred(5900), "JPEG", progressive=True, subsampling=0),
+    } | {
+        f"JPEG, faces, {across} across {side} pixels": tiny(side, across)
+        for side, across in ((640, 40), (1280, 32), (1280, 64), (1920, 96), (2560, 64), (3840, 96))
     }
 
 
-def send(photo: bytes, path: str = "/detect") -> tuple[int, str]:
+def send(photo: bytes, key: str, path: str = "/detect") -> tuple[int, str]:
     """Return the status of a `POST`, and the limit or the error that it names."""
     connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=120)
-    connection.request("POST", path, photo, {"Content-Type": "application/octet-stream"})
+    connection.request("POST", path, photo, {"Content-Type": "application/octet-stream", "X-API-Key": key})
     answer = connection.getresponse()
     body = json.loads(answer.read())
     connection.close()
     return answer.status, body.get("limit") or body.get("type", "").removeprefix("urn:mien:")
 
 
-def _alone(pid: int, name: str, bomb: bytes, path: str) -> tuple[str, int, float, float, float, str]:
+def _alone(pid: int, name: str, bomb: bytes, key: str, path: str) -> tuple[str, int, float, float, float, str]:
     processor = _processor(pid)
     resting = _memory(pid)
-    (taken, outcome), peak = _watch(pid, lambda: _timed(bomb, path))
+    (taken, outcome), peak = _watch(pid, lambda: _timed(bomb, key, path))
     above = max(0.0, peak - resting)
     return name, len(bomb), taken, _processor(pid) - processor, above, " ".join(map(str, outcome)).strip()
 
 
-def _timed(photo: bytes, path: str = "/detect") -> tuple[float, tuple[int, str]]:
+def _timed(photo: bytes, key: str, path: str = "/detect") -> tuple[float, tuple[int, str]]:
     begun = time.perf_counter()
-    outcome = send(photo, path)
+    outcome = send(photo, key, path)
     return time.perf_counter() - begun, outcome
 
 
@@ -128,27 +152,27 @@ def _watch(pid: int, work: Callable[[], T]) -> tuple[T, float]:
     return result, peak
 
 
-def _crowd(pid: int, photo: bytes, bombs: list[bytes], seconds: float) -> None:
+def _crowd(pid: int, photo: bytes, honest: str, bombs: list[bytes], attackers: list[str], seconds: float) -> None:
     until, statuses = time.monotonic() + seconds, []
     numbers = itertools.count()
 
-    def attack(_: int) -> None:
+    def attack(key: str) -> None:
         while time.monotonic() < until:
-            statuses.append(send(bombs[next(numbers) % len(bombs)])[0])
+            statuses.append(send(bombs[next(numbers) % len(bombs)], key)[0])
 
-    with ThreadPoolExecutor(CLIENTS * AT_ONCE) as attackers:
-        for number in range(CLIENTS * AT_ONCE):
-            attackers.submit(attack, number)
-        latencies, memory = _watch(pid, lambda: _latencies(photo, seconds))
+    with ThreadPoolExecutor(CLIENTS * AT_ONCE) as threads:
+        for key in attackers * AT_ONCE:
+            threads.submit(attack, key)
+        latencies, memory = _watch(pid, lambda: _latencies(photo, honest, seconds))
     counts = {status: statuses.count(status) for status in sorted(set(statuses))}
     print(f"ordinary photo, attacked {_summary(latencies)}; memory at most {memory:.0f} MB")
     print(f"answers to the attack    {counts}")
 
 
-def _latencies(photo: bytes, seconds: float) -> list[float]:
+def _latencies(photo: bytes, key: str, seconds: float) -> list[float]:
     until, spent = time.monotonic() + seconds, []
     while time.monotonic() < until:
-        taken, (status, _) = _timed(photo)
+        taken, (status, _) = _timed(photo, key)
         assert status == 200, status
         spent.append(taken)
     return spent

@@ -187,11 +187,11 @@ def _resident(pid: int) -> float:
 
 
 @contextmanager
-def serving() -> Iterator[subprocess.Popen[bytes]]:
-    """Run `mien serve` on an empty data folder until the block ends."""
+def serving(**settings: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `mien serve` with these settings until the block ends; on an empty data folder unless one is given."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "mien", "serve", "--port", str(PORT)]
-        environment = os.environ | {"MIEN_DATA_DIR": folder}
+        environment = os.environ | {"MIEN_DATA_DIR": folder} | settings
         begun = time.perf_counter()
         server = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
         try:
