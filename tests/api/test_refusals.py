@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import threading
@@ -14,6 +15,7 @@ import pytest
 
 from mien.api import problems
 from mien.api.api import LENGTHY_THREADS, STORAGE_THREADS
+from mien.api.context import BoundedExecutor
 from mien.api.logs import JsonLines
 from mien.domain import errors
 from mien.domain.policy import Policy
@@ -235,6 +237,20 @@ def test_a_full_queue_says_come_back(open_service: Callable[..., Service], monke
         leave.set()
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
+
+
+def test_calls_that_have_ended_keep_nobody_out_while_the_event_loop_is_busy() -> None:
+    async def ask() -> int:
+        executor = BoundedExecutor(2, 4)
+        many = [asyncio.create_task(executor.run(int)) for _ in range(6)]
+        await asyncio.sleep(0)
+        wait_for(lambda: executor.pending == 0)  # the loop has not heard of it
+        assert not any(task.done() for task in many)
+        answer = await executor.run(int, "7")
+        await asyncio.gather(*many)
+        return answer
+
+    assert asyncio.run(ask()) == 7
 
 
 def test_a_client_with_many_requests_waiting_keeps_no_other_out(

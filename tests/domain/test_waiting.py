@@ -26,7 +26,7 @@ from mien.domain.waiting import (
     step_aside,
     waiting_seconds,
 )
-from tests.support.process import PATIENCE_SECONDS
+from tests.support.process import PATIENCE_SECONDS, wait_for
 
 
 @pytest.fixture
@@ -151,20 +151,41 @@ def test_a_client_that_comes_late_has_to_wait_for_no_more_than_a_turn(
     assert done == ["early", "late"] * 3
 
 
-def test_who_has_most_calls_waiting_makes_room_for_others(threads: RequestThreads, end: threading.Event) -> None:
-    begun = threading.Event()
+def test_who_has_most_calls_waiting_makes_room_for_others(end: threading.Event) -> None:
+    threads, begun = RequestThreads(1, "test", max_waiting=3), threading.Event()
     submit_for("greedy", threads, lambda: (begun.set(), end.wait(PATIENCE_SECONDS)))
     assert begun.wait(PATIENCE_SECONDS)
-    assert not threads.make_room()
     calls = [submit_for("greedy", threads, lambda: "answer") for _ in range(3)]
-    assert not copy_context().run(lambda: (client.set("greedy"), threads.make_room())[1])
-    assert threads.make_room()
+    with pytest.raises(Overloaded):
+        submit_for("greedy", threads, lambda: "answer")
+    other = submit_for("other", threads, lambda: "other")
     with pytest.raises(Overloaded):
         calls[-1].result(PATIENCE_SECONDS)
-    other = submit_for("other", threads, lambda: "other")
-    assert not copy_context().run(lambda: (client.set("other"), threads.make_room())[1])
+    with pytest.raises(Overloaded):
+        submit_for("other", threads, lambda: "other")
+    assert threads.pending == 4
     end.set()
     assert [call.result(PATIENCE_SECONDS) for call in (*calls[:2], other)] == ["answer", "answer", "other"]
+    threads.shutdown()
+    assert threads.pending == 0
+
+
+def test_a_call_whose_answer_is_there_keeps_no_other_out() -> None:
+    threads = RequestThreads(1, "test", max_waiting=0)
+    for number in range(200):
+        assert submit_for("any", threads, partial(int, number)).result(PATIENCE_SECONDS) == number
+    threads.shutdown()
+
+
+def test_calls_that_have_stepped_aside_keep_no_other_out(end: threading.Event) -> None:
+    threads = RequestThreads(1, "test", max_waiting=0)
+    aside = threads.submit(lambda: (step_aside(), end.wait(PATIENCE_SECONDS)))
+    wait_for(lambda: threads.aside == 1)
+    assert threads.submit(lambda: "answer").result(PATIENCE_SECONDS) == "answer"
+    end.set()
+    aside.result(PATIENCE_SECONDS)
+    threads.shutdown()
+    assert threads.pending == 0
 
 
 def test_a_call_waits_for_a_place(threads: RequestThreads, end: threading.Event) -> None:

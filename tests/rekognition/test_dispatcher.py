@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -15,8 +17,9 @@ from botocore.credentials import Credentials
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mien.rekognition import dispatcher
 from mien.rekognition.access_keys import AccessKey
-from mien.rekognition.dispatcher import Dispatcher
+from mien.rekognition.dispatcher import Dispatcher, SignedCall
 from mien.rekognition.settings import SigV4, WireSettings
 from mien.rekognition.sigv4 import RawRequest
 from mien.security.audit import LogLines
@@ -113,9 +116,22 @@ def test_a_hundred_megabytes_are_too_large(strict):
     assert answer.status_code == 413
 
 
-def test_too_many_requests_at_once_are_throttled(serve):
-    crowded = serve(WireSettings(sigv4=SigV4.ACCEPT_ANY, max_waiting=0))
-    assert error(post(crowded.url, b"{}")) == "ThrottlingException"
+def test_too_many_requests_at_once_are_throttled(serve, monkeypatch):
+    begun, end = threading.Event(), threading.Event()
+
+    def wait(*_):
+        begun.set()
+        end.wait(PATIENCE_SECONDS)
+        return {"CollectionIds": []}
+
+    monkeypatch.setitem(dispatcher.OPERATIONS, "ListCollections", wait)
+    crowded = serve(WireSettings(sigv4=SigV4.ACCEPT_ANY, workers=1, max_waiting=0))
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(post, crowded.url, b"{}")
+        assert begun.wait(PATIENCE_SECONDS)
+        assert error(post(crowded.url, b"{}")) == "ThrottlingException"
+        end.set()
+        assert first.result().status_code == 200
 
 
 @pytest.mark.parametrize("limit", ["BODY_SECONDS", "PAUSE_SECONDS"])
@@ -189,7 +205,7 @@ def test_accept_any_refuses_other_machines(strict, engine):
     dispatcher = Dispatcher(None, WireSettings(sigv4=SigV4.ACCEPT_ANY), LogLines())
     headers = signed_headers("http://h/", b"{}", TARGET)
     request = RawRequest("POST", "/", "", {k.lower(): v for k, v in headers.items()} | {"host": "h"}, b"{}")
-    assert json.loads(dispatcher.dispatch(request, is_local=False).body)["__type"] == "UnrecognizedClientException"
+    assert json.loads(dispatcher.verify(request, is_local=False).body)["__type"] == "UnrecognizedClientException"
 
 
 @pytest.mark.parametrize(
@@ -234,6 +250,7 @@ def test_any_bytes_get_an_answer(body, operation, method):
         "authorization": "AWS4-HMAC-SHA256 Credential=a/b/c/d/e, SignedHeaders=a, Signature=b",
     }
     dispatcher = Dispatcher(None, WireSettings(sigv4=SigV4.ACCEPT_ANY), LogLines())
-    answer = dispatcher.dispatch(RawRequest(method, "/", "", headers, body), is_local=True)
+    verified = dispatcher.verify(RawRequest(method, "/", "", headers, body), is_local=True)
+    answer = dispatcher.answer(verified) if isinstance(verified, SignedCall) else verified
     assert answer.status in (400, 403, 500)
     assert b"Traceback" not in answer.body

@@ -21,6 +21,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from mien.domain.errors import SetupError
+from mien.domain.waiting import client
 from mien.rekognition import dispatcher, images
 from mien.rekognition import server as wire
 from mien.rekognition.access_keys import AccessKey, AccessKeyFile
@@ -82,6 +83,14 @@ def test_accept_any_refuses_what_comes_from_elsewhere(server, told: dict[str, st
     assert error(answer) == "UnrecognizedClientException"
     assert "MIEN_ACCESS_KEYS_FILE" in answer.json()["message"]
     assert httpx.post(server.url, content=b"{}", headers=headers, timeout=PATIENCE_SECONDS).status_code == 200
+
+
+def test_a_header_that_is_signed_twice_is_refused(strict) -> None:
+    headers = signed_headers(f"{strict.url}/", b"{}", TARGET, key="AKID", secret="s3cret")
+    twice = {"Authorization": headers["Authorization"].replace("SignedHeaders=", "SignedHeaders=host;")}
+    answer = httpx.post(strict.url, content=b"{}", headers=headers | twice, timeout=PATIENCE_SECONDS)
+    assert error(answer) == "InvalidSignatureException"
+    assert "twice" in answer.json()["message"]
 
 
 @pytest.mark.parametrize("seconds", ["0", "00", "-1", "", "1.5", "١"])
@@ -169,7 +178,7 @@ def test_a_key_with_many_calls_waiting_makes_room_for_others(serve, monkeypatch)
         return {"CollectionIds": []}
 
     monkeypatch.setitem(dispatcher.OPERATIONS, "DescribeCollection", wait)
-    server = serve(WireSettings(keys=KEYS | {"OTHER": AccessKey("other", "s3cret")}, workers=1, max_waiting=3))
+    server = serve(WireSettings(keys=KEYS | {"OTHER": AccessKey("other", "s3cret")}, workers=1, max_waiting=2))
     body = json.dumps({"CollectionId": "any"}).encode()
     with ThreadPoolExecutor(8) as pool:
         greedy = [
@@ -182,6 +191,35 @@ def test_a_key_with_many_calls_waiting_makes_room_for_others(serve, monkeypatch)
         end.set()
         assert other.result().status_code == 200
         assert sorted(call.result().status_code for call in greedy) == [200, 200, 400, 400, 400]
+
+
+def test_a_key_is_one_client_from_however_many_addresses_and_bodies_however_long(serve, monkeypatch) -> None:
+    end, who = threading.Event(), []
+
+    def wait(*_: object) -> dict[str, object]:
+        who.append(client.get())
+        end.wait(PATIENCE_SECONDS)
+        return {"CollectionIds": []}
+
+    monkeypatch.setitem(dispatcher.OPERATIONS, "DescribeCollection", wait)
+    server = serve(WireSettings(keys=KEYS | {"OTHER": AccessKey("other", "s3cret")}, workers=1, max_waiting=3))
+    describe = "RekognitionService.DescribeCollection"
+    bodies = [b'{"CollectionId": "any"}'.ljust(length) for length in (30, 100_000)]
+
+    def ask(number: int) -> httpx.Response:
+        headers = signed_headers(f"{server.url}/", bodies[number % 2], describe, key="AKID", secret="s3cret")
+        with httpx.Client(transport=httpx.HTTPTransport(local_address=f"127.0.0.{number + 1}")) as http:
+            return http.post(server.url, content=bodies[number % 2], headers=headers, timeout=PATIENCE_SECONDS)
+
+    with ThreadPoolExecutor(6) as pool:
+        greedy = [pool.submit(ask, number) for number in range(5)]
+        wait_for(lambda: sum(call.done() for call in greedy) == 1)  # one is answered, three wait
+        other = pool.submit(post, server.url, b"{}", key="OTHER", secret="s3cret")
+        wait_for(lambda: sum(call.done() for call in greedy) == 2)
+        end.set()
+        assert other.result().status_code == 200
+        assert sorted(call.result().status_code for call in greedy) == [200, 200, 200, 400, 400]
+    assert set(who) == {"AKID"}
 
 
 def test_a_flood_of_members_is_refused_unparsed(strict) -> None:

@@ -6,7 +6,6 @@ those first over which nobody has shown a key. A flood of strangers so ends conn
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import resource
 import socket
@@ -15,6 +14,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+
+from mien.security.origins import client_network
 
 MAX_CONNECTIONS, MAX_PER_CLIENT = 10_000, 512
 MAX_UNTAKEN_BYTES = 256 * 1024 * 1024
@@ -71,7 +72,7 @@ class Connections:
 
     def add(self, connection: Connection, address: str) -> bool:
         """Add a new connection; returns whether there is room, having ended others."""
-        connection.client = "" if self._is_proxy(address) else _client(address)
+        connection.client = "" if self._is_proxy(address) else client_network(address)
         strangers = self._of_client.get(connection.client, ())
         if connection.client and len(strangers) >= self._max_per_client:
             self._end(next(iter(strangers)))
@@ -171,17 +172,6 @@ def bounded(listener: socket.socket, is_proxy: Callable[[str], bool]) -> Listene
     most = min(MAX_CONNECTIONS, max(files - RESERVED_FILES, files // 2))
     taken.connections = Connections(most, MAX_PER_CLIENT, is_proxy)
     return taken
-
-
-def _client(address: str) -> str:
-    """Return what stands for one client: an IPv4 address, or the network of 64 bits that one IPv6 client is given."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return address
-    return str(parsed.ipv4_mapped or ipaddress.ip_network((int(parsed), 64), strict=False))
 
 
 def _raise_file_limit() -> int:

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from mien.api.security import Guard
 from mien.api.telemetry import Metrics
 from mien.app.app import FaceApp
-from mien.domain.errors import InvalidInput, Overloaded
+from mien.domain.errors import InvalidInput
 from mien.domain.image_types import FACELESS_PNG
 from mien.domain.results import HealthWarning
 from mien.domain.waiting import RequestThreads
@@ -89,9 +89,12 @@ class BoundedExecutor:
             threads: How many calls run at once, beside those that have stepped aside.
             max_waiting: How many more may wait for a thread.
         """
-        self._pool = RequestThreads(threads, "mien-api")
-        self._max_pending = threads + max_waiting
-        self.pending = 0
+        self._pool = RequestThreads(threads, "mien-api", max_waiting)
+
+    @property
+    def pending(self) -> int:
+        """How many calls wait or are being made."""
+        return self._pool.pending
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` on a thread and return its result. The same thread writes the request's entry in the audit log.
@@ -99,15 +102,9 @@ class BoundedExecutor:
         Raises:
             Overloaded: The queue is full, and no client has more calls in it than this one. Nothing was run.
         """
-        if self.pending - self._pool.aside >= self._max_pending and not self._pool.make_room():
-            raise Overloaded("Too many requests are waiting already.")
-        self.pending += 1
-        try:
-            job, record = partial(work, *args, **kwargs), record_work.get()
-            job = job if record is None else partial(record, job)
-            return await asyncio.get_running_loop().run_in_executor(self._pool, job)
-        finally:
-            self.pending -= 1
+        job, record = partial(work, *args, **kwargs), record_work.get()
+        job = job if record is None else partial(record, job)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, job)
 
 
 class Health:

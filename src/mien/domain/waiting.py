@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -95,41 +96,59 @@ class RequestThreads(Executor):
         aside: how many calls have stepped aside and are not done.
     """
 
-    def __init__(self, threads: int, name: str) -> None:
-        """Work on `threads` calls at once; `name` begins the names of the threads."""
+    def __init__(self, threads: int, name: str, max_waiting: int = sys.maxsize) -> None:
+        """Make a pool without calls.
+
+        Args:
+            threads: how many calls are made at once, beside those that have stepped aside.
+            name: begins the names of the threads.
+            max_waiting: how many calls may wait for a place.
+        """
         most = threads + MAX_HEAVY + MAX_LARGE
         self._pool = ThreadPoolExecutor(most, name, partial(waiting_seconds.set, REQUEST_SECONDS))
-        self._threads, self._running, self.aside = threads, 0, 0
+        self._threads, self._most = threads, threads + max_waiting
+        self._running, self._waiting, self._made, self.aside = 0, 0, 0, 0
         self._calls: dict[str, deque[_Call]] = {}  # by client; of those that had as many turns, the first is next
         self._turns: dict[str, int] = {}
         self._least = 0
         self._lock = threading.Lock()
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have a call made when those of its client before it have got their places, in turn with other clients."""
-        future: Future[T] = Future()
+        """Have a call made when those of its client before it have got their places, in turn with other clients.
+
+        Where too many calls wait already, the last one of the client who has most of them makes room: its future raises
+        Overloaded.
+
+        Raises:
+            Overloaded: Too many wait, and no client has more of them than this one.
+        """
+        future, refused, who = Future[T](), None, client.get()
         with self._lock:
+            if self._waiting + self._made >= self._most:
+                refused = self._take_last(who)
             if self._running < self._threads:
                 self._pool.submit(self._work)
                 self._running += 1
-            who = client.get()
             if who not in self._calls:
                 self._turns[who] = max(self._turns.get(who, 0), self._least)
             self._calls.setdefault(who, deque()).append(_Call(future, partial(work, *args, **kwargs), who))
+            self._waiting += 1
+        if refused:
+            refused.refuse(Overloaded("Too many requests of this client are waiting already."))
         return future
 
-    def make_room(self) -> bool:
-        """Refuse the last call of the client who has most of them waiting, for one of a client who has fewer.
+    @property
+    def pending(self) -> int:
+        """How many calls wait, are being made, or have stepped aside."""
+        return self._waiting + self._made + self.aside
 
-        Returns whether there was such a call; its future raises Overloaded.
-        """
-        with self._lock:
-            most = max(self._calls.values(), key=len, default=deque())
-            if len(most) < len(self._calls.get(client.get(), ())) + 2:
-                return False
-            refused = most.pop()
-        refused.refuse(Overloaded("Too many requests of this client are waiting already."))
-        return True
+    def _take_last(self, who: str) -> _Call:
+        """Take away the last call of the client who has most of them waiting, for one of a client who has fewer."""
+        most = max(self._calls.values(), key=len, default=deque())
+        if len(most) < len(self._calls.get(who, ())) + 2:
+            raise Overloaded("Too many requests are waiting already.")
+        self._waiting -= 1
+        return most.pop()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the threads; see `Executor.shutdown`."""
@@ -140,15 +159,11 @@ class RequestThreads(Executor):
         while (call := self._next()) is not None:
             token = _leave_place.set(partial(self._leave, call))
             client.set(call.client)
-            begun = time.thread_time()
             try:
-                call.make()
+                call.make(partial(self._end, call, time.thread_time()))
             finally:
                 _leave_place.reset(token)
-                self._count(call, time.thread_time() - begun)
             if call.is_aside:
-                with self._lock:
-                    self.aside -= 1
                 return
 
     def _next(self) -> _Call | None:
@@ -161,14 +176,20 @@ class RequestThreads(Executor):
             calls, self._least = self._calls.pop(who), self._turns.pop(who) + 1
             call = calls.popleft()
             call.turns = self._least
+            self._waiting, self._made = self._waiting - 1, self._made + 1
             if calls:
                 self._calls[who], self._turns[who] = calls, self._least
             return call
 
-    def _count(self, call: _Call, seconds: float) -> None:
-        """Count the turns of a call beyond the one with which it began."""
-        if further := int(seconds / TURN_SECONDS):
-            with self._lock:
+    def _end(self, call: _Call, begun: float) -> None:
+        """Count a call no more, but the turns that it took beyond the one with which it began."""
+        further = int((time.thread_time() - begun) / TURN_SECONDS)
+        with self._lock:
+            if call.is_aside:
+                self.aside -= 1
+            else:
+                self._made -= 1
+            if further:
                 self._turns[call.client] = max(self._turns.get(call.client, 0), call.turns) + further
 
     def _leave(self, call: _Call) -> None:
@@ -180,7 +201,7 @@ class RequestThreads(Executor):
             else:
                 self._running -= 1
             call.is_aside = True
-            self.aside += 1
+            self._made, self.aside = self._made - 1, self.aside + 1
 
 
 class _Call:
@@ -201,14 +222,17 @@ class _Call:
         if self._future.set_running_or_notify_cancel():
             self._future.set_exception(error)
 
-    def make(self) -> None:
-        """Make the call unless it was cancelled; the future gets the result or the error."""
+    def make(self, on_end: Callable[[], None]) -> None:
+        """Make the call unless it was cancelled; after `on_end`, the future gets the result or the error."""
         if not self._future.set_running_or_notify_cancel():
+            on_end()
             return
         try:
             result = self._work()
         except BaseException as error:
+            on_end()
             self._future.set_exception(error)
-            del self  # or the error would hold the photo in a circle of references
+            del self, on_end  # or the error would hold the photo in a circle of references
         else:
+            on_end()
             self._future.set_result(result)

@@ -68,6 +68,23 @@ class WireResponse:
     access_key_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SignedCall:
+    """A call whose signature was verified, and of which nothing else was.
+
+    Attributes:
+        request_id: For the response and the log.
+        operation: The name of the operation.
+        members: The JSON object in the body.
+        caller: Who signed it.
+    """
+
+    request_id: str
+    operation: str
+    members: dict[str, Any]
+    caller: Caller
+
+
 class RequestRates:
     """Limits the requests per second of each operation; one without a rate is not limited.
 
@@ -101,31 +118,44 @@ class Dispatcher:
         self._rates = RequestRates(settings.rates)
         self._idempotency = IdempotencyCache()
 
-    def dispatch(self, request: RawRequest, *, is_local: bool) -> WireResponse:
-        """Answer a request, whatever it is; no exception leaves this method.
+    def verify(self, request: RawRequest, *, is_local: bool) -> SignedCall | WireResponse:
+        """Verify who makes a call, or return the refusal; no exception leaves this method.
 
         Args:
-            request: The request as received.
+            request: The request as received, whatever it is.
             is_local: Whether it comes from a program on this machine.
         """
         request_id = str(uuid4())
         if not _is_call(request):
             return _no_call(request, request_id)
-        callers: list[Caller] = []
+        operation = request.headers["x-amz-target"].removeprefix(TARGET_PREFIX)
         try:
-            answer = self._run(request, is_local, request_id, callers.append)
+            members = _decode(request, operation)
+            caller = identify(request, self._settings, is_local=is_local)
         except WireError as error:
-            response = _error_response(error, request_id)
+            return _error_response(error, request_id)
+        except Exception as error:
+            return _failure(error, request_id)
+        return SignedCall(request_id, operation, members, caller)
+
+    def answer(self, call: SignedCall) -> WireResponse:
+        """Answer a call that was verified; no exception leaves this method."""
+        try:
+            answer = self._run(call)
+        except WireError as error:
+            response = _error_response(error, call.request_id)
+        except Exception as error:
+            response = _failure(error, call.request_id)
         else:
-            response = WireResponse(200, _encode(answer), request_id=request_id)
-        return replace(response, access_key_id=callers[0].key_id) if callers else response
+            response = WireResponse(200, _encode(answer), request_id=call.request_id)
+        return replace(response, access_key_id=call.caller.key_id)
 
     def refuse_signer(self, request: RawRequest, *, is_local: bool) -> WireResponse | None:
         """Return the refusal of a request whose body need not be read, because its caller is not known; or None.
 
         Args:
             request: The request, without its body.
-            is_local: As for `dispatch`.
+            is_local: As for `verify`.
         """
         request_id = str(uuid4())
         if not _is_call(request):
@@ -144,29 +174,18 @@ class Dispatcher:
             return ""
         return key_id if key_id in self._settings.keys else ""
 
-    def _run(
-        self, request: RawRequest, is_local: bool, request_id: str, on_identified: Callable[[Caller], None]
-    ) -> Answer:
-        operation = request.headers["x-amz-target"].removeprefix(TARGET_PREFIX)
-        params: dict[str, Any] = {}
+    def _run(self, signed: SignedCall) -> Answer:
+        operation, caller, params = signed.operation, signed.caller, dict[str, Any]()
+        self._rates.take(operation)
         try:
-            members = _decode(request, operation)
-            caller = identify(request, self._settings, is_local=is_local)
-            on_identified(caller)
-            self._rates.take(operation)
             with recorded(self._audit, caller, operation) as activity:
-                params = self._parse(operation, members)
+                params = self._parse(operation, signed.members)
                 authorize(caller, operation, params, self._service.account)
                 call = Call(operation, params, caller.key.identity, caller.region)
                 answer = self._idempotency.run_once(call, lambda: OPERATIONS[operation](self._service, call))
                 note(activity, params, answer)
-        except WireError:
-            raise
         except MienError as error:
             raise from_domain(error, params) from error
-        except Exception as error:
-            _log_failure(error, request_id)
-            raise WireError("InternalServerError", INTERNAL_ERROR) from error
         return answer
 
     def _parse(self, operation: str, members: dict[str, Any]) -> dict[str, Any]:
@@ -242,7 +261,8 @@ def _decode_object(body: bytes) -> dict[str, Any]:
         raise WireError("SerializationException", "", cause=str(error)) from None
 
 
-def _log_failure(error: Exception, request_id: str) -> None:
-    """Log the kind of the error and where it came from, without its message, which may hold personal data."""
+def _failure(error: Exception, request_id: str) -> WireResponse:
+    """Log the kind of an error and where it came from, without its message, which may hold personal data."""
     kind, places = type(error).__name__, frames(error.__traceback__)
     log.error("%s %s in %s", request_id, kind, ", ".join(places), extra={"error": kind, "frames": places})
+    return _error_response(WireError("InternalServerError", INTERNAL_ERROR), request_id)

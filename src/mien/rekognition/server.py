@@ -20,14 +20,14 @@ from starlette.types import Receive, Scope, Send
 
 from mien.domain.errors import BodyTooSlow, ImageTooLarge, MalformedRequest, Overloaded
 from mien.domain.waiting import RequestThreads, available_cores, client
-from mien.rekognition.dispatcher import Dispatcher, WireResponse, operation_name, throttled
+from mien.rekognition.dispatcher import Dispatcher, SignedCall, WireResponse, operation_name, throttled
 from mien.rekognition.images import ReadObject, no_local_bucket
 from mien.rekognition.service import EventualConsistency, Service
 from mien.rekognition.settings import WireSettings
 from mien.rekognition.sigv4 import RawRequest
 from mien.security.audit import LogLines
 from mien.security.bodies import ByteBudget, Claim, bounded, declared_length, refuse_declared
-from mien.security.origins import TRUST, is_local_program, refuse_ambiguous
+from mien.security.origins import TRUST, client_network, is_local_program, refuse_ambiguous
 
 if TYPE_CHECKING:
     from mien.engine import FaceEngine
@@ -61,14 +61,16 @@ def create_app(
     """
     operation_name("")  # loads the model of the service, which would make the first request wait
     service = Service(engine, gallery, read_object, settings.account, EventualConsistency(settings.delay))
-    pool = RequestThreads(settings.workers or available_cores() + 1, "rekognition")
+    pool = RequestThreads(settings.workers or available_cores() + 1, "rekognition", settings.max_waiting)
+    verifying = RequestThreads(1, "rekognition-signatures", settings.max_waiting)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
+        verifying.shutdown()
         pool.shutdown()
 
-    wire_app = WireApp(Dispatcher(service, settings, audit or LogLines()), pool, settings.max_waiting)
+    wire_app = WireApp(Dispatcher(service, settings, audit or LogLines()), pool, verifying)
     return Starlette(routes=[Route("/{path:path}", wire_app)], lifespan=lifespan)
 
 
@@ -78,10 +80,16 @@ class WireApp:
     For the log, it puts `route`, `operation` and, once it is verified, `access_key_id` into the request's state.
     """
 
-    def __init__(self, dispatcher: Dispatcher, pool: RequestThreads, max_waiting: int) -> None:
-        """Answer with `dispatcher` in `pool`; more than `max_waiting` complete requests at once are throttled."""
-        self._dispatcher, self._pool, self._max_waiting = dispatcher, pool, max_waiting
-        self._waiting, self._budget = 0, ByteBudget(MAX_BODIES_BYTES)
+    def __init__(self, dispatcher: Dispatcher, pool: RequestThreads, verifying: RequestThreads) -> None:
+        """Answer with `dispatcher`; what its threads refuse is throttled.
+
+        Args:
+            dispatcher: Answers requests.
+            pool: Threads for the operations; a client is who has an access key.
+            verifying: Threads for what comes before, which is short, for clients who are not known yet.
+        """
+        self._dispatcher, self._pool, self._verifying = dispatcher, pool, verifying
+        self._budget = ByteBudget(MAX_BODIES_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; nothing is sent to a client that has gone."""
@@ -89,18 +97,18 @@ class WireApp:
         request = Request(scope, bounded(receive, MAX_BODY_BYTES, claim))
         request.state.route, request.state.operation = "/", operation_name(request.headers.get("x-amz-target", ""))
         try:
-            response = await self._respond(request)
+            response = await self._respond(request, claim)
         except ClientDisconnect:
             return
         finally:
             claim.end()
         await response(scope, receive, send)
 
-    async def _respond(self, request: Request) -> Response:
+    async def _respond(self, request: Request, claim: Claim) -> Response:
         try:
             refuse_ambiguous(request.scope.get("http_version", "1.1"), request.headers.raw)
             refuse_declared(request.headers, MAX_BODY_BYTES)
-            return await self._respond_to_bounded(request)
+            return await self._respond_to_bounded(request, claim)
         except MalformedRequest as error:
             return Response(str(error), 400, headers={"connection": "close"})
         except ImageTooLarge as error:  # the connection stays, so that the client gets to read the answer
@@ -110,30 +118,33 @@ class WireApp:
         except Overloaded:
             return _response(throttled())
 
-    async def _respond_to_bounded(self, request: Request) -> Response:
+    async def _respond_to_bounded(self, request: Request, claim: Claim) -> Response:
         raw, is_local = _raw_request(request), _is_local(request)
         # With the address: whoever knows no more than the id of another's key must not use up what is that one's.
-        client.set(f"{self._dispatcher.claimed_key_id(raw)} {_peer(request)}")
+        client.set(f"{self._dispatcher.claimed_key_id(raw)} {client_network(_peer(request))}")
         if _is_large(request) and (refused := self._dispatcher.refuse_signer(raw, is_local=is_local)):
             return _response(refused)
-        body = await request.body()
-        # Counted from here on: a body that never ends holds up nobody.
-        if self._waiting - self._pool.aside >= self._max_waiting and not self._pool.make_room():
-            return _response(throttled())
-        answer = await self._answer(replace(raw, body=body), is_local=is_local)
-        request.state.access_key_id = answer.access_key_id
-        if answer.access_key_id is not None:
+        verified = await self._verify(replace(raw, body=await request.body()), is_local=is_local)
+        if not isinstance(verified, SignedCall):
+            return _response(verified)
+        request.state.access_key_id = verified.caller.key_id
+        if verified.caller.key_id is not None:
             request.scope.get(TRUST, lambda: None)()
-        return _response(answer)
-
-    async def _answer(self, raw: RawRequest, *, is_local: bool) -> WireResponse:
+        # From here on one key is one client, from however many addresses it is used.
+        client.set(verified.caller.key_id or "")
+        claim.hand_over()
         loop = asyncio.get_running_loop()
-        self._waiting += 1
-        try:
-            answer = await loop.run_in_executor(self._pool, lambda: self._dispatcher.dispatch(raw, is_local=is_local))
-        finally:
-            self._waiting -= 1
-        return answer
+        return _response(await loop.run_in_executor(self._pool, self._dispatcher.answer, verified))
+
+    async def _verify(self, raw: RawRequest, *, is_local: bool) -> SignedCall | WireResponse:
+        """Verify a call: a small one at once, which is quicker than to have it done by a thread."""
+
+        def verify() -> SignedCall | WireResponse:
+            return self._dispatcher.verify(raw, is_local=is_local)
+
+        if len(raw.body) <= SMALL_BODY_BYTES:
+            return verify()
+        return await asyncio.get_running_loop().run_in_executor(self._verifying, verify)
 
 
 def _is_large(request: Request) -> bool:

@@ -65,7 +65,7 @@ class WireSettings:
         rates: Requests per second by operation; an operation that is not listed is not limited.
         delay: Seconds for which searches do not find a new face; 0 for none.
         workers: Requests that are answered at the same time; 0 for one more than the machine has cores.
-        max_waiting: Requests in progress beyond which further ones are throttled.
+        max_waiting: Requests that may wait for a thread; further ones are throttled.
     """
 
     sigv4: SigV4 = SigV4.VERIFY

@@ -232,6 +232,8 @@ def _verify_signed_headers(request: RawRequest, claim: SignatureClaim) -> None:
         present = name == "host" or name in request.headers
         if present and name not in claim.signed_headers:
             _raise_invalid(f"'{name}' must be a 'SignedHeader' in the AWS Authorization.")
+    if len(set(claim.signed_headers)) < len(claim.signed_headers):  # each takes the time to write its value
+        _raise_invalid("The signed headers name one twice.")
     for name in claim.signed_headers:
         if name not in request.headers:
             _raise_invalid(f"The signed header '{name}' is not in the request.")

@@ -49,6 +49,12 @@ class Claim:
         for taken in (self._taken, self._budget.taken):
             taken[who] += count
 
+    def hand_over(self) -> None:
+        """Count all that was taken as that of `waiting.client`, who is known now. Raises Overloaded as `take`."""
+        taken = self._taken.total()
+        self.end()
+        self.take(taken)
+
     def end(self) -> None:
         """Give back all that was taken; doing it again changes nothing."""
         self._budget.left += self._taken.total()

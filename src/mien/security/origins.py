@@ -66,6 +66,17 @@ def refuse_ambiguous(http_version: str, headers: Iterable[tuple[bytes, bytes]]) 
         raise MalformedRequest(f"The request has more than one of a header that may stand there once: {repeated}.")
 
 
+def client_network(address: str) -> str:
+    """Return what stands for one client: an IPv4 address, or the network of 64 bits that one IPv6 client is given."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return address
+    return str(parsed.ipv4_mapped or ipaddress.ip_network((int(parsed), 64), strict=False))
+
+
 def is_loopback(host: str) -> bool:
     """Return whether only this machine can reach a host, given as an IP address or a name."""
     if host == "localhost":
