@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from pydantic import BaseModel
 
 from mien.api import problems
 from mien.api.api import LENGTHY_THREADS, STORAGE_THREADS
@@ -280,6 +281,24 @@ def test_a_client_with_many_requests_waiting_keeps_no_other_out(
         leave.set()
         assert answer.result(60) == 200
         assert sorted(answer.result(60) for answer in asked) == [200, 200, 200, 503, 503]
+
+
+@pytest.mark.parametrize("path", ["/faces", "/users", "/recognitions", "/uploads", "/groups"])
+def test_pages_of_a_thousand_items_are_written_where_clients_take_turns(
+    service: Service, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    threads = []
+    written = BaseModel.model_dump_json
+
+    def write(model: BaseModel) -> str:
+        threads.append(threading.current_thread().name)
+        return written(model)
+
+    monkeypatch.setattr(BaseModel, "model_dump_json", write)
+    answer = service.client.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.json()["next_cursor"] is None
+    assert [name.startswith("mien-api") for name in threads] == [True]
 
 
 @pytest.mark.parametrize(

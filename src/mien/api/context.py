@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar, cast
 from urllib.parse import quote
 
-from fastapi import Depends, Query
+from fastapi import Depends, Query, Response
+from pydantic import BaseModel
 from starlette.requests import Request
 
 from mien.api.security import Guard
@@ -77,6 +78,7 @@ record_work: ContextVar[Callable[[Callable[[], Any]], Any] | None] = ContextVar(
 
 P = ParamSpec("P")
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 
 class BoundedExecutor:
@@ -165,6 +167,14 @@ class ApiContext:
     @property
     def cursors(self) -> Cursors:
         return Cursors(self.signer)
+
+    async def written(self, make: Callable[[], M]) -> M:
+        """Make a page of a listing and write its JSON on a thread: where FastAPI does so, all others wait meanwhile.
+
+        What is returned is a response in truth, which FastAPI passes on.
+        """
+        body = await self.storage.run(lambda: make().model_dump_json().encode())
+        return cast(M, Response(body, media_type="application/json"))
 
 
 async def _context(request: Request) -> ApiContext:

@@ -41,8 +41,10 @@ async def rejections(user_id: UserId, context: Context, limit: Limit = 50, curso
     listing = {"list": "rejections", "user_id": user_id}
     token = context.cursors.verify(listing, cursor)
     page = await context.storage.run(context.app.rejections, user_id, limit, token)
-    return schemas.Faces(
-        faces=schemas.Face.from_each(page.items), next_cursor=context.cursors.sign(listing, page.next_token)
+    return await context.written(
+        lambda: schemas.Faces(
+            faces=schemas.Face.from_each(page.items), next_cursor=context.cursors.sign(listing, page.next_token)
+        )
     )
 
 

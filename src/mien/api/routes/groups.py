@@ -28,8 +28,10 @@ async def groups(
     listing = {"list": "groups", "min_faces": min_faces, "skipped": skipped}
     token = context.cursors.verify(listing, cursor)
     page = await context.storage.run(context.app.groups.list, min_faces, skipped=skipped, limit=limit, token=token)
-    return schemas.Groups(
-        groups=schemas.Group.from_each(page.items), next_cursor=context.cursors.sign(listing, page.next_token)
+    return await context.written(
+        lambda: schemas.Groups(
+            groups=schemas.Group.from_each(page.items), next_cursor=context.cursors.sign(listing, page.next_token)
+        )
     )
 
 
@@ -53,8 +55,10 @@ async def faces_of_group(
     listing = {"list": "faces of group", "group_id": group_id}
     token = context.cursors.verify(listing, cursor)
     page = await context.storage.run(context.app.groups.faces, group_id, limit=limit, token=token)
-    return schemas.GroupFaces(
-        faces=schemas.Face.from_each(page.items), next_cursor=context.cursors.sign(listing, page.next_token)
+    return await context.written(
+        lambda: schemas.GroupFaces(
+            faces=schemas.Face.from_each(page.items), next_cursor=context.cursors.sign(listing, page.next_token)
+        )
     )
 
 

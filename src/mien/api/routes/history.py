@@ -79,6 +79,8 @@ async def audit(
         return context.audit.find(replace(wanted, user_ids=request.state.user_ids), limit, token)
 
     page = await context.storage.run(find)
-    return schemas.AuditEntries(
-        entries=schemas.AuditEntry.from_each(page.items), next_cursor=context.cursors.sign(listing, page.next_token)
+    return await context.written(
+        lambda: schemas.AuditEntries(
+            entries=schemas.AuditEntry.from_each(page.items), next_cursor=context.cursors.sign(listing, page.next_token)
+        )
     )

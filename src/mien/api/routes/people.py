@@ -43,8 +43,10 @@ async def faces(
     listing = {"list": "faces", "user_id": user_id, "image_path": image_path}
     token = context.cursors.verify(listing, cursor)
     page = await context.storage.run(context.app.faces, user_id, image_path, limit, token)
-    return schemas.Faces(
-        faces=schemas.Face.from_each(page.items), next_cursor=context.cursors.sign(listing, page.next_token)
+    return await context.written(
+        lambda: schemas.Faces(
+            faces=schemas.Face.from_each(page.items), next_cursor=context.cursors.sign(listing, page.next_token)
+        )
     )
 
 
@@ -91,9 +93,10 @@ async def users(
     listing = {"list": "users"} | ({"consent_before": consent_before} if consent_before else {})
     token = context.cursors.verify(listing, cursor)
     page = await context.storage.run(context.app.people, limit, token, consent_before)
-    return schemas.People(
-        users=await context.storage.run(_summaries, context.app, page.items),
-        next_cursor=context.cursors.sign(listing, page.next_token),
+    return await context.written(
+        lambda: schemas.People(
+            users=_summaries(context.app, page.items), next_cursor=context.cursors.sign(listing, page.next_token)
+        )
     )
 
 

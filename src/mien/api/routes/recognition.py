@@ -90,9 +90,11 @@ async def recognitions(
     listing = {"list": "recognitions", "user_id": user_id, "since": since}
     token = context.cursors.verify(listing, cursor)
     page = await context.storage.run(context.app.recognitions, user_id, since, limit, token)
-    return schemas.Recognitions(
-        recognitions=schemas.Recognition.from_each(page.items),
-        next_cursor=context.cursors.sign(listing, page.next_token),
+    return await context.written(
+        lambda: schemas.Recognitions(
+            recognitions=schemas.Recognition.from_each(page.items),
+            next_cursor=context.cursors.sign(listing, page.next_token),
+        )
     )
 
 

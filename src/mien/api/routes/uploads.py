@@ -109,8 +109,10 @@ async def uploads(
     listing = {"list": "uploads", "user_id": user_id, "status": status}
     token = context.cursors.verify(listing, cursor)
     page = await context.storage.run(context.app.uploads, user_id, status, limit, token)
-    return schemas.Uploads(
-        uploads=[_upload(each) for each in page.items], next_cursor=context.cursors.sign(listing, page.next_token)
+    return await context.written(
+        lambda: schemas.Uploads(
+            uploads=[_upload(each) for each in page.items], next_cursor=context.cursors.sign(listing, page.next_token)
+        )
     )
 
 
