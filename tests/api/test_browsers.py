@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
+from mien.api import schemas
+from mien.api.kept_answers import KeptFiles
 from mien.api.server import Server
 from mien.domain.errors import SetupError
 from mien.security.api_keys import KeyFile, Scope
@@ -114,10 +119,14 @@ def test_the_pages_own_files_are_asked_for_again(service: Service) -> None:
     assert (again.status_code, again.headers["cross-origin-resource-policy"]) == (304, "same-origin")
 
 
-def test_only_the_pages_own_files_are_compressed(service: Service) -> None:
-    assert service.client.get("/static/main.js").headers["content-encoding"] == "gzip"
-    plain = service.client.get("/static/main.js", headers={"Accept-Encoding": "identity"})
+@pytest.mark.parametrize("path", ["/static/main.js", "/openapi.json", "/static-offline-docs/swagger-ui-bundle.js"])
+def test_only_what_is_the_same_for_everybody_is_compressed(service: Service, path: str) -> None:
+    answer = service.client.get(path)
+    assert answer.headers["content-encoding"] == "gzip"
+    plain = service.client.get(path, headers={"Accept-Encoding": "identity"})
     assert "content-encoding" not in plain.headers
+    assert plain.content == answer.content
+    assert service.client.get(path, headers={"If-None-Match": plain.headers["etag"]}).status_code == 304
     assert "content-encoding" not in service.client.get("/calibration").headers
 
 
@@ -141,6 +150,29 @@ def test_files_are_compressed_for_those_who_take_gzip(service: Service, accepted
     answer = service.client.get("/static/main.js", headers={"Accept-Encoding": accepted})
     assert (answer.headers.get("content-encoding") == "gzip") == is_compressed
     assert "Accept-Encoding" in answer.headers["vary"]
+
+
+def test_what_anybody_may_ask_for_is_not_made_anew_each_time(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = ("/openapi.json", "/calibration", "/static/main.js", "/static-offline-docs/swagger-ui-bundle.js")
+    first = [service.client.get(path).text for path in paths]
+
+    def fail(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(service.client.app, "openapi", fail)
+    for owner, made in ((schemas, "CalibrationPoint"), (Path, "read_bytes"), (gzip, "compress")):
+        monkeypatch.setattr(owner, made, fail)
+    assert [service.client.get(path).text for path in paths] == first
+
+
+def test_a_file_of_the_page_that_changes_is_served_anew(tmp_path: Path) -> None:
+    (tmp_path / "main.js").write_text("1")
+    client = TestClient(KeptFiles(tmp_path))
+    first = client.get("/main.js")
+    (tmp_path / "main.js").write_text("2")
+    os.utime(tmp_path / "main.js", (1, 1))
+    again = client.get("/main.js", headers={"If-None-Match": first.headers["etag"]})
+    assert (first.text, again.text) == ("1", "2")
 
 
 def test_compressed_and_plain_files_share_no_strong_tag(service: Service) -> None:

@@ -242,6 +242,8 @@ def test_a_trusted_proxy_names_the_prefix(open_service: Callable[..., Service], 
     assert answer.headers["location"].startswith(f"{bare}/uploads/")
     assert client.get("/users", headers=headers).status_code == 200
     assert client.head("/users", headers=headers).status_code == 200
+    assert client.get("/openapi.json", headers=headers).json()["servers"] == [{"url": bare}]
+    assert "servers" not in client.get("/openapi.json").json()
     assert f'"{bare}/openapi.json"' in client.get("/docs", headers=headers).text.replace("'", '"')
 
 

@@ -5,26 +5,23 @@ Importing this module loads neither the recognition models nor their libraries.
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import fastapi_offline
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
-from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import GZipMiddleware
-from starlette.responses import Response
-from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mien.api import problems, schemas
 from mien.api.context import ApiContext, BoundedExecutor, Health
 from mien.api.descriptions import describe
 from mien.api.forwarding import HeadMiddleware
+from mien.api.kept_answers import KeptFiles, keep
 from mien.api.request_bodies import BodyMiddleware
 from mien.api.routes import service
 from mien.api.security import Guard, HostOriginMiddleware
@@ -94,9 +91,7 @@ def create_api(
     if forms:
         api.include_router(import_module(f"{PACKAGE}.uploads").form_routes)
     if (service.PAGES / "static").is_dir():
-        files = _Assets(api.state.static, directory=service.PAGES / "static")
-        # Only what is the same for everybody: compressed secrets could be guessed from their lengths (BREACH).
-        api.mount("/static", _Compression(files))
+        api.mount("/static", KeptFiles(service.PAGES / "static", api.state.static.removeprefix("static/")))
     problems.install(api)
     max_bytes = app.policy.max_image_bytes + FORM_OVERHEAD_BYTES
     api.add_middleware(HeadMiddleware)
@@ -107,44 +102,6 @@ def create_api(
         api.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     api.add_middleware(TelemetryMiddleware, metrics=context.metrics)
     return api
-
-
-class _Assets(StaticFiles):
-    """The page's own files. Browsers ask whether they are current, but for those whose address has their version."""
-
-    def __init__(self, path: str, **more: Any) -> None:
-        """Serve a folder; `path` is that of `service.static_path`."""
-        super().__init__(**more)
-        self._version = path.removeprefix("static/")
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        is_versioned = bool(self._version) and path.startswith(self._version)
-        response = await super().get_response(path.removeprefix(self._version), scope)
-        response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if is_versioned else "no-cache"
-        if (etag := response.headers.get("etag")) and Headers(scope=scope).get("accept-encoding") == "gzip":
-            response.headers["ETag"] = f"W/{etag}"  # a strong one says that the bytes are those of the plain answer
-        return response
-
-
-class _Compression:
-    """Compresses what an application answers, for clients that take gzip; to it, they say either that or identity."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = GZipMiddleware(app)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        accepted = ",".join(Headers(scope=scope).getlist("accept-encoding"))
-        coding = b"gzip" if _takes_gzip(accepted) else b"identity"  # Starlette would take `gzip;q=0` for a wish
-        others = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
-        await self._app({**scope, "headers": [*others, (b"accept-encoding", coding)]}, receive, send)
-
-
-def _takes_gzip(accepted: str) -> bool:
-    """Return whether an Accept-Encoding gives gzip, or else everything, a weight above zero (RFC 9110, 12.5.3)."""
-    codings = (coding.partition(";") for coding in re.sub(r"\s", "", accepted.lower()).split(","))
-    weights = {name: weight for name, _, weight in codings}
-    weight = weights.get("gzip", weights.get("*", "q=0"))
-    return re.fullmatch(r"|q=(0\.0*[1-9]\d*|1(\.0*)?)", weight) is not None
 
 
 def _context(
@@ -196,4 +153,5 @@ def _fastapi() -> FastAPI:
         return document
 
     api.openapi = openapi  # type: ignore[method-assign]
+    keep(api, Path(fastapi_offline.__file__).parent / "static")
     return api

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 from collections.abc import Iterator
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -58,13 +59,18 @@ async def metrics(context: Context) -> Response:
     return Response(generate_latest(context.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
-@routes.get("/calibration", responses=problem_responses())
-async def calibration(context: Context) -> schemas.Calibration:
+@routes.get("/calibration", response_model=schemas.Calibration, responses=problem_responses())
+async def calibration(context: Context) -> Response:
     """Get the false match rate (FMR) at each similarity; without points where the rates are not published."""
     default = await context.storage.run(context.app.threshold)
-    tenths = range(5, 1000, 5) if default.fmr is not None else ()
+    return Response(_calibration(default.similarity, has_rates=default.fmr is not None), media_type="application/json")
+
+
+@lru_cache(maxsize=4)
+def _calibration(default_threshold: float, *, has_rates: bool) -> str:
+    tenths = range(5, 1000, 5) if has_rates else ()
     points = [schemas.CalibrationPoint(similarity=t / 10, fmr=thresholds.fmr_of_similarity(t / 10)) for t in tenths]
-    return schemas.Calibration(points=points, default_threshold=default.similarity)
+    return schemas.Calibration(points=points, default_threshold=default_threshold).model_dump_json()
 
 
 @routes.get("/", include_in_schema=False)
