@@ -25,6 +25,20 @@ def test_what_is_not_http_is_refused(server: Server) -> None:
     server.check()
 
 
+def test_the_host_in_a_request_target_counts_instead_of_the_header(server: Server) -> None:
+    request = b"GET %s HTTP/1.1\r\nHost: %s\r\n\r\n"
+    cases = {
+        request % (b"http://localhost:%d/users?limit=1" % server.port, b"127.0.0.1"): [200],
+        request % (b"HTTP://localhost", b"evil.example"): [200],
+        request % (b"https://evil.example/users", b"127.0.0.1"): [403],
+        request % (b"http://localhost@evil.example/users", b"127.0.0.1"): [403],
+        request % (b"http:///users", b"127.0.0.1"): [404],
+        request % (b"ftp://localhost/users", b"127.0.0.1"): [404],
+    }
+    assert all_statuses(server, list(cases)) == list(cases.values())
+    server.check()
+
+
 def test_no_request_hides_in_the_body_of_another(server: Server) -> None:
     payloads = [form % len(b"0\r\n\r\n" + HIDDEN) for form in SMUGGLED]
     for payload, answers in zip(payloads, all_statuses(server, payloads), strict=True):
