@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import re
@@ -25,8 +26,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from mien.api import connections, http_protocol
-from mien.api.connections import Connections, Listener, bounded
+from mien.api import connections, http_protocol, untaken
+from mien.api.connections import SEND_BUFFER_BYTES, Connections, Listener, bounded
 from mien.api.http_parser import Parser
 from mien.api.http_protocol import BoundedProtocol
 from mien.security import bodies
@@ -42,14 +43,19 @@ class Trace:
 trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
 inherited: list[bool] = []
 left: WeakSet[Trace] = WeakSet()
+begun: list[str] = []
+ended: list[BoundedProtocol] = []
+"""The connections over which nothing more comes."""
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers /early before the body is read, anything else after it; a key is an X-Api-Key of any kind.
 
-    Of the answer to /head the head comes before the request's body is read, and at /failure nothing after it.
+    Of the answer to /head the head comes before the request's body is read, and at /failure nothing after it. /last is
+    answered once a client has said that it sends nothing more.
     """
     request = Request(scope, receive)
+    begun.append(scope["path"])
     if scope["path"] in {"/head", "/failure"}:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         assert scope["path"] != "/failure"
@@ -64,6 +70,8 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         left.add(trace.get() or Trace())
     if scope["path"] != "/early":
         await request.body()
+    while scope["path"] == "/last" and not ended:
+        await asyncio.sleep(0.01)
     status, size = (401 if scope["path"] == "/early" else 200), int(request.query_params.get("bytes", 2))
     await Response(b"x" * size, status)(scope, receive, send)
 
@@ -89,7 +97,7 @@ def stack() -> Iterator[ExitStack]:
 @pytest.fixture
 def serve(stack: ExitStack) -> Serve:
     def serve(most: int = 100, per_client: int = 100, keep_alive: float = 60, **more: object) -> Server:
-        listener = Listener(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener = bounded(socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP), lambda _: False)
         listener.bind(("127.0.0.1", 0))
         listener.connections = Connections(most, per_client, lambda _: False)
         protocol = partial(BoundedProtocol, listener.connections)
@@ -384,7 +392,7 @@ def test_one_client_has_its_own_limit_and_a_proxy_has_none(stack: ExitStack) -> 
 
 
 def test_of_a_clients_answers_the_one_that_stands_still_goes(stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "MAX_UNTAKEN_BYTES", 100)
+    monkeypatch.setattr(untaken, "MAX_UNTAKEN_BYTES", 100)
     held = Connections(10, 10, lambda _: False)
     pairs = [[stack.enter_context(end) for end in socket.socketpair()] for _ in range(3)]
     reading, still, new = [
@@ -392,9 +400,25 @@ def test_of_a_clients_answers_the_one_that_stands_still_goes(stack: ExitStack, m
     ]
     for connection in (reading, still, new):
         assert held.add(connection, "192.0.2.7")
-    for connection, size in ((reading, 60), (still, 30), (reading, 50), (new, 40)):
-        held.hold(connection, size)
+    for connection, size in ((reading, 60), (still, 30), (reading, 45), (new, 40)):
+        connection.untaken_here = partial(int, size)
+        held.hold(connection)
     assert list(held._open) == [reading.fileno(), new.fileno()]
+
+
+def test_what_was_read_meanwhile_closes_no_connection(stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(untaken, "MAX_UNTAKEN_BYTES", 100)
+    held = Connections(10, 10, lambda _: False)
+    pairs = [[stack.enter_context(end) for end in socket.socketpair()] for _ in range(2)]
+    first, second = [
+        stack.enter_context(connections.Connection(one.family, one.type, one.proto, one.detach())) for one, _ in pairs
+    ]
+    for connection in (first, second):
+        assert held.add(connection, "192.0.2.7")
+        connection.untaken_here = lambda: 80
+        held.hold(connection)
+        connection.untaken_here = lambda: 0
+    assert len(held._open) == 2
 
 
 def test_a_client_that_has_gone_makes_room_too(stack: ExitStack) -> None:
@@ -494,7 +518,7 @@ def test_a_request_leaves_nothing_to_its_connection_and_to_those_after_it(
 def test_whoever_leaves_most_unread_goes_and_the_others_get_their_answers(
     serve: Serve, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "MAX_UNTAKEN_BYTES", 45_000_000)
+    monkeypatch.setattr(untaken, "MAX_UNTAKEN_BYTES", 50_000_000)
     server = serve()
 
     def ask(address: str) -> socket.socket:
@@ -535,3 +559,145 @@ def test_an_answers_head_goes_out_with_the_first_bytes_of_its_body() -> None:
         assert sent[0].endswith(b"\r\n\r\n" + body)
         assert sent[1:] == [b""] * bool(body)
         parser.start_next_cycle()
+
+
+def secured(server: Server, connection: socket.socket, certificate: Path) -> ssl.SSLSocket:
+    context = ssl.create_default_context(cafile=str(certificate))
+    return context.wrap_socket(connection, server_hostname="localhost")
+
+
+@pytest.mark.parametrize("has_tls", [False, True], ids=["plain", "TLS"])
+def test_the_system_keeps_little_of_what_a_client_does_not_read_and_no_answer_is_made_ahead(
+    serve: Serve, stack: ExitStack, tmp_path: Path, has_tls: bool
+) -> None:
+    cert, key = write_certificate(tmp_path, "one")
+    server = serve(**({"ssl_certfile": cert, "ssl_keyfile": key} if has_tls else {}))
+
+    def connect() -> socket.socket:
+        plain = stack.enter_context(socket.socket())
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.connect(("127.0.0.1", server.port))
+        return stack.enter_context(secured(server, plain, cert)) if has_tls else plain
+
+    begun.clear()
+    greedy = connect()
+    greedy.sendall(b"GET /greedy?bytes=200000 HTTP/1.1\r\nHost: h\r\n\r\n" * 30)
+    wait_for(lambda: bool(begun))
+    for _ in range(20):  # each takes several rounds of the server's loop
+        other = connect()
+        other.sendall(GET)
+        assert status(other) == 200
+    assert begun.count("/greedy") <= 4
+    (held,) = [one for one in server.listener.connections._open.values() if one.untaken() > 50_000]
+    assert held.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 2 * SEND_BUFFER_BYTES
+    assert server.listener.connections._untaken._total > 50_000
+    received = 0
+    while received < 30 * 200_000:
+        received += len(greedy.recv(65_536))
+    assert begun.count("/greedy") == 30
+
+
+def test_what_a_client_did_not_read_goes_with_its_connection(
+    serve: Serve, connect: Callable[..., socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "DOWNLOAD_SECONDS", 0.3)
+    server = serve(keep_alive=0.2)
+    connection = connect(server, b"GET /?bytes=50000000 HTTP/1.1\r\nHost: h\r\n\r\n")
+    wait_for(lambda: server.listener.connections._untaken._total > 0)
+    wait_for(lambda: server.count == 0)
+    with pytest.raises(ConnectionResetError):
+        list(iter(lambda: connection.recv(1 << 20), b""))
+
+
+def test_whoever_waits_for_a_turn_makes_room(
+    serve: Serve, connect: Callable[..., socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(most=3)
+
+    async def never(_client: str, _is_gone: Callable[[], bool]) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(server.listener.connections.turns, "take", never)
+    first, *_ = [connect(server, GET) for _ in range(5)]
+    assert is_closed(first)
+    wait_for(lambda: server.count == 3)
+
+
+@pytest.mark.parametrize("more", [b"", b"GET /again HTTP/1.1\r\nHost: h\r\n\r\n"], ids=["one", "two"])
+@pytest.mark.parametrize("head", [b"GET /last HTTP/1.1", b"POST /last HTTP/1.1\r\nContent-Length: 0"])
+def test_a_client_that_sends_nothing_more_gets_its_answers(
+    serve: Serve, connect: Callable[..., socket.socket], monkeypatch: pytest.MonkeyPatch, head: bytes, more: bytes
+) -> None:
+    ended.clear()
+    receive_eof = BoundedProtocol.eof_received
+
+    def eof_received(protocol: BoundedProtocol) -> bool:
+        ended.append(protocol)
+        return receive_eof(protocol)
+
+    monkeypatch.setattr(BoundedProtocol, "eof_received", eof_received)
+    server = serve()
+    connection = connect(server, head + b"\r\nHost: h\r\n\r\n" + more)
+    connection.shutdown(socket.SHUT_WR)
+    if more:
+        ended.append(BoundedProtocol.__new__(BoundedProtocol))  # whose end is not read before the first answer
+    answers = b"".join(iter(lambda: connection.recv(1000), b""))
+    assert answers.count(b"HTTP/1.1 200") == (2 if more else 1)
+    wait_for(lambda: server.count == 0)
+
+
+@pytest.mark.parametrize("sent", [b"", GET[:-2], POST])
+def test_a_client_that_sends_nothing_more_where_there_is_nothing_to_answer_is_left(
+    serve: Serve, connect: Callable[..., socket.socket], sent: bytes
+) -> None:
+    server = serve()
+    connection = connect(server, sent)
+    connection.shutdown(socket.SHUT_WR)
+    assert is_closed(connection)
+    wait_for(lambda: server.count == 0)
+
+
+@pytest.mark.parametrize("protocol", [b"websocket", b"h2c"])
+def test_a_wish_for_another_protocol_is_no_reason_to_warn(
+    serve: Serve, connect: Callable[..., socket.socket], caplog: pytest.LogCaptureFixture, protocol: bytes
+) -> None:
+    head = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n" % protocol
+    assert status(connect(serve(), head)) == 200
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")] == []
+
+
+def test_one_empty_line_before_a_request_is_ignored(serve: Serve, connect: Callable[..., socket.socket]) -> None:
+    server = serve()
+    connection = connect(server, b"\r\n" + GET)
+    assert status(connection) == 200
+    connection.sendall(b"\r\n" + GET)
+    assert status(connection) == 200
+    assert connect(server, b"\r\n\r\n" + GET).recv(1000).startswith(b"HTTP/1.1 400")
+
+
+def test_a_handshake_that_stalls_ends(
+    serve: Serve, connect: Callable[..., socket.socket], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(connections, "HANDSHAKE_SECONDS", 0.2)
+    cert, key = write_certificate(tmp_path, "one")
+    server = serve(ssl_certfile=cert, ssl_keyfile=key)
+    assert is_closed(connect(server, b"\x16\x03\x01"))
+
+
+def test_a_connection_without_a_handshake_or_behind_it_stays(stack: ExitStack) -> None:
+    one, other = (stack.enter_context(end) for end in socket.socketpair())
+    connection = stack.enter_context(connections.Connection(one.family, one.type, one.proto, one.detach()))
+    connection.abort = connection.close
+    connection.end_unless_begun()
+    assert is_open(other)
+
+
+def test_what_is_left_of_a_body_is_not_taken_without_end(
+    serve: Serve, connect: Callable[..., socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "MAX_DISCARDED_BYTES", 1_000_000)
+    monkeypatch.setattr(http_protocol, "LINGER_SECONDS", 3600)
+    connection = connect(serve(), b"POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: 999999999\r\n\r\nx")
+    assert status(connection) == 401
+    with pytest.raises(ConnectionError):
+        connection.sendall(bytes(500_000_000))

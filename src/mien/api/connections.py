@@ -6,20 +6,28 @@ those first over which nobody has shown a key. A flood of strangers so ends conn
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import logging
 import resource
 import socket
+import struct
+import termios
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from mien.api.turns import Turns
+from mien.api.untaken import Untaken
 from mien.security.origins import client_network
 
 MAX_CONNECTIONS, MAX_PER_CLIENT = 10_000, 512
-MAX_UNTAKEN_BYTES = 256 * 1024 * 1024
-"""Of all answers that their clients have not taken yet, so that those who do not read cannot fill the memory."""
+SEND_BUFFER_BYTES = 128 * 1024
+"""Of an answer, that the system keeps for a client; Linux doubles it. By itself it would keep up to 4 MiB."""
+
+HANDSHAKE_SECONDS = 10.0
 
 RESERVED_FILES, MAX_FILES = 512, 65_536
 """Open files beside the connections: databases, photos, connections that are being closed."""
@@ -36,6 +44,8 @@ class Connection(socket.socket):
     is_trusted = False
     on_close: Callable[[], object] | None = None
     abort: Callable[[], object] | None = None
+    untaken_here: Callable[[], int] | None = None
+    """Returns how many bytes of answers this process holds for the client."""
 
     def close(self) -> None:
         if self.on_close is not None:
@@ -43,8 +53,25 @@ class Connection(socket.socket):
             self.on_close = None
         super().close()
 
+    def untaken(self) -> int:
+        """Return how many bytes of answers are in memory, in this process and in the system's buffers."""
+        return self._unsent() + (self.untaken_here() if self.untaken_here is not None else 0)
+
+    def _unsent(self) -> int:
+        with suppress(OSError):  # closed, or a system that does not tell
+            told: tuple[int] = struct.unpack("i", fcntl.ioctl(self.fileno(), termios.TIOCOUTQ, bytes(4)))
+            return told[0]
+        return 0
+
+    def end_unless_begun(self) -> None:
+        """Close the connection when its TLS handshake is still going on."""
+        if self.abort is None:
+            self.end()
+
     def end(self) -> None:
         """Close the connection, also while its TLS handshake is going on."""
+        if self._unsent():  # which the system would otherwise go on offering to the client for minutes
+            self.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if self.abort is not None:
             self.abort()
         else:
@@ -67,7 +94,8 @@ class Connections:
         self._open: dict[int, Connection] = {}
         self._waiting: dict[bool, OrderedDict[Connection, None]] = {False: OrderedDict(), True: OrderedDict()}
         self._of_client: dict[str, OrderedDict[Connection, None]] = {}
-        self._untaken: dict[Connection, int] = {}
+        self._untaken = Untaken(self._end)
+        self.turns = Turns()
         self._closed, self._logged_at = 0, -_LOG_SECONDS
 
     def add(self, connection: Connection, address: str) -> bool:
@@ -109,21 +137,10 @@ class Connections:
         if not of_client:
             self._of_client.pop(connection.client, None)
 
-    def hold(self, connection: Connection, size: int) -> None:
-        """Note how many bytes of an answer are in memory for a connection's client, before it is given more of them.
-
-        When those of all connections are too many, the client for whom there are most loses the connection over which
-        it has taken nothing for the longest time.
-        """
-        self._untaken.pop(connection, None)
-        if size:
-            self._untaken[connection] = size  # behind all that were given nothing since
-        while sum(self._untaken.values()) > MAX_UNTAKEN_BYTES and len(self._untaken) > 1:
-            of_client = Counter[str]()
-            for each, untaken in self._untaken.items():
-                of_client[each.client] += untaken
-            ((client, _),) = of_client.most_common(1)
-            self._end(next(each for each in self._untaken if each.client == client))
+    def hold(self, connection: Connection) -> None:
+        """Note that a connection holds more of an answer now; whoever takes nothing may lose it."""
+        if connection.on_close is not None:
+            self._untaken.note(connection)
 
     def trust(self, connection: Connection) -> None:
         """Note that the client of a connection has shown a valid key."""
@@ -137,7 +154,7 @@ class Connections:
     def _forget(self, number: int) -> None:
         if connection := self._open.pop(number, None):
             self.work(connection)
-            self._untaken.pop(connection, None)
+            self._untaken.forget(connection)
 
     def _end(self, connection: Connection) -> None:
         self._forget(connection.fileno())
@@ -162,12 +179,14 @@ class Listener(socket.socket):
         if not self.connections.add(connection, str(address[0])):
             connection.close()
             raise ConnectionAbortedError  # which asyncio passes over
+        asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, connection.end_unless_begun)
         return connection, address
 
 
 def bounded(listener: socket.socket, is_proxy: Callable[[str], bool]) -> Listener:
     """Return a listening socket in place of another one, with as many connections as this process may have files."""
     taken = Listener(listener.family, listener.type, listener.proto, listener.detach())
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # of all that it accepts
     files = _raise_file_limit()
     most = min(MAX_CONNECTIONS, max(files - RESERVED_FILES, files // 2))
     taken.connections = Connections(most, MAX_PER_CLIENT, is_proxy)

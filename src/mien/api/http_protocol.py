@@ -8,7 +8,6 @@ from __future__ import annotations
 from asyncio import TimerHandle
 from contextvars import Context
 from enum import Enum
-from http import HTTPStatus
 from typing import Any
 
 import h11
@@ -17,8 +16,9 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mien.api.connections import Connection, Connections
+from mien.api.http_endings import after_body, closes, closing, has_two_lengths
 from mien.api.http_parser import Parser
-from mien.security.bodies import discard
+from mien.security.bodies import MAX_DISCARDED_BYTES
 from mien.security.origins import TRUST
 
 HEADER_SECONDS = 10.0
@@ -62,14 +62,21 @@ class BoundedProtocol(H11Protocol):
         self._phase, self._until = Phase.REQUEST, 0.0
         self._timer: TimerHandle | None = None
         self._connection: Connection | None = None
+        self._transports: tuple[Any, ...] = ()
+        self._rest = self._leftover = 0
+        self._is_next_due = self._has_ended = False
         self._answered_at = self.loop.time()
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self.flow = _FlowWithoutContext(transport)
+        below_tls = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
+        self._transports = (transport,) if below_tls is None else (transport, below_tls)
+        for each in self._transports:  # nothing more is written while anything waits for the client
+            each.set_write_buffer_limits(high=1, low=0)
         self._connection = self._connections.at(transport.get_extra_info("socket").fileno())
         if self._connection is not None:
-            self._connection.abort = transport.abort
+            self._connection.abort, self._connection.untaken_here = transport.abort, self._untaken
         self._expire_after(self._seconds(self._phase))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -77,8 +84,20 @@ class BoundedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self._leftover = self._leftover + len(data) if self._phase is Phase.LEFTOVER else 0
+        if self._leftover > MAX_DISCARDED_BYTES:
+            self._end()
+            return
         super().data_received(data)
         self._enter(self._present_phase())
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keep a connection whose client sends no more until its requests are answered; TLS cannot do that."""
+        self._has_ended = True
+        return self.scheme == "http" and (self._phase is Phase.ANSWER or self._is_next_due)
+
+    def _should_upgrade(self) -> bool:
+        return False  # nor warn for each request, as uvicorn does
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP, unless it comes behind an answer: then nothing can be said any more."""
@@ -96,18 +115,28 @@ class BoundedProtocol(H11Protocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._connection is not None and self._phase is Phase.ANSWER:
+        if self._is_next_due:
+            self._is_next_due = False
+            Context().run(self._go_on)
+        elif self._connection is not None and self._phase is Phase.ANSWER:
             self._connections.work(self._connection)
 
     def on_response_complete(self) -> None:
-        """Go on with the connection without the context of the request that was answered."""
-        Context().run(self._go_on)
+        """Go on with the connection without the context of the request that was answered, once it is read from."""
+        self._answered_at = self.loop.time()
+        if self.flow.write_paused and not self.transport.is_closing():
+            self._is_next_due = True
+            self._enter(self._present_phase(), anew=True)
+        else:
+            Context().run(self._go_on)
 
     def _go_on(self) -> None:
-        self._answered_at = self.loop.time()
         super().on_response_complete()
         self._unset_keepalive_if_required()  # `_timer` takes its place
-        self._enter(self._present_phase(), anew=True)
+        phase = self._present_phase()
+        self._enter(phase, anew=True)
+        if self._has_ended and phase is not Phase.ANSWER:
+            self.transport.close()
 
     def _present_phase(self) -> Phase:
         is_sending = self.conn.their_state is h11.SEND_BODY
@@ -162,23 +191,38 @@ class BoundedProtocol(H11Protocol):
             self._expire()
 
     def _expire(self) -> None:
-        is_taking = self.transport.get_write_buffer_size() > 0
+        is_taking = self._unwritten() > 0
         if self._phase is Phase.ANSWER and not is_taking:  # the application's own time is not limited here
             self._enter(Phase.ANSWER, anew=True)
         elif is_taking and self.loop.time() - self._answered_at < DOWNLOAD_SECONDS:
             self._expire_after(self._seconds(self._phase))
         else:
+            self._end()
+
+    def _end(self) -> None:
+        if self._connection is not None:
+            self._connection.end()
+        else:
             self.transport.abort()
+
+    def _unwritten(self) -> int:
+        return sum(transport.get_write_buffer_size() for transport in self._transports)
+
+    def _untaken(self) -> int:
+        return self._rest + self._unwritten()
 
     def _with_connection(self, app: Any) -> ASGIApp:
         async def with_connection(scope: Scope, receive: Receive, send: Send) -> None:
+            if self._connection is not None and not self._connection.is_trusted:
+                await self._take_turn(self._connection)
+                if self.cycle.disconnected:
+                    return
             scope[TRUST] = self._trust
             send = self._in_pieces(send)
-            is_last = self.conn.they_are_waiting_for_100_continue or _has_two_lengths(scope)
-            if is_last:
-                send = _closing(send)
-            elif _closes(scope):
-                send = self._after_body(receive, send)
+            if self.conn.they_are_waiting_for_100_continue or has_two_lengths(scope):
+                send = closing(send)
+            elif closes(scope):
+                send = after_body(receive, send, lambda: self.conn.their_state is h11.SEND_BODY)
             try:
                 await app(scope, receive, send)
             finally:
@@ -186,48 +230,41 @@ class BoundedProtocol(H11Protocol):
 
         return with_connection
 
+    async def _take_turn(self, connection: Connection) -> None:
+        """Wait with a stranger's request for its turn; meanwhile the connection may be closed as one that is idle."""
+        self._connections.wait(connection)
+        await self._connections.turns.take(connection.client, self.transport.is_closing)
+        if self._phase is Phase.ANSWER and not self.flow.write_paused:
+            self._connections.work(connection)
+
     def _in_pieces(self, send: Send) -> Send:
-        """Hand on a large answer as its client takes it, so that it is known how much of it is left in memory."""
+        """Hand on an answer as its client takes it, so that it is known how much of it is left in memory."""
 
         async def in_pieces(message: Message) -> None:
             body, connection = message.get("body", b""), self._connection
-            if connection is None or len(body) <= _PIECE_BYTES:
+            if message["type"] == "http.response.start":
                 await send(message)
-                if message["type"] == "http.response.start":
-                    self.loop.call_soon(self._give_out_head)
+                self.loop.call_soon(self._give_out_head)
                 return
             try:
-                for start in range(0, len(body), _PIECE_BYTES):
-                    if connection.on_close is None:
+                for start in range(0, len(body) or 1, _PIECE_BYTES):
+                    piece, self._rest = body[start : start + _PIECE_BYTES], len(body) - start
+                    self._hold()
+                    if connection is not None and connection.on_close is None:
                         return
-                    self._connections.hold(connection, len(body) - start)
-                    piece = body[start : start + _PIECE_BYTES]
-                    has_more = start + len(piece) < len(body) or message.get("more_body", False)
-                    await send({**message, "body": piece, "more_body": has_more})
+                    self._rest -= len(piece)
+                    await send(
+                        {**message, "body": piece, "more_body": self._rest > 0 or message.get("more_body", False)}
+                    )
             finally:
-                self._connections.hold(connection, 0)
+                self._rest = 0
+                self._hold()
 
         return in_pieces
 
-    def _after_body(self, receive: Receive, send: Send) -> Send:
-        """Take the rest of the body before an answer ends, which a connection closed with bytes unread would lose.
-
-        All bytes of the answer are sent at once: a client may wait for them before it sends its body. Where the
-        connection stays, the rest is taken after the answer. A body that was too slow is not awaited again.
-        """
-        is_late = False
-
-        async def after_body(message: Message) -> None:
-            nonlocal is_late
-            if message["type"] == "http.response.start":
-                is_late = message["status"] == HTTPStatus.REQUEST_TIMEOUT
-            elif not (message.get("more_body", False) or is_late) and self.conn.their_state is h11.SEND_BODY:
-                await send({**message, "more_body": True})
-                await discard(receive)
-                message = {"type": "http.response.body"}
-            await send(message)
-
-        return after_body
+    def _hold(self) -> None:
+        if self._connection is not None:
+            self._connections.hold(self._connection)
 
     def _give_out_head(self) -> None:
         """Send the head of an answer of which no body followed at once."""
@@ -237,25 +274,3 @@ class BoundedProtocol(H11Protocol):
     def _trust(self) -> None:
         if self._connection is not None:
             self._connections.trust(self._connection)
-
-
-def _closes(scope: Scope) -> bool:
-    """Return whether the connection closes after the answer, as the client wishes or its HTTP/1.0 has it."""
-    options = b",".join(value for name, value in scope["headers"] if name == b"connection").lower().split(b",")
-    return scope["http_version"] == "1.0" or b"close" in {option.strip() for option in options}
-
-
-def _has_two_lengths(scope: Scope) -> bool:
-    """Return whether a request says twice how long it is, so that a proxy may see another end (RFC 9112, 6.1)."""
-    return {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}
-
-
-def _closing(send: Send) -> Send:
-    """Announce the end of the connection in an answer, as where that comes before the body (RFC 9110, 10.1.1)."""
-
-    async def closing(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
-        await send(message)
-
-    return closing
