@@ -176,9 +176,23 @@ def test_keys_are_kept_as_hashes(keys: KeyFile, tmp_path: Path) -> None:
             keys.check(wrong)
 
 
-def test_a_damaged_key_file_lets_nobody_in(guarded: Service, tmp_path: Path) -> None:
-    (tmp_path / "keys.json").write_text("{not json")
-    assert guarded.client.get("/users", headers={"X-Api-Key": "x"}).status_code == 500
+@pytest.mark.parametrize(("content", "mode"), [("{not json", 0o600), ("{}", 0o666)])
+def test_a_key_file_that_cannot_be_used_lets_nobody_in_and_the_log_alone_names_it(
+    guarded: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str, mode: int
+) -> None:
+    path = tmp_path / "keys.json"
+    path.write_text(content)
+    path.chmod(mode)
+    answer = guarded.client.get("/users", headers={"X-Api-Key": "x"})
+    assert (answer.status_code, answer.json()["detail"]) == (500, problems.NOT_SET_UP)
+    lines = [json.loads(JsonLines().format(record)) for record in caplog.records]
+    assert [str(path) in line["cause"] for line in lines if line["message"] == "request failed"] == [True]
+
+
+def test_a_key_file_behind_a_closed_folder_is_said_to_be_unreadable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(errors.SetupError, match="can be read"):
+        KeyFile(tmp_path / "file" / "keys.json").list()
 
 
 def test_rates_per_key(open_service: Callable[..., Service], tmp_path: Path, keys: KeyFile) -> None:

@@ -257,6 +257,24 @@ def test_doctor_closes_the_data_folder_or_says_that_it_cannot(mien, people, tmp_
     assert answer.code == 4
 
 
+def test_doctor_tells_of_keys_that_everybody_may_change_and_leaves_them(mien, tmp_path, monkeypatch):
+    mien("keys", "create", "door", "--scope", "upload")
+    access_keys = tmp_path / "access-keys.json"
+    access_keys.write_text('{"AKID": {"secret": "s", "identity": "door"}}')
+    monkeypatch.setenv("MIEN_ACCESS_KEYS_FILE", str(access_keys))
+
+    def keys() -> dict[str, object]:
+        return next(check for check in mien("doctor", "--json").json["checks"] if check["check"] == "keys")
+
+    assert keys() == {"check": "keys", "works": True, "detail": "1 API key, 1 access key"}
+    for path in (access_keys, tmp_path / "data" / "api-keys.json"):
+        path.chmod(0o666)
+        found = keys()
+        assert not found["works"]
+        assert f"Everybody may change {path}" in found["detail"]
+        path.chmod(0o600)
+
+
 @pytest.mark.parametrize(
     "words",
     [["people", "--nonsense"], ["nonsense"], ["groups", "nonsense"], ["compare", "a.jpg"], ["people", "--limit", "x"]],

@@ -74,6 +74,20 @@ def test_a_file_of_keys_that_leads_nowhere_refuses_all(tmp_path):
         server.wait(PATIENCE_SECONDS)
 
 
+@pytest.mark.parametrize(
+    ("content", "mode", "sentence"), [("{}", 0o666, "Everybody may change"), ('{"half', 0o600, "that can be read")]
+)
+def test_the_server_does_not_start_with_keys_that_it_would_refuse(mien, tmp_path, content, mode, sentence):
+    keys = tmp_path / "keys.json"
+    keys.write_text(content)
+    keys.chmod(mode)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MIEN_API_KEYS_FILE", str(keys))
+        answer = mien("serve", "--port", 0)
+    assert answer.code == 4
+    assert (sentence in answer.err, str(keys) in answer.err, len(answer.err.splitlines())) == (True, True, 1)
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("tls")

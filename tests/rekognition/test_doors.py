@@ -252,9 +252,17 @@ def test_access_keys_are_read_again(serve, tmp_path: Path, caplog) -> None:
     with caplog.at_level(logging.WARNING):
         path.write_text(whole[:-4])
         assert [status("ONE") for _ in range(3)] == [400, 400, 400]
-    assert caplog.text.count("access keys file cannot be read") == 1
+    assert caplog.text.count("access keys file cannot be used") == 1
     assert "SIX" not in caplog.text
     path.write_text(whole)
+    assert status("ONE") == 200
+    caplog.clear()
+    path.chmod(0o666)
+    assert status("ONE") == 400
+    assert [record.cause for record in caplog.records if "access keys file" in record.message] == [
+        f"Everybody may change {path}, so its keys cannot be trusted: make new ones, and chmod 600 it."
+    ]
+    path.chmod(0o600)
     assert status("ONE") == 200
     path.unlink()
     assert status("ONE") == 400

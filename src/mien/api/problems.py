@@ -42,6 +42,7 @@ STATUS: dict[type[errors.MienError], int] = {
     errors.SetupError: 500,
 }
 RETRY_AFTER_SECONDS = 2
+NOT_SET_UP = "The server is not set up correctly; its log says why."
 MEDIA_TYPE = "application/problem+json"
 
 _ROUTE_STATUSES = {
@@ -86,9 +87,20 @@ def refusal(request: Request, error: errors.MienError) -> Response:
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if status >= 500:
-        log.error("request failed", extra={"error": type(error).__name__})
+        log.error("request failed", extra=log_fields(error))
     limit = {"limit": error.limit} if isinstance(error, errors.ImageTooLarge) else {}
-    return _problem(request, status, str(error), error.code, limit, **headers)
+    return _problem(request, status, sentence(error), error.code, limit, **headers)
+
+
+def sentence(error: errors.MienError) -> str:
+    """Return what a client is told of an error; what is wrong with the settings, and with which file, is the log's."""
+    return NOT_SET_UP if isinstance(error, errors.SetupError) else str(error)
+
+
+def log_fields(error: errors.MienError) -> dict[str, str]:
+    """Return what the log is told of an error: its kind, and what `sentence` leaves out."""
+    cause = {"cause": str(error)} if isinstance(error, errors.SetupError) else {}
+    return {"error": type(error).__name__, **cause}
 
 
 def problem_responses(*statuses: int, media_type: str | None = None) -> dict[int | str, dict[str, Any]]:

@@ -68,7 +68,8 @@ def _run_checks(settings: Settings) -> Iterator[CheckResult]:
     checks: list[tuple[str, Callable[[Settings], str]]] = [("system", _system), ("libraries", _libraries)]
     if settings.backend is Backend.EMBEDDED:
         checks += [("models", _models), ("recognition", _recognition), ("data folder", _data_folder)]
-        checks += [("permissions", _permissions), ("database", _database), ("photos", _photos)]
+        # The keys come first: closing the data folder would hide that everybody could change them.
+        checks += [("keys", _keys), ("permissions", _permissions), ("database", _database), ("photos", _photos)]
     checks += [("application", _application), ("erasures", _erasures), ("retention", _retention)]
     for name, check in checks:
         try:
@@ -130,6 +131,16 @@ def _data_folder(settings: Settings) -> str:
     if free < MIN_FREE_BYTES:
         raise StorageError(f"{folder} has only {free / 1e6:.0f} MB of free space.")
     return f"{folder}, {free / 1e9:.1f} GB free"
+
+
+def _keys(settings: Settings) -> str:
+    """Read the files of keys, which refuses those that everybody may change."""
+    from mien.rekognition.access_keys import load_keys
+    from mien.security.api_keys import KeyFile
+
+    api_keys = KeyFile(settings.api_keys_file or settings.default_keys_file).list()
+    access_keys = load_keys(settings.access_keys_file) if settings.access_keys_file else {}
+    return f"{output.count(len(api_keys), 'API key')}, {output.count(len(access_keys), 'access key')}"
 
 
 def _permissions(settings: Settings) -> str:

@@ -132,6 +132,7 @@ def serve(
     settings = _with_default_keys(context.settings)
     check_writable(settings)  # the audit log and the queue of uploads have to be written
     _require_keys(settings, host, rekognition_only=rekognition_only)
+    _check_keys(settings)
     check_certificate(tls_cert, tls_key)
     proxies = trusted_peers(_trusted_proxies())
     with (
@@ -211,6 +212,14 @@ def _require_keys(settings: Settings, host: str, *, rekognition_only: bool) -> N
     if not is_loopback(host) and keys_file is None:
         advice = "set MIEN_ACCESS_KEYS_FILE" if rekognition_only else "run `mien keys create NAME`"
         raise SetupError(f"Other machines can connect to {host}, so the server needs keys: {advice}.")
+
+
+def _check_keys(settings: Settings) -> None:
+    """Raise SetupError when the file of API keys cannot be trusted or read, which every request would fail by."""
+    from mien.security.api_keys import KeyFile
+
+    if settings.api_keys_file is not None:
+        KeyFile(settings.api_keys_file).list()
 
 
 def _tell(stream: TextIO, sentence: str) -> None:

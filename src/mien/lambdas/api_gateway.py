@@ -166,8 +166,8 @@ def answer(function: str, event: dict[str, Any], context: Any) -> dict[str, Any]
                 f"The answer has more than {MAX_ANSWER:,} bytes, too many for AWS Lambda. Ask for fewer with limit."
             )
     except MienError as error:  # the secret or the event cannot be read, or the answer not be returned
-        logger.error("request refused", error=type(error).__name__)
-        response = _problem(problems.status_of(error), str(error), error.code)
+        logger.error("request refused", extra=problems.log_fields(error))
+        response = _problem(problems.status_of(error), problems.sentence(error), error.code)
     if response["statusCode"] == HTTPStatus.SERVICE_UNAVAILABLE:
         count("Throttled")
     if response["statusCode"] in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:

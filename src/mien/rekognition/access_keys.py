@@ -66,7 +66,7 @@ class AccessKey:
 class AccessKeyFile(Mapping[str, AccessKey]):
     """The access keys of a file by their ids. The file is read again when it changes, so that a removed key is refused.
 
-    While the file is missing or cannot be read, as when it is half written, it has no keys, and the log says so.
+    While the file is missing or cannot be used, as when it is half written, it has no keys, and the log says why.
     """
 
     def __init__(self, path: Path) -> None:
@@ -87,10 +87,13 @@ class AccessKeyFile(Mapping[str, AccessKey]):
     def _read(self) -> Mapping[str, AccessKey]:
         try:
             keys = self._keys()
-        except SetupError as error:
+        except (SetupError, OSError) as error:
             if self._problem != str(error):  # once, not for each request
                 self._problem = str(error)
-                log.warning("the access keys file cannot be read, so no access key is valid until it can")
+                log.warning(
+                    "the access keys file cannot be used, so no access key is valid until it can",
+                    extra={"cause": self._problem},
+                )
             return {}
         self._problem = ""
         return keys

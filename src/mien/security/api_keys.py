@@ -58,7 +58,7 @@ class KeyFile:
 
     def list(self) -> list[ApiKey]:
         """Return all keys, oldest first."""
-        return list(self._keys().values())
+        return list(self._read().values())
 
     def create(self, name: str, scopes: Iterable[Scope]) -> str:
         """Create a key and return it; its secret cannot be shown again."""
@@ -78,10 +78,16 @@ class KeyFile:
         """Return the key that a caller sent. Raises NotAuthenticated, after the same time whatever is wrong with it."""
         match = _KEY.fullmatch(text)
         key_id, secret = match.groups() if match else ("", "")
-        key = self._keys().get(key_id)
+        key = self._read().get(key_id)
         if not hmac.compare_digest(_digest(secret), key.digest if key else "0" * 64) or key is None:
             raise NotAuthenticated("The API key is not known.")
         return key
+
+    def _read(self) -> dict[str, ApiKey]:
+        try:
+            return self._keys()
+        except OSError as error:
+            raise _unreadable(self._path) from error
 
     @contextmanager
     def _edited(self) -> Iterator[dict[str, ApiKey]]:
@@ -115,7 +121,11 @@ def _parse(path: Path) -> dict[str, ApiKey]:
     try:
         return {key_id: _parse_entry(key_id, entry) for key_id, entry in read_json(path).items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise SetupError("The file of API keys cannot be read.") from error
+        raise _unreadable(path) from error
+
+
+def _unreadable(path: Path) -> SetupError:
+    return SetupError(f"The file of API keys {path} is not JSON of API keys that can be read, or names a key twice.")
 
 
 def _parse_entry(key_id: str, entry: Any) -> ApiKey:
