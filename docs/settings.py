@@ -90,7 +90,7 @@ MEANINGS = {
     "it, beginning with `https://`",
     "jwt_audience": "what the claim `aud` of its tokens has to name",
     "jwt_scopes": "the claim of its tokens with the scopes `upload`, `recognize` and `manage`, as words or as a list",
-    "rate_per_minute": "requests per API key and minute",
+    "rate_per_minute": "requests of an API key a minute; on one machine, at most five seconds' worth of them at once",
     "max_waiting": "requests of the REST API that may wait for a thread",
     "cors_origins": "origins whose pages may call the API, separated by spaces or commas; `*` only with API keys",
     "root_path": "the path prefix under which a proxy publishes the server ([deploy-server.md](deploy-server.md))",

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from threading import Lock
 
 KEY_BURST_SECONDS = 5
+"""For how long a key that is not used saves up requests that it may then make at once."""
 
 
 class TokenBucket:
