@@ -48,6 +48,15 @@ def test_uploads_that_cannot_be(
     _is_problem(answer.headers, answer.json(), status)
 
 
+@pytest.mark.parametrize("has_length", [True, False])
+def test_a_photo_that_is_too_large_is_told_how_large_photos_may_be(
+    open_service: Callable[..., Service], has_length: bool
+) -> None:
+    service, photo = open_service(Policy(max_image_bytes=100_000)), b"\xff\xd8\xff" + b"x" * 100_000
+    answer = service.client.post("/recognize", content=photo if has_length else iter([photo]), headers=JPEG)
+    assert (answer.status_code, answer.json()["detail"]) == (413, "The photo has more than 100,000 bytes.")
+
+
 def test_a_body_without_a_length_is_cut_off(open_service: Callable[..., Service]) -> None:
     service = open_service(Policy(max_image_bytes=100_000))
     sent = 0

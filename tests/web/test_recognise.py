@@ -52,12 +52,24 @@ def test_a_photo_without_faces_says_so(page: Page, nobody: Path) -> None:
     expect(page.locator(".card h2")).to_have_text("No face was found in this photo.")
 
 
-def test_a_file_that_is_no_picture_gets_a_sentence(page: Page, tmp_path: Path) -> None:
-    note = tmp_path / "note.jpg"
+@pytest.mark.parametrize("name", ["note.jpg", "note.pdf", "note.md", "note.json"])
+def test_a_file_that_is_no_picture_gets_a_sentence(page: Page, tmp_path: Path, name: str) -> None:
+    note = tmp_path / name
     note.write_text("not a picture")
     page.goto("/")
     page.set_input_files("#photos", note)
     expect(page.locator(".problem")).to_contain_text("not a photo of a known format")
+
+
+@pytest.mark.parametrize(
+    ("language", "sentence"), [("en", "The photo has more than 15,728,640 bytes."), ("de", "Das Foto ist zu groß")]
+)
+def test_a_photo_with_too_many_bytes_gets_a_sentence(page: Page, tmp_path: Path, language: str, sentence: str) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"\xff\xd8\xff" + bytes(20_000_000))
+    page.goto(f"/?lang={language}")
+    page.set_input_files("#photos", photo)
+    expect(page.locator(".problem")).to_contain_text(sentence)
 
 
 def test_a_stopped_server_loses_nothing(page: Page, server: Server, couple: Path) -> None:

@@ -41,7 +41,6 @@ PACKAGE = "mien.api.routes"
 PARTS = ("uploads", "recognition", "people", "groups", "corrections", "history", "page", "service")
 """The modules of routes, in the order in which the OpenAPI document lists them."""
 STORAGE_THREADS, LENGTHY_THREADS = 4, 2
-FORM_OVERHEAD_BYTES = 64 * 1024  # what a multipart body may hold beside its photos
 CORS: dict[str, Any] = {
     "allow_methods": ["*"],
     "allow_headers": ["X-Api-Key", "Authorization", "Content-Type"],
@@ -93,9 +92,8 @@ def create_api(
     if (service.PAGES / "static").is_dir():
         api.mount("/static", KeptFiles(service.PAGES / "static", api.state.static.removeprefix("static/")))
     problems.install(api)
-    max_bytes = app.policy.max_image_bytes + FORM_OVERHEAD_BYTES
     api.add_middleware(HeadMiddleware)
-    api.add_middleware(BodyMiddleware, max_body_bytes=max_bytes)
+    api.add_middleware(BodyMiddleware, max_photo_bytes=app.policy.max_image_bytes)
     origins, keyless = settings.cors_origins, settings.api_keys_file is None
     api.add_middleware(HostOriginMiddleware, hosts=hosts, origins=origins, keyless=keyless)
     if settings.cors_origins:

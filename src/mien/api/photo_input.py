@@ -62,7 +62,7 @@ async def read_photo(request: Request, *texts: str) -> tuple[bytes, dict[str, st
         sent = await _read_json(request)
         values = {name: value for name in texts if isinstance(value := sent.get(name), str)}
         return await _read_base64(sent, "image"), values
-    if not content_type.startswith("image/") and content_type != "application/octet-stream":
+    if not is_photo(content_type):
         raise UnsupportedImage(
             "Send the photo as the form field `image`, as the body with a content type such as image/jpeg, "
             "or in base64 as the field `image` of a JSON object."
@@ -160,6 +160,11 @@ async def read_file(form: FormData, name: str) -> bytes:
 def content_type_of(headers: Mapping[str, str]) -> str:
     """Return the media type of a request's body, without parameters, in small letters; empty without one."""
     return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def is_photo(content_type: str) -> bool:
+    """Return whether a body of this media type is meant as a photo by itself."""
+    return content_type.startswith("image/") or content_type == "application/octet-stream"
 
 
 async def _read_json(request: Request) -> dict[str, Any]:

@@ -68,16 +68,17 @@ def declared_length(headers: Mapping[str, str]) -> int | None:
     return int(length[:20]) if length.isdecimal() else None  # no number of more digits is meant
 
 
-def refuse_declared(headers: Mapping[str, str], max_bytes: int) -> None:
-    """Raise ImageTooLarge when a request says that its body has more bytes than it may."""
+def refuse_declared(headers: Mapping[str, str], max_bytes: int, what: str = "request") -> None:
+    """Raise ImageTooLarge when a request says that its body, which is called `what`, has more bytes than it may."""
     if (declared_length(headers) or 0) > max_bytes:
-        raise _too_large(max_bytes)
+        raise _too_large(max_bytes, what)
 
 
-def bounded(receive: Receive, max_bytes: int, claim: Claim) -> Receive:
+def bounded(receive: Receive, max_bytes: int, claim: Claim, what: str = "request") -> Receive:
     """Return what receives a request's body within its limits, and takes its bytes from a budget.
 
-    It raises ImageTooLarge for more than `max_bytes`, BodyTooSlow, and Overloaded when the budget has none left.
+    It raises ImageTooLarge for more than `max_bytes`, in a sentence about `what` the body is, BodyTooSlow, and
+    Overloaded when the budget has none left.
     """
     received, is_complete, until = 0, False, 0.0
 
@@ -95,7 +96,7 @@ def bounded(receive: Receive, max_bytes: int, claim: Claim) -> Receive:
         size = len(message.get("body", b""))
         received += size
         if received > max_bytes:
-            raise _too_large(max_bytes)
+            raise _too_large(max_bytes, what)
         claim.take(size)
         is_complete = not message.get("more_body", False)
         return message
@@ -112,5 +113,5 @@ async def discard(receive: Receive) -> None:
                 left -= len(message.get("body", b""))
 
 
-def _too_large(max_bytes: int) -> ImageTooLarge:
-    return ImageTooLarge(f"The request has more than {max_bytes:,} bytes.")
+def _too_large(max_bytes: int, what: str) -> ImageTooLarge:
+    return ImageTooLarge(f"The {what} has more than {max_bytes:,} bytes.")

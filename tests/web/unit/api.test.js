@@ -44,6 +44,15 @@ test("an error has the server's own sentence, and its status", async () => {
   assert.equal((await errorOf(json({ title: "Not Found" }, 404))).message, "Not Found");
 });
 
+test("a file of any kind is sent as a photo, so that the server says which formats it reads", async () => {
+  const requests = serve(() => json({}));
+  for (const type of ["image/heic", "application/pdf", "text/markdown", "application/json", ""]) {
+    await api.recognize(new Blob(["bytes"], { type }));
+  }
+  const sent = requests.map(({ headers }) => headers["Content-Type"]);
+  assert.deepEqual(sent, ["image/heic", ...Array(4).fill("application/octet-stream")]);
+});
+
 test("a gateway's error gets a sentence", async () => {
   assert.equal((await errorOf(json({ message: "Too long" }, 413))).message, "This photo is too large to send.");
   assert.match((await errorOf(new Response("<html>", { status: 503 }))).message, /Too many requests/);

@@ -64,9 +64,12 @@ function headers(body) {
   const fields = { Accept: "application/json" };
   if (apiKey.get()) fields["X-Api-Key"] = apiKey.get();
   if (typeof body === "string") fields["Content-Type"] = "application/json";
-  else if (body instanceof Blob) fields["Content-Type"] = body.type || "application/octet-stream";
+  else if (body instanceof Blob) fields["Content-Type"] = contentType(body);
   return fields;
 }
+
+/** What is sent is meant as a photo, whatever type its name suggests, so that the server says which formats it reads. */
+const contentType = ({ type }) => (type.startsWith("image/") ? type : "application/octet-stream");
 
 async function send(url, options, retries = MAX_RETRIES) {
   let response;
