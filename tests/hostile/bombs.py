@@ -358,8 +358,8 @@ def heic_deep(side: int) -> bytes:
 
 
 def with_lying_size(content: bytes, width: int, height: int) -> bytes:
-    """Change the size that the container tells, but not the picture."""
-    place = content.index(b"ispe") + 8
+    """Change the size that a HEIC or the header of a PNG tells, but not the picture."""
+    place = content.index(b"IHDR") + 4 if content.startswith(b"\x89PNG") else content.index(b"ispe") + 8
     return content[:place] + struct.pack(">II", width, height) + content[place + 8 :]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from math import isqrt
 
 import numpy as np
 import pytest
@@ -157,6 +158,15 @@ def test_a_format_that_takes_more_memory_says_that_a_jpeg_may_have_more_pixels()
     sentence = r"16320 x 12240 pixels; export it as JPEG, which may have more: as HEIC at most 59,\d+,\d+ are accepted"
     with pytest.raises(ImageTooLarge, match=sentence):
         measure(bombs.with_lying_size(bombs.heic(64), 16_320, 12_240))
+
+
+@pytest.mark.parametrize(("colour", "most"), [(0, 89_000_000), (2, 62_128_960), (6, 62_128_960)])
+def test_a_png_may_have_as_many_pixels_as_fit_into_memory_and_more_as_a_jpeg(colour, most):
+    side = isqrt(most)
+    assert measure(bombs.with_lying_size(bombs.png(64, 64, 8, colour), side, side))
+    advice = "" if colour == 0 else "export it as JPEG, which may have more: as PNG "
+    with pytest.raises(ImageTooLarge, match=rf"; {advice}at most {most:,} are accepted"):
+        measure(bombs.with_lying_size(bombs.png(64, 64, 8, colour), side + 1, side + 1))
 
 
 @pytest.mark.slow

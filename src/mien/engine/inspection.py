@@ -195,22 +195,29 @@ def _png(content: bytes, limits: Limits) -> Inspection:
         raise DamagedImage(UNREADABLE_HEADER)
     width, height, depth, colour = struct.unpack_from(">IIBB", content, 16)
     pixels = width * height
-    if pixels > limits.max_pixels:
-        raise _too_many_pixels(width, height, limits.max_pixels)
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 4)
+    pixel_bytes = 1 if depth <= 8 and channels == 1 else 4
+    most = _most_png_pixels(pixel_bytes, limits)
+    if pixels > most:
+        advice = JPEG_HELPS.format("PNG") if most < limits.max_pixels else ""
+        raise _too_many_pixels(width, height, most, advice)
     chunks, metadata, is_odd = headers.png_chunks(content)
     refuse_above("chunks", chunks, headers.MAX_CHUNKS, "chunks")
     refuse_above("metadata", metadata, MAX_METADATA, "bytes beside its picture")
-    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 4)
     raw = height * (width * depth * channels // 8 + 1)
-    stored = pixels * (1 if depth <= 8 and channels == 1 else 4)
-    memory = stored + min(pixels, WORKING_PIXELS) * RGB_BYTES
-    refuse_above("memory", memory, limits.max_memory, "bytes to decode")
+    memory = pixels * pixel_bytes + min(pixels, WORKING_PIXELS) * RGB_BYTES
     surplus = max(0, len(content) - raw)
     cost = Cost(memory, (raw * 10 + pixels * 5 + surplus * EMPTY_BLOCKS_NANOSECONDS) / 1e9)
     could_hide = len(content) * EMPTY_BLOCKS_NANOSECONDS / 1e9
     if is_odd or could_hide > ORDINARY_SECONDS or not cost.is_ordinary:
         cost = cost.isolated(pixels)
     return Inspection(width, height, cost)
+
+
+def _most_png_pixels(pixel_bytes: int, limits: Limits) -> int:
+    """Return how many pixels fit into the memory of a decoder, which holds up to WORKING_PIXELS of them twice."""
+    twice = min(limits.max_memory // (pixel_bytes + RGB_BYTES), WORKING_PIXELS)
+    return min(limits.max_pixels, max(twice, (limits.max_memory - WORKING_PIXELS * RGB_BYTES) // pixel_bytes))
 
 
 # WebP
