@@ -183,7 +183,7 @@ def measure(port: int, key: str, photo: bytes, seconds: float) -> Figures:
         return spent
 
     with ThreadPoolExecutor(len(calls)) as pool:
-        cuts = [quantiles(spent, n=100) for spent in pool.map(repeat, calls.values())]
+        cuts = [quantiles(spent, n=100, method="inclusive") for spent in pool.map(repeat, calls.values())]
     return {call: (cut[49], cut[98]) for call, cut in zip(calls, cuts, strict=True)}
 
 

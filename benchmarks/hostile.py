@@ -179,7 +179,7 @@ def _latencies(photo: bytes, key: str, seconds: float) -> list[float]:
 
 
 def _summary(latencies: list[float]) -> str:
-    p99 = quantiles(latencies, n=100)[98]
+    p99 = quantiles(latencies, n=100, method="inclusive")[98]
     return f"{median(latencies) * 1000:.0f} ms median, {p99 * 1000:.0f} ms p99, {len(latencies)} requests"
 
 

@@ -63,7 +63,7 @@ class Run:
     processor: float
 
     def __str__(self) -> str:
-        cuts = quantiles(self.latencies, n=100)
+        cuts = quantiles(self.latencies, n=100, method="inclusive")
         p50, p99 = cuts[49] * 1000, cuts[98] * 1000
         return (
             f"{self.rate:6.1f}/s, {p50:.1f} ms median, {p99:.1f} ms p99 ({p99 / p50:.1f} times), "

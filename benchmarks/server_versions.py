@@ -53,7 +53,7 @@ def main() -> None:
 
 def _report(what: str, pairs: Sequence[tuple[float, float]]) -> None:
     ratios = [now / then for then, now in pairs]
-    lower, _, upper = quantiles(ratios, n=4)
+    lower, _, upper = quantiles(ratios, n=4, method="inclusive")
     then, now = (median(pair[index] for pair in pairs) for index in (0, 1))
     print(f"{what:28} {now:6.1f} to {then:6.1f}; ratio {median(ratios):.3f} ({lower:.3f} to {upper:.3f})")
 

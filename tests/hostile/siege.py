@@ -165,7 +165,7 @@ def people_in(folder: Path) -> dict[str, tuple[bytes, bytes]]:
 def percentiles(milliseconds: list[float]) -> dict[str, float]:
     if len(milliseconds) < 2:
         return {}
-    cuts = quantiles(milliseconds, n=100)
+    cuts = quantiles(milliseconds, n=100, method="inclusive")
     return {
         "n": len(milliseconds),
         "p50": round(cuts[49], 1),
