@@ -1,7 +1,7 @@
 """Read the photo of an Image parameter: from the request, from a bucket that this server holds, or from S3.
 
-The wire API accepts what Rekognition accepts: JPEG and PNG, told by content, at least 80 × 80 pixels, up to 15 MB
-from S3 (the service model limits bytes in a request to 5 MB). S3 is read with the server's own AWS settings, not with
+The wire API accepts what Rekognition accepts: JPEG and PNG, told by content, at least 80 × 80 pixels, up to 15 MiB
+from S3 (the service model limits bytes in a request to 5 MiB). S3 is read with the server's own AWS settings, not with
 the caller's credentials.
 
 Source: Amazon Rekognition Developer Guide, "Guidelines and quotas in Amazon Rekognition"; API Reference, `Image` and

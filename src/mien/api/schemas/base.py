@@ -152,7 +152,7 @@ class AuditEntry(Schema):
         actor="key 1a2b3c4d",
         action="recognize",
         outcome="done",
-        model="sface-2021dec-1",
+        model="sface-2-fb143eea0783",
         threshold=80.0,
         key_id=None,
         counts={"faces": 2, "matched": 1, "photos": 1, "unknown": 1},

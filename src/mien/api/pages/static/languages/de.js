@@ -335,7 +335,7 @@ export const text = {
       ],
       [
         "Welche Fotos sind am besten?",
-        "Drei bis fünf von jeder Person, von verschiedenen Tagen, in verschiedenem Licht und aus verschiedenen Blickwinkeln. JPEG, PNG, WebP, HEIC, AVIF und TIFF werden gelesen.",
+        "Drei bis fünf von jeder Person, von verschiedenen Tagen, in verschiedenem Licht und aus verschiedenen Blickwinkeln. JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF und BMP werden gelesen.",
       ],
       [
         "Wohin gehen meine Fotos?",

@@ -263,7 +263,7 @@ export const text = {
       ],
       [
         "Which photos work best?",
-        "Three to five of each person, taken on different days, in different light and from different angles. JPEG, PNG, WebP, HEIC, AVIF and TIFF are read.",
+        "Three to five of each person, taken on different days, in different light and from different angles. JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF and BMP are read.",
       ],
       [
         "Where do my photos go?",

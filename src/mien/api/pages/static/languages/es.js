@@ -327,7 +327,7 @@ export const text = {
       ],
       [
         "¿Qué fotos funcionan mejor?",
-        "De tres a cinco por persona, de días distintos, con luz y ángulos distintos. Se leen JPEG, PNG, WebP, HEIC, AVIF y TIFF.",
+        "De tres a cinco por persona, de días distintos, con luz y ángulos distintos. Se leen JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF y BMP.",
       ],
       [
         "¿Adónde van mis fotos?",

@@ -340,7 +340,7 @@ export const text = {
       ],
       [
         "Quelles photos conviennent le mieux\u00a0?",
-        "Trois à cinq par personne, de jours, de lumières et d’angles différents. JPEG, PNG, WebP, HEIC, AVIF et TIFF sont lus.",
+        "Trois à cinq par personne, de jours, de lumières et d’angles différents. JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF et BMP sont lus.",
       ],
       [
         "Où vont mes photos\u00a0?",

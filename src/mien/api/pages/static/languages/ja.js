@@ -322,7 +322,7 @@ export const text = {
       ],
       [
         "どんな写真が最適ですか？",
-        "1 人につき 3～5 枚、別の日、別の明るさ、別の角度のものが最適です。JPEG、PNG、WebP、HEIC、AVIF、TIFF を読めます。",
+        "1 人につき 3～5 枚、別の日、別の明るさ、別の角度のものが最適です。JPEG、PNG、WebP、HEIC、AVIF、TIFF、GIF、BMP を読めます。",
       ],
       [
         "写真はどこへ送られますか？",
