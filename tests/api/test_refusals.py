@@ -52,7 +52,7 @@ def test_uploads_that_cannot_be(
 def test_a_photo_that_is_too_large_is_told_how_large_photos_may_be(
     open_service: Callable[..., Service], has_length: bool
 ) -> None:
-    service, photo = open_service(Policy(max_image_bytes=100_000)), b"\xff\xd8\xff" + b"x" * 100_000
+    service, photo = open_service(Policy(max_image_bytes=100_000)), b"\xff\xd8\xff" + b"x" * 200_000
     answer = service.client.post("/recognize", content=photo if has_length else iter([photo]), headers=JPEG)
     assert (answer.status_code, answer.json()["detail"]) == (413, "The photo has more than 100,000 bytes.")
 
@@ -198,7 +198,7 @@ def test_a_key_file_that_cannot_be_used_lets_nobody_in_and_the_log_alone_names_i
     assert [str(path) in line["cause"] for line in lines if line["message"] == "request failed"] == [True]
 
 
-def test_a_key_file_behind_a_closed_folder_is_said_to_be_unreadable(tmp_path: Path) -> None:
+def test_a_key_file_that_cannot_even_be_looked_at_is_said_to_be_unreadable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(errors.SetupError, match="can be read"):
         KeyFile(tmp_path / "file" / "keys.json").list()

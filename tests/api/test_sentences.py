@@ -15,7 +15,6 @@ from mien.domain.faces import IssueKind, Reason
 WITHOUT_WORDS = {
     "invalid_input",  # says what is wrong with what was given
     "malformed_request",
-    "setup_error",
     "model_mismatch",
     "limit_exceeded",
     "collection_not_found",  # of the wire API

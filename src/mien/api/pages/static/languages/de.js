@@ -89,6 +89,7 @@ export const text = {
     storage_damaged: "Die Daten des Servers sind beschädigt. Wer ihn betreibt, muss sie wiederherstellen.",
     storage_busy: "Der Server ist mit seinen Daten beschäftigt. Versuche es gleich noch einmal.",
     storage_error: "Der Server kann seine Daten nicht lesen oder schreiben.",
+    setup_error: "Der Server ist nicht richtig eingerichtet; sein Protokoll sagt, warum.",
     weights_missing: "Dem Server fehlt eine Datei seines Modells.",
     weights_damaged: "Eine Datei des Modells auf dem Server ist beschädigt.",
     overloaded: "Der Server hat zu viel zu tun. Versuche es gleich noch einmal.",

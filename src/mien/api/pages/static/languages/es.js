@@ -85,6 +85,7 @@ export const text = {
     storage_damaged: "Los datos del servidor están dañados. Quien lo lleva debe restaurarlos.",
     storage_busy: "El servidor está ocupado con sus datos. Inténtalo de nuevo en un momento.",
     storage_error: "El servidor no puede leer o escribir sus datos.",
+    setup_error: "El servidor no está bien configurado; su registro dice por qué.",
     weights_missing: "Al servidor le falta un archivo de su modelo.",
     weights_damaged: "Un archivo del modelo está dañado en el servidor.",
     overloaded: "El servidor tiene demasiado trabajo. Inténtalo de nuevo en un momento.",

@@ -94,6 +94,7 @@ export const text = {
     storage_damaged: "Les données du serveur sont abîmées. Son exploitant doit les restaurer.",
     storage_busy: "Le serveur est occupé par ses données. Réessayez dans un instant.",
     storage_error: "Le serveur ne peut ni lire ni écrire ses données.",
+    setup_error: "Le serveur n’est pas bien configuré\u00a0; son journal dit pourquoi.",
     weights_missing: "Il manque au serveur un fichier de son modèle.",
     weights_damaged: "Un fichier du modèle est abîmé sur le serveur.",
     overloaded: "Le serveur est surchargé. Réessayez dans un instant.",
