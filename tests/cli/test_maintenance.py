@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from mien.app.app import FaceApp
+from mien.backends.embedded import database
 from mien.backends.memory.bucket import MemoryBucket
 from mien.backends.memory.catalog import MemoryCatalog
 from mien.backends.memory.recognizer import MemoryRecognizer
@@ -84,6 +87,20 @@ def test_the_absence_of_a_forgotten_person_is_proved(known):
     after = known("verify-erased", "Ada", "--json")
     assert after.code == 0
     assert after.json == {"erased": True, "traces": []}
+
+
+def test_who_is_not_gone_from_the_log_is_not_said_to_be_erased(known, tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "EMPTYING_SECONDS", 0.0)
+    with closing(sqlite3.connect(tmp_path / "data" / "mien.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM People").fetchall()
+        answer = known("forget", "Ada", "--yes")
+        assert answer.code == 4
+        assert answer.out.startswith("The erasure of Ada is not finished. Removed: 2 faces, 2 photos")
+        assert "Something is left in: mien.db-wal. It is tried again; `mien repair` does it at once." in answer.err
+        assert "Interrupted erasures" not in known("repair").out
+    assert known("repair").out == "Interrupted erasures completed: 1\n"
+    assert known("verify-erased", "Ada").code == 0
 
 
 def test_one_face_is_forgotten(known):

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from mien.backends.embedded import audit as embedded_audit
 from mien.backends.embedded.audit import SqliteAudit
 from mien.domain.errors import InvalidInput, StorageError, StorageFull
-from mien.gallery.store.database import Database
+from mien.gallery.store.database import Database, Transaction
 from mien.security.audit import Action, Activity, AuditFilter, LogLines, pseudonym
-from mien.security.audit_chain import breaks, digest_of, sign, write_item
+from mien.security.audit_chain import Part, breaks, digest_of, sign, write_item
 from mien.security.signing import Signer
 from tests.support.process import PATIENCE_SECONDS
 
@@ -378,4 +380,66 @@ def test_log_lines_are_one_structured_record_each(caplog: pytest.LogCaptureFixtu
 
 
 def test_breaks_needs_both_marks() -> None:
-    assert [found.sequence for found in breaks([], None, None, Signer(SECRET))] == [0, 0]
+    assert [found.sequence for found in breaks([Part([], None, None)], Signer(SECRET))] == [0, 0]
+
+
+def between_pieces(database: Database, patch: pytest.MonkeyPatch, work: Callable[[], object]) -> list[object]:
+    """Let something happen whenever a piece of the log has been read, and return what that gave."""
+    plain, done = database.snapshot, []
+
+    @contextmanager
+    def snapshot() -> Iterator[Transaction]:
+        with plain() as transaction:
+            yield transaction
+        done.append(work())
+
+    patch.setattr(database, "snapshot", snapshot)
+    patch.setattr(embedded_audit, "BATCH", 4)
+    return done
+
+
+def test_the_log_of_the_database_can_be_emptied_while_the_audit_log_is_verified(
+    audit: SqliteAudit, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(audit)
+    emptied = between_pieces(database, monkeypatch, database.truncate_log)
+    assert audit.breaks() == []
+    assert emptied == [True, True, True]
+
+
+def test_a_log_to_which_others_append_while_it_is_verified_is_whole(
+    audit: SqliteAudit, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(audit)
+    appended = between_pieces(database, monkeypatch, lambda: audit.record(activity()))
+    assert audit.breaks() == []
+    assert len(appended) > 1
+
+
+@pytest.mark.parametrize("is_tampered", [False, True])
+def test_a_log_from_which_retention_removes_entries_while_it_is_verified_is_whole(
+    database: Database, monkeypatch: pytest.MonkeyPatch, is_tampered: bool
+) -> None:
+    clock = Clock()
+    filled(SqliteAudit(database, Signer(SECRET), lambda: None, now=clock), 40)
+    clock.time += timedelta(days=31)
+    audit = SqliteAudit(database, Signer(SECRET), lambda: None, days=30, now=clock)
+
+    def remove() -> None:
+        for _ in range(3):  # faster than they are read
+            audit.expire()
+        if is_tampered:
+            change(database, "UPDATE AuditMarks SET Sequence = Sequence + 1 WHERE Name = 'checkpoint'")
+
+    removed = between_pieces(database, monkeypatch, remove)
+    assert bool(audit.breaks()) == is_tampered
+    assert len(removed) > 1
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM AuditLog WHERE Sequence > 9", "DELETE FROM AuditLog"])
+def test_entries_that_vanish_while_the_log_is_verified_are_missed(
+    audit: SqliteAudit, database: Database, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    filled(audit)
+    between_pieces(database, monkeypatch, lambda: change(database, statement))
+    assert "missing" in reasons(audit)

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, date, datetime
 
-from mien.app.erasure import ErasureService, FindRemains
+from mien.app.erasure import EmptyLogs, ErasureService, FindRemains
 from mien.app.group_ports import Grouping
 from mien.app.groups import GroupService
 from mien.app.indexing import IndexingService
@@ -88,6 +88,7 @@ class FaceApp:
         grouping: Grouping | None = None,
         make_room: Callable[[], bool] = lambda: False,
         remove_copies: Callable[[], None] = lambda: None,
+        empty_logs: EmptyLogs = lambda: (),
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         """Compose the application.
@@ -106,6 +107,7 @@ class FaceApp:
             grouping: The ports with which faces are grouped; None when the backend cannot.
             make_room: Frees reserved space on a full disk, for erasures.
             remove_copies: Deletes copies of the data that the stores do not know, for erasures.
+            empty_logs: Empties the logs in which deleted data could still be read, for erasures.
             now: Returns the time, aware and in UTC.
         """
         self.policy = policy or Policy()
@@ -122,6 +124,7 @@ class FaceApp:
             pseudonym=pseudonym,
             make_room=make_room,
             remove_copies=remove_copies,
+            empty_logs=empty_logs,
         )
         check = self._erasure.check_not_erased_since
         self._indexing = IndexingService(bucket, recognizer, catalog, people, self.policy, now, check)

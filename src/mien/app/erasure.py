@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 FindRemains = Callable[[str], tuple[str, ...]]
 """Searches below the ports, such as in the free pages of a database file, and names the places that hold a user id."""
 
+EmptyLogs = Callable[[], tuple[str, ...]]
+"""Makes deleted data unreadable below the ports, and names the places where it cannot be done yet."""
+
 PAGE = 500
 ROUNDS = 3
 """How often an erasure looks again for what was stored meanwhile."""
@@ -64,6 +67,7 @@ class ErasureService:
         pseudonym: Callable[[str], str] | None = None,
         make_room: Callable[[], bool] = lambda: False,
         remove_copies: Callable[[], None] = lambda: None,
+        empty_logs: EmptyLogs = lambda: (),
     ) -> None:
         """Compose the service.
 
@@ -75,11 +79,12 @@ class ErasureService:
             pseudonym: Makes a receipt's stand-in for a user id; by default one that is good for this process.
             make_room: Frees some reserved space on a full disk; False when there was none.
             remove_copies: Deletes copies of the data that the stores do not know, such as from before an upgrade.
+            empty_logs: Empties the logs in which deleted data could still be read; names those that are in use.
         """
         self._catalog, self._people = catalog, people
         self._data = PersonalData(bucket, recognizer, catalog, people)
         self._find_remains, self._now, self._make_room = find_remains, now, make_room
-        self._remove_copies = remove_copies
+        self._remove_copies, self._empty_logs = remove_copies, empty_logs
         self._pseudonym = pseudonym or keyed_hash(secrets.token_bytes(32))
         self._running: set[str] = set()
         self._lock = threading.Lock()
@@ -202,18 +207,21 @@ class ErasureService:
 
     def _finish_with_room(self, intent: Erasure, kept: Mapping[str, datetime]) -> ErasureReport:
         counts = Counter(faces=0, images=0, uploads=0, recognitions=0)
+        for receipt in self._catalog.get(ErasureReceipt, [intent.erasure_id] if intent.erasure_id else []):
+            counts.update({each: getattr(receipt, each) for each in counts})
         return self._with_room(lambda: self._finish(intent, kept, counts))
 
     def _finish(self, intent: Erasure, kept: Mapping[str, datetime], counts: Counter[str]) -> ErasureReport:
         """Remove everything but the `kept` photos, given with the times at which they were stored; add to `counts`."""
         pseudonym = self._pseudonym(intent.user_id)
         self._remove_copies()
-        remaining: list[str] = []
+        remaining: Sequence[str] = ()
         for _ in range(ROUNDS):
             self._data.remove(intent.user_id, intent.timestamp, kept, counts)
             remaining = [] if kept else self._data.stores_with(intent.user_id)
             if not remaining:
                 break
+        remaining = remaining or self._empty_logs()
         report = ErasureReport(
             **counts,
             user_id=intent.user_id,
@@ -223,9 +231,14 @@ class ErasureService:
         )
         with suppress(StorageFull):  # the person is gone, whether there is room for a receipt or not
             self._catalog.put(report.receipt(pseudonym))
-        if not remaining:
-            self._catalog.delete(Erasure, [intent.user_id])
-        return report
+        return report if remaining else replace(report, remaining_stores=self._end(intent))
+
+    def _end(self, intent: Erasure) -> tuple[str, ...]:
+        """Remove an intent; while the id in it can still be read in a log, it stays. Returns the names of such logs."""
+        self._catalog.delete(Erasure, [intent.user_id])
+        if logs := self._empty_logs():
+            self._catalog.put(intent)
+        return logs
 
     @contextmanager
     def _marked_as_running(self, user_id: str) -> Iterator[None]:

@@ -153,7 +153,7 @@ def _end(app: FaceApp, context: Context) -> dict[str, int]:
     for report in (*erasures, *expiry.receipts):
         context.activity.concern(report.user_id)
     return {
-        "erasures": len(erasures),
+        "erasures": sum(not report.remaining_stores for report in erasures),
         "recognitions_expired": expiry.recognitions,
         "photos_expired": expiry.photos,
         "people_expired": len(expiry.receipts),

@@ -188,7 +188,8 @@ def forget(
         output.show(output.escape(_summary(user or "", report)))
     note_backups(context.settings)
     if report.remaining_stores:
-        output.note(f"Something is left in: {', '.join(report.remaining_stores)}. Repeat the command.")
+        left = ", ".join(report.remaining_stores)
+        output.note(f"Something is left in: {left}. It is tried again; `mien repair` does it at once.")
         raise typer.Exit(ExitCode.ERROR)
 
 
@@ -222,7 +223,8 @@ def _summary(user: str, report: ErasureReport) -> str:
         output.count(report.images, "photo"),
         output.count(report.recognitions, "recognition"),
     )
-    return f"Erased {user}: {', '.join(parts)}."
+    beginning = f"The erasure of {user} is not finished. Removed" if report.remaining_stores else f"Erased {user}"
+    return f"{beginning}: {', '.join(parts)}."
 
 
 def _faces(app: FaceApp, user_id: str | None) -> Iterator[FaceRecord]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,21 @@ class Break:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some consecutive entries, with their numbers, and the marks of the log, as they were at one moment.
+
+    Attributes:
+        items: The entries, as they are stored; after those of the part before, if retention has not removed them.
+        checkpoint: What comes before the first entry of the log; None when the mark is missing.
+        head: What the last entry of the log has to be; None when the mark is missing.
+    """
+
+    items: Sequence[tuple[int, str]]
+    checkpoint: Mark | None
+    head: Mark | None
+
+
 def sign(signer: Signer, name: str, sequence: int, digest: str) -> Mark:
     """Make a mark, `HEAD` or `CHECKPOINT`, at an entry."""
     mac = signer.mac(f"{name} of the audit log", f"{sequence} {digest}".encode()).hex()
@@ -66,23 +81,25 @@ def write_item(sequence: int, time: str, facts: dict[str, Any], previous: str) -
     return _encode({"sequence": sequence, "time": time, **facts, "previous": previous})
 
 
-def breaks(
-    items: Iterable[tuple[int, str]], checkpoint: Mark | None, head: Mark | None, signer: Signer
-) -> Iterator[Break]:
+def breaks(parts: Iterable[Part], signer: Signer) -> Iterator[Break]:
     """Find where the chain is broken; nothing when it is whole.
 
     Args:
-        items: The numbers and the entries, as they are stored, in the order of the numbers.
-        checkpoint: What comes before the first of them; None when the mark is missing.
-        head: What the last of them has to be; None when the mark is missing.
+        parts: The whole log, in the order of the numbers; the last part goes to the end of the log of its moment.
         signer: Holds the installation's secret.
     """
-    if checkpoint is None or not checkpoint.is_valid(signer):
-        yield Break(checkpoint.sequence if checkpoint else 0, "The mark of what retention removed was changed.")
-    last, digest = (checkpoint.sequence, checkpoint.digest) if checkpoint else (0, START)
-    for sequence, item in items:
-        yield from _breaks_at(sequence, item, last, digest)
-        last, digest = sequence, digest_of(item)
+    last, digest, head = 0, START, None
+    checkpoints: set[Mark | None] = set()
+    for part in parts:
+        checkpoint, head = part.checkpoint, part.head
+        if checkpoint not in checkpoints and (checkpoint is None or not checkpoint.is_valid(signer)):
+            yield Break(checkpoint.sequence if checkpoint else 0, "The mark of what retention removed was changed.")
+        if checkpoint is not None and (not checkpoints or checkpoint.sequence > last):
+            last, digest = checkpoint.sequence, checkpoint.digest
+        checkpoints.add(checkpoint)
+        for sequence, item in part.items:
+            yield from _breaks_at(sequence, item, last, digest)
+            last, digest = sequence, digest_of(item)
     if head is None or not head.is_valid(signer):
         yield Break(last, "The mark of the last entry was changed.")
     elif head.sequence > last:

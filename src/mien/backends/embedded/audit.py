@@ -20,7 +20,19 @@ from mien.domain.errors import InvalidInput, StorageDamaged, StorageError
 from mien.domain.faces import Page
 from mien.gallery.store.database import Database, Reader, Transaction
 from mien.security.audit import RETENTION, Action, Activity, AuditEntry, AuditFilter, pseudonym
-from mien.security.audit_chain import CHECKPOINT, HEAD, START, UNKNOWN, Break, Mark, breaks, digest_of, sign, write_item
+from mien.security.audit_chain import (
+    CHECKPOINT,
+    HEAD,
+    START,
+    UNKNOWN,
+    Break,
+    Mark,
+    Part,
+    breaks,
+    digest_of,
+    sign,
+    write_item,
+)
 from mien.security.signing import Signer
 
 BATCH = 1000
@@ -109,10 +121,11 @@ class SqliteAudit:
             last = rows[-1][0]
 
     def breaks(self) -> list[Break]:
-        """Read the whole log and return where its chain is broken; nothing when it is whole."""
-        with self._database.snapshot() as snapshot:
-            checkpoint, head = _mark(snapshot, CHECKPOINT), _mark(snapshot, HEAD)
-            return list(breaks(_items(snapshot), checkpoint, head, self._signer))
+        """Read the whole log and return where its chain is broken; nothing when it is whole.
+
+        Others may append and remove entries meanwhile.
+        """
+        return list(breaks(self._parts(), self._signer))
 
     def head(self) -> Mark | None:
         """Return the mark of the last entry."""
@@ -126,6 +139,17 @@ class SqliteAudit:
         if self._is_expiry_due():
             with self._writing, self._database.write() as transaction:
                 self._write(transaction, [])
+
+    def _parts(self) -> Iterator[Part]:
+        """Read the log piece by piece: while one state of the database is read, its log cannot be emptied."""
+        last, is_end = _BEFORE_ALL, False
+        while not is_end:
+            with self._database.snapshot() as snapshot:
+                items = snapshot.read(_AFTER, (last, BATCH))
+                part = Part(items, _mark(snapshot, CHECKPOINT), _mark(snapshot, HEAD))
+            yield part
+            is_end = len(items) < BATCH
+            last = items[-1][0] if items else last
 
     def _create(self, transaction: Transaction) -> None:
         if transaction.read(_EXISTS):
@@ -240,13 +264,6 @@ def _time(item: str) -> str:
         return str(json.loads(item)["time"])
     except (ValueError, KeyError, TypeError):
         return ""
-
-
-def _items(reader: Reader) -> Iterator[tuple[int, str]]:
-    last = _BEFORE_ALL
-    while rows := reader.read(_AFTER, (last, BATCH)):
-        yield from rows
-        last = rows[-1][0]
 
 
 def _mark(reader: Reader, name: str) -> Mark | None:

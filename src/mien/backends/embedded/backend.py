@@ -16,7 +16,7 @@ from mien.backends.embedded import backup
 from mien.backends.embedded.audit import SqliteAudit
 from mien.backends.embedded.bucket import FolderBucket
 from mien.backends.embedded.catalog import SqliteCatalog
-from mien.backends.embedded.database import open_database, rebuild, stored_model, truncate_wal
+from mien.backends.embedded.database import empty_wal, open_database, rebuild, stored_model, truncate_wal
 from mien.backends.embedded.disk_reserve import DiskReserve
 from mien.backends.embedded.event_queue import EventQueue
 from mien.backends.embedded.events import PRESENCE_FILE, Worker
@@ -137,6 +137,7 @@ class EmbeddedBackend:
             grouping=Grouping(self.bucket, self.recognizer, self.catalog),
             make_room=reserve.release,
             remove_copies=lambda: remove_copies(data_dir),
+            empty_logs=lambda: () if empty_wal(self.database) else ("mien.db-wal",),
         )
 
     def worker(self, threads: int, look_seconds: float = LOOK_SECONDS) -> Worker:
@@ -204,7 +205,7 @@ class EmbeddedBackend:
     def _find_remains(self, user_id: str) -> tuple[str, ...]:
         from mien.backends.embedded import maintenance
 
-        truncate_wal(self.database)
+        empty_wal(self.database)  # while it is in use, the search below finds what is in there
         stale = ["index"] if self.gallery().stale_vector_sets() else []
         remains = maintenance.find_remains(self.data_dir, user_id)
         is_in_database = self.database.path.name in remains and not self.is_read_only

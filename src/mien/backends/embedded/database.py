@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 
 from mien.app.name_claims import claims
@@ -111,6 +112,7 @@ SCHEMA = (
 )
 TABLES = frozenset(re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", " ".join(SCHEMA)))
 CREATED = frozenset(re.findall(r"CREATE (?:TABLE|INDEX) IF NOT EXISTS (\w+)", " ".join(SCHEMA)))
+EMPTYING_SECONDS, PAUSE_SECONDS = 5.0, 0.3
 OLD_READ_ONLY = (
     "The data folder was made by an earlier version of Mien and is read-only. Make it writable, and run `mien doctor` "
     "once."
@@ -181,11 +183,25 @@ missing.
 """
 
 
-def truncate_wal(database: Database) -> None:
-    """Empty the write-ahead log, in which deleted rows could still be read, unless the folder is read-only."""
-    if database.is_read_only:
-        return
-    database.read("PRAGMA wal_checkpoint(TRUNCATE)")
+def truncate_wal(database: Database) -> bool:
+    """Empty the write-ahead log, in which deleted rows could still be read, unless the folder is read-only.
+
+    Returns False while somebody reads an older state, from the log or from the file, where it has to stay for them.
+    """
+    return database.is_read_only or database.truncate_log()
+
+
+def empty_wal(database: Database) -> bool:
+    """Empty the write-ahead log, again and again for some seconds, between which others can write.
+
+    Returns False when somebody reads an older state all the time.
+    """
+    until = time.monotonic() + EMPTYING_SECONDS
+    while not truncate_wal(database):
+        if time.monotonic() >= until:
+            return False
+        time.sleep(PAUSE_SECONDS)
+    return True
 
 
 def rebuild(database: Database) -> None:

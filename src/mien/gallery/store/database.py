@@ -21,6 +21,9 @@ from mien.domain.waiting import reset_in_forks
 from mien.gallery.store import private_files
 
 BUSY_SECONDS = 30
+LOG_BUSY_SECONDS = 0.2
+"""How long emptying the log waits for readers: meanwhile nobody else can write."""
+
 NO_LIMIT = -1
 """For SQLite's LIMIT."""
 
@@ -186,6 +189,17 @@ class Database:
             if copy.execute("PRAGMA integrity_check(1)").fetchall() != [("ok",)]:
                 raise StorageDamaged(f"The database is damaged. Restore {self.path.name} from a backup.")
 
+    def truncate_log(self) -> bool:
+        """Move what the write-ahead log holds into the file and empty it; False while others read an older state."""
+        self.check_writable()
+        with storage_errors(self.path.name), self._borrowed() as connection:
+            _set_timeout(connection, LOG_BUSY_SECONDS)
+            try:
+                is_busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                _set_timeout(connection, BUSY_SECONDS)
+        return not is_busy
+
     def check_writable(self) -> None:
         """Raise StorageReadOnly when the file can only be read."""
         if self.is_read_only:
@@ -241,6 +255,10 @@ class Database:
             connection.close()
             raise
         return connection
+
+
+def _set_timeout(connection: sqlite3.Connection, seconds: float) -> None:
+    connection.execute(f"PRAGMA busy_timeout={round(seconds * 1000)}")
 
 
 def _new_file(path: Path) -> sqlite3.Connection:

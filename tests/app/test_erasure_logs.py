@@ -1,0 +1,86 @@
+"""An erasure is done when nobody can read the person in SQLite's write-ahead log any more; until then it says so."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from mien.backends.embedded import database
+from mien.backends.embedded.backend import EmbeddedBackend
+from mien.domain.records import Erasure, ErasureReceipt
+
+Portraits = dict[str, list[bytes]]
+
+
+@pytest.fixture(autouse=True)
+def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "EMPTYING_SECONDS", 0.0)
+
+
+@contextmanager
+def reader(path: Path) -> Iterator[None]:
+    """Reads the present state all the time, as another process may."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN")
+        connection.execute("SELECT count(*) FROM People").fetchall()
+        yield
+
+
+def files_with(text: bytes, folder: Path) -> list[str]:
+    return [file.name for file in sorted(folder.glob("mien.db*")) if text in file.read_bytes()]
+
+
+def test_an_erasure_waits_until_nobody_reads_the_log(backend: EmbeddedBackend, portraits: Portraits) -> None:
+    backend.app.enroll(portraits["Robert"][0], "Robert")
+    with reader(backend.database.path):
+        report = backend.app.forget("Robert")
+        assert files_with(b'"Robert"', backend.data_dir)
+        assert (report.faces, report.remaining_stores) == (1, ("mien.db-wal",))
+        assert [intent.user_id for intent in backend.app.pending_erasures()] == ["Robert"]
+        assert isinstance(backend.app.erasure(report.erasure_id), Erasure)
+        assert [each.remaining_stores for each in backend.app.resume_erasures()] == [("mien.db-wal",)]
+    assert [each.remaining_stores for each in backend.app.resume_erasures()] == [()]
+    receipt = backend.app.erasure(report.erasure_id)
+    assert isinstance(receipt, ErasureReceipt)
+    assert (receipt.faces, receipt.images, receipt.remaining_stores) == (1, 1, ())
+    assert backend.app.pending_erasures() == []
+    assert files_with(b"Robert", backend.data_dir) == []
+
+
+def test_an_erasure_is_not_done_while_its_request_can_be_read_in_the_log(
+    backend: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend.app.enroll(portraits["Robert"][0], "Robert")
+    delete, readers = backend.catalog.delete, []
+
+    def delete_with_reader(kind: type[Erasure], keys: list[str]) -> int:
+        if kind is Erasure:
+            readers.append(reader(backend.database.path))
+            readers[-1].__enter__()
+        return delete(kind, keys)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backend.catalog, "delete", delete_with_reader)
+        assert backend.app.forget("Robert").remaining_stores == ("mien.db-wal",)
+    assert files_with(b'"Robert"', backend.data_dir)
+    for each in readers:
+        each.__exit__(None, None, None)
+    assert [each.remaining_stores for each in backend.app.resume_erasures()] == [()]
+    assert files_with(b"Robert", backend.data_dir) == []
+
+
+def test_the_log_is_emptied_once_nobody_reads_an_older_state(backend: EmbeddedBackend) -> None:
+    with reader(backend.database.path):
+        backend.queue.put("uploaded/new.jpg")
+        assert not backend.database.truncate_log()
+    assert backend.database.truncate_log()
+    assert backend.database.path.with_name("mien.db-wal").stat().st_size == 0
+
+
+def test_whoever_writes_waits_as_long_for_others_as_before_after_the_log_was_emptied(backend: EmbeddedBackend) -> None:
+    assert backend.database.truncate_log()
+    assert backend.database.read("PRAGMA busy_timeout") == [(30_000,)]
