@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from pathlib import Path
 
 from tests.support.painter import photo_of
@@ -31,8 +32,60 @@ def test_a_person_is_renamed_and_enrolled_under_the_new_name(mien, people):
     assert mien("rename", user_id, "grace").err.endswith("Did you mean Grace?\n")
     assert mien("rename", "Nobody", "Name").code == 1
     assert mien("forget", "Ada Lovelace", "--yes").code == 0
-    for text in ("Ada Lovelace", user_id, "Ada"):
+    for text in ("Ada Lovelace", user_id):
         assert mien("verify-erased", text).code == 0
+
+
+def test_an_erased_person_is_verified_by_name_though_nobody_has_it_any_more(mien, people, tmp_path):
+    mien("enroll", people)
+    user_id = enrolled(mien)["Ada"]["user_id"]
+    assert f"To verify it: mien verify-erased {user_id}\n" in mien("forget", "Ada", "--yes").out
+    assert mien("verify-erased", "Ada").code == mien("verify-erased", user_id).code == 0
+    left = tmp_path / "data" / "bucket" / "uploaded" / str(user_id)
+    left.mkdir()
+    (left / "left.jpg").write_bytes(photo_of("Ada"))
+    for text in ("Ada", "ada", user_id):
+        answer = mien("verify-erased", text)
+        assert (answer.code, answer.out) == (1, f"Data of {text} remains in: bucket.\n")
+
+
+def test_everybody_who_was_merged_is_verified_by_the_name_and_the_id_of_the_erased_person(mien, people, tmp_path):
+    mien("enroll", people)
+    ids = {name: str(person["user_id"]) for name, person in enrolled(mien).items()}
+    mien("merge", "Ada", "Grace")
+    mien("forget", "Grace", "--yes")
+    left = tmp_path / "data" / "bucket" / "uploaded" / ids["Ada"]
+    left.mkdir()
+    (left / "left.jpg").write_bytes(photo_of("Ada"))
+    for text in ("Grace", ids["Grace"], "Ada", ids["Ada"]):
+        assert mien("verify-erased", text).code == 1
+
+
+def test_nothing_is_verified_of_whom_no_receipt_tells(mien, people):
+    mien("enroll", people)
+    mien("forget", "Ada", "--yes")
+    for text in ("Adam", "p-0123456789abcdef"):
+        answer = mien("verify-erased", text)
+        assert (answer.code, answer.err) == (1, "Nobody was erased under this name or id.\n")
+
+
+def test_a_receipt_of_an_earlier_version_is_found_by_id(mien, people, tmp_path):
+    mien("enroll", people)
+    user_id = enrolled(mien)["Ada"]["user_id"]
+    mien("forget", "Ada", "--yes")
+    with sqlite3.connect(tmp_path / "data" / "mien.db") as database:
+        database.execute("UPDATE ErasureReceipts SET Item = json_remove(Item, '$.SealedIds')")
+    assert mien("verify-erased", user_id).code == 0
+    assert mien("verify-erased", "Ada").code == 1
+
+
+def test_no_file_tells_the_name_or_the_id_of_an_erased_person(mien, people, tmp_path):
+    mien("enroll", people)
+    user_id = str(enrolled(mien)["Ada"]["user_id"])
+    mien("forget", "Ada", "--yes")
+    stored = b"".join(path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file())
+    for text in ("Ada", user_id, user_id.encode().hex()):
+        assert text.encode() not in stored
 
 
 def test_a_folder_that_looks_like_another_person_is_refused_and_the_others_are_taken(mien, people):

@@ -30,7 +30,7 @@ READING = [
     ["consent", "Ada"],
     ["reject", "Ada"],
     ["repair", "--report"],
-    ["verify-erased", "Nobody"],
+    ["verify-erased", "Hedy"],
     ["keys", "list"],
 ]
 WRITING = [
@@ -59,6 +59,8 @@ def known(mien, people, tmp_path):
     (tmp_path / "new.jpg").write_bytes(photo_of("Ada", photo=4))
     (tmp_path / "stranger.jpg").write_bytes(photo_of("Hedy"))
     mien("recognize", "stranger.jpg")
+    mien("enroll", "stranger.jpg", "--user", "Hedy")
+    mien("forget", "Hedy", "--yes")
     return mien
 
 

@@ -32,6 +32,46 @@ def test_a_receipt_is_kept_without_a_name(ports: Ports, robert: list[bytes]) -> 
         ports.app.erasure("none")
 
 
+def test_who_was_erased_is_found_by_id_and_by_name(ports: Ports, robert: list[bytes], venus: list[bytes]) -> None:
+    robert_id = ports.app.enroll(robert[0], name="Robert Élan").user_id or ""
+    venus_id = ports.app.enroll(venus[0], name="Venus").user_id or ""
+    ports.app.merge(venus_id, robert_id)
+    report = ports.app.forget(robert_id)
+    for name in ("Robert Élan", "ROBERT e\u0301lan ", robert_id):
+        assert set(ports.app.erased_ids(name)) == {robert_id, venus_id}
+    assert ports.app.erased_ids("Venus") == ports.app.erased_ids(venus_id) == (venus_id,)
+    assert ports.app.erased_ids("Robert") == ports.app.erased_ids("nobody") == ()
+    assert not any(text in repr(ports.app.erasure(report.erasure_id)) for text in ("Robert", robert_id))
+
+
+def test_who_is_being_erased_is_found_by_name_also_after_the_name_is_gone(ports: Ports, robert: list[bytes]) -> None:
+    user_id = ports.app.enroll(robert[0], name="Robert").user_id or ""
+    leave_intent(ports, user_id)
+    ports.catalog.delete(Person, [user_id])
+    assert ports.app.erased_ids("Robert") == (user_id,)
+    leave_intent(ports, user_id)
+    ports.app.resume_erasures()
+    assert ports.app.pending_erasures() == []
+    assert ports.app.erased_ids("Robert") == (user_id,)
+
+
+def test_two_receipts_do_not_tell_that_they_are_of_one_name(ports: Ports, robert: list[bytes]) -> None:
+    sealed = []
+    for _ in range(2):
+        user_id = ports.app.enroll(robert[0], name="Robert").user_id or ""
+        receipt = ports.app.erasure(ports.app.forget(user_id).erasure_id)
+        sealed.append(receipt.sealed_ids)
+    assert sealed[0] != sealed[1]
+    assert len(ports.app.erased_ids("Robert")) == 2
+
+
+def test_a_damaged_receipt_leads_to_nobody(ports: Ports, robert: list[bytes]) -> None:
+    receipt = ports.app.erasure(ports.app.forget(ports.app.enroll(robert[0], ROBERT).user_id or "").erasure_id)
+    assert isinstance(receipt, ErasureReceipt)
+    ports.catalog.put(replace(receipt, sealed_ids=("not hexadecimal", "00ff", *receipt.sealed_ids)))
+    assert ports.app.erased_ids("robert") == (ROBERT,)
+
+
 def test_an_erasure_that_is_stuck_is_told_by_its_id(ports: Ports, robert: list[bytes]) -> None:
     ports.app.enroll(robert[0], ROBERT)
     intent = leave_intent(ports, ROBERT)

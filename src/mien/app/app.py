@@ -628,6 +628,10 @@ class FaceApp:
         """
         return self._erasure.resume()
 
+    def erased_ids(self, text: str) -> tuple[str, ...]:
+        """Return the ids of the people who were erased under an id or a name, for `verify_erased`."""
+        return self._erasure.erased_ids(text)
+
     def verify_erased(self, user_id: str) -> tuple[str, ...]:
         """Name the stores in which data of a person remains; an empty tuple when there are none."""
         family = self._people.aliases.family(object_keys.parse_user_id(user_id))

@@ -20,6 +20,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from mien.app.erased_names import ErasedNames
 from mien.app.people import PeopleService
 from mien.app.personal_data import PersonalData
 from mien.app.ports import Bucket, Catalog, Recognizer
@@ -86,6 +87,7 @@ class ErasureService:
         self._find_remains, self._now, self._make_room = find_remains, now, make_room
         self._remove_copies, self._empty_logs = remove_copies, empty_logs
         self._pseudonym = pseudonym or keyed_hash(secrets.token_bytes(32))
+        self._names = ErasedNames(catalog, self._pseudonym)
         self._running: set[str] = set()
         self._lock = threading.Lock()
         self._failures: dict[str | None, tuple[int, float]] = {}
@@ -105,11 +107,14 @@ class ErasureService:
         if not stored and not any(map(self._data.stores_with, user_ids)):
             raise UserNotFound("Nobody is enrolled under this user id.")
         erasure_id = (stored[0].erasure_id if stored else None) or uuid.uuid4().hex
-        intent = Erasure(user_id, self._now(), erasure_id)
         # An intent each: when this is cut off, nothing may lead any more from the person to those merged into them.
-        intents = [intent, *(Erasure(merged, intent.timestamp, uuid.uuid4().hex) for merged in user_ids[1:])]
+        erasure_ids = {user_id: erasure_id} | {merged: uuid.uuid4().hex for merged in user_ids[1:]}
+        sealed, time = self._names.seal(erasure_ids), self._now()
+        intents = [Erasure(each, time, erasure_id, sealed[each]) for each, erasure_id in erasure_ids.items()]
+        if stored and not intents[0].sealed_ids:  # the person is gone, and the name with them
+            intents[0] = replace(intents[0], sealed_ids=stored[0].sealed_ids)
         self._with_room(lambda: self._catalog.put(*intents))
-        return intent
+        return intents[0]
 
     def finish(self, intent: Erasure) -> ErasureReport:
         """Remove a person from every store and report what was removed.
@@ -174,6 +179,10 @@ class ErasureService:
         if is_pending or any(receipt.timestamp >= moment for receipt in self._receipts(user_id)):
             raise AccessDenied("The form was made before the person was forgotten.")
 
+    def erased_ids(self, text: str) -> tuple[str, ...]:
+        """Return the ids of the people who were erased, or are being erased, under an id or a name."""
+        return self._names.ids_of(text)
+
     def is_erased(self, user_id: str) -> bool:
         """Tell whether the person was forgotten and is nobody since."""
         return bool(self._receipts(user_id)) and not self._catalog.get(Person, [user_id])
@@ -230,7 +239,7 @@ class ErasureService:
             erasure_id=intent.erasure_id or uuid.uuid4().hex,
         )
         with suppress(StorageFull):  # the person is gone, whether there is room for a receipt or not
-            self._catalog.put(report.receipt(pseudonym))
+            self._catalog.put(report.receipt(pseudonym, intent.sealed_ids))
         return report if remaining else replace(report, remaining_stores=self._end(intent))
 
     def _end(self, intent: Erasure) -> tuple[str, ...]:

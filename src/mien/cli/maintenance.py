@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,10 +12,9 @@ from mien.cli import output
 from mien.cli.backup import note_backups
 from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode
-from mien.cli.naming import user_id_of
 from mien.cli.past import photo_file
 from mien.config import open_app, open_embedded
-from mien.domain.errors import FaceNotFound
+from mien.domain.errors import FaceNotFound, UserNotFound
 from mien.settings import Backend, Settings
 
 if TYPE_CHECKING:
@@ -160,19 +160,30 @@ def _end(app: FaceApp, context: Context) -> dict[str, int]:
     }
 
 
+def _enrolled_or_erased(app: FaceApp, text: str) -> tuple[str, ...]:
+    with suppress(UserNotFound):
+        return (app.find_person(text).user_id,)
+    return app.erased_ids(text)
+
+
 def verify_erased(
     context: Context,
-    user: Annotated[str, typer.Argument(metavar="NAME", help="The person who was erased.")],
+    user: Annotated[str, typer.Argument(metavar="NAME", help="The person who was erased, by name or by user id.")],
     as_json: Json = False,
 ) -> None:
     """Check that no data of a person remains in any store.
 
-    Exit code 0 when none remains, 1 when some does.
+    Exit code 0 when none remains, 1 when some does, or when nobody was erased under this name or id.
     """
     with open_app(context.settings) as app:
-        user_id = user_id_of(app, user)
-        context.activity.concern(user_id)
-        stores = app.verify_erased(user_id)
+        user_ids = _enrolled_or_erased(app, user)
+        found: list[str] = []
+        for user_id in user_ids or (user,):  # without a receipt, something may be left, too
+            context.activity.concern(user_id)
+            found += app.verify_erased(user_id)
+        stores = list(dict.fromkeys(found))
+        if not user_ids and not stores:
+            raise UserNotFound("Nobody was erased under this name or id.")
     context.activity.counts["stores_with_remains"] = len(stores)
     if as_json:
         output.print_json({"erased": not stores, "traces": stores})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -186,6 +187,8 @@ def forget(
         output.print_json(report)
     else:
         output.show(output.escape(_summary(user or "", report)))
+        if not report.remaining_stores:
+            output.show(output.escape(f"To verify it: mien verify-erased {shlex.quote(report.user_id)}"))
     note_backups(context.settings)
     if report.remaining_stores:
         left = ", ".join(report.remaining_stores)

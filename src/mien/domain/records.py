@@ -225,19 +225,21 @@ class Recognition:
 class Erasure:
     """The durable intent to forget a person, stored from the request until nothing is left to remove.
 
-    `erasure_id` is None in records of earlier versions.
+    `erasure_id` is None in records of earlier versions. `sealed_ids` are the receipt's.
     """
 
     user_id: str
     timestamp: datetime
     erasure_id: str | None = None
+    sealed_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ErasureReceipt:
     """What an erasure removed, without a name; `user_id` is a keyed hash of the person's id.
 
-    `timestamp` is the time at which the person was gone.
+    `timestamp` is the time at which the person was gone. `sealed_ids` are the id, encrypted with each name of the
+    person (`mien.app.erased_names`); receipts of earlier versions have none.
     """
 
     erasure_id: str
@@ -248,6 +250,7 @@ class ErasureReceipt:
     uploads: int
     recognitions: int
     remaining_stores: tuple[str, ...] = ()
+    sealed_ids: tuple[str, ...] = ()
 
 
 Record = (

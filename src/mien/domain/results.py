@@ -164,8 +164,8 @@ class ErasureReport:
     remaining_stores: tuple[str, ...] = ()
     erasure_id: str = ""
 
-    def receipt(self, pseudonym: str) -> ErasureReceipt:
-        """Return the part that is kept, with another text in place of the user id."""
+    def receipt(self, pseudonym: str, sealed_ids: tuple[str, ...]) -> ErasureReceipt:
+        """Return the part that is kept, with another text in place of the user id, and the id encrypted."""
         return ErasureReceipt(
             self.erasure_id,
             pseudonym,
@@ -175,6 +175,7 @@ class ErasureReport:
             self.uploads,
             self.recognitions,
             self.remaining_stores,
+            sealed_ids,
         )
 
 
