@@ -99,11 +99,12 @@ class EmbeddedBackend:
         if (data_dir / RESTORING).exists():
             raise SetupError(HALF_RESTORED)
         private_files.restrict(data_dir, CONTENT)
-        self.database = open_database(data_dir / "mien.db")
+        reserve = DiskReserve(data_dir / "reserve")
+        self.database = reserve.give_room(lambda: open_database(data_dir / "mien.db"))
+        reserve.fill()
         secret = _secret(data_dir / "secret")
         self.signer = Signer(secret)
         self.is_read_only = self.database.is_read_only
-        reserve = DiskReserve(data_dir / "reserve")
         self.queue = EventQueue(self.database)
         self.engine = _Lazy(open_engine)
         self.audit = SqliteAudit(self.database, self.signer, self._model_version, audit_days)

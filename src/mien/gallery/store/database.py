@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol
@@ -63,13 +64,23 @@ _SQLITE_ERRORS = {
 }
 
 
+_MAYBE_FULL = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+"""What SQLite says, too, when a full disk has no room for the files that it keeps beside the database."""
+_FULL_BYTES = 1 << 20
+
+
 @contextmanager
-def storage_errors(name: str) -> Iterator[None]:
-    """Raise errors of SQLite and the file system as StorageError or a subclass; the message names the file `name`."""
+def storage_errors(name: str, folder: Path | None = None) -> Iterator[None]:
+    """Raise errors of SQLite and the file system as StorageError or a subclass; the message names the file `name`.
+
+    With the `folder` of a database, errors that a full disk causes are told from those of a failing one.
+    """
     try:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in _MAYBE_FULL and folder is not None and _is_full(folder):
+            code = sqlite3.SQLITE_FULL
         kind, sentence = _SQLITE_ERRORS.get(code, (StorageError, "The database failed."))
         raise kind(sentence.format(name=name)) from error
     except OSError as error:
@@ -78,6 +89,12 @@ def storage_errors(name: str) -> Iterator[None]:
         if error.errno == errno.EROFS:
             raise StorageReadOnly(READ_ONLY) from error
         raise StorageError("The data folder cannot be used: it cannot be created, read or written.") from error
+
+
+def _is_full(folder: Path) -> bool:
+    with suppress(OSError):
+        return shutil.disk_usage(folder).free < _FULL_BYTES
+    return False
 
 
 class Reader(Protocol):
@@ -134,21 +151,21 @@ class Database:
         reset_in_forks(self._leave_to_parent)
         if self.is_read_only:
             return
-        with storage_errors(path.name):
+        with self._errors():
             private_files.make_folder(path.parent)
             with suppress(FileExistsError):  # SQLite gives its other files the permissions of this one
                 os.close(private_files.create_file(path))
 
     def read(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         """Return all rows of one SELECT, which sees one state of the database."""
-        with storage_errors(self.path.name), self._borrowed() as connection:
+        with self._errors(), self._borrowed() as connection:
             return connection.execute(statement, values).fetchall()
 
     @contextmanager
     def rows(self, statement: str, values: Sequence[Any] = ()) -> Iterator[Iterable[Any]]:
         """Let the rows of one SELECT be read one by one, as many as are wanted."""
         with (
-            storage_errors(self.path.name),
+            self._errors(),
             self._borrowed() as connection,
             closing(connection.execute(statement, values)) as cursor,
         ):
@@ -158,7 +175,7 @@ class Database:
     def write(self) -> Iterator[Transaction]:
         """Begin a transaction that excludes all other writers, so that what it reads stays true until it commits."""
         self.check_writable()
-        with storage_errors(self.path.name), self._borrowed() as connection:
+        with self._errors(), self._borrowed() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 transaction = Transaction(connection)
@@ -173,7 +190,7 @@ class Database:
     @contextmanager
     def snapshot(self) -> Iterator[Transaction]:
         """Begin a transaction whose reads all see one state while others write."""
-        with storage_errors(self.path.name), self._borrowed() as connection:
+        with self._errors(), self._borrowed() as connection:
             connection.execute("BEGIN")
             try:
                 yield Transaction(connection)
@@ -192,7 +209,7 @@ class Database:
     def truncate_log(self) -> bool:
         """Move what the write-ahead log holds into the file and empty it; False while others read an older state."""
         self.check_writable()
-        with storage_errors(self.path.name), self._borrowed() as connection:
+        with self._errors(), self._borrowed() as connection:
             _set_timeout(connection, LOG_BUSY_SECONDS)
             try:
                 is_busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -215,6 +232,9 @@ class Database:
         self._closed = self._closed or _CLOSED
         while self._idle:
             self._idle.pop().close()
+
+    def _errors(self) -> AbstractContextManager[None]:
+        return storage_errors(self.path.name, self.path.parent)
 
     def _leave_to_parent(self) -> None:
         """Refuse all calls: in a child SQLite's locks would be its parent's, and the file might be damaged.
