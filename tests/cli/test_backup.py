@@ -181,6 +181,45 @@ def test_who_was_forgotten_since_is_forgotten_in_the_restored_folder_and_its_rec
         assert set(old.execute(ids)) <= set(new.execute(ids))
 
 
+def test_who_was_forgotten_since_is_forgotten_again_though_the_clock_was_set_back(known, tmp_path):
+    known("forget", "Grace", "--yes")
+    known("backup", "a.mien")
+    known("forget", "Ada", "--yes")
+    with sqlite3.connect(tmp_path / "data" / "mien.db") as database:
+        early = "2000-01-01T00:00:00.000000Z"
+        database.execute(
+            "UPDATE ErasureReceipts SET Timestamp = ?, Item = json_set(Item, '$.Timestamp', ?)", (early, early)
+        )
+    answer = known("restore", "a.mien", "--data-dir", "new", "--forgotten-in", "data", "--json").json
+    assert (answer["forgotten"], answer["people"]) == (1, 0)
+
+
+def test_who_was_enrolled_again_before_the_backup_stays(known, people, tmp_path):
+    known("forget", "Ada", "--yes")
+    known("enroll", people / "Ada", "--user", "Ada")
+    known("backup", "a.mien")
+    answer = known("restore", "a.mien", "--data-dir", "new", "--forgotten-in", "data", "--json").json
+    assert answer["forgotten"] == 0
+    assert names(known, tmp_path / "new") == ["Ada", "Grace"]
+
+
+def test_an_erasure_that_was_under_way_in_the_backup_and_is_done_now_is_finished_by_the_restore(known, tmp_path):
+    with open_folder(tmp_path / "data").app as app:
+        app.request_erasure(app.find_person("Ada").user_id)
+    known("backup", "a.mien")
+    known("repair")
+    answer = known("restore", "a.mien", "--data-dir", "new", "--forgotten-in", "data", "--json").json
+    assert (answer["forgotten"], names(known, tmp_path / "new")) == (1, ["Grace"])
+
+
+def test_two_who_were_one_person_are_forgotten_again(known, tmp_path):
+    known("merge", "Ada", "Grace")
+    known("backup", "a.mien")
+    known("forget", "Grace", "--yes")
+    answer = known("restore", "a.mien", "--data-dir", "new", "--forgotten-in", "data", "--json").json
+    assert (answer["forgotten"], answer["people"], answer["photos"]) == (1, 0, 0)
+
+
 def test_the_receipts_of_another_installation_are_refused(known, people, tmp_path):
     known("backup", "a.mien")
     known("enroll", people, "--data-dir", "stranger")

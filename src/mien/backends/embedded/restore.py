@@ -13,7 +13,7 @@ import hmac
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from mien.backends.embedded.backup import DATABASE, KEYS, SECRET, locked
 from mien.backends.embedded.bucket import VOLUME_MARKER
 from mien.backends.embedded.catalog import SqliteCatalog
 from mien.domain import object_keys
-from mien.domain.errors import AlreadyExists, InvalidInput, StorageBusy, StorageDamaged
+from mien.domain.errors import AlreadyExists, InvalidInput, StorageBusy, StorageDamaged, UserNotFound
 from mien.domain.faces import iterate_pages
 from mien.domain.records import Consent, Erasure, ErasureReceipt, FaceRecord, Person, Upload
 from mien.gallery.store import deep_folders, private_files
@@ -94,10 +94,12 @@ def restore(
         backend = open_backend(draft)
         with backend.app as app:
             backend.database.check()
-            receipts, people = _forgotten_since(created_at, draft, former, backend.catalog)
+            receipts, people = _forgotten_since(draft, former, backend.catalog)
             forgotten = len(app.resume_erasures())
             for user_id in people:
-                app.forget(user_id)
+                with suppress(UserNotFound):  # resumed just now, or gone with the person into whom they are merged
+                    app.forget(user_id)
+                    forgotten += 1
             backend.catalog.put(*receipts)
             forgotten += len(app.expire().receipts)
             record(backend)
@@ -107,7 +109,7 @@ def restore(
                 sum(1 for _ in iterate_pages(lambda token: app.people(PAGE_SIZE, token))),
                 sum(1 for _ in iterate_pages(lambda token: app.faces(limit=PAGE_SIZE, token=token))),
                 sum(1 for _ in backend.bucket.keys(object_keys.UPLOADED)) if photos else 0,
-                forgotten + len(people),
+                forgotten,
                 bool(head["has_keys"]),
             )
         _move(draft, data_dir)
@@ -220,9 +222,9 @@ def _write_entry(entry: Entry, draft: Path) -> bool:
 
 
 def _forgotten_since(
-    moment: datetime, draft: Path, former: Path | None, catalog: SqliteCatalog
+    draft: Path, former: Path | None, catalog: SqliteCatalog
 ) -> tuple[list[ErasureReceipt], list[str]]:
-    """Return the receipts of another folder from a moment on, and whom of this one they are about."""
+    """Return the receipts of another folder that this one lacks, whatever their times, and whom of it they are about."""
     if former is None:
         return [], []
     if not (former / DATABASE).is_file():
@@ -230,10 +232,11 @@ def _forgotten_since(
     key = (draft / SECRET).read_bytes()
     if not hmac.compare_digest((former / SECRET).read_bytes(), key):
         raise InvalidInput(f"The backup was not made of {former}: their secrets differ.")
+    known = {receipt.erasure_id for receipt in _all(catalog, ErasureReceipt)}
     database = Database(former / DATABASE)
     try:
         other = SqliteCatalog(database)
-        receipts = [receipt for receipt in _all(other, ErasureReceipt) if receipt.timestamp >= moment]
+        receipts = [receipt for receipt in _all(other, ErasureReceipt) if receipt.erasure_id not in known]
         pending = {intent.user_id for intent in _all(other, Erasure)}
     finally:
         database.close()
