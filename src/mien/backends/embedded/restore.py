@@ -224,7 +224,7 @@ def _write_entry(entry: Entry, draft: Path) -> bool:
 def _forgotten_since(
     draft: Path, former: Path | None, catalog: SqliteCatalog
 ) -> tuple[list[ErasureReceipt], list[str]]:
-    """Return the receipts of another folder that this one lacks, whatever their times, and whom of it they are about."""
+    """Return the receipts of another folder that this one lacks, whatever the clock was, and whom they are about."""
     if former is None:
         return [], []
     if not (former / DATABASE).is_file():
