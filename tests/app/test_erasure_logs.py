@@ -12,6 +12,8 @@ import pytest
 from mien.backends.embedded import database
 from mien.backends.embedded.backend import EmbeddedBackend
 from mien.domain.records import Erasure, ErasureReceipt
+from mien.gallery.store import database as store
+from tests.support.process import PATIENCE_SECONDS
 
 Portraits = dict[str, list[bytes]]
 
@@ -79,6 +81,25 @@ def test_the_log_is_emptied_once_nobody_reads_an_older_state(backend: EmbeddedBa
         assert not backend.database.truncate_log()
     assert backend.database.truncate_log()
     assert backend.database.path.with_name("mien.db-wal").stat().st_size == 0
+
+
+def test_whoever_writes_gets_a_turn_between_attempts_to_empty_the_log(
+    backend: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    plain = store._set_timeout
+
+    def set_timeout(connection: sqlite3.Connection, seconds: float) -> None:
+        waited.append(seconds)
+        plain(connection, seconds)
+
+    monkeypatch.setattr(store, "_set_timeout", set_timeout)
+    monkeypatch.setattr(store, "LOG_PAUSE_SECONDS", PATIENCE_SECONDS)
+    with reader(backend.database.path):
+        backend.queue.put("uploaded/new.jpg")
+        assert [backend.database.truncate_log() for _ in range(3)] == [False] * 3
+    assert waited[::2] == [store.LOG_BUSY_SECONDS, 0, 0]
+    assert backend.database.truncate_log()
 
 
 def test_whoever_writes_waits_as_long_for_others_as_before_after_the_log_was_emptied(backend: EmbeddedBackend) -> None:

@@ -15,6 +15,7 @@ from mien.cli.exit_codes import ExitCode
 from mien.cli.past import photo_file
 from mien.config import open_app, open_embedded
 from mien.domain.errors import FaceNotFound, UserNotFound
+from mien.domain.groups import is_group_id
 from mien.settings import Backend, Settings
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _end(app: FaceApp, context: Context) -> dict[str, int]:
 def _enrolled_or_erased(app: FaceApp, text: str) -> tuple[str, ...]:
     with suppress(UserNotFound):
         return (app.find_person(text).user_id,)
-    return app.erased_ids(text)
+    return app.erased_ids(text) or ((text,) if is_group_id(text) else ())  # a group leaves no receipt
 
 
 def verify_erased(

@@ -6,6 +6,7 @@ none. Timestamps are aware and in UTC.
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
@@ -86,3 +87,8 @@ class Naming:
 def new_group_id() -> str:
     """Make the id of a group, at random."""
     return GROUP_PREFIX + secrets.token_hex(GROUP_ID_BYTES)
+
+
+def is_group_id(text: str) -> bool:
+    """Tell whether a text has the form of the ids that `new_group_id` makes."""
+    return re.fullmatch(rf"{GROUP_PREFIX}[0-9a-f]{{{2 * GROUP_ID_BYTES}}}", text) is not None

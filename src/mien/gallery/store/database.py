@@ -11,6 +11,7 @@ import errno
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from contextvars import ContextVar
@@ -24,6 +25,8 @@ from mien.gallery.store import private_files
 BUSY_SECONDS = 30
 LOG_BUSY_SECONDS = 0.2
 """How long emptying the log waits for readers: meanwhile nobody else can write."""
+LOG_PAUSE_SECONDS = 1.0
+"""After it has waited in vain it does not wait again for so long: else others might find no moment to write."""
 
 NO_LIMIT = -1
 """For SQLite's LIMIT."""
@@ -146,6 +149,7 @@ class Database:
         self.path = path
         self._functions = functions
         self._closed = ""
+        self._log_pause_until = 0.0
         self.is_read_only = is_read_only(path)
         self._idle: list[sqlite3.Connection] = []
         reset_in_forks(self._leave_to_parent)
@@ -209,12 +213,15 @@ class Database:
     def truncate_log(self) -> bool:
         """Move what the write-ahead log holds into the file and empty it; False while others read an older state."""
         self.check_writable()
+        may_wait = time.monotonic() >= self._log_pause_until
         with self._errors(), self._borrowed() as connection:
-            _set_timeout(connection, LOG_BUSY_SECONDS)
+            _set_timeout(connection, LOG_BUSY_SECONDS if may_wait else 0)
             try:
                 is_busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             finally:
                 _set_timeout(connection, BUSY_SECONDS)
+        if is_busy and may_wait:
+            self._log_pause_until = time.monotonic() + LOG_PAUSE_SECONDS
         return not is_busy
 
     def check_writable(self) -> None:
