@@ -294,6 +294,24 @@ def test_on_one_thread_a_quick_photo_is_answered_while_costly_ones_wait(costly):
     threads.shutdown()
 
 
+def test_a_quick_photo_for_which_there_is_no_memory_holds_up_no_call_that_needs_none(monkeypatch):
+    monkeypatch.setattr(admission, "QUICK_MEMORY", 1_500_000)  # room for one
+    budget, threads = Budget(cores=1), RequestThreads(1, "test")
+
+    def work() -> None:
+        with budget.admit(ORDINARY):
+            pass
+
+    with budget.admit(ORDINARY):
+        waiting = threads.submit(work)
+        assert threads.submit(lambda: "answered").result(PATIENCE_SECONDS) == "answered"
+        assert not waiting.done()
+    waiting.result(PATIENCE_SECONDS)
+    threads.submit(work).result(PATIENCE_SECONDS)
+    assert threads.aside == 0  # there was room
+    threads.shutdown()
+
+
 def test_a_quick_photo_in_which_much_is_found_waits_with_the_large_ones_and_holds_up_no_other(monkeypatch):
     monkeypatch.setattr(admission, "QUICK_MEMORY", 1_500_000)  # room for one
     budget, threads, done = Budget(cores=1), RequestThreads(1, "test"), []

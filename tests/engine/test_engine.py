@@ -14,10 +14,15 @@ from PIL import Image, ImageOps
 
 from mien.domain.errors import EmptyImage, ImageError, UnsupportedImage
 from mien.engine import Face, FaceEngine
+from mien.engine import engine as engine_module
+from mien.engine.admission import Admission
 from mien.engine.align import unrotate_points
+from mien.engine.halvings import LARGEST_FACE
 from mien.engine.networks import sface, yunet
+from mien.engine.refine import MANY_SCALES, refine
 from mien.kernels import file_cache
 from mien.kernels.instruction_sets import available
+from tests.hostile.bombs import jpeg_huge_face
 from tests.support.forks import holds_in_child
 from tests.support.painter import encoded, encoded_with_orientation, side_by_side
 from tests.support.real_photos import NOSES, RealPhotos
@@ -163,6 +168,29 @@ def test_a_photo_that_lies_on_its_side_is_turned(engine, hopper, degrees):
     x, y = face.landmarks.nose.x, face.landmarks.nose.y
     expected = {90: (y, 1 - x), 180: (1 - x, 1 - y), 270: (1 - y, x)}[degrees]  # rotate() turns anticlockwise
     assert (turned.landmarks.nose.x, turned.landmarks.nose.y) == pytest.approx(expected, abs=0.02)
+
+
+def test_a_huge_face_of_which_the_detector_is_uncertain_is_found_where_it_is_on_few_pixels(engine, monkeypatch):
+    seen = []
+    monkeypatch.setattr(engine_module, "refine", lambda *args: [seen.extend(args[2]), refine(*args)][1])
+    huge, *small = engine.detect(jpeg_huge_face(2400, "L"))
+    alike = engine.detect(jpeg_huge_face(800, "L"))[0]
+    assert seen[0].scales is MANY_SCALES
+    assert seen[0].pixels.shape[1] == 2400 // 4
+    assert [face.pixels.shape[1] for face in seen[1:4]] == [2400] * len(small) == [2400] * 3
+    assert huge.box.width * 2400 > LARGEST_FACE
+    for place in ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right"):
+        point, other = getattr(huge.landmarks, place), getattr(alike.landmarks, place)
+        assert (point.x, point.y) == pytest.approx((other.x, other.y), abs=0.005)
+
+
+@pytest.mark.parametrize("is_long", [True, False])
+def test_a_quick_photo_whose_faces_take_long_goes_on_as_a_large_one(engine, hopper, monkeypatch, is_long):
+    counted = []
+    monkeypatch.setattr(engine_module, "take_long", lambda _: is_long)
+    monkeypatch.setattr(Admission, "count_as_large", lambda _: counted.append(1))
+    engine.detect(hopper.read_bytes())
+    assert counted == [1] * is_long
 
 
 def test_a_hundred_faces_are_a_hundred_faces(engine, variants):

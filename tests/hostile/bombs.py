@@ -116,6 +116,21 @@ def jpeg_noise(side: int, **options: object) -> bytes:
     return encoded(noise(side), "JPEG", **options)
 
 
+def jpeg_huge_face(side: int, mode: str) -> bytes:
+    """A turned face as large as the photo, of which the detector is uncertain, and small ones that keep it so large."""
+    from tests.support.real_photos import hopper
+
+    with Image.open(hopper()) as photo:
+        head = photo.crop((86, 47, 446, 407)).convert(mode)  # its face has 212 pixels
+    grey = (128,) * len(mode)
+    canvas, small = Image.new(mode, (side, side), grey), head.resize((side // 14, side // 14))
+    huge = head.rotate(25, fillcolor=grey).resize((side * 4 // 3, side * 4 // 3))
+    canvas.paste(huge, ((side - huge.width) // 2, (side - huge.height) // 2))
+    for place in ((0, 0), (side - small.width, 0), (0, side - small.height)):
+        canvas.paste(small, place)
+    return encoded(canvas, "JPEG", quality=60)
+
+
 # PNG
 
 
@@ -389,6 +404,8 @@ BOMBS: dict[str, Generator] = {
     "JPEG, nothing but segments": jpeg_of_segments,
     "JPEG, tags that share their value": lambda _: jpeg_exif(4000, 12_000),
     "JPEG, strip": lambda _: encoded(plain(65000, 16), "JPEG"),
+    "JPEG, huge face": lambda _: jpeg_huge_face(6000, "RGB"),
+    "JPEG, huge face, grey": lambda _: jpeg_huge_face(3900, "L"),
     "PNG, 1 bit": lambda _: png(9400, 9400, 1, 0),
     "PNG, 8 bits": lambda _: png(7000, 7000, 8, 2),
     "PNG, 16 bits": lambda _: png(7000, 7000, 16, 6),

@@ -2,8 +2,8 @@
 
 A photo is ordinary when its decoding is short, whatever is in the file. All others are heavy. Few heavy ones are worked
 on at a time, and not many more of the large ones, among which are all that a process of its own decodes, as they may
-hide what they cost, and quick ones in which many faces are found: so the quick photos of others always find a core. The
-memory of all of them together has a limit, and no decoder may take more than its photo was admitted with.
+hide what they cost, and quick ones whose faces turn out to make much work: so the quick photos of others always find a
+core. The memory of all of them together has a limit, and no decoder may take more than its photo was admitted with.
 """
 
 from __future__ import annotations
@@ -199,7 +199,9 @@ class Budget:
     def _enter(self, cost: Cost) -> None:
         lane = self._lane(cost)
         if lane is None:
-            self._wait_until(lambda: self._memory(cost).has_room(cost))
+            if not self._quick_memory.has_room(cost):
+                step_aside()
+            self._wait_until(lambda: self._quick_memory.has_room(cost))
         else:
             self._wait_for_turn(cost, lane)
         self._memory(cost).take(cost)

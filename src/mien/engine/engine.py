@@ -31,7 +31,7 @@ from mien.engine.model_factory import ModelFactory
 from mien.engine.multiscale import find_faces
 from mien.engine.networks.onnx_passes import STRIDES
 from mien.engine.portrait import cut_portrait
-from mien.engine.refine import DetectedFace, faces_to_refine, refine
+from mien.engine.refine import DetectedFace, faces_to_refine, refine, take_long
 
 T = TypeVar("T")
 
@@ -215,6 +215,8 @@ class FaceEngine:
             return _DetectedPhoto(photo, None, ())
         pixels, scale = _pixels_for_alignment(photo, candidates)
         faces = faces_to_refine(pixels, candidates.scaled(scale), photo.cost.seconds)
+        if photo.admission and take_long(faces):
+            photo.admission.count_as_large()
         return _DetectedPhoto(photo, pixels, faces)
 
     def _align(self, photos: Sequence[_DetectedPhoto]) -> list[list[AlignedFace]]:

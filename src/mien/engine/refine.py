@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mien.engine.context import Floats, Network, Pixels
 from mien.engine.detect import RawDetections, detect_on_canvases, round_up
+from mien.engine.halvings import Halvings
 
 UNCERTAIN_SCORE = 0.85
 UNCERTAIN_MIN_SIZE = 80
@@ -24,6 +25,9 @@ UNCERTAIN_MIN_SIZE = 80
 
 MAX_UNCERTAIN, MIN_UNCERTAIN = 8, 2
 """Uncertain faces of one photo that get many passes, and how many do in spite of PHOTO_SECONDS."""
+
+FEW_UNCERTAIN = 2
+"""Uncertain faces beyond which the photo takes as long as a large one."""
 
 UNCERTAIN_SECONDS, FACE_SECONDS = 0.12, 0.008
 """What an uncertain face takes of a core, as long as ten other photos, and what any face takes."""
@@ -64,7 +68,7 @@ class DetectedFace:
     """A face to refine, in pixels of `pixels`.
 
     Attributes:
-        pixels: the decoded photo, RGB (height, width, 3), at the scale that refinement and alignment use.
+        pixels: the decoded photo, RGB (height, width, 3), at the scale that refinement and alignment of this face use.
         box: (4,) left, top, width, height.
         points: (5, 2) landmarks.
         score: 0 to 1.
@@ -82,7 +86,7 @@ def faces_to_refine(pixels: Pixels, found: RawDetections, decoding_seconds: floa
     """Choose how the faces of one photo are refined: only the first few uncertain ones by many passes.
 
     Args:
-        pixels: RGB (height, width, 3) at the scale that refinement and alignment use.
+        pixels: RGB (height, width, 3) at the scale that refinement and alignment use, but for large faces.
         found: the faces in these pixels, largest first.
         decoding_seconds: what decoding the photo is estimated to take of a core.
     """
@@ -91,8 +95,17 @@ def faces_to_refine(pixels: Pixels, found: RawDetections, decoding_seconds: floa
     is_uncertain = (found.scores < UNCERTAIN_SCORE) & (found.boxes[:, 2:].min(axis=1) >= UNCERTAIN_MIN_SIZE)
     gets_many = is_uncertain & (np.cumsum(is_uncertain) <= most)
     scales = [MANY_SCALES if many else TWO_SCALES for many in gets_many.tolist()]
-    faces = zip(found.boxes, found.points, found.scores, scales, strict=True)
-    return tuple(DetectedFace(pixels, *face) for face in faces)
+    sides, halvings = found.boxes[:, 2:].max(axis=1).tolist(), Halvings(pixels)
+    faces = zip(map(halvings.for_face, sides), found.boxes, found.points, found.scores, scales, strict=True)
+    return tuple(
+        DetectedFace(copy, box * np.float32(scale), points * np.float32(scale), score, at)
+        for (copy, scale), box, points, score, at in faces
+    )
+
+
+def take_long(faces: Sequence[DetectedFace]) -> bool:
+    """Whether refining the faces of a photo takes longer than a quick photo may."""
+    return sum(face.scales is MANY_SCALES for face in faces) > FEW_UNCERTAIN
 
 
 @dataclass(frozen=True, slots=True)
