@@ -236,6 +236,21 @@ def test_a_grey_tiff_of_16_bits_gives_the_picture_in_any_order_of_bytes(scene, e
     assert error(decoded(content), grey) < 2
 
 
+@pytest.mark.parametrize(("kind", "white"), [("u1", 255), ("<u2", 65535), (">u2", 65535), ("<f4", 1)])
+def test_a_tiff_in_which_white_is_zero_gives_the_picture_and_not_its_negative(scene, encode, kind, white):
+    grey = scene.convert("L")
+    negative = Image.fromarray((white - np.asarray(grey) / 255 * white).astype(kind))
+    colours = (">" if kind == ">u2" else "<") + "HHIH"
+    black_is_zero, white_is_zero = (struct.pack(colours, 262, 3, 1, meaning) for meaning in (1, 0))
+    content = encode(negative, "TIFF").replace(black_is_zero, white_is_zero)
+    assert white_is_zero in content
+    assert error(decoded(content), grey) < 2
+
+
+def test_a_tiff_of_cielab_gives_the_picture(scene, encode):
+    assert error(decoded(encode(scene.convert("LAB"), "TIFF")), scene) < 3
+
+
 @pytest.mark.parametrize("bits", [8, 16])
 def test_a_tiff_whose_colours_lie_apart_gives_the_picture(scene, bits):
     width, height = scene.size

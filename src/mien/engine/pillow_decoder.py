@@ -11,7 +11,7 @@ from math import ceil, sqrt
 from typing import Any
 
 import numpy as np
-from PIL import AvifImagePlugin, Image, JpegImagePlugin, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from mien.domain import image_types
 from mien.domain.errors import DamagedImage, ImageTooLarge, UnsupportedImage
@@ -25,7 +25,8 @@ TOO_MANY_PIXELS = "The photo has more pixels than are accepted."
 PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 _PLUGINS = ("Avif", "Bmp", "Gif", "Jpeg", "Mpo", "Png", "Tiff", "WebP")
 EXIF_ORIENTATION = 0x0112
-_BITS, _PLANES = 258, 284  # tags of TIFF
+_BITS, _COLOURS, _PLANES = 258, 262, 284  # tags of TIFF
+_WHITE_IS_ZERO = 0
 _PILLOW_ERRORS = (
     OSError,
     ValueError,
@@ -94,6 +95,7 @@ def _pillow_formats(*, heif: bool) -> tuple[str, ...]:
     for name in _PLUGINS:
         import_module(f"PIL.{name}ImagePlugin")
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    TiffImagePlugin.OPEN_INFO.setdefault((b"MM", _WHITE_IS_ZERO, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
     if not heif:
         return PILLOW_FORMATS
     import pillow_heif
@@ -107,6 +109,7 @@ def load_decoders() -> None:
     """Load the decoders of all formats, so that no file is opened later."""
     for heif in (False, True):
         _pillow_formats(heif=heif)
+    import_module("PIL.ImageCms")  # with which Pillow converts CIELab
 
 
 def orientation(header: Image.Image) -> int:
@@ -207,9 +210,11 @@ def _webp_to_rgb(image: Image.Image) -> Pixels:
 
 def _to_rgb(image: Image.Image) -> Pixels:
     """Convert a decoded image by strips."""
+    is_negative = _is_negative(image)
     if image.mode == "I;16B":
         image = image.convert("I")  # of the other byte order Pillow finds no largest value
-    convert = _grey_to_rgb(image) if image.mode.startswith(("I", "F")) else _strip_to_rgb
+    is_deep_grey = image.mode.startswith(("I", "F"))
+    convert = _grey_to_rgb(image, is_negative=is_negative) if is_deep_grey else _strip_to_rgb
     width, height = image.size
     return _reduced(width, height, lambda top, bottom: convert(image.crop((0, top, width, bottom))))
 
@@ -235,7 +240,12 @@ def _strip_to_rgb(strip: Image.Image) -> Pixels:
     return np.asarray(strip.convert("RGB"))
 
 
-def _grey_to_rgb(image: Image.Image) -> Callable[[Image.Image], Pixels]:
+def _is_negative(image: Any) -> bool:
+    """Whether Pillow leaves it to its caller to exchange black and white: of more than 8 bits in a TIFF it does."""
+    return image.format == "TIFF" and bool(image.tag_v2.get(_COLOURS) == _WHITE_IS_ZERO)
+
+
+def _grey_to_rgb(image: Image.Image, *, is_negative: bool) -> Callable[[Image.Image], Pixels]:
     """Return what scales 16-bit, 32-bit and floating-point grey to 8 bits.
 
     The largest value tells how white is written: above 255 as 65535, else as 255, or as 1 among fractions up to it.
@@ -246,6 +256,8 @@ def _grey_to_rgb(image: Image.Image) -> Callable[[Image.Image], Pixels]:
 
     def convert(strip: Image.Image) -> Pixels:
         grey = (np.clip(np.asarray(strip) / white, 0, 1) * 255).astype(np.uint8)
+        if is_negative:
+            grey = 255 - grey
         return np.repeat(grey[:, :, None], 3, axis=2)
 
     return convert
