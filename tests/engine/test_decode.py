@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from mien.domain import image_types
 from mien.domain.errors import DamagedImage, EmptyImage, ImageError, ImageTooLarge, ImageTooSmall, UnsupportedImage
-from mien.engine.decode import Limits, apply_exif_orientation, open_photo
+from mien.engine.decode import OVERVIEW_SIDE, Limits, apply_exif_orientation, open_photo
 from tests.hostile import bombs
 
 FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "HEIF"]
@@ -234,6 +234,14 @@ def test_a_grey_tiff_of_16_bits_gives_the_picture_in_any_order_of_bytes(scene, e
     content = encode(image, "TIFF")
     assert content.startswith(b"II" if order == "<" else b"MM")
     assert error(decoded(content), grey) < 2
+
+
+@pytest.mark.parametrize(("size", "given"), [((2600, 3800), 3800), ((2700, 3800), OVERVIEW_SIDE), ((2500, 2500), 2500)])
+def test_the_passes_of_a_large_photo_that_is_not_heavy_take_a_smaller_copy(size, given):
+    photo = open_photo(bombs.png(*size, 1, 0))
+    assert photo.cost.is_ordinary
+    assert [max(photo.pixels(side).shape) for side in (640, 3800, 640)] == [given, max(size), given]
+    assert max(photo.rotated(90).pixels(640).shape) == given
 
 
 @pytest.mark.parametrize(("kind", "white"), [("u1", 255), ("<u2", 65535), (">u2", 65535), ("<f4", 1)])

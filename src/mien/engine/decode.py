@@ -30,6 +30,9 @@ from mien.engine.pillow_decoder import JPEG_START, TOO_MANY_PIXELS, is_scalable,
 OVERVIEW_SIDE = 2560
 """Pixels of the longer side of a copy of a heavy photo, which suffices for every detection pass."""
 
+MAX_WITHOUT_OVERVIEW = 10_000_000
+"""Decoded pixels beyond which any other photo has such a copy, too: each pass and each rotation takes all of them."""
+
 REPEATED_SECONDS = 0.4
 """Up to which estimate a JPEG in a process of its own is decoded anew at a larger scale, as any other is."""
 
@@ -102,7 +105,7 @@ class Photo:
         Returns:
             RGB (height, width, 3), uint8, upright and rotated; its longer side has at least `long_side` pixels, or as
             many as the file offers or as are kept of a huge one. The largest decoding so far is kept and returned
-            again; a heavy photo is also kept at OVERVIEW_SIDE.
+            again; a heavy or large one is also kept at OVERVIEW_SIDE.
 
         Raises:
             DamagedImage: picture data is missing or invalid.
@@ -124,11 +127,16 @@ class Photo:
             self._is_largest = max(pixels.shape) < needed
             self._decoded = np.ascontiguousarray(apply_exif_orientation(pixels, self._source.orientation))
             self._overview = None
-        if self._overview is None and not self.cost.is_ordinary and max(self._decoded.shape) > OVERVIEW_SIDE:
-            self._overview = _reduce(self._decoded, OVERVIEW_SIDE)
-            if long_side <= OVERVIEW_SIDE:
-                return self._overview
-        return self._decoded
+        if long_side > OVERVIEW_SIDE or not self._needs_overview(self._decoded):
+            return self._decoded
+        self._overview = _reduce(self._decoded, OVERVIEW_SIDE)
+        return self._overview
+
+    def _needs_overview(self, decoded: Pixels) -> bool:
+        height, width = decoded.shape[:2]
+        return max(height, width) > OVERVIEW_SIDE and (
+            not self.cost.is_ordinary or height * width > MAX_WITHOUT_OVERVIEW
+        )
 
 
 class _LocalSource:
