@@ -122,7 +122,8 @@ def test_what_is_admitted_never_exceeds_the_limit(cores, patience, rng):
         list(pool.map(work, costs))
     assert len(seen) > 100
     assert max(seen) <= most
-    assert (budget.taken, budget._large.queued, budget._heavy.queued) == (0, 0, 0)
+    lanes = (budget._quick, budget._large, budget._heavy)
+    assert (budget.taken, [lane.queued for lane in lanes]) == (0, [0, 0, 0])
 
 
 def test_who_waits_gets_a_turn_and_too_many_are_refused_at_once():
@@ -312,6 +313,28 @@ def test_a_quick_photo_for_which_there_is_no_memory_holds_up_no_call_that_needs_
     threads.shutdown()
 
 
+def test_clients_get_turns_where_quick_photos_wait_for_memory(monkeypatch):
+    monkeypatch.setattr(admission, "QUICK_MEMORY", 1_500_000)  # room for one
+    budget, done = Budget(cores=1), []
+
+    def work(who: str) -> None:
+        client.set(who)
+        with budget.admit(ORDINARY):
+            done.append(who)
+
+    with (
+        ThreadPoolExecutor(5, initializer=waiting_seconds.set, initargs=(PATIENCE_SECONDS,)) as pool,
+        ExitStack() as held,
+    ):
+        held.enter_context(budget.admit(ORDINARY))
+        for number, who in enumerate(["greedy"] * 4 + ["other"], 1):
+            pool.submit(work, who)
+            wait_for(lambda number=number: len(budget._quick.waiting) == number)
+        held.close()
+    assert done == ["greedy", "other", "greedy", "greedy", "greedy"]
+    assert (budget.taken, budget._quick.queued) == (0, 0)
+
+
 def test_a_quick_photo_in_which_much_is_found_waits_with_the_large_ones_and_holds_up_no_other(monkeypatch):
     monkeypatch.setattr(admission, "QUICK_MEMORY", 1_500_000)  # room for one
     budget, threads, done = Budget(cores=1), RequestThreads(1, "test"), []
@@ -361,7 +384,7 @@ def test_a_quick_photo_whose_turn_as_a_large_one_never_comes_is_counted_no_more(
         with pytest.raises(error), budget.admit(ORDINARY) as photo:
             photo.count_as_large()
         assert budget.taken == 2 * LARGE.memory
-    assert (budget.taken, budget._large.queued, budget._paused_memory.taken) == (0, 0, 0)
+    assert (budget.taken, budget._large.queued, budget._quick.queued) == (0, 0, 0)
 
 
 def _fail() -> None:

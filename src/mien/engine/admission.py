@@ -146,6 +146,7 @@ class Budget:
         """Begin without photos; a forked child has not the threads that work on those of its parent."""
         cores = self._cores
         self._changed = threading.Condition()
+        self._quick = _Lane(sys.maxsize, sys.maxsize, sys.maxsize)  # only memory bounds it
         self._large = _Lane(cores + 1, sys.maxsize, MAX_LARGE)
         self._heavy = _Lane(max(1, cores // 2), cores, MAX_HEAVY)
         self._numbers = count(1)
@@ -189,6 +190,7 @@ class Budget:
             try:
                 self._wait_for_turn(large, self._large)
             except BaseException:
+                self._quick.running += 1
                 self._quick_memory.take(quick)
                 raise
             finally:
@@ -197,13 +199,10 @@ class Budget:
             admission.cost = large
 
     def _enter(self, cost: Cost) -> None:
-        lane = self._lane(cost)
-        if lane is None:
-            if not self._quick_memory.has_room(cost):
-                step_aside()
-            self._wait_until(lambda: self._quick_memory.has_room(cost))
+        if cost.is_quick and self._quick_memory.has_room(cost):
+            self._quick.running += 1
         else:
-            self._wait_for_turn(cost, lane)
+            self._wait_for_turn(cost, self._lane(cost))
         self._memory(cost).take(cost)
 
     def _wait_for_turn(self, cost: Cost, lane: _Lane) -> None:
@@ -219,7 +218,7 @@ class Budget:
             lane.running += 1
         finally:
             lane.leave(turn)
-            if not (self._large.waiting or self._heavy.waiting):
+            if not (self._quick.waiting or self._large.waiting or self._heavy.waiting):
                 self._last_turns.clear()
             self._changed.notify_all()  # it is another one's turn now
 
@@ -229,26 +228,25 @@ class Budget:
         So large photos of one client cannot keep the memory from another one's heavy photo, nor its own heavy ones,
         for which there is no memory, hold up those of others.
         """
-        if not self._costly_memory.has_room(turn.cost):
+        if not self._memory(turn.cost).has_room(turn.cost):
             return False
         if turn.is_patient:
             return lane.has_patient_place()
-        return turn is min(self._large.candidates() + self._heavy.candidates(), key=self._order, default=None)
+        lanes = (self._quick,) if lane is self._quick else (self._large, self._heavy)
+        return turn is min((each for one in lanes for each in one.candidates()), key=self._order, default=None)
 
     def _order(self, turn: _Turn) -> tuple[int, int]:
         """Sort by the last turn of the client, the one who has had none for longest first, and by arrival."""
         return self._last_turns.get(turn.client, 0), turn.number
 
     def _leave(self, cost: Cost) -> None:
-        lane = self._lane(cost)
-        if lane:
-            lane.running -= 1
+        self._lane(cost).running -= 1
         self._memory(cost).give_back(cost)
 
-    def _lane(self, cost: Cost) -> _Lane | None:
+    def _lane(self, cost: Cost) -> _Lane:
         if not cost.is_ordinary:
             return self._heavy
-        return None if cost.is_quick else self._large
+        return self._quick if cost.is_quick else self._large
 
     def _memory(self, cost: Cost) -> _Memory:
         return self._quick_memory if cost.is_quick else self._costly_memory
