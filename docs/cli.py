@@ -27,6 +27,9 @@ error. `enrol` and `recognise` are `enroll` and `recognize`; `mien --install-com
 | 5 | too busy; the same command may succeed later |
 | 130 | interrupted; what was reported before is kept |
 
+What a command writes for you, such as with `--annotate`, `--sheet`, `--export` or `--report`, is a new file outside of
+the data folder: a file that exists is never replaced.
+
 This page is generated from the sources: `python -m docs.cli > docs/cli.md`.
 """
 

@@ -79,3 +79,14 @@ def test_without_network_and_cache_it_says_what_it_could_not_fetch(mien, monkeyp
     answer = mien("demo", "--json")
     assert answer.code == 4
     assert photos.ARCHIVE in answer.json["error"]["message"]
+
+
+def test_the_demo_may_be_repeated_and_replaces_nothing(mien, stage, tmp_path):
+    stage(FILES)
+    own = tmp_path / "kept" / "new" / "biden.jpg"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"somebody's own")
+    (tmp_path / "mien-demo.jpg").write_bytes(b"somebody's own")
+    assert "mien-demo-2.jpg" in mien("demo", "--keep", tmp_path / "kept").out
+    assert mien("demo", "--sheet", "mien-demo.jpg").code == 2
+    assert own.read_bytes() == (tmp_path / "mien-demo.jpg").read_bytes() == b"somebody's own"

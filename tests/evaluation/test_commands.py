@@ -61,7 +61,7 @@ def test_evaluate_refuses_a_folder_of_one_person(mien: Mien, people: Path) -> No
 def test_evaluate_looks_for_the_reports_place_first(mien: Mien, tmp_path: Path) -> None:
     code, result = mien("evaluate", tmp_path / "nothing", "--report", tmp_path / "no" / "report.html")
     assert code == 2
-    assert "for the report" in result["error"]["message"]
+    assert "for report.html" in result["error"]["message"]
 
 
 def test_calibrate_on_photos_and_on_who_is_enrolled(mien: Mien, people: Path) -> None:

@@ -15,6 +15,7 @@ import typer
 
 from mien.cli import output
 from mien.cli.command import Context, Json
+from mien.cli.new_files import free_name
 from mien.cli.recognize import check_image_file, faces_table, photo_json, write_image
 from mien.config import open_app
 from mien.settings import Backend
@@ -22,13 +23,19 @@ from mien.settings import Backend
 if TYPE_CHECKING:
     from mien.demo.story import Step
 
+CONTACT_SHEET = Path("mien-demo.jpg")
+
 
 def demo(
     context: Context,
     sheet: Annotated[
-        Path,
-        typer.Option(metavar="FILE", help="Write all photos, with the names on them, to this contact sheet."),
-    ] = Path("mien-demo.jpg"),
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write all photos, with the names on them, to this new contact sheet. Default: mien-demo.jpg, with a "
+            "number if that exists.",
+        ),
+    ] = None,
     keep: Annotated[
         Path | None,
         typer.Option(
@@ -47,7 +54,8 @@ def demo(
     from mien.demo.photos import keep as keep_photos
     from mien.demo.story import demo_sheet, run_demo
 
-    check_image_file(sheet)
+    sheet = sheet or free_name(CONTACT_SHEET)
+    check_image_file(sheet, context.settings)
     photos = demo_photos(user_cache_path("mien") / "demo")
     with tempfile.TemporaryDirectory(prefix="mien-demo-") as folder:
         settings = replace(context.settings, backend=Backend.EMBEDDED, data_dir=Path(folder))

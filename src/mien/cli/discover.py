@@ -67,7 +67,7 @@ def discover(
     join the groups. Say who a group is with `mien groups name`, or on the page.
     """
     if sheet:
-        check_image_file(sheet)
+        check_image_file(sheet, context.settings)
     found = photo_files(paths or [])
     results: dict[Path, Recognition | MienError] = {}
     failure: BaseException | None = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli import output
+from mien.cli import new_files, output
 from mien.cli.command import Context, Json
 from mien.config import open_embedded, open_engine
 from mien.domain.errors import InvalidInput
@@ -40,7 +40,7 @@ def evaluate(
         typer.Option(min=2, help="How many people to enrol for the open-set search; may be given several times."),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write an HTML report with curves and errors.")
+        Path | None, typer.Option(metavar="FILE", help="Write an HTML report with curves and errors to this new file.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -52,13 +52,13 @@ def evaluate(
 
     if report:
         require_matplotlib()
-        if not report.parent.is_dir():
-            raise InvalidInput(f"There is no folder {report.parent} for the report.")
+        new_files.check_new(report, context.settings)
     data = _read_folder(folder, context.settings)
     chosen_pairs = _pairs(data.folder, pairs)
     evaluation = measure(data, chosen_pairs, aggregate, galleries=tuple(gallery) if gallery else None)
     if report:
-        report.write_text(html(data, evaluation), encoding="utf-8", errors="backslashreplace")
+        with new_files.writing(report) as stream:
+            stream.write(html(data, evaluation).encode(errors="backslashreplace"))
     if as_json:
         output.print_json(to_json(data, evaluation))
     else:

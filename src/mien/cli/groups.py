@@ -30,7 +30,8 @@ SHOWN_FILES = 3
 GroupArgument = Annotated[str, typer.Argument(metavar="GROUP", help="A group, by its id, such as g-3f9c0a7be2d15486.")]
 MinFaces = Annotated[int, typer.Option(min=1, help="Only groups of at least so many faces.")]
 Sheet = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Write an image with the clearest face of each group to this file.")
+    Path | None,
+    typer.Option(metavar="FILE", help="Write an image with the clearest face of each group to this new file."),
 ]
 
 groups = typer.Typer(cls=Group, no_args_is_help=True, help="Say who the people are that `mien discover` has found.")
@@ -47,7 +48,7 @@ def list_groups(
 ) -> None:
     """List the groups of unknown faces, the largest first."""
     if sheet:
-        check_image_file(sheet)
+        check_image_file(sheet, context.settings)
     with open_app(context.settings) as app:
         listed = listed_groups(app, min_faces, limit, skipped=skipped)
         sheet = sheet and draw_groups(app, listed[:SHEET_GROUPS], sheet)
@@ -66,14 +67,14 @@ def faces_of_group(
     group: GroupArgument,
     sheet: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write an image with these faces, by their numbers, to this file."),
+        typer.Option(metavar="FILE", help="Write an image with these faces, by their numbers, to this new file."),
     ] = None,
     limit: Limit = 1000,
     as_json: Json = False,
 ) -> None:
     """List the faces of a group, the clearest first, with the ids that `mien groups split` takes."""
     if sheet:
-        check_image_file(sheet)
+        check_image_file(sheet, context.settings)
     with open_app(context.settings) as app:
         pages = iterate_pages(lambda token: app.groups.faces(group, limit=min(limit, PAGE), token=token))
         listed = list(islice(pages, limit))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from mien.cli import output
+from mien.cli import new_files, output
 from mien.cli.command import Context, Json
 from mien.cli.exit_codes import ExitCode, error_json
 from mien.cli.photos import NO_PHOTOS, PhotoReader, map_photos, photo_files
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from mien.domain.faces import Detection
     from mien.domain.records import Recognition, RecognizedFace
+    from mien.settings import Settings
 
 Located = TypeVar("Located", "RecognizedFace", "Detection")
 Result = tuple[Path, "Recognition | MienError"]
@@ -43,7 +44,7 @@ def recognize(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Draw boxes and names on the photo, or on a contact sheet of several, and write it to this file.",
+            help="Draw boxes and names on the photo, or on a contact sheet of several, and write it to this new file.",
         ),
     ] = None,
     store: Annotated[bool, typer.Option(help="Store the recognitions.")] = True,
@@ -56,7 +57,7 @@ def recognize(
     found = photo_files(paths)
     photos = found.photos
     if annotate:
-        check_image_file(annotate, len(photos))
+        check_image_file(annotate, context.settings, len(photos))
     with open_app(context.settings) as app:
         expire(context.settings, app)
         app.threshold(threshold)  # an impossible one is refused once, not with each photo
@@ -142,22 +143,19 @@ def _who(face: RecognizedFace) -> tuple[str, str, str]:
     return f"[yellow]{' or '.join(candidates[:2])}[/yellow]", likelihood, similarity
 
 
-def check_image_file(file: Path, photos: int = 1) -> None:
-    """Check that so many photos can be drawn on an image at `file`. Raises InvalidInput."""
+def check_image_file(file: Path, settings: Settings, photos: int = 1) -> None:
+    """Check that so many photos can be drawn on a new image at `file`. Raises InvalidInput."""
     if photos > MAX_CONTACT_SHEET_PHOTOS:
         raise InvalidInput(f"A contact sheet holds at most {MAX_CONTACT_SHEET_PHOTOS} photos, not {photos}.")
     if file.suffix.lower() not in IMAGE_FORMATS:
         raise InvalidInput(f"The annotated image's file name must end in one of {', '.join(IMAGE_FORMATS)}.")
-    if not file.parent.is_dir():
-        raise InvalidInput(f"There is no folder {file.parent} for the annotated image.")
+    new_files.check_new(file, settings)
 
 
 def write_image(file: Path, image: Image) -> None:
-    """Write an image in the format that its file name says. Raises InvalidInput when the file cannot be written."""
-    try:
-        image.save(file, IMAGE_FORMATS[file.suffix.lower()], quality=92)
-    except OSError as error:
-        raise InvalidInput(f"{file} cannot be written: {error.strerror}.") from error
+    """Write a new image in the format that its file name says. Raises InvalidInput when it cannot be written."""
+    with new_files.writing(file) as stream:
+        image.save(stream, IMAGE_FORMATS[file.suffix.lower()], quality=92)
 
 
 def _annotate(file: Path, results: Sequence[Result], read: PhotoReader) -> bool:

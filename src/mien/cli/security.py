@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli import output
+from mien.cli import new_files, output
 from mien.cli.command import Command, Context, Json, Limit
 from mien.cli.exit_codes import ExitCode
 from mien.config import open_embedded
@@ -131,7 +131,8 @@ def audit(
     ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Check that no entry is missing or was changed.")] = False,
     export: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the entries to this file, one JSON object per line.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the entries to this new file, for you alone, one JSON object a line."),
     ] = None,
     limit: Limit = 50,
     as_json: Json = False,
@@ -140,7 +141,10 @@ def audit(
 
     With --verify: exit code 0 when the log is whole, 1 when it is not.
     """
-    backend = open_embedded(_embedded(context.settings))
+    settings = _embedded(context.settings)
+    if export:
+        new_files.check_new(export, settings)
+    backend = open_embedded(settings)
     with backend.app as app:
         user_ids = () if person is None else app.ids_of(person)
         context.activity.user_ids.update(user_ids)
@@ -189,13 +193,10 @@ def _show(entries: list[AuditEntry], *, as_json: bool) -> None:
 
 def _export(log: SqliteAudit, wanted: AuditFilter, file: Path, *, as_json: bool) -> int:
     count = 0
-    try:
-        with file.open("w", encoding="utf-8") as lines:
-            for item in log.export(wanted):
-                lines.write(f"{item}\n")
-                count += 1
-    except OSError as error:
-        raise InvalidInput(f"{file} cannot be written: {error.strerror}.") from error
+    with new_files.writing(file, new_files.PRIVATE_MODE) as stream:
+        for item in log.export(wanted):
+            stream.write(f"{item}\n".encode())
+            count += 1
     if as_json:
         output.print_json({"entries": count, "file": file})
     else:

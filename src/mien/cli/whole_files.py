@@ -19,7 +19,7 @@ CHUNK = 1 << 20
 
 def copied(source: Path, path: Path) -> Path:
     """Copy a file, with its times and permissions, to a draft beside a path, and return the draft."""
-    with _draft_of(path) as draft:
+    with draft_of(path) as draft:
         shutil.copyfile(source, draft)
         with suppress(OSError):  # a file system without times or permissions
             shutil.copystat(source, draft)
@@ -28,13 +28,13 @@ def copied(source: Path, path: Path) -> Path:
 
 def written(path: Path, content: bytes) -> Path:
     """Write a draft beside a path, and return it."""
-    with _draft_of(path) as draft:
+    with draft_of(path) as draft:
         draft.write_bytes(content)
     return draft
 
 
 @contextmanager
-def _draft_of(path: Path) -> Iterator[Path]:
+def draft_of(path: Path) -> Iterator[Path]:
     """Yield a new name beside a path, and sync the file that gets it; on an error, remove that file."""
     draft = path.with_name(DRAFT + uuid.uuid4().hex)
     try:

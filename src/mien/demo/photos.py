@@ -16,6 +16,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from http.client import HTTPException
@@ -74,11 +75,15 @@ def by_person(photos: Iterable[Path]) -> list[tuple[str, list[Path]]]:
 
 
 def keep(photos: Iterable[Path], folder: Path) -> None:
-    """Copy one photo of each person to `folder`/people/<name>, to enrol, and all others to `folder`/new."""
+    """Copy one photo of each person to `folder`/people/<name>, to enrol, and all others to `folder`/new.
+
+    A file that exists is left as it is.
+    """
     for name, (first, *others) in by_person(photos):
         for photo, target in ((first, folder / "people" / name), *((photo, folder / "new") for photo in others)):
             target.mkdir(parents=True, exist_ok=True)
-            (target / photo.name).write_bytes(photo.read_bytes())
+            with suppress(FileExistsError), (target / photo.name).open("xb") as copy:
+                copy.write(photo.read_bytes())
 
 
 def unpack(archive: bytes, folder: Path) -> None:
