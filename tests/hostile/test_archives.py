@@ -90,6 +90,27 @@ def headers() -> list[object]:
     return [each for each in gc.get_objects() if isinstance(each, tarfile.TarInfo)]
 
 
+KEY = b"age-encryption.org/v1\n-> scrypt " + b"A" * 22 + b" %s\n" + b"A" * 43 + b"\n"
+MAC = b"--- " + b"A" * 43 + b"\n" + bytes(102)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        KEY % b"22" + MAC,
+        KEY % b"99" + MAC,
+        KEY % b"10" + b"-> scrypt " + b"A" * 22 + b" 22\n" + b"A" * 43 + b"\n" + MAC,
+        b"-----BEGIN AGE ENCRYPTED FILE-----\n",
+    ],
+    ids=["a large factor", "an impossible one", "two of them", "armoured"],
+)
+def test_a_passphrase_that_takes_gigabytes_to_try_is_not_tried(tmp_path: Path, key: bytes) -> None:
+    (tmp_path / "odd").write_bytes(archive.ENCRYPTED + len(key).to_bytes(2, "big") + key)
+    with pytest.raises(StorageDamaged, match="not one that Mien writes"):
+        restore.restore(tmp_path / "odd", tmp_path / "data", open_folder, passphrase=lambda: pytest.fail("asked"))
+    assert not (tmp_path / "data").exists()
+
+
 @pytest.mark.parametrize("name", [archive.HEAD, archive.END])
 def test_json_that_is_nested_too_deeply_is_refused(tmp_path: Path, name: str) -> None:
     head = json.dumps(HEAD | {"format": 1}).encode()

@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import tarfile
 import threading
@@ -33,6 +34,9 @@ FORMAT = 1
 HEAD, END, PHOTOS = "mien.json", "end.json", "photos/"
 ENCRYPTED = b"mien-backup-age-1\n"
 MAX_KEY_BYTES = 4096
+MAX_WORK_FACTOR = 21
+"""Trying a passphrase takes 2^n KiB and some seconds: age chooses what a computer does in about one, today up to 20."""
+
 CHUNK_BYTES = 1 << 20
 ATTEMPTS, EXCESSIVE_WORK = 5, "Excessive work"
 """age measures for some milliseconds how fast this computer is, and refuses to try a passphrase when it seems too slow,
@@ -40,6 +44,7 @@ as it does when another process has the core at that moment."""
 
 MAX_JSON_BYTES = MAX_HEADER_BYTES = 1 << 16
 MAX_NS = 1 << 63
+_KEY_HEAD = re.compile(rb"age-encryption\.org/v1\n-> scrypt [\w+/]{22} (\d{1,2})\n[\w+/]{43}\n--- ", re.ASCII)
 _TIME = "MIEN.mtime_ns"
 DAMAGED = "The backup is damaged or incomplete: {}. Nothing was restored from it."
 
@@ -197,7 +202,7 @@ def reading(file: IO[bytes], passphrase: Callable[[], str]) -> Iterator[IO[bytes
         file.seek(0)
         yield file
         return
-    identity = _identity(file, passphrase())
+    identity = _identity(file, passphrase)
     source, sink = _pipe()
     work = _Background(lambda: pyrage.decrypt_io(file, sink, [identity]), sink)
     try:
@@ -213,11 +218,15 @@ def reading(file: IO[bytes], passphrase: Callable[[], str]) -> Iterator[IO[bytes
         raise StorageDamaged(DAMAGED.format("it cannot be decrypted as a whole")) from error
 
 
-def _identity(file: IO[bytes], passphrase: str) -> pyrage.x25519.Identity:
+def _identity(file: IO[bytes], ask: Callable[[], str]) -> pyrage.x25519.Identity:
     size = int.from_bytes(file.read(2), "big")
     key = file.read(min(size, MAX_KEY_BYTES))
     if not size or len(key) < size:
         raise StorageDamaged(DAMAGED.format("it was cut off"))
+    head = _KEY_HEAD.match(key)
+    if head is None or int(head[1]) > MAX_WORK_FACTOR:
+        raise StorageDamaged(DAMAGED.format("its key is not one that Mien writes"))
+    passphrase = ask()
     for _ in range(ATTEMPTS):
         try:
             return pyrage.x25519.Identity.from_str(pyrage.passphrase.decrypt(key, passphrase).decode())
