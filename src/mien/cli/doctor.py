@@ -69,7 +69,8 @@ def _run_checks(settings: Settings) -> Iterator[CheckResult]:
     if settings.backend is Backend.EMBEDDED:
         checks += [("models", _models), ("recognition", _recognition), ("data folder", _data_folder)]
         # The keys come first: closing the data folder would hide that everybody could change them.
-        checks += [("keys", _keys), ("permissions", _permissions), ("database", _database), ("photos", _photos)]
+        checks += [("keys", _keys), ("permissions", _permissions), ("database", _database), ("records", _records)]
+        checks += [("photos", _photos)]
     checks += [("application", _application), ("erasures", _erasures), ("retention", _retention)]
     for name, check in checks:
         try:
@@ -184,6 +185,15 @@ def _is_intact(file: Path) -> bool:
     if problems != ["ok"]:
         raise StorageDamaged(f"{file} is damaged; restore it from a backup.")
     return True
+
+
+def _records(settings: Settings) -> str:
+    """Read every record of the database."""
+    from mien.backends.embedded.damage import check_records
+
+    backend = open_embedded(settings)
+    with backend.app:
+        return f"{output.count(check_records(backend.database), 'record')}, all readable"
 
 
 def _photos(settings: Settings) -> str:

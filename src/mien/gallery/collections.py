@@ -14,6 +14,7 @@ from typing import Any
 from mien.domain.errors import CollectionExists, CollectionNotFound, ModelMismatch
 from mien.domain.faces import Collection, Page
 from mien.gallery import validation
+from mien.gallery.scoring import Calibration
 from mien.gallery.store.database import Database, Reader, storage_errors
 from mien.gallery.store.queries import Pager
 from mien.gallery.store.rows import CollectionRow
@@ -128,21 +129,20 @@ class Collections:
 
     def tags(self, collection_id: str) -> dict[str, str]:
         """Return a collection's tags."""
-        tags: dict[str, str] = json.loads(self._access.find(collection_id).tags)
-        return tags
+        return self._access.find(collection_id).own_tags
 
     def tag(self, collection_id: str, tags: Mapping[str, str]) -> None:
         """Add tags; a key that exists gets the new value. Raises LimitExceeded beyond 200."""
         with self._database.write() as transaction:
             collection = self._access.find(collection_id, transaction)
-            merged = validation.tags(json.loads(collection.tags) | dict(tags))
+            merged = validation.tags(collection.own_tags | dict(tags))
             transaction.execute("UPDATE collection SET tags = ? WHERE key = ?", (json.dumps(merged), collection.key))
 
     def untag(self, collection_id: str, keys: Container[str]) -> None:
         """Remove tags; keys that do not exist are ignored."""
         with self._database.write() as transaction:
             collection = self._access.find(collection_id, transaction)
-            kept = {key: value for key, value in json.loads(collection.tags).items() if key not in keys}
+            kept = {key: value for key, value in collection.own_tags.items() if key not in keys}
             transaction.execute("UPDATE collection SET tags = ? WHERE key = ?", (json.dumps(kept), collection.key))
 
     def settings(self, collection_id: str) -> dict[str, Any]:
@@ -150,8 +150,11 @@ class Collections:
 
         Searches use its key "calibration", the fields of `scoring.Calibration`.
         """
-        settings: dict[str, Any] = json.loads(self._access.find(collection_id).settings)
-        return settings
+        return self._access.find(collection_id).own_settings
+
+    def calibration(self, collection_id: str) -> Calibration:
+        """Return the calibration that searches use: the collection's own, or the shipped one."""
+        return self._access.find(collection_id).calibration
 
     def replace_settings(self, collection_id: str, settings: Mapping[str, Any]) -> None:
         """Store a small JSON object as the collection's settings, in place of the former one."""

@@ -26,7 +26,7 @@ from mien.domain import image_types, object_keys
 from mien.domain.errors import ImageError, ImageNotFound, StorageError
 from mien.domain.results import Image, UploadForm
 from mien.gallery.store import private_files
-from mien.gallery.store.database import Database, storage_errors
+from mien.gallery.store.database import UNREADABLE, Database, damaged_record, storage_errors
 from mien.security.signing import UPLOAD_FORM, UPLOAD_FORM_PATH, Signer
 
 VOLUME_MARKER = ".mark"
@@ -121,7 +121,7 @@ class FolderBucket:
             raise ImageNotFound("There is no photo under this path.")
         rows = self._database.read("SELECT ContentType, Metadata FROM BucketObjects WHERE Key = ?", (key,))
         if rows:
-            return Image(body, rows[0][0], json.loads(rows[0][1]))
+            return Image(body, rows[0][0], _metadata(rows[0][1]))
         return Image(body, _content_type(body))
 
     def keys(self, prefix: str) -> Iterator[str]:
@@ -259,6 +259,13 @@ class FolderBucket:
 def _marker_in(path: Path) -> str:
     """Read a marker; one that is damaged is another one."""
     return path.read_text(encoding="ascii", errors="replace").strip()
+
+
+def _metadata(text: str) -> dict[str, str]:
+    try:
+        return dict(json.loads(text))
+    except UNREADABLE as error:
+        raise damaged_record("BucketObjects") from error
 
 
 def _content_type(body: bytes) -> str:

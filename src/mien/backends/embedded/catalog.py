@@ -26,7 +26,7 @@ from mien.domain.faces import Page
 from mien.domain.groups import GroupCount
 from mien.domain.records import FaceRecord, R, Recognition, Record, take_page
 from mien.domain.results import FaceSummary
-from mien.gallery.store.database import Database, Transaction
+from mien.gallery.store.database import UNREADABLE, Database, Transaction, damaged_record
 
 _NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?(e-?\d{1,3})?", re.ASCII)
 _ABOVE_ALL = "1000"
@@ -109,10 +109,7 @@ class SqliteCatalog:
 
     def summarize_faces(self, user_ids: Collection[str]) -> dict[str, FaceSummary]:
         rows = self._database.read(FACE_SUMMARIES, (json.dumps(list(user_ids)),))
-        return {
-            user_id: FaceSummary(count, serialization.from_item(FaceRecord, json.loads(newest)))
-            for user_id, count, newest, _ in rows
-        }
+        return {user_id: FaceSummary(count, _record(FaceRecord, (newest,))) for user_id, count, newest, _ in rows}
 
     def recount_faces(self, user_ids: Collection[str], *, write: bool) -> list[str]:
         return []  # numbers of faces are not kept
@@ -160,7 +157,10 @@ class SqliteCatalog:
 
 def _count(row: tuple[str, int, str, str]) -> GroupCount:
     group_id, faces, first, last = row
-    return GroupCount(group_id, faces, datetime.fromisoformat(first), datetime.fromisoformat(last))
+    try:
+        return GroupCount(group_id, faces, datetime.fromisoformat(first), datetime.fromisoformat(last))
+    except UNREADABLE as error:
+        raise damaged_record(STATEMENTS[FaceRecord].table) from error
 
 
 def _put(transaction: Transaction, record: Record) -> None:
@@ -187,7 +187,10 @@ def _records(kind: type[R], rows: list[tuple[Any, ...]]) -> list[R]:
 
 
 def _record(kind: type[R], row: tuple[Any, ...]) -> R:
-    return serialization.from_item(kind, json.loads(row[0]))
+    try:
+        return serialization.from_item(kind, json.loads(row[0]))
+    except UNREADABLE as error:
+        raise damaged_record(STATEMENTS[kind].table) from error
 
 
 def _token(record: Record) -> str:

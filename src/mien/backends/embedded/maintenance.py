@@ -52,7 +52,7 @@ def find_issues(
 
 def calibration(gallery: Gallery, collection: str) -> Calibration:
     """Return the calibration in use: the collection's own, or the default."""
-    return Calibration(**gallery.collections.settings(collection).get(_SETTING, {}))
+    return gallery.collections.calibration(collection)
 
 
 def calibrate_on_enrolled(gallery: Gallery, collection: str) -> Calibration:

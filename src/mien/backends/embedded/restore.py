@@ -26,12 +26,14 @@ from mien.backends.embedded.backend import CONTENT, RESTORING
 from mien.backends.embedded.backup import DATABASE, KEYS, SECRET, locked
 from mien.backends.embedded.bucket import VOLUME_MARKER
 from mien.backends.embedded.catalog import SqliteCatalog
+from mien.backends.embedded.damage import check_records
 from mien.domain import object_keys
-from mien.domain.errors import AlreadyExists, InvalidInput, StorageBusy, StorageDamaged, UserNotFound
+from mien.domain.errors import AlreadyExists, InvalidInput, SetupError, StorageBusy, StorageDamaged, UserNotFound
 from mien.domain.faces import iterate_pages
 from mien.domain.records import Consent, Erasure, ErasureReceipt, FaceRecord, Person, Upload
-from mien.gallery.store import deep_folders, private_files
-from mien.gallery.store.database import Database, storage_errors
+from mien.gallery.store import deep_folders, private_files, schema
+from mien.gallery.store.database import UNREADABLE, Database, storage_errors
+from mien.security.api_keys import KeyFile
 
 if TYPE_CHECKING:
     from mien.backends.embedded.backend import EmbeddedBackend
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
 PAGE_SIZE = 1000
 PASSIVE = ("CREATE TABLE ", "CREATE INDEX ", "CREATE UNIQUE INDEX ")
 """How the statements in a database's schema begin that do nothing by themselves."""
+BACKED_UP = frozenset({"BucketMark", "BucketObjects", "FaceMetadata", "People", "Uploads"})
+"""Tables that the database of a backup has, of whatever version: a backup is not made without them."""
+
 _KEPT = frozenset({"lost+found"})
 """What an empty folder may hold: file systems make it."""
 
@@ -90,10 +95,12 @@ def restore(
         with _opened(file) as source, archive.reading(source, passphrase) as stream:
             head, photos = _unpack(archive.entries(stream), draft)
         created_at = datetime.fromisoformat(head["created_at"])
-        _refuse_programs(draft / DATABASE)
-        backend = open_backend(draft)
+        _check_schema(draft / DATABASE)
+        _check_keys(draft / KEYS)
+        with _refusing_damage():
+            backend = open_backend(draft)
         with backend.app as app:
-            backend.database.check()
+            _check_records(backend)
             receipts, people = _forgotten_since(draft, former, backend.catalog)
             forgotten = len(app.resume_erasures())
             for user_id in people:
@@ -196,16 +203,44 @@ def _unpack(found: Iterator[Entry], draft: Path) -> tuple[dict[str, Any], int]:
     return head, photos
 
 
-def _refuse_programs(database: Path) -> None:
-    """Raise StorageDamaged for a database with triggers or the like, which would work on whatever is stored later.
+def _check_schema(database: Path) -> None:
+    """Raise StorageDamaged for a database that is none of Mien's, or has programs.
+
+    Triggers and the like would work on whatever is stored later.
 
     Only the statement tells what SQLite makes of a row of the schema, and it writes those of tables and indexes in one
     form; the indexes that it makes by itself have none.
     """
     with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        statements = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")]
-        if not all(isinstance(sql, str) and sql.startswith(PASSIVE) for sql in statements):
-            raise StorageDamaged(archive.DAMAGED.format("its database holds something that Mien does not write"))
+        schema_rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    if not all(isinstance(sql, str) and sql.startswith(PASSIVE) for _, sql in schema_rows):
+        raise StorageDamaged(archive.DAMAGED.format("its database holds something that Mien does not write"))
+    if not {name for name, _ in schema_rows} >= BACKED_UP:
+        raise StorageDamaged(archive.DAMAGED.format("its database lacks tables"))
+
+
+def _check_keys(file: Path) -> None:
+    """Raise StorageDamaged for API keys that cannot be read."""
+    try:
+        KeyFile(file).list()
+    except SetupError as error:
+        raise StorageDamaged(archive.DAMAGED.format("its API keys cannot be read")) from error
+
+
+def _check_records(backend: EmbeddedBackend) -> None:
+    """Read every record, and what tells the version. Raises StorageDamaged, and StorageError for a newer version."""
+    with _refusing_damage():
+        backend.database.check()
+        schema.prepare(backend.database)
+        check_records(backend.database)
+
+
+@contextmanager
+def _refusing_damage() -> Iterator[None]:
+    try:
+        yield
+    except (StorageDamaged, *UNREADABLE) as error:
+        raise StorageDamaged(archive.DAMAGED.format("its database has something in it that cannot be read")) from error
 
 
 def _write_entry(entry: Entry, draft: Path) -> bool:

@@ -33,6 +33,11 @@ class RecordStatements:
     since: str = "Timestamp >= ?"
     until: str = "Timestamp <= ?"
 
+    @property
+    def table(self) -> str:
+        """The table's name."""
+        return self.find.removeprefix("SELECT Item FROM ").removesuffix(" WHERE")
+
 
 STATEMENTS: dict[type[Any], RecordStatements] = {
     FaceRecord: RecordStatements(

@@ -53,6 +53,13 @@ _FORKED = "This process was forked from one that has the data folder open: open 
 _OF_PARENTS: list[sqlite3.Connection] = []
 """Connections that a forked child has inherited, and must neither use nor close."""
 
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading a damaged record may lead to."""
+
+_DAMAGED_RECORD = (
+    "A record in {where} is damaged. Restore mien.db from a backup; docs/troubleshooting.md says how to find it."
+)
+_MALFORMED_JSON = "malformed JSON"
 _NO_FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {}
 
 _SQLITE_ERRORS = {
@@ -81,6 +88,8 @@ def storage_errors(name: str, folder: Path | None = None) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
+        if _MALFORMED_JSON in str(error):
+            raise StorageDamaged(_DAMAGED_RECORD.format(where="the database")) from error
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _MAYBE_FULL and folder is not None and _is_full(folder):
             code = sqlite3.SQLITE_FULL
@@ -98,6 +107,11 @@ def _is_full(folder: Path) -> bool:
     with suppress(OSError):
         return shutil.disk_usage(folder).free < _FULL_BYTES
     return False
+
+
+def damaged_record(table: str) -> StorageDamaged:
+    """Return the error for a record of a table that cannot be read. It does not tell the key, which may be a name."""
+    return StorageDamaged(_DAMAGED_RECORD.format(where=f"the table {table} of mien.db"))
 
 
 class Reader(Protocol):

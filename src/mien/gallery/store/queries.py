@@ -10,13 +10,11 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
 
-import numpy as np
-
 from mien.domain.errors import FaceNotFound, InvalidInput, UserNotFound
-from mien.domain.faces import EMBEDDING_DIMENSION, Page
+from mien.domain.faces import Page
 from mien.gallery import validation
-from mien.gallery.store.database import NO_LIMIT, Reader
-from mien.gallery.store.rows import CollectionRow, FaceRow, UserRow, bytes_to_uuid
+from mien.gallery.store.database import NO_LIMIT, Reader, damaged_record
+from mien.gallery.store.rows import EMBEDDING_BYTES, CollectionRow, FaceRow, UserRow, bytes_to_uuid, embeddings
 from mien.gallery.vector_index import Vectors
 
 T = TypeVar("T")
@@ -87,10 +85,23 @@ _SELECT_FACES = (
 _FACE_VECTORS = "SELECT row, vector FROM face_vector WHERE row IN (SELECT value FROM json_each(?))"
 _USERS_IN_ORDER = "SELECT row, user_id, face_count, vector FROM user WHERE row > ? AND row < ? ORDER BY row LIMIT ?"
 _USER_BY_ID = "SELECT row, user_id, face_count, vector FROM user WHERE user_id = ? AND row > ? AND row < ?"
+_OTHER_VECTORS = {
+    "face_vector": "SELECT 1 FROM face_vector WHERE typeof(vector) != 'blob' OR length(vector) != ? LIMIT 1",
+    "user_vector": "SELECT 1 FROM user_vector WHERE typeof(vector) != 'blob' OR length(vector) != ? LIMIT 1",
+}
 _USERS_BY_VECTOR = (
     "SELECT u.row, u.user_id, u.face_count, u.vector FROM user_vector v JOIN user u ON u.row = v.user "
     "WHERE v.row IN (SELECT value FROM json_each(?))"
 )
+
+
+def check_records(reader: Reader) -> None:
+    """Raise StorageDamaged when there is a vector or a collection that cannot be read."""
+    for table, statement in _OTHER_VECTORS.items():
+        if reader.read(statement, (EMBEDDING_BYTES,)):
+            raise damaged_record(table)
+    for collection in (CollectionRow(*row) for row in reader.read("SELECT * FROM collection")):
+        _ = collection.calibration, collection.own_tags
 
 
 def list_faces(
@@ -147,7 +158,7 @@ def users_by_vector(reader: Reader, rows: Sequence[int]) -> dict[int, UserRow]:
 def vectors_of_faces(reader: Reader, rows: Sequence[int]) -> Vectors:
     """Read the embeddings (n, 128) of faces that exist, in the order of `rows`."""
     found: dict[int, bytes] = dict(reader.read(_FACE_VECTORS, (json.dumps(rows),)))
-    return np.frombuffer(b"".join(found[row] for row in rows), np.float32).reshape(-1, EMBEDDING_DIMENSION)
+    return embeddings("face_vector", [found[row] for row in rows])
 
 
 def embeddings_of(reader: Reader, collection: CollectionRow, face_ids: Sequence[str]) -> Vectors:
@@ -163,4 +174,4 @@ def vector_of_user(reader: Reader, user: UserRow) -> Vectors | None:
     if user.vector is None:
         return None
     ((vector,),) = reader.read("SELECT vector FROM user_vector WHERE row = ?", (user.vector,))
-    return np.frombuffer(vector, np.float32)
+    return embeddings("user_vector", [vector]).reshape(-1)

@@ -12,12 +12,18 @@ import os
 import re
 import time
 import uuid
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from mien.domain.faces import Box, StoredFace, User, UserStatus
+import numpy as np
+
+from mien.domain.faces import EMBEDDING_DIMENSION, Box, StoredFace, User, UserStatus
 from mien.gallery.scoring import Calibration
+from mien.gallery.store.database import UNREADABLE, damaged_record
 from mien.gallery.store.schema import first_row
+from mien.gallery.vector_index import Vectors
 
+EMBEDDING_BYTES = 4 * EMBEDDING_DIMENSION
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -50,6 +56,23 @@ def _version_7(random: bytes) -> bytes:
     return bytes((0x70 | random[0] & 0x0F, random[1], 0x80 | random[2] & 0x3F)) + random[3:]
 
 
+def embeddings(table: str, blobs: Sequence[bytes]) -> Vectors:
+    """Return the embeddings (n, 128) that stand in a table of vectors. Raises StorageDamaged."""
+    try:
+        if all(len(blob) == EMBEDDING_BYTES for blob in blobs):
+            return np.frombuffer(b"".join(blobs), np.float32).reshape(-1, EMBEDDING_DIMENSION)
+    except UNREADABLE as error:
+        raise damaged_record(table) from error
+    raise damaged_record(table)
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text))
+    except UNREADABLE as error:
+        raise damaged_record("collection") from error
+
+
 class CollectionRow(NamedTuple):
     """A row of the table `collection`, in the order of its columns."""
 
@@ -67,8 +90,22 @@ class CollectionRow(NamedTuple):
 
     @property
     def calibration(self) -> Calibration:
-        """The collection's own, from its settings, or the shipped one."""
-        return Calibration(**json.loads(self.settings).get("calibration", {}))
+        """The collection's own, from its settings, or the shipped one. Raises StorageDamaged."""
+        try:
+            own = Calibration(**self.own_settings.get("calibration", {}))
+            return Calibration(float(own.offset), float(own.scale), int(own.comparisons))
+        except UNREADABLE as error:
+            raise damaged_record("collection") from error
+
+    @property
+    def own_settings(self) -> dict[str, Any]:
+        """The settings, decoded. Raises StorageDamaged."""
+        return _object(self.settings)
+
+    @property
+    def own_tags(self) -> dict[str, str]:
+        """The tags, decoded. Raises StorageDamaged."""
+        return _object(self.tags)
 
     @property
     def span(self) -> tuple[int, int]:

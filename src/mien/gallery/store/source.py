@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mien.domain.faces import EMBEDDING_DIMENSION
 from mien.gallery.store.database import Database
+from mien.gallery.store.rows import embeddings
 from mien.gallery.store.schema import first_row
 from mien.gallery.vector_index import Rows, Vectors
 
@@ -25,6 +25,7 @@ BLOCK = 8192
 class _Statements:
     """The statements on one table of vectors."""
 
+    name: str
     newest: str
     count: str
     scan: str
@@ -33,12 +34,14 @@ class _Statements:
 
 _TABLES = {
     "face": _Statements(
+        name="face_vector",
         newest="SELECT max(row) FROM face_vector WHERE row > ? AND row < ?",
         count="SELECT count(*) FROM face_vector WHERE row > ? AND row <= ?",
         scan="SELECT row, vector FROM face_vector WHERE row > ? AND row <= ? ORDER BY row LIMIT ?",
         fetch="SELECT row, vector FROM face_vector WHERE row IN (SELECT value FROM json_each(?)) ORDER BY row",
     ),
     "user": _Statements(
+        name="user_vector",
         newest="SELECT max(row) FROM user_vector WHERE row > ? AND row < ?",
         count="SELECT count(*) FROM user_vector WHERE row > ? AND row <= ?",
         scan="SELECT row, vector FROM user_vector WHERE row > ? AND row <= ? ORDER BY row LIMIT ?",
@@ -78,12 +81,13 @@ class SqliteVectorSource:
         statements, first, end = _table(vector_set)
         last = end if upto is None else first + upto
         while found := self._database.read(statements.scan, (first + after, last, BLOCK)):
-            yield _arrays(found, first)
+            yield _arrays(statements.name, found, first)
             after = found[-1][0] - first
 
     def fetch(self, vector_set: str, rows: Rows) -> tuple[Rows, Vectors]:
         statements, first, _ = _table(vector_set)
-        return _arrays(self._database.read(statements.fetch, (json.dumps((rows + first).tolist()),)), first)
+        found = self._database.read(statements.fetch, (json.dumps((rows + first).tolist()),))
+        return _arrays(statements.name, found, first)
 
 
 def _table(vector_set: str) -> tuple[_Statements, int, int]:
@@ -92,7 +96,6 @@ def _table(vector_set: str) -> tuple[_Statements, int, int]:
     return _TABLES[kind], first_row(int(key)), first_row(int(key) + 1)
 
 
-def _arrays(found: list[tuple[int, bytes]], first: int) -> tuple[Rows, Vectors]:
+def _arrays(table: str, found: list[tuple[int, bytes]], first: int) -> tuple[Rows, Vectors]:
     rows = np.array([row for row, _ in found], np.int64) - first
-    vectors = np.frombuffer(b"".join([vector for _, vector in found]), np.float32)
-    return rows, vectors.reshape(len(rows), EMBEDDING_DIMENSION)
+    return rows, embeddings(table, [vector for _, vector in found])
