@@ -420,6 +420,49 @@ def test_reset_is_refused_while_a_server_is_running(known, tmp_path):
     assert names(known, tmp_path / "data") == ["Ada", "Grace"]
 
 
+@pytest.mark.parametrize("part", ["bucket", "mien.db"])
+def test_reset_does_not_say_that_it_deleted_what_a_link_leads_to(known, tmp_path, part):
+    (tmp_path / "data" / part).rename(tmp_path / "elsewhere")
+    (tmp_path / "data" / part).symlink_to(tmp_path / "elsewhere")
+    answer = known("reset", "--yes")
+    assert (answer.code, "elsewhere" in answer.err, "Nothing is deleted yet" in answer.err) == (2, True, True)
+    assert (tmp_path / "data" / "mien.db").exists()
+    assert names(known, tmp_path / "data") == ["Ada", "Grace"]
+
+
+@pytest.mark.parametrize("folder", ["data", "new"])
+def test_reset_is_refused_while_another_command_is_at_work(known, people, tmp_path, monkeypatch, folder):
+    refused = []
+
+    def interfere(*_: object) -> None:
+        answer = known("reset", "--yes", "--data-dir", folder)
+        refused.append((answer.code, answer.err))
+
+    monkeypatch.setattr("mien.cli.enroll.expire", interfere)
+    assert known("enroll", people, "--data-dir", folder).code == 0
+    assert refused == [(5, "Another command is at work in this data folder; wait for its end.\n")]
+    assert names(known, tmp_path / folder) == ["Ada", "Grace"]
+    assert known("reset", "--yes", "--data-dir", folder).code == 0
+
+
+def test_a_command_is_refused_while_the_folder_is_being_reset(known, tmp_path, monkeypatch):
+    refused = []
+
+    def interfere(path: Path) -> None:
+        refused.append(known("people").err)
+        shutil.rmtree(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(deep_folders, "remove", interfere)
+        assert known("reset", "--yes").code == 0
+    assert set(refused) == {"The data folder is being reset or restored; try again.\n"}
+
+
+def test_a_command_that_stores_nothing_leaves_no_folder(mien, tmp_path):
+    assert mien("recognize", "nothing.jpg").code == 2
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_backup_of_a_disk_that_is_not_mounted_is_refused(known, tmp_path):
     shutil.rmtree(tmp_path / "data" / "bucket")
     assert "is the disk mounted?" in known("backup", "a.mien").err

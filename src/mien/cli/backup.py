@@ -11,6 +11,7 @@ import typer
 
 from mien.cli import output
 from mien.cli.command import Context, Json
+from mien.cli.data_folder import unused
 from mien.config import open_audit, open_embedded
 from mien.domain.errors import InvalidInput, NotFound, StorageBusy
 from mien.security.audit import COMMAND_LINE, DONE, Action, Activity, AuditFilter
@@ -127,10 +128,11 @@ def reset(
     found = [folder / name for name in CONTENT if (folder / name).exists()]
     if not any((folder / name).exists() for name in SIGNS):
         raise NotFound(f"There is nothing to delete in {folder}: it is no data folder of Mien.")
+    _check_no_links(folder)
     if not yes:
         typer.confirm(f"Delete everything that Mien keeps in {folder}, for good?", abort=True, err=True)
     try:
-        with alone(folder / PRESENCE_FILE):
+        with alone(folder / PRESENCE_FILE), unused(folder):
             for path in (*found, folder / PRESENCE_FILE):
                 is_folder = path.is_dir() and not path.is_symlink()
                 deep_folders.remove(path) if is_folder else path.unlink(missing_ok=True)
@@ -140,6 +142,18 @@ def reset(
         output.print_json({"data_dir": folder, "deleted": [path.name for path in found]})
     else:
         output.show(output.escape(f"Deleted everything that Mien kept in {folder}."))
+
+
+def _check_no_links(folder: Path) -> None:
+    """Raise InvalidInput for a link among what Mien keeps: what it leads to would stay, and seem to be deleted."""
+    from mien.backends.embedded.backend import CONTENT
+
+    for path in (folder / name for name in CONTENT):
+        if path.is_symlink():
+            raise InvalidInput(
+                f"{path} is a link to {path.readlink()}, and Mien deletes nothing outside of the data folder: delete "
+                "yourself what Mien has put there, remove the link, and repeat the command. Nothing is deleted yet."
+            )
 
 
 def note_backups(settings: Settings) -> None:

@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from mien.cli import output
+from mien.cli.data_folder import in_use
 from mien.cli.exit_codes import handle_errors, usage_errors
 from mien.config import check_writable, open_audit
 from mien.domain.errors import InvalidInput, StorageError, StorageReadOnly
@@ -81,6 +82,9 @@ NEEDS_DATA = frozenset(
     }
 )
 """The commands that make no sense without data: for them, a folder of --data-dir that is missing is a mistyped one."""
+
+WITHOUT_DATA = frozenset({"demo", "config", "evaluate", "restore", "reset"})
+"""The commands that use no data folder, or one that nobody else may use meanwhile."""
 
 ALIASES = {"enrol": "enroll", "recognise": "recognize"}
 """British spellings."""
@@ -170,10 +174,11 @@ class Command(TyperCommand):
         with handle_errors(as_json=ctx.params.get("as_json", False)):
             _check_data_dir(ctx)
             _check_groups(ctx)
-            if ctx.command_name in EXEMPT:
-                return super().invoke(ctx)
-            with recorded(ctx.settings, ctx.activity):
-                return super().invoke(ctx)
+            with _data_folder_in_use(ctx):
+                if ctx.command_name in EXEMPT:
+                    return super().invoke(ctx)
+                with recorded(ctx.settings, ctx.activity):
+                    return super().invoke(ctx)
 
 
 class Group(TyperGroup):
@@ -224,6 +229,16 @@ def _check_groups(context: Context) -> None:
     is_about_groups = context.command_name == "discover" or context.command_name.startswith("groups ")
     if is_about_groups and context.settings.backend is not Backend.EMBEDDED:
         raise InvalidInput(NO_GROUPS)
+
+
+@contextmanager
+def _data_folder_in_use(context: Context) -> Iterator[None]:
+    """Keep `mien reset` out while a command may use the data folder. Raises StorageBusy."""
+    if context.command_name in WITHOUT_DATA or context.settings.backend is not Backend.EMBEDDED:
+        yield
+        return
+    with in_use(context.settings.data_dir):
+        yield
 
 
 def _check_backend(context: typer.Context, option: typer.CallbackParam, value: str | None) -> None:
