@@ -127,6 +127,21 @@ def test_an_event_of_a_gateway_is_answered(
         assert CANARY not in capsys.readouterr().out
 
 
+def test_a_path_that_is_no_unicode_is_a_bad_request(functions: Functions) -> None:
+    event = {
+        "resource": "/users/{user_id+}",
+        "path": "/users/\ud800",
+        "httpMethod": "GET",
+        "headers": {"X-Api-Key": functions.key},
+        "multiValueHeaders": {"X-Api-Key": [functions.key]},
+        "requestContext": {"path": "/dev/users/\ud800", "stage": "dev", "identity": {"sourceIp": "203.0.113.7"}},
+        "body": None,
+        "isBase64Encoded": False,
+    }
+    answer = api_gateway.people(event, Context())
+    assert (answer["statusCode"], json.loads(answer["body"])["detail"]) == (400, "The request cannot be read.")
+
+
 @many(1000, 40_000)
 def test_a_batch_of_the_queue_fails_alone(
     functions: Functions, numbers: Iterable[int], capsys: pytest.CaptureFixture[str]

@@ -255,8 +255,9 @@ def _base_path(resource: str, path: str) -> str:
 
 def _stage(event: dict[str, Any]) -> str:
     """Return the path prefix of the API's stage. Raises an error of any kind for what no path can be."""
-    stage: bytes = event["requestContext"]["path"].removesuffix(event["path"]).encode()
-    return stage.decode()
+    path: bytes = event["path"].encode()
+    whole: bytes = event["requestContext"]["path"].encode()
+    return whole.removesuffix(path).decode()
 
 
 def _known_to_the_authorizer(event: dict[str, Any]) -> str | None:
