@@ -204,6 +204,16 @@ def test_a_journal_of_somebody_else_changes_nothing(tmp_path, line):
     assert outside.exists()
 
 
+def test_a_file_that_is_larger_than_any_photo_is_not_read(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    (out / "Ada").mkdir(parents=True)
+    with (out / "Ada" / "p.jpg").open("wb") as hole:
+        hole.truncate(whole_files.MAX_BYTES + 1)
+    (out / JOURNAL).write_text(json.dumps({"made": "Ada/p.jpg", "source": None, "digest": "0" * 64}) + "\n")
+    monkeypatch.setattr(whole_files, "digest_of", lambda path: pytest.fail(f"{path} was read"))
+    assert Folder(out).undo().kept == ("Ada/p.jpg",)
+
+
 def test_undoing_leaves_empty_folders_that_others_made(tmp_path):
     source, out = tmp_path / "p.jpg", tmp_path / "out"
     source.write_bytes(b"photo")

@@ -15,6 +15,8 @@ from mien.cli.photos import real_path
 
 DRAFT = ".mien-sort-draft-"
 CHUNK = 1 << 20
+MAX_BYTES = 1 << 30
+"""More than any photo has, and soon read: a file with a hole takes no space, and may be larger than any disk."""
 
 
 def copied(source: Path, path: Path) -> Path:
@@ -85,8 +87,8 @@ def digest_of(path: Path) -> str:
 
 
 def holds(path: Path, digest: str) -> bool:
-    """Tell whether there is a file with this content."""
-    return path.is_file() and digest_of(path) == digest
+    """Tell whether there is a file with this content; one that is larger than any photo is not read."""
+    return path.is_file() and path.stat().st_size <= MAX_BYTES and digest_of(path) == digest
 
 
 def survives(path: Path, digest: str, other: Path) -> bool:
