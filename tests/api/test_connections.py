@@ -612,14 +612,19 @@ def test_what_a_client_did_not_read_goes_with_its_connection(
 def test_whoever_waits_for_a_turn_makes_room(
     serve: Serve, connect: Callable[..., socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = serve(most=3)
+    server, waiting = serve(most=3), list[str]()
 
-    async def never(_client: str, _is_gone: Callable[[], bool]) -> None:
+    async def never(client: str, _is_gone: Callable[[], bool]) -> None:
+        waiting.append(client)
         await asyncio.Event().wait()
 
     monkeypatch.setattr(server.listener.connections.turns, "take", never)
-    first, *_ = [connect(server, GET) for _ in range(5)]
-    assert is_closed(first)
+    strangers = [connect(server, GET) for _ in range(3)]
+    wait_for(lambda: len(waiting) == 3)
+    newest = connect(server, GET)
+    wait_for(lambda: len(waiting) == 4)
+    wait_for(lambda: [is_open(one) for one in strangers].count(False) == 1)
+    assert is_open(newest)
     wait_for(lambda: server.count == 3)
 
 
@@ -659,10 +664,16 @@ def test_a_client_that_sends_nothing_more_where_there_is_nothing_to_answer_is_le
 
 @pytest.mark.parametrize("protocol", [b"websocket", b"h2c"])
 def test_a_wish_for_another_protocol_is_no_reason_to_warn(
-    serve: Serve, connect: Callable[..., socket.socket], caplog: pytest.LogCaptureFixture, protocol: bytes
+    serve: Serve,
+    connect: Callable[..., socket.socket],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    protocol: bytes,
 ) -> None:
     head = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n" % protocol
-    assert status(connect(serve(), head)) == 200
+    server = serve()
+    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)
+    assert status(connect(server, head)) == 200
     assert [record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")] == []
 
 
