@@ -618,7 +618,8 @@ def test_whoever_waits_for_a_turn_makes_room(
         waiting.append(client)
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(server.listener.connections.turns, "take", never)
+    monkeypatch.setattr(server.listener.connections.turns, "take", lambda: False)
+    monkeypatch.setattr(server.listener.connections.turns, "wait", never)
     strangers = [connect(server, GET) for _ in range(3)]
     wait_for(lambda: len(waiting) == 3)
     newest = connect(server, GET)

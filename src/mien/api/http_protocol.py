@@ -213,8 +213,9 @@ class BoundedProtocol(H11Protocol):
 
     def _with_connection(self, app: Any) -> ASGIApp:
         async def with_connection(scope: Scope, receive: Receive, send: Send) -> None:
-            if self._connection is not None and not self._connection.is_trusted:
-                await self._take_turn(self._connection)
+            connection = self._connection
+            if connection is not None and not (connection.is_trusted or self._connections.turns.take()):
+                await self._wait_for_turn(connection)
                 if self.cycle.disconnected:
                     return
             scope[TRUST] = self._trust
@@ -230,10 +231,10 @@ class BoundedProtocol(H11Protocol):
 
         return with_connection
 
-    async def _take_turn(self, connection: Connection) -> None:
+    async def _wait_for_turn(self, connection: Connection) -> None:
         """Wait with a stranger's request for its turn; meanwhile the connection may be closed as one that is idle."""
         self._connections.wait(connection)
-        await self._connections.turns.take(connection.client, self.transport.is_closing)
+        await self._connections.turns.wait(connection.client, self.transport.is_closing)
         if self._phase is Phase.ANSWER and not self.flow.write_paused:
             self._connections.work(connection)
 
@@ -249,7 +250,8 @@ class BoundedProtocol(H11Protocol):
             try:
                 for start in range(0, len(body) or 1, _PIECE_BYTES):
                     piece, self._rest = body[start : start + _PIECE_BYTES], len(body) - start
-                    self._hold()
+                    if self._rest > len(piece):  # a small answer is noted once, after it
+                        self._hold()
                     if connection is not None and connection.on_close is None:
                         return
                     self._rest -= len(piece)

@@ -29,21 +29,25 @@ class Turns:
         self._waiting: OrderedDict[str, deque[_Turn]] = OrderedDict()
         self._is_taken = False
 
-    async def take(self, client: str, is_gone: Callable[[], bool]) -> None:
-        """Wait until a client's request may begin, which is at once when no other did in this round.
+    def take(self) -> bool:
+        """Take the turn of this round for a request, unless another one has it; returns whether it may begin."""
+        if self._is_taken:
+            return False
+        self._is_taken = True
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self._give, loop)
+        return True
+
+    async def wait(self, client: str, is_gone: Callable[[], bool]) -> None:
+        """Wait until a client's request may begin.
 
         Args:
             client: Who asks.
             is_gone: Whether the client has gone.
         """
-        loop = asyncio.get_running_loop()
-        if self._is_taken:
-            turn = _Turn(loop.create_future(), is_gone)
-            self._waiting.setdefault(client, deque()).append(turn)
-            await turn.given
-        else:
-            self._is_taken = True
-            loop.call_soon(self._give, loop)
+        turn = _Turn(asyncio.get_running_loop().create_future(), is_gone)
+        self._waiting.setdefault(client, deque()).append(turn)
+        await turn.given
 
     def _give(self, loop: asyncio.AbstractEventLoop) -> None:
         self._is_taken = False
