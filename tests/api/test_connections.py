@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 import h11
 import httpx
@@ -607,6 +607,46 @@ def test_what_a_client_did_not_read_goes_with_its_connection(
     wait_for(lambda: server.count == 0)
     with pytest.raises(ConnectionResetError):
         list(iter(lambda: connection.recv(1 << 20), b""))
+
+
+def test_a_connection_over_tls_that_sends_garbage_tells_what_it_holds_and_can_be_ended(
+    serve: Serve, connect: Callable[..., socket.socket], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[int] = []
+    refuse = BoundedProtocol.send_400_response
+
+    def send_400_response(protocol: BoundedProtocol, message: str) -> None:
+        refuse(protocol, message)
+        refused.append(protocol._unwritten())
+        protocol._end()
+
+    monkeypatch.setattr(BoundedProtocol, "send_400_response", send_400_response)
+    cert, key = write_certificate(tmp_path, "one")
+    server = serve(ssl_certfile=cert, ssl_keyfile=key)
+    context = ssl.create_default_context(cafile=cert)
+    with context.wrap_socket(connect(server), server_hostname="localhost") as connection:
+        connection.sendall(b"garbage\r\n\r\n")
+        wait_for(lambda: len(refused) == 1)
+        wait_for(lambda: server.count == 0)
+
+
+def test_nothing_of_a_connection_is_kept_once_it_has_closed(
+    serve: Serve, connect: Callable[..., socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HANDSHAKE_SECONDS", 1000.0)
+    closed: list[ref[BoundedProtocol]] = []
+    lose = BoundedProtocol.connection_lost
+
+    def connection_lost(protocol: BoundedProtocol, error: Exception | None) -> None:
+        closed.append(ref(protocol))
+        lose(protocol, error)
+
+    monkeypatch.setattr(BoundedProtocol, "connection_lost", connection_lost)
+    server = serve()
+    for _ in range(3):
+        connect(server, GET).close()
+    wait_for(lambda: len(closed) == 3)
+    wait_for(lambda: gc.collect() >= 0 and not any(each() for each in closed))
 
 
 def test_whoever_waits_for_a_turn_makes_room(

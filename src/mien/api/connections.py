@@ -47,7 +47,12 @@ class Connection(socket.socket):
     untaken_here: Callable[[], int] | None = None
     """Returns how many bytes of answers this process holds for the client."""
 
+    handshake: asyncio.TimerHandle | None = None
+
     def close(self) -> None:
+        if self.handshake is not None:
+            self.handshake.cancel()
+        self.abort = self.untaken_here = self.handshake = None
         if self.on_close is not None:
             self.on_close()
             self.on_close = None
@@ -58,7 +63,7 @@ class Connection(socket.socket):
         return self._unsent() + (self.untaken_here() if self.untaken_here is not None else 0)
 
     def _unsent(self) -> int:
-        with suppress(OSError):  # closed, or a system that does not tell
+        with suppress(OSError, ValueError):  # closed, or a system that does not tell
             told: tuple[int] = struct.unpack("i", fcntl.ioctl(self.fileno(), termios.TIOCOUTQ, bytes(4)))
             return told[0]
         return 0
@@ -179,7 +184,7 @@ class Listener(socket.socket):
         if not self.connections.add(connection, str(address[0])):
             connection.close()
             raise ConnectionAbortedError  # which asyncio passes over
-        asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, connection.end_unless_begun)
+        connection.handshake = asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, connection.end_unless_begun)
         return connection, address
 
 

@@ -76,7 +76,7 @@ class BoundedProtocol(H11Protocol):
             each.set_write_buffer_limits(high=1, low=0)
         self._connection = self._connections.at(transport.get_extra_info("socket").fileno())
         if self._connection is not None:
-            self._connection.abort, self._connection.untaken_here = transport.abort, self._untaken
+            self._connection.abort, self._connection.untaken_here = self._transports[-1].abort, self._untaken
         self._expire_after(self._seconds(self._phase))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -106,7 +106,12 @@ class BoundedProtocol(H11Protocol):
                 super().send_400_response(msg)
         except h11.LocalProtocolError:  # an answer to HEAD has no body; uvicorn gives it one
             self._give_out_head()
-        self.transport.close()
+        self._close()
+
+    def _close(self) -> None:
+        """Close the transport once: one of TLS that is closed again can no more be aborted, nor says what it holds."""
+        if not self.transport.is_closing():
+            self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -136,7 +141,7 @@ class BoundedProtocol(H11Protocol):
         phase = self._present_phase()
         self._enter(phase, anew=True)
         if self._has_ended and phase is not Phase.ANSWER:
-            self.transport.close()
+            self._close()
 
     def _present_phase(self) -> Phase:
         is_sending = self.conn.their_state is h11.SEND_BODY
@@ -206,7 +211,8 @@ class BoundedProtocol(H11Protocol):
             self.transport.abort()
 
     def _unwritten(self) -> int:
-        return sum(transport.get_write_buffer_size() for transport in self._transports)
+        open_ones = (each for each in self._transports if getattr(each, "_ssl_protocol", each) is not None)
+        return sum(each.get_write_buffer_size() for each in open_ones)
 
     def _untaken(self) -> int:
         return self._rest + self._unwritten()

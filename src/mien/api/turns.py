@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """One that waits. Those who have gone meanwhile are passed over, so that they cannot pile up."""
+    """One that waits. Those whose connection was closed meanwhile are passed over, so that they cannot pile up."""
 
     given: asyncio.Future[None]
     is_gone: Callable[[], bool]

@@ -199,7 +199,7 @@ class Budget:
             admission.cost = large
 
     def _enter(self, cost: Cost) -> None:
-        if cost.is_quick and self._quick_memory.has_room(cost):
+        if cost.is_quick and self._quick_memory.has_room(cost) and not self._quick.candidates():
             self._quick.running += 1
         else:
             self._wait_for_turn(cost, self._lane(cost))
@@ -231,7 +231,7 @@ class Budget:
         if not self._memory(turn.cost).has_room(turn.cost):
             return False
         if turn.is_patient:
-            return lane.has_patient_place()
+            return lane.has_patient_place() and not (lane is self._quick and lane.candidates())
         lanes = (self._quick,) if lane is self._quick else (self._large, self._heavy)
         return turn is min((each for one in lanes for each in one.candidates()), key=self._order, default=None)
 

@@ -28,7 +28,7 @@ from mien.engine.detect import CANVAS_STEP, RawDetections
 from mien.engine.embed import embed
 from mien.engine.limits import Limits
 from mien.engine.model_factory import ModelFactory
-from mien.engine.multiscale import find_faces
+from mien.engine.multiscale import CROWD, find_faces
 from mien.engine.networks.onnx_passes import STRIDES
 from mien.engine.portrait import cut_portrait
 from mien.engine.refine import DetectedFace, faces_to_refine, refine, take_long
@@ -215,7 +215,7 @@ class FaceEngine:
             return _DetectedPhoto(photo, None, ())
         pixels, scale = _pixels_for_alignment(photo, candidates)
         faces = faces_to_refine(pixels, candidates.scaled(scale), photo.cost.seconds)
-        if photo.admission and take_long(faces):
+        if photo.admission and (len(faces) >= CROWD or take_long(faces)):
             photo.admission.count_as_large()
         return _DetectedPhoto(photo, pixels, faces)
 

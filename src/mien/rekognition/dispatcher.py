@@ -75,13 +75,13 @@ class SignedCall:
     Attributes:
         request_id: For the response and the log.
         operation: The name of the operation.
-        members: The JSON object in the body.
+        body: The JSON object, not yet parsed: parsed texts may take four times as many bytes while a call waits.
         caller: Who signed it.
     """
 
     request_id: str
     operation: str
-    members: dict[str, Any]
+    body: bytes
     caller: Caller
 
 
@@ -130,13 +130,13 @@ class Dispatcher:
             return _no_call(request, request_id)
         operation = request.headers["x-amz-target"].removeprefix(TARGET_PREFIX)
         try:
-            members = _decode(request, operation)
+            _decode(request, operation)
             caller = identify(request, self._settings, is_local=is_local)
         except WireError as error:
             return _error_response(error, request_id)
         except Exception as error:
             return _failure(error, request_id)
-        return SignedCall(request_id, operation, members, caller)
+        return SignedCall(request_id, operation, request.body, caller)
 
     def answer(self, call: SignedCall) -> WireResponse:
         """Answer a call that was verified; no exception leaves this method."""
@@ -179,7 +179,7 @@ class Dispatcher:
         self._rates.take(operation)
         try:
             with recorded(self._audit, caller, operation) as activity:
-                params = self._parse(operation, signed.members)
+                params = self._parse(operation, _decode_object(signed.body))
                 authorize(caller, operation, params, self._service.account)
                 call = Call(operation, params, caller.key.identity, caller.region)
                 answer = self._idempotency.run_once(call, lambda: OPERATIONS[operation](self._service, call))
