@@ -1,4 +1,7 @@
-"""Run kernels for ARM's processors under qemu-user: the packages qemu-user and gcc-aarch64-linux-gnu."""
+"""Run kernels for ARM's processors under qemu-user.
+
+The packages are qemu-user, gcc-aarch64-linux-gnu and libc6-dev-arm64-cross.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,14 @@ _DRIVER = Path(__file__).with_name("emulated_driver.c")
 def emulated_sets() -> list[InstructionSet]:
     """The instruction sets of ARM that this machine can only emulate; none without the tools."""
     there = shutil.which(GCC) and shutil.which(QEMU) and not available()[0].arm
-    return [isa for isa in INSTRUCTION_SETS if isa.arm] if there else []
+    return [isa for isa in INSTRUCTION_SETS if isa.arm] if there and _can_link() else []
+
+
+def _can_link() -> bool:
+    """Whether the compiler has a C library, which is a package that it only recommends."""
+    command = [GCC, "-print-file-name=crt1.o"]
+    told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    return Path(told.stdout.strip()).is_absolute()
 
 
 def run_emulated(
