@@ -13,6 +13,7 @@ from mien.backends.embedded import database
 from mien.backends.embedded.backend import EmbeddedBackend
 from mien.domain.records import Erasure, ErasureReceipt
 from mien.gallery.store import database as store
+from mien.gallery.store.database import Database
 from tests.support.process import PATIENCE_SECONDS
 
 Portraits = dict[str, list[bytes]]
@@ -65,14 +66,36 @@ def test_an_erasure_is_not_done_while_its_request_can_be_read_in_the_log(
             readers[-1].__enter__()
         return delete(kind, keys)
 
+    truncate, states = database.truncate_wal, []
+
+    def truncate_and_ask(of: Database) -> bool:
+        if readers:
+            [receipt] = backend.catalog.find(ErasureReceipt, limit=2).items
+            states.append(type(backend.app.erasure(receipt.erasure_id)))
+        return truncate(of)
+
     with monkeypatch.context() as patch:
         patch.setattr(backend.catalog, "delete", delete_with_reader)
+        patch.setattr(database, "truncate_wal", truncate_and_ask)
         assert backend.app.forget("Robert").remaining_stores == ("mien.db-wal",)
+    assert set(states) == {Erasure}
     assert files_with(b'"Robert"', backend.data_dir)
     for each in readers:
         each.__exit__(None, None, None)
     assert [each.remaining_stores for each in backend.app.resume_erasures()] == [()]
     assert files_with(b"Robert", backend.data_dir) == []
+
+
+def test_whoever_is_enrolled_anew_before_an_erasure_is_done_is_erased_under_another_id(
+    backend: EmbeddedBackend, portraits: Portraits
+) -> None:
+    backend.app.enroll(portraits["Robert"][0], "Robert")
+    with reader(backend.database.path):
+        first = backend.app.forget("Robert")
+        backend.app.enroll(portraits["Robert"][0], "Robert")
+        second = backend.app.forget("Robert")
+    assert (first.remaining_stores, second.remaining_stores) == (("mien.db-wal",),) * 2
+    assert first.erasure_id != second.erasure_id
 
 
 def test_the_log_is_emptied_once_nobody_reads_an_older_state(backend: EmbeddedBackend) -> None:

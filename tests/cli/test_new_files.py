@@ -8,7 +8,7 @@ import stat
 import pytest
 
 from mien.cli import new_files
-from mien.domain.errors import InvalidInput
+from mien.domain.errors import AlreadyExists, InvalidInput
 from tests.support.painter import photo_of
 
 KEPT = b"somebody's own"
@@ -102,7 +102,7 @@ def test_a_name_that_is_taken_meanwhile_stays_with_whoever_took_it(tmp_path):
             stream.write(b"late")
             file.write_bytes(KEPT)
 
-    with pytest.raises(InvalidInput, match="exists already"):
+    with pytest.raises(AlreadyExists, match="exists already"):
         write_late()
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
     assert file.read_bytes() == KEPT

@@ -44,6 +44,8 @@ class ErasedNames:
     def ids_of(self, text: str) -> tuple[str, ...]:
         """Return the ids of the people who were erased, or are being erased, under an id or a name."""
         text = unicodedata.normalize("NFC", text).strip()
+        if not text.isprintable():  # no id or name is like that, and it may be no Unicode
+            return ()
         intents = self._catalog.get(Erasure, [text])
         receipts = self._catalog.find(ErasureReceipt, user_id=self._pseudonym(text), limit=1).items
         found = [text] if intents or receipts else []

@@ -89,6 +89,7 @@ class ErasureService:
         self._pseudonym = pseudonym or keyed_hash(secrets.token_bytes(32))
         self._names = ErasedNames(catalog, self._pseudonym)
         self._running: set[str] = set()
+        self._ending: dict[str, Erasure] = {}  # whose intent is deleted, but may come back
         self._lock = threading.Lock()
         self._failures: dict[str | None, tuple[int, float]] = {}
 
@@ -107,6 +108,9 @@ class ErasureService:
         if not stored and not any(map(self._data.stores_with, user_ids)):
             raise UserNotFound("Nobody is enrolled under this user id.")
         erasure_id = (stored[0].erasure_id if stored else None) or uuid.uuid4().hex
+        has_receipt, is_known = self._catalog.get(ErasureReceipt, [erasure_id]), self._catalog.get(Person, [user_id])
+        if has_receipt and is_known:
+            erasure_id = uuid.uuid4().hex  # enrolled anew since: another erasure, which no backup knows
         # An intent each: when this is cut off, nothing may lead any more from the person to those merged into them.
         erasure_ids = {user_id: erasure_id} | {merged: uuid.uuid4().hex for merged in user_ids[1:]}
         sealed, time = self._names.seal(erasure_ids), self._now()
@@ -166,7 +170,7 @@ class ErasureService:
 
     def status(self, erasure_id: str) -> Erasure | ErasureReceipt:
         """Return an erasure that is not finished, or the receipt of one that is. Raises ErasureNotFound."""
-        for intent in self.pending():
+        for intent in (*self._ending.values(), *self.pending(), *self._ending.values()):
             if intent.erasure_id == erasure_id:
                 return intent
         if receipts := self._catalog.get(ErasureReceipt, [erasure_id]):
@@ -244,9 +248,13 @@ class ErasureService:
 
     def _end(self, intent: Erasure) -> tuple[str, ...]:
         """Remove an intent; while the id in it can still be read in a log, it stays. Returns the names of such logs."""
-        self._catalog.delete(Erasure, [intent.user_id])
-        if logs := self._empty_logs():
-            self._catalog.put(intent)
+        self._ending[intent.erasure_id or ""] = intent
+        try:
+            self._catalog.delete(Erasure, [intent.user_id])
+            if logs := self._empty_logs():
+                self._catalog.put(intent)
+        finally:
+            self._ending.pop(intent.erasure_id or "", None)
         return logs
 
     @contextmanager

@@ -13,7 +13,7 @@ from mien.cli import output
 from mien.cli.command import Context, Json
 from mien.cli.data_folder import unused
 from mien.config import open_audit, open_embedded
-from mien.domain.errors import InvalidInput, NotFound, StorageBusy
+from mien.domain.errors import InvalidInput, NotFound, StorageBusy, StorageDamaged
 from mien.security.audit import COMMAND_LINE, DONE, Action, Activity, AuditFilter
 from mien.settings import Backend, Settings
 
@@ -160,8 +160,13 @@ def note_backups(settings: Settings) -> None:
     """Say on standard error that backups exist in which somebody who was forgotten may still be."""
     if settings.backend is not Backend.EMBEDDED:
         return
-    with open_audit(settings) as audit:
-        made = next((entry for entry in audit.find(BACKUPS, MAX_LOOKED_AT, None).items if entry.outcome == DONE), None)
+    try:
+        with open_audit(settings) as audit:
+            entries = audit.find(BACKUPS, MAX_LOOKED_AT, None).items
+    except StorageDamaged:  # the person is forgotten all the same
+        output.note("Whether there are backups is not known: the audit log cannot be read; see `mien audit --verify`.")
+        return
+    made = next((entry for entry in entries if entry.outcome == DONE), None)
     if made:
         output.note(
             f"Backups are not searched, and the last one was made on {made.time[:10]}: whichever was made before the "

@@ -81,7 +81,7 @@ def discover(
             failure = error
         context.activity.note(list(results.values()))
         listed = listed_groups(app, min_faces, SHEET_GROUPS)
-        sheet = sheet and draw_groups(app, listed, sheet)
+        sheet = draw_groups(app, listed, sheet) if sheet and not failure else None  # which could not be repeated
     discovery = _Discovery(found, results, listed, grouped, failure)
     errors = sorted((photo, result) for photo, result in results.items() if isinstance(result, MienError))
     _print_json(discovery, errors) if as_json else _show(discovery, errors, min_faces, sheet)

@@ -11,7 +11,7 @@ from typing import IO
 
 from mien.cli import whole_files
 from mien.cli.photos import real_path
-from mien.domain.errors import InvalidInput
+from mien.domain.errors import AlreadyExists, InvalidInput, StorageError
 from mien.settings import Settings
 
 MODE, PRIVATE_MODE = 0o666, 0o600
@@ -45,9 +45,9 @@ def writing(file: Path, mode: int = MODE) -> Iterator[IO[bytes]]:
                 yield stream
         whole_files.finish(draft, file)
     except FileExistsError as error:
-        raise _exists(file) from error
+        raise AlreadyExists(str(_exists(file))) from error  # not InvalidInput: the work is done, and has its entry
     except OSError as error:
-        raise InvalidInput(f"{file} cannot be written: {error.strerror}.") from error
+        raise StorageError(f"{file} cannot be written: {error.strerror}.") from error
 
 
 def free_name(file: Path) -> Path:

@@ -56,9 +56,24 @@ def finish(draft: Path, path: Path) -> None:
         draft.unlink()
         raise
     except OSError:  # a file system without links
-        draft.rename(path)
+        _take_name(draft, path)
         return
     draft.unlink()
+
+
+def _take_name(draft: Path, path: Path) -> None:
+    """Rename a draft, unless there is a file of that name, which renaming alone would replace."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except OSError:
+        draft.unlink()
+        raise
+    try:
+        draft.replace(path)
+    except OSError:
+        for each in (draft, path):
+            each.unlink()
+        raise
 
 
 def link(source: Path, path: Path) -> None:

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from mien.backends.embedded import archive, drafts, folder_tree
 from mien.backends.embedded.archive import PHOTOS, ArchiveWriter
+from mien.backends.embedded.damage import check_records
 from mien.domain import object_keys
 from mien.domain.errors import ImageTooLarge, InvalidInput, StorageBusy
 from mien.gallery.store import private_files
-from mien.gallery.store.database import storage_errors
+from mien.gallery.store.database import Database, storage_errors
 
 if TYPE_CHECKING:
     from mien.backends.embedded.backend import EmbeddedBackend
@@ -93,6 +94,8 @@ def _write(backend: EmbeddedBackend, file: Path, keys_file: Path | None, passphr
     draft = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
     try:
         with _snapshot(backend) as (snapshot, created_at):
+            with closing(Database(snapshot)) as copy:
+                check_records(copy)  # a restore refuses what cannot be read
             with closing(connect(snapshot)) as connection:
                 keys = list(_photos_of(backend, connection))
                 head = _head(connection, created_at, has_keys=keys_file is not None)

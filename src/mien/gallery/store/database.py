@@ -53,7 +53,7 @@ _FORKED = "This process was forked from one that has the data folder open: open 
 _OF_PARENTS: list[sqlite3.Connection] = []
 """Connections that a forked child has inherited, and must neither use nor close."""
 
-UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 """What reading a damaged record may lead to."""
 
 _DAMAGED_RECORD = (
