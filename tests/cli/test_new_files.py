@@ -8,7 +8,7 @@ import stat
 import pytest
 
 from mien.cli import new_files
-from mien.domain.errors import AlreadyExists, InvalidInput
+from mien.domain.errors import AlreadyExists
 from tests.support.painter import photo_of
 
 KEPT = b"somebody's own"
