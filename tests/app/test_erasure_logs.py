@@ -11,6 +11,7 @@ import pytest
 
 from mien.backends.embedded import database
 from mien.backends.embedded.backend import EmbeddedBackend
+from mien.domain.errors import StorageError
 from mien.domain.records import Erasure, ErasureReceipt
 from mien.gallery.store import database as store
 from mien.gallery.store.database import Database
@@ -82,6 +83,26 @@ def test_an_erasure_is_not_done_while_its_request_can_be_read_in_the_log(
     assert files_with(b'"Robert"', backend.data_dir)
     for each in readers:
         each.__exit__(None, None, None)
+    assert [each.remaining_stores for each in backend.app.resume_erasures()] == [()]
+    assert files_with(b"Robert", backend.data_dir) == []
+
+
+def test_an_erasure_whose_log_cannot_be_emptied_is_tried_again(
+    backend: EmbeddedBackend, portraits: Portraits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend.app.enroll(portraits["Robert"][0], "Robert")
+    truncate = database.truncate_wal
+
+    def fail_after_the_intent(of: Database) -> bool:
+        if not backend.catalog.find(Erasure, limit=1).items:
+            raise StorageError("The disk failed.")
+        return truncate(of)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "truncate_wal", fail_after_the_intent)
+        with pytest.raises(StorageError, match="failed"):
+            backend.app.forget("Robert")
+    assert [intent.user_id for intent in backend.app.pending_erasures()] == ["Robert"]
     assert [each.remaining_stores for each in backend.app.resume_erasures()] == [()]
     assert files_with(b"Robert", backend.data_dir) == []
 

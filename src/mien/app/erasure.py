@@ -249,11 +249,14 @@ class ErasureService:
     def _end(self, intent: Erasure) -> tuple[str, ...]:
         """Remove an intent; while the id in it can still be read in a log, it stays. Returns the names of such logs."""
         self._ending[intent.erasure_id or ""] = intent
+        is_readable = True  # also when that cannot be found out
         try:
             self._catalog.delete(Erasure, [intent.user_id])
-            if logs := self._empty_logs():
-                self._catalog.put(intent)
+            logs = self._empty_logs()
+            is_readable = bool(logs)
         finally:
+            if is_readable:
+                self._catalog.put(intent)
             self._ending.pop(intent.erasure_id or "", None)
         return logs
 
