@@ -24,7 +24,7 @@ def check_new(file: Path, settings: Settings) -> None:
     The check comes before the work, so that no work is done in vain. Raises InvalidInput.
     """
     if os.path.lexists(file):
-        raise _exists(file)
+        raise InvalidInput(_exists(file))
     if not file.parent.is_dir():
         raise InvalidInput(f"There is no folder {file.parent} for {file.name}.")
     parent, data_dir = real_path(file.parent), settings.data_dir
@@ -36,7 +36,7 @@ def check_new(file: Path, settings: Settings) -> None:
 def writing(file: Path, mode: int = MODE) -> Iterator[IO[bytes]]:
     """Yield the stream of a new file, which gets its name once it is whole; after an error, there is no file.
 
-    Raises InvalidInput when it cannot be written, or when somebody else has taken the name meanwhile.
+    Raises StorageError when it cannot be written, and AlreadyExists when somebody else has taken the name meanwhile.
     """
     try:
         with whole_files.draft_of(file) as draft:
@@ -45,7 +45,7 @@ def writing(file: Path, mode: int = MODE) -> Iterator[IO[bytes]]:
                 yield stream
         whole_files.finish(draft, file)
     except FileExistsError as error:
-        raise AlreadyExists(str(_exists(file))) from error  # not InvalidInput: the work is done, and has its entry
+        raise AlreadyExists(_exists(file)) from error  # the work is done: no input was at fault
     except OSError as error:
         raise StorageError(f"{file} cannot be written: {error.strerror}.") from error
 
@@ -56,5 +56,5 @@ def free_name(file: Path) -> Path:
     return next(path for path in chain([file], numbered) if not os.path.lexists(path))
 
 
-def _exists(file: Path) -> InvalidInput:
-    return InvalidInput(f"{file} exists already, and Mien never replaces a file: name another one, or remove it first.")
+def _exists(file: Path) -> str:
+    return f"{file} exists already, and Mien never replaces a file: name another one, or remove it first."
